@@ -1,0 +1,48 @@
+# Each target does its own set-up: Python 3.11 with pip is all a fresh machine needs.
+SHELL := /bin/bash
+UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
+RUN := $(UV) run --no-sync
+EXTRAS := --extra content --extra retrieval --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra console
+DATA ?=
+
+.PHONY: setup demo test check check-long bench rivals clean
+.DEFAULT_GOAL := test
+
+.venv/.ready: pyproject.toml uv.lock
+	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) sync --quiet --frozen $(EXTRAS) --group servers --group bench
+	@touch $@
+
+setup: .venv/.ready
+
+.venv/.demo: pyproject.toml uv.lock
+	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --disable-pip-version-check uv
+	@test -e .venv/.ready || $(UV) sync --quiet --frozen --inexact --no-default-groups
+	@mkdir -p .venv && touch $@
+
+demo: .venv/.demo
+	@$(RUN) hapenny demo
+
+test: setup
+	@$(RUN) pytest
+
+check: setup
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) lint-imports
+	@for v in 3.11 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
+
+check-long: check
+	@for v in 3.12 3.13; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
+	@$(RUN) pytest --long
+
+bench: setup
+	@test -n "$(DATA)" || { echo "make bench DATA=DIR: DIR is the folder with caching/ tokens/ routing/ retrieval/ traces/"; exit 2; }
+	@$(RUN) python -m benchmarks.all --data $(DATA)
+
+rivals:
+	@$(UV) venv --quiet --allow-existing .venv-rivals
+	@VIRTUAL_ENV=$(CURDIR)/.venv-rivals $(UV) pip install --quiet -r benchmarks/rivals.txt
+
+clean:
+	rm -rf .venv .venv-rivals .mypy_cache .ruff_cache

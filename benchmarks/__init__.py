@@ -1,0 +1,1 @@
+"""One benchmark a module: `python -m benchmarks.NAME --data DIR --json`."""

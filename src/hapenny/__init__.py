@@ -1,0 +1,1 @@
+"""hapenny: a bridge between an application and its foundation models."""

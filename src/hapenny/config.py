@@ -1,0 +1,1 @@
+"""Placeholder floor, filled by the pipeline: config."""

@@ -1,0 +1,91 @@
+"""The one source of time, chance and ids (design: one code, two clocks).
+
+Every room takes a `Clock` as an argument. With `RealClock` it is the machine's; with the virtual loop of
+`simulation/` the same production code runs in simulated time. `time`, `random`, `uuid` and thread hand-offs are
+banned everywhere else by lint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Clock(Protocol):
+    """Time, randomness, ids and off-loop work."""
+
+    @property
+    def random(self) -> random.Random:
+        """The deployment's source of chance; seeded when virtual."""
+
+    def now(self) -> float:
+        """Monotonic seconds: waits, limits and durations. Comparable with `loop.time()` only when virtual."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch: ledger, TTL, accounting windows, signatures."""
+
+    def new_id(self, prefix: str = "") -> str:
+        """A fresh id of 96 random bits in base 36 behind `prefix`."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits `seconds` of this clock."""
+
+    async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
+        """Runs blocking `fn` off the loop.
+
+        A real clock uses a thread. A virtual clock runs it inline and lets `units` of modelled work of `kind` pass.
+        """
+
+
+class RealClock:
+    """The machine's clock."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.random = random.Random(seed) if seed is not None else random.Random(os.urandom(16))
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def new_id(self, prefix: str = "") -> str:
+        """A fresh random id."""
+        return prefix + base36(int.from_bytes(os.urandom(12), "big"), 19)
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits on the running loop."""
+        await asyncio.sleep(seconds)
+
+    async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
+        """Runs `fn` in a thread."""
+        return await asyncio.to_thread(fn)
+
+
+def base36(number: int, width: int) -> str:
+    """`number` in base 36, padded to `width` digits."""
+    digits = []
+    while number:
+        number, rest = divmod(number, 36)
+        digits.append(_ALPHABET[rest])
+    return "".join(reversed(digits)).rjust(width, "0")
+
+
+def profile_time() -> float:
+    """Seconds of the machine's high-resolution counter, for measuring our own code (never for waits)."""
+    return time.perf_counter()
+
+
+def cpu_time() -> float:
+    """CPU seconds of this thread, for bounding work by effort instead of by waiting."""
+    return time.thread_time()

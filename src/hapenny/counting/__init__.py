@@ -1,0 +1,4 @@
+"""The learning token estimator.
+
+May import stores, protocols, catalog and core.
+"""

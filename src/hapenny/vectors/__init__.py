@@ -1,0 +1,4 @@
+"""Local embedders, the Embedder contract and every vector index.
+
+May import stores, catalog and core.
+"""

@@ -1,0 +1,18 @@
+"""Shared test set-up: long tests run only with --long."""
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also run soak tests, long fuzz and all scenarios")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    kept, left = [], []
+    for item in items:
+        (left if item.get_closest_marker("long") else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
