@@ -1,6 +1,5 @@
 """Shared test set-up: long tests run only with --long."""
 
-import pytest
 
 
 def pytest_addoption(parser):
