@@ -1,7 +1,6 @@
 """Shared test set-up: long tests run only with --long."""
 
 
-
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run soak tests, long fuzz and all scenarios")
 
