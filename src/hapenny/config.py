@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from hapenny.caching.options import ExactOptions, FlightOptions
 from hapenny.core.stage import Mode
 from hapenny.routing.options import TierOptions
-from hapenny.throughput.options import RetryOptions
+from hapenny.throughput.retry import Backoff
 from hapenny.tuning.options import ParameterOptions
 
 
@@ -143,7 +143,7 @@ class StageOptions(Section):
     flights: FlightOptions = field(default_factory=FlightOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
-    retry: RetryOptions = field(default_factory=RetryOptions)
+    retry: Backoff = field(default_factory=Backoff)
 
 
 class Config(Section):
@@ -163,7 +163,7 @@ class Config(Section):
     prices: str | None = None
     """Path of a file with negotiated prices."""
     fingerprint_key: str = ""
-    """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with the process)."""
+    """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def backend_of(self, name: str) -> str:
