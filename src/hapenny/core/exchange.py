@@ -170,6 +170,7 @@ class Exchange:
     __slots__ = (
         "_story",
         "adopted",
+        "arms",
         "arrived",
         "background",
         "baseline",
@@ -191,6 +192,7 @@ class Exchange:
         "original",
         "output",
         "payer",
+        "policy",
         "purpose",
         "reason",
         "request",
@@ -249,6 +251,10 @@ class Exchange:
         """Purpose of the calls made on this exchange or branch."""
         self.payer = "serve"
         """The technique that pays for calls on it that do not deliver."""
+        self.policy: tuple[str, ...] = ()
+        """What else decides the answer: model policy, versions of router, prompt and configuration, knowledge epoch."""
+        self.arms: dict[str, str] = {}
+        """Experiment arms by experiment; those that change answers are part of the cache key."""
         self.memo: dict[str, Any] = {}
         """Results of pure functions of this exchange, kept so that several stages need not repeat them."""
         self._story = _Story(max_calls)
