@@ -39,7 +39,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def find(data: Path) -> list[Path]:
     """Folders in (or at) `data` that hold a corpus and queries."""
     candidates = [data, *sorted(path for path in data.iterdir() if path.is_dir())]
-    return [each for each in candidates if (each / "corpus.jsonl.gz").exists() and list(each.glob("queries_*.jsonl.gz"))]
+    return [
+        each for each in candidates if (each / "corpus.jsonl.gz").exists() and list(each.glob("queries_*.jsonl.gz"))
+    ]
 
 
 def read(folder: Path) -> Collection:

@@ -137,7 +137,7 @@ class LexicalIndex:
                 if hits:
                     values = self._searcher.fast_field_values("row", [address for _, address in hits])
                     for (score, _), row in zip(hits, values, strict=True):
-                        scores[place[row]] = score
+                        scores[place[int(row or 0)]] = score
             found[field] = scores
         return found
 
