@@ -71,6 +71,7 @@ class Call:
         "failure",
         "id",
         "outcome",
+        "output",
         "provenance",
         "purpose",
         "request",
@@ -98,6 +99,8 @@ class Call:
         """Nano-dollars; None while open and where the price is unknown."""
         self.provenance: Provenance = "unknown"
         self.failure: Failure | None = None
+        self.output: list[str] = []
+        """What was generated so far, for an estimate where no usage was reported."""
 
 
 class Step(Struct, frozen=True):
@@ -183,9 +186,12 @@ class Exchange:
         "id",
         "intent",
         "limits",
+        "memo",
         "notes",
         "original",
         "output",
+        "payer",
+        "purpose",
         "reason",
         "request",
         "route",
@@ -239,6 +245,12 @@ class Exchange:
         self.first_out: float | None = None
         self.finished: float | None = None
         self.reason = ""
+        self.purpose: Purpose = "serve"
+        """Purpose of the calls made on this exchange or branch."""
+        self.payer = "serve"
+        """The technique that pays for calls on it that do not deliver."""
+        self.memo: dict[str, Any] = {}
+        """Results of pure functions of this exchange, kept so that several stages need not repeat them."""
         self._story = _Story(max_calls)
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -321,8 +333,14 @@ class Exchange:
         if text not in self.notes:
             self.notes.append(text)
 
-    def branch(self, reason: str) -> Exchange:
-        """A copy-on-write sibling for a further call: own request, decisions and limits; calls are common."""
+    def branch(self, reason: str, *, purpose: Purpose = "serve", payer: str = "") -> Exchange:
+        """A copy-on-write sibling for a further call: own request, decisions and limits; calls are common.
+
+        Args:
+            reason: why there is a further call.
+            purpose: of the calls made on the branch.
+            payer: the technique that pays for them unless the branch is adopted.
+        """
         twin = Exchange.__new__(Exchange)
         for name in Exchange.__slots__:
             setattr(twin, name, getattr(self, name))
@@ -332,7 +350,10 @@ class Exchange:
         twin.facts = dict(self.facts)
         twin.limits = self.limits.copy()
         twin.adopted = None
+        twin.memo = {}
         twin.reason = reason
+        twin.purpose = purpose
+        twin.payer = payer or self.payer
         return twin
 
     def adopt(self, branch: Exchange) -> None:
