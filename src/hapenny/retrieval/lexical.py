@@ -101,6 +101,15 @@ class LexicalIndex:
             self._index.reload()
             self._searcher = self._index.searcher()
 
+    def reload(self) -> None:
+        """Sees what another process committed."""
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def merge(self) -> None:
+        """Drops removed documents from the files, as far as tantivy's merge policy has not yet."""
+        self.close()
+
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
