@@ -1,0 +1,1 @@
+"""Skill 4.1.1 measured: counting, pruning, lossless structure, conversation window, templates, answer size."""

@@ -1,0 +1,174 @@
+"""What a text looks like to a tokenizer: counts of byte classes, their pairs and run lengths, in one numpy pass.
+
+A byte-pair vocabulary is unknown from outside, but what decides how many pieces it makes of a text is visible:
+scripts (lead bytes of UTF-8), words and their lengths, digit runs, punctuation runs, white space. Every feature is
+additive over segments, so the vector of a request is the sum of the vectors of its parts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+Counter = Callable[[str], int]
+
+_LOWER, _UPPER, _DIGIT, _SPACE, _LINE, _QUOTE, _PUNCT = range(7)
+_CONT, _LEAD2, _LEAD_VI, _LEAD_KANA, _LEAD_HAN, _LEAD_OTHER = range(7, 13)
+_CLASSES = 13
+
+NAMES: tuple[str, ...] = (
+    "request", "segments", "base_plain", "base_structure", "base_accented", "base_cjk",
+    "lower", "upper", "digit", "space", "line", "quote", "punct",
+    "continuation", "lead2", "lead_vi", "lead_kana", "lead_han", "lead_other",
+    "upper_runs", "space_runs", "space_punct", "punct_runs", "line_runs", "camel", "joined_words",
+    "accented_inside", "letter_digit", "upper_pairs", "quote_pairs",
+    "words_3", "words_6", "words_9", "words_long", "digit_runs", "digit_triples",
+)  # fmt: skip
+SIZE = len(NAMES)
+REQUEST, SEGMENTS = 0, 1
+BASE = slice(2, 6)
+_BYTES = slice(6, 19)
+
+
+def _byte_classes() -> npt.NDArray[np.uint8]:
+    table = np.full(256, _PUNCT, np.uint8)
+    table[97:123], table[65:91], table[48:58] = _LOWER, _UPPER, _DIGIT
+    table[32] = _SPACE
+    table[[9, 10, 13]] = _LINE
+    table[list(b"\"'\\")] = _QUOTE
+    table[0x80:0xC0], table[0xC0:0xE0], table[0xE0:0x100] = _CONT, _LEAD2, _LEAD_OTHER
+    table[0xE1], table[0xE3], table[0xE4:0xEA] = _LEAD_VI, _LEAD_KANA, _LEAD_HAN
+    return table
+
+
+def _projection() -> npt.NDArray[np.float64]:
+    """The matrix from the histogram of class pairs (13 x 13, flat) to the features that depend on pairs alone."""
+    matrix = np.zeros((_CLASSES, _CLASSES, SIZE))
+    column = {name: index for index, name in enumerate(NAMES)}
+    classes = NAMES[_BYTES]
+    for index, name in enumerate(classes):
+        matrix[:, index, column[name]] = 1  # the text is read with one space before it: each byte is a second one once
+    text_like = (_PUNCT, _QUOTE)
+    for before in range(_CLASSES):
+        matrix[before, _UPPER, column["upper_runs"]] = before != _UPPER
+        matrix[before, _SPACE, column["space_runs"]] = before != _SPACE
+        matrix[before, _LINE, column["line_runs"]] = before != _LINE
+        for mark in text_like:
+            matrix[before, mark, column["punct_runs"]] = before not in text_like
+    matrix[_SPACE, [_PUNCT, _QUOTE], column["space_punct"]] = 1
+    matrix[_LOWER, _UPPER, column["camel"]] = 1
+    matrix[_PUNCT, [_LOWER, _UPPER], column["joined_words"]] = 1
+    matrix[_LOWER, [_LEAD2, _LEAD_VI], column["accented_inside"]] = 1
+    matrix[[_LOWER, _UPPER, _DIGIT, _DIGIT], [_DIGIT, _DIGIT, _LOWER, _UPPER], column["letter_digit"]] = 1
+    matrix[_UPPER, _UPPER, column["upper_pairs"]] = 1
+    matrix[_QUOTE, [_PUNCT, _QUOTE], column["quote_pairs"]] = 1
+    return matrix.reshape(_CLASSES * _CLASSES, SIZE)
+
+
+def group(*names: str) -> Vector:
+    """A mask of features, shape (SIZE,)."""
+    return np.array([1.0 if name in names else 0.0 for name in NAMES])
+
+
+# Features whose weights move together when the vocabulary changes.
+GROUPS: tuple[Vector, ...] = (
+    np.ones(SIZE),
+    group(
+        "lower", "upper", "upper_runs", "words_3", "words_6", "words_9", "words_long", "camel", "space", "space_runs"
+    ),
+    group("quote", "punct", "space_punct", "punct_runs", "line", "line_runs", "joined_words", "quote_pairs"),
+    group("digit", "digit_runs", "digit_triples", "letter_digit"),
+    group("continuation", "lead2", "lead_vi", "lead_other", "accented_inside"),
+    group("continuation", "lead_kana", "lead_han"),
+)
+
+_TABLE = _byte_classes()
+_PROJECTION = _projection()
+_IS_LETTER = np.zeros(_CLASSES, np.int8)
+_IS_LETTER[[_LOWER, _UPPER, *range(_CONT, _CLASSES)]] = 1
+_IS_DIGIT = np.zeros(_CLASSES, np.int8)
+_IS_DIGIT[_DIGIT] = 1
+_WORDS = NAMES.index("words_3")
+
+
+def _runs(flags: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
+    edges = np.flatnonzero(flags[1:] != flags[:-1])
+    return edges[1::2] - edges[::2]
+
+
+def _script(vector: Vector, size: int) -> int:
+    """Vocabularies differ most by script: 0 plain, 1 structure (JSON, code), 2 accented Latin and others, 3 CJK."""
+    _, _, _, _, _, quote, punct, _, lead2, lead_vi, kana, han, other = vector[_BYTES]
+    if 3 * (kana + han) > 0.3 * size:
+        return 3
+    if lead2 + lead_vi + other > 0.04 * size:
+        return 2
+    return 1 if quote + punct > 0.12 * size else 0
+
+
+def features(text: str, base: Counter | None = None) -> Vector:
+    """The feature vector of one segment: float64, shape (SIZE,); `base` counts tokens by a known vocabulary."""
+    if not text:
+        vector = np.zeros(SIZE)
+        vector[SEGMENTS] = 1
+        return vector
+    data = np.frombuffer(b" " + text.encode("utf-8", "surrogatepass") + b" ", np.uint8)
+    kinds = _TABLE[data]
+    pairs = kinds[:-2] * np.uint8(_CLASSES) + kinds[1:-1]
+    vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES) @ _PROJECTION
+    words = _runs(_IS_LETTER[kinds])
+    if len(words):
+        lengths = np.bincount(np.minimum(words, 10), minlength=11)
+        vector[_WORDS] = lengths[1:4].sum()
+        vector[_WORDS + 1] = lengths[4:7].sum()
+        vector[_WORDS + 2] = lengths[7:10].sum()
+        vector[_WORDS + 3] = lengths[10]
+    digits = _runs(_IS_DIGIT[kinds])
+    if len(digits):
+        vector[_WORDS + 4] = len(digits)
+        vector[_WORDS + 5] = ((digits + 2) // 3).sum()
+    vector[SEGMENTS] = 1
+    if base is not None:
+        vector[2 + _script(vector, len(data))] = base(text)
+    return np.asarray(vector, np.float64)
+
+
+class FeatureCache:
+    """Features of segments seen before: system prompts, tools and history come back with every request.
+
+    Keeps no text: the key is the string's own (per process salted) hash and its length. Least recently used out first.
+    """
+
+    def __init__(self, base: Counter | None = None, capacity: int = 8192) -> None:
+        self.base = base
+        self._capacity = capacity
+        self._known: OrderedDict[tuple[int, int], Vector] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def segment(self, text: str) -> Vector:
+        """The vector of one segment; treat it as read-only."""
+        key = (hash(text), len(text))
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            return known
+        vector = features(text, self.base)
+        vector.flags.writeable = False
+        self._known[key] = vector
+        if len(self._known) > self._capacity:
+            self._known.popitem(last=False)
+        return vector
+
+    def request(self, texts: Iterable[str]) -> Vector:
+        """The vector of a whole request: the sum over its segments, plus the constant that every request carries."""
+        total = np.zeros(SIZE)
+        for text in texts:
+            total += self.segment(text)
+        total[REQUEST] = 1
+        return total
