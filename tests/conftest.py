@@ -1,4 +1,12 @@
-"""Shared test set-up: long tests run only with --long."""
+"""Shared test set-up: long tests run only with --long; real servers on request."""
+
+from tests.servers import (  # noqa: F401  (fixtures and the summary hook)
+    postgres_dsn,
+    postgres_server,
+    pytest_terminal_summary,
+    redis_server,
+    redis_url,
+)
 
 
 def pytest_addoption(parser):

@@ -2,3 +2,10 @@
 
 May import stores, catalog and core.
 """
+
+from hapenny.vectors.embedder import Embedder, Vectors, unit
+from hapenny.vectors.exact import ExactIndex
+from hapenny.vectors.hashed import HashedEmbedder
+from hapenny.vectors.index import Hits, Index, open_index
+
+__all__ = ["Embedder", "ExactIndex", "HashedEmbedder", "Hits", "Index", "Vectors", "open_index", "unit"]

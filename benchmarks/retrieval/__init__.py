@@ -1,0 +1,1 @@
+"""Retrieval quality, speed, filters, compression, tuner, deletes, chunks and query rewriting."""

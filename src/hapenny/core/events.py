@@ -1,0 +1,313 @@
+"""What an answer is made of: events, token counts, and the collected completion.
+
+`block` counts content blocks of one answer, `choice` the alternatives (n > 1). An event may carry its `raw` wire
+frame: the encoder forwards it when both protocols are the same and nothing replaced the event.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from hapenny.core.messages import Block, Json, Text, Thinking, ToolUse
+
+StopReason: TypeAlias = Literal[
+    "end_turn",
+    "stop_sequence",
+    "max_tokens",
+    "context_window",
+    "tool_use",
+    "content_filtered",
+    "guardrail",
+    "refusal",
+    "pause_turn",
+    "malformed",
+]
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """Counts of one call. `input` leaves out what was read from or written to the provider's prompt cache."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    """Written with the short lifetime (5 minutes)."""
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    """The part of `output` that is hidden reasoning."""
+
+    @property
+    def prompt(self) -> int:
+        """All tokens that went in, cached or not."""
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h
+
+
+class Started(Struct, frozen=True):
+    """The provider accepted: not yet content (Bedrock may still throttle after it)."""
+
+    id: str = ""
+    model: str = ""
+    created: float = 0.0
+    tokens: Tokens | None = None
+    """What the provider already reports of the prompt (Anthropic's message_start)."""
+    extras: dict[str, Json] = {}
+    raw: bytes | None = None
+
+
+class BlockStarted(Struct, frozen=True):
+    """A block begins. `id` and `name` belong to tool calls; `payload` to kinds only one protocol knows."""
+
+    block: int
+    kind: Literal["text", "tool_use", "thinking", "other"]
+    choice: int = 0
+    id: str = ""
+    name: str = ""
+    payload: Json = None
+    raw: bytes | None = None
+
+
+class TextDelta(Struct, frozen=True):
+    """A piece of text."""
+
+    text: str
+    block: int = 0
+    choice: int = 0
+    raw: bytes | None = None
+
+
+class ThinkingDelta(Struct, frozen=True):
+    """A piece of reasoning; `redacted` is an encrypted whole."""
+
+    text: str
+    block: int = 0
+    choice: int = 0
+    redacted: str | None = None
+    raw: bytes | None = None
+
+
+class SignatureDelta(Struct, frozen=True):
+    """The signature of a reasoning block."""
+
+    signature: str
+    block: int = 0
+    choice: int = 0
+    raw: bytes | None = None
+
+
+class ToolCallDelta(Struct, frozen=True):
+    """A piece of a tool call's JSON arguments."""
+
+    arguments: str
+    block: int = 0
+    choice: int = 0
+    raw: bytes | None = None
+
+
+class CitationDelta(Struct, frozen=True):
+    """A citation, as the provider wrote it."""
+
+    citation: Json
+    block: int = 0
+    choice: int = 0
+    raw: bytes | None = None
+
+
+class BlockStopped(Struct, frozen=True):
+    """A block is complete."""
+
+    block: int
+    choice: int = 0
+    raw: bytes | None = None
+
+
+class Usage(Struct, frozen=True):
+    """What the provider will bill."""
+
+    tokens: Tokens
+    extras: dict[str, Json] = {}
+    raw: bytes | None = None
+
+
+class Stopped(Struct, frozen=True):
+    """The model stopped (one for each choice). An answer without it is truncated."""
+
+    reason: StopReason
+    choice: int = 0
+    sequence: str | None = None
+    extras: dict[str, Json] = {}
+    raw: bytes | None = None
+
+
+class Other(Struct, frozen=True):
+    """A frame the codec passes on unread, to the same protocol only."""
+
+    payload: Json
+    kind: str = ""
+    raw: bytes | None = None
+
+
+Event: TypeAlias = (
+    Started
+    | BlockStarted
+    | TextDelta
+    | ThinkingDelta
+    | SignatureDelta
+    | ToolCallDelta
+    | CitationDelta
+    | BlockStopped
+    | Usage
+    | Stopped
+    | Other
+)
+
+CONTENT = (TextDelta, ThinkingDelta, ToolCallDelta, CitationDelta)
+"""The events with which an answer has begun (besides Stopped)."""
+
+
+def begins(event: Event) -> bool:
+    """Whether an answer has begun with `event`: its first content, or its end."""
+    return isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta))
+
+
+class Choice(Struct, kw_only=True):
+    """One alternative of a collected answer."""
+
+    content: list[Block]
+    reason: StopReason | None = None
+    sequence: str | None = None
+    extras: dict[str, Json] = {}
+
+
+class Completion(Struct, kw_only=True):
+    """A whole answer."""
+
+    id: str = ""
+    model: str = ""
+    created: float = 0.0
+    choices: list[Choice]
+    tokens: Tokens | None = None
+    extras: dict[str, Json] = {}
+    others: list[Other] = []
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice, text blocks joined."""
+        if not self.choices:
+            return ""
+        return "".join(block.text for block in self.choices[0].content if isinstance(block, Text))
+
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the first choice stopped; None: truncated."""
+        return self.choices[0].reason if self.choices else None
+
+
+class Collector:
+    """Folds events into a `Completion`."""
+
+    def __init__(self) -> None:
+        self.completion = Completion(choices=[])
+        self._open: dict[tuple[int, int], list[object]] = {}
+        self._order: list[tuple[int, int]] = []
+
+    def feed(self, event: Event) -> None:
+        """Takes one event, in order."""
+        done = self.completion
+        match event:
+            case TextDelta():
+                self._block(event.choice, event.block, "text")[1].append(event.text)  # type: ignore[attr-defined]
+            case ToolCallDelta():
+                self._block(event.choice, event.block, "tool_use")[1].append(event.arguments)  # type: ignore[attr-defined]
+            case ThinkingDelta():
+                slot = self._block(event.choice, event.block, "thinking")
+                slot[1].append(event.text)  # type: ignore[attr-defined]
+                if event.redacted is not None:
+                    slot[4] = event.redacted
+            case SignatureDelta():
+                slot = self._block(event.choice, event.block, "thinking")
+                slot[3] = (slot[3] or "") + event.signature  # type: ignore[operator]
+            case CitationDelta():
+                self._block(event.choice, event.block, "text")[2].append(event.citation)  # type: ignore[attr-defined]
+            case BlockStarted():
+                slot = self._block(event.choice, event.block, event.kind)
+                slot[0], slot[5], slot[6], slot[7] = event.kind, event.id, event.name, event.payload
+            case Stopped():
+                choice = self._choice(event.choice)
+                choice.reason, choice.sequence, choice.extras = event.reason, event.sequence, event.extras
+            case Usage():
+                done.tokens = event.tokens
+                if event.extras:
+                    done.extras = {**done.extras, **event.extras}
+            case Started():
+                done.id, done.model, done.created = event.id, event.model, event.created
+                if event.extras:
+                    done.extras = {**done.extras, **event.extras}
+            case Other():
+                done.others = [*done.others, event]
+            case _:
+                pass
+
+    def finish(self) -> Completion:
+        """The completion, its blocks in the order of their indices within each choice."""
+        for choice, block in sorted(self._order):
+            kind, parts, citations, signature, redacted, id_, name, payload = self._open[choice, block]
+            content = self._choice(choice).content
+            text = "".join(parts)  # type: ignore[arg-type]
+            if kind == "text":
+                content.append(Text(text, citations=tuple(citations)))  # type: ignore[arg-type]
+            elif kind == "tool_use":
+                content.append(ToolUse(id_, name, text))  # type: ignore[arg-type]
+            elif kind == "thinking":
+                content.append(Thinking(text, signature, redacted))  # type: ignore[arg-type]
+            elif payload is not None:
+                content.append(payload)  # type: ignore[arg-type]
+        self._order.clear()
+        self._open.clear()
+        return self.completion
+
+    def _choice(self, index: int) -> Choice:
+        choices = self.completion.choices
+        while len(choices) <= index:
+            choices.append(Choice(content=[]))
+        return choices[index]
+
+    def _block(self, choice: int, block: int, kind: str) -> list[object]:
+        slot = self._open.get((choice, block))
+        if slot is None:
+            slot = self._open[choice, block] = [kind, [], [], None, None, "", "", None]
+            self._order.append((choice, block))
+        return slot
+
+
+def events_of(completion: Completion) -> list[Event]:
+    """The shortest event sequence that collects to `completion`; the form in which answers are stored."""
+    events: list[Event] = [
+        Started(completion.id, completion.model, completion.created, extras=completion.extras),
+    ]
+    for index, choice in enumerate(completion.choices):
+        for number, block in enumerate(choice.content):
+            match block:
+                case Text():
+                    events.append(BlockStarted(number, "text", index))
+                    if block.text:
+                        events.append(TextDelta(block.text, number, index))
+                    events.extend(CitationDelta(citation, number, index) for citation in block.citations)
+                case ToolUse():
+                    events.append(BlockStarted(number, "tool_use", index, block.id, block.name))
+                    events.append(ToolCallDelta(block.arguments, number, index))
+                case Thinking():
+                    events.append(BlockStarted(number, "thinking", index))
+                    events.append(ThinkingDelta(block.text, number, index, block.redacted))
+                    if block.signature is not None:
+                        events.append(SignatureDelta(block.signature, number, index))
+                case _:
+                    events.append(BlockStarted(number, "other", index, payload=block))
+            events.append(BlockStopped(number, index))
+        if choice.reason is not None:
+            events.append(Stopped(choice.reason, index, choice.sequence, choice.extras))
+    events.extend(completion.others)
+    if completion.tokens is not None:
+        events.append(Usage(completion.tokens))
+    return events

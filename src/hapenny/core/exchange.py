@@ -1,0 +1,375 @@
+"""The story of one request: as it came, as it is now, what was decided, called, paid and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
+from hapenny.core.messages import Context, Request
+
+Purpose: TypeAlias = Literal[
+    "serve", "retry", "hedge", "escalate", "continue", "audit", "judge", "embed", "rerank", "guard", "precompute"
+]
+SERVING: frozenset[str] = frozenset({"serve", "retry", "hedge", "escalate", "continue"})
+
+CallOutcome: TypeAlias = Literal["open", "complete", "failed", "abandoned"]
+Provenance: TypeAlias = Literal["reported", "estimated", "unknown"]
+
+
+class Target(Struct, frozen=True):
+    """Where a call goes. Only routing changes `model`; throughput may change the rest."""
+
+    model: str
+    """The provider's model id, as the catalog knows it."""
+    backend: str = ""
+    """Name of the configured backend."""
+    region: str = ""
+    service_tier: str = "standard"
+    endpoint: str = ""
+
+
+class Limits:
+    """The two limits that travel, in `clock.now()` seconds, and the idle limit of streams. Stages may only shorten;
+    a flight extends its own to the latest of its readers."""
+
+    __slots__ = ("begin_by", "finish_by", "idle")
+
+    def __init__(self, begin_by: float, finish_by: float, idle: float = 60.0) -> None:
+        self.begin_by = begin_by
+        self.finish_by = finish_by
+        self.idle = idle
+
+    def shorten(self, *, begin_by: float | None = None, finish_by: float | None = None) -> None:
+        """Brings a limit forward; a later one is ignored."""
+        if begin_by is not None and begin_by < self.begin_by:
+            self.begin_by = begin_by
+        if finish_by is not None and finish_by < self.finish_by:
+            self.finish_by = finish_by
+
+    def extend(self, other: Limits) -> None:
+        """Takes the later of both: for flights alone."""
+        self.begin_by = max(self.begin_by, other.begin_by)
+        self.finish_by = max(self.finish_by, other.finish_by)
+
+    def copy(self) -> Limits:
+        """Limits of their own."""
+        return Limits(self.begin_by, self.finish_by, self.idle)
+
+
+class Call:
+    """One paid attempt at a provider. Money is the sum of calls."""
+
+    __slots__ = (
+        "began",
+        "cost",
+        "ended",
+        "failure",
+        "id",
+        "outcome",
+        "output",
+        "provenance",
+        "purpose",
+        "request",
+        "started",
+        "target",
+        "technique",
+        "tokens",
+    )
+
+    def __init__(
+        self, id: str, target: Target, purpose: Purpose, technique: str, request: Request | None, started: float
+    ) -> None:
+        self.id = id
+        self.target = target
+        self.purpose: Purpose = purpose
+        self.technique = technique
+        """Who pays unless this call delivers the answer."""
+        self.request = request
+        self.started = started
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.outcome: CallOutcome = "open"
+        self.tokens: Tokens | None = None
+        self.cost: int | None = None
+        """Nano-dollars; None while open and where the price is unknown."""
+        self.provenance: Provenance = "unknown"
+        self.failure: Failure | None = None
+        self.output: list[str] = []
+        """What was generated so far, for an estimate where no usage was reported."""
+
+
+class Step(Struct, frozen=True):
+    """The request as it stood when a technique passed it on: what the price walk prices."""
+
+    technique: str
+    request: Request
+    target: Target
+    free: bool = False
+    """The technique answered by itself: nothing is left to pay."""
+
+
+class Taken(Struct):
+    """A decision as recorded. `seconds` is the time it took to decide."""
+
+    stage: str
+    mode: str
+    decision: Any
+    seconds: float
+    error: str | None = None
+
+
+class CacheFact(Struct, frozen=True, kw_only=True):
+    """What the cache did, for `Cache-Status` (RFC 9211) and `Age`."""
+
+    layer: str
+    hit: bool
+    detail: str = ""
+    age: float | None = None
+    ttl: float | None = None
+    key: str = ""
+    stored: bool = False
+    collapsed: bool = False
+
+
+class _Story:
+    """What an exchange and its branches have in common."""
+
+    __slots__ = ("calls", "committed", "ended", "holds", "max_calls", "on_call", "on_end", "serving")
+
+    def __init__(self, max_calls: int) -> None:
+        self.calls: list[Call] = []
+        self.committed = False
+        self.max_calls = max_calls
+        self.serving = 0
+        self.holds = 1
+        self.ended = False
+        self.on_call: list[Callable[[Call], None]] = []
+        self.on_end: list[Callable[[], None]] = []
+
+
+class Exchange:
+    """One request on its way. The ledger, headers, traces and the console only read it.
+
+    Args:
+        id: the request id.
+        request: as it came.
+        context: who asks; the tenant comes from the key.
+        clock: the deployment's clock.
+        limits: the two travelling limits.
+        baseline: what the request would cost without us: the model asked for, else the route's stated baseline.
+        route: name of the route that was chosen.
+        max_calls: how many serving calls all stages may make together.
+        background: what kind of background work this is, or "" for a client's request.
+    """
+
+    __slots__ = (
+        "_story",
+        "adopted",
+        "arms",
+        "arrived",
+        "background",
+        "baseline",
+        "cache",
+        "clock",
+        "context",
+        "decisions",
+        "delivered",
+        "facts",
+        "failure",
+        "finished",
+        "first_out",
+        "holdout",
+        "id",
+        "intent",
+        "limits",
+        "memo",
+        "notes",
+        "original",
+        "output",
+        "payer",
+        "policy",
+        "purpose",
+        "reason",
+        "request",
+        "route",
+        "steps",
+        "stopped",
+        "target",
+        "wall",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        request: Request,
+        context: Context,
+        clock: Clock,
+        limits: Limits,
+        baseline: Target,
+        route: str = "default",
+        max_calls: int = 4,
+        background: str = "",
+    ) -> None:
+        self.id = id
+        self.original = request
+        self.request = request
+        self.context = context
+        self.clock = clock
+        self.limits = limits
+        self.baseline = baseline
+        self.target = baseline
+        self.route = route
+        self.background = background
+        self.arrived = clock.now()
+        self.wall = clock.wall()
+        self.intent = context.intent or "unknown"
+        self.holdout = False
+        self.decisions: list[Taken] = []
+        self.steps: list[Step] = []
+        self.notes: list[str] = []
+        """What was translated, dropped or degraded: goes into the answer's headers."""
+        self.facts: dict[str, Any] = {}
+        """What stages tell later readers (prefix proof, template name, certificate …)."""
+        self.cache: CacheFact | None = None
+        self.adopted: Call | None = None
+        """The call that delivered the answer."""
+        self.output = ""
+        """The text that was delivered, for counting; never stored by the ledger."""
+        self.stopped: str | None = None
+        self.delivered = False
+        self.failure: Failure | None = None
+        self.first_out: float | None = None
+        self.finished: float | None = None
+        self.reason = ""
+        self.purpose: Purpose = "serve"
+        """Purpose of the calls made on this exchange or branch."""
+        self.payer = "serve"
+        """The technique that pays for calls on it that do not deliver."""
+        self.policy: tuple[str, ...] = ()
+        """What else decides the answer: model policy, versions of router, prompt and configuration, knowledge epoch."""
+        self.arms: dict[str, str] = {}
+        """Experiment arms by experiment; those that change answers are part of the cache key."""
+        self.memo: dict[str, Any] = {}
+        """Results of pure functions of this exchange, kept so that several stages need not repeat them."""
+        self._story = _Story(max_calls)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls of this exchange and its branches, in order of their start."""
+        return self._story.calls
+
+    @property
+    def committed(self) -> bool:
+        """Whether the first byte went out: after that no retry, hedge or escalation."""
+        return self._story.committed
+
+    def commit(self) -> None:
+        """Said by the server at its first byte out."""
+        self._story.committed = True
+
+    def begin_call(self, target: Target, purpose: Purpose, technique: str, request: Request | None = None) -> Call:
+        """Opens a call. Raises `Failure` when the exchange has made all the serving calls it may."""
+        story = self._story
+        if purpose in SERVING:
+            if story.serving >= story.max_calls:
+                raise Failure("unavailable", f"this request has used its {story.max_calls} model calls")
+            story.serving += 1
+        call = Call(
+            f"{self.id}.{len(story.calls)}", target, purpose, technique, request or self.request, self.clock.now()
+        )
+        story.calls.append(call)
+        story.holds += 1
+        return call
+
+    def end_call(self, call: Call, outcome: CallOutcome, failure: Failure | None = None) -> None:
+        """Closes a call (once; synchronous) and lets the pricing hook settle it."""
+        if call.outcome != "open":
+            return
+        call.outcome, call.ended, call.failure = outcome, self.clock.now(), failure
+        for hook in self._story.on_call:
+            hook(call)
+        self.release()
+
+    def on_call(self, hook: Callable[[Call], None]) -> None:
+        """Runs `hook` when a call ends."""
+        self._story.on_call.append(hook)
+
+    # -- lifetime ------------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Keeps the story open: the row is written when the last hold is released."""
+        self._story.holds += 1
+
+    def release(self) -> None:
+        """Lets go of one hold (the exchange is born with one, which the server releases)."""
+        story = self._story
+        story.holds -= 1
+        if story.holds <= 0 and not story.ended:
+            story.ended = True
+            for hook in story.on_end:
+                hook()
+
+    def on_end(self, hook: Callable[[], None]) -> None:
+        """Runs `hook` once, when the request is over and all its calls are settled."""
+        self._story.on_end.append(hook)
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def step(self, technique: str, *, free: bool = False) -> None:
+        """Records the request as it stands behind `technique`, if that changed anything."""
+        steps = self.steps
+        if steps and not free:
+            last = steps[-1]
+            if last.request is self.request and last.target is self.target:
+                return
+        elif not free and self.request is self.original and self.target is self.baseline:
+            return
+        steps.append(Step(technique, self.request, self.target, free))
+
+    def note(self, text: str) -> None:
+        """Tells the client something was changed on its behalf."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def branch(self, reason: str, *, purpose: Purpose = "serve", payer: str = "") -> Exchange:
+        """A copy-on-write sibling for a further call: own request, decisions and limits; calls are common.
+
+        Args:
+            reason: why there is a further call.
+            purpose: of the calls made on the branch.
+            payer: the technique that pays for them unless the branch is adopted.
+        """
+        twin = Exchange.__new__(Exchange)
+        for name in Exchange.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.decisions = []
+        twin.steps = list(self.steps)
+        twin.notes = []
+        twin.facts = dict(self.facts)
+        twin.limits = self.limits.copy()
+        twin.adopted = None
+        twin.memo = {}
+        twin.reason = reason
+        twin.purpose = purpose
+        twin.payer = payer or self.payer
+        return twin
+
+    def adopt(self, branch: Exchange) -> None:
+        """Takes the winner: its request, target, steps, decisions, notes and facts become the exchange's."""
+        self.request, self.target = branch.request, branch.target
+        self.steps = branch.steps
+        self.decisions.extend(branch.decisions)
+        for text in branch.notes:
+            self.note(text)
+        self.facts.update(branch.facts)
+        self.cache = branch.cache
+        self.adopted = branch.adopted
+        self.reason = branch.reason

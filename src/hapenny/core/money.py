@@ -1,0 +1,89 @@
+"""Money as integers, and the price walk (design §3.1).
+
+Rates are pico-dollars a token, amounts nano-dollars, each call rounded once. The walk prices the same delivered
+answer after every stage with one and the same function, so that what the stages saved adds up by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+NANO = 1_000_000_000
+PICO = 1_000_000_000_000
+
+
+def nano_from_pico(pico: int) -> int:
+    """Rounds pico-dollars to nano-dollars, halves to even."""
+    whole, rest = divmod(pico, 1000)
+    if rest > 500 or (rest == 500 and whole & 1):
+        return whole + 1
+    return whole
+
+
+def dollars(nano: int, digits: int = 6) -> str:
+    """`nano` as a decimal dollar amount without a float in between: `-0.001250` for -1,250,000."""
+    sign = "-" if nano < 0 else ""
+    scaled, rest = divmod(abs(nano), 10 ** (9 - digits))
+    if rest * 2 >= 10 ** (9 - digits) and digits < 9:
+        scaled += 1
+    whole, fraction = divmod(scaled, 10**digits)
+    return f"{sign}{whole}.{fraction:0{digits}d}" if digits else f"{sign}{whole}"
+
+
+class Walk(Struct, frozen=True, kw_only=True):
+    """The money of one request, in nano-dollars. None anywhere: a price was unknown, the row counts as unpriced.
+
+    `baseline - sum(savings.values()) - estimate_error == actual` holds for every priced row.
+    """
+
+    baseline: int | None
+    savings: dict[str, int]
+    estimate_error: int | None
+    actual: int | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the identity holds (an unpriced row has none to hold)."""
+        if self.baseline is None or self.estimate_error is None or self.actual is None:
+            return True
+        return self.baseline - sum(self.savings.values()) - self.estimate_error == self.actual
+
+
+def walk(
+    steps: Sequence[tuple[str, int | None]],
+    calls: Iterable[tuple[str, int | None]],
+    adopted: int | None,
+) -> Walk:
+    """Closes the books of one request.
+
+    Args:
+        steps: (technique, price of the request as it stood after that technique) in order; the first is the
+            baseline, its name is ignored. Estimator counts, nano-dollars.
+        calls: (technique, cost) of every paid call that did not deliver the answer: its technique's own cost.
+        adopted: cost of the call that delivered the answer (0 where no call did).
+    """
+    own: dict[str, int] = {}
+    unknown = adopted is None
+    for technique, cost in calls:
+        if cost is None:
+            unknown = True
+        elif cost:
+            own[technique] = own.get(technique, 0) + cost
+    prices = [price for _, price in steps]
+    if unknown or any(price is None for price in prices):
+        return Walk(baseline=prices[0], savings={}, estimate_error=None, actual=None)
+    known = [price or 0 for price in prices]
+    savings: dict[str, int] = {}
+    for (technique, _), before, after in zip(steps[1:], known, known[1:], strict=False):
+        savings[technique] = savings.get(technique, 0) + before - after
+    for technique, cost in own.items():
+        savings[technique] = savings.get(technique, 0) - cost
+    delivered = adopted or 0
+    return Walk(
+        baseline=known[0],
+        savings=savings,
+        estimate_error=known[-1] - delivered,
+        actual=delivered + sum(own.values()),
+    )

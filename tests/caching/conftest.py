@@ -1,0 +1,35 @@
+"""A clock the tests move by hand."""
+
+import random
+
+import pytest
+
+from hapenny.core.clock import base36
+
+
+class HandClock:
+    def __init__(self, start=1_000_000.0):
+        self.time = start
+        self.random = random.Random(7)
+        self._ids = 0
+
+    def now(self):
+        return self.time
+
+    def wall(self):
+        return self.time
+
+    def new_id(self, prefix=""):
+        self._ids += 1
+        return prefix + base36(self._ids, 4)
+
+    async def sleep(self, seconds):
+        self.time += seconds
+
+    async def work(self, kind, units, fn):
+        return fn()
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
