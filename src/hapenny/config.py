@@ -119,10 +119,10 @@ class KeyOptions(Section):
 
     key: str
     tenant: str = "default"
-    routes: list[str] = ["*"]
+    routes: list[str] = field(default_factory=lambda: ["*"])
     default_route: str | None = None
     groups: list[str] = []
-    models: list[str] = ["*"]
+    models: list[str] = field(default_factory=lambda: ["*"])
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 

@@ -31,6 +31,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Purpose, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
+from hapenny.core.money import Walk
 from hapenny.core.stage import Mode, Pipeline, Stage
 from hapenny.counting.registry import Estimators
 from hapenny.routing.complexity import score
@@ -38,8 +39,8 @@ from hapenny.routing.names import Asked, Names
 from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.live import Live
 from hapenny.telemetry.metrics import Metrics
-from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
 from hapenny.tuning.parameters import ParameterStage
 
@@ -103,11 +104,13 @@ class Gateway:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best()
-            self.metrics = Metrics()
+            self.live = Live(self.clock)
+            self.metrics = Metrics(self.live)
             self.ledger = self._ledger(config.ledger)
             self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
-            self._secret, self.estimators, self.metrics = heir._secret, heir.estimators, heir.metrics
+            self._secret, self.estimators = heir._secret, heir.estimators
+            self.live, self.metrics = heir.live, heir.metrics
             self.ledger, self.answers = heir.ledger, heir.answers
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
@@ -141,9 +144,7 @@ class Gateway:
                 any_temperature=route.cache_any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
             ),
-            FlightStage(
-                keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights
-            ),
+            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             TierStage(self.names, options.tiers, score),
             ParameterStage(self.catalog.resolve, options.parameters),
             RetryStage(options.retry),
@@ -226,6 +227,7 @@ class Gateway:
         exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
         exchange.holdout = self._held_out(exchange, route)
         exchange.on_call(self.books.settle)
+        exchange.on_call(self.live.observe)
         exchange.on_end(lambda: self._written(exchange))
         if asked.kind == "tier" and asked.target is not None:
             exchange.target = asked.target
@@ -244,6 +246,7 @@ class Gateway:
             baseline=target,
             max_calls=1,
         )
+        exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         return exchange
 
@@ -268,14 +271,11 @@ class Gateway:
             exchange.finished = self.clock.now()
         exchange.release()
 
-    def row(self, exchange: Exchange) -> Row | None:
-        """The books of an exchange whose calls are all settled; None while one is still open."""
+    def money(self, exchange: Exchange) -> Walk | None:
+        """The price walk of an exchange whose calls are all settled; None while one is still open."""
         if any(call.outcome == "open" for call in exchange.calls):
             return None
-        row: Row | None = exchange.memo.get("row")
-        if row is None:
-            row = exchange.memo["row"] = self.books.close(exchange)
-        return row
+        return self.books.walk(exchange)
 
     async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
         """Asks and waits for the whole answer: the library's main call."""
@@ -350,7 +350,9 @@ class Gateway:
             return identity.default_route
         if context.route is not None:
             if context.route not in self.config.routes or not identity.may_route(context.route):
-                raise Failure("permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route")
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
             return context.route
         for name, route in self.config.routes.items():
             match = route.match
@@ -373,11 +375,10 @@ class Gateway:
         return int.from_bytes(digest, "big") < route.holdout * 2**64
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.row(exchange)
-        if row is not None:
-            self.metrics.observe(exchange, row)
-            if self.ledger is not None:
-                self.ledger.record(row)
+        row = self.books.close(exchange)
+        self.metrics.observe(row)
+        if self.ledger is not None:
+            self.ledger.record(row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
 from hapenny.server.who import context_of, identify
-from hapenny.telemetry.headers import at_commit, at_end, totals
+from hapenny.telemetry.headers import at_commit, complete, trailer
 
 _HIGH_WATER = 262_144
 """Bytes a slow reader may lag behind before the upstream is made to wait for it."""
@@ -49,11 +49,9 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
-        out = at_commit(exchange)
+        money = gateway.money(exchange)
+        out = complete(exchange, money) if money is not None else at_commit(exchange)
         out.update(door.codec.answer_headers(completion, asked))
-        row = gateway.row(exchange)
-        if row is not None:
-            out.update(at_end(exchange, row))
         return web.Response(body=door.codec.encode_answer(completion, asked), headers=out)
     finally:
         if flow is not None:
@@ -83,8 +81,8 @@ async def _stream(
                 await response.write(data)
                 stall.end()
         flow.close()
-        row = gateway.row(exchange)
-        last = encoder.note(totals(exchange, row)) if row is not None else b""
+        money = gateway.money(exchange)
+        last = encoder.note({"totals": trailer(exchange, money).decode()}) if money is not None else b""
         last += encoder.end()
     except Failure as failure:
         exchange.failure = failure

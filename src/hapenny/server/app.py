@@ -33,9 +33,7 @@ _DOORS: dict[str, Door] = {
     "/anthropic/v1/messages": _MESSAGES,
 }
 _COUNT = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
-_MODEL = re.compile(
-    r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$"
-)
+_MODEL = re.compile(r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$")
 _OPERATIONS: dict[str, tuple[Protocol, bool]] = {
     "converse": ("bedrock", False),
     "converse-stream": ("bedrock", True),

@@ -21,7 +21,8 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, drainin
             return _json({"status": "draining"}, 503)
         return _json({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
-        return web.Response(body=gateway.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        body, kind = gateway.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": kind})
     if path == "/v1/models":
         return _models(gateway, request)
     if path.startswith("/v1/requests/"):
