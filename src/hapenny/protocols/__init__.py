@@ -1,4 +1,4 @@
-"""Sans-IO codecs: openai, anthropic, bedrock (with eventstream and sigv4). Both banks use the same codec.
+"""Sans-IO codecs: openai, anthropic, bedrock (with eventstream and sigv4), invoke. Both banks use the same codec.
 
-May import catalog and core.
+May import catalog and core. Start at `registry.codec(name)`; the contract is `codec.Codec`.
 """

@@ -22,6 +22,7 @@ class Job(msgspec.Struct, kw_only=True):
     `input_tokens` counts uncached input, `cached_tokens` what is expected to be read from the provider's prefix cache.
     `predicted_output`: the expected answer size; `max_tokens` when nothing better is known.
     `prefix`: equal for prompts that begin alike (a running hash), "" when unknown.
+    `cost`: what fair shares and waits are counted in: quota units where there is a quota, else tokens moved.
     """
 
     input_tokens: int
@@ -35,15 +36,13 @@ class Job(msgspec.Struct, kw_only=True):
     begin_by: float = math.inf
     finish_by: float = math.inf
     arrived: float = 0.0
+    cost: float = 0.0
 
     def __post_init__(self) -> None:
         if self.predicted_output <= 0:
             self.predicted_output = self.max_tokens
-
-    @property
-    def size(self) -> int:
-        """Tokens this job is expected to move; the unit of fair shares."""
-        return self.input_tokens + self.cached_tokens + self.predicted_output
+        if self.cost <= 0:
+            self.cost = float(self.input_tokens + self.cached_tokens + self.predicted_output)
 
 
 class Shed(Exception):
@@ -54,7 +53,7 @@ class Shed(Exception):
     """
 
     def __init__(self, reason: str, *, status: int, retry_after_s: float) -> None:
-        super().__init__(f"{reason}; try again in {retry_after_s:.1f} s")
+        super().__init__(f"{reason}; try again in {retry_after_s:.1f} s" if retry_after_s < math.inf else reason)
         self.reason = reason
         self.status = status
         self.retry_after_s = retry_after_s
