@@ -25,6 +25,8 @@ from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
 
+__all__ = ["Books", "Row"]
+
 REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
 """Stop reasons of answers that count as refused: they have no baseline."""
 
@@ -95,6 +97,12 @@ class Books:
             return
         call.tokens = tokens
         call.cost = self.prices.price(call.target, tokens, wall)
+
+    def count(self, request: Request, target: Target) -> int:
+        """Expected prompt tokens of a request that is not (yet) sent."""
+        tokens = self.prices.prompt(request, target)
+        self.prices.release(request)
+        return tokens
 
     # -- exchanges -----------------------------------------------------------------------------------------------
 
