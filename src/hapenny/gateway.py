@@ -23,7 +23,7 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import PRESETS, Config, RouteOptions, load
+from hapenny.config import PRESETS, Config, ConfigError, LedgerOptions, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
@@ -36,9 +36,10 @@ from hapenny.counting.registry import Estimators
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Asked, Names
 from hapenny.routing.tiers import TierStage
-from hapenny.telemetry.books import Books, Row
+from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.metrics import Metrics
+from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
 from hapenny.tuning.parameters import ParameterStage
 
@@ -103,12 +104,12 @@ class Gateway:
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best()
             self.metrics = Metrics()
-            self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
+            self.ledger = self._ledger(config.ledger)
             self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
             self._secret, self.estimators, self.metrics = heir._secret, heir.estimators, heir.metrics
             self.ledger, self.answers = heir.ledger, heir.answers
-        self.books = Books(self.catalog, self.estimators, self.clock)
+        self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ask = _Ask(self)
@@ -148,6 +149,17 @@ class Gateway:
             RetryStage(options.retry),
         ]
 
+    def _ledger(self, options: LedgerOptions | None) -> Ledger | None:
+        if options is None:
+            return None
+        return Ledger(
+            options.path,
+            self.clock,
+            flush_s=options.flush_s,
+            queue=options.queue,
+            retention_days=options.retention_days,
+        )
+
     def _target(self, model: Any) -> Target:
         backend = self.config.backend_of(model.backend)
         options = self.config.backends.get(backend)
@@ -170,8 +182,6 @@ class Gateway:
     def _baseline(self, name: str, route: RouteOptions) -> Target:
         asked = self.names.resolve(route.baseline)
         if asked.target is None:
-            from hapenny.config import ConfigError
-
             raise ConfigError(
                 [f"$.routes.{name}.baseline: {route.baseline!r} names no model. Fix: a tier, an alias or a model id"]
             )
@@ -220,6 +230,21 @@ class Gateway:
         if asked.kind == "tier" and asked.target is not None:
             exchange.target = asked.target
             exchange.step("tiers")
+        return exchange
+
+    def pass_through(self, request: Request, context: Context, target: Target) -> Exchange:
+        """The exchange of a request we do not understand: metered, and unpriced where its usage is unknown."""
+        now = self.clock.now()
+        exchange = Exchange(
+            id=self.clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=self.clock,
+            limits=Limits(now + 600, now + 600),
+            baseline=target,
+            max_calls=1,
+        )
+        exchange.on_end(lambda: self._written(exchange))
         return exchange
 
     async def answer(self, exchange: Exchange) -> Answer:
@@ -352,14 +377,14 @@ class Gateway:
         if row is not None:
             self.metrics.observe(exchange, row)
             if self.ledger is not None:
-                self.ledger.write(row)
+                self.ledger.record(row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Opens what needs a running loop."""
         if self.ledger is not None:
-            await self.ledger.start()
+            self.ledger.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -370,7 +395,7 @@ class Gateway:
         for backend in self.backends.values():
             await backend.aclose()
         if self.ledger is not None and not keep:
-            await self.ledger.aclose()
+            await self.ledger.close()
 
     async def __aenter__(self) -> Gateway:
         await self.start()

@@ -11,7 +11,7 @@ from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
-from hapenny.protocols import Codec
+from hapenny.protocols.codec import Codec
 from hapenny.server.who import context_of, identify
 from hapenny.telemetry.headers import at_commit, at_end, totals
 

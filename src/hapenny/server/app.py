@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
-from hapenny.protocols import codec
+from hapenny.protocols.registry import codec
 from hapenny.server import info
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
@@ -156,14 +156,14 @@ class App:
             return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
         except web.HTTPRequestEntityTooLarge:
             limit = gateway.config.server.max_body_mb
-            failure = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
-            return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
+            large = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
+            return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
         except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))
-            failure = Failure("internal", "the gateway failed on this request")
-            return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
+            broken = Failure("internal", "the gateway failed on this request")
+            return fail(door or _guess(path), broken, gateway.clock.new_id("req_"))
 
 
 def _guess(path: str) -> Door:

@@ -45,7 +45,7 @@ def _models(gateway: Gateway, request: web.BaseRequest) -> web.Response:
 async def _request(gateway: Gateway, request: web.BaseRequest, request_id: str) -> web.Response:
     """What is known of one request; only its own tenant may read it."""
     identity = identify(gateway.keyring, request.headers, "GET", request.raw_path, b"", gateway.clock)
-    row = await gateway.ledger.get(request_id) if gateway.ledger is not None else None
+    row = gateway.ledger.get(request_id) if gateway.ledger is not None else None
     if row is None or row.tenant != identity.tenant:
         raise Failure("not_found", f"no request {request_id[:64]!r} in the ledger")
     return _json(row)

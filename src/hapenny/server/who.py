@@ -9,6 +9,7 @@ from hapenny.admission.keys import Identity, Keyring
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
+from hapenny.protocols import sigv4
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -45,17 +46,16 @@ def identify(
 def _signed(
     keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
-    from hapenny.protocols.bedrock.sigv4 import access_key, verify
-
-    name = access_key(headers.get("Authorization", ""))
-    secret = keyring.secret_of(name) if name else None
-    plain = {key.lower(): value for key, value in headers.items()}
-    if secret is None or not verify(method, raw_path, plain, body, secret, clock.wall()):
+    plain = {name.lower(): value for name, value in headers.items()}
+    secret = keyring.secret_of(sigv4.claim(plain["authorization"]).access_key)
+    if secret is None:
         raise Failure(
             "authentication",
-            "the AWS signature does not belong to a key of this gateway",
+            "the AWS access key is not one of this gateway",
             fix="set AWS_BEARER_TOKEN_BEDROCK to your key, or sign with the access key id given with it",
         )
+    path, _, query = raw_path.partition("?")
+    sigv4.verify(method, path, query, plain, body, secret=secret, now=clock.wall())
     return keyring.who(secret)
 
 

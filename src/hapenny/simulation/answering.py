@@ -19,11 +19,12 @@ from hapenny.simulation import latents
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _WORD = re.compile(r"[^\W_]+")
-_STOP = frozenset(
+_STOP_WORDS = (
     "a an and are as at be been but by can could did do does for from had has have he her his how i if in into is it "
     "its me my no not of on or our she should so some than that the their them then there these they this to was we "
-    "were what when where which who will with would you your please tell about any much many".split()
+    "were what when where which who will with would you your please tell about any much many"
 )
+_STOP = frozenset(_STOP_WORDS.split())
 _FILL = (
     "For {topic}, the shop follows its usual rules and this case needs nothing special.",
     "You will find the details of {topic} on the page of your order as well.",

@@ -34,7 +34,7 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class Passage(msgspec.Struct, frozen=True):
-    """A retrieved chunk with its units in order; `vectors` holds one sentence vector a unit if retrieval stored them."""
+    """A retrieved chunk with its units in order; `vectors` holds one sentence vector a unit if stored."""
 
     title: str
     units: tuple[Unit, ...]

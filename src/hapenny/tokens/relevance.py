@@ -31,7 +31,8 @@ _ASKS_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _ASKS_YEAR = re.compile(
-    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào|thời gian nào|いつ|何[年月日世時]",
+    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào"
+    r"|thời gian nào|いつ|何[年月日世時]",
     re.IGNORECASE,
 )
 _ASKS_NAME = re.compile(
