@@ -33,9 +33,7 @@ _DOORS: dict[str, Door] = {
     "/anthropic/v1/messages": _MESSAGES,
 }
 _COUNT = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
-_MODEL = re.compile(
-    r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$"
-)
+_MODEL = re.compile(r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$")
 _OPERATIONS: dict[str, tuple[Protocol, bool]] = {
     "converse": ("bedrock", False),
     "converse-stream": ("bedrock", True),
@@ -156,7 +154,9 @@ class App:
             return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
         except web.HTTPRequestEntityTooLarge:
             limit = gateway.config.server.max_body_mb
-            failure = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
+            failure = Failure(
+                "too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb"
+            )
             return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
         except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
             raise
