@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from hapenny.caching.options import ExactOptions, FlightOptions
 from hapenny.core.stage import Mode
 from hapenny.routing.options import TierOptions
+from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.throughput.retry import Backoff
 from hapenny.tuning.options import ParameterOptions
 
@@ -125,15 +126,6 @@ class KeyOptions(Section):
     models: list[str] = field(default_factory=lambda: ["*"])
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
-
-
-class LedgerOptions(Section):
-    """Where the books are kept."""
-
-    path: str = ".hapenny/ledger.db"
-    flush_s: float = 0.5
-    queue: int = 20_000
-    retention_days: float = 400.0
 
 
 class StageOptions(Section):

@@ -13,7 +13,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
 from hapenny.server.who import context_of, identify
-from hapenny.telemetry.headers import at_commit, complete, trailer
+from hapenny.telemetry.headers import at_commit, at_end, totals
 
 _HIGH_WATER = 262_144
 """Bytes a slow reader may lag behind before the upstream is made to wait for it."""
@@ -49,8 +49,10 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
-        money = gateway.money(exchange)
-        out = complete(exchange, money) if money is not None else at_commit(exchange)
+        out = at_commit(exchange)
+        row = gateway.row(exchange)
+        if row is not None:
+            out.update(at_end(exchange, row))
         out.update(door.codec.answer_headers(completion, asked))
         return web.Response(body=door.codec.encode_answer(completion, asked), headers=out)
     finally:
@@ -81,8 +83,8 @@ async def _stream(
                 await response.write(data)
                 stall.end()
         flow.close()
-        money = gateway.money(exchange)
-        last = encoder.note({"totals": trailer(exchange, money).decode()}) if money is not None else b""
+        row = gateway.row(exchange)
+        last = encoder.note({"totals": totals(exchange, row).decode()}) if row is not None else b""
         last += encoder.end()
     except Failure as failure:
         exchange.failure = failure

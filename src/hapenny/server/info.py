@@ -21,8 +21,7 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, drainin
             return _json({"status": "draining"}, 503)
         return _json({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
-        body, kind = gateway.metrics.render()
-        return web.Response(body=body, headers={"Content-Type": kind})
+        return web.Response(body=gateway.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
     if path == "/v1/models":
         return _models(gateway, request)
     if path.startswith("/v1/requests/"):
@@ -46,7 +45,7 @@ def _models(gateway: Gateway, request: web.BaseRequest) -> web.Response:
 async def _request(gateway: Gateway, request: web.BaseRequest, request_id: str) -> web.Response:
     """What is known of one request; only its own tenant may read it."""
     identity = identify(gateway.keyring, request.headers, "GET", request.raw_path, b"", gateway.clock)
-    row = gateway.ledger.get(request_id) if gateway.ledger is not None else None
+    row = await gateway.ledger.get(request_id) if gateway.ledger is not None else None
     if row is None or row.tenant != identity.tenant:
         raise Failure("not_found", f"no request {request_id[:64]!r} in the ledger")
     return _json(row)
