@@ -45,7 +45,7 @@ def identify(
 def _signed(
     keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
-    from hapenny.protocols.bedrock.sigv4 import access_key, verify
+    from hapenny.protocols.sigv4 import access_key, verify
 
     name = access_key(headers.get("Authorization", ""))
     secret = keyring.secret_of(name) if name else None
