@@ -140,9 +140,7 @@ class Gateway:
                 any_temperature=route.cache_any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
             ),
-            FlightStage(
-                keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights
-            ),
+            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             TierStage(self.names, options.tiers, score),
             ParameterStage(self.catalog.resolve, options.parameters),
             RetryStage(options.retry),
@@ -325,7 +323,9 @@ class Gateway:
             return identity.default_route
         if context.route is not None:
             if context.route not in self.config.routes or not identity.may_route(context.route):
-                raise Failure("permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route")
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
             return context.route
         for name, route in self.config.routes.items():
             match = route.match

@@ -61,9 +61,7 @@ class ParameterStage(Stage):
         return await onward(exchange)
 
 
-def translate(
-    parameters: Parameters, found: list[Refusal], card: Card | None
-) -> tuple[Parameters, tuple[str, ...]]:
+def translate(parameters: Parameters, found: list[Refusal], card: Card | None) -> tuple[Parameters, tuple[str, ...]]:
     """`parameters` without what is refused, and a note for each change.
 
     Raises:
