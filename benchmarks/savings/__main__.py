@@ -110,7 +110,7 @@ def main() -> None:
     finally:
         provider.terminate()
         provider.wait(30)
-    books = summarise(ledger)
+    books = summarise(str(ledger))
     errors = [each.error for each in seen if each.error]
     for error in sorted(set(errors))[:5]:
         print(f"error: {error} ({errors.count(error)}x)", file=sys.stderr)
@@ -123,10 +123,10 @@ def main() -> None:
     report = {
         "requests": len(seen),
         "errors": len(errors),
-        "baseline_usd": books.baseline_nano / 1e9,
-        "actual_usd": books.actual_nano / 1e9,
-        "saved_share": round(1 - books.actual_nano / books.baseline_nano, 4) if books.baseline_nano else None,
-        "by_technique": {name: nano / 1e9 for name, nano in sorted(books.savings_nano.items())},
+        "baseline_usd": books.baseline / 1e9,
+        "actual_usd": books.actual / 1e9,
+        "saved_share": round(books.saved_share, 4),
+        "by_technique": {each.name: each.saved / 1e9 for each in books.techniques},
         "ttft_p50_ms": quantile([each.first for each in good], 0.50),
         "ttft_p95_ms": quantile([each.first for each in good], 0.95),
         "e2e_p95_ms": quantile([each.whole for each in good], 0.95),
@@ -135,8 +135,8 @@ def main() -> None:
         "background_rows": books.background_rows,
         "identity_violations": books.identity_violations,
         "provider_invoice_usd": bill["nano"] / 1e9,
-        "invoice_diff_nano": abs(bill["nano"] - books.paid_nano),
-        "estimate_error_share": books.estimate_error_share,
+        "invoice_diff_nano": abs(bill["nano"] - books.actual),
+        "estimate_error_share": round(books.estimate_error_share, 5),
         "unpriced_rows": books.unpriced_rows,
         "card": card["digest"],
         "sources": {name: sum(item.source == name for item in items) for name in sorted({i.source for i in items})},
