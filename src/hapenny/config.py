@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from hapenny.caching.options import ExactOptions, FlightOptions
 from hapenny.core.stage import Mode
 from hapenny.routing.options import TierOptions
+from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.throughput.retry import Backoff
 from hapenny.tuning.options import ParameterOptions
 
@@ -41,6 +42,9 @@ class ServerOptions(Section):
     max_body_mb: float = 32.0
     drain_s: float = 30.0
     stalled_write_s: float = 60.0
+    tls_certificate: str | None = None
+    """Path of a PEM file; with `tls_key` the server speaks HTTPS."""
+    tls_key: str | None = None
 
 
 class QuotaOptions(Section):
@@ -125,15 +129,6 @@ class KeyOptions(Section):
     models: list[str] = field(default_factory=lambda: ["*"])
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
-
-
-class LedgerOptions(Section):
-    """Where the books are kept."""
-
-    path: str = ".hapenny/ledger.db"
-    flush_s: float = 0.5
-    queue: int = 20_000
-    retention_days: float = 400.0
 
 
 class StageOptions(Section):
@@ -282,6 +277,12 @@ def check(config: Config) -> Config:
         problems.append(
             f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}"
         )
+    server = config.server
+    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
+        if path is not None and not Path(path).is_file():
+            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
+    if (server.tls_certificate is None) != (server.tls_key is None):
+        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
     for name, backend in config.backends.items():
         at = f"$.backends.{name}"
         if backend.kind in ("openai", "anthropic") and not backend.base_url:

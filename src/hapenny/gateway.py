@@ -23,7 +23,7 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import PRESETS, Config, ConfigError, LedgerOptions, RouteOptions, load
+from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
@@ -31,7 +31,6 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Purpose, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
-from hapenny.core.money import Walk
 from hapenny.core.stage import Mode, Pipeline, Stage
 from hapenny.counting.registry import Estimators
 from hapenny.routing.complexity import score
@@ -41,6 +40,7 @@ from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Live
 from hapenny.telemetry.metrics import Metrics
+from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
 from hapenny.tuning.parameters import ParameterStage
 
@@ -106,7 +106,7 @@ class Gateway:
             self.estimators = Estimators.best()
             self.live = Live(self.clock)
             self.metrics = Metrics(self.live)
-            self.ledger = self._ledger(config.ledger)
+            self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
             self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
@@ -149,17 +149,6 @@ class Gateway:
             ParameterStage(self.catalog.resolve, options.parameters),
             RetryStage(options.retry),
         ]
-
-    def _ledger(self, options: LedgerOptions | None) -> Ledger | None:
-        if options is None:
-            return None
-        return Ledger(
-            options.path,
-            self.clock,
-            flush_s=options.flush_s,
-            queue=options.queue,
-            retention_days=options.retention_days,
-        )
 
     def _target(self, model: Any) -> Target:
         backend = self.config.backend_of(model.backend)
@@ -227,7 +216,6 @@ class Gateway:
         exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
         exchange.holdout = self._held_out(exchange, route)
         exchange.on_call(self.books.settle)
-        exchange.on_call(self.live.observe)
         exchange.on_end(lambda: self._written(exchange))
         if asked.kind == "tier" and asked.target is not None:
             exchange.target = asked.target
@@ -271,11 +259,14 @@ class Gateway:
             exchange.finished = self.clock.now()
         exchange.release()
 
-    def money(self, exchange: Exchange) -> Walk | None:
-        """The price walk of an exchange whose calls are all settled; None while one is still open."""
-        if any(call.outcome == "open" for call in exchange.calls):
-            return None
-        return self.books.walk(exchange)
+    def row(self, exchange: Exchange) -> Row | None:
+        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
+        row: Row | None = exchange.memo.get("row")
+        if row is None:
+            if any(call.outcome == "open" for call in exchange.calls):
+                return None
+            row = exchange.memo["row"] = self.books.close(exchange)
+        return row
 
     async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
         """Asks and waits for the whole answer: the library's main call."""
@@ -375,17 +366,17 @@ class Gateway:
         return int.from_bytes(digest, "big") < route.holdout * 2**64
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.books.close(exchange)
-        self.metrics.observe(row)
+        row = self.row(exchange) or self.books.close(exchange)
+        self.metrics.observe(exchange, row)
         if self.ledger is not None:
-            self.ledger.record(row)
+            self.ledger.write(row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Opens what needs a running loop."""
         if self.ledger is not None:
-            self.ledger.start()
+            await self.ledger.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -396,7 +387,7 @@ class Gateway:
         for backend in self.backends.values():
             await backend.aclose()
         if self.ledger is not None and not keep:
-            await self.ledger.close()
+            await self.ledger.aclose()
 
     async def __aenter__(self) -> Gateway:
         await self.start()

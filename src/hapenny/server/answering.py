@@ -12,8 +12,9 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
+from hapenny.server.faults import FrameFault, frame_fault
 from hapenny.server.who import context_of, identify
-from hapenny.telemetry.headers import at_commit, complete, trailer
+from hapenny.telemetry.headers import at_commit, at_end, totals
 
 _HIGH_WATER = 262_144
 """Bytes a slow reader may lag behind before the upstream is made to wait for it."""
@@ -27,8 +28,10 @@ class Door:
         self.stream = stream
 
 
-async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None) -> web.StreamResponse:
-    """Answers one model request.
+async def answer(
+    gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None, *, faulty: bool = False
+) -> web.StreamResponse:
+    """Answers one model request. `faulty` obeys requests for faults of the wire (a simulated provider).
 
     Raises:
         Failure: before anything was sent.
@@ -43,16 +46,22 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
         try:
             flow = await gateway.answer(exchange)
             if asked.stream:
-                return await _stream(gateway, request, door, exchange, flow)
+                return await _stream(gateway, request, door, exchange, flow, faulty)
             completion = await flow.collect()
         except Failure as failure:
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
-        money = gateway.money(exchange)
-        out = complete(exchange, money) if money is not None else at_commit(exchange)
+        out = at_commit(exchange)
+        row = gateway.row(exchange)
+        if row is not None:
+            out.update(at_end(exchange, row))
         out.update(door.codec.answer_headers(completion, asked))
-        return web.Response(body=door.codec.encode_answer(completion, asked), headers=out)
+        body = door.codec.encode_answer(completion, asked)
+        fault = frame_fault(request, asked.metadata) if faulty else None
+        if fault is None:
+            return web.Response(body=body, headers=out)
+        return await _spoiled(request, body, out, fault)
     finally:
         if flow is not None:
             flow.close()
@@ -60,8 +69,9 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
 
 
 async def _stream(
-    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer
+    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer, faulty: bool
 ) -> web.StreamResponse:
+    fault = frame_fault(request, exchange.original.metadata) if faulty else None
     encoder = door.codec.encoder(exchange.original)
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
@@ -76,13 +86,17 @@ async def _stream(
     try:
         while (batch := await flow.read()) is not None:
             data = encoder.encode(batch)
+            if data and fault is not None:
+                data, over = fault.spoil(data)
+                if over:
+                    return await _ended(request, response, data, fault)
             if data:
                 stall.begin()
                 await response.write(data)
                 stall.end()
         flow.close()
-        money = gateway.money(exchange)
-        last = encoder.note({"totals": trailer(exchange, money).decode()}) if money is not None else b""
+        row = gateway.row(exchange)
+        last = encoder.note({"totals": totals(exchange, row).decode()}) if row is not None else b""
         last += encoder.end()
     except Failure as failure:
         exchange.failure = failure
@@ -92,6 +106,32 @@ async def _stream(
     if last:
         await response.write(last)
     await response.write_eof()
+    return response
+
+
+async def _spoiled(
+    request: web.BaseRequest, body: bytes, headers: dict[str, str], fault: FrameFault
+) -> web.StreamResponse:
+    """A whole answer that breaks on its way."""
+    data, over = fault.spoil(body, last=True)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    if over:
+        return await _ended(request, response, data, fault)
+    await response.write(data)
+    await response.write_eof()
+    return response
+
+
+async def _ended(
+    request: web.BaseRequest, response: web.StreamResponse, data: bytes, fault: FrameFault
+) -> web.StreamResponse:
+    await response.write(data)
+    if fault.kind == "silence":
+        await asyncio.sleep(3600)
+    if request.transport is not None:
+        request.transport.close()
     return response
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 
-import structlog
-
 from hapenny.catalog import Rates, amount
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Kind
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Walk, walk
 from hapenny.counting import Estimators
@@ -63,7 +62,7 @@ class Books:
         self._clock = clock
         self._key = (key or clock.random.randbytes(32))[:64]
         self._prefixes = Prefixes()
-        self._log = structlog.get_logger("hapenny.books")
+        self._log = get_logger("hapenny.books")
         self.violations = 0
         """Rows whose identity did not hold (always 0, or there is a bug)."""
         self.unpriced = 0

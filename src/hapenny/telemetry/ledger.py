@@ -15,10 +15,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
 from hapenny.telemetry.rows import Entry, Row
 
@@ -71,7 +71,7 @@ class Ledger:
         self._wake: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
-        self._log = structlog.get_logger("hapenny.ledger")
+        self._log = get_logger("hapenny.ledger")
         self._pruned = clock.wall()
         self.taken = 0
         self.written = 0

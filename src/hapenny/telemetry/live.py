@@ -22,15 +22,15 @@ MIN_TOKENS = 8
 
 
 class Waited:
-    """A source that times how long its reader waited for it. Put it around a backend's source."""
+    """A source that adds up in `call.waited` how long its reader waited for it after the first content. Put it around a
+    backend's source."""
 
-    __slots__ = ("_clock", "_source", "seconds")
+    __slots__ = ("_call", "_clock", "_source")
 
-    def __init__(self, source: Source, clock: Clock) -> None:
+    def __init__(self, source: Source, clock: Clock, call: Call) -> None:
         self._source = source
         self._clock = clock
-        self.seconds = 0.0
-        """Seconds spent inside `read` so far."""
+        self._call = call
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch."""
@@ -38,7 +38,9 @@ class Waited:
         try:
             return await self._source.read()
         finally:
-            self.seconds += self._clock.now() - started
+            call = self._call
+            if call.began is not None:
+                call.waited = (call.waited or 0.0) + self._clock.now() - started
 
     def close(self) -> None:
         """Closes the source."""
@@ -82,13 +84,14 @@ class Window:
 
 
 class Pace:
-    """One model: seconds to the first token, seconds per further token, share of calls that failed."""
+    """One model: seconds to the first token, per further token, of whole calls; share of calls that failed."""
 
-    __slots__ = ("failures", "tpot", "ttft")
+    __slots__ = ("failures", "tpot", "ttft", "whole")
 
     def __init__(self, seconds: float) -> None:
         self.ttft = Window(seconds)
         self.tpot = Window(seconds)
+        self.whole = Window(seconds)
         self.failures = Window(seconds)
         """1.0 for a failed call, 0.0 for another."""
 
@@ -112,13 +115,8 @@ class Live:
         self._window = window_s
         self._paces: OrderedDict[tuple[str, str], Pace] = OrderedDict()
 
-    def observe(self, call: Call, waited: float | None = None) -> None:
-        """Takes a call that ended (a hook for `Exchange.on_call`, where `waited` is not known).
-
-        Args:
-            call: settled or not.
-            waited: seconds its reader waited for upstream (`Waited.seconds`); None: its whole duration.
-        """
+    def observe(self, call: Call) -> None:
+        """Takes a call that ended."""
         if call.purpose not in SERVING:
             return
         pace = self.pace(call.target.model, call.target.region)
@@ -129,12 +127,14 @@ class Live:
         if call.began is None or call.ended is None:
             return
         pace.failures.add(now, 0.0)
-        first = call.began - call.started
-        pace.ttft.add(now, first)
+        pace.whole.add(now, call.ended - call.started)
+        if call.request is None or not call.request.stream:
+            return  # it began when it was finished: no measure of either
+        pace.ttft.add(now, call.began - call.started)
         tokens = call.tokens.output if call.tokens is not None and call.provenance == "reported" else 0
         if tokens >= MIN_TOKENS:
-            spent = (waited if waited is not None else call.ended - call.started) - first
-            pace.tpot.add(now, max(0.0, spent) / (tokens - 1))
+            spent = call.ended - call.began if call.waited is None else call.waited
+            pace.tpot.add(now, spent / (tokens - 1))
 
     def pace(self, model: str, region: str = "") -> Pace:
         """The measures of a model."""
@@ -160,12 +160,18 @@ class Live:
         window.expire(self._clock.now())
         return window.quantile(q)
 
+    def whole(self, model: str, q: float = 0.5, region: str = "") -> float | None:
+        """Seconds of a whole call, a quantile of the window; None: not measured."""
+        window = self.pace(model, region).whole
+        window.expire(self._clock.now())
+        return window.quantile(q)
+
     def snapshot(self) -> dict[str, dict[str, float | int | None]]:
         """All models, for the console: seconds, counts, shares."""
         now = self._clock.now()
         found = {}
         for (model, region), pace in self._paces.items():
-            for window in (pace.ttft, pace.tpot, pace.failures):
+            for window in (pace.ttft, pace.tpot, pace.whole, pace.failures):
                 window.expire(now)
             found[f"{model}@{region}" if region else model] = {
                 "calls": len(pace.failures),
@@ -173,6 +179,7 @@ class Live:
                 "ttft_p95_s": pace.ttft.quantile(0.95),
                 "tpot_p50_s": pace.tpot.quantile(0.5),
                 "tpot_p95_s": pace.tpot.quantile(0.95),
+                "whole_p95_s": pace.whole.quantile(0.95),
                 "failure_share": pace.failure_share,
             }
         return found
