@@ -42,7 +42,7 @@ FIELDS = frozenset(
         "models",
         "name",
         "number",
-        "outcome",
+        "outcome", "pool",
         "path",
         "pid",
         "port",
