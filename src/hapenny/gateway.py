@@ -23,7 +23,7 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import PRESETS, Config, ConfigError, LedgerOptions, RouteOptions, load
+from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
@@ -38,6 +38,7 @@ from hapenny.routing.names import Asked, Names
 from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.live import Live
 from hapenny.telemetry.metrics import Metrics
 from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
@@ -78,8 +79,10 @@ class Gateway:
             if backends is not None
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
+        models = {name: self._target(model) for name, model in config.models.items()}
+        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
         self.names = Names(
-            {name: self._target(model) for name, model in config.models.items()},
+            models,
             config.tiers,
             config.aliases,
             config.fallbacks,
@@ -103,11 +106,13 @@ class Gateway:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best()
-            self.metrics = Metrics()
-            self.ledger = self._ledger(config.ledger)
+            self.live = Live(self.clock)
+            self.metrics = Metrics(self.live)
+            self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
             self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
-            self._secret, self.estimators, self.metrics = heir._secret, heir.estimators, heir.metrics
+            self._secret, self.estimators = heir._secret, heir.estimators
+            self.live, self.metrics = heir.live, heir.metrics
             self.ledger, self.answers = heir.ledger, heir.answers
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
@@ -141,24 +146,11 @@ class Gateway:
                 any_temperature=route.cache_any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
             ),
-            FlightStage(
-                keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights
-            ),
+            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             TierStage(self.names, options.tiers, score),
-            ParameterStage(self.catalog.resolve, options.parameters),
+            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
             RetryStage(options.retry),
         ]
-
-    def _ledger(self, options: LedgerOptions | None) -> Ledger | None:
-        if options is None:
-            return None
-        return Ledger(
-            options.path,
-            self.clock,
-            flush_s=options.flush_s,
-            queue=options.queue,
-            retention_days=options.retention_days,
-        )
 
     def _target(self, model: Any) -> Target:
         backend = self.config.backend_of(model.backend)
@@ -244,6 +236,7 @@ class Gateway:
             baseline=target,
             max_calls=1,
         )
+        exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         return exchange
 
@@ -269,11 +262,11 @@ class Gateway:
         exchange.release()
 
     def row(self, exchange: Exchange) -> Row | None:
-        """The books of an exchange whose calls are all settled; None while one is still open."""
-        if any(call.outcome == "open" for call in exchange.calls):
-            return None
+        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
         row: Row | None = exchange.memo.get("row")
         if row is None:
+            if any(call.outcome == "open" for call in exchange.calls):
+                return None
             row = exchange.memo["row"] = self.books.close(exchange)
         return row
 
@@ -350,7 +343,9 @@ class Gateway:
             return identity.default_route
         if context.route is not None:
             if context.route not in self.config.routes or not identity.may_route(context.route):
-                raise Failure("permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route")
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
             return context.route
         for name, route in self.config.routes.items():
             match = route.match
@@ -373,18 +368,17 @@ class Gateway:
         return int.from_bytes(digest, "big") < route.holdout * 2**64
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.row(exchange)
-        if row is not None:
-            self.metrics.observe(exchange, row)
-            if self.ledger is not None:
-                self.ledger.record(row)
+        row = self.row(exchange) or self.books.close(exchange)
+        self.metrics.observe(exchange, row)
+        if self.ledger is not None:
+            self.ledger.write(row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Opens what needs a running loop."""
         if self.ledger is not None:
-            self.ledger.start()
+            await self.ledger.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -395,7 +389,7 @@ class Gateway:
         for backend in self.backends.values():
             await backend.aclose()
         if self.ledger is not None and not keep:
-            await self.ledger.close()
+            await self.ledger.aclose()
 
     async def __aenter__(self) -> Gateway:
         await self.start()

@@ -25,7 +25,7 @@ def wrong(path: str, message: str, fix: str) -> NoReturn:
 
 
 def load(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`."""
+    """The JSON object in `body`; `bound` must see whatever of it is kept as it is."""
     try:
         value = _decode(body)
     except RecursionError:
@@ -34,15 +34,15 @@ def load(body: bytes) -> dict[str, Any]:
         wrong("body", f"The body is not valid JSON: {_plain(error)}.", "send a JSON object in UTF-8")
     if type(value) is not dict:
         wrong("body", "The body is not a JSON object.", "send a JSON object")
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and not _shallow(value):
-        wrong("body", "The body is nested too deeply.", f"nest at most {MAX_DEPTH} levels")
     return value
 
 
 def load_upstream(body: bytes) -> dict[str, Any]:
     """The JSON object in a provider's `body`; `upstream` if it is none."""
     try:
-        return load(body)
+        value = load(body)
+        bound(value)
+        return value
     except Failure as failure:
         raise Failure("upstream", f"The provider's answer cannot be read: {failure.message}") from None
 
@@ -51,8 +51,9 @@ def _plain(error: Exception) -> str:
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error).rstrip(".")
 
 
-def _shallow(value: Any) -> bool:
-    level = [value]
+def bound(value: dict[str, Any] | list[Any]) -> None:
+    """Refuses a value that is nested deeper than `MAX_DEPTH`."""
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             inner
@@ -61,8 +62,8 @@ def _shallow(value: Any) -> bool:
             if type(inner) is dict or type(inner) is list
         ]
         if not level:
-            return True
-    return False
+            return
+    wrong("body", "The body is nested too deeply.", f"nest at most {MAX_DEPTH} levels")
 
 
 def string(value: Any, path: str) -> str:
@@ -126,6 +127,16 @@ def number(value: Any, path: str, low: float, high: float) -> float | None:
     if type(value) not in (int, float) or not low <= value <= high or not math.isfinite(value):
         wrong(path, f"{path} is not a number between {low:g} and {high:g}.", f"send a number from {low:g} to {high:g}")
     return float(value)
+
+
+def at_least_one(value: Any, path: str) -> int | None:
+    """`value`, if it is null or an integer of at least 1."""
+    return integer(value, path, 1)
+
+
+def share(value: Any, path: str) -> float | None:
+    """`value` as a float, if it is null or a number from 0 to 1."""
+    return number(value, path, 0, 1)
 
 
 def strings(value: Any, path: str) -> tuple[str, ...]:

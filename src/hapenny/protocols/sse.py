@@ -44,13 +44,7 @@ class Parser:
         self._buffer = rest + tail
         if len(self._buffer) > LIMIT:
             raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
-        frames: list[Frame] = []
-        for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:
-                frames.append((b"", block[6:]))
-            elif (frame := _fields(block)) is not None:
-                frames.append(frame)
-        return frames
+        return [frame for block in blocks if (frame := _fields(block)) is not None]
 
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""
@@ -60,6 +54,13 @@ class Parser:
 
 
 def _fields(block: bytes) -> Frame | None:
+    if block.startswith(b"data: "):
+        if b"\n" not in block:
+            return b"", block[6:]
+    elif block.startswith(b"event: "):
+        end = block.find(b"\n")
+        if block[end + 1 : end + 7] == b"data: " and block.find(b"\n", end + 1) < 0:
+            return block[7:end], block[end + 7 :]
     name = b""
     data: list[bytes] = []
     for line in block.split(b"\n"):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from hapenny.backends.contract import Forwards
+from hapenny.backends.contract import Backend
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway import Gateway
 from hapenny.server.who import identify
 
-_HOP = frozenset(
-    {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length",
-     "authorization", "x-api-key", "proxy-authorization", "x-amz-date", "x-amz-security-token"}
-)  # fmt: skip
-"""Headers that belong to one connection, or to our own keys: never forwarded."""
 _KINDS = {"/v1/": ("openai", "anthropic"), "/openai/": ("openai", "bedrock"), "/anthropic/": ("anthropic",)}
 
 
@@ -33,25 +28,26 @@ async def forward(gateway: Gateway, request: web.BaseRequest, path: str) -> web.
     exchange = gateway.pass_through(asked, Context(tenant=identity.tenant, key_id=identity.key_id), Target(model, name))
     call = exchange.begin_call(exchange.target, "serve", "serve", asked)
     try:
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
-        async with backend.forward(request.method, request.raw_path, headers, body) as upstream:
-            kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
-            kept.pop("Content-Encoding", None)
-            kept["x-request-id"] = exchange.id
-            response = web.StreamResponse(status=upstream.status, headers=kept)
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        raw = await backend.forward(request.method, request.raw_path, headers, body, exchange.limits)
+        try:
+            response = web.StreamResponse(status=raw.status, headers={**raw.headers, "x-request-id": exchange.id})
             await response.prepare(request)
-            async for data in upstream.content.iter_any():
+            while (data := await raw.body.read()) is not None:
                 await response.write(data)
             await response.write_eof()
-        exchange.delivered = upstream.status < 400
-        exchange.end_call(call, "complete" if upstream.status < 400 else "failed")
+        finally:
+            raw.body.close()
+        exchange.delivered = raw.status < 400
+        exchange.stopped = "end_turn" if exchange.delivered else None
+        exchange.end_call(call, "complete" if raw.status < 400 else "failed")
         return response
     finally:
         exchange.end_call(call, "abandoned")
         gateway.close(exchange)
 
 
-def _backend(gateway: Gateway, path: str) -> tuple[str, Forwards]:
+def _backend(gateway: Gateway, path: str) -> tuple[str, Backend]:
     kinds: tuple[str, ...] = ("bedrock",)
     for prefix, wanted in _KINDS.items():
         if path.startswith(prefix):
@@ -59,6 +55,6 @@ def _backend(gateway: Gateway, path: str) -> tuple[str, Forwards]:
     for kind in kinds:
         for name, options in gateway.config.backends.items():
             backend = gateway.backends.get(name)
-            if options.kind == kind and isinstance(backend, Forwards):
+            if options.kind == kind and backend is not None:
                 return name, backend
     raise Failure("not_found", f"nothing is served at {path[:200]!r}", fix="see the list of paths in the manual")

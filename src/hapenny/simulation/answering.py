@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -106,7 +107,7 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     count = len(lead.split()) + (len(lead) // 3 if not lead.isascii() else 0)
     topic = " ".join(words(latents.question_of(request))[:4]) or "this"
     start = int(latents.chance(seed, "fill", topic) * len(_FILL))
-    extra = iter([*rest[:6], *(_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400))])
+    extra = chain(rest[:6], (_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400)))
     while count < size:
         sentence = next(extra, "")
         if not sentence:

@@ -212,7 +212,7 @@ class Gate:
             old = self._pace.get(endpoint.name, gap)
             self._pace[endpoint.name] = old + 0.1 * (gap - old)
         if outcome in (Outcome.FAILED, Outcome.THROTTLED) and endpoint.limit is not None:
-            endpoint.limit.observe(Sample(now - granted, None, leave.inflight, dropped=True))
+            endpoint.limit.observe(Sample(now - granted, None, leave.inflight, True, now - granted))
         self._wake.set()
 
     def _learn(self, leave: Pass, used: Used, ttft: float | None, took: float) -> None:
@@ -222,7 +222,7 @@ class Gate:
         if tpot is not None:
             self._tpot += 0.05 * (tpot - self._tpot)
         if leave.endpoint.limit is not None:
-            leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight))
+            leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 
     async def _try(self, job: Job, last: str = "") -> tuple[Pass | None, float]:
         """Leave, or the seconds after which it is worth asking again (`inf`: when something ends)."""

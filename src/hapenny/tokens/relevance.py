@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hapenny.tokens.analysis import is_vietnamese, query_weights, terms
 from hapenny.tokens.passages import Passage
+from hapenny.tokens.weights import LEXICAL, VECTORS
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +44,43 @@ _ASKS_PLACE = re.compile(
     r"\bwhere\b|\b(?:what|which) (?:city|country|state|town|place|county)\b|ở đâu|nơi nào|nước nào|thành phố nào|どこ",
     re.IGNORECASE,
 )
+
+
+VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical")
+
+
+def probabilities(question: str, passages: Sequence[Passage], vector: Any = None) -> Floats:
+    """The chance of each unit, in context order, to hold the evidence; sums to 1. float64, shape (units,)."""
+    found = featurise(question, passages)
+    if not len(found):
+        return np.zeros(0)
+    # The local embedder reads English; for other scripts its vectors say less than the words do.
+    if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
+        logits = np.hstack([found, similarity(passages, vector, found)]) @ _VECTOR_WEIGHTS
+    else:
+        logits = found @ _LEXICAL_WEIGHTS
+    odds = np.exp(logits - logits.max())
+    chances: Floats = odds / odds.sum()
+    return chances
+
+
+def similarity(passages: Sequence[Passage], vector: Any, lexical: Floats) -> Floats:
+    """Features of stored sentence vectors against the question's, shape (units, len(VECTOR_NAMES))."""
+    sizes = [len(passage.units) for passage in passages]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
+    cosine = np.concatenate([np.asarray(passage.vectors) @ vector for passage in passages]).astype(np.float64)
+    owner = np.repeat(np.arange(len(passages)), sizes)
+    best = np.full(len(passages), -1.0)
+    np.maximum.at(best, owner, cosine)
+    return np.column_stack(
+        [
+            4 * cosine,
+            4 * (cosine - cosine.max()),
+            4 * _smooth(cosine, starts, sizes, 1.5),
+            4 * (best - best.max())[owner],
+            4 * cosine * lexical[:, NAMES.index("titled_best")],
+        ]
+    )
 
 
 def featurise(question: str, passages: Sequence[Passage]) -> Floats:
@@ -99,6 +138,12 @@ def _share(values: Floats) -> Floats:
 
 def _smooth(values: Floats, starts: npt.NDArray[np.intp], sizes: Sequence[int], reach: float) -> Floats:
     """Two-sided exponential smoothing inside each passage."""
+    total = len(values)
+    if total <= 200:
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        places = np.arange(total)
+        near = np.exp(-np.abs(places[:, None] - places) / reach) * (owner[:, None] == owner)
+        return np.asarray(near @ values / near.sum(1))
     radius = int(4 * reach)
     kernel = np.exp(-np.abs(np.arange(-radius, radius + 1)) / reach)
     smoothed = np.empty_like(values)
@@ -202,3 +247,7 @@ def _wants(question: str, passages: Sequence[Passage], out: Floats) -> None:
     out[:, 4] = traits[:, 0]
     out[:, 5] = traits[:, 2]
     out[:, 6] = not (number or year or name or place)
+
+
+_LEXICAL_WEIGHTS = np.array(LEXICAL or [0.0] * len(NAMES))
+_VECTOR_WEIGHTS = np.array(VECTORS or [0.0] * (len(NAMES) + len(VECTOR_NAMES)))

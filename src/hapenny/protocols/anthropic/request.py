@@ -6,6 +6,8 @@ the other fields mean.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hapenny.core.messages import (
@@ -45,31 +47,22 @@ def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool |
     pop = data.pop
     if model is None:
         model = f.needed(data, "model", "")
+    listed = pop("messages", None)
+    f.bound(data)
     system: tuple[Block, ...] = ()
     if (given := pop("system", None)) is not None:
         system = _content(given, "system", protocol)
-    listed = pop("messages", None)
     if type(listed) is not list or not listed:
         f.wrong("messages", "messages is missing, empty or not an array.", "send at least one message")
     messages = tuple([_message(item, i, protocol) for i, item in enumerate(listed)])
     tools: tuple[Tool, ...] = ()
     if (given := pop("tools", None)) is not None:
         tools = tuple([_tool(tool, f"tools[{i}]") for i, tool in enumerate(f.array(given, "tools"))])
-    limit = f.integer(pop("max_tokens", None), "max_tokens", 1)
-    if limit is None:
-        f.wrong("max_tokens", "max_tokens is missing.", "send max_tokens as an integer of at least 1")
     effort, form = _output(data)
-    parameters = Parameters(
-        max_tokens=limit,
-        temperature=f.number(pop("temperature", None), "temperature", 0, 1),
-        top_p=f.number(pop("top_p", None), "top_p", 0, 1),
-        top_k=f.integer(pop("top_k", None), "top_k", 0),
-        stop=f.strings(pop("stop_sequences", None), "stop_sequences"),
-        thinking=thinks(pop("thinking", None), "thinking"),
-        effort=effort,
-        format=form,
-        service_tier=f.optional_string(pop("service_tier", None), "service_tier"),
-    )
+    given = {_NAMES.get(key, key): _READERS[key](pop(key), key) for key in [key for key in data if key in _READERS]}
+    parameters = Parameters(effort=effort, format=form, **given)
+    if parameters.max_tokens is None:
+        f.wrong("max_tokens", "max_tokens is missing.", "send max_tokens as an integer of at least 1")
     asked = bool(f.flag(pop("stream", None), "stream"))
     user, metadata = None, pop("metadata", None)
     if metadata is not None:
@@ -103,6 +96,18 @@ def thinks(value: Any, path: str) -> Thinks | None:
     return Thinks(kind, f.integer(value.pop("budget_tokens", None), f"{path}.budget_tokens", 1), value)
 
 
+_NAMES = {"stop_sequences": "stop"}
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "max_tokens": f.at_least_one,
+    "temperature": f.share,
+    "top_p": f.share,
+    "top_k": partial(f.integer, low=0),
+    "stop_sequences": f.strings,
+    "thinking": thinks,
+    "service_tier": f.optional_string,
+}
+
+
 def _output(data: dict[str, Any]) -> tuple[str | None, Any]:
     config = data.get("output_config")
     if config is None:
@@ -125,6 +130,9 @@ def _output(data: dict[str, Any]) -> tuple[str | None, Any]:
 def _message(item: Any, i: int, protocol: Protocol) -> Message:
     if type(item) is not dict:
         f.wrong(f"messages[{i}]", f"messages[{i}] is not an object.", "send an object with role and content")
+    if len(item) == 2 and type(item.get("content")) is str and item.get("role") in ("user", "assistant"):
+        return Message(item["role"], (Text(item["content"]),))
+    f.bound(item)
     role = item.pop("role", None)
     if type(role) is not str or role not in _ROLES:
         f.wrong(f"messages[{i}].role", f"messages[{i}].role is no role of this protocol.", "send user or assistant")

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
     BlockStarted,
@@ -34,6 +37,21 @@ from hapenny.protocols.codec import StreamDecoder, StreamEncoder
 from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC
 
 
+class _Text(Struct, tag="text_delta"):
+    text: str
+
+
+class _Plain(Struct, tag="content_block_delta"):
+    """The common frame: a piece of text; anything else fails to decode."""
+
+    index: int
+    delta: _Text
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+_NO_DATA: dict[str, Any] = {}
+
+
 class Reader:
     """Native events (the JSON of one frame) to events; the framing is the caller's."""
 
@@ -44,7 +62,14 @@ class Reader:
         self.closed = False
 
     def read(self, payload: bytes, events: list[Event]) -> dict[str, Any]:
-        """Appends the events of one frame; gives the frame's JSON."""
+        """Appends the events of one frame; gives the frame's JSON, {} for a piece of text."""
+        try:
+            plain = _decode_plain(payload)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            events.append(TextDelta(plain.delta.text, plain.index, 0, frame("content_block_delta", payload)))
+            return _NO_DATA
         data = f.load_upstream(payload)
         kind = data.get("type")
         if kind == "content_block_delta":

@@ -39,13 +39,12 @@ def decode(body: bytes, model: str | None, stream: bool | None) -> Request:
     pop = data.pop
     if not model:
         f.wrong("modelId", "The path names no model.", "call /model/MODEL/converse")
+    listed = pop("messages", None)
+    f.bound(data)
     given = pop("system", None)
     system = () if given is None else _listed(given, "system", _system)
-    given = pop("messages", None)
     messages = (
-        ()
-        if given is None
-        else tuple([_message(item, f"messages[{i}]") for i, item in enumerate(f.array(given, "messages"))])
+        () if listed is None else tuple([_message(item, i) for i, item in enumerate(f.array(listed, "messages"))])
     )
     tools, choice = _tools(pop("toolConfig", None))
     parameters = _parameters(data)
@@ -151,19 +150,19 @@ def _system(item: Any, path: str) -> Block:
     return Opaque("bedrock", item)
 
 
-def _message(item: Any, path: str) -> Message:
-    role = f.mapping(item, path).pop("role", None)
+def _message(item: Any, number: int) -> Message:
+    if type(item) is dict and len(item) == 2 and type(content := item.get("content")) is list and len(content) == 1:
+        role, only = item.get("role"), content[0]
+        if (role == "user" or role == "assistant") and type(only) is dict and len(only) == 1:
+            text = only.get("text")
+            if type(text) is str:
+                return Message(role, (Text(text),))
+    path = f"messages[{number}]"
+    f.bound(f.mapping(item, path))
+    role = item.pop("role", None)
     if type(role) is not str or role not in _ROLES:
         f.wrong(f"{path}.role", f"{path}.role is no role of this protocol.", "send user or assistant")
     content = item.pop("content", None)
-    if (
-        type(content) is list
-        and len(content) == 1
-        and type(only := content[0]) is dict
-        and len(only) == 1
-        and type(text := only.get("text")) is str
-    ):
-        return Message(role, (Text(text),), None, item)
     return Message(role, _listed(content, f"{path}.content", block), None, item)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
     BlockStarted,
@@ -32,6 +35,18 @@ NOTE = "hapennyNote"
 """The private event of `note`: boto3 skips events it does not know."""
 
 
+class _Text(Struct):
+    text: str
+
+
+class _Plain(Struct):
+    contentBlockIndex: int
+    delta: _Text
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
 class Decoder(StreamDecoder):
     """Frames to events. The answer ends with `metadata`, not with `messageStop`."""
 
@@ -46,6 +61,8 @@ class Decoder(StreamDecoder):
         for frame in self._frames.feed(data):
             if frame.kind != "event":
                 raise errors.decode(200, {}, frame.payload, frame.name or "internalServerException")
+            if frame.name == "contentBlockDelta" and self._plain(frame, events):
+                continue
             self._frame(frame.name, f.load_upstream(frame.payload) if frame.payload else {}, frame.raw, events)
         return events
 
@@ -54,6 +71,18 @@ class Decoder(StreamDecoder):
         if not (self._stopped and self._counted):
             raise Failure("truncated", "The provider's stream ended before the answer was complete.")
         return []
+
+    def _plain(self, frame: eventstream.Frame, events: list[Event]) -> bool:
+        """The common frame: a piece of text. False if it is any other."""
+        try:
+            plain = _decode_plain(frame.payload)
+        except (ValueError, RecursionError):
+            return False
+        index = plain.contentBlockIndex
+        if index not in self._blocks:
+            self._begin(index, "text", events)
+        events.append(TextDelta(plain.delta.text, index, 0, frame.raw))
+        return True
 
     def _frame(self, name: str, data: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         if name == "contentBlockDelta":

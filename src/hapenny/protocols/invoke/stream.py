@@ -9,6 +9,9 @@ import binascii
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from msgspec import Struct, field
+
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Tokens, Usage
 from hapenny.core.messages import Request
@@ -21,6 +24,13 @@ from hapenny.protocols.codec import StreamDecoder
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CHUNK = eventstream.event_headers("chunk")
+
+
+class _Chunk(Struct):
+    data: bytes = field(name="bytes")
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class Decoder(StreamDecoder):
@@ -46,15 +56,14 @@ class Decoder(StreamDecoder):
         return []
 
     def _chunk(self, payload: bytes, events: list[Event]) -> None:
-        text = f.load_upstream(payload).get("bytes")
-        if type(text) is not str:
-            raise Failure("upstream", "The provider's stream holds a chunk without bytes.")
         try:
-            inner = binascii.a2b_base64(text, strict_mode=True)
-        except ValueError:
-            raise Failure("upstream", "The provider's stream holds a chunk that is not base64.") from None
+            inner = _decode_chunk(payload).data
+        except (ValueError, RecursionError):
+            raise Failure("upstream", "The provider's stream holds a chunk without base64 bytes.") from None
         before = len(events)
         data = self._reader.read(inner, events)
+        if not data:
+            return
         self._counted |= any(isinstance(event, Usage) for event in events[before:])
         metrics = data.get(_METRICS)
         if type(metrics) is dict and not self._counted:

@@ -7,6 +7,8 @@ assistant turns as `reasoning_content` or, with signatures, as `thinking_blocks`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hapenny.core.messages import (
@@ -34,28 +36,13 @@ def decode(body: bytes, stream: bool | None) -> Request:
     data = f.load(body)
     pop = data.pop
     model = f.needed(data, "model", "")
-    system, messages = _messages(pop("messages", None))
+    listed = pop("messages", None)
+    f.bound(data)
+    system, messages = _messages(listed)
     tools: tuple[Tool, ...] = ()
-    if (listed := pop("tools", None)) is not None:
-        tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(f.array(listed, "tools")))
-    limit = pop("max_completion_tokens", None)
-    old = pop("max_tokens", None)
-    stop = pop("stop", None)
-    parameters = Parameters(
-        max_tokens=f.integer(old if limit is None else limit, "max_completion_tokens", 1),
-        temperature=f.number(pop("temperature", None), "temperature", 0, 2),
-        top_p=f.number(pop("top_p", None), "top_p", 0, 1),
-        top_k=f.integer(pop("top_k", None), "top_k"),
-        stop=(stop,) if type(stop) is str else f.strings(stop, "stop"),
-        seed=f.integer(pop("seed", None), "seed"),
-        n=f.integer(pop("n", None), "n", 1),
-        presence_penalty=f.number(pop("presence_penalty", None), "presence_penalty", -2, 2),
-        frequency_penalty=f.number(pop("frequency_penalty", None), "frequency_penalty", -2, 2),
-        effort=f.optional_string(pop("reasoning_effort", None), "reasoning_effort"),
-        verbosity=f.optional_string(pop("verbosity", None), "verbosity"),
-        format=_format(pop("response_format", None)),
-        service_tier=f.optional_string(pop("service_tier", None), "service_tier"),
-    )
+    if (given := pop("tools", None)) is not None:
+        tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(f.array(given, "tools")))
+    parameters = Parameters(**{_NAMES.get(key, key): _READERS[key](pop(key), key) for key in _given(data)})
     asked = bool(f.flag(pop("stream", None), "stream"))
     usage = False
     if (options := pop("stream_options", None)) is not None:
@@ -80,6 +67,51 @@ def decode(body: bytes, stream: bool | None) -> Request:
     )
 
 
+def _stop(value: Any, path: str) -> tuple[str, ...]:
+    return (value,) if type(value) is str else f.strings(value, path)
+
+
+def _format(value: Any, path: str) -> Any:
+    if value is None:
+        return None
+    kind = f.mapping(value, path).get("type")
+    f.string(kind, f"{path}.type")
+    if kind == "json_schema":
+        schema = f.mapping(value.get("json_schema"), f"{path}.json_schema")
+        f.string(schema.get("name"), f"{path}.json_schema.name")
+        if schema.get("schema") is not None:
+            f.mapping(schema["schema"], f"{path}.json_schema.schema")
+    return value
+
+
+def _given(data: dict[str, Any]) -> list[str]:
+    """The parameters in `data`; of the two names of the limit only the newer, if both are there."""
+    if data.get("max_completion_tokens") is not None:
+        data.pop("max_tokens", None)
+    elif "max_tokens" in data:
+        data.pop("max_completion_tokens", None)
+    return [key for key in data if key in _READERS]
+
+
+_NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "effort", "response_format": "format"}
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "max_tokens": f.at_least_one,
+    "max_completion_tokens": f.at_least_one,
+    "temperature": partial(f.number, low=0, high=2),
+    "top_p": f.share,
+    "top_k": f.integer,
+    "stop": _stop,
+    "seed": f.integer,
+    "n": f.at_least_one,
+    "presence_penalty": partial(f.number, low=-2, high=2),
+    "frequency_penalty": partial(f.number, low=-2, high=2),
+    "reasoning_effort": f.optional_string,
+    "verbosity": f.optional_string,
+    "response_format": _format,
+    "service_tier": f.optional_string,
+}
+
+
 def _messages(listed: Any) -> tuple[tuple[Block, ...], tuple[Message, ...]]:
     if type(listed) is not list or not listed:
         f.wrong("messages", "messages is missing, empty or not an array.", "send at least one message")
@@ -88,11 +120,15 @@ def _messages(listed: Any) -> tuple[tuple[Block, ...], tuple[Message, ...]]:
     for i, item in enumerate(listed):
         if type(item) is not dict:
             f.wrong(f"messages[{i}]", f"messages[{i}] is not an object.", "send an object with role and content")
+        if len(item) == 2 and type(item.get("content")) is str:
+            role = item.get("role")
+            if role == "user" or role == "assistant":
+                messages.append(Message(role, (Text(item["content"]),)))
+                continue
+        f.bound(item)
         role = item.pop("role", None)
         content = item.pop("content", None)
-        if type(content) is str and not item and (role == "user" or role == "assistant"):
-            messages.append(Message(role, (Text(content),)))
-        elif role == "user":
+        if role == "user":
             name = f.optional_string(item.pop("name", None), f"messages[{i}].name")
             blocks = _content(content, f"messages[{i}].content")
             messages.append(Message("user", blocks, name, f.without_nulls(item)))
@@ -259,16 +295,3 @@ def _choice(choice: Any, parallel: Any, rest: dict[str, Any]) -> ToolChoice | No
             return ToolChoice("tool", f.needed(function, "name", "tool_choice.function."), several)
         rest["tool_choice"] = choice
     return None if several is None else ToolChoice(parallel=several)
-
-
-def _format(value: Any) -> Any:
-    if value is None:
-        return None
-    kind = f.mapping(value, "response_format").get("type")
-    f.string(kind, "response_format.type")
-    if kind == "json_schema":
-        schema = f.mapping(value.get("json_schema"), "response_format.json_schema")
-        f.string(schema.get("name"), "response_format.json_schema.name")
-        if schema.get("schema") is not None:
-            f.mapping(schema["schema"], "response_format.json_schema.schema")
-    return value

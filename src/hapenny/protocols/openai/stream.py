@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import structs
+import msgspec
+from msgspec import Struct, structs
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -51,6 +52,34 @@ class _Choice:
         self.stopped = False
 
 
+class _PlainDelta(Struct):
+    content: str
+    tool_calls: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    annotations: Any = None
+    refusal: Any = None
+    thinking_blocks: Any = None
+
+
+class _PlainChoice(Struct):
+    delta: _PlainDelta
+    index: int
+    logprobs: Any = None
+    finish_reason: None = None
+
+
+class _Plain(Struct):
+    """A chunk with one choice, no end and no counts; anything else fails to decode."""
+
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    error: None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
 class Decoder(StreamDecoder):
     """Chunks to events."""
 
@@ -81,7 +110,7 @@ class Decoder(StreamDecoder):
         return events
 
     def _frame(self, payload: bytes, events: list[Event]) -> None:
-        if self._done:
+        if self._done or (self._started and b"\n" not in payload and self._plain(payload, events)):
             return
         if payload == b"[DONE]":
             self._done = True
@@ -91,8 +120,6 @@ class Decoder(StreamDecoder):
         if data.get("error"):
             raise errors.decode(200, {}, payload)
         raw = b"data: " + payload + b"\n\n" if b"\n" not in payload else None
-        if self._started and self._plain(data, raw, events):
-            return
         before = len(events)
         alone = self._started
         if not self._started:
@@ -117,22 +144,23 @@ class Decoder(StreamDecoder):
         if len(said) == 1 and (alone or isinstance(events[said[0]], Started)):
             events[said[0]] = structs.replace(events[said[0]], raw=raw)
 
-    def _plain(self, data: dict[str, Any], raw: bytes | None, events: list[Event]) -> bool:
+    def _plain(self, payload: bytes, events: list[Event]) -> bool:
         """The common chunk: one more piece of the text that is open. False if it is any other."""
         try:
-            (item,) = data["choices"]
-            choice = self._choices[item["index"]]
-            delta = item["delta"]
-            text = delta["content"]
-            if len(delta) > 1 + ("role" in delta) or not text or choice.kind != "text":
-                return False
-            if item.get("finish_reason") is not None or data.get("usage") is not None or type(text) is not str:
-                return False
-            if (logprobs := item.get("logprobs")) is not None:
-                choice.logprobs.append(logprobs)
-        except (KeyError, TypeError, ValueError):
+            item = _decode_plain(payload).choices[0]
+        except (ValueError, RecursionError):
             return False
-        events.append(TextDelta(text, choice.open, item["index"], raw))
+        choice = self._choices.get(item.index)
+        delta = item.delta
+        if choice is None or choice.kind != "text" or not delta.content:
+            return False
+        if delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.annotations:
+            return False
+        if delta.refusal is not None or delta.thinking_blocks:
+            return False
+        if item.logprobs is not None:
+            choice.logprobs.append(item.logprobs)
+        events.append(TextDelta(delta.content, choice.open, item.index, b"data: %b\n\n" % payload))
         return True
 
     def _start(self, data: dict[str, Any], events: list[Event]) -> None:
