@@ -158,21 +158,24 @@ def _grouped(lines: Sequence[dict[str, Any]], key: str) -> dict[str, dict[str, f
 
 
 def _speed(items: Sequence[Measured], quick: bool) -> dict[str, Any]:
-    """Request time alone (passages analysed when they were ingested), and with the analysis at request time."""
+    """CPU time of a request (passages analysed when they were ingested), and with the analysis at request time.
+
+    The limit bites by wall time, analysis included.
+    """
     chosen = items[:: max(1, len(items) // (150 if quick else 800))]
     estimator = Estimator()
     per_1k, whole, total = [], [], []
     for item in chosen:
         texts = [(title, "".join(cut)) for title, cut in item.case.passages]
-        began = time.perf_counter()
+        wall, began = time.perf_counter(), time.thread_time()
         fresh = [analyse(title, text, estimator.tokens) for title, text in texts]
-        middle = time.perf_counter()
+        middle = time.thread_time()
         budget = 0.2 * sum(passage.cost for passage in fresh)
         prune(item.case.question, fresh, budget=budget)
-        end = time.perf_counter()
+        end = time.thread_time()
         per_1k.append(1e6 * (end - middle) / item.total)
         whole.append(1e6 * (end - began) / item.total)
-        total.append(1e3 * (end - began))
+        total.append(1e3 * (time.perf_counter() - wall))
     if not chosen:
         return {}
     return {

@@ -24,12 +24,10 @@ _MARGIN = 0.97  # a compact text must beat minified by this much: estimates err
 
 
 class Smaller(msgspec.Struct, frozen=True):
-    """A text in its smallest lossless form; counts are estimated tokens."""
+    """A text in its smallest lossless form."""
 
     text: str
     form: Form
-    before: float
-    after: float
 
 
 class Refused(ValueError):
@@ -43,26 +41,34 @@ def parse(text: str) -> Json:
 
 def minify(value: Json) -> str:
     """The shortest plain JSON, nothing escaped that need not be."""
+    written = _ENCODER.encode(value)
+    # The C encoder takes a Number for a string; they are rare.
+    return _to_the_letter(value) if _has_number(value) else written
+
+
+def _has_number(value: Json) -> bool:
     kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if kind is dict:
-        return "{" + ",".join([f"{encode_basestring(key)}:{minify(inner)}" for key, inner in value.items()]) + "}"
-    if kind is list:
-        return "[" + ",".join([minify(item) for item in value]) + "]"
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    return repr(value) if kind is float else str(value)
+    if kind is dict or kind is list:
+        for inner in value.values() if kind is dict else value:
+            inner_kind = type(inner)
+            if inner_kind is Number or ((inner_kind is dict or inner_kind is list) and _has_number(inner)):
+                return True
+        return False
+    return kind is Number
+
+
+def _to_the_letter(value: Json) -> str:
+    if type(value) is dict:
+        members = [f"{encode_basestring(key)}:{_to_the_letter(inner)}" for key, inner in value.items()]
+        return "{" + ",".join(members) + "}"
+    if type(value) is list:
+        return "[" + ",".join([_to_the_letter(item) for item in value]) + "]"
+    return str(value) if type(value) is Number else _ENCODER.encode(value)
 
 
 def smallest(text: str, count: Count) -> Smaller:
     """The smallest lossless form of `text` by `count`; the text itself if it is no JSON object or array."""
-    before = count(text)
-    same = Smaller(text, "same", before, before)
+    same = Smaller(text, "same")
     if len(text) < _LEAST or text.lstrip()[:1] not in ("{", "["):
         return same
     try:
@@ -71,20 +77,20 @@ def smallest(text: str, count: Count) -> Smaller:
         minified.encode()
     except (ValueError, RecursionError):
         return same
-    tokens = count(minified)
-    best = Smaller(minified, "minified", before, tokens) if tokens < before else same
     kind, shorter = compact(value)
-    if len(shorter) < len(minified):
-        tokens = count(shorter)
-        if tokens < _MARGIN * best.after and reads_back(kind, shorter, value):
-            best = Smaller(shorter, kind, before, tokens)
-    return best
+    if (
+        len(shorter) < len(minified)
+        and count(shorter) < _MARGIN * count(minified)
+        and reads_back(kind, shorter, minified)
+    ):
+        return Smaller(shorter, kind)
+    return Smaller(minified, "minified") if len(minified) < len(text) else same
 
 
-def reads_back(kind: Kind, text: str, value: Json) -> bool:
-    """Whether the compact text gives exactly this value again."""
+def reads_back(kind: Kind, text: str, minified: str) -> bool:
+    """Whether the compact text gives exactly the value whose minified JSON is `minified`."""
     try:
-        return minify(expand(kind, text)) == minify(value)
+        return minify(expand(kind, text)) == minified
     except Unreadable:
         return False
 
@@ -139,4 +145,5 @@ def _float(text: str) -> Json:
     return value if repr(value) == text else Number(text)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_int=number, parse_constant=_refuse)
