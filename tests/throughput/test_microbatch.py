@@ -73,7 +73,7 @@ def test_with_a_place_free_nobody_waits_longer_than_the_window():
         await first
         return clock.now() - started
 
-    assert loop.run(main) == pytest.approx(0.005 + 0.021)
+    assert 0.021 < loop.run(main) <= 0.005 + 0.021 + 1e-9
 
 
 def test_one_bad_item_fails_alone():

@@ -22,8 +22,8 @@ class ServerCard(msgspec.Struct, kw_only=True, frozen=True):
     """How one server behaves; all figures assumed, of the order of a 70B model on four GPUs.
 
     A step takes `step_s` + `sequence_s` x running sequences + chunk / `prefill_tokens_per_s`. `kv_tokens`: the
-    memory for prompts and answers together; `cached_tokens` of it may hold prefixes nobody uses. `start_s`: from start to
-    ready. `most`: sequences the server itself runs at once; others wait inside it.
+    memory for prompts and answers together; `cached_tokens` of it may hold prefixes nobody uses. `start_s`: from start
+    to ready. `most`: sequences the server itself runs at once; others wait inside it.
     """
 
     step_s: float = 0.016

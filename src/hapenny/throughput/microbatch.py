@@ -23,7 +23,7 @@ class MicroBatchSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     """Micro-batching as configured. `window_s`: longest wait with a place free; `items`, `tokens`: largest batch;
     `places`: batches in flight; `queue`: calls that may wait."""
 
-    window_s: float = 0.005
+    window_s: float = 0.01
     items: int = 64
     tokens: int = 8_192
     places: int = 4
@@ -63,6 +63,8 @@ class MicroBatcher(Generic[Item, Result]):
         self._tokens = 0
         self._flying: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
+        self._took = 0.0  # seconds a batch takes, a moving mean
+        self._sent = -1e9
         self.batches = 0
         self.items = 0
 
@@ -82,8 +84,9 @@ class MicroBatcher(Generic[Item, Result]):
         spec = self.spec
         while self._waiting and len(self._flying) < spec.places:
             full = len(self._waiting) >= spec.items or self._tokens >= spec.tokens
-            oldest = self._waiting[0][3]
-            due = oldest + spec.window_s - self._clock.now()
+            # Evenly spaced batches find a place free; bursts of small ones would take all places and then wait.
+            spacing = min(spec.window_s, 1.1 * self._took / spec.places) if self._took else spec.window_s
+            due = min(self._waiting[0][3] + spec.window_s, self._sent + spacing) - self._clock.now()
             if self._flying and not full and due > 1e-9:
                 if self._timer is None:
                     self._timer = asyncio.get_running_loop().create_task(self._later(due))
@@ -112,6 +115,7 @@ class MicroBatcher(Generic[Item, Result]):
             futures.append(future)
             tokens += size
         if items:
+            self._sent = self._clock.now()
             self.batches += 1
             self.items += len(items)
             task = asyncio.get_running_loop().create_task(self._batch(items, futures))
@@ -123,8 +127,11 @@ class MicroBatcher(Generic[Item, Result]):
         self._send()
 
     async def _batch(self, items: list[Item], futures: list[asyncio.Future[Result]]) -> None:
+        started = self._clock.now()
         try:
             results = await self._run(items)
+            took = self._clock.now() - started
+            self._took += 0.2 * (took - self._took) if self._took else took
             if len(results) != len(items):
                 raise ValueError(f"a batch of {len(items)} items got {len(results)} results")
         except Exception as error:
