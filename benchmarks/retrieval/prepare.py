@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.retrieval.collections import Collection, read
+from benchmarks.retrieval.corpora import Collection, read
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import detect
 from hapenny.retrieval.documents import Matrix

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from benchmarks.savings.traffic import Item
 
 MAX_TOKENS = 400
+ACCESS_KEY = "AKIAHAPENNY"
 
 
 class Seen(NamedTuple):
@@ -31,11 +31,18 @@ class Clients:
         import botocore.config
         import openai
 
-        os.environ["AWS_BEARER_TOKEN_BEDROCK"] = key
         self.openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
         self.anthropic = anthropic.AsyncAnthropic(base_url=url, api_key=key, max_retries=0)
+        # botocore from 1.44 on refuses a bearer key over plain HTTP, so this client signs, with the key as its secret.
         settings = botocore.config.Config(max_pool_connections=128, retries={"total_max_attempts": 1})
-        self.boto3 = boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=settings)
+        self.boto3: Any = boto3.client(
+            "bedrock-runtime",
+            region_name="us-east-1",
+            endpoint_url=url,
+            config=settings,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=key,
+        )
         self.threads = ThreadPoolExecutor(128)
 
     async def send(self, number: int, item: Item, model: str) -> Seen:
@@ -63,7 +70,7 @@ class Clients:
                 for tool in item.tools
             ]
         headers = {"x-hapenny-session": item.session, "x-hapenny-feature": item.source}
-        common = {
+        common: dict[str, Any] = {
             "model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "extra_headers": headers,
         } | extra  # fmt: skip
         if not stream:
@@ -87,7 +94,7 @@ class Clients:
         extra: dict[str, Any] = {}
         if item.tools:
             extra["tools"] = [{"name": tool["name"], "input_schema": tool["schema"]} for tool in item.tools]
-        common = {
+        common: dict[str, Any] = {
             "model": model, "messages": blocks(item), "max_tokens": MAX_TOKENS, "system": item.system,
             "extra_body": {"temperature": 0},
             "extra_headers": {"x-hapenny-session": item.session, "x-hapenny-feature": item.source},

@@ -79,8 +79,10 @@ class Gateway:
             if backends is not None
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
+        models = {name: self._target(model) for name, model in config.models.items()}
+        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
         self.names = Names(
-            {name: self._target(model) for name, model in config.models.items()},
+            models,
             config.tiers,
             config.aliases,
             config.fallbacks,
@@ -146,7 +148,7 @@ class Gateway:
             ),
             FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             TierStage(self.names, options.tiers, score),
-            ParameterStage(self.catalog.resolve, options.parameters),
+            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
             RetryStage(options.retry),
         ]
 

@@ -228,7 +228,7 @@ def test_leaving_releases_quota_at_once_and_bills_what_came() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "failure"),
-    [("throttle", "rate_limited"), ("error", "upstream"), ("unavailable", "unavailable")],
+    [("throttle", "rate_limited"), ("error", "upstream"), ("unavailable", "overloaded")],
 )
 def test_faults_before_the_answer(kind: str, failure: str) -> None:
     async def main(clock: VirtualClock) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hapenny.backends.contract import Backend
 from hapenny.core.clock import Clock
+
+OPENAI = "https://api.openai.com/v1"
+ANTHROPIC = "https://api.anthropic.com"
 
 
 class QuotaLike(Protocol):
@@ -54,25 +58,26 @@ def build(name: str, options: Any, clock: Clock) -> Backend:
         from hapenny.backends.bedrock import BedrockBackend
         from hapenny.backends.credentials import chain
 
-        if options.api_key:
-            return BedrockBackend(name, pool, clock, options.region, bearer=options.api_key, base_url=options.base_url)
-        return BedrockBackend(
-            name,
-            pool,
-            clock,
-            options.region,
-            credentials=chain(clock, profile=options.profile, region=options.region),
-            base_url=options.base_url,
-        )
+        base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
+        bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+        credentials = None if bearer else chain(clock, profile=options.profile, region=options.region)
+        return BedrockBackend(name, pool, clock, options.region, credentials=credentials, bearer=bearer, base_url=base)
     if options.kind == "openai":
         from hapenny.backends.openai import OpenAIBackend
 
-        return OpenAIBackend(name, pool, clock, options.base_url or "https://api.openai.com/v1", options.api_key)
+        return OpenAIBackend(name, pool, clock, *_keyed(options, OPENAI, "OPENAI_API_KEY"))
     if options.kind == "anthropic":
         from hapenny.backends.anthropic import AnthropicBackend
 
-        return AnthropicBackend(name, pool, clock, options.base_url or "https://api.anthropic.com", options.api_key)
+        return AnthropicBackend(name, pool, clock, *_keyed(options, ANTHROPIC, "ANTHROPIC_API_KEY"))
     raise ValueError(f"kind: {options.kind!r} is no backend. Fix: simulated, bedrock, openai or anthropic")
+
+
+def _keyed(options: Any, usual: str, variable: str) -> tuple[str, str | None]:
+    """Base URL and key. The environment's key goes to the provider it belongs to, never to another host."""
+    base = options.base_url or usual
+    own = base.rstrip("/").removesuffix("/v1") == usual.removesuffix("/v1")
+    return base, options.api_key or (os.environ.get(variable) if own else None)
 
 
 def _simulated(name: str, options: Any, clock: Clock) -> Backend:

@@ -14,8 +14,6 @@ from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from hapenny.core.errors import Failure
-
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW_S = 300.0
 """How far the clock of a signer may differ, in seconds."""
@@ -137,76 +135,78 @@ def _signature(
     query: str,
     signed: list[tuple[str, str]],
     body: bytes,
-    payload_hash: str | None = None,
 ) -> str:
     lines = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in signed])
-    digest = payload_hash or hashlib.sha256(body).hexdigest()
+    digest = hashlib.sha256(body).hexdigest()
     names = ";".join([name for name, _ in signed])
-    canonical = f"{method}\n{quote(path, safe='/-_.~')}\n{query}\n{lines}\n{names}\n{digest}"
+    canonical = f"{method}\n{quote(path, safe='/-_.~', errors='surrogateescape')}\n{query}\n{lines}\n{names}\n{digest}"
     date = stamp[:8]
     text = f"{ALGORITHM}\n{stamp}\n{date}/{region}/{service}/aws4_request\n{_hash(canonical)}"
-    return hmac.digest(signing_key(secret, date, region, service), text.encode(), "sha256").hex()
+    return hmac.digest(
+        signing_key(secret, date, region, service), text.encode("utf-8", "surrogateescape"), "sha256"
+    ).hex()
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def claim(authorization: str) -> Claim:
-    """What an `Authorization` header claims; nothing is verified.
-
-    Raises:
-        Failure: `authentication`, if it is no Signature Version 4.
-    """
+def claim(authorization: str) -> Claim | None:
+    """What an `Authorization` header claims, nothing verified; None if it is no Signature Version 4."""
     try:
         algorithm, _, rest = authorization.partition(" ")
         fields = dict(part.strip().split("=", 1) for part in rest.split(","))
         access_key, date, region, service, end = fields["Credential"].rsplit("/", 4)
         if algorithm != ALGORITHM or end != "aws4_request" or not access_key:
-            raise ValueError
+            return None
         signed = tuple(fields["SignedHeaders"].split(";"))
         return Claim(access_key, date, region, service, signed, fields["Signature"])
     except (KeyError, ValueError):
-        raise Failure("authentication", "The Authorization header is no AWS Signature Version 4.") from None
+        return None
+
+
+def access_key(authorization: str) -> str | None:
+    """The access key id that an `Authorization` header claims, or None."""
+    said = claim(authorization)
+    return said.access_key if said is not None else None
 
 
 def verify(
-    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, *, secret: str, now: float
-) -> Claim:
-    """The claim of a signed request, verified.
+    method: str,
+    raw_path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str,
+    now: float,
+    service: str = "bedrock",
+) -> bool:
+    """Whether a request was signed with `secret`, in time, and unchanged since.
 
     Args:
         method: upper case.
-        path: the raw path as received.
-        query: as received, without "?".
+        raw_path: path and query as received, nothing decoded.
         headers: as received, names in lower case.
         body: as received.
         secret: the secret key that belongs to the claimed access key.
         now: Unix time, seconds.
-
-    Raises:
-        Failure: `authentication`, if anything does not agree.
+        service: the signing name that is expected.
     """
     said = claim(headers.get("authorization", ""))
     stamp = headers.get("x-amz-date", "")
     then = _seconds(stamp)
-    if then < 0 or abs(now - then) > SKEW_S or said.date != stamp[:8]:
-        raise Failure("authentication", "The signature is too old, from the future, or without a date.")
-    if "host" not in said.signed or "x-amz-date" not in said.signed or list(said.signed) != sorted(said.signed):
-        raise Failure("authentication", "The signature does not cover the host and the date.")
-    token = headers.get("x-amz-security-token")
-    if token is not None and "x-amz-security-token" not in said.signed:
-        raise Failure("authentication", "The signature does not cover the session token.")
-    if any(name not in headers for name in said.signed):
-        raise Failure("authentication", "The signature covers a header that is missing.")
-    signed = [(name, headers[name]) for name in said.signed]
+    if said is None or said.service != service or said.date != stamp[:8] or then < 0 or not abs(now - then) <= SKEW_S:
+        return False
+    names = said.signed
+    must = {"host", "x-amz-date"} | ({"x-amz-security-token"} & headers.keys())
+    if not must <= set(names) or list(names) != sorted(set(names)) or any(name not in headers for name in names):
+        return False
     digest = headers.get("x-amz-content-sha256")
     if digest is not None and digest != hashlib.sha256(body).hexdigest():
-        raise Failure("authentication", "The body is not the one that was signed.")
-    expected = _signature(secret, stamp, said.region, said.service, method, path, canonical_query(query), signed, body)
-    if not hmac.compare_digest(expected, said.signature):
-        raise Failure("authentication", "The signature does not match.")
-    return said
+        return False
+    path, _, query = raw_path.partition("?")
+    signed = [(name, headers[name]) for name in names]
+    expected = _signature(secret, stamp, said.region, service, method, path, canonical_query(query), signed, body)
+    return hmac.compare_digest(expected.encode(), said.signature.encode("utf-8", "replace"))
 
 
 def canonical_query(query: str) -> str:

@@ -39,6 +39,7 @@ async def forward(gateway: Gateway, request: web.BaseRequest, path: str) -> web.
         finally:
             raw.body.close()
         exchange.delivered = raw.status < 400
+        exchange.stopped = "end_turn" if exchange.delivered else None
         exchange.end_call(call, "complete" if raw.status < 400 else "failed")
         return response
     finally:

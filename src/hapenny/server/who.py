@@ -46,16 +46,15 @@ def identify(
 def _signed(
     keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
-    plain = {name.lower(): value for name, value in headers.items()}
-    secret = keyring.secret_of(sigv4.claim(plain["authorization"]).access_key)
-    if secret is None:
+    name = sigv4.access_key(headers.get("Authorization", ""))
+    secret = keyring.secret_of(name) if name else None
+    plain = {key.lower(): value for key, value in headers.items()}
+    if secret is None or not sigv4.verify(method, raw_path, plain, body, secret, clock.wall()):
         raise Failure(
             "authentication",
-            "the AWS access key is not one of this gateway",
+            "the AWS signature does not belong to a key of this gateway",
             fix="set AWS_BEARER_TOKEN_BEDROCK to your key, or sign with the access key id given with it",
         )
-    path, _, query = raw_path.partition("?")
-    sigv4.verify(method, path, query, plain, body, secret=secret, now=clock.wall())
     return keyring.who(secret)
 
 
