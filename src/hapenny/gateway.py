@@ -105,7 +105,7 @@ class Gateway:
         if heir is None:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
-            self.estimators = Estimators.best()
+            self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
             self.live = Live(self.clock)
             self.metrics = Metrics(self.live)
             self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
@@ -297,8 +297,10 @@ class Gateway:
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        # An answer that comes whole has begun only when it is finished.
+        until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
+            async with asyncio.timeout(max(0.0, until - self.clock.now())):
                 answer = await begin(await backend.call(exchange.request, target, limits))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
