@@ -117,17 +117,15 @@ def _request(row: Row) -> dict[str, Any]:
         "hapenny.intent": row.intent,
         "gen_ai.request.model": row.model_asked,
     }
-    for name, value in (
+    more = (
         ("gen_ai.response.model", row.model_served or None),
         ("hapenny.feature", row.feature or None),
         ("hapenny.cache.layer", row.cache_layer if row.cache_hit else None),
         ("hapenny.ttft", row.ttft),
         ("hapenny.cost_usd", None if row.actual is None else row.actual * NANO),
         ("hapenny.saved_usd", None if row.saved is None else row.saved * NANO),
-    ):
-        if value is not None:
-            found[name] = value
-    return found
+    )
+    return found | {name: value for name, value in more if value is not None}
 
 
 def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> dict[str, Any]:
@@ -144,7 +142,7 @@ def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> 
         "hapenny.technique": call.technique,
         "hapenny.provenance": call.provenance,
     }
-    for name, value in (
+    more = (
         ("gen_ai.usage.cache_read.input_tokens", call.cache_read or None),
         ("gen_ai.usage.cache_creation.input_tokens", (call.cache_write + call.cache_write_1h) or None),
         ("gen_ai.request.max_tokens", parameters.max_tokens),
@@ -153,10 +151,8 @@ def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> 
         ("gen_ai.response.finish_reasons", [row.stopped] if call.adopted and row.stopped else None),
         ("cloud.region", call.region or None),
         ("hapenny.cost_usd", None if call.cost is None else call.cost * NANO),
-    ):
-        if value is not None:
-            found[name] = value
-    return found
+    )
+    return found | {name: value for name, value in more if value is not None}
 
 
 def _nanoseconds(seconds: float) -> int:
