@@ -23,6 +23,7 @@ class Hapenny:
         self.dispatcher = dispatcher
         self.providers = providers
         self.first_tokens: list[float] = []
+        self.extra: list[float] = []  # when calls beyond a request's first were made
 
     @property
     def gate(self) -> Gate:
@@ -63,6 +64,8 @@ class Hapenny:
         return quota.settled_units(used) if quota is not None else float(used.input + used.output)
 
     async def _begin(self, row: Arrival, leave: Pass, purpose: Purpose) -> tuple[asyncio.Task[int], Pass]:
+        if purpose != "serve":
+            self.extra.append(self.clock.now())
         began = asyncio.Event()
         provider = self.providers[leave.endpoint.name]
         call = asyncio.get_running_loop().create_task(provider_call(provider, row, began.set))

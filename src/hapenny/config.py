@@ -249,9 +249,10 @@ def _modes(raw: dict[str, Any]) -> None:
     routes = raw.get("routes")
     for route in routes.values() if isinstance(routes, dict) else ():
         stages = route.get("stages") if isinstance(route, dict) else None
-        for name, mode in stages.items() if isinstance(stages, dict) else ():
-            if isinstance(mode, bool):
-                stages[name] = "on" if mode else "off"
+        if isinstance(stages, dict):
+            for name, mode in stages.items():
+                if isinstance(mode, bool):
+                    stages[name] = "on" if mode else "off"
 
 
 def _expand(value: Any, path: str, problems: list[str]) -> Any:
@@ -289,7 +290,8 @@ def _explain(message: str, raw: dict[str, Any]) -> str:
 def _locate(path: str, raw: dict[str, Any]) -> tuple[str, Any]:
     """The exact path and value behind a path in which `[...]` stands for any key of a mapping: each key is tried
     alone."""
-    named, value = "$", raw
+    named = "$"
+    value: Any = raw
     parts = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path)
     trail: list[Any] = []
     for name, index in parts:

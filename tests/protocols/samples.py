@@ -35,7 +35,7 @@ def text_answer() -> list[Event]:
         Started("msg_1", "some-model", 1700000000.0),
         BlockStarted(0, "text"),
         TextDelta("Hello, "),
-        TextDelta("wörld \U0001f600 \"quoted\"\n"),
+        TextDelta('wörld \U0001f600 "quoted"\n'),
         BlockStopped(0),
         Stopped("end_turn"),
         Usage(TOKENS),

@@ -141,7 +141,10 @@ class TestOpenAI:
                     "content": [
                         {"type": "text", "text": "look"},
                         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}},
-                        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}},
+                        {
+                            "type": "file",
+                            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="},
+                        },
                     ],
                 },
                 {
@@ -391,11 +394,14 @@ class TestBedrock:
         names = [next(iter(event)) for event in events]
         assert names[0] == "messageStart"
         assert names[-2:] == ["messageStop", "metadata"]
-        assert "".join(
-            event["contentBlockDelta"]["delta"]["toolUse"]["input"]
-            for event in events
-            if event.get("contentBlockDelta", {}).get("contentBlockIndex") == 1
-        ) == '{"place": "Dublin"}'
+        assert (
+            "".join(
+                event["contentBlockDelta"]["delta"]["toolUse"]["input"]
+                for event in events
+                if event.get("contentBlockDelta", {}).get("contentBlockIndex") == 1
+            )
+            == '{"place": "Dublin"}'
+        )
         starts = [event["contentBlockStart"] for event in events if "contentBlockStart" in event]
         assert [start["start"]["toolUse"]["toolUseId"] for start in starts] == ["call_a", "call_b"]
         assert names.count("contentBlockStop") == 3

@@ -43,6 +43,7 @@ FIELDS = frozenset(
         "name",
         "number",
         "outcome",
+        "pool",
         "path",
         "pid",
         "port",
