@@ -16,18 +16,18 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
-import structlog
 from yarl import URL
 
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 
 MODEL_CONNECTIONS = 1000
 CONTROL_CONNECTIONS = 16
 """Control-plane and store pools: ten to twenty connections are enough."""
 WARN_EVERY_S = 60.0
 
-_log = structlog.get_logger("hapenny.backends")
+_log = get_logger("hapenny.backends")
 
 
 class Pool:
