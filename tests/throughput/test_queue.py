@@ -61,7 +61,7 @@ def test_shares_follow_weights_in_tokens():
     served = Counter()
     for _ in range(500):
         taken = queue.pop().job
-        served[taken.tenant] += taken.size
+        served[taken.tenant] += taken.cost
     assert 2.7 < served["gold"] / served["plain"] < 3.3
     assert 0.85 < served["huge"] / served["plain"] < 1.15
 

@@ -162,7 +162,7 @@ class Cache(NamedTuple):
 
 
 def cache(name: str, provider: str, flags: dict[str, Any], hour: bool) -> Cache:
-    """The prompt-cache rules: mode, shortest prefix, lifetimes (`hour`: a price for one hour is stated), cache points."""
+    """The prompt-cache rules: mode, shortest prefix, lifetimes (`hour`: its price is stated), cache points."""
     if not flags.get("supports_prompt_caching"):
         return Cache(None, None, (), None)
     if claude(name) is not None:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 Language = Literal["en", "vi", "ja", "other"]
@@ -86,7 +87,7 @@ def _words(text: str) -> list[str]:
 
 
 def _pairs(words: list[str]) -> list[str]:
-    return words + [f"{left}_{right}" for left, right in zip(words, words[1:], strict=False)]
+    return words + [f"{left}_{right}" for left, right in pairwise(words)]
 
 
 def _with_cjk(text: str, words: Any) -> list[str]:

@@ -101,6 +101,15 @@ class LexicalIndex:
             self._index.reload()
             self._searcher = self._index.searcher()
 
+    def reload(self) -> None:
+        """Sees what another process committed."""
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def merge(self) -> None:
+        """Drops removed documents from the files, as far as tantivy's merge policy has not yet."""
+        self.close()
+
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
@@ -137,7 +146,7 @@ class LexicalIndex:
                 if hits:
                     values = self._searcher.fast_field_values("row", [address for _, address in hits])
                     for (score, _), row in zip(hits, values, strict=True):
-                        scores[place[row]] = score
+                        scores[place[int(row or 0)]] = score
             found[field] = scores
         return found
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Literal
 
 import msgspec
+
+from hapenny.core.errors import Unavailable
 
 
 class Priority(enum.IntEnum):
@@ -22,6 +25,7 @@ class Job(msgspec.Struct, kw_only=True):
     `input_tokens` counts uncached input, `cached_tokens` what is expected to be read from the provider's prefix cache.
     `predicted_output`: the expected answer size; `max_tokens` when nothing better is known.
     `prefix`: equal for prompts that begin alike (a running hash), "" when unknown.
+    `cost`: what fair shares and waits are counted in: quota units where there is a quota, else tokens moved.
     """
 
     input_tokens: int
@@ -35,26 +39,21 @@ class Job(msgspec.Struct, kw_only=True):
     begin_by: float = math.inf
     finish_by: float = math.inf
     arrived: float = 0.0
+    cost: float = 0.0
 
     def __post_init__(self) -> None:
         if self.predicted_output <= 0:
             self.predicted_output = self.max_tokens
-
-    @property
-    def size(self) -> int:
-        """Tokens this job is expected to move; the unit of fair shares."""
-        return self.input_tokens + self.cached_tokens + self.predicted_output
+        if self.cost <= 0:
+            self.cost = float(self.input_tokens + self.cached_tokens + self.predicted_output)
 
 
-class Shed(Exception):
+class Shed(Unavailable):
     """The queue turns a request away at once, because no answer could begin in time.
 
-    `status`: 429 when a quota is used up, 503 when servers are full or failing. `retry_after_s`: when it is worth
-    coming back.
+    Its kind is `rate_limited` (429) when a quota is used up, `overloaded` (503) when servers are full or failing.
     """
 
-    def __init__(self, reason: str, *, status: int, retry_after_s: float) -> None:
-        super().__init__(f"{reason}; try again in {retry_after_s:.1f} s")
-        self.reason = reason
-        self.status = status
-        self.retry_after_s = retry_after_s
+    def __init__(self, reason: str, kind: Literal["rate_limited", "overloaded"], *, retry_after: float) -> None:
+        super().__init__(f"{reason}; try again in {retry_after:.1f} s", retry_after=retry_after)
+        self.kind = kind

@@ -103,7 +103,7 @@ class FairQueue:
             heapq.heappush(tenant.by_prefix.setdefault(job.prefix, []), entry)
         tenant.count += 1
         klass.jobs += 1
-        klass.tokens += job.size
+        klass.tokens += job.cost
         self._count += 1
         self._head = None
         return entry
@@ -134,7 +134,7 @@ class FairQueue:
         job, tenant = entry.job, entry.tenant
         klass = tenant.klass
         klass.virtual = max(klass.virtual, tenant.virtual)
-        tenant.virtual += job.size / max(job.weight, 1e-6)
+        tenant.virtual += job.cost / max(job.weight, 1e-6)
         if job.prefix and job.prefix == tenant.last_prefix:
             tenant.run += 1
         else:
@@ -158,7 +158,7 @@ class FairQueue:
             self._drop(entry)
 
     def ahead(self, priority: int) -> tuple[int, float]:
-        """Jobs, and their tokens, that wait in `priority` and the classes before it."""
+        """Jobs, and their cost, that wait in `priority` and the classes before it."""
         jobs, tokens = 0, 0.0
         for number in self._order:
             if number <= priority:
@@ -201,7 +201,7 @@ class FairQueue:
         klass = tenant.klass
         tenant.count -= 1
         klass.jobs -= 1
-        klass.tokens -= job.size
+        klass.tokens -= job.cost
         self._count -= 1
         self._head = None
         if job.prefix:

@@ -1,0 +1,123 @@
+"""Joins the lexical and the vector leg into one list with comparable scores.
+
+`comparable` (the measured default) divides BM25 by the best of the query and adds the raw cosine, because a cosine
+means the same in every query and a BM25 score does not. Two guards: the divisor never falls under a share of the
+query's ideal score (a lone weak match would count as perfect otherwise), and both scores are filled in for a row that
+only one leg brought (a missing score is unknown, not zero). `minmax`, `zscore` and `rrf` (Cormack, Clarke and
+Buettcher, SIGIR 2009) are there for comparison and for legs with odd scales.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hapenny.retrieval.documents import Leg, Rows, Scores
+
+Method = Literal["comparable", "minmax", "zscore", "rrf", "lexical", "vector"]
+
+
+class Fusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of each leg, and how their scores are joined. `alpha` is the weight of the vector leg."""
+
+    method: Method = "comparable"
+    alpha: float = 0.7
+    lexical: int = 100
+    vector: int = 100
+    rrf: int = 60
+    weak: float = 0.4
+    """Least divisor of the lexical score, as a share of the query's ideal score."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha: {self.alpha}; use 0 to 1")
+        if min(self.lexical, self.vector) < 0 or self.rrf <= 0:
+            raise ValueError("lexical, vector: at least 0; rrf: at least 1")
+
+
+SEED = Fusion(method="minmax", alpha=0.7, lexical=20, vector=20)
+"""The preset of the guides: 20 + 20 by min-max with alpha .7."""
+
+
+class Candidates(msgspec.Struct, frozen=True):
+    """Rows of either leg with everything known about them; arrays are aligned, -1 is "not in that leg"."""
+
+    rows: Rows
+    lexical: Scores
+    cosine: Scores
+    lexical_rank: NDArray[np.int64]
+    vector_rank: NDArray[np.int64]
+
+
+def gather(lexical: Leg, vector: Leg) -> Candidates:
+    """The union of both legs. Scores of the other leg are NaN where unknown."""
+    both = np.concatenate([lexical.rows, vector.rows])
+    _, first, inverse = np.unique(both, return_index=True, return_inverse=True)
+    by_arrival = np.argsort(first)
+    place = np.empty(len(first), np.int64)
+    place[by_arrival] = np.arange(len(first))
+    rows, count = both[first[by_arrival]], len(first)
+    known = [np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)]
+    ranks = [np.full(count, -1, np.int64), np.full(count, -1, np.int64)]
+    places = place[inverse.reshape(-1)]
+    for leg, at, scores, rank in zip(
+        (lexical, vector), (places[: len(lexical)], places[len(lexical) :]), known, ranks, strict=True
+    ):
+        scores[at], rank[at] = leg.scores, np.arange(len(leg))
+    return Candidates(rows, known[0], known[1], ranks[0], ranks[1])
+
+
+def fuse(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
+    """A score for each candidate row, higher is better. `ideal`: the lexical score of a perfect match, if known."""
+    if not len(found.rows):
+        return np.empty(0)
+    if how.method == "rrf":
+        return _reciprocal(found.lexical_rank, how.rrf) * (1 - how.alpha) + how.alpha * _reciprocal(
+            found.vector_rank, how.rrf
+        )
+    lexical = np.nan_to_num(found.lexical.astype(np.float64))
+    cosine = found.cosine.astype(np.float64)
+    if how.method == "lexical":
+        return lexical
+    if how.method == "vector":
+        return np.where(np.isnan(cosine), -1.0, cosine)
+    if how.method == "comparable":
+        best = max(float(lexical.max()), how.weak * ideal, 1e-9)
+        filled = np.where(np.isnan(cosine), np.nanmin(cosine, initial=0.0), cosine)
+        return how.alpha * filled + (1 - how.alpha) * lexical / best
+    scale = _minmax if how.method == "minmax" else _zscore
+    return how.alpha * scale(cosine, found.vector_rank) + (1 - how.alpha) * scale(
+        found.lexical.astype(np.float64), found.lexical_rank
+    )
+
+
+def order(rows: Rows, scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions best first; ties go to the lower row, so that every store gives the same list."""
+    return np.asarray(np.lexsort((rows, -scores)), np.int64)
+
+
+def _reciprocal(ranks: NDArray[np.int64], constant: int) -> NDArray[np.float64]:
+    return np.where(ranks >= 0, 1.0 / (constant + 1 + ranks), 0.0)
+
+
+def _minmax(scores: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """To 0..1 over the rows of the leg; rows outside get 0, and so does all of a leg without spread but its rows 1."""
+    inside = ranks >= 0
+    if not inside.any():
+        return np.zeros(len(scores))
+    low, high = scores[inside].min(), scores[inside].max()
+    scaled = (scores - low) / (high - low) if high > low else np.ones(len(scores))
+    return np.where(inside, scaled, 0.0)
+
+
+def _zscore(scores: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Standard scores over the rows of the leg; rows outside get its lowest."""
+    inside = ranks >= 0
+    if not inside.any():
+        return np.zeros(len(scores))
+    spread = scores[inside].std()
+    scaled = (scores - scores[inside].mean()) / spread if spread > 0 else np.zeros(len(scores))
+    return np.where(inside, scaled, scaled[inside].min())

@@ -1,0 +1,155 @@
+"""Makes a conversational question stand alone, by rule: pronouns and left-out topics come from the history.
+
+A conversation has a topic (usually of its first turn) and a focus (the thing the latest self-contained turn asked
+about). Pronouns take the focus; a bare relational noun ("What are the symptoms?") gets "of" the focus; everything
+else stays as it came, because a wrong addition costs more than a missing one. `unsure` tells the caller when a
+small model would help.
+
+The task: Dalton, Xiong and Callan, "TREC CAsT 2019: The Conversational Assistance Track Overview" (2020).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from hapenny.retrieval.phrases import AUXILIARY, CLOSED, POSSESSIVES, PREPOSITIONS, SUBJECTS, Phrase, phrases
+
+_INTRODUCES = re.compile(
+    r"^(?:tell (?:me )?(?:more )?about|describe|explain|what (?:is|are|was|were|about)|what['’]s|how about"
+    r"|who (?:is|are|was|were)|define|discuss)\s+(.*)$",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(r"^(?:what|how) about\b", re.IGNORECASE)
+
+
+_TURNS = 12
+
+
+class Standalone(msgspec.Struct, frozen=True):
+    """A question that needs no history. `unsure`: it looks incomplete, and no rule applied with confidence."""
+
+    text: str
+    changed: bool
+    unsure: bool = False
+
+
+class _State(msgspec.Struct):
+    topic: str = ""
+    focus: str = ""
+
+
+def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalone:
+    """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer."""
+    state = _State()
+    for turn in history[-_TURNS:]:
+        _observe(state, _resolve(turn.strip(), state))
+    if not state.focus and answer:
+        state.focus = _subject(answer.split(".")[0])
+    return _resolve(query.strip(), state)
+
+
+def _resolve(query: str, state: _State) -> Standalone:
+    if not state.focus:
+        return Standalone(query, False, False)
+    replaced = _definite(_pronouns(query, state.focus), state.focus)
+    if replaced != query:
+        return Standalone(replaced, True)
+    phrase = _subject(query)
+    if phrase and not (_ABOUT.match(query) and _opened(query)):
+        return Standalone(query, False)
+    if phrases(query):
+        return Standalone(_append(query, state.focus), True)
+    return Standalone(query, False, unsure=True)
+
+
+def _opened(query: str) -> bool:
+    """Whether "what about" goes on with a preposition: the thing itself was left out."""
+    rest = _ABOUT.sub("", query).split()
+    return bool(rest) and rest[0].lower() in PREPOSITIONS
+
+
+def _definite(query: str, focus: str) -> str:
+    """`query` with "the experiment" made "the Stanford Experiment" when that is the focus."""
+    words = focus.split()
+    if len(words) < 2 or any(word.lower() in query.lower().split() for word in words[:-1]):
+        return query
+    head = words[-1]
+    return re.sub(
+        rf"\b(the|this|that) {re.escape(head)}\b", lambda m: f"{m.group(1)} {focus}", query, flags=re.IGNORECASE
+    )
+
+
+def _pronouns(query: str, focus: str) -> str:
+    """`query` with its first references replaced by the focus."""
+    tokens = query.split(" ")
+    out: list[str] = []
+    done = False
+    for i, token in enumerate(tokens):
+        word, tail = _split(token)
+        low = word.lower()
+        following = _split(tokens[i + 1])[0].lower() if i + 1 < len(tokens) else ""
+        before = _split(tokens[i - 1])[0].lower() if i else ""
+        if low in SUBJECTS and not (low == "it" and _pleonastic(before, following)):
+            out.append(focus + tail)
+            done = True
+        elif (low in POSSESSIVES or (low == "her" and following and following not in CLOSED)) and not done:
+            out.append(_possessive(focus) + tail)
+            done = True
+        elif not done and _stands_for(low, before, following, i):
+            out.append(focus + tail)
+            done = True
+        else:
+            out.append(token)
+    return " ".join(out)
+
+
+def _stands_for(word: str, before: str, following: str, position: int) -> bool:
+    """Whether `word` is a "one" or a closing "this" that stands for the focus."""
+    if word in ("one", "ones"):
+        return position > 0 and before not in ("which", "what", "no", "any")
+    return word in ("this", "that") and not following and before != "like"
+
+
+def _pleonastic(before: str, following: str) -> bool:
+    """Whether an `it` only fills the place of a subject ("is it possible to", "how long does it take")."""
+    return following in ("possible", "take", "takes", "necessary", "mean", "like") and before in AUXILIARY
+
+
+def _split(token: str) -> tuple[str, str]:
+    word = token.rstrip("?,.!;:")
+    return word, token[len(word) :]
+
+
+def _possessive(phrase: str) -> str:
+    return phrase + ("'" if phrase.endswith("s") else "'s")
+
+
+def _observe(state: _State, turn: Standalone) -> None:
+    """Lets a turn that brought its own subject set the focus and, first, the topic."""
+    phrase = "" if turn.changed else _subject(turn.text)
+    if phrase:
+        state.focus = phrase
+        if not state.topic:
+            state.topic = phrase
+
+
+def _subject(turn: str) -> str:
+    """The thing a self-contained turn is about: its main noun phrase without question words."""
+    text = turn.strip().rstrip("?.! ")
+    match = _INTRODUCES.match(text)
+    body = match.group(1) if match else text
+    return next((each.text for each in phrases(body) if _brings(each)), "")
+
+
+def _brings(phrase: Phrase) -> bool:
+    """Whether a phrase names something new, rather than a side of, or a reference to, what is being talked about."""
+    return phrase.opened == "of" or (not phrase.relational and phrase.opened != "the")
+
+
+def _append(query: str, focus: str) -> str:
+    text = query.rstrip()
+    tail = text[len(text.rstrip("?.! ")) :]
+    return f"{text.rstrip('?.! ')} of {focus}{tail}"
