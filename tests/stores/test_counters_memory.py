@@ -1,9 +1,10 @@
 import pytest
-from .counters_contract import CountersContract, ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapenny.stores.counters import Charge, Limit, MemoryCounters
+
+from .counters_contract import CountersContract, ManualClock
 
 
 class TestMemory(CountersContract):
