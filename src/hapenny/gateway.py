@@ -1,1 +1,431 @@
-"""Placeholder floor, filled by the pipeline: gateway."""
+"""The gateway: builds the pipeline from configuration, and hands stages `ask`, a tagged way to call a model.
+
+A server drives it over HTTP; `from hapenny import Gateway` is the same thing as a library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
+from hapenny.backends.build import build
+from hapenny.backends.contract import Backend
+from hapenny.caching.exact import Answers, ExactStage
+from hapenny.caching.flights import FlightStage
+from hapenny.caching.keys import Keys
+from hapenny.caching.store import Store
+from hapenny.catalog import Catalog, overrides
+from hapenny.catalog import default as default_catalog
+from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
+from hapenny.core.answer import Answer, begin
+from hapenny.core.clock import Clock, RealClock
+from hapenny.core.errors import Failure, Unavailable
+from hapenny.core.events import Completion
+from hapenny.core.exchange import Exchange, Limits, Purpose, Target
+from hapenny.core.messages import Context, Message, Parameters, Request, Text
+from hapenny.core.metering import Delivered, Metered
+from hapenny.core.stage import Mode, Pipeline, Stage
+from hapenny.counting.registry import Estimators
+from hapenny.routing.complexity import score
+from hapenny.routing.names import Asked, Names
+from hapenny.routing.tiers import TierStage
+from hapenny.telemetry.books import Books
+from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.live import Live
+from hapenny.telemetry.metrics import Metrics
+from hapenny.telemetry.rows import Row
+from hapenny.throughput.attempts import RetryStage
+from hapenny.tuning.parameters import ParameterStage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_log = structlog.get_logger("hapenny.gateway")
+
+
+class Gateway:
+    """A whole deployment, started with `async with`.
+
+    Args:
+        config: what to build; None is the default: simulated models.
+        clock: real by default; a virtual one runs everything in simulated time.
+        backends: by name, instead of those the configuration names.
+        heir: a gateway whose ledger, estimators, answers and metrics go on (a reload).
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        clock: Clock | None = None,
+        backends: Mapping[str, Backend] | None = None,
+        heir: Gateway | None = None,
+    ) -> None:
+        self.config = config = config if config is not None else load()
+        self.clock: Clock = clock if clock is not None else (heir.clock if heir else RealClock())
+        self.catalog: Catalog = default_catalog()
+        if config.prices:
+            self.catalog = overrides.load(config.prices, self.catalog)
+        self.backends: dict[str, Backend] = dict(
+            backends
+            if backends is not None
+            else {name: build(name, options, self.clock) for name, options in config.backends.items()}
+        )
+        models = {name: self._target(model) for name, model in config.models.items()}
+        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
+        self.names = Names(
+            models,
+            config.tiers,
+            config.aliases,
+            config.fallbacks,
+            self._find,
+        )
+        self.keyring = Keyring(
+            {
+                key.key: Identity(
+                    tenant=key.tenant,
+                    key_id=key_id(key.key),
+                    routes=tuple(key.routes),
+                    default_route=key.default_route,
+                    groups=tuple(key.groups),
+                    models=tuple(key.models),
+                )
+                for key in config.keys
+            },
+            {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key},
+        )
+        if heir is None:
+            secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
+            self._secret = hashlib.blake2b(secret, digest_size=32).digest()
+            self.estimators = Estimators.best()
+            self.live = Live(self.clock)
+            self.metrics = Metrics(self.live)
+            self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
+            self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
+        else:
+            self._secret, self.estimators = heir._secret, heir.estimators
+            self.live, self.metrics = heir.live, heir.metrics
+            self.ledger, self.answers = heir.ledger, heir.answers
+        self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
+        self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ask = _Ask(self)
+        self._pipelines: dict[tuple[str, bool], Pipeline] = {}
+        for name, route in config.routes.items():
+            stages = self._stages(route)
+            modes: dict[str, Mode] = {**PRESETS[route.preset], **route.stages}
+            self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask)
+            self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
+        self._baselines = {name: self._baseline(name, route) for name, route in config.routes.items()}
+
+    @classmethod
+    def from_file(cls, path: str, **rest: Any) -> Gateway:
+        """A gateway of the YAML at `path`. Raises `ConfigError`."""
+        return cls(load(path), **rest)
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def _stages(self, route: RouteOptions) -> list[Stage]:
+        """The deck in the order of a request's life (design §2)."""
+        options = self.config.stages
+        keys = Keys(self._secret, route.cache_scope)
+        return [
+            ExactStage(
+                self.answers,
+                keys,
+                ttl=options.exact.ttl_s,
+                stale=options.exact.stale_s,
+                any_temperature=route.cache_any_temperature,
+                refresh=self._refresh if options.exact.stale_s > 0 else None,
+            ),
+            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
+            TierStage(self.names, options.tiers, score),
+            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
+            RetryStage(options.retry),
+        ]
+
+    def _target(self, model: Any) -> Target:
+        backend = self.config.backend_of(model.backend)
+        options = self.config.backends.get(backend)
+        region = model.region or (options.region if options is not None and options.kind == "bedrock" else "")
+        tier = "provisioned" if model.provisioned else model.service_tier
+        return Target(model.id, backend, region, tier, model.endpoint)
+
+    def _find(self, name: str) -> Target | None:
+        """A target for a provider's own model id: anything the catalog knows, or that looks like an ARN."""
+        card = self.catalog.resolve(name)
+        if card is None and not name.startswith("arn:") and not self.backends:
+            return None
+        backend = self.config.backend_of("")
+        options = self.config.backends.get(backend)
+        if card is None and options is not None and options.kind == "simulated":
+            return None
+        region = options.region if options is not None and options.kind == "bedrock" else ""
+        return Target(name, backend, region)
+
+    def _baseline(self, name: str, route: RouteOptions) -> Target:
+        asked = self.names.resolve(route.baseline)
+        if asked.target is None:
+            raise ConfigError(
+                [f"$.routes.{name}.baseline: {route.baseline!r} names no model. Fix: a tier, an alias or a model id"]
+            )
+        return asked.target
+
+    # -- a request -----------------------------------------------------------------------------------------------
+
+    def open(
+        self, request: Request, context: Context, identity: Identity = OPEN, *, id: str = "", background: str = ""
+    ) -> Exchange:
+        """The exchange of a request: route, names, limits, baseline.
+
+        Raises:
+            Failure: `not_found` for an unknown model, `permission` for one the key may not ask for.
+        """
+        asked = self.names.resolve(request.model)
+        if not identity.may_ask(request.model):
+            raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
+        if asked.kind == "model" and asked.target is None:
+            raise Failure(
+                "not_found",
+                f"the model {request.model!r} is not known here",
+                field="model",
+                fix=f"one of {', '.join(self.names.names())}, or a provider's model id",
+            )
+        name = self._route(request, context, identity)
+        route = self.config.routes[name]
+        now = self.clock.now()
+        baseline = asked.target if asked.kind == "model" and asked.target is not None else self._baselines[name]
+        exchange = Exchange(
+            id=id or self.clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=self.clock,
+            limits=Limits(now + route.begin_s, now + route.finish_s, route.idle_s),
+            baseline=baseline,
+            route=name,
+            max_calls=route.max_calls,
+            background=background,
+        )
+        exchange.facts["asked"] = asked
+        exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
+        exchange.holdout = self._held_out(exchange, route)
+        exchange.on_call(self.books.settle)
+        exchange.on_end(lambda: self._written(exchange))
+        if asked.kind == "tier" and asked.target is not None:
+            exchange.target = asked.target
+            exchange.step("tiers")
+        return exchange
+
+    def pass_through(self, request: Request, context: Context, target: Target) -> Exchange:
+        """The exchange of a request we do not understand: metered, and unpriced where its usage is unknown."""
+        now = self.clock.now()
+        exchange = Exchange(
+            id=self.clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=self.clock,
+            limits=Limits(now + 600, now + 600),
+            baseline=target,
+            max_calls=1,
+        )
+        exchange.on_call(self.books.settle)
+        exchange.on_end(lambda: self._written(exchange))
+        return exchange
+
+    async def answer(self, exchange: Exchange) -> Answer:
+        """Runs the exchange through its pipeline; returns when the answer has begun. Whoever gets it reads it to the
+        end or closes it, and then calls `close`.
+
+        Raises:
+            Failure: in words every protocol can map.
+        """
+        try:
+            answer = await self._pipelines[exchange.route, exchange.holdout](exchange)
+        except Failure as failure:
+            exchange.failure = failure
+            exchange.finished = self.clock.now()
+            raise
+        return answer.through(Delivered(exchange))
+
+    def close(self, exchange: Exchange) -> None:
+        """Ends the client's part. The row is written when the last call is settled."""
+        if exchange.finished is None:
+            exchange.finished = self.clock.now()
+        exchange.release()
+
+    def row(self, exchange: Exchange) -> Row | None:
+        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
+        row: Row | None = exchange.memo.get("row")
+        if row is None:
+            if any(call.outcome == "open" for call in exchange.calls):
+                return None
+            row = exchange.memo["row"] = self.books.close(exchange)
+        return row
+
+    async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
+        """Asks and waits for the whole answer: the library's main call."""
+        exchange = self.open(request, context if context is not None else Context())
+        try:
+            return await (await self.answer(exchange)).collect(), exchange
+        finally:
+            self.close(exchange)
+
+    async def chat(self, text: str, model: str = "auto", **parameters: Any) -> str:
+        """Asks one question; for a first try."""
+        request = Request(
+            protocol="openai",
+            model=model,
+            messages=(Message("user", (Text(text),)),),
+            parameters=Parameters(**parameters),
+        )
+        return (await self.complete(request))[0].text
+
+    # -- calling a model -----------------------------------------------------------------------------------------
+
+    async def call(self, exchange: Exchange) -> Answer:
+        """The end of every pipeline: one paid attempt at the exchange's target."""
+        target, limits = exchange.target, exchange.limits
+        backend = self.backends.get(target.backend)
+        if backend is None:
+            raise Unavailable(f"no backend serves {target.model}")
+        call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        try:
+            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
+                answer = await begin(await backend.call(exchange.request, target, limits))
+        except TimeoutError:
+            failure = Failure("timeout", "the model did not begin to answer in time")
+            exchange.end_call(call, "failed", failure)
+            raise failure from None
+        except Failure as failure:
+            exchange.end_call(call, "failed", failure)
+            raise
+        except BaseException:
+            exchange.end_call(call, "abandoned")
+            raise
+        call.began = self.clock.now()
+        exchange.adopted = call
+        return answer.through(Metered(call, exchange))
+
+    def spawn(self, coro: Any) -> None:
+        """Runs background work that ends with the gateway."""
+        task = asyncio.get_running_loop().create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
+        """Answers a stale request again, off its path, in a row of its own."""
+
+        async def again() -> None:
+            exchange = self.open(stale.original, stale.context, background="refresh")
+            exchange.intent = stale.intent
+            try:
+                await (await self.answer(exchange)).collect()
+            except Failure as failure:
+                _log.info("refresh failed", kind=failure.kind, route=exchange.route)
+            finally:
+                self.close(exchange)
+                done()
+
+        self.spawn(again())
+
+    # -- small decisions -----------------------------------------------------------------------------------------
+
+    def _route(self, request: Request, context: Context, identity: Identity) -> str:
+        if identity.default_route:
+            return identity.default_route
+        if context.route is not None:
+            if context.route not in self.config.routes or not identity.may_route(context.route):
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
+            return context.route
+        for name, route in self.config.routes.items():
+            match = route.match
+            if match is None or not identity.may_route(name):
+                continue
+            if (
+                (match.model is None or match.model == request.model)
+                and (match.feature is None or match.feature == context.feature)
+                and (match.intent is None or match.intent == context.intent)
+                and (match.protocol is None or match.protocol == request.protocol)
+            ):
+                return name
+        return "default"
+
+    def _held_out(self, exchange: Exchange, route: RouteOptions) -> bool:
+        who = exchange.context.session or exchange.context.user
+        if not who or route.holdout <= 0:
+            return False
+        digest = hashlib.blake2b(f"{exchange.context.tenant}\0{who}".encode(), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest, "big") < route.holdout * 2**64
+
+    def _written(self, exchange: Exchange) -> None:
+        row = self.row(exchange) or self.books.close(exchange)
+        self.metrics.observe(exchange, row)
+        if self.ledger is not None:
+            self.ledger.write(row)
+
+    # -- lifetime ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Opens what needs a running loop."""
+        if self.ledger is not None:
+            await self.ledger.start()
+
+    async def aclose(self, *, keep: bool = False) -> None:
+        """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for backend in self.backends.values():
+            await backend.aclose()
+        if self.ledger is not None and not keep:
+            await self.ledger.aclose()
+
+    async def __aenter__(self) -> Gateway:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Ask:
+    """How stages call models (`core.stage.Ask`)."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def model(
+        self, exchange: Exchange, request: Request, target: Target, *, purpose: Purpose, technique: str
+    ) -> Answer:
+        """A model's answer, begun, booked to `technique`."""
+        branch = exchange.branch(purpose, purpose=purpose, payer=technique)
+        branch.request, branch.target = request, target
+        return await self._gateway.call(branch)
+
+    async def embed(
+        self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors from the deployment's embedder."""
+        raise Failure("unavailable", "no embedder is configured")
+
+    async def rerank(
+        self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
+    ) -> list[float]:
+        """Scores from the deployment's reranker."""
+        raise Failure("unavailable", "no reranker is configured")
+
+
+__all__ = ["Asked", "Gateway"]

@@ -2,3 +2,27 @@
 
 May import core.
 """
+
+from hapenny.catalog.capability import Refusal, nearest_effort, refusals
+from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling
+from hapenny.catalog.pricing import amount, half_even, price
+from hapenny.catalog.shelf import Catalog, base_id, default, region_class, resolve
+
+__all__ = [
+    "SERVICE_TIERS",
+    "Card",
+    "Catalog",
+    "Negotiated",
+    "Rates",
+    "Refusal",
+    "Sampling",
+    "amount",
+    "base_id",
+    "default",
+    "half_even",
+    "nearest_effort",
+    "price",
+    "refusals",
+    "region_class",
+    "resolve",
+]

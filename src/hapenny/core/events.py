@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct, json
 
-from hapenny.core.messages import Block, Json, Text, Thinking, ToolUse
+from hapenny.core.messages import Block, Json, Opaque, Text, Thinking, ToolUse
 
 StopReason: TypeAlias = Literal[
     "end_turn",
@@ -57,7 +57,8 @@ class Started(Struct, frozen=True):
 
 
 class BlockStarted(Struct, frozen=True):
-    """A block begins. `id` and `name` belong to tool calls; `payload` to kinds only one protocol knows."""
+    """A block begins. `id` and `name` belong to tool calls. `payload` is the block itself (an `Opaque`) for kinds only
+    one protocol knows, or further fields of a tool call by protocol."""
 
     block: int
     kind: Literal["text", "tool_use", "thinking", "other"]
@@ -258,10 +259,13 @@ class Collector:
             if kind == "text":
                 content.append(Text(text, citations=tuple(citations)))  # type: ignore[arg-type]
             elif kind == "tool_use":
-                content.append(ToolUse(id_, name, text))  # type: ignore[arg-type]
+                extras = payload if isinstance(payload, dict) else {}
+                content.append(ToolUse(id_, name, text, extras=extras))  # type: ignore[arg-type]
             elif kind == "thinking":
                 content.append(Thinking(text, signature, redacted))  # type: ignore[arg-type]
             elif payload is not None:
+                if text and isinstance(payload, Opaque):  # pieces of arguments: a provider's own tool
+                    payload = Opaque(payload.protocol, {**payload.payload, "input": json_or_text(text)})
                 content.append(payload)  # type: ignore[arg-type]
         self._order.clear()
         self._open.clear()
@@ -295,7 +299,7 @@ def events_of(completion: Completion) -> list[Event]:
                         events.append(TextDelta(block.text, number, index))
                     events.extend(CitationDelta(citation, number, index) for citation in block.citations)
                 case ToolUse():
-                    events.append(BlockStarted(number, "tool_use", index, block.id, block.name))
+                    events.append(BlockStarted(number, "tool_use", index, block.id, block.name, block.extras or None))
                     events.append(ToolCallDelta(block.arguments, number, index))
                 case Thinking():
                     events.append(BlockStarted(number, "thinking", index))
@@ -311,3 +315,11 @@ def events_of(completion: Completion) -> list[Event]:
     if completion.tokens is not None:
         events.append(Usage(completion.tokens))
     return events
+
+
+def json_or_text(text: str) -> Json:
+    """The JSON value in `text`, or `text` itself if it holds none."""
+    try:
+        return json.decode(text)
+    except (DecodeError, RecursionError):
+        return text

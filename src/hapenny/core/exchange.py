@@ -79,6 +79,7 @@ class Call:
         "target",
         "technique",
         "tokens",
+        "waited",
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class Call:
         self.failure: Failure | None = None
         self.output: list[str] = []
         """What was generated so far, for an estimate where no usage was reported."""
+        self.waited: float | None = None
+        """Seconds spent waiting for upstream after the first content; None: not measured."""
 
 
 class Step(Struct, frozen=True):
@@ -170,6 +173,7 @@ class Exchange:
     __slots__ = (
         "_story",
         "adopted",
+        "arms",
         "arrived",
         "background",
         "baseline",
@@ -191,6 +195,7 @@ class Exchange:
         "original",
         "output",
         "payer",
+        "policy",
         "purpose",
         "reason",
         "request",
@@ -249,6 +254,10 @@ class Exchange:
         """Purpose of the calls made on this exchange or branch."""
         self.payer = "serve"
         """The technique that pays for calls on it that do not deliver."""
+        self.policy: tuple[str, ...] = ()
+        """What else decides the answer: model policy, versions of router, prompt and configuration, knowledge epoch."""
+        self.arms: dict[str, str] = {}
+        """Experiment arms by experiment; those that change answers are part of the cache key."""
         self.memo: dict[str, Any] = {}
         """Results of pure functions of this exchange, kept so that several stages need not repeat them."""
         self._story = _Story(max_calls)

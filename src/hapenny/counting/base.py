@@ -17,6 +17,6 @@ def o200k() -> Counter | None:
     encoding = get_encoding("o200k_base")
 
     def count(text: str) -> int:
-        return int(encoding.count(text))
+        return len(encoding.encode_ordinary(text))
 
     return count

@@ -85,6 +85,10 @@ class Estimator:
         tokens = self._predict(vector)
         return Estimate(round(tokens), self._upper(tokens, self._sigma(vector, tokens)), vector)
 
+    def expected(self, vector: Vector) -> float:
+        """The expected tokens of a request whose feature vector is known, unrounded, without a bound: the cheap one."""
+        return self._predict(vector)
+
     def segments(self, texts: Sequence[str]) -> list[int]:
         """The expected tokens of each text alone, without what a request carries as a whole."""
         weights = self._weights

@@ -1,0 +1,1 @@
+"""Throughput: quotas, own servers, outages, hedging, micro-batches, in virtual time with the code that serves."""

@@ -1,0 +1,183 @@
+"""The exact layer: the same question in the same scope gets the answer it got before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.store import Entry, Store
+from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.errors import Failure
+from hapenny.core.events import Collector, Completion, Event, Tokens, events_of
+from hapenny.core.exchange import CacheFact, Exchange
+from hapenny.core.messages import Text, Thinking, ToolUse
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+
+STORABLE = frozenset({"end_turn", "stop_sequence"})
+"""Stop reasons of answers that may be served again."""
+
+
+class Stored(Struct, frozen=True):
+    """An answer as the cache keeps it."""
+
+    events: tuple[Event, ...]
+    tokens: Tokens
+    model: str
+    tenant: str
+
+
+Answers: TypeAlias = Store[Stored]
+Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
+"""Answers an exchange again in the background, then calls back."""
+
+
+class Lookup(Decision):
+    """What the cache found. `entry` None is a miss."""
+
+    key: bytes
+    entry: Entry[Stored] | None = None
+    stale: bool = False
+
+
+class ExactStage(Stage):
+    """Looks up by the safe key; fills on complete answers; serves stale answers while one request refreshes them."""
+
+    name = "exact"
+
+    def __init__(
+        self,
+        answers: Answers,
+        keys: Keys,
+        *,
+        ttl: float,
+        stale: float = 0.0,
+        any_temperature: bool = False,
+        refresh: Refresh | None = None,
+    ) -> None:
+        self._answers = answers
+        self._keys = keys
+        self._ttl = ttl
+        self._stale = stale
+        self._any_temperature = any_temperature
+        self._refresh = refresh
+        self._refreshing: set[bytes] = set()
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Lookup | None:
+        """Finds the entry, comparing tenant and full key; None for what may not be cached at all."""
+        if uncacheable(exchange, any_temperature=self._any_temperature):
+            return None
+        key = self._keys.key(exchange)
+        directives = exchange.context.cache_control
+        if "no-cache" in directives or exchange.background == "refresh":
+            return Lookup(key=key, reason="no-cache")
+        entry = self._answers.get(key)
+        if entry is None or entry.key != key or entry.value.tenant != exchange.context.tenant:
+            return Lookup(key=key)
+        now = exchange.clock.wall()
+        fresh = entry.fresh(now)
+        if not fresh and self._refresh is None:
+            return Lookup(key=key, reason="stale")
+        limit = _max_age(directives)
+        if limit is not None and entry.age(now) > limit:
+            return Lookup(key=key, reason="max-age")
+        return Lookup(key=key, entry=entry, stale=not fresh)
+
+    async def apply(self, decision: Lookup, exchange: Exchange, onward: Onward) -> Answer:
+        """Replays the entry, or goes onward and keeps what comes back."""
+        entry, shown = decision.entry, decision.key[:8].hex()
+        if entry is None:
+            if "only-if-cached" in exchange.context.cache_control:
+                raise Failure("timeout", "no stored answer, and the request said only-if-cached", retryable=False)
+            exchange.cache = CacheFact(layer="exact", hit=False, detail=decision.reason or "miss", key=shown)
+            answer = await onward(exchange)
+            return answer.through(Fill(self._answers, decision.key, exchange, ttl=self._ttl, stale=self._stale))
+        now = exchange.clock.wall()
+        exchange.cache = CacheFact(
+            layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
+            detail="stale" if decision.stale else "",
+        )  # fmt: skip
+        exchange.facts["model"] = entry.value.model
+        if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
+            self._refreshing.add(decision.key)
+            self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
+        return Answer(Replay(entry.value.events))
+
+
+class Fill(Transform):
+    """Watches an answer and stores it if it is whole and may be served again."""
+
+    def __init__(self, answers: Answers, key: bytes, exchange: Exchange, *, ttl: float, stale: float) -> None:
+        self._answers = answers
+        self._key = key
+        self._exchange = exchange
+        self._ttl = ttl
+        self._stale = stale
+        self._collector = Collector()
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        self._collector.feed(event)
+        return (event,)
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Stores on `complete`."""
+        if outcome == "complete":
+            exchange = self._exchange
+            completion = self._collector.finish()
+            stored = storable(completion, exchange)
+            known = self._answers.peek(self._key)
+            if known is not None and known.stored >= exchange.wall:
+                return ()  # another reader of the same flight was first
+            if stored is not None:
+                tags = (f"route:{exchange.route}", f"model:{stored.model}", *exchange.facts.get("cache_tags", ()))
+                self._answers.put(
+                    self._key, stored, size_of(completion), self._ttl, tags,
+                    tenant=exchange.context.tenant, stale=self._stale,
+                )  # fmt: skip
+                if exchange.cache is not None and not exchange.cache.hit:
+                    fact = exchange.cache
+                    exchange.cache = CacheFact(
+                        layer=fact.layer, hit=False, detail=fact.detail, key=fact.key, ttl=self._ttl, stored=True
+                    )
+        return ()
+
+
+def storable(completion: Completion, exchange: Exchange) -> Stored | None:
+    """The answer in the form it is stored in, or None if it must never be stored.
+
+    Never stored: answers without closing event or usage, `length`, refusals, filtered, degraded or guardrailed
+    answers, tool calls.
+    """
+    if completion.tokens is None or not completion.choices or completion.others:
+        return None
+    if exchange.facts.get("degraded") or exchange.facts.get("guarded"):
+        return None
+    for choice in completion.choices:
+        if choice.reason not in STORABLE or not choice.content:
+            return None
+        if any(isinstance(block, ToolUse) for block in choice.content):
+            return None
+    return Stored(tuple(events_of(completion)), completion.tokens, exchange.target.model, exchange.context.tenant)
+
+
+def size_of(completion: Completion) -> int:
+    """Bytes of an answer's content, for the store's bound."""
+    size = 200
+    for choice in completion.choices:
+        for block in choice.content:
+            if isinstance(block, (Text, Thinking)):
+                size += len(block.text.encode()) + 100
+            else:
+                size += 400
+    return size
+
+
+def _max_age(directives: Sequence[str]) -> float | None:
+    for directive in directives:
+        if directive.startswith("max-age="):
+            digits = directive[8:]
+            return float(digits) if digits.isdigit() else None
+    return None

@@ -1,0 +1,257 @@
+"""The safe key (design §3.2): which requests may share an answer.
+
+Every field of a request is declared here as `answer`, `scope` or `delivery`; a test walks all structs and fails on an
+undeclared field. The encoding is injective (MessagePack over structs that carry their type),
+the hash is BLAKE2b-256 keyed per deployment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from hapenny.core.exchange import Exchange
+from hapenny.core.messages import (
+    Context,
+    Data,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Parameters,
+    Request,
+    Text,
+    Thinking,
+    Thinks,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
+
+VERSION: Final = 1
+"""Goes into every key; raise it when the encoding or a declaration changes."""
+
+Part: TypeAlias = Literal["answer", "scope", "delivery"]
+
+_BLOCK: dict[str, Part] = {"checkpoint": "delivery", "extras": "answer"}
+
+DECLARED: dict[type, dict[str, Part]] = {
+    Request: {
+        # Extras travel to one protocol only: the protocol is part of the key where there are any.
+        "protocol": "delivery",
+        "model": "answer",
+        "messages": "answer",
+        "system": "answer",
+        "tools": "answer",
+        "tool_choice": "answer",
+        "parameters": "answer",
+        "stream": "delivery",
+        "stream_usage": "delivery",
+        "store": "delivery",
+        "user": "scope",
+        "metadata": "delivery",
+        "checkpoint": "delivery",
+        "extras": "answer",
+    },
+    Context: {
+        "tenant": "scope",
+        "key_id": "delivery",
+        "user": "scope",
+        "session": "delivery",
+        "feature": "delivery",
+        # The intent may choose models, parameter sets and templates.
+        "intent": "answer",
+        "tags": "delivery",
+        "priority": "delivery",
+        "groups": "scope",
+        "locale": "scope",
+        "route": "delivery",
+        "cache_control": "delivery",
+        "headers": "answer",
+    },
+    Message: {"role": "answer", "content": "answer", "name": "answer", "extras": "answer"},
+    Text: {"text": "answer", "citations": "answer", **_BLOCK},
+    Image: {"media_type": "answer", "data": "answer", "url": "answer", "detail": "answer", **_BLOCK},
+    Document: {
+        "media_type": "answer",
+        "data": "answer",
+        "text": "answer",
+        "content": "answer",
+        "url": "answer",
+        "name": "answer",
+        "context": "answer",
+        "citations": "answer",
+        **_BLOCK,
+    },
+    # Ids of tool calls are drawn anew each time: their order of appearance stands for them.
+    ToolUse: {"id": "answer", "name": "answer", "arguments": "answer", **_BLOCK},
+    ToolResult: {"id": "answer", "content": "answer", "error": "answer", **_BLOCK},
+    Data: {"value": "answer", "checkpoint": "delivery"},
+    Thinking: {"text": "answer", "signature": "answer", "redacted": "answer", "extras": "answer"},
+    Opaque: {"protocol": "answer", "payload": "answer", "checkpoint": "delivery"},
+    Tool: {
+        "name": "answer",
+        "description": "answer",
+        "schema": "answer",
+        "strict": "answer",
+        "kind": "answer",
+        **_BLOCK,
+    },
+    ToolChoice: {"kind": "answer", "name": "answer", "parallel": "answer"},
+    Thinks: {"kind": "answer", "budget": "answer", "extras": "answer"},
+    Parameters: {
+        "max_tokens": "answer",
+        "temperature": "answer",
+        "top_p": "answer",
+        "top_k": "answer",
+        "stop": "answer",
+        "seed": "answer",
+        "n": "answer",
+        "presence_penalty": "answer",
+        "frequency_penalty": "answer",
+        "effort": "answer",
+        "verbosity": "answer",
+        "thinking": "answer",
+        "format": "answer",
+        # The same model answers, sooner or cheaper.
+        "service_tier": "delivery",
+        "latency": "delivery",
+    },
+}
+
+_ANSWER: tuple[str, ...] = tuple(name for name, part in DECLARED[Request].items() if part == "answer")
+_DELIVERY: dict[type, dict[str, Any]] = {
+    kind: {
+        field.name: field.default
+        for field in msgspec.structs.fields(kind)
+        if fields[field.name] == "delivery" and field.default is not msgspec.NODEFAULT
+    }
+    for kind, fields in DECLARED.items()
+    if kind not in (Request, Context)
+}
+"""What delivery fields of nested structs are set to before they are encoded."""
+
+_MUTABLE_EXTRAS = frozenset(
+    {"previous_response_id", "conversation", "container", "background", "web_search_options", "mcp_servers", "plugins"}
+)
+"""Body fields that tie an answer to state on the server or to the world outside."""
+
+
+def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
+    """Why this request may neither be answered from a cache nor stored nor coalesced; "" if it may.
+
+    Args:
+        any_temperature: the route's consent to temperatures above 0 or unset.
+    """
+    request = exchange.request
+    parameters = request.parameters
+    directives = exchange.context.cache_control
+    reason = ""
+    if "no-store" in directives:
+        reason = "no-store"
+    elif request.store is False:
+        reason = "store=false"
+    elif parameters.n is not None and parameters.n > 1:
+        reason = "n>1"
+    elif not any_temperature and parameters.temperature != 0:
+        reason = "temperature"
+    elif not _MUTABLE_EXTRAS.isdisjoint(request.extras):
+        reason = "server-state"
+    elif any(tool.kind for tool in request.tools):
+        reason = "server-tool"
+    elif any(_refers(block) for message in request.messages for block in message.content):
+        reason = "mutable-reference"
+    return reason
+
+
+def _refers(block: Any) -> bool:
+    """Whether a block points at something that may change without the request changing."""
+    if isinstance(block, (Image, Document)):
+        return block.url is not None
+    if isinstance(block, ToolResult):
+        return any(_refers(inner) for inner in block.content)
+    return isinstance(block, Opaque)
+
+
+class Keys:
+    """Makes keys for one deployment.
+
+    Args:
+        secret: keys the hash; two deployments with different secrets share nothing.
+        scope: "tenant" shares answers among a tenant's users, "user" keeps those of a named user apart.
+    """
+
+    def __init__(self, secret: bytes, scope: Literal["user", "tenant"] = "tenant") -> None:
+        self._secret = hashlib.blake2b(secret, digest_size=32).digest()
+        self._scope = scope
+        self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+    def key(self, exchange: Exchange) -> bytes:
+        """The 32-byte key of the request as it stands; the same request on the same exchange is hashed once."""
+        request = exchange.request
+        known = exchange.memo.get("key")
+        if known is not None and known[0] is request:
+            return known[1]  # type: ignore[no-any-return]
+        key = hashlib.blake2b(self.encoded(exchange), digest_size=32, key=self._secret).digest()
+        exchange.memo["key"] = (request, key)
+        return key
+
+    def encoded(self, exchange: Exchange) -> bytes:
+        """The canonical encoding that is hashed; injective over everything declared `answer` or `scope`."""
+        context, request = exchange.context, exchange.request
+        user = (context.user, request.user) if self._scope == "user" else None
+        whole = (
+            VERSION,
+            (context.tenant, user, sorted(context.groups), context.locale),
+            (exchange.route, exchange.policy, sorted(exchange.arms.items())),
+            (exchange.intent, sorted(context.headers.items())),
+            request.protocol if _has_extras(request) else None,
+            _normal(request),
+        )
+        return self._encode(whole)
+
+    def fingerprint(self, *parts: Any) -> bytes:
+        """A keyed 32-byte hash of any encodable parts (result fingerprints, ledger fingerprints)."""
+        return hashlib.blake2b(self._encode(parts), digest_size=32, key=self._secret).digest()
+
+
+def _normal(request: Request) -> list[Any]:
+    """The answer fields of a request in normal form: delivery fields of nested structs at their defaults, ids of tool
+    calls replaced by their order of appearance. Structs that are in normal form already, nearly all, stay as they are
+    and are encoded in C."""
+    numbers: dict[str, str] = {}
+    return [_clean(getattr(request, name), numbers) for name in _ANSWER]
+
+
+def _clean(value: Any, numbers: dict[str, str]) -> Any:
+    kind = type(value)
+    if kind is Text:  # by far the most frequent
+        return value if not value.checkpoint else msgspec.structs.replace(value, checkpoint="")
+    if kind is tuple:
+        return [_clean(item, numbers) for item in value]
+    if kind is Message:
+        content = value.content
+        if len(content) == 1 and type(content[0]) is Text and not content[0].checkpoint:
+            return value
+        return msgspec.structs.replace(value, content=tuple(_clean(block, numbers) for block in content))
+    reset = _DELIVERY.get(kind)
+    if reset is None:
+        return value
+    changed = {name: default for name, default in reset.items() if getattr(value, name) != default}
+    if kind is ToolUse or kind is ToolResult:
+        changed["id"] = numbers.setdefault(value.id, str(len(numbers)))
+    if kind is ToolResult:
+        changed["content"] = tuple(_clean(block, numbers) for block in value.content)
+    return msgspec.structs.replace(value, **changed) if changed else value
+
+
+def _has_extras(request: Request) -> bool:
+    """Whether anything in the request can reach one protocol only."""
+    return bool(request.extras) or any(
+        getattr(block, "extras", None) or isinstance(block, Opaque)
+        for message in request.messages
+        for block in (message, *message.content)
+    )

@@ -1,0 +1,62 @@
+"""The one `price()`: integer pico-dollars, summed exactly, rounded once to nano-dollars."""
+
+from __future__ import annotations
+
+from hapenny.catalog.card import Card, Rates
+from hapenny.core.events import Tokens
+
+
+def price(
+    card: Card,
+    tokens: Tokens,
+    *,
+    service_tier: str = "standard",
+    region_class: str = "in_region",
+    wall: float = 0.0,
+    queries: int = 1,
+) -> int | None:
+    """What `tokens` cost on `card`, in nano-dollars (1e-9 $), rounded half to even.
+
+    Args:
+        card: the model.
+        tokens: counts of the call; reasoning is part of output.
+        service_tier: standard, priority, flex or batch, or a wire name of one of them.
+        region_class: `in_region`, `in_region:REGION`, `geo` (the us. profile), `geo:PREFIX` or `global`.
+        wall: epoch seconds of the call; decides which contract holds.
+        queries: how many queries a reranker was asked.
+
+    Returns:
+        nano-dollars, or None when a rate that is needed is unknown.
+    """
+    rates = card.rates(service_tier, region_class, wall)
+    return None if rates is None else amount(rates, tokens, queries)
+
+
+def amount(rates: Rates, tokens: Tokens, queries: int = 1) -> int | None:
+    """`tokens` at `rates`, in nano-dollars; None when a rate that is needed is unknown."""
+    if rates.long is not None and rates.long_over is not None and tokens.prompt > rates.long_over:
+        rates = rates.long
+    total = 0
+    for count, rate in (
+        (tokens.input, rates.input),
+        (tokens.output, rates.output),
+        (tokens.cache_read, rates.cache_read),
+        (tokens.cache_write, rates.cache_write),
+        (tokens.cache_write_1h, rates.cache_write_1h),
+    ):
+        if count:
+            if rate is None:
+                return None
+            total += count * rate
+    if rates.query is not None:
+        total += queries * rates.query
+    return half_even(total, 1000)
+
+
+def half_even(number: int, divisor: int) -> int:
+    """`number / divisor` rounded to the nearest integer, ties to even; `divisor` is positive."""
+    quotient, rest = divmod(number, divisor)
+    twice = 2 * rest
+    if twice > divisor or (twice == divisor and quotient & 1):
+        quotient += 1
+    return quotient

@@ -1,0 +1,43 @@
+"""The command line: `hapenny VERB`. Verbs load when they are used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+VERBS = {
+    "serve": "serve",
+    "simulate": "simulate",
+    "demo": "demo",
+    "report": "report",
+    "cache": "cache",
+    "tokens": "tokens",
+    "compare": "compare",
+    "select": "select",
+    "train": "train",
+    "experiment": "experiment",
+    "index": "index",
+    "batch": "batch",
+    "doctor": "doctor",
+    "setup": "setup",
+}
+"""Verb -> module of `hapenny.cli` that holds a command of that name."""
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = VERBS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(import_module(f"hapenny.cli.{module}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hapenny")
+def main() -> None:
+    """hapenny: a bridge between an application and its foundation models; every token is worth its toll."""

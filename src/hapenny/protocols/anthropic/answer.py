@@ -1,0 +1,183 @@
+"""Anthropic messages: the whole answer, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import (
+    BlockStarted,
+    BlockStopped,
+    CitationDelta,
+    Completion,
+    Event,
+    SignatureDelta,
+    Started,
+    Stopped,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+)
+from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
+from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic import errors, usage
+from hapenny.protocols.anthropic.compose import OWN
+from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC
+
+_TOP = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+
+
+def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
+    """The events of a message."""
+    data = f.load_upstream(body)
+    if data.get("type") == "error":
+        raise errors.decode(200, {}, body)
+    content = data.get("content")
+    if type(content) is not list:
+        raise Failure("upstream", "The provider's answer has no content.")
+    events: list[Event] = [started(data, model, id_, created)]
+    for index, block in enumerate(content):
+        if type(block) is not dict:
+            raise Failure("upstream", "The provider's answer has a block that is no object.")
+        _block(block, index, events)
+    counts = data.get("usage")
+    word = data.get("stop_reason")
+    if word is not None:
+        sequence = data.get("stop_sequence")
+        reason = FROM_ANTHROPIC.get(text(word), "end_turn")
+        events.append(Stopped(reason, sequence=text(sequence) or None))
+    if type(counts) is dict:
+        events.append(counted(counts))
+    return events
+
+
+def started(message: dict[str, Any], model: str, id_: str, created: float) -> Started:
+    """The event that a message (or its beginning) makes."""
+    extras = {key: value for key, value in message.items() if key not in _TOP and value is not None}
+    counts = message.get("usage")
+    return Started(
+        text(message.get("id")) or id_,
+        text(message.get("model")) or model,
+        created,
+        usage.decode(counts) if type(counts) is dict else None,
+        {"anthropic": extras} if extras else {},
+    )
+
+
+def counted(counts: dict[str, Any]) -> Usage:
+    """The event that a usage object makes."""
+    left = usage.rest(counts)
+    return Usage(usage.decode(counts), {"anthropic.usage": left} if left else {})
+
+
+def text(value: Any) -> str:
+    """`value`, if it is a string, else ""."""
+    return value if type(value) is str else ""
+
+
+def opening(block: dict[str, Any], index: int) -> BlockStarted:
+    """The event with which `block` begins."""
+    kind = block.get("type")
+    if kind == "text":
+        return BlockStarted(index, "text")
+    if kind == "tool_use":
+        extras = {k: v for k, v in block.items() if k not in ("type", "id", "name", "input") and v is not None}
+        payload = {"anthropic": extras} if extras else None
+        return BlockStarted(index, "tool_use", 0, text(block.get("id")), text(block.get("name")), payload)
+    if kind == "thinking" or kind == "redacted_thinking":
+        return BlockStarted(index, "thinking")
+    return BlockStarted(index, "other", payload=Opaque("anthropic", block))
+
+
+def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
+    kind = block.get("type")
+    events.append(opening(block, index))
+    if kind == "text":
+        if piece := text(block.get("text")):
+            events.append(TextDelta(piece, index))
+        notes = block.get("citations")
+        if type(notes) is list:
+            events.extend(CitationDelta(note, index) for note in notes)
+    elif kind == "tool_use":
+        events.append(ToolCallDelta(f.arguments_of(block.get("input", {})), index))
+    elif kind == "thinking":
+        events.append(ThinkingDelta(text(block.get("thinking")), index))
+        if signature := text(block.get("signature")):
+            events.append(SignatureDelta(signature, index))
+    elif kind == "redacted_thinking":
+        events.append(ThinkingDelta("", index, redacted=text(block.get("data"))))
+    events.append(BlockStopped(index))
+
+
+def encode(completion: Completion, request: Request) -> bytes:
+    """The message for `completion`: its first choice."""
+    choice = completion.choices[0] if completion.choices else None
+    out: dict[str, Any] = {
+        "id": completion.id,
+        "type": "message",
+        "role": "assistant",
+        "model": completion.model or request.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+    }
+    if choice is not None:
+        for block in choice.content:
+            if (written := _written(block)) is not None:
+                out["content"].append(written)
+        if choice.reason is not None:
+            out["stop_reason"] = ANTHROPIC[choice.reason]
+            if choice.reason == "stop_sequence":
+                out["stop_sequence"] = choice.sequence
+        out.update(choice.extras.get("anthropic", {}))
+    if completion.tokens is not None:
+        out["usage"] = usage.encode(completion.tokens, completion.extras.get("anthropic.usage"))
+    else:
+        out["usage"] = {"input_tokens": 0, "output_tokens": 0}
+    out.update(completion.extras.get("anthropic", {}))
+    return f.encode(out)
+
+
+def _written(block: Block) -> dict[str, Any] | None:
+    match block:
+        case Text():
+            notes = [note for note in block.citations if type(note) is dict and text(note.get("type")) in NOTES]
+            if not block.text and not notes:
+                return None
+            out: dict[str, Any] = {"type": "text", "text": block.text}
+            return {**out, "citations": notes} if notes else out
+        case ToolUse():
+            call: dict[str, Any] = {
+                "type": "tool_use",
+                "id": block.id,
+                "name": block.name,
+                "input": arguments(block.arguments),
+            }
+            call.update(block.extras.get("anthropic", {}))
+            return call
+        case Thinking():
+            if block.redacted is not None:
+                return {"type": "redacted_thinking", "data": block.redacted}
+            return {"type": "thinking", "thinking": block.text, "signature": block.signature or ""}
+        case Opaque() if block.protocol in OWN:
+            return block.payload  # type: ignore[no-any-return]
+        case _:
+            return None
+
+
+def arguments(written: str) -> Any:
+    """The input object of a tool call; text that is none stands under `invalid_arguments`, so that nothing is lost."""
+    try:
+        return f.raw_arguments(written, "content")
+    except Failure:
+        return {"invalid_arguments": written}
+
+
+NOTES = (
+    "char_location",
+    "page_location",
+    "content_block_location",
+    "web_search_result_location",
+    "search_result_location",
+)

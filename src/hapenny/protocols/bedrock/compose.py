@@ -1,0 +1,272 @@
+"""Bedrock Converse: writing a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hapenny.core.messages import (
+    Block,
+    Data,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+    ToolUse,
+)
+from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic.compose import thinking
+from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+
+_TIERS = {"priority": "priority", "flex": "flex", "default": "default", "standard": "default", "reserved": "reserved"}
+_NAME = re.compile(r"[^A-Za-z0-9\s\-()\[\]]+")
+_SPACES = re.compile(r"\s+")
+
+
+def encode(request: Request, model: str) -> dict[str, Any]:
+    """The Converse body for `request`."""
+    own = request.protocol == "bedrock"
+    p = request.parameters
+    if p.n is not None and p.n > 1:
+        f.wrong("n", "This model gives one answer at a time.", "send n = 1, or several requests")
+    messages, hoisted = _messages(request, own)
+    out: dict[str, Any] = {"messages": messages} if messages or not own else {}
+    if system := _blocks(request.system, own, "system") + hoisted:
+        out["system"] = system
+    config: dict[str, Any] = {}
+    if p.max_tokens is not None:
+        config["maxTokens"] = p.max_tokens
+    if p.temperature is not None:
+        config["temperature"] = min(p.temperature, 1.0)
+    if p.top_p is not None:
+        config["topP"] = p.top_p
+    if p.stop:
+        config["stopSequences"] = p.stop
+    if config:
+        out["inferenceConfig"] = config
+    if request.tools and not (request.tool_choice is not None and request.tool_choice.kind == "none"):
+        out["toolConfig"] = _tools(request, own)
+    if more := _additional(request, model):
+        out["additionalModelRequestFields"] = more
+    if p.latency is not None:
+        out["performanceConfig"] = {"latency": p.latency}
+    tier = p.service_tier if own else _TIERS.get(p.service_tier or "")
+    if tier is not None:
+        out["serviceTier"] = {"type": tier}
+    if output := _output(request, own):
+        out["outputConfig"] = output
+    if request.metadata and own:
+        out["requestMetadata"] = request.metadata
+    if own:
+        for key, value in request.extras.items():
+            known = out.get(key)
+            out[key] = {**value, **known} if type(known) is dict and type(value) is dict else value
+    return out
+
+
+def unsaid(request: Request) -> list[str]:
+    """The parameters that have no word here."""
+    p = request.parameters
+    names = [
+        name for name in ("seed", "presence_penalty", "frequency_penalty", "verbosity") if getattr(p, name) is not None
+    ]
+    if request.user is not None:
+        names.append("user")
+    choice = request.tool_choice
+    if choice is not None and choice.parallel is False:
+        names.append("parallel_tool_calls")
+    if request.protocol != "bedrock":
+        names += ["service_tier"] if p.service_tier is not None and p.service_tier not in _TIERS else []
+        names += ["metadata"] if request.metadata else []
+    return names
+
+
+def _additional(request: Request, model: str) -> dict[str, Any]:
+    p = request.parameters
+    out: dict[str, Any] = {}
+    if p.top_k is not None:
+        out = {"inferenceConfig": {"topK": p.top_k}} if ".nova" in model else {"top_k": p.top_k}
+    if p.thinking is not None:
+        out["thinking"] = thinking(p.thinking)
+    return out
+
+
+def _output(request: Request, own: bool) -> dict[str, Any]:
+    p = request.parameters
+    out: dict[str, Any] = {}
+    if p.effort is not None and (own or p.effort != "none"):
+        out["effort"] = p.effort if own or p.effort != "minimal" else "low"
+    if p.format is not None and p.format["type"] != "text":
+        if p.format["type"] != "json_schema":
+            f.wrong("response_format", "This model knows no JSON mode without a schema.", "send a json_schema")
+        given = p.format["json_schema"]
+        schema = {"schema": f.encode(given.get("schema") or {"type": "object"}).decode()}
+        schema |= {key: given[key] for key in ("name", "description") if given.get(key) is not None}
+        out["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
+    return out
+
+
+def point(ttl: str) -> dict[str, Any]:
+    """A cache point."""
+    return {"cachePoint": {"type": "default"} if ttl == "default" else {"type": "default", "ttl": ttl}}
+
+
+def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    out: list[dict[str, Any]] = []
+    hoisted: list[dict[str, Any]] = []
+    for i, message in enumerate(request.messages):
+        if message.role == "system" and not own:
+            hoisted += _blocks(message.content, own, f"messages[{i}]")
+            continue
+        role = "user" if message.role == "tool" else message.role
+        content = _turn(message, own, f"messages[{i}]")
+        if not own and not content:
+            continue
+        if not own and out and out[-1]["role"] == role:
+            out[-1]["content"] += content
+            continue
+        turn = {"role": role, "content": content}
+        out.append({**turn, **message.extras} if own and message.extras else turn)
+    if not out and not own:
+        f.wrong("messages", "No message is left for this model.", "send a user message")
+    if request.checkpoint and out and "cachePoint" not in out[-1]["content"][-1]:
+        out[-1]["content"].append(point(request.checkpoint))
+    return out, hoisted
+
+
+def _turn(message: Message, own: bool, path: str) -> list[dict[str, Any]]:
+    content = message.content
+    if len(content) == 1 and type(only := content[0]) is Text and only.text and not (only.checkpoint or only.citations):
+        return [{"text": only.text}]
+    return _blocks(content, own, path)
+
+
+def _blocks(blocks: tuple[Block, ...], own: bool, path: str) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for block in blocks:
+        if not own:
+            if isinstance(block, Text) and not block.text:
+                continue
+            if isinstance(block, Thinking) and block.signature is None and block.redacted is None:
+                continue
+        out.append(_block(block, own, path))
+        if not isinstance(block, Thinking) and (ttl := block.checkpoint or _inner(block)):
+            out.append(point(ttl))
+    return out
+
+
+def _inner(block: Block) -> str:
+    """A cache point within a tool result moves behind it: Converse knows none inside."""
+    if not isinstance(block, ToolResult):
+        return ""
+    return next((b.checkpoint for b in block.content if not isinstance(b, Thinking) and b.checkpoint), "")
+
+
+def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
+    match block:
+        case Text():
+            if own and block.citations:
+                return {"citationsContent": {"content": [{"text": block.text}], "citations": block.citations}}
+            return {"text": block.text}
+        case ToolUse():
+            use = {"toolUseId": block.id, "name": block.name, "input": f.raw_arguments(block.arguments, path)}
+            return {"toolUse": {**use, **block.extras} if own else use}
+        case ToolResult():
+            content = [{"json": b.value} if isinstance(b, Data) else _block(b, own, path) for b in block.content]
+            if not content and not own:
+                content = [{"text": "(empty)"}]
+            result: dict[str, Any] = {"toolUseId": block.id, "content": content}
+            if block.error:
+                result["status"] = "error"
+            return {"toolResult": {**result, **block.extras} if own else result}
+        case Thinking():
+            if block.redacted is not None:
+                return {"reasoningContent": {"redactedContent": block.redacted}}
+            text = {"text": block.text}
+            if block.signature is not None:
+                text["signature"] = block.signature
+            return {"reasoningContent": {"reasoningText": text}}
+        case Image():
+            return {"image": _image(block, own, path)}
+        case Document():
+            return {"document": _document(block, own, path)}
+        case Data():
+            return {"text": f.encode(block.value).decode()}
+        case Opaque():
+            if block.protocol != "bedrock":
+                f.wrong(path, "A content block exists only in another protocol.", "leave it out for this model")
+            return block.payload  # type: ignore[no-any-return]
+
+
+def _source(block: Image | Document, own: bool, path: str) -> dict[str, Any]:
+    if block.data is not None:
+        return {"bytes": f.base64(block.data)}
+    if block.url is None or not block.url.startswith("s3://"):
+        f.wrong(path, "Content is given by a reference this protocol cannot follow.", "send its bytes, or an s3:// URL")
+    more = block.extras.get("s3Location", {}) if own else {}
+    return {"s3Location": {"uri": block.url, **more}}
+
+
+def _image(block: Image, own: bool, path: str) -> dict[str, Any]:
+    form = IMAGE_FORMATS.get(block.media_type)
+    if form is None:
+        f.wrong(path, f"Images of type {block.media_type or 'unknown'} cannot be sent.", "send PNG, JPEG, GIF or WebP")
+    out = {"format": form, "source": _source(block, own, path)}
+    return {**out, **{k: v for k, v in block.extras.items() if k != "s3Location"}} if own else out
+
+
+def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
+    source: dict[str, Any]
+    if block.text is not None:
+        source = {"text": block.text}
+    elif block.content is not None:
+        if not own:
+            f.wrong(path, "A document in chunks exists only in another protocol.", "send it as text")
+        source = {"content": block.content}
+    else:
+        source = _source(block, own, path)
+    form = DOCUMENT_FORMATS.get(block.media_type)
+    if form is None and block.media_type:
+        f.wrong(path, f"Documents of type {block.media_type} cannot be sent.", "send PDF, text or an office format")
+    name = block.name or "document"
+    if not own:
+        name = _SPACES.sub(" ", _NAME.sub("-", name)).strip()[:200] or "document"
+    out: dict[str, Any] = {"name": name, "source": source}
+    if form is not None:
+        out["format"] = form
+    if block.context is not None:
+        out["context"] = block.context
+    if block.citations is not None:
+        out["citations"] = {"enabled": block.citations}
+    return {**out, **{k: v for k, v in block.extras.items() if k != "s3Location"}} if own else out
+
+
+def _tools(request: Request, own: bool) -> dict[str, Any]:
+    tools: list[dict[str, Any]] = []
+    for tool in request.tools:
+        tools.append(_tool(tool, own))
+        if tool.checkpoint:
+            tools.append(point(tool.checkpoint))
+    out: dict[str, Any] = {"tools": tools}
+    if (choice := request.tool_choice) is not None:
+        out["toolChoice"] = {choice.kind: {"name": choice.name} if choice.kind == "tool" else {}}
+    return out
+
+
+def _tool(tool: Tool, own: bool) -> dict[str, Any]:
+    if tool.kind:
+        if not own:
+            f.wrong("tools", f"The tool {tool.name} exists only in another protocol.", "leave it out for this model")
+        return {tool.kind: tool.extras}
+    schema = tool.schema if tool.schema is not None else {"type": "object", "properties": {}}
+    out: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": schema}}
+    if tool.description:
+        out["description"] = tool.description
+    if tool.strict is not None:
+        out["strict"] = tool.strict
+    return {"toolSpec": {**out, **tool.extras} if own else out}

@@ -1,0 +1,306 @@
+"""Bedrock ConverseStream: the streamed answer, both ways. One frame is one event and carries itself as `raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import (
+    BlockStarted,
+    BlockStopped,
+    CitationDelta,
+    Event,
+    Other,
+    SignatureDelta,
+    Started,
+    Stopped,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+)
+from hapenny.core.messages import Opaque, Request
+from hapenny.protocols import eventstream
+from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic.answer import text
+from hapenny.protocols.bedrock import answer, errors, usage
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder
+from hapenny.protocols.stops import BEDROCK
+
+NOTE = "hapennyNote"
+"""The private event of `note`: boto3 skips events it does not know."""
+
+
+class _Text(Struct):
+    text: str
+
+
+class _Plain(Struct):
+    contentBlockIndex: int
+    delta: _Text
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
+class Decoder(StreamDecoder):
+    """Frames to events. The answer ends with `metadata`, not with `messageStop`."""
+
+    def __init__(self, model: str, id_: str, created: float) -> None:
+        self._frames = eventstream.Parser()
+        self._defaults = (id_, model, created)
+        self._blocks: set[int] = set()
+        self._stopped = self._counted = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        for frame in self._frames.feed(data):
+            if frame.kind != "event":
+                raise errors.decode(200, {}, frame.payload, frame.name or "internalServerException")
+            if frame.name == "contentBlockDelta" and self._plain(frame, events):
+                continue
+            self._frame(frame.name, f.load_upstream(frame.payload) if frame.payload else {}, frame.raw, events)
+        return events
+
+    def close(self) -> list[Event]:
+        self._frames.close()
+        if not (self._stopped and self._counted):
+            raise Failure("truncated", "The provider's stream ended before the answer was complete.")
+        return []
+
+    def _plain(self, frame: eventstream.Frame, events: list[Event]) -> bool:
+        """The common frame: a piece of text. False if it is any other."""
+        try:
+            plain = _decode_plain(frame.payload)
+        except (ValueError, RecursionError):
+            return False
+        index = plain.contentBlockIndex
+        if index not in self._blocks:
+            self._begin(index, "text", events)
+        events.append(TextDelta(plain.delta.text, index, 0, frame.raw))
+        return True
+
+    def _frame(self, name: str, data: dict[str, Any], raw: bytes, events: list[Event]) -> None:
+        if name == "contentBlockDelta":
+            index, delta = data.get("contentBlockIndex"), data.get("delta")
+            if type(index) is not int or type(delta) is not dict:
+                raise Failure("upstream", "The provider's stream holds a delta without index or content.")
+            self._delta(data, delta, index, raw, events)
+        elif name == "contentBlockStart":
+            index, start = data.get("contentBlockIndex"), data.get("start")
+            if type(index) is not int or type(start) is not dict:
+                raise Failure("upstream", "The provider's stream holds a block without index or kind.")
+            self._blocks.add(index)
+            use = start.get("toolUse")
+            if type(use) is dict and "type" not in use:
+                id_, tool = text(use.get("toolUseId")), text(use.get("name"))
+                events.append(BlockStarted(index, "tool_use", 0, id_, tool, None, raw))
+            else:
+                events.append(BlockStarted(index, "other", payload=Opaque("bedrock", start), raw=raw))
+        elif name == "contentBlockStop":
+            index = data.get("contentBlockIndex")
+            if type(index) is int:
+                events.append(BlockStopped(index, 0, raw))
+        elif name == "messageStart":
+            events.append(Started(*self._defaults, raw=raw))
+        elif name == "messageStop":
+            self._stopped = True
+            end = answer.stopped(data.get("stopReason"), data.get("additionalModelResponseFields"))
+            events.append(Stopped(end.reason, 0, end.sequence, end.extras, raw))
+        elif name == "metadata" and type(data.get("usage")) is dict:
+            self._counted = True
+            events.append(answer.counted(data, raw))
+        elif name != NOTE:
+            events.append(Other(data, f"bedrock:{name}", raw))
+
+    def _delta(self, data: dict[str, Any], delta: dict[str, Any], index: int, raw: bytes, events: list[Event]) -> None:
+        kind, value = next(iter(delta.items()), ("", None))
+        if kind == "text":
+            self._begin(index, "text", events)
+            events.append(TextDelta(text(value), index, 0, raw))
+        elif kind == "toolUse" and type(value) is dict:
+            events.append(ToolCallDelta(text(value.get("input")), index, 0, raw))
+        elif kind == "reasoningContent" and type(value) is dict:
+            self._begin(index, "thinking", events)
+            if "signature" in value:
+                events.append(SignatureDelta(text(value["signature"]), index, 0, raw))
+            elif "redactedContent" in value:
+                events.append(ThinkingDelta("", index, 0, text(value["redactedContent"]), raw))
+            else:
+                events.append(ThinkingDelta(text(value.get("text")), index, 0, None, raw))
+        elif kind == "citation":
+            self._begin(index, "text", events)
+            events.append(CitationDelta(value, index, 0, raw))
+        else:
+            events.append(Other(data, "bedrock:contentBlockDelta", raw))
+
+    def _begin(self, index: int, kind: Any, events: list[Event]) -> None:
+        if index not in self._blocks:
+            self._blocks.add(index)
+            events.append(BlockStarted(index, kind))
+
+
+_DELTA = eventstream.event_headers("contentBlockDelta")
+
+
+class Encoder(StreamEncoder):
+    """Events to frames."""
+
+    content_type = eventstream.CONTENT_TYPE
+
+    def __init__(self, request: Request) -> None:
+        self._begun = False
+        self._blocks: dict[int, int] = {}
+        self._open = -1
+        self._skipped: set[int] = set()
+        self._head = b""
+        self._stop: Stopped | None = None
+        self._stop_sent = self._usage_sent = False
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if type(event) is TextDelta:
+                if event.choice or event.block in self._skipped:
+                    continue
+                if event.block != self._open:
+                    self._enter(event.block, out)
+                if (raw := event.raw) is not None and raw[0] == 0 and self._blocks[event.block] == event.block:
+                    out.append(raw)
+                elif event.text:
+                    payload = b'%b"delta":{"text":%b}}' % (self._head, f.encode(event.text))
+                    out.append(eventstream.frame(_DELTA, payload))
+            else:
+                self._event(event, out)
+        return b"".join(out)
+
+    def _event(self, event: Event, out: list[bytes]) -> None:
+        raw = event.raw if event.raw is not None and event.raw[:1] == b"\0" else None
+        if isinstance(event, Started):
+            self._start(out, raw)
+            return
+        if isinstance(event, Other):
+            if raw is not None:
+                out.append(raw)
+            return
+        if isinstance(event, Usage):
+            self._usage_sent = True
+            self._finish(out)
+            data = usage.metadata(event.tokens, event.extras)
+            out.append(raw if raw is not None else eventstream.event("metadata", f.encode(data)))
+            return
+        if event.choice:
+            return
+        if isinstance(event, Stopped):
+            self._stop = event
+            self._finish(out, raw)
+            return
+        block = event.block
+        if isinstance(event, BlockStarted):
+            self._block(event, raw, out)
+            return
+        if block in self._skipped:
+            return
+        if isinstance(event, BlockStopped):
+            if block == self._open:
+                self._leave(out, raw)
+            return
+        if isinstance(event, CitationDelta) and raw is None and not answer.citations((event.citation,)):
+            return
+        if block != self._open:
+            self._enter(block, out)
+        if raw is not None and self._blocks[block] == block:
+            out.append(raw)
+            return
+        if isinstance(event, ToolCallDelta):
+            delta: dict[str, Any] = {"toolUse": {"input": event.arguments}}
+        elif isinstance(event, ThinkingDelta):
+            inner = {"text": event.text} if event.redacted is None else {"redactedContent": event.redacted}
+            delta = {"reasoningContent": inner}
+        elif isinstance(event, SignatureDelta):
+            delta = {"reasoningContent": {"signature": event.signature}}
+        elif isinstance(event, CitationDelta):
+            delta = {"citation": event.citation}
+        else:
+            return
+        out.append(eventstream.frame(_DELTA, b'%b"delta":%b}' % (self._head, f.encode(delta))))
+
+    def _start(self, out: list[bytes], raw: bytes | None) -> None:
+        if not self._begun:
+            self._begun = True
+            out.append(raw if raw is not None else _START)
+
+    def _block(self, event: BlockStarted, raw: bytes | None, out: list[bytes]) -> None:
+        if event.kind in ("text", "thinking"):
+            return  # has no frame of its own
+        if event.kind == "other" and not (isinstance(event.payload, Opaque) and event.payload.protocol == "bedrock"):
+            self._skipped.add(event.block)
+            return
+        if event.block == self._open:
+            return
+        self._enter(event.block, out)
+        number = self._blocks[event.block]
+        if raw is not None and number == event.block:
+            out.append(raw)
+            return
+        if event.kind == "tool_use":
+            start: Any = {"toolUse": {"toolUseId": event.id, "name": event.name}}
+        else:
+            start = event.payload.payload
+        data = {"contentBlockIndex": number, "start": start}
+        out.append(eventstream.event("contentBlockStart", f.encode(data)))
+
+    def _enter(self, block: int, out: list[bytes]) -> None:
+        """Makes `block` the open one; a block that was left gets a new number."""
+        if not self._begun:
+            self._start(out, None)
+        self._leave(out)
+        number = self._blocks[block] = max(self._blocks.values(), default=-1) + 1
+        self._open = block
+        self._head = b'{"contentBlockIndex":%d,' % number
+
+    def _leave(self, out: list[bytes], raw: bytes | None = None) -> None:
+        if self._open < 0:
+            return
+        number = self._blocks[self._open]
+        if raw is not None and number == self._open:
+            out.append(raw)
+        else:
+            out.append(eventstream.event("contentBlockStop", b'{"contentBlockIndex":%d}' % number))
+        self._open = -1
+
+    def _finish(self, out: list[bytes], raw: bytes | None = None) -> None:
+        if self._stop_sent:
+            return
+        self._stop_sent = True
+        if not self._begun:
+            self._start(out, None)
+        self._leave(out)
+        if raw is not None:
+            out.append(raw)
+            return
+        stop = self._stop
+        data: dict[str, Any] = {"stopReason": BEDROCK[stop.reason] if stop is not None else "end_turn"}
+        if stop is not None:
+            data.update(stop.extras.get("bedrock", {}))
+        out.append(eventstream.event("messageStop", f.encode(data)))
+
+    def error(self, failure: Failure, request_id: str) -> bytes:
+        return errors.exception(failure)
+
+    def note(self, facts: dict[str, str]) -> bytes:
+        return eventstream.event(NOTE, f.encode(facts))
+
+    def end(self) -> bytes:
+        out: list[bytes] = []
+        self._finish(out)
+        if not self._usage_sent:
+            out.append(eventstream.event("metadata", f.encode(usage.metadata(None, {}))))
+        return b"".join(out)
+
+
+_START = eventstream.event("messageStart", b'{"role":"assistant"}')

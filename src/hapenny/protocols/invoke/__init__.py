@@ -1,0 +1,139 @@
+"""Bedrock InvokeModel and its stream with Anthropic-native bodies.
+
+Other native bodies (Titan, Cohere, Llama ...) are not decoded here; `is_native_anthropic` tells them apart, and the
+server passes them through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from msgspec import structs
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import Completion, Event, Tokens, Usage
+from hapenny.core.messages import Protocol, Request
+from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic import answer, compose, request
+from hapenny.protocols.bedrock import errors
+from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
+from hapenny.protocols.invoke import stream
+
+VERSION = "bedrock-2023-05-31"
+_PREFIX = "x-amzn-bedrock-"
+_LATENCY = _PREFIX + "performanceconfig-latency"
+_TIER = _PREFIX + "service-tier"
+_KEPT = ("trace", "guardrailidentifier", "guardrailversion", "request-metadata")
+
+
+def is_native_anthropic(body: bytes, model: str) -> bool:
+    """Whether `body` is a messages body (however broken), as far as its model and two key words tell."""
+    if b'"anthropic_version"' in body:
+        return True
+    named = "anthropic" in model or "claude" in model
+    return named and not (b'"prompt"' in body and b'"messages"' not in body)
+
+
+class Invoke(Codec):
+    """InvokeModel. `Wire.path` is relative to the runtime endpoint."""
+
+    name: ClassVar[Protocol] = "invoke"
+    dialects: ClassVar[frozenset[Protocol]] = compose.OWN  # type: ignore[assignment]
+
+    def decode_request(
+        self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]
+    ) -> Request:
+        if not model:
+            f.wrong("modelId", "The path names no model.", "call /model/MODEL/invoke")
+        if not is_native_anthropic(body, model):
+            f.wrong("body", "The body is not an Anthropic messages body.", "send messages and anthropic_version")
+        asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream), beta=None)
+        asked.extras.pop("anthropic_version", None)
+        changes: dict[str, Any] = {}
+        if (latency := headers.get(_LATENCY)) is not None:
+            changes["latency"] = f.one_of(latency, _LATENCY, ("standard", "optimized"))
+        if (tier := headers.get(_TIER)) is not None:
+            changes["service_tier"] = tier
+        kept = {_PREFIX + name: headers[_PREFIX + name] for name in _KEPT if _PREFIX + name in headers}
+        if not changes and not kept:
+            return asked
+        return structs.replace(
+            asked,
+            parameters=structs.replace(asked.parameters, **changes),
+            extras=asked.extras | kept,
+        )
+
+    def encode_request(self, request: Request, *, model: str) -> Wire:
+        fields = {"anthropic_version": VERSION, **compose.encode(request)}
+        fields["anthropic_version"] = VERSION
+        fields.pop("service_tier", None)
+        headers = {"content-type": "application/json"}
+        if request.stream:
+            verb, headers["x-amzn-bedrock-accept"] = "invoke-with-response-stream", "application/json"
+        else:
+            verb, headers["accept"] = "invoke", "application/json"
+        p = request.parameters
+        if p.latency is not None:
+            headers[_LATENCY] = p.latency
+        if p.service_tier in ("priority", "flex", "default", "reserved"):
+            headers[_TIER] = p.service_tier
+        if request.protocol == "invoke":
+            headers |= {key: value for key, value in request.extras.items() if key.startswith(_PREFIX)}
+        return Wire(f"/model/{quote(model, safe='')}/{verb}", headers, f.encode(fields))
+
+    def _unsaid(self, request: Request) -> list[str]:
+        return [name for name in compose.unsaid(request) if name != "latency"]
+
+    def decode_answer(
+        self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
+    ) -> list[Event]:
+        events = answer.decode(body, model, id, created)
+        counts = _counts(headers)
+        if counts is not None and not any(isinstance(event, Usage) for event in events):
+            events.append(Usage(counts))
+        return events
+
+    def encode_answer(self, completion: Completion, request: Request) -> bytes:
+        return answer.encode(completion, request)
+
+    def answer_headers(self, completion: Completion, request: Request) -> dict[str, str]:
+        headers = {"content-type": "application/json"}
+        tokens = completion.tokens
+        if tokens is not None:
+            headers |= {
+                _PREFIX + "input-token-count": str(tokens.input),
+                _PREFIX + "output-token-count": str(tokens.output),
+                _PREFIX + "cache-read-input-token-count": str(tokens.cache_read),
+                _PREFIX + "cache-write-input-token-count": str(tokens.cache_write + tokens.cache_write_1h),
+                _PREFIX + "invocation-latency": str(int(completion.extras.get("latency_ms", 0))),
+            }
+        return headers
+
+    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+        return stream.Decoder(model, id, created)
+
+    def encoder(self, request: Request) -> StreamEncoder:
+        return stream.Encoder(request)
+
+    def encode_error(self, failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
+        return errors.encode(failure, request_id)
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        return errors.decode(status, headers, body)
+
+
+def _counts(headers: Mapping[str, str]) -> Tokens | None:
+    """Counts from the headers of an answer: some models report them nowhere else."""
+    values: dict[str, int] = {}
+    for name, header in (
+        ("input", "input-token-count"),
+        ("output", "output-token-count"),
+        ("cache_read", "cache-read-input-token-count"),
+        ("cache_write", "cache-write-input-token-count"),
+    ):
+        text = headers.get(_PREFIX + header, "")
+        if text.isdecimal() and len(text) < 16:
+            values[name] = int(text)
+    return Tokens(**values) if values else None

@@ -1,0 +1,297 @@
+"""OpenAI chat completions: reading a request.
+
+Leading system and developer messages become `Request.system`; later ones stay where they are. Two habits of
+compatible servers are understood besides OpenAI's own words: `cache_control` on parts and tools, and reasoning in
+assistant turns as `reasoning_content` or, with signatures, as `thinking_blocks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hapenny.core.messages import (
+    Block,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Parameters,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
+from hapenny.protocols import fields as f
+
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+
+
+def decode(body: bytes, stream: bool | None) -> Request:
+    """The request in a chat completions body."""
+    data = f.load(body)
+    pop = data.pop
+    model = f.needed(data, "model", "")
+    listed = pop("messages", None)
+    f.bound(data)
+    system, messages = _messages(listed)
+    tools: tuple[Tool, ...] = ()
+    if (given := pop("tools", None)) is not None:
+        tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(f.array(given, "tools")))
+    parameters = Parameters(**{_NAMES.get(key, key): _READERS[key](pop(key), key) for key in _given(data)})
+    asked = bool(f.flag(pop("stream", None), "stream"))
+    usage = False
+    if (options := pop("stream_options", None)) is not None:
+        usage = bool(f.flag(f.mapping(options, "stream_options").pop("include_usage", None), "stream_options"))
+        if options:
+            data["stream_options"] = options
+    metadata = pop("metadata", None)
+    return Request(
+        protocol="openai",
+        model=model,
+        messages=messages,
+        system=system,
+        tools=tools,
+        tool_choice=_choice(pop("tool_choice", None), pop("parallel_tool_calls", None), data),
+        parameters=parameters,
+        stream=asked if stream is None else stream,
+        stream_usage=usage,
+        store=f.flag(pop("store", None), "store"),
+        user=f.optional_string(pop("user", None), "user"),
+        metadata={} if metadata is None else f.mapping(metadata, "metadata"),
+        extras=f.without_nulls(data),
+    )
+
+
+def _stop(value: Any, path: str) -> tuple[str, ...]:
+    return (value,) if type(value) is str else f.strings(value, path)
+
+
+def _format(value: Any, path: str) -> Any:
+    if value is None:
+        return None
+    kind = f.mapping(value, path).get("type")
+    f.string(kind, f"{path}.type")
+    if kind == "json_schema":
+        schema = f.mapping(value.get("json_schema"), f"{path}.json_schema")
+        f.string(schema.get("name"), f"{path}.json_schema.name")
+        if schema.get("schema") is not None:
+            f.mapping(schema["schema"], f"{path}.json_schema.schema")
+    return value
+
+
+def _given(data: dict[str, Any]) -> list[str]:
+    """The parameters in `data`; of the two names of the limit only the newer, if both are there."""
+    if data.get("max_completion_tokens") is not None:
+        data.pop("max_tokens", None)
+    elif "max_tokens" in data:
+        data.pop("max_completion_tokens", None)
+    return [key for key in data if key in _READERS]
+
+
+_NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "effort", "response_format": "format"}
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "max_tokens": f.at_least_one,
+    "max_completion_tokens": f.at_least_one,
+    "temperature": partial(f.number, low=0, high=2),
+    "top_p": f.share,
+    "top_k": f.integer,
+    "stop": _stop,
+    "seed": f.integer,
+    "n": f.at_least_one,
+    "presence_penalty": partial(f.number, low=-2, high=2),
+    "frequency_penalty": partial(f.number, low=-2, high=2),
+    "reasoning_effort": f.optional_string,
+    "verbosity": f.optional_string,
+    "response_format": _format,
+    "service_tier": f.optional_string,
+}
+
+
+def _messages(listed: Any) -> tuple[tuple[Block, ...], tuple[Message, ...]]:
+    if type(listed) is not list or not listed:
+        f.wrong("messages", "messages is missing, empty or not an array.", "send at least one message")
+    system: list[Block] = []
+    messages: list[Message] = []
+    for i, item in enumerate(listed):
+        if type(item) is not dict:
+            f.wrong(f"messages[{i}]", f"messages[{i}] is not an object.", "send an object with role and content")
+        if len(item) == 2 and type(item.get("content")) is str:
+            role = item.get("role")
+            if role == "user" or role == "assistant":
+                messages.append(Message(role, (Text(item["content"]),)))
+                continue
+        f.bound(item)
+        role = item.pop("role", None)
+        content = item.pop("content", None)
+        if role == "user":
+            name = f.optional_string(item.pop("name", None), f"messages[{i}].name")
+            blocks = _content(content, f"messages[{i}].content")
+            messages.append(Message("user", blocks, name, f.without_nulls(item)))
+        elif role == "assistant":
+            messages.append(_assistant(content, item, f"messages[{i}]"))
+        elif role == "system" or role == "developer":
+            blocks = _content(content, f"messages[{i}].content")
+            item = f.without_nulls(item)
+            if messages:
+                messages.append(Message("system", blocks, None, item | {"role": role} if role != "system" else item))
+            else:
+                system.extend(_marked(block, role, item, f"messages[{i}].content") for block in blocks)
+        elif role == "tool" or role == "function":
+            messages.append(_tool_message(role, content, item, f"messages[{i}]"))
+        else:
+            f.wrong(
+                f"messages[{i}].role",
+                f"messages[{i}].role is no role of this protocol.",
+                "send developer, system, user, assistant or tool",
+            )
+    return tuple(system), tuple(messages)
+
+
+def _marked(block: Block, role: str, rest: dict[str, Any], path: str) -> Block:
+    if not isinstance(block, Text):
+        f.wrong(path, f"{path} holds something that is not text.", "send system instructions as text")
+    extras = block.extras
+    if role != "system":
+        extras = extras | {"role": role}
+    if rest:
+        extras = extras | {"message": rest}
+    return Text(block.text, block.checkpoint, (), extras)
+
+
+def _assistant(content: Any, item: dict[str, Any], path: str) -> Message:
+    calls = item.pop("tool_calls", None)
+    signed = item.pop("thinking_blocks", None)
+    reasoning = item.pop("reasoning_content", None)
+    name = f.optional_string(item.pop("name", None), f"{path}.name")
+    blocks: list[Block] = []
+    if signed is not None:
+        for i, block in enumerate(f.array(signed, f"{path}.thinking_blocks")):
+            blocks.append(_thinking(f.mapping(block, f"{path}.thinking_blocks[{i}]"), f"{path}.thinking_blocks[{i}]"))
+    elif reasoning:
+        blocks.append(Thinking(f.string(reasoning, f"{path}.reasoning_content")))
+    if content is not None and not (content == "" and (calls or blocks)):
+        blocks.extend(_content(content, f"{path}.content"))
+    if calls is not None:
+        for i, call in enumerate(f.array(calls, f"{path}.tool_calls")):
+            blocks.append(_call(f.mapping(call, f"{path}.tool_calls[{i}]"), f"{path}.tool_calls[{i}]"))
+    return Message("assistant", tuple(blocks), name, f.without_nulls(item) if item else {})
+
+
+def _thinking(block: dict[str, Any], path: str) -> Thinking:
+    if block.pop("type", None) == "redacted_thinking":
+        return Thinking(redacted=f.needed(block, "data", f"{path}."))
+    text = f.string(block.pop("thinking", ""), f"{path}.thinking")
+    return Thinking(text, f.optional_string(block.pop("signature", None), f"{path}.signature"))
+
+
+def _call(call: dict[str, Any], path: str) -> Block:
+    kind = call.get("type", "function")
+    if kind != "function":
+        f.string(kind, f"{path}.type")
+        return Opaque("openai", call)
+    call.pop("type", None)
+    id_ = f.needed(call, "id", f"{path}.")
+    function = f.mapping(call.pop("function", None), f"{path}.function")
+    name = f.needed(function, "name", f"{path}.function.")
+    arguments = f.string(function.pop("arguments", "") or "", f"{path}.function.arguments")
+    call.pop("index", None)
+    if function:
+        call["function"] = function
+    return ToolUse(id_, name, arguments, extras=f.without_nulls(call))
+
+
+def _tool_message(role: str, content: Any, item: dict[str, Any], path: str) -> Message:
+    if role == "function":
+        name = f.needed(item, "name", f"{path}.")
+        blocks = () if content is None else _content(content, f"{path}.content")
+        return Message("tool", (ToolResult(name, blocks),), None, item | {"role": "function"})
+    id_ = f.needed(item, "tool_call_id", f"{path}.")
+    return Message("tool", (ToolResult(id_, _content(content, f"{path}.content")),), None, f.without_nulls(item))
+
+
+def _content(content: Any, path: str) -> tuple[Block, ...]:
+    if type(content) is str:
+        return (Text(content),)
+    if type(content) is not list:
+        f.wrong(path, f"{path} is neither text nor an array of parts.", "send a string or an array of content parts")
+    return tuple(_part(part, f"{path}[{i}]") for i, part in enumerate(content))
+
+
+def _part(part: Any, path: str) -> Block:
+    if type(part) is str:
+        return Text(part)
+    kind = f.mapping(part, path).pop("type", None)
+    if kind == "text":
+        checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+        return Text(f.string(part.pop("text", None), f"{path}.text"), checkpoint, (), f.without_nulls(part))
+    if kind == "image_url":
+        return _image(part, path)
+    if kind == "file" and type(file := part.get("file")) is dict and "file_data" in file:
+        return _file(part, file, path)
+    part["type"] = f.string(kind, f"{path}.type")
+    return Opaque("openai", part)
+
+
+def _image(part: dict[str, Any], path: str) -> Image:
+    given = part.pop("image_url", None)
+    image = {"url": given} if type(given) is str else f.mapping(given, f"{path}.image_url")
+    url = f.needed(image, "url", f"{path}.image_url.")
+    detail = f.optional_string(image.pop("detail", None), f"{path}.image_url.detail")
+    checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+    if image:
+        part["image_url"] = image
+    if url.startswith("data:"):
+        media, data = f.data_url(url, f"{path}.image_url.url")
+        return Image(media, data, None, detail, checkpoint, part)
+    return Image("", None, url, detail, checkpoint, part)
+
+
+def _file(part: dict[str, Any], file: dict[str, Any], path: str) -> Document:
+    url = f.string(file.pop("file_data"), f"{path}.file.file_data")
+    if url.startswith("data:"):
+        media, data = f.data_url(url, f"{path}.file.file_data")
+    else:
+        media, data = "application/pdf", f.blob(url, f"{path}.file.file_data")
+    name = f.optional_string(file.pop("filename", None), f"{path}.file.filename")
+    checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+    if not file:
+        del part["file"]
+    return Document(media, data, name=name, checkpoint=checkpoint, extras=part)
+
+
+def _tool(tool: Any, path: str) -> Tool:
+    kind = f.mapping(tool, path).get("type", "function")
+    if kind != "function":
+        name = tool.get("name", kind)
+        return Tool(f.string(name, f"{path}.name"), kind=f.string(kind, f"{path}.type"), extras=tool)
+    tool.pop("type", None)
+    function = f.mapping(tool.pop("function", None), f"{path}.function")
+    name = f.needed(function, "name", f"{path}.function.")
+    schema = function.pop("parameters", None)
+    if schema is not None:
+        f.mapping(schema, f"{path}.function.parameters")
+    checkpoint = f.ttl_of(tool.pop("cache_control", None), f"{path}.cache_control")
+    description = f.optional_string(function.pop("description", None), f"{path}.function.description")
+    strict = f.flag(function.pop("strict", None), f"{path}.function.strict")
+    if function:
+        tool["function"] = function
+    return Tool(name, description, schema, strict, checkpoint=checkpoint, extras=tool)
+
+
+def _choice(choice: Any, parallel: Any, rest: dict[str, Any]) -> ToolChoice | None:
+    several = f.flag(parallel, "parallel_tool_calls")
+    if type(choice) is str:
+        if choice not in _CHOICES:
+            f.wrong("tool_choice", "tool_choice is not auto, none or required.", "send auto, none, required or a tool")
+        return ToolChoice(_CHOICES[choice], parallel=several)  # type: ignore[arg-type]
+    if choice is not None:
+        if f.mapping(choice, "tool_choice").get("type") == "function":
+            function = f.mapping(choice.get("function"), "tool_choice.function")
+            return ToolChoice("tool", f.needed(function, "name", "tool_choice.function."), several)
+        rest["tool_choice"] = choice
+    return None if several is None else ToolChoice(parallel=several)

@@ -1,0 +1,21 @@
+"""The codecs by name."""
+
+from __future__ import annotations
+
+from hapenny.protocols.anthropic import Anthropic
+from hapenny.protocols.bedrock import Bedrock
+from hapenny.protocols.codec import Codec
+from hapenny.protocols.invoke import Invoke
+from hapenny.protocols.openai import OpenAI
+
+CODECS: dict[str, Codec] = {
+    "openai": OpenAI(),
+    "anthropic": Anthropic(),
+    "bedrock": Bedrock(),
+    "invoke": Invoke(),
+}
+
+
+def codec(name: str) -> Codec:
+    """The codec called `name`; KeyError if there is none."""
+    return CODECS[name]

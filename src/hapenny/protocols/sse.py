@@ -1,0 +1,82 @@
+"""Server-sent events: framing only (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from hapenny.core.errors import Failure
+
+LIMIT = 32 << 20
+"""Bytes of one event; a provider that sends more is not sending events."""
+
+Frame = tuple[bytes, bytes]
+"""Event name (b"" if none) and data."""
+
+
+class Parser:
+    """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood."""
+
+    __slots__ = ("_buffer", "_first")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._first = True
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes.
+
+        Raises:
+            Failure: `upstream`, for an event larger than `LIMIT`.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        if self._first and buffer:
+            if buffer[0] == 0xEF:
+                if len(buffer) < 3:
+                    self._buffer = buffer
+                    return []
+                buffer = buffer.removeprefix(b"\xef\xbb\xbf")
+            self._first = False
+        tail = b""
+        if b"\r" in buffer:
+            if buffer.endswith(b"\r"):  # perhaps the first half of a line end
+                buffer, tail = buffer[:-1], b"\r"
+            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        blocks = buffer.split(b"\n\n")
+        rest = blocks.pop()
+        self._buffer = rest + tail
+        if len(self._buffer) > LIMIT:
+            raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
+        return [frame for block in blocks if (frame := _fields(block)) is not None]
+
+    def flush(self) -> list[Frame]:
+        """The frame that lacks only its blank line at the end of the stream."""
+        rest, self._buffer = self._buffer.replace(b"\r", b"\n").strip(b"\n"), b""
+        frame = _fields(rest) if rest else None
+        return [] if frame is None else [frame]
+
+
+def _fields(block: bytes) -> Frame | None:
+    if block.startswith(b"data: "):
+        if b"\n" not in block:
+            return b"", block[6:]
+    elif block.startswith(b"event: "):
+        end = block.find(b"\n")
+        if block[end + 1 : end + 7] == b"data: " and block.find(b"\n", end + 1) < 0:
+            return block[7:end], block[end + 7 :]
+    name = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        key, _, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if key == b"data":
+            data.append(value)
+        elif key == b"event":
+            name = value
+    if not data:
+        return None
+    return name, b"\n".join(data)
+
+
+def comment(facts: dict[str, str]) -> bytes:
+    """A comment line that clients skip: `: key=value; key=value`."""
+    text = "; ".join(f"{key}={value}" for key, value in facts.items())
+    return b": " + (text or "keep-alive").replace("\r", " ").replace("\n", " ").encode() + b"\n\n"

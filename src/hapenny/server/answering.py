@@ -1,0 +1,180 @@
+"""The main job: wire to exchange, events back to wire."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from hapenny.core.answer import Answer
+from hapenny.core.errors import Failure
+from hapenny.core.exchange import Exchange
+from hapenny.gateway import Gateway
+from hapenny.protocols.codec import Codec
+from hapenny.server.faults import FrameFault, frame_fault
+from hapenny.server.who import context_of, identify
+from hapenny.telemetry.headers import at_commit, at_end, totals
+
+_HIGH_WATER = 262_144
+"""Bytes a slow reader may lag behind before the upstream is made to wait for it."""
+
+
+class Door:
+    """One surface: a codec, and what its path says about streaming (None: the body says it)."""
+
+    def __init__(self, codec: Codec, stream: bool | None = None) -> None:
+        self.codec = codec
+        self.stream = stream
+
+
+async def answer(
+    gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None, *, faulty: bool = False
+) -> web.StreamResponse:
+    """Answers one model request. `faulty` obeys requests for faults of the wire (a simulated provider).
+
+    Raises:
+        Failure: before anything was sent.
+    """
+    body = await request.read()
+    headers = request.headers
+    identity = identify(gateway.keyring, headers, request.method, request.raw_path, body, gateway.clock)
+    asked = door.codec.decode_request(body, model=model, stream=door.stream, headers=headers)
+    exchange = gateway.open(asked, context_of(identity, headers, asked), identity)
+    flow: Answer | None = None
+    try:
+        try:
+            flow = await gateway.answer(exchange)
+            if asked.stream:
+                return await _stream(gateway, request, door, exchange, flow, faulty)
+            completion = await flow.collect()
+        except Failure as failure:
+            exchange.failure = failure
+            return fail(door, failure, exchange.id)
+        exchange.commit()
+        out = at_commit(exchange)
+        row = gateway.row(exchange)
+        if row is not None:
+            out.update(at_end(exchange, row))
+        out.update(door.codec.answer_headers(completion, asked))
+        body = door.codec.encode_answer(completion, asked)
+        fault = frame_fault(request, asked.metadata) if faulty else None
+        if fault is None:
+            return web.Response(body=body, headers=out)
+        return await _spoiled(request, body, out, fault)
+    finally:
+        if flow is not None:
+            flow.close()
+        gateway.close(exchange)
+
+
+async def _stream(
+    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer, faulty: bool
+) -> web.StreamResponse:
+    fault = frame_fault(request, exchange.original.metadata) if faulty else None
+    encoder = door.codec.encoder(exchange.original)
+    headers = at_commit(exchange)
+    headers["Content-Type"] = encoder.content_type
+    headers["Cache-Control"] = "private, no-store"
+    response = web.StreamResponse(headers=headers)
+    exchange.commit()
+    await response.prepare(request)
+    transport = request.transport
+    if transport is not None:
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+    stall = _Stall(request, gateway.config.server.stalled_write_s)
+    try:
+        while (batch := await flow.read()) is not None:
+            data = encoder.encode(batch)
+            if data and fault is not None:
+                data, over = fault.spoil(data)
+                if over:
+                    return await _ended(request, response, data, fault)
+            if data:
+                stall.begin()
+                await response.write(data)
+                stall.end()
+        flow.close()
+        row = gateway.row(exchange)
+        last = encoder.note({"totals": totals(exchange, row).decode()}) if row is not None else b""
+        last += encoder.end()
+    except Failure as failure:
+        exchange.failure = failure
+        last = encoder.error(failure, exchange.id)
+    finally:
+        stall.cancel()
+    if last:
+        await response.write(last)
+    await response.write_eof()
+    return response
+
+
+async def _spoiled(
+    request: web.BaseRequest, body: bytes, headers: dict[str, str], fault: FrameFault
+) -> web.StreamResponse:
+    """A whole answer that breaks on its way."""
+    data, over = fault.spoil(body, last=True)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    if over:
+        return await _ended(request, response, data, fault)
+    await response.write(data)
+    await response.write_eof()
+    return response
+
+
+async def _ended(
+    request: web.BaseRequest, response: web.StreamResponse, data: bytes, fault: FrameFault
+) -> web.StreamResponse:
+    await response.write(data)
+    if fault.kind == "silence":
+        await asyncio.sleep(3600)
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+async def count(gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None) -> web.StreamResponse:
+    """Counts the tokens of a request: by the provider where it offers that, else by our estimate."""
+    from hapenny.server.counting import count_tokens
+
+    return await count_tokens(gateway, request, door.codec, model)
+
+
+def fail(door: Door, failure: Failure, request_id: str) -> web.Response:
+    """The error in the client's own dialect."""
+    status, headers, body = door.codec.encode_error(failure, request_id)
+    headers.setdefault("x-request-id", request_id)
+    if failure.retry_after is not None:
+        headers.setdefault("retry-after-ms", str(max(1, round(failure.retry_after * 1000))))
+    return web.Response(status=status, body=body, headers=headers)
+
+
+class _Stall:
+    """Ends a connection whose reader takes nothing for too long: one timer an answer, re-armed lazily."""
+
+    def __init__(self, request: web.BaseRequest, limit: float) -> None:
+        self._request = request
+        self._limit = limit
+        self._since: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: Any = self._loop.call_later(limit, self._check)
+
+    def begin(self) -> None:
+        self._since = self._loop.time()
+
+    def end(self) -> None:
+        self._since = None
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if self._since is not None and now - self._since >= self._limit:
+            transport = self._request.transport
+            if transport is not None:
+                transport.abort()
+            return
+        self._timer = self._loop.call_later(self._limit, self._check)

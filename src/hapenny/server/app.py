@@ -1,0 +1,202 @@
+"""The near bank over HTTP: paths to handlers, lifecycle, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from hapenny.config import ServerOptions
+from hapenny.core.errors import Failure
+from hapenny.core.messages import Protocol
+from hapenny.gateway import Gateway
+from hapenny.protocols.registry import codec
+from hapenny.server import info
+from hapenny.server.answering import Door, answer, count, fail
+from hapenny.server.passing import forward
+
+_log = structlog.get_logger("hapenny.server")
+
+_CHAT = Door(codec("openai"))
+_MESSAGES = Door(codec("anthropic"))
+_DOORS: dict[str, Door] = {
+    "/v1/chat/completions": _CHAT,
+    "/openai/v1/chat/completions": _CHAT,
+    "/chat/completions": _CHAT,
+    "/v1/messages": _MESSAGES,
+    "/anthropic/v1/messages": _MESSAGES,
+}
+_COUNT = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
+_MODEL = re.compile(r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$")
+_OPERATIONS: dict[str, tuple[Protocol, bool]] = {
+    "converse": ("bedrock", False),
+    "converse-stream": ("bedrock", True),
+    "invoke": ("invoke", False),
+    "invoke-with-response-stream": ("invoke", True),
+}
+_BEDROCK_DOORS = {
+    operation: Door(codec(protocol), stream=stream) for operation, (protocol, stream) in _OPERATIONS.items()
+}
+
+
+class App:
+    """Serves a gateway. The gateway can be swapped under load (SIGHUP): requests under way end on the old one.
+
+    Args:
+        gateway: what answers.
+        pages: further GET pages, path -> what to show as JSON.
+        faulty: obey requests for faults of the wire, as a simulated provider does.
+    """
+
+    def __init__(
+        self, gateway: Gateway, *, pages: Mapping[str, Callable[[], Any]] | None = None, faulty: bool = False
+    ) -> None:
+        self.gateway = gateway
+        self._pages = dict(pages or {})
+        self._faulty = faulty
+        self.draining = False
+        self._active: dict[Gateway, int] = {}
+        self._idle = asyncio.Event()
+        self._runner: web.ServerRunner | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    async def start(self, host: str | None = None, port: int | None = None) -> int:
+        """Listens; returns the port (0 asks for a free one)."""
+        options = self.gateway.config.server
+        limit = int(options.max_body_mb * 1_000_000)
+        loop = asyncio.get_running_loop()
+
+        def make(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
+
+        server = web.Server(
+            self.handle, request_factory=make, handler_cancellation=True, access_log=None, keepalive_timeout=75.0
+        )
+        self._runner = web.ServerRunner(server, handle_signals=False)
+        await self._runner.setup()
+        where = host if host is not None else options.host
+        where_port = options.port if port is None else port
+        site = web.TCPSite(self._runner, where, where_port, backlog=4096, ssl_context=_tls(options))
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Refuses new connections, lets requests under way finish within `drain_s`, then ends."""
+        self.draining = True
+        runner = self._runner
+        if runner is not None:
+            for site in list(runner.sites):
+                await site.stop()
+            try:
+                await asyncio.wait_for(self._drained(self.gateway), self.gateway.config.server.drain_s)
+            except TimeoutError:
+                _log.warning("draining ended with requests under way", active=sum(self._active.values()))
+            await runner.cleanup()
+        if self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.gateway.aclose()
+
+    async def swap(self, gateway: Gateway) -> None:
+        """New requests go to `gateway` from now on; the old one closes when its last request has ended."""
+        old, self.gateway = self.gateway, gateway
+
+        async def close() -> None:
+            try:
+                await asyncio.wait_for(self._drained(old), old.config.server.drain_s)
+            except TimeoutError:
+                _log.warning("reload left requests behind", active=self._active.get(old, 0))
+            await old.aclose(keep=True)
+
+        task = asyncio.get_running_loop().create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _drained(self, gateway: Gateway) -> None:
+        while self._active.get(gateway):
+            self._idle.clear()
+            await self._idle.wait()
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One HTTP request. Whatever happens, the client gets an answer in its protocol."""
+        gateway = self.gateway
+        active = self._active
+        active[gateway] = active.get(gateway, 0) + 1
+        try:
+            return await self._route(gateway, request)
+        finally:
+            active[gateway] -= 1
+            if not active[gateway]:
+                del active[gateway]
+                self._idle.set()
+
+    async def _route(self, gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0]
+        door, model = _DOORS.get(path), None
+        try:
+            if door is None and path.startswith("/model/"):
+                found = _MODEL.fullmatch(path)
+                if found is not None:
+                    model = unquote(found[1])
+                    if found[2] == "count-tokens":
+                        return await count(gateway, request, _BEDROCK_DOORS["converse"], model)
+                    door = _BEDROCK_DOORS[found[2]]
+            if door is not None:
+                if request.method != "POST":
+                    raise Failure("invalid_request", f"{request.method} is not answered here", fix="send POST")
+                return await answer(gateway, request, door, model, faulty=self._faulty)
+            if path in _COUNT:
+                return await count(gateway, request, _MESSAGES, None)
+            if request.method == "GET":
+                if path in self._pages:
+                    return info.shown(self._pages[path]())
+                page = await info.page(gateway, request, path, draining=self.draining)
+                if page is not None:
+                    return page
+            return await forward(gateway, request, path)
+        except Failure as failure:
+            return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
+        except web.HTTPRequestEntityTooLarge:
+            limit = gateway.config.server.max_body_mb
+            large = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
+            return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
+        except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
+            raise
+        except Exception as error:
+            _log.error("unexpected", error=type(error).__name__, where=_where(error))
+            broken = Failure("internal", "the gateway failed on this request")
+            return fail(door or _guess(path), broken, gateway.clock.new_id("req_"))
+
+
+def _tls(options: ServerOptions) -> ssl.SSLContext | None:
+    """TLS where a certificate is configured: boto3 from 1.44 on sends a bearer key over HTTPS only."""
+    if options.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.tls_certificate, options.tls_key)
+    return context
+
+
+def _guess(path: str) -> Door:
+    """The dialect in which to refuse an unknown path."""
+    if path.startswith(("/model/", "/guardrail")):
+        return _BEDROCK_DOORS["converse"]
+    return _MESSAGES if "/messages" in path else _CHAT
+
+
+def _where(error: BaseException) -> str:
+    """File and line where an error was raised: enough to find it, and no text of anybody's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -1,0 +1,109 @@
+"""From headers to identity and context: who asks, under which conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hapenny.admission.keys import Identity, Keyring
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure, invalid
+from hapenny.core.messages import Context, Request
+from hapenny.protocols import sigv4
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+_PROTOCOL_HEADERS = (
+    "anthropic-beta",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
+    "x-amzn-bedrock-trace",
+)
+"""Headers that change what the model or a guardrail answers: part of the cache key, forwarded as they are."""
+
+_MAX_LABEL = 256
+
+
+def identify(
+    keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
+) -> Identity:
+    """Whose request this is: a bearer key, `x-api-key`, or an AWS signature made with one of our keys as secret.
+
+    Raises:
+        Failure: `authentication`.
+    """
+    if keyring.open:
+        return keyring.who(None)
+    authorization = headers.get("Authorization", "")
+    if authorization[:7].lower() == "bearer ":
+        return keyring.who(authorization[7:].strip())
+    if authorization.startswith("AWS4-HMAC-SHA256"):
+        return _signed(keyring, headers, method, raw_path, body, clock)
+    return keyring.who(headers.get("x-api-key"))
+
+
+def _signed(
+    keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
+) -> Identity:
+    name = sigv4.access_key(headers.get("Authorization", ""))
+    secret = keyring.secret_of(name) if name else None
+    plain = {key.lower(): value for key, value in headers.items()}
+    if secret is None or not sigv4.verify(method, raw_path, plain, body, secret, clock.wall()):
+        raise Failure(
+            "authentication",
+            "the AWS signature does not belong to a key of this gateway",
+            fix="set AWS_BEARER_TOKEN_BEDROCK to your key, or sign with the access key id given with it",
+        )
+    return keyring.who(secret)
+
+
+def context_of(identity: Identity, headers: CIMultiDictProxy[str], request: Request) -> Context:
+    """The context of a request: tenant and groups from the key, the rest from `x-hapenny-*` headers, then the body's
+    metadata.
+
+    Raises:
+        Failure: `invalid_request`, for a header that is too long or no number where one belongs.
+    """
+    labels = _Labels(headers, request.metadata)
+    priority = labels.get("priority")
+    try:
+        rank = int(priority) if priority else 0
+    except ValueError:
+        raise invalid("priority is no whole number", "x-hapenny-priority", "send e.g. 0 or 10") from None
+    control = headers.get("Cache-Control")
+    kept = {name: headers[name] for name in _PROTOCOL_HEADERS if name in headers}
+    tags = labels.get("tags")
+    return Context(
+        tenant=identity.tenant,
+        key_id=identity.key_id,
+        groups=identity.groups,
+        user=labels.get("user") or request.user,
+        session=labels.get("session"),
+        feature=labels.get("feature"),
+        intent=labels.get("intent"),
+        locale=labels.get("locale"),
+        route=labels.get("route"),
+        priority=max(-100, min(100, rank)),
+        tags=dict(part.split("=", 1) for part in tags.split(",") if "=" in part) if tags else {},
+        cache_control=tuple(part.strip().lower() for part in control.split(",") if part.strip()) if control else (),
+        headers=kept,
+    )
+
+
+class _Labels:
+    def __init__(self, headers: CIMultiDictProxy[str], metadata: Mapping[str, object]) -> None:
+        self._headers = headers
+        self._metadata = metadata
+
+    def get(self, name: str) -> str | None:
+        header = f"x-hapenny-{name}"
+        value: object = self._headers.get(header)
+        if value is None and self._metadata:
+            value = self._metadata.get(header, self._metadata.get(f"hapenny_{name}"))
+        if value is None:
+            return None
+        text = str(value)
+        if len(text) > _MAX_LABEL and name != "tags":
+            raise invalid(f"longer than {_MAX_LABEL} characters", header, "send a short label")
+        return text

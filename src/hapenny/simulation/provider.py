@@ -1,0 +1,278 @@
+"""A simulated model provider: takes a request, answers in events at the pace of its card, and sends a bill.
+
+Everything that differs between two runs comes from the seed: latencies from the prompt and how often it was asked,
+correctness from the question alone. Time passes only in `clock.sleep`, so the same provider runs in real and in
+virtual time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+from msgspec import Struct
+
+from hapenny.catalog import Card, refusals
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
+from hapenny.core.messages import Request
+from hapenny.simulation import latents
+from hapenny.simulation.answering import compose
+from hapenny.simulation.bill import Bill
+from hapenny.simulation.call import Plan, SimulatedCall, cut
+from hapenny.simulation.cards import MANGA_2024, Deck, SimulatedModel
+from hapenny.simulation.faults import Fault, Faults, asked, before
+from hapenny.simulation.prompt import fingerprint, parts
+from hapenny.simulation.promptcache import Found, PromptCache
+from hapenny.simulation.quota import Quota, burnt
+from hapenny.simulation.tokenizer import tokenizer
+
+_NORMAL = NormalDist()
+REFUSAL_SECONDS = 0.02
+"""How long the provider takes to say no; assumed."""
+
+
+class Limit(Struct, frozen=True):
+    """A quota a minute in place of the card's; None: no limit."""
+
+    rpm: float | None = None
+    tpm: float | None = None
+
+
+class SimulatedProvider:
+    """One provider with its models, quotas, prompt cache, faults and bill.
+
+    Args:
+        clock: real or virtual.
+        deck: the frozen card of models.
+        seed: seeds latencies and faults; the latents hang on the deck alone.
+        quotas: a `Limit` by catalog id; "*" is for all others; without one the card's quotas hold.
+        faults: what goes wrong, see `faults.Fault`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        deck: Deck = MANGA_2024,
+        *,
+        seed: int = 0,
+        quotas: Mapping[str, Limit] | None = None,
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        self.clock = clock
+        self.deck = deck
+        self.seed = seed
+        self.bill = Bill()
+        self.cache = PromptCache()
+        self.faults = Faults(faults)
+        self.open_calls = 0
+        """Calls under way now."""
+        self._limits = dict(quotas or {})
+        self._quotas: dict[tuple[str, str, str], Quota] = {}
+        self._asked: dict[str, int] = {}
+
+    def find(self, name: str) -> tuple[SimulatedModel, Card]:
+        """The model behind `name`. Raises `Failure('not_found')`."""
+        found = self.deck.find(name)
+        if found is None:
+            raise Failure(
+                "not_found",
+                f"The simulated provider has no model {name!r} on its card {self.deck.name}.",
+                field="model",
+                fix="one of " + ", ".join(model.id for model in self.deck.models),
+                upstream_status=404,
+                upstream_type="ResourceNotFoundException",
+            )
+        return found
+
+    def count(self, request: Request, name: str | None = None) -> int:
+        """Prompt tokens of `request` as the model's own tokenizer counts them."""
+        _, card = self.find(name or request.model)
+        return sum(part.tokens for part in parts(request, tokenizer(card.tokenizer)))
+
+    def quota(self, model: str, region: str = "us-east-1", account: str = "") -> Quota:
+        """The quota of a model of the card in one region and account."""
+        key = (account, region, model)
+        found = self._quotas.get(key)
+        if found is None:
+            limit = self._limits.get(model) or self._limits.get("*")
+            if limit is None:
+                card = self.find(model)[0]
+                limit = Limit(card.rpm, card.tpm)
+            found = self._quotas[key] = Quota(limit.rpm, limit.tpm, self.clock.now())
+        return found
+
+    async def call(
+        self,
+        request: Request,
+        name: str | None = None,
+        *,
+        region: str = "us-east-1",
+        service_tier: str = "standard",
+        account: str = "",
+        fault: Fault | None = None,
+    ) -> SimulatedCall:
+        """Accepts or refuses `request`; the call it returns answers at its own pace.
+
+        Raises:
+            Failure: not_found, invalid_request, context_overflow, rate_limited, or what a fault brings.
+        """
+        called = name or request.model
+        model, card = self.find(called)
+        now = self.clock.now()
+        vocabulary = tokenizer(card.tokenizer)
+        prompt = parts(request, vocabulary)
+        total = sum(part.tokens for part in prompt)
+        self._validate(request, card, sum(1 for part in prompt if part.ttl), total)
+        print_ = fingerprint(prompt)
+        times = self._asked[print_] = self._asked.get(print_, 0) + 1
+        if len(self._asked) > 100_000:
+            self._asked.clear()
+        draws = (self.seed, self.deck.name, model.id, print_, times)
+        fault = fault or asked(request.metadata)
+        fault = fault or self.faults.pick(model.id, region, now, latents.chance("fault", *draws))
+        failure = before(fault) if fault is not None else None
+        if failure is not None:
+            await self.clock.sleep(REFUSAL_SECONDS)
+            raise failure
+        quota = self.quota(model.id, region, account)
+        reserved = total + (request.parameters.max_tokens or card.max_output or 4096)
+        reason = quota.reserve(reserved, now)
+        if reason is not None:
+            await self.clock.sleep(REFUSAL_SECONDS)
+            raise Failure("rate_limited", reason, upstream_status=429, upstream_type="ThrottlingException")
+        found = self.cache.look(f"{account}/{region}/{model.id}", card, prompt, now)
+        tokens = Tokens(
+            input=total - found.read - found.write - found.write_1h,
+            cache_read=found.read,
+            cache_write=found.write,
+            cache_write_1h=found.write_1h,
+        )
+        self.open_calls += 1
+        return SimulatedCall(
+            self,
+            self._plan(request, model, card, found, total, draws, fault, service_tier),
+            id=self.clock.new_id("msg_sim_"),
+            model=model.id,
+            prompt=tokens,
+            stream=request.stream,
+            settle=_Settlement(self, quota, reserved, card.burndown, model.id, called, region, service_tier),
+        )
+
+    def _validate(self, request: Request, card: Card, points: int, total: int) -> None:
+        wrong = refusals(card, request.parameters)
+        if wrong:
+            raise Failure(
+                "invalid_request",
+                wrong[0].why,
+                field=wrong[0].name,
+                fix=wrong[0].fix,
+                upstream_status=400,
+                upstream_type="ValidationException",
+            )
+        if card.cache_points is not None and points > card.cache_points:
+            raise Failure(
+                "invalid_request",
+                f"{card.id} takes at most {card.cache_points} cache points, this request has {points}",
+                fix="send fewer cache points",
+                upstream_status=400,
+                upstream_type="ValidationException",
+            )
+        if card.context_window is not None and total > card.context_window:
+            raise Failure(
+                "context_overflow",
+                f"The prompt has {total} tokens; {card.id} takes {card.context_window}.",
+                field="messages",
+                fix="send a shorter prompt",
+                upstream_status=400,
+                upstream_type="ValidationException",
+            )
+
+    def _plan(
+        self,
+        request: Request,
+        model: SimulatedModel,
+        card: Card,
+        found: Found,
+        total: int,
+        draws: tuple[object, ...],
+        fault: Fault | None,
+        service_tier: str,
+    ) -> Plan:
+        question = latents.question_of(request)
+        latent = self.deck.name
+        correct = latents.right(model.id, model.correctness, question, latent)
+        size = lognormal(model.output_p50, model.output_p95, latents.chance(latent, "size", latents.normal(question)))
+        draft = compose(request, model.id, correct, latent, max(4, round(size * 0.75)))
+        most = request.parameters.max_tokens or card.max_output or 4096
+        vocabulary = tokenizer(card.tokenizer)
+        pace = self.deck.tier_pace.get(service_tier, 1.0)
+        if fault is not None and fault.kind == "slow":
+            pace *= fault.factor
+        cached = found.read / total if total else 0.0
+        first = lognormal(model.ttft_p50, model.ttft_p95, latents.chance("ttft", *draws))
+        first *= self.deck.prefill_floor + (1 - self.deck.prefill_floor) * (1 - cached)
+        rate = lognormal(model.rate_p50, model.rate_p95, latents.chance("rate", *draws))
+        plan = cut(draft, vocabulary, most, request.parameters.stop)
+        plan.first = first * pace
+        plan.rate = rate / pace
+        plan.fault = fault
+        plan.found = found
+        return plan
+
+
+class _Settlement:
+    """What is owed when a call ends: quota back, cache kept, bill written. Synchronous, once."""
+
+    __slots__ = ("_burndown", "_called", "_model", "_provider", "_quota", "_region", "_reserved", "_service_tier")
+
+    def __init__(
+        self,
+        provider: SimulatedProvider,
+        quota: Quota,
+        reserved: int,
+        burndown: int,
+        model: str,
+        called: str,
+        region: str,
+        service_tier: str,
+    ) -> None:
+        self._provider = provider
+        self._quota = quota
+        self._reserved = reserved
+        self._burndown = burndown
+        self._model = model
+        self._called = called
+        self._region = region
+        self._service_tier = service_tier
+
+    def began(self, found: Found) -> None:
+        """The first token is out: what the call wrote to the prompt cache can be read."""
+        self._provider.cache.keep(found, self._provider.clock.now())
+
+    def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
+        """The call is over. A call that failed, or was left before it began, is not billed."""
+        provider = self._provider
+        provider.open_calls -= 1
+        billed = outcome != "failed"
+        used = burnt(tokens, self._burndown) if billed else 0
+        self._quota.settle(self._reserved, used, provider.clock.now())
+        if billed:
+            provider.bill.add(
+                id=id,
+                model=self._model,
+                called=self._called,
+                region=self._region,
+                service_tier=self._service_tier,
+                tokens=tokens,
+                outcome=outcome,
+            )
+
+
+def lognormal(p50: float, p95: float, draw: float) -> float:
+    """The quantile `draw` of the log-normal distribution with this median and 95th percentile, cut at 4 sigma."""
+    sigma = math.log(p95 / p50) / _NORMAL.inv_cdf(0.95)
+    z = _NORMAL.inv_cdf(min(max(draw, 1e-9), 1 - 1e-9))
+    return p50 * math.exp(sigma * max(-4.0, min(4.0, z)))

@@ -1,0 +1,360 @@
+"""The books: settles calls as they end and closes each exchange with the price walk of design §3.1.
+
+C0 is the request as it came on the baseline model, on demand, standard tier, one attempt, with the client's own cache
+points honoured and the output that was really delivered. Each step is priced again by the same function; what a
+technique saved is the difference. All of it is on estimator counts; what was really paid comes from the calls alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from hapenny.catalog import Rates, amount
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Kind
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import SERVING, Call, Exchange, Target
+from hapenny.core.log import get_logger
+from hapenny.core.messages import Request
+from hapenny.core.money import Walk, walk
+from hapenny.counting import Estimators
+from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
+from hapenny.telemetry.rows import CallRow, Row, RowOutcome
+
+__all__ = ["Books", "Row"]
+
+REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
+"""Stop reasons of answers that count as refused: they have no baseline."""
+
+UNBILLED: frozenset[Kind] = frozenset(
+    {
+        "invalid_request", "context_overflow", "authentication", "permission", "budget", "not_found", "conflict",
+        "too_large", "rate_limited", "overloaded", "unavailable", "model_error",
+    }
+)  # fmt: skip
+"""Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
+
+
+class Books:
+    """Prices calls and requests, and asserts that the sums add up.
+
+    Args:
+        catalog: finds model cards by name.
+        estimators: count tokens; taught here by reported usage.
+        clock: the deployment's clock.
+        key: keys the fingerprints of users, sessions and questions; drawn when empty.
+        owned: whether a target is paid by the hour (its calls cost 0, its bill is a capacity row).
+    """
+
+    def __init__(
+        self,
+        catalog: Resolves,
+        estimators: Estimators,
+        clock: Clock,
+        *,
+        key: bytes = b"",
+        owned: Callable[[Target], bool] = never_owned,
+    ) -> None:
+        self.prices = Prices(catalog, estimators, owned)
+        self._clock = clock
+        self._key = (key or clock.random.randbytes(32))[:64]
+        self._prefixes = Prefixes()
+        self._log = get_logger("hapenny.books")
+        self.violations = 0
+        """Rows whose identity did not hold (always 0, or there is a bug)."""
+        self.unpriced = 0
+        self.closed = 0
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def settle(self, call: Call) -> None:
+        """Sets tokens, provenance and cost of a call that ended (a hook for `Exchange.on_call`). Never raises."""
+        try:
+            self._settle(call)
+        except Exception as error:
+            self._log.error("call not settled", call=call.id, error=type(error).__name__)
+
+    def _settle(self, call: Call) -> None:
+        wall = self._clock.wall()
+        tokens = call.tokens
+        if tokens is not None:
+            if call.provenance != "estimated":
+                call.provenance = "reported"
+                if call.request is not None and call.purpose not in ("embed", "rerank", "guard"):
+                    text = "".join(call.output) if call.outcome == "complete" else ""
+                    self.prices.place(call.target).learn(self.prices.layout(call.request), text, tokens)
+        elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
+            tokens, call.provenance = Tokens(), "reported"
+        elif call.request is not None:
+            layout = self.prices.layout(call.request)
+            tokens = self.prices.place(call.target).upper(layout, "".join(call.output))
+            call.provenance = "estimated"
+        else:
+            return
+        call.tokens = tokens
+        call.cost = self.prices.price(call.target, tokens, wall)
+
+    def count(self, request: Request, target: Target) -> int:
+        """Expected prompt tokens of a request that is not (yet) sent."""
+        tokens = self.prices.prompt(request, target)
+        self.prices.release(request)
+        return tokens
+
+    # -- exchanges -----------------------------------------------------------------------------------------------
+
+    def walk(self, exchange: Exchange, *, delivered: bool | None = None) -> Walk:
+        """The money of an exchange as things stand; calls still open are left out.
+
+        Args:
+            exchange: priced, not changed (results are kept in its memo).
+            delivered: for headers that go out before delivery is a fact.
+        """
+        if delivered is None:
+            delivered = exchange.delivered
+        calls = exchange.calls
+        settled = sum(1 for call in calls if call.outcome != "open")
+        mark = (settled, len(calls), delivered, len(exchange.output), exchange.failure is None)
+        known = exchange.memo.get("walk")
+        if known is not None and known[0] == mark:
+            return known[1]  # type: ignore[no-any-return]
+        adopted = self._adopted(exchange, delivered)
+        prices: list[tuple[str, int | None]] = [("", 0)]
+        if delivered and not exchange.background and exchange.failure is None and exchange.stopped not in REFUSALS:
+            prices = self._steps(exchange, adopted)
+        else:
+            adopted = None
+        others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
+        result = walk(prices, others, 0 if adopted is None else adopted.cost)
+        exchange.memo["walk"] = (mark, result)
+        return result
+
+    def close(self, exchange: Exchange) -> Row:
+        """The finished row of an exchange all of whose calls are settled. Never raises."""
+        try:
+            money = self.walk(exchange)
+        except Exception as error:
+            self._log.error("request not priced", request=exchange.id, error=type(error).__name__)
+            money = Walk(baseline=None, savings={}, estimate_error=None, actual=None)
+        unpriced = money.actual is None or money.baseline is None
+        if unpriced:
+            self.unpriced += 1
+        elif not self._holds(exchange, money):
+            self.violations += 1
+            self._log.error("identity violated", request=exchange.id, route=exchange.route, calls=len(exchange.calls))
+        self.closed += 1
+        row = self._row(exchange, money, unpriced)
+        self.prices.release(exchange.original)
+        for step in exchange.steps:
+            self.prices.release(step.request)
+        for call in exchange.calls:
+            if call.request is not None:
+                self.prices.release(call.request)
+        return row
+
+    @staticmethod
+    def _holds(exchange: Exchange, money: Walk) -> bool:
+        paid = 0
+        for call in exchange.calls:
+            paid += call.cost or 0
+        return money.balanced and money.actual == paid
+
+    @staticmethod
+    def _adopted(exchange: Exchange, delivered: bool) -> Call | None:
+        """The call that delivered the answer; where nobody said, the last serving call that produced anything."""
+        if exchange.adopted is not None or not delivered:
+            return exchange.adopted
+        if exchange.steps and exchange.steps[-1].free:
+            return None
+        for call in reversed(exchange.calls):
+            if call.purpose in SERVING and call.outcome in ("complete", "abandoned"):
+                return call
+        return None
+
+    def _steps(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, int | None]]:
+        """(technique, price) from the baseline to what was served."""
+        original, asked = exchange.original, exchange.baseline
+        states: list[tuple[str, Request, Target, bool]] = [("", original, asked, False)]
+        states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
+        if adopted is not None:
+            _, request, target, free = states[-1]
+            sent = adopted.request or request
+            if free or sent is not request or adopted.target != target:
+                states.append((self._last_technique(exchange, adopted, target, sent is not request), sent,
+                               adopted.target, False))  # fmt: skip
+        book, text = self.prices, exchange.output
+        reasoning = 0
+        if adopted is not None and adopted.tokens is not None and adopted.tokens.reasoning:
+            reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
+        start = exchange.wall
+        began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
+        splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
+        prices: list[tuple[str, int | None]] = []
+        last = len(states) - 1
+        before: tuple[Layout, Place, int, int] | None = None
+        for index, (technique, request, target, free) in enumerate(states):
+            if free:
+                prices.append((technique, 0))
+                continue
+            layout, place = book.layout(request), book.place(target)
+            if before is not None and before[0] is layout and before[1].prompts is place.prompts:
+                prompt, output = before[2], before[3]
+            else:
+                prompt, output = place.prompt(layout), place.output(text) + reasoning
+            before = (layout, place, prompt, output)
+            found = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
+            if found is None:
+                world = self._world(exchange, index, last, technique, target)
+                found = splits[index] = split(self._prefixes, world, layout, place, start, began)
+            if index and book.owned(target):
+                prices.append((technique, 0))
+                continue
+            rates = place.rates(target.service_tier if index else "standard", start)
+            prices.append((technique, None if rates is None else amount(rates, _tokens(prompt, output, found, rates))))
+        return prices
+
+    @staticmethod
+    def _last_technique(exchange: Exchange, adopted: Call, target: Target, changed: bool) -> str:
+        if changed or adopted.target.model != target.model:
+            return adopted.technique
+        if adopted.target.service_tier != target.service_tier and exchange.original.parameters.service_tier:
+            return "service_tier"  # asked for by the client itself
+        return "throughput"
+
+    @staticmethod
+    def _world(exchange: Exchange, index: int, last: int, technique: str, target: Target) -> tuple[object, ...]:
+        """Whose prompt cache a step is priced with: without us (tenant by tenant), with the techniques so far, and
+        last the provider's own."""
+        if index == 0:
+            return ("baseline", exchange.context.tenant)
+        if index == last:
+            return ("provider", target.backend, target.region)
+        return (technique, exchange.context.tenant)
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def fingerprint(self, text: str) -> bytes:
+        """A keyed hash of 128 bits: equal texts are equal, nothing else can be told."""
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
+
+    def _row(self, exchange: Exchange, money: Walk, unpriced: bool) -> Row:
+        context, arrived = exchange.context, exchange.arrived
+        adopted = self._adopted(exchange, exchange.delivered)
+        calls = tuple([_call_row(call, arrived, call is adopted) for call in exchange.calls])
+        reported = True
+        for call in exchange.calls:
+            reported = reported and call.provenance == "reported"
+        question = exchange.original.question
+        cache = exchange.cache
+        decide: dict[str, float] = {}
+        would_save: dict[str, int] = {}
+        scores: dict[str, float] = {}
+        for taken in exchange.decisions:
+            decide[taken.stage] = decide.get(taken.stage, 0.0) + taken.seconds
+            decision = taken.decision
+            if decision is None:
+                continue
+            if taken.mode == "shadow" and decision.would_save is not None:
+                would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
+            score = getattr(decision, "score", None)
+            if score is not None:
+                scores[taken.stage] = float(score)
+        facts = exchange.facts
+        parts: dict[str, int] = {}
+        output = 0
+        if not exchange.background:
+            place, layout = self.prices.place(exchange.baseline), self.prices.layout(exchange.original)
+            parts = layout.parts(place.prompt(layout))
+            output = place.output(exchange.output)
+        return Row(
+            id=exchange.id,
+            wall=exchange.wall,
+            tenant=context.tenant,
+            key_id=context.key_id,
+            user=self.fingerprint(context.user) if context.user else None,
+            session=self.fingerprint(context.session) if context.session else None,
+            fingerprint=self.fingerprint(" ".join(question.lower().split())) if question else None,
+            feature=context.feature or "",
+            tags=context.tags,
+            route=exchange.route,
+            intent=exchange.intent,
+            protocol=exchange.original.protocol,
+            stream=exchange.original.stream,
+            background=exchange.background,
+            holdout=exchange.holdout,
+            model_asked=exchange.original.model,
+            model_baseline=exchange.baseline.model,
+            model_served=adopted.target.model if adopted is not None else facts.get("model", ""),
+            outcome=_outcome(exchange),
+            stopped=exchange.stopped,
+            failure=exchange.failure.kind if exchange.failure is not None else None,
+            cache_layer=cache.layer if cache is not None else None,
+            cache_hit=cache is not None and cache.hit,
+            cache_age=cache.age if cache is not None else None,
+            ttft=exchange.first_out - arrived if exchange.first_out is not None else None,
+            e2e=exchange.finished - arrived if exchange.finished is not None else None,
+            queued=calls[0].started if calls else None,
+            decide=decide,
+            would_save=would_save,
+            arms=exchange.arms,
+            scores=scores,
+            notes=exchange.notes,
+            parts=parts,
+            output_tokens=output,
+            tokens=adopted.tokens if adopted is not None else None,
+            baseline=money.baseline,
+            savings=money.savings,
+            estimate_error=money.estimate_error,
+            actual=money.actual,
+            unpriced=unpriced,
+            reported=reported,
+            calls=calls,
+        )
+
+
+def _unbilled(call: Call) -> bool:
+    return call.failure is not None and (call.failure.kind in UNBILLED or (call.failure.upstream_status or 0) >= 400)
+
+
+def _tokens(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
+    if split is NOTHING:
+        return Tokens(input=prompt, output=output)
+    read, write, write_1h = split
+    # A lifetime or discount without a price is one the provider does not sell.
+    if rates.cache_write_1h is None:
+        write, write_1h = write + write_1h, 0
+    if rates.cache_write is None:
+        write = 0
+    if rates.cache_read is None:
+        read = 0
+    return Tokens(
+        input=max(0, prompt - read - write - write_1h),
+        output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
+    )  # fmt: skip
+
+
+def _outcome(exchange: Exchange) -> RowOutcome:
+    if exchange.background:
+        return "background"
+    if exchange.failure is not None:
+        return "failed"
+    if exchange.stopped in REFUSALS:
+        return "refused"
+    if exchange.delivered and exchange.stopped is not None:
+        return "delivered"
+    return "left"
+
+
+def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
+    tokens, target = call.tokens or Tokens(), call.target
+    return CallRow(
+        call.purpose, call.technique, target.model, target.backend, target.region, target.service_tier,
+        tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.cache_write_1h, tokens.reasoning,
+        call.cost, call.outcome, call.provenance, call.failure.kind if call.failure is not None else None,
+        call.started - arrived,
+        call.began - arrived if call.began is not None else None,
+        call.ended - arrived if call.ended is not None else None,
+        adopted,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""A request as the provider's tokenizer and prompt cache see it: segments in the order tools, system, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from hapenny.core.messages import Block, Data, Document, Image, Opaque, Request, Text, Thinking, ToolResult, ToolUse
+from hapenny.counting import FeatureCache, Vector
+from hapenny.counting.features import REQUEST, SIZE
+
+PARTS = ("tools", "system", "history", "context", "user")
+"""What a prompt is made of: `context` are documents and tool results of the last turn, `user` the rest of it."""
+TOOLS, SYSTEM, HISTORY, CONTEXT, USER = range(5)
+
+
+class Point(NamedTuple):
+    """A cache point behind segment number `at`; `ttl` in seconds."""
+
+    at: int
+    ttl: int
+
+
+class Layout:
+    """The segments of one request, what they add up to, and where the client put cache points.
+
+    Attributes:
+        texts: the segments.
+        kinds: for each, the number of its part.
+        ends: how many segments there are up to the end of each message.
+        points: cache points in order.
+        media: how many images and binary documents, whose tokens no text tells.
+    """
+
+    __slots__ = ("_chain", "ends", "kinds", "media", "points", "texts", "vector")
+
+    def __init__(self, request: Request) -> None:
+        self.texts: list[str] = []
+        self.kinds: list[int] = []
+        self.ends: list[int] = []
+        self.points: list[Point] = []
+        self.media = 0
+        self.vector: Vector | None = None
+        self._chain: list[int] | None = None
+        for tool in request.tools:
+            text = f"{tool.name}\n{tool.description or ''}\n"
+            if tool.schema is not None:
+                text += msgspec.json.encode(tool.schema).decode()
+            self._add(text, TOOLS, tool.checkpoint)
+        if request.system:
+            self._blocks(request.system, SYSTEM)
+        messages = request.messages
+        last = len(messages) - 1
+        while last > 0 and messages[last].role == "tool":
+            last -= 1
+        for index, message in enumerate(messages):
+            self._blocks(message.content, SYSTEM if message.role == "system" else USER if index >= last else HISTORY)
+            self.ends.append(len(self.texts))
+        if request.checkpoint and self.texts:
+            self._point(request.checkpoint)
+
+    def measure(self, features: FeatureCache) -> Vector:
+        """The feature vector of the whole request, with the constant that every request carries."""
+        vector = self.vector
+        if vector is None:
+            vector = self.vector = np.zeros(SIZE)
+            segment = features.segment
+            for text in self.texts:
+                vector += segment(text)
+            vector[REQUEST] = 1.0
+        return vector
+
+    def parts(self, tokens: int) -> dict[str, int]:
+        """`tokens` of the whole prompt by part, in proportion to characters; empty parts are left out."""
+        sizes = [0] * len(PARTS)
+        for text, kind in zip(self.texts, self.kinds, strict=True):
+            sizes[kind] += len(text)
+        whole = sum(sizes)
+        if not whole:
+            return {}
+        found = {PARTS[kind]: tokens * size // whole for kind, size in enumerate(sizes) if size}
+        found[next(reversed(found))] += tokens - sum(found.values())
+        return found
+
+    def upto(self, index: int, features: FeatureCache) -> Vector:
+        """The features of the segments up to and including `index`."""
+        if index >= len(self.texts) - 1:
+            return self.measure(features)
+        total = features.segment(self.texts[0])
+        for text in self.texts[1 : index + 1]:
+            total = total + features.segment(text)
+        return total
+
+    @property
+    def chain(self) -> list[int]:
+        """A running 64-bit hash (keyed by process) behind each segment; cache points themselves do not count."""
+        chain = self._chain
+        if chain is None:
+            chain = self._chain = []
+            state = 0
+            ends, done = self.ends, 0
+            for index, text in enumerate(self.texts):
+                while done < len(ends) and ends[done] <= index:
+                    done += 1  # the same words in another turn are another prompt
+                state = hash((state, done, text))
+                chain.append(state)
+        return chain
+
+    def _blocks(self, blocks: Sequence[Block], part: int) -> None:
+        for block in blocks:
+            match block:
+                case Text():
+                    self._add(block.text, part, block.checkpoint)
+                case ToolUse():
+                    self._add(f"{block.name}\n{block.arguments}", part, block.checkpoint)
+                case ToolResult():
+                    self._blocks(block.content, CONTEXT if part == USER else part)
+                    if block.checkpoint:
+                        self._point(block.checkpoint)
+                case Data():
+                    self._add(msgspec.json.encode(block.value).decode(), part, block.checkpoint)
+                case Thinking():
+                    self._add(block.text, part, "")
+                case Document():
+                    self._document(block, CONTEXT if part == USER else part)
+                case Image():
+                    self.media += 1
+                    self._add(f"\0{block.url or hash(block.data)}", part, block.checkpoint)
+                case Opaque():
+                    self._add(msgspec.json.encode(block.payload).decode(), part, block.checkpoint)
+
+    def _document(self, block: Document, part: int) -> None:
+        if block.text is not None:
+            text = block.text
+        elif block.content is not None:
+            text = msgspec.json.encode(block.content).decode()
+        else:
+            self.media += 1
+            text = f"\0{block.url or hash(block.data)}"
+        self._add(text, part, block.checkpoint)
+
+    def _add(self, text: str, part: int, checkpoint: str) -> None:
+        self.texts.append(text)
+        self.kinds.append(part)
+        if checkpoint:
+            self._point(checkpoint)
+
+    def _point(self, checkpoint: str) -> None:
+        if self.texts:
+            self.points.append(Point(len(self.texts) - 1, 3600 if checkpoint == "1h" else 300))

@@ -1,0 +1,329 @@
+"""The ledger: append-only rows in SQLite (WAL), written in batches off the hot path.
+
+`write` puts a row into a bounded queue; one task hands batches to one thread at a time (`Clock.work`; inline under
+the virtual clock). A killed process loses at most the last `flush_s` seconds and never corrupts the file: each batch
+is one transaction. When the queue is full because the disk does not keep up, further rows are added up into `overflow`
+entries: their money stays in every sum, only their detail is lost, and that is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
+from hapenny.telemetry import schema
+from hapenny.telemetry.rows import Entry, Row
+
+BATCH = 1_000
+MAX_BACKOFF = 5.0
+DAY = 86_400.0
+
+
+class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where the books are kept."""
+
+    path: str = ".hapenny/ledger.db"
+    """The SQLite file; its folder is made. `:memory:` keeps nothing."""
+    flush_s: float = 0.5
+    """Seconds after which a row is on disk at the latest, when the disk keeps up."""
+    queue: int = 20_000
+    """Rows waiting at most."""
+    retention_days: float = 400.0
+    """Older request rows are deleted; their sums stay, as `adjustment` entries. 0: nothing is deleted."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.flush_s <= 1:
+            raise ValueError(f"flush_s: {self.flush_s} would lose more than a second in a crash; give 0 < seconds <= 1")
+        if self.queue < 1:
+            raise ValueError(f"queue: {self.queue} holds nothing; give at least 1")
+
+
+class Ledger:
+    """Takes rows, writes them, finds them.
+
+    Args:
+        options: where and how.
+        clock: the deployment's clock.
+    """
+
+    def __init__(self, options: LedgerOptions, clock: Clock) -> None:
+        self.path = path = options.path
+        self._clock = clock
+        self._flush_s = options.flush_s
+        self._queue = options.queue
+        self._retention = options.retention_days
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._connection = schema.open_ledger(path)
+        self._reader = self._connection if path == ":memory:" else schema.open_ledger(path, read_only=True)
+        self._pending: OrderedDict[int, Row | Entry] = OrderedDict()
+        self._ids: dict[str, Row] = {}
+        self._next = 0
+        self._folded = _Folded()
+        self._wake: asyncio.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._log = get_logger("hapenny.ledger")
+        self._pruned = clock.wall()
+        self.taken = 0
+        self.written = 0
+        self.overflowed = 0
+        """Rows that were folded into overflow entries."""
+        self.failed_writes = 0
+
+    # -- taking --------------------------------------------------------------------------------------------------
+
+    def write(self, row: Row) -> None:
+        """Takes a row. Never blocks, never raises."""
+        self.taken += 1
+        if len(self._pending) >= self._queue:
+            self.overflowed += 1
+            self._folded.add(row)
+            if self.overflowed == 1 or self.overflowed % 1_000 == 0:
+                self._log.warning("ledger queue full: rows are folded", folded=self.overflowed)
+        else:
+            self._pending[self._next] = row
+            self._next += 1
+            self._ids[row.id] = row
+        self._signal()
+
+    def book(self, entry: Entry) -> None:
+        """Takes a capacity or adjustment entry. Never blocks, never raises."""
+        if len(self._pending) >= 2 * self._queue:
+            self.overflowed += 1
+            self._folded.add_entry(entry)
+            return
+        self._pending[self._next] = entry
+        self._next += 1
+        self._signal()
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet written."""
+        return len(self._pending)
+
+    async def get(self, request_id: str) -> Row | None:
+        """The row of a request, written or not; the newest where an id came twice."""
+        row = self._ids.get(request_id)
+        if row is not None:
+            return row
+        found = self._reader.execute(
+            "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
+        ).fetchone()
+        return None if found is None else schema.read_row(self._reader, found)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts the writing task on the running loop."""
+        if self._task is None:
+            self._wake = asyncio.Event()
+            if self._pending or self._folded.rows:
+                self._wake.set()
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Writes what waits and closes the file. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        await self.flush()
+        self._reader.close()
+        self._connection.close()
+
+    async def flush(self) -> None:
+        """Writes all that waits now. A failed write is logged and counted; its rows stay in the queue."""
+        async with self._writing:
+            while self._pending or self._folded.rows:
+                if not await self._write():
+                    return
+
+    def _signal(self) -> None:
+        if self._wake is not None and not self._wake.is_set():
+            self._wake.set()
+
+    async def _run(self) -> None:
+        assert self._wake is not None
+        pause = self._flush_s
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._clock.sleep(pause)
+            failed = self.failed_writes
+            await self.flush()
+            if self.failed_writes > failed:
+                pause = min(MAX_BACKOFF, pause * 2)
+                self._wake.set()
+            else:
+                pause = self._flush_s
+                await self._retain()
+
+    async def _write(self) -> bool:
+        folded, self._folded = self._folded, _Folded()
+        batch: list[tuple[int, Row | Entry]] = []
+        for item in self._pending.items():
+            batch.append(item)
+            if len(batch) >= BATCH:
+                break
+        extra = folded.entries(self._clock.wall()) if folded.rows else []
+        work = asyncio.ensure_future(
+            self._clock.work("ledger", float(len(batch)), lambda: _insert_batch(self._connection, batch, extra))
+        )
+        try:
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:  # the thread cannot be stopped: learn how it ended, then leave
+                await work
+                self._done(batch)
+                raise
+        except sqlite3.Error as error:
+            self.failed_writes += 1
+            self._folded.merge(folded)
+            self._log.error("ledger write failed", error=str(error), waiting=len(self._pending))
+            return False
+        self._done(batch)
+        return True
+
+    def _done(self, batch: list[tuple[int, Row | Entry]]) -> None:
+        pending, ids = self._pending, self._ids
+        for seq, item in batch:
+            if pending.pop(seq, None) is not None and isinstance(item, Row):
+                self.written += 1
+                if ids.get(item.id) is item:
+                    del ids[item.id]
+
+    # -- retention -----------------------------------------------------------------------------------------------
+
+    async def _retain(self) -> None:
+        now = self._clock.wall()
+        if not self._retention or now - self._pruned < DAY / 24:
+            return
+        self._pruned = now
+        await self.prune(now - self._retention * DAY)
+
+    async def prune(self, before: float) -> int:
+        """Deletes request rows older than `before` (epoch seconds), leaving their sums; returns how many."""
+        async with self._writing:
+            return await self._clock.work("ledger", 1.0, lambda: _prune(self._connection, before))
+
+
+class _Folded:
+    """Rows of which only the sums are kept."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.baseline = self.actual = self.estimate_error = 0
+        self.savings: dict[str, int] = {}
+        self.unpriced = 0
+
+    def add(self, row: Row) -> None:
+        self.rows += 1
+        if row.unpriced:
+            self.unpriced += 1
+            return
+        self.baseline += row.baseline or 0
+        self.actual += row.actual or 0
+        self.estimate_error += row.estimate_error or 0
+        for technique, nano in row.savings.items():
+            self.savings[technique] = self.savings.get(technique, 0) + nano
+
+    def add_entry(self, entry: Entry) -> None:
+        self.rows += entry.rows
+        self.baseline += entry.baseline
+        self.actual += entry.actual
+        self.estimate_error += entry.estimate_error
+        self.savings[entry.technique] = self.savings.get(entry.technique, 0) + entry.saved
+
+    def merge(self, other: _Folded) -> None:
+        self.rows += other.rows
+        self.unpriced += other.unpriced
+        self.baseline += other.baseline
+        self.actual += other.actual
+        self.estimate_error += other.estimate_error
+        for technique, nano in other.savings.items():
+            self.savings[technique] = self.savings.get(technique, 0) + nano
+
+    def entries(self, wall: float, kind: Literal["overflow", "adjustment"] = "overflow") -> list[Entry]:
+        """One entry for what was paid, one for each technique's savings."""
+        found = [
+            Entry(
+                kind=kind, wall=wall, technique="", actual=self.actual, baseline=self.baseline, rows=self.rows,
+                estimate_error=self.estimate_error, detail={"unpriced": self.unpriced},
+            )
+        ]  # fmt: skip
+        for technique, nano in sorted(self.savings.items()):
+            found.append(Entry(kind=kind, wall=wall, technique=technique, actual=0, saved=nano))
+        return found
+
+
+def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | Entry]], extra: list[Entry]) -> None:
+    requests: list[tuple[Any, ...]] = []
+    savings: list[tuple[int, str, int]] = []
+    calls: list[tuple[Any, ...]] = []
+    entries = list(extra)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        seq = connection.execute("SELECT coalesce(max(seq), 0) FROM requests").fetchone()[0]
+        for _, item in batch:
+            if isinstance(item, Entry):
+                entries.append(item)
+                continue
+            seq += 1
+            requests.append(schema.request_values(seq, item))
+            savings.extend((seq, technique, nano) for technique, nano in item.savings.items() if nano)
+            calls.extend(schema.call_values(seq, number, call) for number, call in enumerate(item.calls))
+        if requests:
+            connection.executemany(schema.INSERT_REQUEST, requests)
+        if savings:
+            connection.executemany(schema.INSERT_SAVING, savings)
+        if calls:
+            connection.executemany(schema.INSERT_CALL, calls)
+        if entries:
+            connection.executemany(schema.INSERT_ENTRY, [schema.entry_values(entry) for entry in entries])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _prune(connection: sqlite3.Connection, before: float) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        count, baseline, actual, error, wall = connection.execute(
+            "SELECT count(*), sum(baseline), sum(actual), sum(estimate_error), max(wall) FROM requests"
+            " WHERE wall < ? AND NOT unpriced",
+            (before,),
+        ).fetchone()
+        folded = _Folded()
+        folded.rows, folded.baseline, folded.actual = count, baseline or 0, actual or 0
+        folded.estimate_error = error or 0
+        folded.savings = dict(
+            connection.execute(
+                "SELECT technique, sum(nano) FROM savings JOIN requests ON seq = request"
+                " WHERE wall < ? AND NOT unpriced GROUP BY technique",
+                (before,),
+            ).fetchall()
+        )
+        for table in ("savings", "calls"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE request IN (SELECT seq FROM requests WHERE wall < ?)", (before,)
+            )
+        gone = connection.execute("DELETE FROM requests WHERE wall < ?", (before,)).rowcount
+        if count:
+            entries = [schema.entry_values(entry) for entry in folded.entries(wall, "adjustment")]
+            connection.executemany(schema.INSERT_ENTRY, entries)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return int(gone)

@@ -1,0 +1,150 @@
+"""What a provider's prompt cache would have read and written: a bounded table of prefixes seen within their TTL.
+
+Rules of the providers (Anthropic and Bedrock prompt caching, OpenAI automatic caching): a prefix shorter than the
+model's minimum is not cached; a hit renews the lifetime; a point is looked up at itself and up to 20 segments before;
+an entry can be read once the answer that wrote it has begun.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Literal, NamedTuple
+
+from hapenny.counting import Estimator
+from hapenny.telemetry.layout import Layout
+
+LOOKBACK = 20
+STEP = 128
+"""Automatic caches count in blocks of this many tokens."""
+AUTOMATIC_TTL = 300
+
+
+class Split(NamedTuple):
+    """Tokens of a prompt by how the prompt cache treats them; the rest is plain input."""
+
+    read: int = 0
+    write: int = 0
+    write_1h: int = 0
+
+
+NOTHING = Split()
+
+
+class Weigher:
+    """Tokens of a prefix by one model's estimator."""
+
+    __slots__ = ("_estimator",)
+
+    def __init__(self, estimator: Estimator) -> None:
+        self._estimator = estimator
+
+    def upto(self, layout: Layout, index: int) -> int:
+        """Expected tokens of the segments up to and including `index`."""
+        estimator = self._estimator
+        return max(0, round(estimator.expected(layout.upto(index, estimator.cache))))
+
+
+class Prefixes:
+    """The table. A *world* is whose traffic it follows: the baseline's for a tenant and model, a technique's, the
+    provider's own.
+
+    Args:
+        capacity: prefixes kept; the least recently used leave first.
+    """
+
+    def __init__(self, capacity: int = 65_536) -> None:
+        self._capacity = capacity
+        self._seen: OrderedDict[int, tuple[float, float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def split(
+        self,
+        world: Hashable,
+        layout: Layout,
+        weigher: Weigher,
+        *,
+        mode: Literal["explicit", "automatic"],
+        minimum: int,
+        start: float,
+        began: float,
+    ) -> Split:
+        """What of `layout` is read and written in `world`, and remembers it.
+
+        Args:
+            world: whose cache.
+            layout: the prompt.
+            weigher: counts tokens of prefixes.
+            mode: as the model's card says.
+            minimum: shortest prefix that is cached, tokens.
+            start: wall seconds at which the prompt was sent.
+            began: wall seconds from which on others can read what this one writes.
+        """
+        if mode == "automatic":
+            return self._automatic(world, layout, weigher, minimum, start, began)
+        points = layout.points
+        chain = layout.chain
+        read_end = -1
+        for point in reversed(points):
+            for index in range(point.at, max(point.at - LOOKBACK, -1), -1):
+                if index <= read_end:
+                    break
+                if self._alive((world, chain[index]), start):
+                    read_end = index
+                    break
+            if read_end >= 0:
+                break
+        read = weigher.upto(layout, read_end) if read_end >= 0 else 0
+        done, write, write_1h = read, 0, 0
+        for point in points:
+            if point.at <= read_end:
+                self._note((world, chain[point.at]), start, began, point.ttl)
+                continue
+            tokens = weigher.upto(layout, point.at)
+            if tokens < minimum:
+                continue
+            if point.ttl > 300:
+                write_1h += max(0, tokens - done)
+            else:
+                write += max(0, tokens - done)
+            done = max(done, tokens)
+            self._note((world, chain[point.at]), start, began, point.ttl)
+        return Split(read, write, write_1h)
+
+    def _automatic(
+        self, world: Hashable, layout: Layout, weigher: Weigher, minimum: int, start: float, began: float
+    ) -> Split:
+        chain = layout.chain
+        ends = [end - 1 for end in layout.ends if end]
+        if not ends or weigher.upto(layout, len(chain) - 1) < minimum:
+            return NOTHING
+        read = 0
+        for index in reversed(ends):
+            if self._alive((world, chain[index]), start):
+                read = weigher.upto(layout, index) // STEP * STEP
+                break
+        for index in ends:
+            self._note((world, chain[index]), start, began, AUTOMATIC_TTL)
+        return Split(read if read >= minimum else 0)
+
+    def _alive(self, key: Hashable, start: float) -> bool:
+        slot = hash(key)
+        entry = self._seen.get(slot)
+        if entry is None or not entry[0] <= start < entry[1]:
+            return False
+        self._seen[slot] = (entry[0], start + entry[2], entry[2])
+        self._seen.move_to_end(slot)
+        return True
+
+    def _note(self, key: Hashable, start: float, began: float, ttl: int) -> None:
+        slot, seen = hash(key), self._seen
+        entry = seen.get(slot)
+        if entry is not None and start < entry[1]:
+            seen[slot] = (min(entry[0], began), max(entry[1], start + ttl), max(ttl, entry[2]))
+            seen.move_to_end(slot)
+            return
+        seen[slot] = (began, start + ttl, ttl)
+        if len(seen) > self._capacity:
+            seen.popitem(last=False)

@@ -1,0 +1,212 @@
+"""Prices of targets, and the tokens a request would have cost on one: what the price walk and the estimates share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from hapenny.catalog import Card, Rates, amount, region_class
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Target
+from hapenny.core.messages import Request
+from hapenny.counting import Estimator, Estimators
+from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Weigher
+
+OUTPUT = "#output"
+"""Suffix of the estimator that counts what a model writes (its prompts carry markup, its answers do not)."""
+
+MEDIA_TOKENS = 1_500.0
+"""What an image or binary document counts until reported usage has taught better (Anthropic: about w*h/750)."""
+
+WARM = 256
+"""Reports from which on an estimator learns from every `SAMPLE`th only: more would be CPU for nothing."""
+SAMPLE = 8
+ALERT = 0.15
+"""A sampled report this far off makes the next `WATCH` reports lessons too: the tokenizer may have changed."""
+WATCH = 32
+
+_KEPT = 512
+
+
+class Resolves(Protocol):
+    """The catalog."""
+
+    def resolve(self, name: str) -> Card | None:
+        """The card of a model name."""
+
+
+def never_owned(target: Target) -> bool:
+    """Provisioned throughput and own servers cost nothing a request: their bill comes by the hour."""
+    return target.service_tier in ("provisioned", "owned")
+
+
+class Place:
+    """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers."""
+
+    __slots__ = ("_rates", "answers", "card", "key", "media", "prompts", "region", "reports", "watch")
+
+    def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, key: str) -> None:
+        self.card = card
+        self.region = region
+        self.prompts = prompts
+        self.answers = answers
+        self.key = key
+        self.media = MEDIA_TOKENS
+        self.reports = 0
+        self.watch = 0
+        self._rates: dict[str, Rates | None] = {}
+
+    def rates(self, tier: str, wall: float) -> Rates | None:
+        """The rates at `wall`; None: unknown."""
+        card = self.card
+        if card is None:
+            return None
+        if card.negotiated:
+            return card.rates(tier, self.region, wall)
+        if tier not in self._rates:
+            self._rates[tier] = card.rates(tier, self.region, wall)
+        return self._rates[tier]
+
+    def due(self, estimator: Estimator) -> bool:
+        """Whether the report at hand is a lesson."""
+        if estimator.learned < WARM or self.reports % SAMPLE == 0:
+            return True
+        if self.watch > 0:
+            self.watch -= 1
+            return True
+        return False
+
+    def prompt(self, layout: Layout) -> int:
+        """Expected prompt tokens."""
+        estimator = self.prompts
+        tokens = estimator.expected(layout.measure(estimator.cache))
+        if layout.media:
+            tokens += layout.media * self.media
+        return max(1, round(tokens))
+
+    def output(self, text: str) -> int:
+        """Expected tokens of generated text."""
+        if not text:
+            return 0
+        estimator = self.answers
+        return max(1, round(estimator.expected(estimator.cache.segment(text))))
+
+    def upper(self, layout: Layout, text: str) -> Tokens:
+        """An upper bound (95 %) of what a call used that reported nothing."""
+        prompts, answers = self.prompts, self.answers
+        prompt = prompts.estimate(layout.measure(prompts.cache)).upper + round(2 * layout.media * self.media)
+        return Tokens(input=prompt, output=answers.estimate(answers.cache.segment(text)).upper if text else 0)
+
+    def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
+        """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
+        self.reports += 1
+        prompts, answers = self.prompts, self.answers
+        if layout.media:
+            rest = tokens.prompt - prompts.expected(layout.measure(prompts.cache))
+            self.media += 0.2 * (max(0.0, rest) / layout.media - self.media)
+        elif self.due(prompts):
+            error = prompts.learn(layout.measure(prompts.cache), tokens.prompt)
+            if abs(error) > ALERT and prompts.learned > WARM:
+                self.watch = WATCH
+        if text and self.due(answers):
+            vector = answers.cache.segment(text)
+            count = tokens.output
+            if tokens.reasoning:
+                count -= hidden(tokens, answers.expected(vector))
+            if count > 0:
+                answers.learn(vector, count)
+
+
+class Prices:
+    """Places by target, layouts by request.
+
+    Args:
+        catalog: finds cards.
+        estimators: count tokens and learn from reports.
+        owned: whether a target's capacity is paid by the hour instead of by the call.
+    """
+
+    def __init__(
+        self, catalog: Resolves, estimators: Estimators, owned: Callable[[Target], bool] = never_owned
+    ) -> None:
+        self._catalog = catalog
+        self._estimators = estimators
+        self._owned = owned
+        self._places: OrderedDict[tuple[str, str, str], Place] = OrderedDict()
+        self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
+
+    def place(self, target: Target) -> Place:
+        """What is known of where a call goes."""
+        key = (target.model, target.region, target.backend)
+        found = self._places.get(key)
+        if found is None:
+            card = self._catalog.resolve(target.model)
+            provider, model = (target.backend, target.model) if card is None else (card.provider, card.id)
+            found = self._places[key] = Place(
+                card,
+                region_class(target.model, target.region),
+                self._estimators.get(provider, model),
+                self._estimators.get(provider + OUTPUT, model),
+                model,
+            )
+            if len(self._places) > _KEPT:
+                self._places.popitem(last=False)
+        return found
+
+    def forget_cards(self) -> None:
+        """After the catalog has changed."""
+        self._places.clear()
+
+    def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
+        """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
+        if self._owned(target):
+            return 0
+        rates = self.place(target).rates(target.service_tier, wall)
+        return None if rates is None else amount(rates, tokens)
+
+    def owned(self, target: Target) -> bool:
+        """Whether the target is paid by the hour."""
+        return self._owned(target)
+
+    def layout(self, request: Request) -> Layout:
+        """The segments of a request, kept while it is under way."""
+        found = self._layouts.get(id(request))
+        if found is not None and found[0] is request:
+            return found[1]
+        layout = Layout(request)
+        self._layouts[id(request)] = (request, layout)
+        if len(self._layouts) > _KEPT:
+            self._layouts.popitem(last=False)
+        return layout
+
+    def release(self, request: Request) -> None:
+        """The request is over: lets go of its text."""
+        self._layouts.pop(id(request), None)
+
+    def prompt(self, request: Request, target: Target) -> int:
+        """Expected prompt tokens of a request."""
+        return self.place(target).prompt(self.layout(request))
+
+    def output(self, text: str, target: Target) -> int:
+        """Expected tokens of an answer."""
+        return self.place(target).output(text)
+
+
+def split(
+    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
+) -> Split:
+    """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
+    card = place.card
+    if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
+        return NOTHING
+    return prefixes.split(
+        (*world, card.id), layout, Weigher(place.prompts),
+        mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
+    )  # fmt: skip
+
+
+def hidden(tokens: Tokens, visible: float) -> int:
+    """How many output tokens are reasoning that was not sent: all of it, unless the text itself accounts for it."""
+    return tokens.reasoning if tokens.reasoning and visible < tokens.output - tokens.reasoning / 2 else 0

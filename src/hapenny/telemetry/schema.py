@@ -1,0 +1,208 @@
+"""The ledger's tables, and how rows become tuples for them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from hapenny.core.events import Tokens
+from hapenny.telemetry.rows import CallRow, Entry, Row
+
+VERSION = 1
+
+TABLES = """
+CREATE TABLE requests (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL,
+  wall REAL NOT NULL,
+  tenant TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  user BLOB,
+  session BLOB,
+  fingerprint BLOB,
+  feature TEXT NOT NULL,
+  tags TEXT,
+  route TEXT NOT NULL,
+  intent TEXT NOT NULL,
+  protocol TEXT NOT NULL,
+  stream INTEGER NOT NULL,
+  background TEXT NOT NULL,
+  holdout INTEGER NOT NULL,
+  model_asked TEXT NOT NULL,
+  model_baseline TEXT NOT NULL,
+  model_served TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  stopped TEXT,
+  failure TEXT,
+  cache_layer TEXT,
+  cache_hit INTEGER NOT NULL,
+  cache_age REAL,
+  ttft REAL,
+  e2e REAL,
+  queued REAL,
+  decide TEXT,
+  would_save TEXT,
+  arms TEXT,
+  scores TEXT,
+  notes TEXT,
+  parts TEXT,
+  prompt_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  used TEXT,
+  baseline INTEGER,
+  saved INTEGER,
+  estimate_error INTEGER,
+  actual INTEGER,
+  unpriced INTEGER NOT NULL,
+  reported INTEGER NOT NULL
+);
+CREATE INDEX requests_id ON requests (id);
+CREATE INDEX requests_wall ON requests (wall);
+CREATE TABLE savings (
+  request INTEGER NOT NULL,
+  technique TEXT NOT NULL,
+  nano INTEGER NOT NULL,
+  PRIMARY KEY (request, technique)
+) WITHOUT ROWID;
+CREATE TABLE calls (
+  request INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  purpose TEXT NOT NULL,
+  technique TEXT NOT NULL,
+  model TEXT NOT NULL,
+  backend TEXT NOT NULL,
+  region TEXT NOT NULL,
+  service_tier TEXT NOT NULL,
+  input INTEGER NOT NULL,
+  output INTEGER NOT NULL,
+  cache_read INTEGER NOT NULL,
+  cache_write INTEGER NOT NULL,
+  cache_write_1h INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL,
+  cost INTEGER,
+  outcome TEXT NOT NULL,
+  provenance TEXT NOT NULL,
+  failure TEXT,
+  started REAL NOT NULL,
+  began REAL,
+  ended REAL,
+  adopted INTEGER NOT NULL,
+  PRIMARY KEY (request, number)
+) WITHOUT ROWID;
+CREATE TABLE entries (
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  wall REAL NOT NULL,
+  technique TEXT NOT NULL,
+  actual INTEGER NOT NULL,
+  baseline INTEGER NOT NULL,
+  saved INTEGER NOT NULL,
+  estimate_error INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  rows INTEGER NOT NULL,
+  model TEXT NOT NULL,
+  detail TEXT
+);
+CREATE INDEX entries_wall ON entries (wall);
+"""
+
+
+def _columns(table: str) -> list[str]:
+    body = TABLES.split(f"CREATE TABLE {table} (\n", 1)[1].split("\n)", 1)[0]
+    return [line.split()[0] for line in body.splitlines() if not line.lstrip().startswith("PRIMARY")]
+
+
+REQUEST = _columns("requests")
+CALL = _columns("calls")
+ENTRY = _columns("entries")[1:]
+
+
+def _insert(table: str, columns: list[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+INSERT_REQUEST = _insert("requests", REQUEST)
+INSERT_CALL = _insert("calls", CALL)
+INSERT_SAVING = _insert("savings", ["request", "technique", "nano"])
+INSERT_ENTRY = _insert("entries", ENTRY)
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _json(value: Any) -> str | None:
+    return _encode(value).decode() if value else None
+
+
+def request_values(seq: int, row: Row) -> tuple[Any, ...]:
+    """A row for `INSERT_REQUEST`."""
+    return (
+        seq, row.id, row.wall, row.tenant, row.key_id, row.user, row.session, row.fingerprint, row.feature,
+        _json(row.tags), row.route, row.intent, row.protocol, row.stream, row.background, row.holdout,
+        row.model_asked, row.model_baseline, row.model_served, row.outcome, row.stopped, row.failure,
+        row.cache_layer, row.cache_hit, row.cache_age, row.ttft, row.e2e, row.queued,
+        _json(row.decide), _json(row.would_save), _json(row.arms), _json(row.scores), _json(row.notes),
+        _json(row.parts), sum(row.parts.values()), row.output_tokens, _json(row.tokens), row.baseline, row.saved,
+        row.estimate_error, row.actual, row.unpriced, row.reported,
+    )  # fmt: skip
+
+
+def call_values(seq: int, number: int, call: CallRow) -> tuple[Any, ...]:
+    """A call for `INSERT_CALL`."""
+    return (
+        seq, number, call.purpose, call.technique, call.model, call.backend, call.region, call.service_tier,
+        call.input, call.output, call.cache_read, call.cache_write, call.cache_write_1h, call.reasoning, call.cost,
+        call.outcome, call.provenance, call.failure, call.started, call.began, call.ended, call.adopted,
+    )  # fmt: skip
+
+
+def entry_values(entry: Entry) -> tuple[Any, ...]:
+    """An entry for `INSERT_ENTRY`."""
+    return (
+        entry.kind, entry.wall, entry.technique, entry.actual, entry.baseline, entry.saved, entry.estimate_error,
+        entry.request, entry.rows, entry.model, _json(dict(entry.detail)),
+    )  # fmt: skip
+
+
+def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to a ledger file; a new one gets its tables.
+
+    Raises:
+        ValueError: the file was written by a newer hapenny.
+        FileNotFoundError: read_only, and there is none.
+    """
+    if read_only:
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0, check_same_thread=False)
+        except sqlite3.OperationalError:
+            raise FileNotFoundError(path) from None
+    else:
+        connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        connection.close()
+        raise ValueError(f"{path}: written by a newer hapenny (schema {version}, this one knows {VERSION})")
+    if version == 0 and not read_only:
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+    return connection
+
+
+def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
+    """A row of `SELECT * FROM requests`, with its savings and calls."""
+    named = dict(zip(REQUEST, values, strict=True))
+    seq = named.pop("seq")
+    for column in ("prompt_tokens", "saved"):
+        del named[column]
+    for column in ("tags", "decide", "would_save", "arms", "scores", "parts"):
+        named[column] = msgspec.json.decode(named[column]) if named[column] else {}
+    named["notes"] = msgspec.json.decode(named["notes"]) if named["notes"] else ()
+    used = named.pop("used")
+    named["tokens"] = msgspec.json.decode(used, type=Tokens) if used else None
+    for column in ("stream", "holdout", "cache_hit", "unpriced", "reported"):
+        named[column] = bool(named[column])
+    savings = dict(connection.execute("SELECT technique, nano FROM savings WHERE request = ?", (seq,)).fetchall())
+    calls = connection.execute("SELECT * FROM calls WHERE request = ? ORDER BY number", (seq,)).fetchall()
+    return Row(**named, savings=savings, calls=tuple(CallRow(*(*call[2:-1], bool(call[-1]))) for call in calls))

@@ -1,0 +1,93 @@
+"""Circuit breaker (Nygard, Release It!): an upstream that fails gets one probe an interval instead of all traffic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hapenny.core.clock import Clock
+
+
+class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
+
+    It then lets one probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds.
+    """
+
+    failures: int = 5
+    failure_share: float = 0.5
+    sample: int = 20
+    probe_s: float = 1.0
+    longest_s: float = 4.0
+
+
+class Breaker:
+    """Open or closed for one endpoint. Calls that end must be told by `succeeded`, `failed` or `cancelled`."""
+
+    def __init__(self, clock: Clock, spec: BreakerSpec | None = None) -> None:
+        self._clock = clock
+        self._spec = spec or BreakerSpec()
+        self.state: Literal["closed", "open"] = "closed"
+        self._row = 0
+        self._share = 0.0
+        self._interval = self._spec.probe_s
+        self._probe_at = 0.0
+        self._probing = False
+        self.opened = 0
+
+    def wait_s(self) -> float:
+        """0 if a call may be made now; else seconds until the next probe is due (`probe_s` while one is out)."""
+        if self.state == "closed":
+            return 0.0
+        if self._probing:
+            return self._interval
+        return max(0.0, self._probe_at - self._clock.now())
+
+    def start(self) -> bool:
+        """Notes that a call starts; True if it is the probe."""
+        if self.state == "closed":
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self, probe: bool) -> None:
+        """A call was answered."""
+        self._row = 0
+        self._share += (0.0 - self._share) / self._spec.sample
+        if probe or self.state == "closed":
+            self._close(probe)
+
+    def failed(self, probe: bool) -> None:
+        """A call failed by the upstream's fault (5xx, connection, timeout)."""
+        self._row += 1
+        self._share += (1.0 - self._share) / self._spec.sample
+        if probe:
+            self._probing = False
+            self._interval = min(self._spec.longest_s, self._interval * 2)
+            self._probe_at = self._clock.now() + self._interval
+        elif self.state == "closed" and (self._row >= self._spec.failures or self._share > self._spec.failure_share):
+            self.state = "open"
+            self.opened += 1
+            self._interval = self._spec.probe_s
+            self._probe_at = self._clock.now() + self._interval
+
+    def cancelled(self, probe: bool) -> None:
+        """A call ended without a verdict."""
+        if probe:
+            self._probing = False
+
+    def eject(self, seconds: float) -> None:
+        """Opens for at least `seconds`, because others do much better (outlier ejection)."""
+        if self.state == "closed":
+            self.state = "open"
+            self.opened += 1
+            self._interval = self._spec.probe_s
+            self._probe_at = self._clock.now() + seconds
+
+    def _close(self, probe: bool) -> None:
+        if probe:
+            self.state = "closed"
+            self._probing = False
+            self._share = 0.0
+            self._interval = self._spec.probe_s

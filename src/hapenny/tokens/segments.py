@@ -1,0 +1,89 @@
+"""Cutting a text into the units that are kept or removed whole: sentences, list items, table rows, JSON records."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|No|Nos|Vol|Fig|Inc|Ltd|Co|Corp|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov|Sen|Rep"
+    r"|Mt|Ft|approx|ca|cf|e\.g|i\.e|a\.m|p\.m|al|ed|eds|pp|op|cit|lit|TP|ThS|GS|PGS|TS|Tp|Q)|\b[A-Za-z]|\.[A-Za-z])\.$"
+)
+_BOUNDARY = re.compile(
+    r"(?<=[.!?…])[\"'”’)\]]*(\s+)(?=[\"'“‘(\[¿¡]*[^\sa-z])|(?<=[。！？])[」』）\"]*()(?=[^。！？」』）\"])"
+)
+_LINES = re.compile(r"\n+")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of running text; joined together they give the text again, byte for byte."""
+    found: list[str] = []
+    start = 0
+    for match in _BOUNDARY.finditer(text):
+        end = match.end()
+        if end <= start:
+            continue
+        before = text[start : match.start()].rstrip("\"'”’)]")
+        if before.endswith(".") and _ABBREVIATION.search(before[-12:]):
+            continue
+        found.append(text[start:end])
+        start = end
+    if start < len(text):
+        found.append(text[start:])
+    return found
+
+
+def units(text: str) -> list[str]:
+    """Sentences within paragraphs; lines of lists, tables and records stay whole. Joined: the text, byte for byte."""
+    if "\n" not in text:
+        return sentences(text)
+    found: list[str] = []
+    start = 0
+    for match in _LINES.finditer(text):
+        found += sentences(text[start : match.end()])
+        start = match.end()
+    if start < len(text):
+        found += sentences(text[start:])
+    return found
+
+
+def cut_units(text: str) -> tuple[list[str], tuple[str, str, str], int]:
+    """Units of any text, what stands around and between them, and how many lead units must stay with the others.
+
+    A JSON array is cut into its records, a Markdown table into rows behind a pinned head.
+    """
+    if text[:1] == "[" and text.rstrip()[-1:] == "]":
+        records = json_records(text)
+        if records is not None:
+            return records, ("[", ",", "]"), 0
+    if text[:1] == "|":
+        lines = text.splitlines(keepends=True)
+        if len(lines) > 2 and set(lines[1].strip()) <= set("|-: "):
+            return lines, ("", "", ""), 2
+    return units(text), ("", "", ""), 0
+
+
+def json_records(text: str) -> list[str] | None:
+    """The texts of a JSON array's elements, as they stand; None if the text is no array of at least two."""
+    decoder = json.JSONDecoder()
+    found: list[str] = []
+    place = 1
+    try:
+        while True:
+            place = _skip(text, place)
+            _, end = decoder.raw_decode(text, place)
+            found.append(text[place:end])
+            place = _skip(text, end)
+            if text[place] == "]":
+                return found if len(found) > 1 and not text[place + 1 :].strip() else None
+            if text[place] != ",":
+                return None
+            place += 1
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def _skip(text: str, place: int) -> int:
+    while text[place] in " \t\r\n":
+        place += 1
+    return place

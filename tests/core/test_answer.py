@@ -1,0 +1,141 @@
+"""An answer owns its upstream and tells every transform how it ended, once."""
+
+import asyncio
+
+import pytest
+
+from hapenny.core.answer import Answer, Replay, Transform, begin
+from hapenny.core.errors import Failure
+from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
+
+
+class Upstream:
+    """A source that counts its releases."""
+
+    def __init__(self, batches, error=None, hang=False):
+        self.batches = list(batches)
+        self.error = error
+        self.hang = hang
+        self.closed = 0
+
+    async def read(self):
+        if self.batches:
+            return self.batches.pop(0)
+        if self.hang:
+            await asyncio.sleep(3600)
+        if self.error:
+            raise self.error
+        return None
+
+    def close(self):
+        self.closed += 1
+
+
+class Watcher(Transform):
+    def __init__(self):
+        self.seen = []
+        self.ends = []
+
+    def feed(self, event):
+        self.seen.append(event)
+        return (event,)
+
+    def end(self, outcome):
+        self.ends.append(outcome)
+        return ()
+
+
+class Shout(Transform):
+    def feed(self, event):
+        return (TextDelta(event.text.upper()),) if isinstance(event, TextDelta) else (event,)
+
+    def end(self, outcome):
+        return (Usage(Tokens(output=1)),)
+
+
+WHOLE = [[Started()], [TextDelta("a"), TextDelta("b")], [Stopped("end_turn")]]
+
+
+async def test_reading_to_the_end_releases_the_upstream_and_completes():
+    upstream, watcher = Upstream(WHOLE), Watcher()
+    answer = (await begin(upstream)).through(watcher)
+    assert (await answer.collect()).text == "ab"
+    assert watcher.ends == ["complete"]
+    assert upstream.closed >= 1
+    assert await answer.read() is None
+
+
+async def test_an_answer_nobody_iterates_releases_its_upstream():
+    upstream, watcher = Upstream(WHOLE), Watcher()
+    answer = (await begin(upstream)).through(watcher)
+    await answer.aclose()
+    await answer.aclose()
+    assert upstream.closed == 1
+    assert watcher.ends == ["abandoned"]
+
+
+async def test_transforms_rewrite_in_order_and_may_add_a_last_event():
+    watcher = Watcher()
+    answer = (await begin(Upstream(WHOLE))).through(Shout()).through(watcher)
+    completion = await answer.collect()
+    assert completion.text == "AB"
+    assert completion.tokens == Tokens(output=1)
+    assert isinstance(watcher.seen[-1], Usage)
+
+
+async def test_a_failing_upstream_fails_the_answer_once():
+    upstream, watcher = Upstream(WHOLE[:2], error=Failure("unavailable", "gone")), Watcher()
+    answer = (await begin(upstream)).through(watcher)
+    with pytest.raises(Failure, match="gone"):
+        await answer.collect()
+    answer.close()
+    assert watcher.ends == ["failed"]
+
+
+async def test_a_stream_that_ends_before_content_is_truncated_and_released():
+    upstream = Upstream([[Started()]])
+    with pytest.raises(Failure) as caught:
+        await begin(upstream)
+    assert caught.value.kind == "truncated"
+    assert upstream.closed == 1
+
+
+async def test_a_clean_end_without_stop_is_truncated_when_collected():
+    with pytest.raises(Failure) as caught:
+        await Answer(Replay([TextDelta("half")])).collect()
+    assert caught.value.kind == "truncated"
+
+
+@pytest.mark.parametrize("batches", [WHOLE[:1], WHOLE[:2]])
+async def test_cancelling_at_any_point_releases(batches):
+    upstream, watcher = Upstream(batches, hang=True), Watcher()
+
+    async def reads():
+        answer = (await begin(upstream)).through(watcher)
+        await answer.collect()
+
+    task = asyncio.create_task(reads())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert upstream.closed >= 1
+    assert watcher.ends in ([], ["abandoned"])
+
+
+async def test_begun_means_content_not_the_start_of_a_message():
+    upstream = Upstream([[Started()], [Started()]], hang=True)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(begin(upstream), 0.02)
+    assert upstream.closed == 1
+
+
+async def test_leaving_a_loop_over_events_early_releases():
+    upstream = Upstream(WHOLE)
+    answer = await begin(upstream)
+    events = answer.__aiter__()
+    async for event in events:
+        if isinstance(event, TextDelta):
+            break
+    await events.aclose()
+    assert upstream.closed == 1

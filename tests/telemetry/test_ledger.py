@@ -1,0 +1,232 @@
+"""The ledger loses nothing it says it has, blocks nobody, and survives being killed."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from hapenny.core.clock import RealClock
+from hapenny.simulation.loop import clock as virtual_clock
+from hapenny.simulation.loop import run as run_virtual
+from hapenny.telemetry.ledger import Ledger, LedgerOptions
+from hapenny.telemetry.rows import Entry, Row
+from tests.telemetry import made
+
+
+def rows(count, wall=1_800_000_000.0, **more):
+    clock = made.Clock()
+    book = made.books(clock)
+    found = []
+    for _ in range(count):
+        ex = made.exchange(clock, **more)
+        ex.step("exact", free=True)
+        made.deliver(ex)
+        row = book.close(ex)
+        row.wall = wall
+        found.append(row)
+    return found
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "books" / "ledger.db")
+
+
+def test_a_row_is_found_before_and_after_it_is_written(path):
+    async def main():
+        clock = made.Clock()
+        book = made.books(clock)
+        ex = made.exchange(clock, made.ask("hi"), user="u", feature="search", session="s")
+        ex.arms["style"] = "b"
+        ex.note("temperature was dropped")
+        ex.target = made.Target("cheap")
+        ex.step("routing")
+        made.call(book, ex, input=5, output=1, purpose="hedge", technique="hedging", outcome="abandoned")
+        made.served(book, ex)
+        row = book.close(ex)
+        ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+        await ledger.start()
+        ledger.write(row)
+        assert await ledger.get(row.id) is row
+        assert ledger.waiting == 1
+        await ledger.flush()
+        assert ledger.waiting == 0
+        found = await ledger.get(row.id)
+        row.notes = list(row.notes)
+        assert found == row
+        assert await ledger.get("nobody") is None
+        await ledger.aclose()
+
+    asyncio.run(main())
+
+
+async def test_rows_reach_the_file_by_themselves(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=0.05), RealClock())
+    await ledger.start()
+    for row in rows(5):
+        ledger.write(row)
+    while ledger.waiting:
+        await asyncio.sleep(0.01)
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*), sum(saved) > 0 FROM requests").fetchone() == (5, 1)
+    await ledger.aclose()
+
+
+async def test_closing_writes_what_waits(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+    await ledger.start()
+    for row in rows(3):
+        ledger.write(row)
+    await ledger.aclose()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*) FROM requests").fetchone() == (3,)
+
+
+async def test_a_full_queue_folds_rows_into_sums_and_counts_them(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1, queue=4), RealClock())
+    made_rows = rows(10)
+    for row in made_rows:
+        ledger.write(row)
+    assert (ledger.waiting, ledger.overflowed) == (4, 6)
+    await ledger.aclose()
+    with sqlite3.connect(path) as reader:
+        baseline = reader.execute("SELECT sum(baseline) FROM requests").fetchone()[0]
+        kept = reader.execute("SELECT sum(baseline), sum(saved), sum(rows) FROM entries").fetchone()
+    assert baseline + kept[0] == sum(row.baseline for row in made_rows)
+    assert kept[1] == sum(row.saved for row in made_rows[4:])
+    assert kept[2] == 6
+
+
+async def test_a_failing_disk_keeps_rows_until_it_works_again(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+    blocker = sqlite3.connect(path, isolation_level=None)
+    ledger._connection.execute("PRAGMA busy_timeout=10")
+    blocker.execute("BEGIN EXCLUSIVE")
+    for row in rows(2):
+        ledger.write(row)
+    await ledger.flush()
+    assert ledger.failed_writes == 1
+    assert ledger.waiting == 2
+    blocker.execute("ROLLBACK")
+    await ledger.flush()
+    assert ledger.waiting == 0
+    blocker.close()
+    await ledger.aclose()
+
+
+async def test_two_processes_may_share_a_file(path):
+    one, two = Ledger(LedgerOptions(path=path), RealClock()), Ledger(LedgerOptions(path=path), RealClock())
+    for row in rows(3):
+        one.write(row)
+    for row in rows(2):
+        two.write(row)
+    await one.flush()
+    await two.flush()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*), count(DISTINCT seq) FROM requests").fetchone() == (5, 5)
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_old_rows_leave_their_sums(path):
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    old, new = rows(3, wall=1_000.0), rows(2, wall=9_000.0)
+    for row in old + new:
+        ledger.write(row)
+    await ledger.flush()
+    assert await ledger.prune(5_000.0) == 3
+    assert await ledger.get(old[0].id) is None
+    assert await ledger.get(new[0].id) is not None
+    with sqlite3.connect(path) as reader:
+        total = reader.execute("SELECT sum(baseline), sum(saved) FROM entries").fetchone()
+        assert total == (sum(row.baseline for row in old), sum(row.saved for row in old))
+        assert reader.execute("SELECT count(*) FROM savings").fetchone() == (2,)
+    await ledger.aclose()
+
+
+async def test_capacity_is_booked(path):
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    ledger.book(Entry(kind="capacity", wall=1.0, technique="provisioned", actual=21_180_000_000, saved=-21_180_000_000))
+    await ledger.aclose()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT kind, actual + saved FROM entries").fetchone() == ("capacity", 0)
+
+
+def test_a_file_from_the_future_is_refused(path):
+    Ledger(LedgerOptions(path=path), RealClock())._connection.execute("PRAGMA user_version=99")
+    with pytest.raises(ValueError, match="newer hapenny"):
+        Ledger(LedgerOptions(path=path), RealClock())
+
+
+def test_virtual_time_writes_inline(path):
+    async def main():
+        clock = virtual_clock()
+        ledger = Ledger(LedgerOptions(path=path, flush_s=0.5), clock)
+        await ledger.start()
+        for row in rows(3):
+            ledger.write(row)
+        await clock.sleep(1.0)
+        assert ledger.waiting == 0
+        await ledger.aclose()
+
+    run_virtual(main())
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*) FROM requests").fetchone() == (3,)
+
+
+KILLED = """
+import asyncio, sys, time
+from hapenny.core.clock import RealClock
+from hapenny.telemetry.ledger import Ledger, LedgerOptions
+from hapenny.telemetry.rows import Row
+
+async def main():
+    ledger = Ledger(LedgerOptions(path=sys.argv[1], flush_s=0.2), RealClock())
+    await ledger.start()
+    n = 0
+    while True:
+        for _ in range(20):
+            ledger.write(Row(id=f"r{n}", wall=time.time(), tenant="t", baseline=3, savings={"exact": 2}, actual=1))
+            n += 1
+        print(n, time.time(), flush=True)
+        await asyncio.sleep(0.005)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("after", [0.9, 1.37])
+def test_a_killed_process_loses_at_most_the_last_second(path, after):
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED), path], stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(after)
+    os.kill(process.pid, signal.SIGKILL)
+    killed = time.time()
+    said = [line.split() for line in process.stdout.read().splitlines()]
+    process.wait()
+    process.stdout.close()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        count, sums = reader.execute(
+            "SELECT count(*), sum(baseline - saved - estimate_error - actual) FROM requests"
+        ).fetchone()
+        assert reader.execute("SELECT count(*) FROM savings").fetchone() == (count,)
+        assert reader.execute("SELECT max(seq) FROM requests").fetchone() == (count,)
+    certain = max([int(n) for n, t in said if float(t) < killed - 1.0], default=0)
+    assert count >= max(certain, 1)
+    assert sums == 0
+
+    async def again():
+        ledger = Ledger(LedgerOptions(path=path), RealClock())
+        ledger.write(Row(id="after", wall=0.0, tenant="t"))
+        await ledger.aclose()
+
+    asyncio.run(again())
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*) FROM requests").fetchone() == (count + 1,)
