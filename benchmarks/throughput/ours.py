@@ -12,7 +12,7 @@ from hapenny.simulation.fleet_provider import Provider
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.gate import Gate, Outcome, Pass
 from hapenny.throughput.job import Job, Shed
-from hapenny.throughput.quota import Used
+from hapenny.throughput.pools import Used
 
 
 class Hapenny:

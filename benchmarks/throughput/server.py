@@ -22,7 +22,7 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome, Pass
 from hapenny.throughput.job import Job, Shed
-from hapenny.throughput.quota import Used
+from hapenny.throughput.pools import Used
 
 SLO_TTFT_S = 2.0
 SLO_TPOT_S = 0.05
