@@ -20,10 +20,12 @@ from benchmarks.tokens import contexts, vectors
 from benchmarks.tokens.data import say
 from benchmarks.tokens.prune import Measured, measure, o200k_count, prepare
 from hapenny.tokens import relevance
-from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, similarity
+from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, vector_features
 
 # How much a set counts, whatever its size: each is one kind of traffic.
-WEIGHTS = {"nq": 1300, "clapnq": 300, "hotpot": 220, "xquad_en": 350, "xquad_vi": 350, "jsquad": 400, "qmsum": 300}
+WEIGHTS = {"nq": 1300, "clapnq": 300, "hotpot": 600, "xquad_en": 350, "xquad_vi": 350, "jsquad": 400, "qmsum": 400}
+
+_VECTOR = ("lexical", *VECTOR_NAMES)
 
 Floats = npt.NDArray[np.float64]
 Example = tuple[Floats, Floats, bool]
@@ -34,7 +36,8 @@ def example(measured: Measured, with_vectors: bool) -> Example:
     case = measured.case
     found = featurise(case.question, measured.passages)
     if with_vectors:
-        found = np.hstack([found, similarity(measured.passages, measured.vector, found)])
+        lexical = found @ relevance._LEXICAL_WEIGHTS
+        found = vector_features(case.question, measured.passages, measured.vector, found, lexical)
     gold = np.array([is_gold for row in case.evidence for is_gold in row], float)
     if case.weights:
         gold *= np.array([weight for row in case.weights for weight in row])
@@ -78,22 +81,31 @@ def _importance(kept: list[Measured]) -> list[float]:
     return [WEIGHTS[measured.case.name] / sizes[measured.case.name] for measured in kept]
 
 
-def cross_validate(everything: list[Measured], with_vectors: bool) -> dict[str, Any]:
-    """Figures by five folds over articles."""
+def learn(everything: list[Measured], with_vectors: bool) -> None:
+    """Fit one scorer and put it in place; the one with vectors stands on the lexical one."""
     examples = [example(measured, with_vectors) for measured in everything]
+    usable = [place for place, (_, gold, _) in enumerate(examples) if gold.any()]
+    weights = fit([examples[place] for place in usable], _importance([everything[place] for place in usable]))
+    if with_vectors:
+        relevance._VECTOR_WEIGHTS = weights
+    else:
+        relevance._LEXICAL_WEIGHTS = weights
+
+
+def cross_validate(everything: list[Measured], english: int) -> dict[str, Any]:
+    """Figures by five folds over articles."""
     folds = [zlib.crc32(measured.case.group.encode()) % 5 for measured in everything]
     results: dict[str, dict[str, list[float]]] = {}
     for fold in range(5):
-        train = [i for i, f in enumerate(folds) if f != fold and examples[i][1].any()]
-        weights = fit([examples[i] for i in train], _importance([everything[i] for i in train]))
-        if with_vectors:
-            relevance._VECTOR_WEIGHTS = weights
-        else:
-            relevance._LEXICAL_WEIGHTS = weights
-        held = [everything[i] for i, f in enumerate(folds) if f == fold]
-        for name, shares in measure(held, with_vectors=with_vectors).items():
-            for share, values in shares.items():
-                results.setdefault(name, {}).setdefault(share, []).extend(values)
+        train = [place for place, other in enumerate(folds) if other != fold]
+        learn([everything[place] for place in train], with_vectors=False)
+        learn([everything[place] for place in train if place < english], with_vectors=True)
+        held = [everything[place] for place, other in enumerate(folds) if other == fold]
+        for with_vectors, mark in ((False, ""), (True, " with vectors")):
+            items = [item for item in held if item.vector is not None] if with_vectors else held
+            for name, shares in measure(items, with_vectors=with_vectors).items():
+                for share, values in shares.items():
+                    results.setdefault(name + mark, {}).setdefault(share, []).extend(values)
     return {
         name: {share: round(float(np.mean(values)), 4) for share, values in by.items()} for name, by in results.items()
     }
@@ -114,16 +126,19 @@ def main() -> None:
     everything = prepare(lexical, count)
     vectors.attach(everything[:english], options.cache)
     if options.cv:
-        say(str(cross_validate(everything, with_vectors=False)))
-        say(str(cross_validate(everything[:english], with_vectors=True)))
+        say(str(cross_validate(everything, english)))
         return
-    fitted = []
-    for kept, with_vectors in ((everything, False), (everything[:english], True)):
-        usable = [(m, e) for m, e in ((m, example(m, with_vectors)) for m in kept) if e[1].any()]
-        fitted.append(fit([e for _, e in usable], _importance([m for m, _ in usable])))
+    learn(everything, with_vectors=False)
+    learn(everything[:english], with_vectors=True)
+    fitted = (relevance._LEXICAL_WEIGHTS, relevance._VECTOR_WEIGHTS)
     out = sys.stdout
     out.write('"""Weights of the relevance scorer (made by `benchmarks/tokens/fit_pruner.py`)."""\n')
-    for label, names, weights in zip(("LEXICAL", "VECTORS"), (NAMES, NAMES + VECTOR_NAMES), fitted, strict=True):
+    for label, names, weights in zip(
+        ("LEXICAL", "VECTORS"),
+        (NAMES, [*_VECTOR, *(f"{name}, long question" for name in _VECTOR)]),
+        fitted,
+        strict=True,
+    ):
         out.write(f"\n{label}: tuple[float, ...] = (\n")
         for name, value in zip(names, weights, strict=True):
             out.write(f"    {value:.3f},  # {name}\n")

@@ -105,7 +105,8 @@ def _line(console: Console, summary: Summary, seen: list[Seen], bill: int) -> No
     )
     agree = "equal to" if bill == summary.actual else "NOT EQUAL to"
     console.print(
-        f"The books say {summary.actual / 1e9:.9f} $ were paid, {agree} the provider's own invoice of {bill / 1e9:.9f} $."
+        f"The books say {summary.actual / 1e9:.9f} $ were paid, {agree} "
+        f"the provider's own invoice of {bill / 1e9:.9f} $."
     )
 
 

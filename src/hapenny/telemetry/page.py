@@ -142,7 +142,8 @@ def _proof(summary: Summary) -> str:
         )
     return (
         '<p class="proof"><b>✓ It adds up to the nano-dollar in every row:</b> '
-        f"baseline − savings − estimate error = paid. Estimates were off by {summary.estimate_error_share:.2%} of what was paid.</p>"
+        "baseline − savings − estimate error = paid. "
+        f"Estimates were off by {summary.estimate_error_share:.2%} of what was paid.</p>"
     )
 
 

@@ -132,7 +132,7 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
     while level <= highest:
         parts.append(_line(left, y(level), WIDTH - right, y(level), "grid"))
         parts.append(
-            f'<text class="tick" x="{left - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{money(int(level))}</text>'
+            f'<text class="tick" x="{left - 8}" y="{y(level) + 4:.1f}" text-anchor="end">${level / 1e9:,.9g}</text>'
         )
         level += step
 
@@ -157,7 +157,7 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
     width = (slices[-1].at - slices[0].at) / max(1, len(slices) - 1) or 1.0
     for at, label in clock:
         where = left + (at - slices[0].at) / width * plot
-        if left <= where <= WIDTH - right:
+        if left <= where <= WIDTH - right + 1:
             anchor = "start" if where < left + 30 else "end" if where > WIDTH - right - 30 else "middle"
             parts.append(
                 f'<text class="tick" x="{where:.1f}" y="{height - 8}" text-anchor="{anchor}">{escape(label)}</text>'

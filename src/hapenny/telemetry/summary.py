@@ -318,14 +318,8 @@ class _Reader:
         )  # fmt: skip
 
     def _latency(self, column: str) -> Latency:
-        values = np.array(
-            [
-                value
-                for (value,) in self._rows(
-                    column, also=f" AND {column} IS NOT NULL AND background = '' AND outcome = 'delivered'"
-                )
-            ]
-        )
+        also = f" AND {column} IS NOT NULL AND background = '' AND outcome = 'delivered'"
+        values = np.array([value for (value,) in self._rows(column, also=also)])
         if not len(values):
             return Latency(count=0)
         low, high = max(1e-4, float(values.min())), max(2e-4, float(values.max()))
