@@ -18,7 +18,9 @@ from hapenny.throughput.pools import Used
 class Hapenny:
     """Serves arrivals through a `Dispatcher`; `providers` by endpoint name."""
 
-    def __init__(self, clock: Clock, dispatcher: Dispatcher, providers: dict[str, Provider]) -> None:
+    def __init__(
+        self, clock: Clock, dispatcher: Dispatcher[tuple[asyncio.Task[int], Pass]], providers: dict[str, Provider]
+    ) -> None:
         self.clock = clock
         self.dispatcher = dispatcher
         self.providers = providers

@@ -48,7 +48,7 @@ def goodput(rows: list[Arrival], kind: Callable[[VirtualClock], ConcurrencyLimit
         server = Server(clock)
         limit = kind(clock)
         gate = Gate(clock, [Endpoint("server", clock, limit=limit)], GateSpec(tokens_per_s=25.0))
-        dispatcher = Dispatcher(clock, gate)
+        dispatcher: Dispatcher[tuple[asyncio.Task[int], Pass, _Call]] = Dispatcher(clock, gate)
         good: list[float] = []
         counts = {"shed": 0, "answers": 0}
 
