@@ -78,7 +78,7 @@ class Bands:
         labels = np.array(sorted(self._all))
         count = np.searchsorted(labels[:, 0], scores, side="right")
         wrong = np.concatenate([[0.0], np.cumsum(labels[:, 1])])[count]
-        return np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0)
+        return np.asarray(np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0))
 
     def estimate(self, score: float) -> float:
         """Error of one decision with this score, as the labels of its band correct it."""
