@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokens import counts
+from benchmarks.tokens import conversation, counts, jsons, prune
 from benchmarks.tokens.data import say
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "count": counts.count,
+    "json": jsons.run,
+    "conversation": conversation.run,
+    "prune": prune.run,
 }
 
 
@@ -39,7 +42,8 @@ def main() -> None:
         if options.only and name not in options.only.split(","):
             continue
         began = time.perf_counter()
-        result |= part(options.data, record, quick=options.quick)
+        extra = {"cache": options.cache} if name == "prune" else {}
+        result |= part(options.data, record, quick=options.quick, **extra)
         say(f"{name}: {time.perf_counter() - began:.1f} s")
     if options.records:
         options.records.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
 from hapenny.backends.build import build
@@ -23,12 +22,13 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import PRESETS, Config, RouteOptions, load
+from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Purpose, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Mode, Pipeline, Stage
@@ -36,9 +36,11 @@ from hapenny.counting.registry import Estimators
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Asked, Names
 from hapenny.routing.tiers import TierStage
-from hapenny.telemetry.books import Books, Row
+from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.live import Live, Waited
 from hapenny.telemetry.metrics import Metrics
+from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
 from hapenny.tuning.parameters import ParameterStage
 
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_log = structlog.get_logger("hapenny.gateway")
+_log = get_logger("hapenny.gateway")
 
 
 class Gateway:
@@ -77,8 +79,10 @@ class Gateway:
             if backends is not None
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
+        models = {name: self._target(model) for name, model in config.models.items()}
+        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
         self.names = Names(
-            {name: self._target(model) for name, model in config.models.items()},
+            models,
             config.tiers,
             config.aliases,
             config.fallbacks,
@@ -101,14 +105,16 @@ class Gateway:
         if heir is None:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
-            self.estimators = Estimators.best()
-            self.metrics = Metrics()
+            self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
+            self.live = Live(self.clock)
+            self.metrics = Metrics(self.live)
             self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
             self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
-            self._secret, self.estimators, self.metrics = heir._secret, heir.estimators, heir.metrics
+            self._secret, self.estimators = heir._secret, heir.estimators
+            self.live, self.metrics = heir.live, heir.metrics
             self.ledger, self.answers = heir.ledger, heir.answers
-        self.books = Books(self.catalog, self.estimators, self.clock)
+        self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ask = _Ask(self)
@@ -140,11 +146,9 @@ class Gateway:
                 any_temperature=route.cache_any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
             ),
-            FlightStage(
-                keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights
-            ),
+            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             TierStage(self.names, options.tiers, score),
-            ParameterStage(self.catalog.resolve, options.parameters),
+            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
             RetryStage(options.retry),
         ]
 
@@ -170,8 +174,6 @@ class Gateway:
     def _baseline(self, name: str, route: RouteOptions) -> Target:
         asked = self.names.resolve(route.baseline)
         if asked.target is None:
-            from hapenny.config import ConfigError
-
             raise ConfigError(
                 [f"$.routes.{name}.baseline: {route.baseline!r} names no model. Fix: a tier, an alias or a model id"]
             )
@@ -222,6 +224,22 @@ class Gateway:
             exchange.step("tiers")
         return exchange
 
+    def pass_through(self, request: Request, context: Context, target: Target) -> Exchange:
+        """The exchange of a request we do not understand: metered, and unpriced where its usage is unknown."""
+        now = self.clock.now()
+        exchange = Exchange(
+            id=self.clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=self.clock,
+            limits=Limits(now + 600, now + 600),
+            baseline=target,
+            max_calls=1,
+        )
+        exchange.on_call(self.books.settle)
+        exchange.on_end(lambda: self._written(exchange))
+        return exchange
+
     async def answer(self, exchange: Exchange) -> Answer:
         """Runs the exchange through its pipeline; returns when the answer has begun. Whoever gets it reads it to the
         end or closes it, and then calls `close`.
@@ -244,11 +262,11 @@ class Gateway:
         exchange.release()
 
     def row(self, exchange: Exchange) -> Row | None:
-        """The books of an exchange whose calls are all settled; None while one is still open."""
-        if any(call.outcome == "open" for call in exchange.calls):
-            return None
+        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
         row: Row | None = exchange.memo.get("row")
         if row is None:
+            if any(call.outcome == "open" for call in exchange.calls):
+                return None
             row = exchange.memo["row"] = self.books.close(exchange)
         return row
 
@@ -279,9 +297,11 @@ class Gateway:
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        # An answer that comes whole has begun only when it is finished.
+        until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
-                answer = await begin(await backend.call(exchange.request, target, limits))
+            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)
@@ -325,7 +345,9 @@ class Gateway:
             return identity.default_route
         if context.route is not None:
             if context.route not in self.config.routes or not identity.may_route(context.route):
-                raise Failure("permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route")
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
             return context.route
         for name, route in self.config.routes.items():
             match = route.match
@@ -348,11 +370,10 @@ class Gateway:
         return int.from_bytes(digest, "big") < route.holdout * 2**64
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.row(exchange)
-        if row is not None:
-            self.metrics.observe(exchange, row)
-            if self.ledger is not None:
-                self.ledger.write(row)
+        row = self.row(exchange) or self.books.close(exchange)
+        self.metrics.observe(exchange, row)
+        if self.ledger is not None:
+            self.ledger.write(row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,6 @@ import random
 
 import pytest
 
-from hapenny.core.clock import base36
-
 
 class HandClock:
     def __init__(self, start=1_000_000.0):
@@ -21,7 +19,7 @@ class HandClock:
 
     def new_id(self, prefix=""):
         self._ids += 1
-        return prefix + base36(self._ids, 4)
+        return f"{prefix}{self._ids:04d}"
 
     async def sleep(self, seconds):
         self.time += seconds

@@ -102,9 +102,7 @@ def test_a_failure_fails_every_reader_once():
     async def script(clock):
         terminal = Terminal(delay=1.0, failures=[Failure("overloaded", "no room")])
         _, run = pipeline(terminal)
-        results = await asyncio.gather(
-            *[read(run, exchange(clock=clock)) for _ in range(4)], return_exceptions=True
-        )
+        results = await asyncio.gather(*[read(run, exchange(clock=clock)) for _ in range(4)], return_exceptions=True)
         assert [getattr(result, "kind", None) for result in results] == ["overloaded"] * 4
         assert len(terminal.seen) == 1
         assert await read(run, exchange(clock=clock)) == "answer"

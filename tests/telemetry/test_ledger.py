@@ -14,7 +14,7 @@ import pytest
 from hapenny.core.clock import RealClock
 from hapenny.simulation.loop import clock as virtual_clock
 from hapenny.simulation.loop import run as run_virtual
-from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry, Row
 from tests.telemetry import made
 
@@ -50,51 +50,51 @@ def test_a_row_is_found_before_and_after_it_is_written(path):
         made.call(book, ex, input=5, output=1, purpose="hedge", technique="hedging", outcome="abandoned")
         made.served(book, ex)
         row = book.close(ex)
-        ledger = Ledger(path, RealClock(), flush_s=30)
-        ledger.start()
-        ledger.record(row)
-        assert ledger.get(row.id) is row
+        ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+        await ledger.start()
+        ledger.write(row)
+        assert await ledger.get(row.id) is row
         assert ledger.waiting == 1
         await ledger.flush()
         assert ledger.waiting == 0
-        found = ledger.get(row.id)
+        found = await ledger.get(row.id)
         row.notes = list(row.notes)
         assert found == row
-        assert ledger.get("nobody") is None
-        await ledger.close()
+        assert await ledger.get("nobody") is None
+        await ledger.aclose()
 
     asyncio.run(main())
 
 
 async def test_rows_reach_the_file_by_themselves(path):
-    ledger = Ledger(path, RealClock(), flush_s=0.05)
-    ledger.start()
+    ledger = Ledger(LedgerOptions(path=path, flush_s=0.05), RealClock())
+    await ledger.start()
     for row in rows(5):
-        ledger.record(row)
+        ledger.write(row)
     while ledger.waiting:
         await asyncio.sleep(0.01)
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*), sum(saved) > 0 FROM requests").fetchone() == (5, 1)
-    await ledger.close()
+    await ledger.aclose()
 
 
 async def test_closing_writes_what_waits(path):
-    ledger = Ledger(path, RealClock(), flush_s=60)
-    ledger.start()
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+    await ledger.start()
     for row in rows(3):
-        ledger.record(row)
-    await ledger.close()
+        ledger.write(row)
+    await ledger.aclose()
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*) FROM requests").fetchone() == (3,)
 
 
 async def test_a_full_queue_folds_rows_into_sums_and_counts_them(path):
-    ledger = Ledger(path, RealClock(), flush_s=60, queue=4)
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1, queue=4), RealClock())
     made_rows = rows(10)
     for row in made_rows:
-        ledger.record(row)
+        ledger.write(row)
     assert (ledger.waiting, ledger.overflowed) == (4, 6)
-    await ledger.close()
+    await ledger.aclose()
     with sqlite3.connect(path) as reader:
         baseline = reader.execute("SELECT sum(baseline) FROM requests").fetchone()[0]
         kept = reader.execute("SELECT sum(baseline), sum(saved), sum(rows) FROM entries").fetchone()
@@ -104,12 +104,12 @@ async def test_a_full_queue_folds_rows_into_sums_and_counts_them(path):
 
 
 async def test_a_failing_disk_keeps_rows_until_it_works_again(path):
-    ledger = Ledger(path, RealClock(), flush_s=60)
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
     blocker = sqlite3.connect(path, isolation_level=None)
     ledger._connection.execute("PRAGMA busy_timeout=10")
     blocker.execute("BEGIN EXCLUSIVE")
     for row in rows(2):
-        ledger.record(row)
+        ledger.write(row)
     await ledger.flush()
     assert ledger.failed_writes == 1
     assert ledger.waiting == 2
@@ -117,63 +117,63 @@ async def test_a_failing_disk_keeps_rows_until_it_works_again(path):
     await ledger.flush()
     assert ledger.waiting == 0
     blocker.close()
-    await ledger.close()
+    await ledger.aclose()
 
 
 async def test_two_processes_may_share_a_file(path):
-    one, two = Ledger(path, RealClock()), Ledger(path, RealClock())
+    one, two = Ledger(LedgerOptions(path=path), RealClock()), Ledger(LedgerOptions(path=path), RealClock())
     for row in rows(3):
-        one.record(row)
+        one.write(row)
     for row in rows(2):
-        two.record(row)
+        two.write(row)
     await one.flush()
     await two.flush()
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*), count(DISTINCT seq) FROM requests").fetchone() == (5, 5)
-    await one.close()
-    await two.close()
+    await one.aclose()
+    await two.aclose()
 
 
 async def test_old_rows_leave_their_sums(path):
-    ledger = Ledger(path, RealClock())
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
     old, new = rows(3, wall=1_000.0), rows(2, wall=9_000.0)
     for row in old + new:
-        ledger.record(row)
+        ledger.write(row)
     await ledger.flush()
     assert await ledger.prune(5_000.0) == 3
-    assert ledger.get(old[0].id) is None
-    assert ledger.get(new[0].id) is not None
+    assert await ledger.get(old[0].id) is None
+    assert await ledger.get(new[0].id) is not None
     with sqlite3.connect(path) as reader:
         total = reader.execute("SELECT sum(baseline), sum(saved) FROM entries").fetchone()
         assert total == (sum(row.baseline for row in old), sum(row.saved for row in old))
         assert reader.execute("SELECT count(*) FROM savings").fetchone() == (2,)
-    await ledger.close()
+    await ledger.aclose()
 
 
 async def test_capacity_is_booked(path):
-    ledger = Ledger(path, RealClock())
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
     ledger.book(Entry(kind="capacity", wall=1.0, technique="provisioned", actual=21_180_000_000, saved=-21_180_000_000))
-    await ledger.close()
+    await ledger.aclose()
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT kind, actual + saved FROM entries").fetchone() == ("capacity", 0)
 
 
 def test_a_file_from_the_future_is_refused(path):
-    Ledger(path, RealClock())._connection.execute("PRAGMA user_version=99")
+    Ledger(LedgerOptions(path=path), RealClock())._connection.execute("PRAGMA user_version=99")
     with pytest.raises(ValueError, match="newer hapenny"):
-        Ledger(path, RealClock())
+        Ledger(LedgerOptions(path=path), RealClock())
 
 
 def test_virtual_time_writes_inline(path):
     async def main():
         clock = virtual_clock()
-        ledger = Ledger(path, clock, flush_s=0.5)
-        ledger.start()
+        ledger = Ledger(LedgerOptions(path=path, flush_s=0.5), clock)
+        await ledger.start()
         for row in rows(3):
-            ledger.record(row)
+            ledger.write(row)
         await clock.sleep(1.0)
         assert ledger.waiting == 0
-        await ledger.close()
+        await ledger.aclose()
 
     run_virtual(main())
     with sqlite3.connect(path) as reader:
@@ -183,16 +183,16 @@ def test_virtual_time_writes_inline(path):
 KILLED = """
 import asyncio, sys, time
 from hapenny.core.clock import RealClock
-from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Row
 
 async def main():
-    ledger = Ledger(sys.argv[1], RealClock(), flush_s=0.2)
-    ledger.start()
+    ledger = Ledger(LedgerOptions(path=sys.argv[1], flush_s=0.2), RealClock())
+    await ledger.start()
     n = 0
     while True:
         for _ in range(20):
-            ledger.record(Row(id=f"r{n}", wall=time.time(), tenant="t", baseline=3, savings={"exact": 2}, actual=1))
+            ledger.write(Row(id=f"r{n}", wall=time.time(), tenant="t", baseline=3, savings={"exact": 2}, actual=1))
             n += 1
         print(n, time.time(), flush=True)
         await asyncio.sleep(0.005)
@@ -223,9 +223,9 @@ def test_a_killed_process_loses_at_most_the_last_second(path, after):
     assert sums == 0
 
     async def again():
-        ledger = Ledger(path, RealClock())
-        ledger.record(Row(id="after", wall=0.0, tenant="t"))
-        await ledger.close()
+        ledger = Ledger(LedgerOptions(path=path), RealClock())
+        ledger.write(Row(id="after", wall=0.0, tenant="t"))
+        await ledger.aclose()
 
     asyncio.run(again())
     with sqlite3.connect(path) as reader:

@@ -1,14 +1,13 @@
 """The safe key (design §3.2): which requests may share an answer.
 
 Every field of a request is declared here as `answer`, `scope` or `delivery`; a test walks all structs and fails on an
-undeclared field. The encoding is injective (MessagePack over nested tuples that carry their type),
+undeclared field. The encoding is injective (MessagePack over structs that carry their type),
 the hash is BLAKE2b-256 keyed per deployment.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -123,10 +122,17 @@ DECLARED: dict[type, dict[str, Part]] = {
     },
 }
 
-_FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(name for name, part in fields.items() if part == "answer") for kind, fields in DECLARED.items()
+_ANSWER: tuple[str, ...] = tuple(name for name, part in DECLARED[Request].items() if part == "answer")
+_DELIVERY: dict[type, dict[str, Any]] = {
+    kind: {
+        field.name: field.default
+        for field in msgspec.structs.fields(kind)
+        if fields[field.name] == "delivery" and field.default is not msgspec.NODEFAULT
+    }
+    for kind, fields in DECLARED.items()
+    if kind not in (Request, Context)
 }
-_NAMES: dict[type, str] = {kind: kind.__name__ for kind in DECLARED}
+"""What delivery fields of nested structs are set to before they are encoded."""
 
 _MUTABLE_EXTRAS = frozenset(
     {"previous_response_id", "conversation", "container", "background", "web_search_options", "mcp_servers", "plugins"}
@@ -203,7 +209,7 @@ class Keys:
             (exchange.route, exchange.policy, sorted(exchange.arms.items())),
             (exchange.intent, sorted(context.headers.items())),
             request.protocol if _has_extras(request) else None,
-            _canonical(request, _ordinals(request)),
+            _normal(request),
         )
         return self._encode(whole)
 
@@ -212,28 +218,34 @@ class Keys:
         return hashlib.blake2b(self._encode(parts), digest_size=32, key=self._secret).digest()
 
 
-def _ordinals(request: Request) -> Callable[[str], int]:
-    numbers: dict[str, int] = {}
-    return lambda id_: numbers.setdefault(id_, len(numbers))
+def _normal(request: Request) -> list[Any]:
+    """The answer fields of a request in normal form: delivery fields of nested structs at their defaults, ids of tool
+    calls replaced by their order of appearance. Structs that are in normal form already, nearly all, stay as they are
+    and are encoded in C."""
+    numbers: dict[str, str] = {}
+    return [_clean(getattr(request, name), numbers) for name in _ANSWER]
 
 
-def _canonical(value: Any, ordinal: Callable[[str], int]) -> Any:
+def _clean(value: Any, numbers: dict[str, str]) -> Any:
     kind = type(value)
     if kind is Text:  # by far the most frequent
-        if not value.citations and not value.extras:
-            return ("Text", value.text)
-        return ("Text", value.text, value.citations, value.extras)
-    fields = _FIELDS.get(kind)
-    if fields is None:
-        if kind is tuple or kind is list:
-            return [_canonical(item, ordinal) for item in value]
-        if isinstance(value, bytes) and len(value) > 64:
-            return ("blob", hashlib.blake2b(value, digest_size=32).digest())
+        return value if not value.checkpoint else msgspec.structs.replace(value, checkpoint="")
+    if kind is tuple:
+        return [_clean(item, numbers) for item in value]
+    if kind is Message:
+        content = value.content
+        if len(content) == 1 and type(content[0]) is Text and not content[0].checkpoint:
+            return value
+        return msgspec.structs.replace(value, content=tuple(_clean(block, numbers) for block in content))
+    reset = _DELIVERY.get(kind)
+    if reset is None:
         return value
+    changed = {name: default for name, default in reset.items() if getattr(value, name) != default}
     if kind is ToolUse or kind is ToolResult:
-        rest = [_canonical(getattr(value, name), ordinal) for name in fields if name != "id"]
-        return (_NAMES[kind], ordinal(value.id), *rest)
-    return (_NAMES[kind], *[_canonical(getattr(value, name), ordinal) for name in fields])
+        changed["id"] = numbers.setdefault(value.id, str(len(numbers)))
+    if kind is ToolResult:
+        changed["content"] = tuple(_clean(block, numbers) for block in value.content)
+    return msgspec.structs.replace(value, **changed) if changed else value
 
 
 def _has_extras(request: Request) -> bool:

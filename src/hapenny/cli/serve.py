@@ -34,7 +34,9 @@ def read(path: str | None) -> Config:
         sys.exit(2)
 
 
-def run(build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None) -> None:
+def run(
+    build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
+) -> None:
     """Serves until SIGTERM or SIGINT."""
     try:
         import uvloop

@@ -16,8 +16,6 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-
 
 class Clock(Protocol):
     """Time, randomness, ids and off-loop work."""
@@ -33,7 +31,7 @@ class Clock(Protocol):
         """Seconds since the epoch: ledger, TTL, accounting windows, signatures."""
 
     def new_id(self, prefix: str = "") -> str:
-        """A fresh id of 96 random bits in base 36 behind `prefix`."""
+        """A fresh id of 96 random bits behind `prefix`."""
 
     async def sleep(self, seconds: float) -> None:
         """Waits `seconds` of this clock."""
@@ -61,7 +59,7 @@ class RealClock:
 
     def new_id(self, prefix: str = "") -> str:
         """A fresh random id."""
-        return prefix + base36(int.from_bytes(os.urandom(12), "big"), 19)
+        return f"{prefix}{self.random.getrandbits(96):024x}"
 
     async def sleep(self, seconds: float) -> None:
         """Waits on the running loop."""
@@ -70,15 +68,6 @@ class RealClock:
     async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
         """Runs `fn` in a thread."""
         return await asyncio.to_thread(fn)
-
-
-def base36(number: int, width: int) -> str:
-    """`number` in base 36, padded to `width` digits."""
-    digits = []
-    while number:
-        number, rest = divmod(number, 36)
-        digits.append(_ALPHABET[rest])
-    return "".join(reversed(digits)).rjust(width, "0")
 
 
 def profile_time() -> float:

@@ -79,6 +79,7 @@ class Call:
         "target",
         "technique",
         "tokens",
+        "waited",
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class Call:
         self.failure: Failure | None = None
         self.output: list[str] = []
         """What was generated so far, for an estimate where no usage was reported."""
+        self.waited: float | None = None
+        """Seconds spent waiting for upstream after the first content; None: not measured."""
 
 
 class Step(Struct, frozen=True):

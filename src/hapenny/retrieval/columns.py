@@ -23,6 +23,7 @@ class Columns:
         self._facets: dict[str, dict[str, list[int]]] = {}
         self._sorted: dict[tuple[str, str], Rows] = {}
         self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._quantiles: dict[str, NDArray[np.float64]] = {}
 
     @property
     def size(self) -> int:
@@ -46,6 +47,7 @@ class Columns:
             for field, number in document.numbers.items():
                 self._number(field)[row] = number
         self._sorted.clear()
+        self._quantiles.clear()
 
     def remove(self, rows: Sequence[int]) -> None:
         """Forgets rows; their postings go with the next rebuild."""
@@ -69,6 +71,15 @@ class Columns:
     def number_fields(self) -> list[str]:
         """Names of the numeric columns."""
         return sorted(self._numbers)
+
+    def quantiles(self, field: str) -> NDArray[np.float64]:
+        """201 evenly spaced quantiles of a number over live rows; empty if none has it."""
+        if field not in self._quantiles:
+            column = self._numbers.get(field)
+            data = column[: self._size][self.live] if column is not None else np.empty(0)
+            data = data[~np.isnan(data)]
+            self._quantiles[field] = np.quantile(data, np.linspace(0, 1, 201)) if len(data) else data
+        return self._quantiles[field]
 
     def values(self, field: str) -> dict[str, int]:
         """Values of a facet and how many rows hold each (removed ones count until the next rebuild)."""

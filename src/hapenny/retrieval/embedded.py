@@ -58,6 +58,7 @@ class EmbeddedStore:
         self._columns = Columns()
         self._seen = 0
         self._gone = 0
+        self._alike = (0, 0.0)
         if folder is not None and (folder / _VECTOR_FILE).exists():
             self._vectors = CompactIndex.load(folder / _VECTOR_FILE, dim)
         self.refresh()
@@ -76,6 +77,11 @@ class EmbeddedStore:
     def shape(self) -> Shape:
         """How vectors are indexed now."""
         return self._vectors.shape
+
+    @property
+    def vector_index(self) -> CompactIndex:
+        """The vector index, for reports and the tuner."""
+        return self._vectors
 
     @property
     def columns(self) -> Columns:
@@ -161,10 +167,27 @@ class EmbeddedStore:
             hits = self._vectors.search(vector, k, mask)
         return _tied(Leg(hits.keys, hits.scores))
 
-    def cosines(self, rows: Rows, vector: Scores) -> Scores:
-        """Cosines by stored vectors."""
+    def vectors(self, rows: Rows) -> Matrix:
+        """Stored vectors, as far as the index's quantiser kept them."""
         with self._lock:
-            return np.asarray(self._vectors.vectors(rows) @ np.asarray(vector, np.float32), np.float32)
+            return self._vectors.vectors(rows)
+
+    def alike(self) -> float:
+        """Mean cosine of two of up to 2,000 documents."""
+        with self._lock:
+            if not self._alike[0] or abs(len(self._vectors) - self._alike[0]) > 0.1 * self._alike[0]:
+                live = np.flatnonzero(self._columns.live)
+                sample = self._vectors.vectors(live[:: max(1, len(live) // 2000)])
+                self._alike = (len(self._vectors), mean_cosine(sample))
+            return self._alike[1]
+
+    def frequency(self, stem: str) -> int:
+        """Documents that hold an index term."""
+        return self._lexical.frequency(stem)
+
+    def quantiles(self, field: str) -> NDArray[np.float64]:
+        """Quantiles of a numeric field."""
+        return self._columns.quantiles(field)
 
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The score of a perfect lexical match."""
@@ -236,6 +259,15 @@ class EmbeddedStore:
 
     def _new_vectors(self, expected: int) -> CompactIndex:
         return CompactIndex(self._dim, self._shape or Shape(kind="exact" if expected <= EXACT_UP_TO else "hnsw"))
+
+
+def mean_cosine(vectors: Matrix) -> float:
+    """Mean cosine of two different rows of unit vectors."""
+    count = len(vectors)
+    if count < 2:
+        return 0.0
+    total = float(np.square(vectors.sum(axis=0, dtype=np.float64)).sum())
+    return max(0.0, (total - count) / (count * (count - 1)))
 
 
 def _tied(leg: Leg) -> Leg:

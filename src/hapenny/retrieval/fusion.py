@@ -54,14 +54,18 @@ class Candidates(msgspec.Struct, frozen=True):
 
 def gather(lexical: Leg, vector: Leg) -> Candidates:
     """The union of both legs. Scores of the other leg are NaN where unknown."""
-    rows, first = np.unique(np.concatenate([lexical.rows, vector.rows]), return_index=True)
-    rows = np.concatenate([lexical.rows, vector.rows])[np.sort(first)]
-    place = {int(row): i for i, row in enumerate(rows)}
-    count = len(rows)
+    both = np.concatenate([lexical.rows, vector.rows])
+    _, first, inverse = np.unique(both, return_index=True, return_inverse=True)
+    by_arrival = np.argsort(first)
+    place = np.empty(len(first), np.int64)
+    place[by_arrival] = np.arange(len(first))
+    rows, count = both[first[by_arrival]], len(first)
     known = [np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)]
     ranks = [np.full(count, -1, np.int64), np.full(count, -1, np.int64)]
-    for leg, scores, rank in zip((lexical, vector), known, ranks, strict=True):
-        at = np.array([place[int(row)] for row in leg.rows], np.int64)
+    places = place[inverse.reshape(-1)]
+    for leg, at, scores, rank in zip(
+        (lexical, vector), (places[: len(lexical)], places[len(lexical) :]), known, ranks, strict=True
+    ):
         scores[at], rank[at] = leg.scores, np.arange(len(leg))
     return Candidates(rows, known[0], known[1], ranks[0], ranks[1])
 

@@ -43,14 +43,23 @@ class Store(Protocol):
     def vector(self, vector: Scores, k: int, where: Filter | None = None) -> Leg:
         """The nearest `k` by cosine."""
 
-    def cosines(self, rows: Rows, vector: Scores) -> Scores:
-        """Cosine of given rows with one vector."""
+    def vectors(self, rows: Rows) -> Matrix:
+        """Unit vectors of given rows, shape (len(rows), dim)."""
+
+    def alike(self) -> float:
+        """Mean cosine of two random documents: how little a cosine says here. 0 when empty."""
+
+    def frequency(self, stem: str) -> int:
+        """Documents that hold an index term."""
 
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The lexical score of a document of average length that holds every term once."""
 
     def numbers(self, field: str, rows: Rows) -> NDArray[np.float64]:
         """A numeric field of given rows; NaN where missing."""
+
+    def quantiles(self, field: str) -> NDArray[np.float64]:
+        """Up to 201 evenly spaced quantiles of a numeric field; empty if no document has it."""
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows, in that order."""

@@ -11,7 +11,8 @@ from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
-from hapenny.protocols import Codec
+from hapenny.protocols.codec import Codec
+from hapenny.server.faults import FrameFault, frame_fault
 from hapenny.server.who import context_of, identify
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
@@ -27,8 +28,10 @@ class Door:
         self.stream = stream
 
 
-async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None) -> web.StreamResponse:
-    """Answers one model request.
+async def answer(
+    gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None, *, faulty: bool = False
+) -> web.StreamResponse:
+    """Answers one model request. `faulty` obeys requests for faults of the wire (a simulated provider).
 
     Raises:
         Failure: before anything was sent.
@@ -43,18 +46,22 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
         try:
             flow = await gateway.answer(exchange)
             if asked.stream:
-                return await _stream(gateway, request, door, exchange, flow)
+                return await _stream(gateway, request, door, exchange, flow, faulty)
             completion = await flow.collect()
         except Failure as failure:
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
         out = at_commit(exchange)
-        out.update(door.codec.answer_headers(completion, asked))
         row = gateway.row(exchange)
         if row is not None:
             out.update(at_end(exchange, row))
-        return web.Response(body=door.codec.encode_answer(completion, asked), headers=out)
+        out.update(door.codec.answer_headers(completion, asked))
+        body = door.codec.encode_answer(completion, asked)
+        fault = frame_fault(request, asked.metadata) if faulty else None
+        if fault is None:
+            return web.Response(body=body, headers=out)
+        return await _spoiled(request, body, out, fault)
     finally:
         if flow is not None:
             flow.close()
@@ -62,8 +69,9 @@ async def answer(gateway: Gateway, request: web.BaseRequest, door: Door, model: 
 
 
 async def _stream(
-    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer
+    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer, faulty: bool
 ) -> web.StreamResponse:
+    fault = frame_fault(request, exchange.original.metadata) if faulty else None
     encoder = door.codec.encoder(exchange.original)
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
@@ -78,13 +86,17 @@ async def _stream(
     try:
         while (batch := await flow.read()) is not None:
             data = encoder.encode(batch)
+            if data and fault is not None:
+                data, over = fault.spoil(data)
+                if over:
+                    return await _ended(request, response, data, fault)
             if data:
                 stall.begin()
                 await response.write(data)
                 stall.end()
         flow.close()
         row = gateway.row(exchange)
-        last = encoder.note(totals(exchange, row)) if row is not None else b""
+        last = encoder.note({"totals": totals(exchange, row).decode()}) if row is not None else b""
         last += encoder.end()
     except Failure as failure:
         exchange.failure = failure
@@ -94,6 +106,32 @@ async def _stream(
     if last:
         await response.write(last)
     await response.write_eof()
+    return response
+
+
+async def _spoiled(
+    request: web.BaseRequest, body: bytes, headers: dict[str, str], fault: FrameFault
+) -> web.StreamResponse:
+    """A whole answer that breaks on its way."""
+    data, over = fault.spoil(body, last=True)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    if over:
+        return await _ended(request, response, data, fault)
+    await response.write(data)
+    await response.write_eof()
+    return response
+
+
+async def _ended(
+    request: web.BaseRequest, response: web.StreamResponse, data: bytes, fault: FrameFault
+) -> web.StreamResponse:
+    await response.write(data)
+    if fault.kind == "silence":
+        await asyncio.sleep(3600)
+    if request.transport is not None:
+        request.transport.close()
     return response
 
 

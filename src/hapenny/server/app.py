@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
-import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from hapenny.config import ServerOptions
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
-from hapenny.protocols import codec
+from hapenny.protocols.registry import codec
 from hapenny.server import info
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
 
-_log = structlog.get_logger("hapenny.server")
-
-Handler = Callable[[Gateway, web.BaseRequest, str], Awaitable[web.StreamResponse]]
+_log = get_logger("hapenny.server")
 
 _CHAT = Door(codec("openai"))
 _MESSAGES = Door(codec("anthropic"))
@@ -33,9 +34,7 @@ _DOORS: dict[str, Door] = {
     "/anthropic/v1/messages": _MESSAGES,
 }
 _COUNT = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
-_MODEL = re.compile(
-    r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$"
-)
+_MODEL = re.compile(r"/model/([^/?]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$")
 _OPERATIONS: dict[str, tuple[Protocol, bool]] = {
     "converse": ("bedrock", False),
     "converse-stream": ("bedrock", True),
@@ -48,10 +47,20 @@ _BEDROCK_DOORS = {
 
 
 class App:
-    """Serves a gateway. The gateway can be swapped under load (SIGHUP): requests under way end on the old one."""
+    """Serves a gateway. The gateway can be swapped under load (SIGHUP): requests under way end on the old one.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Args:
+        gateway: what answers.
+        pages: further GET pages, path -> what to show as JSON.
+        faulty: obey requests for faults of the wire, as a simulated provider does.
+    """
+
+    def __init__(
+        self, gateway: Gateway, *, pages: Mapping[str, Callable[[], Any]] | None = None, faulty: bool = False
+    ) -> None:
         self.gateway = gateway
+        self._pages = dict(pages or {})
+        self._faulty = faulty
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
@@ -75,7 +84,8 @@ class App:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         where = host if host is not None else options.host
-        site = web.TCPSite(self._runner, where, options.port if port is None else port, backlog=4096)
+        where_port = options.port if port is None else port
+        site = web.TCPSite(self._runner, where, where_port, backlog=4096, ssl_context=_tls(options))
         await site.start()
         return int(self._runner.addresses[0][1])
 
@@ -144,10 +154,12 @@ class App:
             if door is not None:
                 if request.method != "POST":
                     raise Failure("invalid_request", f"{request.method} is not answered here", fix="send POST")
-                return await answer(gateway, request, door, model)
+                return await answer(gateway, request, door, model, faulty=self._faulty)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if request.method == "GET":
+                if path in self._pages:
+                    return info.shown(self._pages[path]())
                 page = await info.page(gateway, request, path, draining=self.draining)
                 if page is not None:
                     return page
@@ -156,19 +168,28 @@ class App:
             return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
         except web.HTTPRequestEntityTooLarge:
             limit = gateway.config.server.max_body_mb
-            failure = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
-            return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
+            large = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
+            return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
         except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))
-            failure = Failure("internal", "the gateway failed on this request")
-            return fail(door or _guess(path), failure, gateway.clock.new_id("req_"))
+            broken = Failure("internal", "the gateway failed on this request")
+            return fail(door or _guess(path), broken, gateway.clock.new_id("req_"))
+
+
+def _tls(options: ServerOptions) -> ssl.SSLContext | None:
+    """TLS where a certificate is configured: boto3 from 1.44 on sends a bearer key over HTTPS only."""
+    if options.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.tls_certificate, options.tls_key)
+    return context
 
 
 def _guess(path: str) -> Door:
     """The dialect in which to refuse an unknown path."""
-    if path.startswith("/model/") or path.startswith("/guardrail"):
+    if path.startswith(("/model/", "/guardrail")):
         return _BEDROCK_DOORS["converse"]
     return _MESSAGES if "/messages" in path else _CHAT
 

@@ -10,7 +10,8 @@ from aiohttp import web
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
-from hapenny.protocols import Codec, codec
+from hapenny.protocols.codec import Codec
+from hapenny.protocols.registry import codec
 from hapenny.server.who import context_of, identify
 
 
@@ -34,7 +35,7 @@ async def count_tokens(
         counted = None
     how = "reported" if counted is not None else "estimated"
     if counted is None:
-        counted = gateway.books.count(asked, target)
+        counted = gateway.books.prices.prompt(asked, target)
     name = "inputTokens" if dialect.name == "bedrock" else "input_tokens"
     headers = {"Content-Type": "application/json", "x-hapenny-count": how, "x-request-id": exchange.id}
     return web.Response(body=msgspec.json.encode({name: counted}), headers=headers)

@@ -15,11 +15,11 @@ from hapenny.server.who import identify
 async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, draining: bool) -> web.Response | None:
     """The page at `path`, or None if there is none of ours."""
     if path == "/health/live":
-        return _json({"status": "alive"})
+        return shown({"status": "alive"})
     if path == "/health/ready":
         if draining:
-            return _json({"status": "draining"}, 503)
-        return _json({"status": "ready", "models": len(gateway.names.names())})
+            return shown({"status": "draining"}, 503)
+        return shown({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
         return web.Response(body=gateway.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
     if path == "/v1/models":
@@ -37,9 +37,9 @@ def _models(gateway: Gateway, request: web.BaseRequest) -> web.Response:
             {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names
         ]
         ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
-        return _json({"data": items, "has_more": False, **ends})
+        return shown({"data": items, "has_more": False, **ends})
     items = [{"id": name, "object": "model", "created": 0, "owned_by": "hapenny"} for name in names]
-    return _json({"object": "list", "data": items})
+    return shown({"object": "list", "data": items})
 
 
 async def _request(gateway: Gateway, request: web.BaseRequest, request_id: str) -> web.Response:
@@ -48,8 +48,9 @@ async def _request(gateway: Gateway, request: web.BaseRequest, request_id: str) 
     row = await gateway.ledger.get(request_id) if gateway.ledger is not None else None
     if row is None or row.tenant != identity.tenant:
         raise Failure("not_found", f"no request {request_id[:64]!r} in the ledger")
-    return _json(row)
+    return shown(row)
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
+def shown(value: Any, status: int = 200) -> web.Response:
+    """`value` as a JSON page."""
     return web.Response(status=status, body=msgspec.json.encode(value), headers={"Content-Type": "application/json"})

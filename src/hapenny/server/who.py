@@ -9,6 +9,7 @@ from hapenny.admission.keys import Identity, Keyring
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
+from hapenny.protocols import sigv4
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -45,12 +46,10 @@ def identify(
 def _signed(
     keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
-    from hapenny.protocols.sigv4 import access_key, verify
-
-    name = access_key(headers.get("Authorization", ""))
+    name = sigv4.access_key(headers.get("Authorization", ""))
     secret = keyring.secret_of(name) if name else None
     plain = {key.lower(): value for key, value in headers.items()}
-    if secret is None or not verify(method, raw_path, plain, body, secret, clock.wall()):
+    if secret is None or not sigv4.verify(method, raw_path, plain, body, secret, clock.wall()):
         raise Failure(
             "authentication",
             "the AWS signature does not belong to a key of this gateway",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -19,11 +20,12 @@ from hapenny.simulation import latents
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _WORD = re.compile(r"[^\W_]+")
-_STOP = frozenset(
+_STOP_WORDS = (
     "a an and are as at be been but by can could did do does for from had has have he her his how i if in into is it "
     "its me my no not of on or our she should so some than that the their them then there these they this to was we "
-    "were what when where which who will with would you your please tell about any much many".split()
+    "were what when where which who will with would you your please tell about any much many"
 )
+_STOP = frozenset(_STOP_WORDS.split())
 _FILL = (
     "For {topic}, the shop follows its usual rules and this case needs nothing special.",
     "You will find the details of {topic} on the page of your order as well.",
@@ -105,7 +107,7 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     count = len(lead.split()) + (len(lead) // 3 if not lead.isascii() else 0)
     topic = " ".join(words(latents.question_of(request))[:4]) or "this"
     start = int(latents.chance(seed, "fill", topic) * len(_FILL))
-    extra = iter([*rest[:6], *(_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400))])
+    extra = chain(rest[:6], (_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400)))
     while count < size:
         sentence = next(extra, "")
         if not sentence:

@@ -19,6 +19,7 @@ from hapenny.core.events import (
     Usage,
 )
 from hapenny.simulation.faults import Fault, midway
+from hapenny.simulation.latents import chance
 from hapenny.simulation.promptcache import Found
 
 if TYPE_CHECKING:
@@ -88,14 +89,18 @@ class SimulatedCall:
         if fault is not None and fault.kind in ("exception", "truncate", "drop"):
             self._break = min(len(plan.steps) - 1, max(1, int(fault.at * len(plan.steps)))) if plan.steps else 0
 
-    async def read(self) -> list[Event] | None:
-        """What is due by now, or the next when nothing is; None at the end. Raises `Failure` where a fault strikes."""
-        if self._settle is None:
+    async def read(self, patience: float = float("inf")) -> list[Event] | None:
+        """What is due by now, or the next when nothing is; None at the end.
+
+        Raises:
+            Failure: where a fault strikes.
+            TimeoutError: after `patience` seconds without an event; the call goes on.
+        """
+        if self._closed:
             return None
         plan = self._plan
         if plan.fault is not None and plan.fault.kind == "hang":
-            while True:
-                await self._clock.sleep(3600.0)
+            await self._wait(float("inf"), patience)
         broken = self._break < len(plan.steps)
         last = len(plan.steps) - (len(plan.steps) - self._break if broken else 0)
         if self._next >= last and broken:
@@ -105,13 +110,14 @@ class SimulatedCall:
         due = self._asked + plan.first + max(0, until - CHUNK) / plan.rate
         wait = due - self._clock.now()
         if wait > 0:
-            await self._clock.sleep(wait)
-        if self._settle is None:
+            await self._wait(wait, patience)
+        settle = self._settle
+        if settle is None:
             return None
         batch: list[Event] = []
         if not self._begun:
             self._begun = True
-            self._settle.began(plan.found)
+            settle.began(plan.found)
             batch.append(Started(self.id, self.model, self._clock.wall(), self.prompt))
         if not self._stream and broken:
             self._next = last
@@ -129,6 +135,18 @@ class SimulatedCall:
             batch.append(Usage(self._usage(plan.total)))
             self._end("complete", plan.total)
         return batch
+
+    @property
+    def _closed(self) -> bool:
+        return self._settle is None
+
+    async def _wait(self, seconds: float, patience: float) -> None:
+        left = min(seconds, patience)
+        while left > 0:
+            await self._clock.sleep(min(left, 3600.0))
+            left -= 3600.0
+        if patience < seconds:
+            raise TimeoutError
 
     def close(self) -> None:
         """Ends the call at once. Idempotent."""
@@ -174,7 +192,7 @@ def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...]) ->
         plan.reasoning = plan.total
         block += 1
     for number, (name, arguments) in enumerate(draft.calls):
-        id = f"toolu_sim_{abs(hash_text(name + arguments)):016x}{number}"
+        id = f"toolu_sim_{hash_text(name + arguments):014x}{number}"
         _block(plan, block, arguments, tokenizer, most, "tool_use", id, name)
         plan.reason = "tool_use" if plan.total < most else "max_tokens"
         block += 1
@@ -184,9 +202,7 @@ def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...]) ->
 
 
 def hash_text(text: str) -> int:
-    """A number of 60 bits that names `text`."""
-    from hapenny.simulation.latents import chance
-
+    """A number of 53 bits that names `text`."""
     return int(chance("id", text) * 2**53)
 
 
@@ -195,6 +211,7 @@ def _block(
 ) -> None:
     events: list[Event] = [BlockStarted(block, kind, 0, id, name)]  # type: ignore[arg-type]
     pending: list[str] = []
+    before = len(plan.steps)
     waiting = 0
     full = False
 
@@ -227,8 +244,8 @@ def _block(
     if kind == "thinking":
         events.append(SignatureDelta(f"sim{hash_text(text):x}", block))
     events.append(BlockStopped(block))
-    if plan.steps and events[0] is not plan.steps[-1][0]:
-        done, total = plan.steps[-1]
-        plan.steps[-1] = ((*done, *events), plan.total if full else total)
+    if len(plan.steps) > before:
+        done, _ = plan.steps[-1]
+        plan.steps[-1] = ((*done, *events), plan.total)
     else:
         plan.steps.append((tuple(events), plan.total))

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hapenny.catalog import Card, resolve
 
@@ -53,7 +53,7 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
     models: tuple[SimulatedModel, ...]
     prefill_floor: float = 0.25
     """The part of the time to first token that a prompt-cache hit of the whole prompt does not save; assumed."""
-    tier_pace: dict[str, float] = {"standard": 1.0, "priority": 0.8, "flex": 1.6, "batch": 1.0}
+    tier_pace: dict[str, float] = field(default_factory=lambda: {"standard": 1.0, "priority": 0.8, "flex": 1.6})
     """Factor on all times by service tier; assumed."""
 
     def digest(self) -> str:
@@ -91,7 +91,7 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
 
 def _sources(**own: str) -> dict[str, str]:
     names = ("ttft_p50", "ttft_p95", "rate_p50", "rate_p95", "output_p50", "output_p95", "rpm", "tpm")
-    return {name: ASSUMED for name in names} | {"correctness": OUTCOMES} | own
+    return dict.fromkeys(names, ASSUMED) | {"correctness": OUTCOMES} | own
 
 
 _HAIKU_3 = (0.93, 0.923, 0.958, 0.937, 0.803, 0.636, 0.373, 0.204, 0.063, 0.035)

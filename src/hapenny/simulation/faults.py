@@ -16,7 +16,7 @@ METADATA = "simulate_fault"
 """The metadata key (OpenAI `metadata`, Bedrock `requestMetadata`) by which a request asks for a fault."""
 
 
-class Fault(Struct, frozen=True, kw_only=True):
+class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A share of calls that go wrong in one way.
 
     `throttle` 429, `error` 500, `unavailable` 503, before the answer begins; `exception` an error event, `truncate` a
@@ -88,7 +88,7 @@ def before(fault: Fault) -> Failure | None:
             )
         case "unavailable":
             return Failure(
-                "unavailable",
+                "overloaded",
                 "Bedrock is unable to process your request.",
                 upstream_status=503,
                 upstream_type="ServiceUnavailableException",

@@ -26,6 +26,7 @@ class ProviderCard(msgspec.Struct, kw_only=True, frozen=True):
     """How the endpoint behaves; all figures assumed. Times in seconds.
 
     `window`: refill = a token bucket that saves up to a minute of quota; minute = counted from each full minute.
+    A call takes `network_s` to reach the provider and its end as long to come back; a refusal takes `refuse_s` there.
     `slow_share` of calls take `slow_factor` times as long to their first token. `outages`: (from, until).
     """
 
@@ -35,6 +36,7 @@ class ProviderCard(msgspec.Struct, kw_only=True, frozen=True):
     burndown: float = 5.0
     ttft_s: float = 0.5
     tokens_per_s: float = 80.0
+    network_s: float = 0.01
     refuse_s: float = 0.02
     fail_s: float = 0.05
     slow_share: float = 0.0
@@ -99,8 +101,9 @@ class Provider:
         on_begin: Callable[[], None] | None = None,
     ) -> int:
         """One call; returns the output tokens made. Cancelling it settles what was generated until then."""
-        self.calls += 1
         card, now = self.card, self.clock.now
+        await self.clock.sleep(card.network_s)
+        self.calls += 1
         if any(start <= now() < end for start, end in card.outages):
             self.failed += 1
             await self.clock.sleep(card.fail_s)
@@ -130,4 +133,5 @@ class Provider:
             units = input_tokens + card.burndown * made
             self.settled += units
             self.quota.charge(units - reserve)
+        await self.clock.sleep(card.network_s)
         return made

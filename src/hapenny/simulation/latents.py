@@ -21,15 +21,16 @@ SHARED = 0.9
 
 _NORMAL = NormalDist()
 _WORD = re.compile(r"\w+")
-_REASONS = frozenset(
+_REASON_WORDS = (
     "why how explain compare difference versus unless except although whereas because calculate average total both "
-    "each every without instead if when which rather cheapest best recommend suggest between before after".split()
+    "each every without instead if when which rather cheapest best recommend suggest between before after"
 )
+_REASONS = frozenset(_REASON_WORDS.split())
 _MARKER = re.compile(r"(?:^|\n)\s*(?:question|query|user question|customer)\s*:\s*", re.IGNORECASE)
 
 # Mean and deviation of the raw scores over shop and support questions: they only set the scale.
-_COMPLEX_MEAN, _COMPLEX_SD = 3.1, 0.92
-_WORDS_SD = 0.95
+_COMPLEX_MEAN, _COMPLEX_SD = 3.45, 1.08
+_WORDS_MEAN, _WORDS_SD = -0.22, 0.97
 _COMPLEX_PART = 0.75
 
 
@@ -106,7 +107,7 @@ def visible(question: str) -> float:
     raw += 0.3 * min(3, len(re.findall(r"[,;:()]", question)))
     complexity = (raw - _COMPLEX_MEAN) / _COMPLEX_SD
     weights = [_NORMAL.inv_cdf(min(max(chance("word", word), 1e-9), 1 - 1e-9)) for word in set(words)]
-    lexical = sum(sorted(weights)) / math.sqrt(len(weights)) / _WORDS_SD
+    lexical = (sum(sorted(weights)) / math.sqrt(len(weights)) - _WORDS_MEAN) / _WORDS_SD
     return _COMPLEX_PART * complexity + math.sqrt(1 - _COMPLEX_PART**2) * lexical
 
 

@@ -13,7 +13,7 @@ import selectors
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from hapenny.core.clock import RealClock, base36
+from hapenny.core.clock import RealClock
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class VirtualClock:
 
     def new_id(self, prefix: str = "") -> str:
         """An id of 96 seeded bits; draws from a stream of its own, so that ids never shift other chance."""
-        return prefix + base36(self._ids.getrandbits(96), 19)
+        return f"{prefix}{self._ids.getrandbits(96):024x}"
 
     async def sleep(self, seconds: float) -> None:
         """Lets `seconds` of virtual time pass."""

@@ -100,4 +100,4 @@ class Tokenizer:
 @lru_cache(maxsize=64)
 def tokenizer(hint: str) -> Tokenizer:
     """The tokenizer behind a catalog card's hint. The one Claude has had since 4.7 makes more tokens of plain text."""
-    return Tokenizer(hint or "plain", 0.55 if hint == "claude-2" else 1.0)
+    return Tokenizer(hint or "plain", 0.1 if hint == "claude-2" else 1.0)

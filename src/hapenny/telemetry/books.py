@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 
-import structlog
-
+from hapenny.catalog import Rates, amount
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Kind
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Walk, walk
 from hapenny.counting import Estimators
+from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Prices, Resolves, hidden, never_owned
+from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
+
+__all__ = ["Books", "Row"]
 
 REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
 """Stop reasons of answers that count as refused: they have no baseline."""
@@ -59,7 +62,7 @@ class Books:
         self._clock = clock
         self._key = (key or clock.random.randbytes(32))[:64]
         self._prefixes = Prefixes()
-        self._log = structlog.get_logger("hapenny.books")
+        self._log = get_logger("hapenny.books")
         self.violations = 0
         """Rows whose identity did not hold (always 0, or there is a bug)."""
         self.unpriced = 0
@@ -81,16 +84,24 @@ class Books:
             if call.provenance != "estimated":
                 call.provenance = "reported"
                 if call.request is not None and call.purpose not in ("embed", "rerank", "guard"):
-                    text = "".join(call.output)
-                    self.prices.learn(call.request, text, call.target, tokens, call.outcome == "complete")
+                    text = "".join(call.output) if call.outcome == "complete" else ""
+                    self.prices.place(call.target).learn(self.prices.layout(call.request), text, tokens)
         elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
             tokens, call.provenance = Tokens(), "reported"
         elif call.request is not None:
-            tokens, call.provenance = self.prices.upper(call.request, "".join(call.output), call.target), "estimated"
+            layout = self.prices.layout(call.request)
+            tokens = self.prices.place(call.target).upper(layout, "".join(call.output))
+            call.provenance = "estimated"
         else:
             return
         call.tokens = tokens
         call.cost = self.prices.price(call.target, tokens, wall)
+
+    def count(self, request: Request, target: Target) -> int:
+        """Expected prompt tokens of a request that is not (yet) sent."""
+        tokens = self.prices.prompt(request, target)
+        self.prices.release(request)
+        return tokens
 
     # -- exchanges -----------------------------------------------------------------------------------------------
 
@@ -136,17 +147,18 @@ class Books:
         self.closed += 1
         row = self._row(exchange, money, unpriced)
         self.prices.release(exchange.original)
-        self.prices.release(exchange.request)
+        for step in exchange.steps:
+            self.prices.release(step.request)
         for call in exchange.calls:
             if call.request is not None:
                 self.prices.release(call.request)
-        for step in exchange.steps:
-            self.prices.release(step.request)
         return row
 
     @staticmethod
     def _holds(exchange: Exchange, money: Walk) -> bool:
-        paid = sum(call.cost or 0 for call in exchange.calls)
+        paid = 0
+        for call in exchange.calls:
+            paid += call.cost or 0
         return money.balanced and money.actual == paid
 
     @staticmethod
@@ -172,34 +184,35 @@ class Books:
             if free or sent is not request or adopted.target != target:
                 states.append((self._last_technique(exchange, adopted, target, sent is not request), sent,
                                adopted.target, False))  # fmt: skip
+        book, text = self.prices, exchange.output
         reasoning = 0
         if adopted is not None and adopted.tokens is not None and adopted.tokens.reasoning:
-            reasoning = hidden(adopted.tokens, self.prices.output(exchange.output, adopted.target))
+            reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
-        splits: dict[tuple[str, int], Split] = exchange.memo.setdefault("splits", {})
-        counts: dict[tuple[int, str], tuple[int, int]] = {}
+        splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
         prices: list[tuple[str, int | None]] = []
         last = len(states) - 1
+        before: tuple[Layout, Place, int, int] | None = None
         for index, (technique, request, target, free) in enumerate(states):
             if free:
                 prices.append((technique, 0))
                 continue
-            key = (id(request), target.model)
-            if key not in counts:
-                counts[key] = (
-                    self.prices.prompt(request, target),
-                    self.prices.output(exchange.output, target) + reasoning,
-                )
-            prompt, output = counts[key]
-            place = (technique, id(request))
-            split = splits.get(place)
-            if split is None:
-                split = splits[place] = self.prices.split(
-                    self._prefixes, self._world(exchange, index, last, technique, target), request, target, start, began
-                )
-            tier = "standard" if index == 0 else None
-            prices.append((technique, self._price(target, prompt, output, split, exchange.wall, tier)))
+            layout, place = book.layout(request), book.place(target)
+            if before is not None and before[0] is layout and before[1].prompts is place.prompts:
+                prompt, output = before[2], before[3]
+            else:
+                prompt, output = place.prompt(layout), place.output(text) + reasoning
+            before = (layout, place, prompt, output)
+            found = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
+            if found is None:
+                world = self._world(exchange, index, last, technique, target)
+                found = splits[index] = split(self._prefixes, world, layout, place, start, began)
+            if index and book.owned(target):
+                prices.append((technique, 0))
+                continue
+            rates = place.rates(target.service_tier if index else "standard", start)
+            prices.append((technique, None if rates is None else amount(rates, _tokens(prompt, output, found, rates))))
         return prices
 
     @staticmethod
@@ -220,26 +233,6 @@ class Books:
             return ("provider", target.backend, target.region)
         return (technique, exchange.context.tenant)
 
-    def _price(
-        self, target: Target, prompt: int, output: int, split: Split, wall: float, tier: str | None
-    ) -> int | None:
-        if split == NOTHING:
-            return self.prices.price(target, Tokens(input=prompt, output=output), wall, tier)
-        read, write, write_1h = split
-        rates = self.prices.rates(target, wall, tier)
-        if rates is not None:  # a lifetime or discount without a price is one the provider does not sell
-            if rates.cache_write_1h is None:
-                write, write_1h = write + write_1h, 0
-            if rates.cache_write is None:
-                write = 0
-            if rates.cache_read is None:
-                read = 0
-        tokens = Tokens(
-            input=max(0, prompt - read - write - write_1h),
-            output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
-        )  # fmt: skip
-        return self.prices.price(target, tokens, wall, tier)
-
     # -- rows ----------------------------------------------------------------------------------------------------
 
     def fingerprint(self, text: str) -> bytes:
@@ -250,6 +243,9 @@ class Books:
         context, arrived = exchange.context, exchange.arrived
         adopted = self._adopted(exchange, exchange.delivered)
         calls = tuple([_call_row(call, arrived, call is adopted) for call in exchange.calls])
+        reported = True
+        for call in exchange.calls:
+            reported = reported and call.provenance == "reported"
         question = exchange.original.question
         cache = exchange.cache
         decide: dict[str, float] = {}
@@ -269,8 +265,9 @@ class Books:
         parts: dict[str, int] = {}
         output = 0
         if not exchange.background:
-            parts = self.prices.parts(exchange.original, exchange.baseline)
-            output = self.prices.output(exchange.output, exchange.baseline)
+            place, layout = self.prices.place(exchange.baseline), self.prices.layout(exchange.original)
+            parts = layout.parts(place.prompt(layout))
+            output = place.output(exchange.output)
         return Row(
             id=exchange.id,
             wall=exchange.wall,
@@ -312,13 +309,30 @@ class Books:
             estimate_error=money.estimate_error,
             actual=money.actual,
             unpriced=unpriced,
-            reported=all(call.provenance == "reported" for call in exchange.calls),
+            reported=reported,
             calls=calls,
         )
 
 
 def _unbilled(call: Call) -> bool:
     return call.failure is not None and (call.failure.kind in UNBILLED or (call.failure.upstream_status or 0) >= 400)
+
+
+def _tokens(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
+    if split is NOTHING:
+        return Tokens(input=prompt, output=output)
+    read, write, write_1h = split
+    # A lifetime or discount without a price is one the provider does not sell.
+    if rates.cache_write_1h is None:
+        write, write_1h = write + write_1h, 0
+    if rates.cache_write is None:
+        write = 0
+    if rates.cache_read is None:
+        read = 0
+    return Tokens(
+        input=max(0, prompt - read - write - write_1h),
+        output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
+    )  # fmt: skip
 
 
 def _outcome(exchange: Exchange) -> RowOutcome:

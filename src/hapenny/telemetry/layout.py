@@ -35,7 +35,7 @@ class Layout:
         media: how many images and binary documents, whose tokens no text tells.
     """
 
-    __slots__ = ("_chain", "_sums", "ends", "kinds", "media", "points", "texts", "vector")
+    __slots__ = ("_chain", "ends", "kinds", "media", "points", "texts", "vector")
 
     def __init__(self, request: Request) -> None:
         self.texts: list[str] = []
@@ -44,7 +44,6 @@ class Layout:
         self.points: list[Point] = []
         self.media = 0
         self.vector: Vector | None = None
-        self._sums: list[Vector | None] = [None] * len(PARTS)
         self._chain: list[int] | None = None
         for tool in request.tools:
             text = f"{tool.name}\n{tool.description or ''}\n"
@@ -65,22 +64,26 @@ class Layout:
 
     def measure(self, features: FeatureCache) -> Vector:
         """The feature vector of the whole request, with the constant that every request carries."""
-        if self.vector is None:
-            segment, sums = features.segment, self._sums
-            for text, kind in zip(self.texts, self.kinds, strict=True):
-                vector, known = segment(text), sums[kind]
-                sums[kind] = vector if known is None else known + vector
-            total = None
-            for part in sums:
-                if part is not None:
-                    total = part if total is None else total + part
-            self.vector = np.zeros(SIZE) if total is None else total.copy()
-            self.vector[REQUEST] = 1.0
-        return self.vector
+        vector = self.vector
+        if vector is None:
+            vector = self.vector = np.zeros(SIZE)
+            segment = features.segment
+            for text in self.texts:
+                vector += segment(text)
+            vector[REQUEST] = 1.0
+        return vector
 
-    def part(self, kind: int) -> Vector | None:
-        """The features of one part, once measured; None where it is empty."""
-        return self._sums[kind]
+    def parts(self, tokens: int) -> dict[str, int]:
+        """`tokens` of the whole prompt by part, in proportion to characters; empty parts are left out."""
+        sizes = [0] * len(PARTS)
+        for text, kind in zip(self.texts, self.kinds, strict=True):
+            sizes[kind] += len(text)
+        whole = sum(sizes)
+        if not whole:
+            return {}
+        found = {PARTS[kind]: tokens * size // whole for kind, size in enumerate(sizes) if size}
+        found[next(reversed(found))] += tokens - sum(found.values())
+        return found
 
     def upto(self, index: int, features: FeatureCache) -> Vector:
         """The features of the segments up to and including `index`."""

@@ -1,6 +1,6 @@
 """The ledger: append-only rows in SQLite (WAL), written in batches off the hot path.
 
-`record` puts a row into a bounded queue; one task hands batches to one thread at a time (`Clock.work`; inline under
+`write` puts a row into a bounded queue; one task hands batches to one thread at a time (`Clock.work`; inline under
 the virtual clock). A killed process loses at most the last `flush_s` seconds and never corrupts the file: each batch
 is one transaction. When the queue is full because the disk does not keep up, further rows are added up into `overflow`
 entries: their money stays in every sum, only their detail is lost, and that is counted.
@@ -15,9 +15,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
+from msgspec import Struct
 
 from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
 from hapenny.telemetry.rows import Entry, Row
 
@@ -26,31 +27,39 @@ MAX_BACKOFF = 5.0
 DAY = 86_400.0
 
 
+class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where the books are kept."""
+
+    path: str = ".hapenny/ledger.db"
+    """The SQLite file; its folder is made. `:memory:` keeps nothing."""
+    flush_s: float = 0.5
+    """Seconds after which a row is on disk at the latest, when the disk keeps up."""
+    queue: int = 20_000
+    """Rows waiting at most."""
+    retention_days: float = 400.0
+    """Older request rows are deleted; their sums stay, as `adjustment` entries. 0: nothing is deleted."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.flush_s <= 1:
+            raise ValueError(f"flush_s: {self.flush_s} would lose more than a second in a crash; give 0 < seconds <= 1")
+        if self.queue < 1:
+            raise ValueError(f"queue: {self.queue} holds nothing; give at least 1")
+
+
 class Ledger:
     """Takes rows, writes them, finds them.
 
     Args:
-        path: the SQLite file; its folder is made. `:memory:` keeps nothing.
+        options: where and how.
         clock: the deployment's clock.
-        flush_s: seconds after which a row is on disk at the latest (when the disk keeps up).
-        queue: rows waiting at most.
-        retention_days: older request rows are deleted (their days' sums stay, as `adjustment` entries).
     """
 
-    def __init__(
-        self,
-        path: str,
-        clock: Clock,
-        *,
-        flush_s: float = 0.5,
-        queue: int = 20_000,
-        retention_days: float | None = None,
-    ) -> None:
-        self.path = path
+    def __init__(self, options: LedgerOptions, clock: Clock) -> None:
+        self.path = path = options.path
         self._clock = clock
-        self._flush_s = flush_s
-        self._queue = queue
-        self._retention = retention_days
+        self._flush_s = options.flush_s
+        self._queue = options.queue
+        self._retention = options.retention_days
         if path != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._connection = schema.open_ledger(path)
@@ -62,9 +71,9 @@ class Ledger:
         self._wake: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
-        self._log = structlog.get_logger("hapenny.ledger")
+        self._log = get_logger("hapenny.ledger")
         self._pruned = clock.wall()
-        self.recorded = 0
+        self.taken = 0
         self.written = 0
         self.overflowed = 0
         """Rows that were folded into overflow entries."""
@@ -72,9 +81,9 @@ class Ledger:
 
     # -- taking --------------------------------------------------------------------------------------------------
 
-    def record(self, row: Row) -> None:
+    def write(self, row: Row) -> None:
         """Takes a row. Never blocks, never raises."""
-        self.recorded += 1
+        self.taken += 1
         if len(self._pending) >= self._queue:
             self.overflowed += 1
             self._folded.add(row)
@@ -101,7 +110,7 @@ class Ledger:
         """Rows not yet written."""
         return len(self._pending)
 
-    def get(self, request_id: str) -> Row | None:
+    async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
         row = self._ids.get(request_id)
         if row is not None:
@@ -113,7 +122,7 @@ class Ledger:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Starts the writing task on the running loop."""
         if self._task is None:
             self._wake = asyncio.Event()
@@ -121,7 +130,7 @@ class Ledger:
                 self._wake.set()
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Writes what waits and closes the file. Idempotent."""
         if self._task is not None:
             self._task.cancel()
@@ -197,7 +206,7 @@ class Ledger:
 
     async def _retain(self) -> None:
         now = self._clock.wall()
-        if self._retention is None or now - self._pruned < DAY / 24:
+        if not self._retention or now - self._pruned < DAY / 24:
             return
         self._pruned = now
         await self.prune(now - self._retention * DAY)

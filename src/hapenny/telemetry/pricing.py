@@ -11,7 +11,7 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
-from hapenny.telemetry.layout import PARTS, Layout
+from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Weigher
 
 OUTPUT = "#output"
@@ -21,8 +21,11 @@ MEDIA_TOKENS = 1_500.0
 """What an image or binary document counts until reported usage has taught better (Anthropic: about w*h/750)."""
 
 WARM = 256
-"""Reports after which an estimator learns from every `SAMPLE`th only: CPU for nothing otherwise."""
-SAMPLE = 4
+"""Reports from which on an estimator learns from every `SAMPLE`th only: more would be CPU for nothing."""
+SAMPLE = 8
+ALERT = 0.15
+"""A sampled report this far off makes the next `WATCH` reports lessons too: the tokenizer may have changed."""
+WATCH = 32
 
 _KEPT = 512
 
@@ -39,8 +42,85 @@ def never_owned(target: Target) -> bool:
     return target.service_tier in ("provisioned", "owned")
 
 
+class Place:
+    """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers."""
+
+    __slots__ = ("_rates", "answers", "card", "key", "media", "prompts", "region", "reports", "watch")
+
+    def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, key: str) -> None:
+        self.card = card
+        self.region = region
+        self.prompts = prompts
+        self.answers = answers
+        self.key = key
+        self.media = MEDIA_TOKENS
+        self.reports = 0
+        self.watch = 0
+        self._rates: dict[str, Rates | None] = {}
+
+    def rates(self, tier: str, wall: float) -> Rates | None:
+        """The rates at `wall`; None: unknown."""
+        card = self.card
+        if card is None:
+            return None
+        if card.negotiated:
+            return card.rates(tier, self.region, wall)
+        if tier not in self._rates:
+            self._rates[tier] = card.rates(tier, self.region, wall)
+        return self._rates[tier]
+
+    def due(self, estimator: Estimator) -> bool:
+        """Whether the report at hand is a lesson."""
+        if estimator.learned < WARM or self.reports % SAMPLE == 0:
+            return True
+        if self.watch > 0:
+            self.watch -= 1
+            return True
+        return False
+
+    def prompt(self, layout: Layout) -> int:
+        """Expected prompt tokens."""
+        estimator = self.prompts
+        tokens = estimator.expected(layout.measure(estimator.cache))
+        if layout.media:
+            tokens += layout.media * self.media
+        return max(1, round(tokens))
+
+    def output(self, text: str) -> int:
+        """Expected tokens of generated text."""
+        if not text:
+            return 0
+        estimator = self.answers
+        return max(1, round(estimator.expected(estimator.cache.segment(text))))
+
+    def upper(self, layout: Layout, text: str) -> Tokens:
+        """An upper bound (95 %) of what a call used that reported nothing."""
+        prompts, answers = self.prompts, self.answers
+        prompt = prompts.estimate(layout.measure(prompts.cache)).upper + round(2 * layout.media * self.media)
+        return Tokens(input=prompt, output=answers.estimate(answers.cache.segment(text)).upper if text else 0)
+
+    def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
+        """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
+        self.reports += 1
+        prompts, answers = self.prompts, self.answers
+        if layout.media:
+            rest = tokens.prompt - prompts.expected(layout.measure(prompts.cache))
+            self.media += 0.2 * (max(0.0, rest) / layout.media - self.media)
+        elif self.due(prompts):
+            error = prompts.learn(layout.measure(prompts.cache), tokens.prompt)
+            if abs(error) > ALERT and prompts.learned > WARM:
+                self.watch = WATCH
+        if text and self.due(answers):
+            vector = answers.cache.segment(text)
+            count = tokens.output
+            if tokens.reasoning:
+                count -= hidden(tokens, answers.expected(vector))
+            if count > 0:
+                answers.learn(vector, count)
+
+
 class Prices:
-    """Cards, rates and estimators by target.
+    """Places by target, layouts by request.
 
     Args:
         catalog: finds cards.
@@ -54,37 +134,41 @@ class Prices:
         self._catalog = catalog
         self._estimators = estimators
         self._owned = owned
-        self._found: OrderedDict[tuple[str, str], tuple[Card | None, str]] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
-        self._media: OrderedDict[str, float] = OrderedDict()
-        self._reports = 0
 
-    def card(self, target: Target) -> tuple[Card | None, str]:
-        """The card and the region class of a target."""
-        key = (target.model, target.region)
-        found = self._found.get(key)
+    def place(self, target: Target) -> Place:
+        """What is known of where a call goes."""
+        key = (target.model, target.region, target.backend)
+        found = self._places.get(key)
         if found is None:
-            found = (self._catalog.resolve(target.model), region_class(target.model, target.region))
-            self._found[key] = found
-            if len(self._found) > _KEPT:
-                self._found.popitem(last=False)
+            card = self._catalog.resolve(target.model)
+            provider, model = (target.backend, target.model) if card is None else (card.provider, card.id)
+            found = self._places[key] = Place(
+                card,
+                region_class(target.model, target.region),
+                self._estimators.get(provider, model),
+                self._estimators.get(provider + OUTPUT, model),
+                model,
+            )
+            if len(self._places) > _KEPT:
+                self._places.popitem(last=False)
         return found
 
     def forget_cards(self) -> None:
         """After the catalog has changed."""
-        self._found.clear()
+        self._places.clear()
 
-    def rates(self, target: Target, wall: float, tier: str | None = None) -> Rates | None:
-        """The rates of a target at `wall`; None: unknown."""
-        card, region = self.card(target)
-        return None if card is None else card.rates(tier or target.service_tier, region, wall)
-
-    def price(self, target: Target, tokens: Tokens, wall: float, tier: str | None = None) -> int | None:
+    def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
-        if tier is None and self._owned(target):
+        if self._owned(target):
             return 0
-        rates = self.rates(target, wall, tier)
+        rates = self.place(target).rates(target.service_tier, wall)
         return None if rates is None else amount(rates, tokens)
+
+    def owned(self, target: Target) -> bool:
+        """Whether the target is paid by the hour."""
+        return self._owned(target)
 
     def layout(self, request: Request) -> Layout:
         """The segments of a request, kept while it is under way."""
@@ -101,97 +185,26 @@ class Prices:
         """The request is over: lets go of its text."""
         self._layouts.pop(id(request), None)
 
-    def estimator(self, target: Target) -> Estimator:
-        """Counts prompts."""
-        card, _ = self.card(target)
-        if card is None:
-            return self._estimators.get(target.backend, target.model)
-        return self._estimators.get(card.provider, card.id)
-
-    def output_estimator(self, target: Target) -> Estimator:
-        """Counts answers."""
-        card, _ = self.card(target)
-        if card is None:
-            return self._estimators.get(target.backend + OUTPUT, target.model)
-        return self._estimators.get(card.provider + OUTPUT, card.id)
-
     def prompt(self, request: Request, target: Target) -> int:
-        """Expected prompt tokens."""
-        layout, estimator = self.layout(request), self.estimator(target)
-        tokens = estimator.expected(layout.measure(estimator.cache))
-        if layout.media:
-            tokens += layout.media * self._media.get(target.model, MEDIA_TOKENS)
-        return max(1, round(tokens))
+        """Expected prompt tokens of a request."""
+        return self.place(target).prompt(self.layout(request))
 
     def output(self, text: str, target: Target) -> int:
-        """Expected tokens of generated text."""
-        if not text:
-            return 0
-        estimator = self.output_estimator(target)
-        return max(1, round(estimator.expected(estimator.cache.request((text,)))))
+        """Expected tokens of an answer."""
+        return self.place(target).output(text)
 
-    def upper(self, request: Request, text: str, target: Target) -> Tokens:
-        """An upper bound (95 %) of what a call used that reported nothing."""
-        layout, estimator = self.layout(request), self.estimator(target)
-        prompt = estimator.estimate(layout.measure(estimator.cache)).upper
-        if layout.media:
-            prompt += round(2 * layout.media * self._media.get(target.model, MEDIA_TOKENS))
-        return Tokens(input=prompt, output=self.output_estimator(target).count(text).upper if text else 0)
 
-    def parts(self, request: Request, target: Target) -> dict[str, int]:
-        """Expected prompt tokens by part; empty parts are left out."""
-        layout, estimator = self.layout(request), self.estimator(target)
-        layout.measure(estimator.cache)
-        counts = {}
-        for kind, name in enumerate(PARTS):
-            vector = layout.part(kind)
-            if vector is not None:
-                counts[name] = max(0, round(estimator.expected(vector)))
-        return counts
-
-    def split(
-        self,
-        prefixes: Prefixes,
-        world: tuple[object, ...],
-        request: Request,
-        target: Target,
-        start: float,
-        began: float,
-    ) -> Split:
-        """What the prompt cache of `target` would do with the request in `world`."""
-        card, _ = self.card(target)
-        if card is None or card.cache_mode is None:
-            return NOTHING
-        layout = self.layout(request)
-        if card.cache_mode == "explicit" and not layout.points:
-            return NOTHING
-        return prefixes.split(
-            (*world, card.id), layout, Weigher(self.estimator(target)),
-            mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
-        )  # fmt: skip
-
-    def learn(self, request: Request, text: str, target: Target, tokens: Tokens, whole_answer: bool) -> None:
-        """Takes reported usage as a lesson, for prompts and, where the whole answer is known, for answers."""
-        layout, estimator = self.layout(request), self.estimator(target)
-        self._reports += 1
-        if layout.media:
-            self._learn_media(layout, estimator, target, tokens.prompt)
-        elif estimator.learned < WARM or self._reports % SAMPLE == 0:
-            estimator.learn(layout.measure(estimator.cache), tokens.prompt)
-        if text and whole_answer:
-            answers = self.output_estimator(target)
-            if answers.learned < WARM or self._reports % SAMPLE == 0:
-                vector = answers.cache.request((text,))
-                count = tokens.output - hidden(tokens, answers.expected(vector))
-                if count > 0:
-                    answers.learn(vector, count)
-
-    def _learn_media(self, layout: Layout, estimator: Estimator, target: Target, reported: int) -> None:
-        rest = reported - estimator.expected(layout.measure(estimator.cache))
-        known = self._media.get(target.model, MEDIA_TOKENS)
-        self._media[target.model] = known + 0.2 * (max(0.0, rest) / layout.media - known)
-        if len(self._media) > _KEPT:
-            self._media.popitem(last=False)
+def split(
+    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
+) -> Split:
+    """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
+    card = place.card
+    if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
+        return NOTHING
+    return prefixes.split(
+        (*world, card.id), layout, Weigher(place.prompts),
+        mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
+    )  # fmt: skip
 
 
 def hidden(tokens: Tokens, visible: float) -> int:

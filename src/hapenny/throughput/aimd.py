@@ -24,7 +24,7 @@ class AimdLimit:
         most: int = 1024,
         window_s: float = 1.0,
         samples: int = 8,
-        tolerance: float = 0.05,
+        tolerance: float = 0.15,
         backoff: float = 0.9,
     ) -> None:
         self._clock = clock

@@ -19,7 +19,7 @@ class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     failure_share: float = 0.5
     sample: int = 20
     probe_s: float = 1.0
-    longest_s: float = 5.0
+    longest_s: float = 4.0
 
 
 class Breaker:

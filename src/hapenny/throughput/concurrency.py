@@ -17,13 +17,14 @@ class Sample(NamedTuple):
     """One call as the upstream served it, in seconds.
 
     `tpot_s`: time per output token after the first, None for answers of one token. `inflight`: calls at that server
-    when this one started, itself included. `dropped`: refused or timed out.
+    when this one started, itself included. `dropped`: refused or timed out. `took_s`: start to end.
     """
 
     ttft_s: float
     tpot_s: float | None
     inflight: int
     dropped: bool = False
+    took_s: float = 0.0
 
 
 class ConcurrencyLimit(Protocol):

@@ -11,6 +11,7 @@ import asyncio
 import enum
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -20,8 +21,8 @@ from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.job import Job, Priority, Shed
+from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Entry, FairQueue
-from hapenny.throughput.quota import Used
 
 NOTHING = Used(0, 0)
 
@@ -83,6 +84,8 @@ class Pass:
         if self._ttft is None:
             self._ttft = self._gate.clock.now() - self._granted
             self.endpoint.observe(self._ttft)
+            if self.endpoint.quota is not None:
+                self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
 
     def done(self, outcome: Outcome, used: Used = NOTHING) -> None:
@@ -126,6 +129,24 @@ class Gate:
         self._ended: dict[str, float] = {}
         self._ttft = self.spec.ttft_s
         self._tpot = 1.0 / self.spec.tokens_per_s
+
+    async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
+        """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
+        if self._waiters:
+            return None
+        for endpoint in self.balancer.order(self.endpoints, job, last=other_than):
+            if endpoint.breaker.state == "open":
+                continue
+            if endpoint.quota is None:
+                return self._grant(job, endpoint, Ticket("", ()))
+            grant = await endpoint.quota.reserve(job)
+            if grant.ticket is None:
+                continue
+            if grant.level < level or endpoint.free < 1:
+                endpoint.quota.cancelled(grant.ticket)
+                continue
+            return self._grant(job, endpoint, grant.ticket)
+        return None
 
     async def enter(self, job: Job, *, last: str = "", returning: bool = False) -> Pass:
         """Waits for leave to call, or raises `Shed` at once when no answer could begin in time.
@@ -191,7 +212,7 @@ class Gate:
             old = self._pace.get(endpoint.name, gap)
             self._pace[endpoint.name] = old + 0.1 * (gap - old)
         if outcome in (Outcome.FAILED, Outcome.THROTTLED) and endpoint.limit is not None:
-            endpoint.limit.observe(Sample(now - granted, None, leave.inflight, dropped=True))
+            endpoint.limit.observe(Sample(now - granted, None, leave.inflight, True, now - granted))
         self._wake.set()
 
     def _learn(self, leave: Pass, used: Used, ttft: float | None, took: float) -> None:
@@ -201,7 +222,7 @@ class Gate:
         if tpot is not None:
             self._tpot += 0.05 * (tpot - self._tpot)
         if leave.endpoint.limit is not None:
-            leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight))
+            leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 
     async def _try(self, job: Job, last: str = "") -> tuple[Pass | None, float]:
         """Leave, or the seconds after which it is worth asking again (`inf`: when something ends)."""
@@ -259,7 +280,7 @@ class Gate:
             if self.clock.now() + self._ttft > job.begin_by or self.clock.now() >= job.finish_by:
                 self.queue.remove(entry)
                 self.counts["shed"] += 1
-                future.set_exception(Shed("the deadline passed in the queue", status=503, retry_after_s=1.0))
+                future.set_exception(Shed("the deadline passed in the queue", "overloaded", retry_after=1.0))
                 continue
             self._wake.clear()
             leave, wait = await self._try(job)
@@ -316,14 +337,15 @@ class Gate:
 
     def _shed(self, estimate: float, allowed: float) -> Shed:
         self.counts["shed"] += 1
+        kind: Literal["rate_limited", "overloaded"] = "overloaded"
         if all(e.breaker.wait_s() > 0 for e in self.endpoints):
-            reason, status = "all endpoints of the model are failing", 503
+            reason = "all endpoints of the model are failing"
         elif all(e.limit is not None and e.free < 1 for e in self.endpoints):
-            reason, status = "all servers of the model are full", 503
+            reason = "all servers of the model are full"
         else:
-            reason, status = "the model's quota is used up", 429
-        back = min(60.0, max(0.05, estimate - max(0.0, allowed))) if estimate < math.inf else 60.0
-        return Shed(reason, status=status, retry_after_s=back * (1.0 + 0.2 * self.clock.random.random()))
+            reason, kind = "the model's quota is used up", "rate_limited"
+        back = min(60.0, max(0.05, estimate - max(0.0, allowed)))
+        return Shed(reason, kind, retry_after=back * (1.0 + 0.2 * self.clock.random.random()))
 
     def _make_room(self, job: Job) -> bool:
         """Lets the longest background call that has not begun yield its place."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Literal
 
 import msgspec
+
+from hapenny.core.errors import Unavailable
 
 
 class Priority(enum.IntEnum):
@@ -45,15 +48,12 @@ class Job(msgspec.Struct, kw_only=True):
             self.cost = float(self.input_tokens + self.cached_tokens + self.predicted_output)
 
 
-class Shed(Exception):
+class Shed(Unavailable):
     """The queue turns a request away at once, because no answer could begin in time.
 
-    `status`: 429 when a quota is used up, 503 when servers are full or failing. `retry_after_s`: when it is worth
-    coming back.
+    Its kind is `rate_limited` (429) when a quota is used up, `overloaded` (503) when servers are full or failing.
     """
 
-    def __init__(self, reason: str, *, status: int, retry_after_s: float) -> None:
-        super().__init__(f"{reason}; try again in {retry_after_s:.1f} s" if retry_after_s < math.inf else reason)
-        self.reason = reason
-        self.status = status
-        self.retry_after_s = retry_after_s
+    def __init__(self, reason: str, kind: Literal["rate_limited", "overloaded"], *, retry_after: float) -> None:
+        super().__init__(f"{reason}; try again in {retry_after:.1f} s", retry_after=retry_after)
+        self.kind = kind

@@ -8,62 +8,13 @@ region, endpoint, model, service tier) is one `Quota`; several processes share i
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import Literal
 
 from hapenny.core.clock import Clock
 from hapenny.stores.counters import Charge, Counters, Grant, Limit, Ticket
 from hapenny.throughput.job import Job
 from hapenny.throughput.learner import Learner
-
-
-class Pool(NamedTuple):
-    """Whose quota it is. Service tiers and the second endpoint family have pools of their own."""
-
-    model: str
-    region: str = ""
-    account: str = ""
-    endpoint: str = ""
-    tier: str = "standard"
-
-    @property
-    def key(self) -> str:
-        """The counter key; the braces keep all counters of a pool on one Redis Cluster slot."""
-        return "{" + "/".join((self.account, self.region, self.endpoint, self.model, self.tier)) + "}"
-
-
-class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The limits of one pool, as the provider counts them. A limit that is None does not exist or is not known.
-
-    `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `output_burndown`: units a settled
-    output token costs. `cache_read_share`: units a cached input token costs once settled. `learn`: find the tokens a
-    minute from the provider's refusals when `tokens_per_minute` is not given.
-    """
-
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    tokens_per_day: float | None = None
-    window: Literal["refill", "minute"] = "refill"
-    output_burndown: float = 1.0
-    cache_read_share: float = 0.0
-    learn: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}: {value} would let nothing through; leave it out if there is no such limit")
-        if self.output_burndown < 0 or self.cache_read_share < 0:
-            raise ValueError("output_burndown and cache_read_share are factors and cannot be negative")
-
-
-class Used(NamedTuple):
-    """What a call really used, in tokens. `cached`: read from the provider's prefix cache, not part of `input`."""
-
-    input: int
-    output: int
-    cached: int = 0
+from hapenny.throughput.pools import Pool, QuotaSpec, Used
 
 
 class Quota:
@@ -88,6 +39,8 @@ class Quota:
         self._keys = (key + ":tpm", key + ":rpm", key + ":tpd")
         self._ratio = 1.0  # settled units per reserved unit, a moving mean
         self._strikes = 0
+        self._hold_until = 0.0
+        self._refused_at = -math.inf
         self._share = 1.0
         self._own_taken = 0.0
         self._mark: tuple[float, float, float] | None = None
@@ -118,15 +71,20 @@ class Quota:
     @property
     def window_s(self) -> float:
         """Length of the pool's fixed windows in seconds; 0 when the quota refills."""
-        return self._tokens.window_s if self._tokens is not None and self._tokens.kind == "fixed" else 0.0
+        tokens = self.tokens
+        return tokens.window_s if tokens is not None and tokens.kind == "fixed" else 0.0
 
     async def reserve(self, job: Job) -> Grant:
         """Sets the job's units aside in every limit of the pool, or says how long that will take."""
         learner = self.learner
         if learner is not None and (hold := learner.hold_s()) > 0:
             return Grant(None, hold, 0.0, 0.0)
+        if learner is None and (hold := self._hold_until - self._clock.now()) > 0:
+            return Grant(None, hold, 0.0, 0.0)
         charges = self._charges(job)
         if not charges:
+            if learner is not None:
+                learner.took(self.reserved_units(job))
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
         grant = await self._counters.reserve(charges, self._ttl_s)
         if grant.ticket is not None:
@@ -138,15 +96,20 @@ class Quota:
         self._note_share(grant.taken)
         return grant
 
+    def accepted(self, started: float) -> None:
+        """The provider let a call through that was made at `started`."""
+        if started > self._refused_at:
+            self._strikes = 0
+        if self.learner is not None:
+            self.learner.accepted(started)
+
     def settle(self, job: Job, ticket: Ticket, used: Used) -> None:
         """The call ended (also: was aborted) having used `used`. Never waits."""
         units, reserved = self.settled_units(used), self.reserved_units(job)
         if reserved > 0:
             self._ratio += 0.02 * (units / reserved - self._ratio)
-        self._strikes = 0
         if self.learner is not None:
             self.learner.took(units - reserved)
-            self.learner.served()
         if ticket.charges:
             self._counters.settle(ticket, [1.0 if c.key == self._keys[1] else units for c in ticket.charges])
 
@@ -156,6 +119,7 @@ class Quota:
             self._counters.settle(ticket, [0.0] * len(ticket.charges))
         reserved = self.reserved_units(job)
         self._strikes += 1
+        self._refused_at = self._clock.now()
         if self.learner is not None:
             self.learner.took(-reserved)
             self.learner.refused()
@@ -165,6 +129,8 @@ class Quota:
         elif self._tokens is not None:
             # Less than `reserved` was left, nobody knows how much less: half on the first refusal, nothing after.
             self._counters.correct(self._keys[0], self._tokens, reserved / 2 if self._strikes == 1 else 0.0)
+            if self._strikes > 2:  # somebody else uses the pool: probe for room, ever more rarely
+                self._hold_until = self._clock.now() + min(5.0, 0.25 * 2 ** (self._strikes - 3))
 
     def cancelled(self, ticket: Ticket) -> None:
         """The call was never made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -12,13 +13,13 @@ _IS_CJK = re.compile(rf"[{_CJK}]")
 _VIETNAMESE = re.compile("[\u1ea0-\u1ef9ăđơưĂĐƠƯ]")
 _HIRAGANA = re.compile("^[\u3041-\u309f]+$")
 
-STOP_WORDS = frozenset(
-    """a an and are as at be been but by can could did do does for from had has have he her him his how i if in into is
+_STOP_WORDS = """
+    a an and are as at be been but by can could did do does for from had has have he her him his how i if in into is
     it its me my no not of on or our she so some such than that the their them then there these they this those to was
     we were what when where which who whom whose why will with would you your s t 's also about during after before
     ai là và của có những các được trong với cho này đã một không như khi nào gì bao nhiêu đâu ở tại bởi từ để người
-    nó vào ra đến về thì mà""".split()
-)  # fmt: skip
+    nó vào ra đến về thì mà"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 
 class _Stems(dict[str, str]):
@@ -36,7 +37,7 @@ def _stem(word: str) -> str:
         return word
     if word.endswith("ies") and len(word) > 4:
         word = word[:-3] + "y"
-    elif word.endswith("es") and word[-3] in "sxz" or word.endswith(("shes", "ches")):
+    elif (word.endswith("es") and word[-3] in "sxz") or word.endswith(("shes", "ches")):
         word = word[:-2]
     elif word.endswith("s") and word[-2] not in "us":
         word = word[:-1]
@@ -73,7 +74,7 @@ def terms(text: str, *, pairs: bool = False) -> list[str]:
         else:
             found.append(_STEMS[token])
     if pairs:
-        found += [f"{a} {b}" for a, b in zip(tokens, tokens[1:], strict=False)]
+        found += [f"{a} {b}" for a, b in itertools.pairwise(tokens)]
     return found
 
 
@@ -85,6 +86,9 @@ def query_weights(words: Iterable[str]) -> dict[str, float]:
             weights[word] = 0.05
         elif _HIRAGANA.match(word):
             weights[word] = 0.3
+        elif " " in word:
+            first, second = word.split(" ", 1)
+            weights[word] = 1.5 * (0.2 ** ((first in STOP_WORDS) + (second in STOP_WORDS)))
         else:
             weights[word] = 1.0
     return weights

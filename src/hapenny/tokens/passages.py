@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, terms
-from hapenny.tokens.segments import units
+from hapenny.tokens.segments import cut_units
 
 Cost = Callable[[str], float]
 
-_DIGIT = re.compile(r"\d|[一二三四五六七八九十百千万]+[年月日人個回歳代]")
-_YEAR = re.compile(
-    r"\b1\d{3}\b|\b20\d\d\b|\d年|century|世紀|thế kỷ|January|February|March|April|May\b|June|July|August|September"
-    r"|October|November|December"
+_NUMBER = re.compile(r"\d+")
+_CJK_NUMBER = re.compile("[一二三四五六七八九十百千万]+[年月日人個回歳代]")
+_CJK_PLACE = re.compile("[県市町村区国州島]")
+_KATAKANA = re.compile("[ァ-ヶー]{3,}")
+_CAPITAL = re.compile(r"[A-ZĐÀ-Ỵ][\w'’-]+")
+_PLACE = re.compile(r" (?:in|at|near|from|tại|ở|từ) [A-ZĐ]")
+_MONTHS = frozenset(
+    terms("January February March April June July August September October November December century 世紀 thế kỷ")
 )
-_NAME = re.compile(r"(?<=[a-zà-ỹ,;:()\"'“] )[A-ZĐÀ-Ỵ][\w'’-]+|(?<=[A-Z][a-z] )[A-Z][\w'’-]+|[ァ-ヶー]{3,}")
-_PLACE = re.compile(r"\b(?:in|at|near|from|located|tại|ở|từ) [A-ZĐÀ-Ỵ]|[県市町村区国州島]")
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """A sentence, list item, table row or record: kept whole or removed whole. `cost` is in estimated tokens."""
+    """A sentence, list item, table row or record: kept whole or removed whole. `cost` is in estimated tokens.
+
+    A `pinned` unit (a table's head) stays with whatever is kept of its passage.
+    """
 
     text: str
     terms: tuple[str, ...]
@@ -31,38 +37,101 @@ class Unit(msgspec.Struct, frozen=True):
     years: int
     names: int
     places: int
+    pinned: bool = False
 
 
 class Passage(msgspec.Struct, frozen=True):
-    """A retrieved chunk with its units in order; `vectors` holds one sentence vector a unit if retrieval stored them."""
+    """A retrieved chunk with its units in order; `vectors` holds one sentence vector a unit if stored.
+
+    `frame` is what stands before, between and after the units: ("[", ",", "]") for the records of a JSON array.
+    """
 
     title: str
     units: tuple[Unit, ...]
     title_terms: tuple[str, ...]
-    title_cost: float = 0.0
-    vectors: object | None = None
+    overhead: float = 0.0
+    frame: tuple[str, str, str] = ("", "", "")
+    words: frozenset[str] = frozenset()
+    vectors: Any = None
+
+    @property
+    def cost(self) -> float:
+        """Estimated tokens of the whole passage."""
+        return self.overhead + sum(unit.cost for unit in self.units if not unit.pinned)
+
+    def render(self, kept: Sequence[int]) -> str:
+        """The text with the kept units alone (indices, ascending); "" if nothing is kept."""
+        if len(kept) == 0:
+            return ""
+        wanted = set(kept)
+        before, between, after = self.frame
+        texts = [unit.text for place, unit in enumerate(self.units) if unit.pinned or place in wanted]
+        return before + between.join(texts) + after
 
 
-def analyse(title: str, text: str | Sequence[str], cost: Cost, vectors: object | None = None) -> Passage:
-    """Cut (unless already cut) and analyse one passage."""
-    cut = units(text) if isinstance(text, str) else text
+def analyse(title: str, text: str | Sequence[str], cost: Cost, vectors: Any = None) -> Passage:
+    """Cut (unless already cut) and analyse one passage. `cost` estimates tokens of a text."""
+    frame = ("", "", "")
+    pinned = 0
+    if isinstance(text, str):
+        cut, frame, pinned = cut_units(text)
+    else:
+        cut = list(text)
     pairs = is_vietnamese(title) or any(is_vietnamese(part) for part in cut[:8])
+    sizes = [len(part.encode()) for part in cut]
+    rate = cost("".join(cut)) / max(1, sum(sizes))
+    found = tuple(
+        _unit(part, size * rate, pairs, place < pinned)
+        for place, (part, size) in enumerate(zip(cut, sizes, strict=True))
+    )
+    head = sum(unit.cost for unit in found[:pinned])
     return Passage(
         title,
-        tuple(_unit(part, cost, pairs) for part in cut),
+        found,
         tuple(term for term in terms(title, pairs=pairs) if term not in STOP_WORDS),
-        cost(title + "\n") if title else 0.0,
+        head + (cost(title + "\n") if title else 0.0),
+        frame,
+        frozenset(term for unit in found for term in unit.terms),
         vectors,
     )
 
 
-def _unit(text: str, cost: Cost, pairs: bool) -> Unit:
-    return Unit(
-        text,
-        tuple(terms(text, pairs=pairs)),
-        cost(text),
-        len(_DIGIT.findall(text)),
-        len(_YEAR.findall(text)),
-        len(_NAME.findall(text)),
-        len(_PLACE.findall(text)),
-    )
+def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
+    words = tuple(terms(text, pairs=pairs))
+    numbers = _NUMBER.findall(text)
+    years = sum(len(number) == 4 and number[0] in "12" for number in numbers) + (not _MONTHS.isdisjoint(words))
+    names = len(_CAPITAL.findall(text)) - text[:1].isupper()
+    places = len(_PLACE.findall(text))
+    digits = len(numbers)
+    if not text.isascii():
+        digits += len(_CJK_NUMBER.findall(text))
+        years += text.count("年")
+        names += len(_KATAKANA.findall(text))
+        places += len(_CJK_PLACE.findall(text))
+    return Unit(text, words, cost, digits, years, max(0, names), places, pinned)
+
+
+def near_duplicates(passages: Sequence[Passage], similarity: float = 0.85) -> list[int]:
+    """Indices of passages that repeat an earlier one almost word for word (Jaccard similarity of their terms).
+
+    Passages that differ in a number are never the same: two quarters' reports share every word but those.
+    """
+    found: list[int] = []
+    firsts: list[frozenset[str]] = []
+    for place, passage in enumerate(passages):
+        words = passage.words
+        if any(_same(words, other, similarity) for other in firsts):
+            found.append(place)
+        else:
+            firsts.append(words)
+    return found
+
+
+def _same(a: frozenset[str], b: frozenset[str], similarity: float) -> bool:
+    small, large = sorted((len(a), len(b)))
+    if not small or small < similarity * large:
+        return False
+    common = len(a & b)
+    if common < similarity * (small + large - common):
+        return False
+    return not any(char.isdigit() for term in a ^ b for char in term)

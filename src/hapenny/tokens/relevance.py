@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hapenny.tokens.analysis import is_vietnamese, query_weights, terms
+from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, query_weights, terms
 from hapenny.tokens.passages import Passage
+from hapenny.tokens.weights import LEXICAL, VECTORS
 
 Floats = npt.NDArray[np.float64]
 
 NAMES: tuple[str, ...] = (
     "unit", "unit_best", "titled", "titled_best", "coverage", "covered_title", "passage", "passage_best",
     "passage_rank", "passage_cover", "before", "after", "near", "wide", "wide_best", "first", "second", "place",
-    "pairs", "title_asked", "title_linked", "links_title", "expansion", "length", "short",
-    "number", "year", "name", "place_name", "digits", "names", "wants_none", "long_context", "alone",
+    "pairs", "rare", "names_asked", "title_asked", "title_linked", "links_title", "expansion", "length", "short",
+    "number", "year", "name", "place_name", "digits", "names", "open_first", "long_unit", "long_wide", "long_wider",
+    "alone",
 )  # fmt: skip
 
 _ASKS_NUMBER = re.compile(
@@ -31,7 +34,8 @@ _ASKS_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _ASKS_YEAR = re.compile(
-    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào|thời gian nào|いつ|何[年月日世時]",
+    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào"
+    r"|thời gian nào|いつ|何[年月日世時]",
     re.IGNORECASE,
 )
 _ASKS_NAME = re.compile(
@@ -43,11 +47,60 @@ _ASKS_PLACE = re.compile(
 )
 
 
+VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical")
+"""Beside the lexical logit, whose weight comes first: few enough to be fitted on English questions alone."""
+
+
+def probabilities(question: str, passages: Sequence[Passage], vector: Any = None) -> Floats:
+    """The chance of each unit, in context order, to hold the evidence; sums to 1. float64, shape (units,)."""
+    found = featurise(question, passages)
+    if not len(found):
+        return np.zeros(0)
+    logits = found @ _LEXICAL_WEIGHTS
+    # The local embedder reads English; for other scripts its vectors say less than the words do.
+    if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
+        logits = vector_features(question, passages, vector, found, logits) @ _VECTOR_WEIGHTS
+    odds = np.exp(logits - logits.max())
+    chances: Floats = odds / odds.sum()
+    return chances
+
+
+def vector_features(question: str, passages: Sequence[Passage], vector: Any, lexical: Floats, logits: Floats) -> Floats:
+    """The lexical logit and stored vectors' similarities, then all again for long questions.
+
+    A question of many words mostly joins facts of several passages, which one vector cannot say.
+    float64, shape (units, 2 * (1 + len(VECTOR_NAMES))).
+    """
+    sizes = [len(passage.units) for passage in passages]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
+    cosine = np.concatenate([np.asarray(passage.vectors) @ vector for passage in passages]).astype(np.float64)
+    owner = np.repeat(np.arange(len(passages)), sizes)
+    best = np.full(len(passages), -1.0)
+    np.maximum.at(best, owner, cosine)
+    columns = np.column_stack(
+        [
+            logits,
+            4 * cosine,
+            4 * (cosine - cosine.max()),
+            4 * _smooth(cosine, starts, sizes, 1.5),
+            4 * (best - best.max())[owner],
+            4 * cosine * lexical[:, NAMES.index("titled_best")],
+        ]
+    )
+    content = sum(word not in STOP_WORDS for word in set(terms(question)))
+    return np.hstack([columns, columns * min(1.0, max(0.0, (content - 5) / 5))])
+
+
+_NAMED = re.compile(r"(?<=[\s(\"'“])[A-ZĐÀ-Ỵ][\w'’-]+|\d[\d.,]*")
+
+
 def featurise(question: str, passages: Sequence[Passage]) -> Floats:
     """Features of every unit in context order, float64, shape (units, len(NAMES))."""
     asked = query_weights(terms(question, pairs=is_vietnamese(question)))
+    named = frozenset(terms(" ".join(_NAMED.findall(question))))
     column = {term: place for place, term in enumerate(asked)}
     prior = np.array(list(asked.values())) if asked else np.zeros(1)
+    is_named = np.array([term in named for term in asked], float) if asked else np.zeros(1)
     sizes = [len(passage.units) for passage in passages]
     total = sum(sizes)
     counts = np.zeros((total, len(prior)))
@@ -75,7 +128,7 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
             row += 1
     owner = np.repeat(np.arange(len(passages)), sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
-    return _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior)
+    return _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior, is_named)
 
 
 def _bm25(counts: Floats, lengths: Floats, prior: Floats, b: float) -> tuple[Floats, Floats]:
@@ -91,6 +144,15 @@ def _bm25(counts: Floats, lengths: Floats, prior: Floats, b: float) -> tuple[Flo
     return scores, (present @ idf) / whole
 
 
+def _rare(counts: Floats, prior: Floats) -> Floats:
+    """Coverage that the query's rarest words dominate (squared idf)."""
+    present = counts > 0
+    frequency = present.sum(0)
+    idf = (np.log(1 + (len(counts) - frequency + 0.5) / (frequency + 0.5)) * prior) ** 2
+    rare: Floats = present @ idf / (float(idf[frequency > 0].sum()) + 1e-9)
+    return rare
+
+
 def _share(values: Floats) -> Floats:
     top = values.max(initial=0.0)
     return values / top if top > 0 else values
@@ -98,6 +160,12 @@ def _share(values: Floats) -> Floats:
 
 def _smooth(values: Floats, starts: npt.NDArray[np.intp], sizes: Sequence[int], reach: float) -> Floats:
     """Two-sided exponential smoothing inside each passage."""
+    total = len(values)
+    if total <= 200:
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        places = np.arange(total)
+        near = np.exp(-np.abs(places[:, None] - places) / reach) * (owner[:, None] == owner)
+        return np.asarray(near @ values / near.sum(1))
     radius = int(4 * reach)
     kernel = np.exp(-np.abs(np.arange(-radius, radius + 1)) / reach)
     smoothed = np.empty_like(values)
@@ -112,6 +180,7 @@ def _smooth(values: Floats, starts: npt.NDArray[np.intp], sizes: Sequence[int], 
 def _combine(
     question: str, passages: Sequence[Passage], counts: Floats, titles: Floats, pairs: Floats, lengths: Floats,
     owner: npt.NDArray[np.intp], starts: npt.NDArray[np.intp], prior: Floats,
+    is_named: Floats,
 ) -> Floats:  # fmt: skip
     sizes = [len(passage.units) for passage in passages]
     total = len(counts)
@@ -122,7 +191,7 @@ def _combine(
     titled, covered = _bm25(counts + 0.5 * titles[owner], lengths, prior, 0.4)
     whole = np.zeros((len(passages), counts.shape[1]))
     np.add.at(whole, owner, counts)
-    weights = np.bincount(owner, lengths, minlength=len(passages))
+    weights = np.bincount(owner, lengths, minlength=len(passages)).astype(np.float64)
     passage, passage_cover = _bm25(whole + titles, weights, prior, 0.6)
     rank = np.empty(len(passages))
     rank[np.argsort(-passage, kind="stable")] = np.arange(len(passages))
@@ -136,7 +205,8 @@ def _combine(
         unit / 10, _share(unit), titled / 10, _share(titled), coverage, covered, passage[owner] / 10,
         _share(passage)[owner], 1 / (1 + rank[owner]), passage_cover[owner], before / top, after / top,
         _smooth(unit, starts, sizes, 1.5) / top, wide / top, _share(wide), local == 0, local == 1,
-        local / np.maximum(1, np.array(sizes)[owner] - 1), np.minimum(pairs, 4) / 2,
+        local / np.maximum(1, np.array(sizes)[owner] - 1), np.minimum(pairs, 4) / 2, _rare(counts, prior),
+        (counts > 0) @ is_named / max(1.0, is_named.sum()),
     ]  # fmt: skip
     for place, values in enumerate(columns):
         found[:, place] = values
@@ -145,7 +215,11 @@ def _combine(
     _wants(question, passages, found[:, hop + 6 :])
     found[:, hop + 4] = np.log1p(lengths) / 3
     found[:, hop + 5] = lengths < 5
-    found[:, -2] = total > 100
+    found[:, -5] = found[:, -5] * (local == 0)
+    if total > 100:  # a transcript: what is asked for is a stretch, not a sentence
+        found[:, -4] = found[:, 1]
+        found[:, -3] = found[:, 14]
+        found[:, -2] = _share(_smooth(unit, starts, sizes, 25.0))
     found[:, -1] = np.array(sizes)[owner] == 1
     return found
 
@@ -201,3 +275,7 @@ def _wants(question: str, passages: Sequence[Passage], out: Floats) -> None:
     out[:, 4] = traits[:, 0]
     out[:, 5] = traits[:, 2]
     out[:, 6] = not (number or year or name or place)
+
+
+_LEXICAL_WEIGHTS = np.array(LEXICAL or [0.0] * len(NAMES))
+_VECTOR_WEIGHTS = np.array(VECTORS or [0.0] * 2 * (1 + len(VECTOR_NAMES)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 _ABBREVIATION = re.compile(
@@ -44,3 +45,45 @@ def units(text: str) -> list[str]:
     if start < len(text):
         found += sentences(text[start:])
     return found
+
+
+def cut_units(text: str) -> tuple[list[str], tuple[str, str, str], int]:
+    """Units of any text, what stands around and between them, and how many lead units must stay with the others.
+
+    A JSON array is cut into its records, a Markdown table into rows behind a pinned head.
+    """
+    if text[:1] == "[" and text.rstrip()[-1:] == "]":
+        records = json_records(text)
+        if records is not None:
+            return records, ("[", ",", "]"), 0
+    if text[:1] == "|":
+        lines = text.splitlines(keepends=True)
+        if len(lines) > 2 and set(lines[1].strip()) <= set("|-: "):
+            return lines, ("", "", ""), 2
+    return units(text), ("", "", ""), 0
+
+
+def json_records(text: str) -> list[str] | None:
+    """The texts of a JSON array's elements, as they stand; None if the text is no array of at least two."""
+    decoder = json.JSONDecoder()
+    found: list[str] = []
+    place = 1
+    try:
+        while True:
+            place = _skip(text, place)
+            _, end = decoder.raw_decode(text, place)
+            found.append(text[place:end])
+            place = _skip(text, end)
+            if text[place] == "]":
+                return found if len(found) > 1 and not text[place + 1 :].strip() else None
+            if text[place] != ",":
+                return None
+            place += 1
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def _skip(text: str, place: int) -> int:
+    while text[place] in " \t\r\n":
+        place += 1
+    return place

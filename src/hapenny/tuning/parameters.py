@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from hapenny.catalog import Card, Refusal, nearest_effort, refusals
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.options import ParameterOptions
@@ -29,13 +29,20 @@ class ParameterStage(Stage):
     Args:
         find: the card of a model id.
         options: translate, or reject everything that is refused.
+        defaults: what a configured model gets where the client sends nothing.
     """
 
     name = "parameters"
 
-    def __init__(self, find: Callable[[str], Card | None], options: ParameterOptions) -> None:
+    def __init__(
+        self,
+        find: Callable[[str], Card | None],
+        options: ParameterOptions,
+        defaults: Mapping[Target, Parameters] | None = None,
+    ) -> None:
         self._find = find
         self._options = options
+        self._defaults = dict(defaults or {})
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Change | None:
         """None when the model takes everything.
@@ -45,12 +52,13 @@ class ParameterStage(Stage):
         """
         model = exchange.target.model
         card = self._find(model)
-        found = refusals(card, exchange.request.parameters, model)
+        asked = filled(exchange.request.parameters, self._defaults.get(exchange.target))
+        found = refusals(card, asked, model)
         if not found:
-            return None
+            return None if asked is exchange.request.parameters else Change(parameters=asked)
         if self._options.refused == "reject":
             raise Failure("invalid_request", found[0].why, field=found[0].name, fix=found[0].fix)
-        parameters, notes = translate(exchange.request.parameters, found, card)
+        parameters, notes = translate(asked, found, card)
         return Change(parameters=parameters, notes=notes)
 
     async def apply(self, decision: Change, exchange: Exchange, onward: Onward) -> Answer:
@@ -61,9 +69,22 @@ class ParameterStage(Stage):
         return await onward(exchange)
 
 
-def translate(
-    parameters: Parameters, found: list[Refusal], card: Card | None
-) -> tuple[Parameters, tuple[str, ...]]:
+def filled(parameters: Parameters, defaults: Parameters | None) -> Parameters:
+    """`parameters`, with `defaults` where nothing was sent. A sampling knob is not added beside another that was."""
+    if defaults is None:
+        return parameters
+    sampled = parameters.temperature is not None or parameters.top_p is not None
+    added = {
+        name: value
+        for name in Parameters.__struct_fields__
+        if (value := getattr(defaults, name)) not in (None, ())
+        and getattr(parameters, name) in (None, ())
+        and not (sampled and name in ("temperature", "top_p"))
+    }
+    return msgspec.structs.replace(parameters, **added) if added else parameters
+
+
+def translate(parameters: Parameters, found: list[Refusal], card: Card | None) -> tuple[Parameters, tuple[str, ...]]:
     """`parameters` without what is refused, and a note for each change.
 
     Raises:

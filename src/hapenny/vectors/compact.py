@@ -8,7 +8,10 @@ TPAMI 2011), HNSW (Malkov and Yashunin, TPAMI 2020), all as in "The Faiss librar
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,9 +82,11 @@ class CompactIndex:
         if self._faiss is None:
             self._faiss = _make(faiss, self._dim, self.shape, len(rows))
         if not self._faiss.is_trained:
-            self._faiss.train(rows)
+            with _threads(faiss, os.cpu_count() or 1):
+                self._faiss.train(rows)
         start = len(self._keys)
-        self._faiss.add(rows)
+        with _threads(faiss, os.cpu_count() or 1):
+            self._faiss.add(rows)
         self._keys = np.concatenate([self._keys, np.asarray(keys, np.int64)])
         self._alive = np.concatenate([self._alive, np.ones(len(rows), np.bool_)])
         self._at.update((int(key), start + i) for i, key in enumerate(keys))
@@ -206,9 +211,24 @@ class CompactIndex:
         return Hits(self._keys[positions[known]], np.asarray(scores[known], np.float32))
 
 
+@cache
 def _library() -> Any:
-    """faiss, untyped: its stubs know only half of its classes."""
-    return importlib.import_module("faiss")
+    """faiss, untyped (its stubs know only half of its classes), with one thread a search.
+
+    Searches of many requests share the cores already; faiss's own threads then only wait for each other.
+    """
+    faiss = importlib.import_module("faiss")
+    faiss.omp_set_num_threads(1)
+    return faiss
+
+
+@contextmanager
+def _threads(faiss: Any, count: int) -> Iterator[None]:
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(1)
 
 
 def _selector(faiss: Any, allowed: Mask | None) -> Any:

@@ -1,0 +1,1 @@
+"""What the cache promises, replayed over real request streams (issue 3)."""

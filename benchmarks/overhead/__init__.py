@@ -1,0 +1,1 @@
+"""What the gateway adds: latency, CPU, memory, start-up; against a bare proxy in the same run."""

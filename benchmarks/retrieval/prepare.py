@@ -1,0 +1,71 @@
+"""A collection in an embedded store, with query vectors, ready to be searched."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.retrieval.corpora import Collection, read
+from hapenny.core.clock import RealClock
+from hapenny.retrieval.analysis import detect
+from hapenny.retrieval.documents import Matrix
+from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.embedding import document_vectors
+from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.training import Judged, noise_words
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.minilm import MiniLM
+from hapenny.vectors.store import CachedEmbedder
+
+
+class Prepared(msgspec.Struct):
+    """A collection, its store, document vectors in document order, judged queries by split, learnt noise words."""
+
+    collection: Collection
+    store: EmbeddedStore
+    vectors: Matrix
+    judged: dict[str, list[Judged]]
+    noise: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.collection.name
+
+    def settings(self, base: Settings) -> Settings:
+        """`base` with this collection's noise words."""
+        return msgspec.structs.replace(base, noise=self.noise)
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def embedder(cache: Path | None) -> Embedder:
+    """MiniLM in int8, through the vector cache if there is one."""
+    inner = MiniLM(RealClock())
+    return CachedEmbedder(inner, cache) if cache is not None else inner
+
+
+def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared:
+    """Reads, embeds and indexes one collection; `limit` bounds the queries of each split."""
+    collection = read(folder)
+    language = detect(document.searchable() for document in collection.documents[:2000])
+    vectors = asyncio.run(document_vectors(by, collection.documents))
+    judged: dict[str, list[Judged]] = {}
+    for split, queries in collection.queries.items():
+        kept = queries[:limit] if limit else queries
+        found = asyncio.run(by.embed([query.text for query in kept]))
+        judged[split] = [Judged(q.text, q.gains, vector) for q, vector in zip(kept, found, strict=True)]
+    store = EmbeddedStore(by.dim, language)
+    store.upsert(collection.documents, vectors)
+    store.commit()
+    made = Prepared(collection, store, vectors, judged)
+    if judged.get("train"):
+        made.noise = tuple(sorted(noise_words(store, judged["train"])))
+    say(f"{collection.name}: {len(collection.documents)} documents, {language}, {len(made.noise)} noise words")
+    return made

@@ -1,0 +1,76 @@
+"""Quality of every method on every collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.retrieval.prepare import Prepared, say
+from hapenny.retrieval.forest import Forest
+from hapenny.retrieval.metrics import interval, per_query, quality
+from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.training import examples, fit
+
+METHODS = {
+    "bm25": "bm25",
+    "vector": "vector",
+    "seed_minmax_07": "seed",
+    "rrf": "rrf",
+    "default": "default",
+    "learned": "learned",
+}
+DEPTH = 100
+
+
+def learn(training: Sequence[Prepared]) -> Forest | None:
+    """One ranker over every collection that has training queries."""
+    parts = []
+    for made in training:
+        judged = made.judged.get("train")
+        if judged:
+            retriever = Retriever(made.store, made.settings(PRESETS["default"]))
+            parts.append(examples(retriever, judged))
+            say(f"{made.name}: {len(parts[-1].gains)} training rows")
+    parts = [part for part in parts if len(part.gains)]
+    if not parts:
+        return None
+    forest = fit(parts)
+    say(f"forest: {len(forest.leaves)} trees, {len(forest.dump())} bytes")
+    return forest
+
+
+def evaluated(made: Prepared) -> str:
+    """The split to report: dev, else whatever is not train, else train."""
+    splits = list(made.judged)
+    return next((s for s in ["dev", *[s for s in splits if s != "train"], "train"] if s in splits), splits[0])
+
+
+def measure(made: Prepared, forest: Forest | None, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metrics by method, and the gain of the default over the single legs with its interval."""
+    split = evaluated(made)
+    judged = made.judged[split]
+    out: dict[str, Any] = {}
+    each: dict[str, list[float]] = {}
+    for method, preset in METHODS.items():
+        if method == "learned" and forest is None:
+            continue
+        # The seed, the single legs and reciprocal ranks are what others ship: they get no learnt noise words.
+        ours = method in ("default", "learned")
+        settings = made.settings(PRESETS[preset]) if ours else PRESETS[preset]
+        retriever = Retriever(made.store, settings, forest)
+        runs = []
+        for query in judged:
+            ranked = retriever.rank(query.text, query.vector)
+            runs.append([document.id for document in made.store.fetch(ranked.rows[:DEPTH].tolist())])
+            records.append({"collection": made.name, "method": method, "query": query.text, "top": runs[-1][:20]})
+        gains = [query.gains for query in judged]
+        out[method] = quality(runs, gains).plain()
+        each[method] = [per_query(run, gain)[0] for run, gain in zip(runs, gains, strict=True)]
+        say(f"{made.name} {method}: {out[method]}")
+    single = max(("bm25", "vector"), key=lambda name: float(out[name]["ndcg10"]))
+    for other in (single, "seed_minmax_07"):
+        gaps = [a - b for a, b in zip(each["default"], each[other], strict=True)]
+        low, high = interval(gaps)
+        out["default"][f"over_{other}"] = [round(sum(gaps) / max(1, len(gaps)), 4), round(low, 4), round(high, 4)]
+    return out

@@ -1,0 +1,152 @@
+"""Latency of hybrid top-5, alone and beside peers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.retrieval.prepare import Prepared, say
+from benchmarks.retrieval.ranking import evaluated
+from hapenny.core.clock import RealClock
+from hapenny.retrieval.documents import Matrix
+from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.metrics import quality
+from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.training import Judged
+from hapenny.retrieval.tuner import exact
+from hapenny.vectors.embedder import unit
+from hapenny.vectors.minilm import MiniLM
+
+PEERS = ("txtai", "lancedb", "llamaindex", "haystack")
+K = 5
+
+
+def latencies(retriever: Retriever, judged: Sequence[Judged], rounds: int = 2) -> list[float]:
+    """Milliseconds of rank + documents of the best five, after a warm-up."""
+    for query in judged[:20]:
+        retriever.hits(retriever.rank(query.text, query.vector), range(K))
+    spent = []
+    for _ in range(rounds):
+        for query in judged:
+            started = time.perf_counter()
+            ranked = retriever.rank(query.text, query.vector)
+            retriever.hits(ranked, range(min(K, len(ranked))))
+            spent.append((time.perf_counter() - started) * 1e3)
+    return spent
+
+
+def quantiles(spent: Sequence[float]) -> dict[str, float]:
+    return {
+        "p50_ms": round(float(np.median(spent)), 3),
+        "p99_ms": round(float(np.percentile(spent, 99)), 3),
+    }
+
+
+def small(made: Prepared) -> dict[str, Any]:
+    """The collection as it is; with the learned ranker's features and local embedding apart."""
+    judged = made.judged[evaluated(made)][:400]
+    retriever = Retriever(made.store, made.settings(PRESETS["default"]))
+    out: dict[str, Any] = {"documents": len(made.collection.documents)} | quantiles(latencies(retriever, judged))
+    model = MiniLM(RealClock())
+    model.encode(["warm"])
+    spent = []
+    for query in judged[:200]:
+        started = time.perf_counter()
+        ranked = retriever.rank(query.text, model.encode([query.text])[0])
+        retriever.hits(ranked, range(min(K, len(ranked))))
+        spent.append((time.perf_counter() - started) * 1e3)
+    out["with_embedding"] = quantiles(spent)
+    say(f"10k: {out}")
+    return out
+
+
+def large(prepared: Sequence[Prepared], count: int) -> tuple[dict[str, Any], EmbeddedStore, Matrix, Matrix]:
+    """`count` resampled documents with perturbed vectors: for speed only. Returns the store for the index tests."""
+    chance = np.random.default_rng(29)
+    documents = [document for made in prepared for document in made.collection.documents]
+    vectors = np.concatenate([made.vectors for made in prepared])
+    picks = chance.integers(0, len(documents), count)
+    length = _noise(vectors)
+    noise = chance.normal(size=(count, vectors.shape[1])).astype(np.float32) * (length / vectors.shape[1] ** 0.5)
+    moved = unit(vectors[picks] + noise)
+    store = EmbeddedStore(vectors.shape[1], "en")
+    started = time.perf_counter()
+    for start in range(0, count, 10_000):
+        part = range(start, min(count, start + 10_000))
+        renamed = [msgspec.structs.replace(documents[picks[i]], id=str(i)) for i in part]
+        store.upsert(renamed, moved[part.start : part.stop])
+    store.commit()
+    built = time.perf_counter() - started
+    judged = [query for made in prepared for query in made.judged[evaluated(made)][:200]]
+    judged = [judged[i] for i in chance.permutation(len(judged))]
+    queries = np.stack([query.vector for query in judged])
+    truth = exact(moved, queries, 10) + 1
+    found = [store.vector(query, 10).rows for query in queries]
+    recall = float(np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(found, truth, strict=True)]))
+    retriever = Retriever(store, PRESETS["default"])
+    out: dict[str, Any] = {"documents": count} | quantiles(latencies(retriever, judged))
+    out |= {"vector_recall": round(recall, 4), "build_s": round(built, 1), "index": store.shape.kind}
+    say(f"100k: {out}")
+    return out, store, moved, queries
+
+
+def _noise(vectors: Matrix) -> float:
+    """Length of the noise that puts a copy as near to its original as a document's real nearest neighbour is."""
+    sample = vectors[:: max(1, len(vectors) // 500)]
+    near = sample @ vectors.T
+    near[near > 0.999] = -1.0
+    cosine = float(np.clip(np.median(near.max(axis=1)), 0.3, 0.95))
+    return float((1.0 / cosine - 1.0) ** 0.5)
+
+
+def rivals(made: Prepared, python: Path, seconds: float) -> dict[str, Any]:
+    """Every installed peer on this collection, ours measured before and after each."""
+    if not python.exists():
+        say("rivals: no environment; run `make rivals`")
+        return {}
+    judged = made.judged[evaluated(made)][:400]
+    texts = [document.searchable() for document in made.collection.documents]
+    ids = [document.id for document in made.collection.documents]
+    retriever = Retriever(made.store, made.settings(PRESETS["default"]))
+    out: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        arrays, strings = Path(folder) / "vectors.npz", Path(folder) / "texts.json"
+        np.savez(arrays, vectors=made.vectors, queries=np.stack([query.vector for query in judged]))
+        held = {"texts": texts, "queries": [query.text for query in judged], "seconds": seconds}
+        strings.write_text(json.dumps(held), encoding="utf-8")
+        for name in PEERS:
+            before = latencies(retriever, judged, 1)
+            script = Path(__file__).with_name("peers.py")
+            done = subprocess.run(
+                [str(python), str(script), name, str(arrays), str(strings)], capture_output=True, text=True, check=False
+            )
+            after = latencies(retriever, judged, 1)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            if done.returncode or not lines:
+                out[name] = {"error": done.stderr.strip().splitlines()[-1:] or ["no output"]}
+                say(f"{name}: {out[name]}")
+                continue
+            told = json.loads(lines[-1])
+            runs = [[ids[i] for i in top] for top in told["tops"]]
+            gains = [query.gains for query in judged[: len(runs)]]
+            ours = [[ids[row - 1] for row in retriever.rank(q.text, q.vector).rows[:10]] for q in judged[: len(runs)]]
+            mine = float(np.median(before + after))
+            out[name] = {
+                **quantiles(told["ms"]),
+                "ndcg10": round(quality(runs, gains).ndcg10, 4),
+                "hapenny_p50_ms": round(mine, 3),
+                "hapenny_ndcg10": round(quality(ours, gains).ndcg10, 4),
+                "times_slower": round(float(np.median(told["ms"])) / mine, 1),
+                "queries": len(runs),
+            }
+            say(f"{name}: {out[name]}")
+    return out

@@ -1,0 +1,1 @@
+"""What the bridge saves on real user text, to the nano-dollar, as the provider's own invoice confirms."""

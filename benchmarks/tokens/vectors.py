@@ -1,0 +1,44 @@
+"""Sentence vectors for the prune sets, as retrieval would store them with the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hapenny.core.clock import RealClock
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.minilm import MiniLM
+from hapenny.vectors.store import CachedEmbedder
+
+if TYPE_CHECKING:
+    from benchmarks.tokens.prune import Measured
+
+
+def attach(measured: Sequence[Measured], cache: Path | None) -> None:
+    """Give every passage its sentence vectors (the title stands before each sentence) and every case its question's.
+
+    Raises hapenny.vectors.weights.ModelMissing if the local model is not set up.
+    """
+    inner = MiniLM(RealClock())
+    embedder: Embedder = CachedEmbedder(inner, cache) if cache else inner
+    texts: dict[str, None] = {}
+    for item in measured:
+        texts[item.case.question] = None
+        for title, cut in item.case.passages:
+            texts.update(dict.fromkeys(_titled(title, cut)))
+    ordered = list(texts)
+    table = dict(zip(ordered, asyncio.run(embedder.embed(ordered)), strict=True))
+    for item in measured:
+        item.vector = table[item.case.question]
+        item.passages = [
+            msgspec.structs.replace(passage, vectors=[table[text] for text in _titled(title, cut)])
+            for passage, (title, cut) in zip(item.passages, item.case.passages, strict=True)
+        ]
+
+
+def _titled(title: str, cut: Sequence[str]) -> list[str]:
+    return [f"{title}. {text}" if title else text for text in cut]

@@ -1,0 +1,72 @@
+"""Anthropic's own API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.http import exchange, lower, passed, tiered
+from hapenny.backends.pool import Pool
+from hapenny.core.answer import Source
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+from hapenny.protocols.registry import codec
+
+_COUNTED = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+
+
+class AnthropicBackend:
+    """A `Backend` over Anthropic's messages API.
+
+    Args:
+        name: as configured.
+        pool: its connections.
+        clock: the deployment's clock.
+        base_url: without `/v1`, as for Anthropic's own client.
+        api_key: sent as `x-api-key`.
+    """
+
+    def __init__(self, name: str, pool: Pool, clock: Clock, base_url: str, api_key: str | None = None) -> None:
+        self.name = name
+        self.pool = pool
+        self._clock = clock
+        self._base = base_url.rstrip("/").removesuffix("/v1")
+        self._codec = codec("anthropic")
+        self._credentials = {"x-api-key": api_key} if api_key else {}
+
+    async def call(self, request: Request, target: Target, limits: Limits) -> Source:
+        """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL."""
+        wire = self._codec.encode_request(tiered(request, target), model=target.model)
+        wire.headers.update(self._credentials)
+        url = (target.endpoint.rstrip("/") or self._base) + wire.path
+        return await exchange(
+            self.pool, self._clock, self._codec, url, wire.headers, wire.body, request, target, limits
+        )
+
+    async def count(self, request: Request, target: Target) -> int | None:
+        """Prompt tokens by `/v1/messages/count_tokens`, free of charge."""
+        wire = self._codec.encode_request(request, model=target.model)
+        body = {name: value for name, value in msgspec.json.decode(wire.body).items() if name in _COUNTED}
+        headers = wire.headers | self._credentials
+        url = self._base + "/v1/messages/count_tokens"
+        async with asyncio.timeout(30):
+            lease = await self.pool.send("POST", url, headers, msgspec.json.encode(body))
+            answer = await lease.whole()
+        if lease.status >= 400:
+            raise self._codec.decode_error(lease.status, lower(lease.headers), answer)
+        counted: Any = msgspec.json.decode(answer)
+        return int(counted["input_tokens"])
+
+    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+        """Passes a request through with our key."""
+        sent = {"anthropic-version": "2023-06-01"} | outgoing(headers) | self._credentials
+        return await passed(self.pool, self._clock, method, self._base + path, sent, body, limits)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self.pool.aclose()

@@ -1,0 +1,164 @@
+"""Amazon Bedrock's runtime: Converse and InvokeModel, signed by hand or with a bearer key."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.http import exchange, lower, passed, tiered
+from hapenny.backends.pool import Pool
+from hapenny.catalog import base_id
+from hapenny.core.answer import Source
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+from hapenny.protocols.codec import Codec, Wire
+from hapenny.protocols.registry import codec
+from hapenny.protocols.sigv4 import Credentials, canonical_query, sign
+
+_COUNTED = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
+
+
+class Signing(Protocol):
+    """Where credentials come from."""
+
+    async def get(self) -> Credentials:
+        """Credentials that hold now."""
+
+    async def aclose(self) -> None:
+        """Lets go of what fetches them."""
+
+
+class BedrockBackend:
+    """A `Backend` over the Bedrock runtime of one account, in any region.
+
+    Args:
+        name: as configured.
+        pool: its connections.
+        clock: the deployment's clock; its wall time signs.
+        region: where a target names none.
+        credentials: for signatures; or
+        bearer: a Bedrock API key, which needs none.
+        base_url: instead of the regional endpoint (a VPC endpoint, a simulator).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        clock: Clock,
+        region: str,
+        *,
+        credentials: Signing | None = None,
+        bearer: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        if (credentials is None) == (bearer is None):
+            raise ValueError("api_key: Bedrock needs either a bearer key or credentials")
+        self.name = name
+        self.pool = pool
+        self._clock = clock
+        self._region = region
+        self._credentials = credentials
+        self._bearer = bearer
+        self._base = base_url.rstrip("/") if base_url else None
+        self._converse = codec("bedrock")
+        self._invoke = codec("invoke")
+
+    async def call(self, request: Request, target: Target, limits: Limits) -> Source:
+        """Sends `request`; see `Backend.call`. `target.region` and `target.endpoint` choose where.
+
+        Claude is called by InvokeModel when the request came in Anthropic's dialect, so that nothing of it is lost;
+        everything else goes through Converse.
+        """
+        request = tiered(request, target)
+        chosen = self._dialect(request, target.model)
+        wire = chosen.encode_request(request, model=target.model)
+        url = self._endpoint(target) + wire.path
+        headers = await self._signed("POST", url, wire.headers, wire.body, target.region)
+        return await exchange(self.pool, self._clock, chosen, url, headers, wire.body, request, target, limits)
+
+    async def count(self, request: Request, target: Target) -> int | None:
+        """Prompt tokens by CountTokens, free of charge; None where the model is not served by it."""
+        chosen = self._dialect(request, target.model)
+        wire = chosen.encode_request(msgspec.structs.replace(request, stream=False), model=target.model)
+        if chosen is self._invoke:
+            counted: dict[str, Any] = {"invokeModel": {"body": base64.b64encode(wire.body).decode()}}
+        else:
+            fields = msgspec.json.decode(wire.body)
+            counted = {"converse": {name: value for name, value in fields.items() if name in _COUNTED}}
+        asked = Wire(
+            f"/model/{quote(base_id(target.model), safe='')}/count-tokens",
+            {"content-type": "application/json", "accept": "application/json"},
+            msgspec.json.encode({"input": counted}),
+        )
+        url = self._endpoint(target) + asked.path
+        headers = await self._signed("POST", url, asked.headers, asked.body, target.region)
+        async with asyncio.timeout(30):
+            lease = await self.pool.send("POST", url, headers, asked.body)
+            answer = await lease.whole()
+        if lease.status in (400, 404):
+            return None
+        if lease.status >= 400:
+            raise self._converse.decode_error(lease.status, lower(lease.headers), answer)
+        return int(msgspec.json.decode(answer)["inputTokens"])
+
+    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+        """Passes a request through, signed anew; `path` is sent and signed as it came."""
+        url = self._endpoint(None) + path
+        sent = await self._signed(method, url, outgoing(headers), body, "")
+        return await passed(self.pool, self._clock, method, url, sent, body, limits)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self.pool.aclose()
+        if self._credentials is not None:
+            await self._credentials.aclose()
+
+    def _dialect(self, request: Request, model: str) -> Codec:
+        if request.protocol == "invoke":
+            return self._invoke
+        native = request.protocol == "anthropic" and ("anthropic." in model or "claude" in model)
+        return self._invoke if native else self._converse
+
+    def _endpoint(self, target: Target | None) -> str:
+        if target is not None and target.endpoint:
+            return target.endpoint.rstrip("/")
+        if self._base is not None:
+            return self._base
+        region = (target.region if target is not None else "") or self._region
+        return f"https://bedrock-runtime.{region}.amazonaws.com"
+
+    async def _signed(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, region: str
+    ) -> Mapping[str, str]:
+        if self._bearer is not None:
+            return {**headers, "authorization": f"Bearer {self._bearer}"}
+        assert self._credentials is not None
+        credentials = await self._credentials.get()
+        host, path, query = _parts(url)
+        added = sign(
+            method,
+            host,
+            path,
+            headers,
+            body,
+            credentials=credentials,
+            region=region or self._region,
+            now=self._clock.wall(),
+            query=query,
+        )
+        return {**headers, **added}
+
+
+@lru_cache(maxsize=1024)
+def _parts(url: str) -> tuple[str, str, str]:
+    split = urlsplit(url)
+    return split.netloc, split.path or "/", canonical_query(split.query)

@@ -1,0 +1,95 @@
+"""The contract of a backend: one paid attempt at a provider, and nothing else.
+
+No retry, no fallback, no choice of model happens here. A backend turns a request into bytes through a codec, sends
+them, and hands back a `Source` of events; what it cannot express or what the provider refuses is a `Failure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from hapenny.core.answer import Source
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+
+
+class Raw(Struct, frozen=True):
+    """A provider's answer that no codec read. Header names are lower-case; hop-by-hop headers are gone."""
+
+    status: int
+    headers: dict[str, str]
+    body: RawBody
+
+
+class RawBody(Protocol):
+    """The bytes of a raw answer as they arrive."""
+
+    async def read(self) -> bytes | None:
+        """The next piece, never empty; None at the end. Raises `Failure` when the connection breaks."""
+
+    def close(self) -> None:
+        """Lets go of the connection at once. Idempotent."""
+
+
+class Backend(Protocol):
+    """A provider as the gateway sees it."""
+
+    name: str
+
+    async def call(self, request: Request, target: Target, limits: Limits) -> Source:
+        """Sends `request` to `target`; returns when the provider has accepted it.
+
+        A streamed request gives events as they arrive, any other all events in one batch. `limits.begin_by` holds
+        until the provider accepts, `finish_by` until the end, `idle` between two reads of a stream.
+
+        Raises:
+            Failure: what the provider said, in the words of `core.errors`.
+        """
+
+    async def count(self, request: Request, target: Target) -> int | None:
+        """Prompt tokens as the provider counts them, free of charge; None when it has no such service."""
+
+    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+        """Passes a request through untouched except for credentials; `path` starts with "/" and may have a query."""
+
+    async def aclose(self) -> None:
+        """Lets go of all connections."""
+
+
+PASSED_ON = frozenset(
+    {
+        "accept",
+        "content-type",
+        "anthropic-version",
+        "anthropic-beta",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "idempotency-key",
+    }
+)
+"""Request headers that go through to the provider in `forward`, besides those that begin with `x-amzn-bedrock-`."""
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "content-encoding",
+    }
+)
+"""Headers that belong to one connection (RFC 9110 §7.6.1), and those that describe the encoded body."""
+
+
+def outgoing(headers: Mapping[str, str]) -> dict[str, str]:
+    """What of a client's headers (lower-case names) may go to the provider: never credentials or cookies."""
+    return {name: value for name, value in headers.items() if name in PASSED_ON or name.startswith("x-amzn-bedrock-")}

@@ -1,0 +1,153 @@
+"""AWS credentials, natively: where they are found, and when they are fetched again.
+
+Order, as in the AWS SDKs: environment, web identity, profile files, container endpoint, instance metadata (IMDSv2).
+Temporary credentials are fetched again in the background from 15 minutes before they expire, and waited for in the
+last minute; while they hold, a failed refresh changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
+from hapenny.protocols.sigv4 import Credentials
+
+REFRESH_S = 900.0
+"""Fetched again in the background when less than this is left."""
+MUST_REFRESH_S = 60.0
+"""Waited for when less than this is left."""
+RETRY_S = 30.0
+"""Pause after a failed refresh."""
+
+_log = get_logger("hapenny.backends")
+
+
+class Found(Protocol):
+    """One place where credentials may be."""
+
+    name: str
+
+    async def fetch(self) -> Credentials | None:
+        """Credentials, or None when this place is not set up. Raises `Failure` when it is and does not work."""
+
+
+class CredentialChain:
+    """Asks places in order, keeps what the first has, and refreshes it before it expires."""
+
+    def __init__(self, clock: Clock, places: Sequence[Found], closes: Sequence[Closes] = ()) -> None:
+        self._clock = clock
+        self._places = list(places)
+        self._closes = list(closes)
+        self._held: Credentials | None = None
+        self._source: Found | None = None
+        self._refresh: asyncio.Task[Credentials] | None = None
+        self._not_before = float("-inf")
+
+    async def get(self) -> Credentials:
+        """Credentials that hold now. Raises `Failure('authentication')` when none can be found."""
+        held = self._held
+        if held is not None:
+            if not held.expires:
+                return held
+            left = held.expires - self._clock.wall()
+            if left > REFRESH_S:
+                return held
+            if left > MUST_REFRESH_S:
+                if self._refresh is None and self._clock.now() >= self._not_before:
+                    self._begin()
+                return held
+        # Shielded: one caller that leaves must not take the others' credentials with it.
+        return await asyncio.shield(self._refresh or self._begin())
+
+    async def aclose(self) -> None:
+        """Ends a refresh under way and lets go of connections."""
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.gather(self._refresh, return_exceptions=True)
+        for one in self._closes:
+            await one.aclose()
+
+    def _begin(self) -> asyncio.Task[Credentials]:
+        task = self._refresh = asyncio.get_running_loop().create_task(self._fetch())
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Credentials]) -> None:
+        self._refresh = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._not_before = self._clock.now() + RETRY_S
+            _log.warning("credentials were not refreshed", error=str(error))
+
+    async def _fetch(self) -> Credentials:
+        # A source that once worked is asked alone: credentials must not silently become somebody else's.
+        for place in [self._source] if self._source is not None else self._places:
+            found = await place.fetch()
+            if found is not None:
+                if self._source is None:
+                    _log.info("credentials found", name=place.name)
+                self._source, self._held = place, found
+                return found
+        raise Failure(
+            "authentication",
+            "no AWS credentials found: neither environment, profile, web identity, container nor instance has any",
+            fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role",
+            retryable=False,
+        )
+
+
+class Closes(Protocol):
+    """Something with connections."""
+
+    async def aclose(self) -> None:
+        """Lets go of them."""
+
+
+def chain(
+    clock: Clock,
+    *,
+    profile: str | None = None,
+    region: str = "us-east-1",
+    environment: Mapping[str, str] | None = None,
+) -> CredentialChain:
+    """The usual chain of a process; a `profile` named in the configuration goes before the environment."""
+    from hapenny.backends.metadata import Container, InstanceMetadata
+    from hapenny.backends.pool import Pool
+    from hapenny.backends.profiles import Profile
+    from hapenny.backends.sts import Sts, WebIdentity
+
+    env = os.environ if environment is None else environment
+    pool = Pool.control(clock, connect_s=2.0)
+    sts = Sts(pool, clock, env.get("AWS_REGION") or region, env.get("AWS_ENDPOINT_URL_STS"))
+    container, instance = Container(pool, clock, env), InstanceMetadata(pool, clock, env)
+    named = Profile(clock, env, sts, profile, {"EcsContainer": container, "Ec2InstanceMetadata": instance})
+    web = WebIdentity(sts, clock, env)
+    places: list[Found] = [named] if profile is not None else [Environment(env), web, named, container, instance]
+    return CredentialChain(clock, places, [pool])
+
+
+class Environment:
+    """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`."""
+
+    name = "environment"
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    async def fetch(self) -> Credentials | None:
+        """The variables, if both keys are set."""
+        env = self._environment
+        key, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
+        if not key or not secret:
+            return None
+        return Credentials(key, secret, env.get("AWS_SESSION_TOKEN") or None)
+
+
+def seconds(stamp: str) -> float:
+    """An ISO 8601 time as Unix seconds. Raises ValueError."""
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()

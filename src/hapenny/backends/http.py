@@ -1,0 +1,206 @@
+"""What the HTTP backends have in common: one request through a codec, one answer back, under the two limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from hapenny.backends.contract import HOP_BY_HOP, Raw
+from hapenny.backends.pool import Lease, Pool
+from hapenny.core.answer import Replay, Source
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.events import Event
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+from hapenny.protocols.codec import Codec, StreamDecoder
+
+ERROR_BYTES = 1 << 20
+"""How much of an error's body is read."""
+
+_ON_THE_WIRE = frozenset({"priority", "flex", "reserved"})
+
+
+async def exchange(
+    pool: Pool,
+    clock: Clock,
+    codec: Codec,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    request: Request,
+    target: Target,
+    limits: Limits,
+) -> Source:
+    """Sends an encoded request and hands its answer back as a source of events.
+
+    A stream is accepted by `begin_by`; an answer that comes whole has until `finish_by`.
+    """
+    until = limits.begin_by if request.stream else limits.finish_by
+    lease: Lease | None = None
+    try:
+        async with asyncio.timeout(max(0.0, until - clock.now())):
+            lease = await pool.send("POST", url, headers, body)
+            if lease.status >= 400:
+                raise codec.decode_error(lease.status, lower(lease.headers), await lease.whole(ERROR_BYTES))
+            if not request.stream:
+                whole = await lease.whole()
+                events = codec.decode_answer(whole, lease.headers, model=target.model, created=clock.wall())
+                return Replay(events)
+        decoder = codec.decoder(model=target.model, created=clock.wall())
+        return Stream(lease, decoder, limits, clock)
+    except TimeoutError:
+        _let_go(lease)
+        raise Failure("timeout", "the provider did not accept the request in time") from None
+    except BaseException:
+        _let_go(lease)
+        raise
+
+
+def _let_go(lease: Lease | None) -> None:
+    if lease is not None:
+        lease.close()
+
+
+class Stream:
+    """A streamed answer: each piece of the network becomes one batch of events.
+
+    One timer for the whole answer watches `finish_by` and the idle limit; it looks at them when it fires and sets
+    itself again, so that a read costs no timer of its own.
+    """
+
+    __slots__ = ("_clock", "_decoder", "_lease", "_limits", "_reading", "_timer", "_why")
+
+    def __init__(self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock) -> None:
+        self._lease: Lease | None = lease
+        self._decoder = decoder
+        self._limits = limits
+        self._clock = clock
+        self._reading: float | None = None
+        """Since when a read waits; None while nobody reads: a slow reader is not the provider's fault."""
+        self._why = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self) -> Sequence[Event] | None:
+        """The next batch; None at the end.
+
+        Raises:
+            Failure: the provider's own error, `truncated`, `upstream` for a lost connection, `timeout`.
+        """
+        lease = self._lease
+        if lease is None:
+            return None
+        now = self._reading = self._clock.now()
+        if now >= self._limits.finish_by:
+            self.close()
+            raise Failure("timeout", "the provider's answer: not finished in time")
+        if self._timer is None:
+            self._watch()
+        try:
+            while True:
+                data = await lease.piece()
+                if data:
+                    events = self._decoder.feed(data)
+                    if events:
+                        return events
+                    self._reading = self._clock.now()
+                else:
+                    self._release()
+                    return self._decoder.close() or None
+        except _Late:
+            raise Failure("timeout", f"the provider's answer: {self._why}") from None
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._reading = None
+
+    def close(self) -> None:
+        """Ends the answer and its connection at once. Idempotent."""
+        lease = self._lease
+        self._release()
+        if lease is not None:
+            lease.close()
+
+    def _release(self) -> None:
+        self._lease = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self) -> None:
+        lease, limits = self._lease, self._limits
+        if lease is None:
+            return
+        if self._reading is None:  # nobody waits: nothing is late
+            wait = limits.idle
+        else:
+            now = self._clock.now()
+            idle, finish = self._reading + limits.idle - now, limits.finish_by - now
+            wait = min(idle, finish)
+            if wait <= 0:
+                self._why = "not finished in time" if finish <= 0 else f"no event for {limits.idle:g} s"
+                self._timer = None
+                lease.fail(_Late())
+                return
+        self._timer = asyncio.get_running_loop().call_later(max(wait, 0.001), self._watch)
+
+
+class _Late(Exception):
+    """A limit of the stream has passed."""
+
+
+def tiered(request: Request, target: Target) -> Request:
+    """`request` with the target's service tier on the wire, where it differs from what is asked."""
+    tier = target.service_tier
+    if tier not in _ON_THE_WIRE or request.parameters.service_tier == tier:
+        return request
+    return replace(request, parameters=replace(request.parameters, service_tier=tier))
+
+
+async def passed(
+    pool: Pool, clock: Clock, method: str, url: str, headers: Mapping[str, str], body: bytes, limits: Limits
+) -> Raw:
+    """A request passed through as it is; errors of the provider pass through too."""
+    try:
+        async with asyncio.timeout(max(0.0, limits.begin_by - clock.now())):
+            lease = await pool.send(method, url, headers, body)
+    except TimeoutError:
+        raise Failure("timeout", "the provider did not accept the request in time") from None
+    kept = {name: value for name, value in lower(lease.headers).items() if name not in HOP_BY_HOP}
+    return Raw(lease.status, kept, _Pieces(lease, limits, clock))
+
+
+class _Pieces:
+    """The body of a raw answer."""
+
+    __slots__ = ("_clock", "_lease", "_limits")
+
+    def __init__(self, lease: Lease, limits: Limits, clock: Clock) -> None:
+        self._lease = lease
+        self._limits = limits
+        self._clock = clock
+
+    async def read(self) -> bytes | None:
+        """The next piece; None at the end."""
+        left = min(self._limits.idle, self._limits.finish_by - self._clock.now())
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                return await self._lease.piece() or None
+        except TimeoutError:
+            self.close()
+            raise Failure("timeout", "the provider's answer stopped") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the answer and its connection at once."""
+        self._lease.close()
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by lower-case names."""
+    return {name.lower(): value for name, value in headers.items()}

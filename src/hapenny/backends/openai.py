@@ -1,0 +1,58 @@
+"""OpenAI, and every server that speaks its chat completions: vLLM, TGI, SageMaker, Bedrock's own endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.pool import Pool
+from hapenny.core.answer import Source
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+from hapenny.protocols.registry import codec
+
+
+class OpenAIBackend:
+    """A `Backend` over an OpenAI-compatible server.
+
+    Args:
+        name: as configured.
+        pool: its connections.
+        clock: the deployment's clock.
+        base_url: up to and with `/v1`, as for OpenAI's own client.
+        api_key: sent as a bearer token; None for servers that want none.
+    """
+
+    def __init__(self, name: str, pool: Pool, clock: Clock, base_url: str, api_key: str | None = None) -> None:
+        self.name = name
+        self.pool = pool
+        self._clock = clock
+        self._base = base_url.rstrip("/")
+        self._codec = codec("openai")
+        self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+    async def call(self, request: Request, target: Target, limits: Limits) -> Source:
+        """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL."""
+        wire = self._codec.encode_request(tiered(request, target), model=target.model)
+        wire.headers.update(self._credentials)
+        url = (target.endpoint.rstrip("/") or self._base) + wire.path
+        return await exchange(
+            self.pool, self._clock, self._codec, url, wire.headers, wire.body, request, target, limits
+        )
+
+    async def count(self, request: Request, target: Target) -> int | None:
+        """There is no counting service for chat completions."""
+        return None
+
+    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+        """Passes a request through with our key; a `/v1` that base and path share is written once."""
+        shared = path.startswith("/v1/") and self._base.endswith("/v1")
+        url = self._base + (path[3:] if shared else path)
+        sent = outgoing(headers) | self._credentials
+        return await passed(self.pool, self._clock, method, url, sent, body, limits)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self.pool.aclose()

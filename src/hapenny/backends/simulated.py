@@ -1,0 +1,73 @@
+"""The simulated provider, in this process: no socket, no account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hapenny.backends.contract import Raw
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.events import Event
+from hapenny.core.exchange import Limits, Target
+from hapenny.core.messages import Request
+from hapenny.simulation.call import SimulatedCall
+from hapenny.simulation.provider import SimulatedProvider
+
+
+class SimulatedBackend:
+    """A `Backend` over a `SimulatedProvider`, whose bill and quotas stay readable at `provider`."""
+
+    def __init__(self, name: str, provider: SimulatedProvider, region: str = "us-east-1") -> None:
+        self.name = name
+        self.provider = provider
+        self._region = region
+
+    async def call(self, request: Request, target: Target, limits: Limits) -> _Limited:
+        """Sends `request` to the simulated provider. Raises `Failure`."""
+        call = await self.provider.call(
+            request,
+            target.model,
+            region=target.region or self._region,
+            service_tier=target.service_tier,
+            account=target.endpoint,
+        )
+        return _Limited(call, limits, self.provider.clock, request.stream)
+
+    async def count(self, request: Request, target: Target) -> int | None:
+        """Prompt tokens as the simulated model's own tokenizer counts them."""
+        return self.provider.count(request, target.model)
+
+    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+        """Nothing stands behind the simulated models."""
+        raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+class _Limited:
+    """A simulated call under its two limits and the idle limit of streams."""
+
+    __slots__ = ("_call", "_clock", "_limits", "_stream")
+
+    def __init__(self, call: SimulatedCall, limits: Limits, clock: Clock, stream: bool) -> None:
+        self._call = call
+        self._limits = limits
+        self._clock = clock
+        self._stream = stream
+
+    async def read(self) -> Sequence[Event] | None:
+        """The next batch; `Failure('timeout')` when a limit is reached first."""
+        limits = self._limits
+        left = limits.finish_by - self._clock.now()
+        idle = self._stream and limits.idle < left
+        try:
+            return await self._call.read(limits.idle if idle else left)
+        except TimeoutError:
+            self._call.close()
+            said = f"no event for {limits.idle:g} s" if idle else "not finished in time"
+            raise Failure("timeout", f"the model's answer: {said}") from None
+
+    def close(self) -> None:
+        """Ends the simulated call at once."""
+        self._call.close()

@@ -1,0 +1,242 @@
+"""Serve, audit or miss: one decider a route, which keeps the operator's promise on wrong answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from hapenny.caching.semantic.bound import Bands, threshold
+from hapenny.caching.semantic.features import Candidate, Neighbour, candidate
+from hapenny.caching.semantic.memory import Memory
+from hapenny.caching.semantic.model import ErrorModel
+from hapenny.caching.semantic.terms import Terms, contradiction
+from hapenny.core.clock import Clock
+from hapenny.evidence.eprocess import LossMonitor
+from hapenny.evidence.special import normal_ppf
+
+Action: TypeAlias = Literal["serve", "audit", "miss"]
+
+_WINDOW = 1_000
+_EVERY = 20
+_JUDGED = 3
+"""Different answers a miss is compared with at most."""
+_JUDGED_AMONG = 10
+_ALARM = 0.01
+"""Chance that the monitor closes a cache that keeps its promise, ever."""
+
+
+class Promise(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the operator states for a route."""
+
+    max_error: float = 0.01
+    """Wrong answers served / requests."""
+    max_wrong_hits: float | None = 0.05
+    """Wrong answers served / hits; the stricter of both binds."""
+    confidence: float = 0.95
+    audit_share: float = 0.08
+    """Share of would-be hits that are answered by the model and verified; each counts as a miss. At most 0.1."""
+    nearest: float = 0.4
+    """Cosine below which a stored question is no neighbour."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_error < 1:
+            raise ValueError(f"max_error: {self.max_error:g} is outside 0-1; use a share, e.g. 0.01")
+        if self.max_wrong_hits is not None and not 0 < self.max_wrong_hits <= 1:
+            raise ValueError(f"max_wrong_hits: {self.max_wrong_hits:g} is outside 0-1; use a share, e.g. 0.05")
+        if not 0.5 <= self.confidence < 1:
+            raise ValueError(f"confidence: {self.confidence:g} is outside 0.5-1; use e.g. 0.95")
+        if not 0 < self.audit_share <= 0.1:
+            raise ValueError(f"audit_share: {self.audit_share:g} is outside 0-0.1; use e.g. 0.08")
+
+
+class Looked(Struct, frozen=True):
+    """What was found for one question and what is to be done."""
+
+    action: Action
+    near: list[Neighbour]
+    candidate: Candidate | None = None
+    score: float = 1.0
+    """The model's estimate of the chance that the candidate is wrong, before its label."""
+    error: float = 1.0
+    """The same as corrected by the verified labels of its band."""
+    reason: str = ""
+    bounded: bool = True
+    """False for hits by a fixed similarity: unproven."""
+
+
+class DeciderStats(Struct, kw_only=True):
+    """Where a route's semantic cache stands."""
+
+    open: bool
+    threshold: float
+    requests: int
+    hits: int
+    audits: int
+    audits_wrong: int
+    labels: int
+    closures: int
+    closed_because: str
+
+
+class Decider:
+    """Starts closed, opens as verified labels arrive, closes at once when they speak against the promise.
+
+    Pooled over all namespaces of a route: an answer need not earn its own evidence.
+    """
+
+    def __init__(self, promise: Promise, clock: Clock, *, fixed: float | None = None) -> None:
+        """`fixed`: a similarity threshold instead of the bound; hits by it are marked unproven."""
+        self.promise = promise
+        self._clock = clock
+        self._fixed = fixed
+        self._z = normal_ppf(promise.confidence)
+        self._model = ErrorModel()
+        self._bands = Bands()
+        self._monitor = LossMonitor(promise.max_error, _ALARM)
+        self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=_WINDOW)
+        self._scores: NDArray[np.float64] = np.zeros(0)
+        self._threshold = 0.0
+        self._wait = 0
+        self._share = 0.0
+        self._counts = DeciderStats(
+            open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
+            closed_because="no evidence yet",
+        )  # fmt: skip
+
+    def look(
+        self, asked: Terms, near: Sequence[Neighbour], memory: Memory, *, max_error: float | None = None
+    ) -> Looked:
+        """Decides on one question; `near` are its neighbours, nearest first.
+
+        Args:
+            max_error: the caller's own limit; it only ever makes the cache more careful.
+        """
+        counts = self._counts
+        counts.requests += 1
+        close = [neighbour for neighbour in near if neighbour.similarity >= self.promise.nearest]
+        if not close:
+            self._see(None)
+            return Looked("miss", close, reason="no neighbour")
+        found = candidate(asked, close, memory)
+        against = contradiction(asked, found.terms, memory.variety(found.answer))
+        if against:
+            self._see(None)
+            return Looked("miss", close, found, reason=against)
+        score = self._model.error(found.features)
+        self._see(found.features)
+        if self._fixed is not None:
+            action: Action = "serve" if found.similarity >= self._fixed else "miss"
+            counts.hits += action == "serve"
+            return Looked(action, close, found, score, score, "fixed similarity", bounded=False)
+        limit = self._threshold
+        if max_error is not None and max_error < self.promise.max_error:
+            limit = min(limit, self._compute(max_error)) if max_error > 0 else 0.0
+        if score > limit or limit == 0.0:
+            return Looked("miss", close, found, score, reason="closed" if limit == 0.0 else "not sure enough")
+        error = self._bands.estimate(score)
+        if self._clock.random.random() < self.promise.audit_share:
+            counts.audits += 1
+            return Looked("audit", close, found, score, error, "audit")
+        counts.hits += 1
+        return Looked("serve", close, found, score, error)
+
+    def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
+        """What to find out about a question that the model has just answered.
+
+        Yields entries; send True if the entry's answer equals the new one. Returns the answer to store the question
+        under, or None for a new one. The first entry is the candidate: its label teaches the decider.
+        """
+        seen: set[int] = set()
+        found = looked.candidate
+        if found is not None and not looked.reason.startswith(_CONTRADICTED):
+            equal = yield found.entry
+            self._learn(looked, found, wrong=not equal)
+            memory.judged(found.entry, found.answer, equal)
+            if equal:
+                return found.answer
+            seen.add(found.answer)
+        for neighbour in looked.near[:_JUDGED_AMONG]:
+            if neighbour.answer in seen:
+                continue
+            if len(seen) >= _JUDGED:
+                break
+            seen.add(neighbour.answer)
+            self._counts.labels += 1
+            if (yield neighbour.entry):
+                return neighbour.answer
+        return None
+
+    def report_wrong(self, score: float) -> None:
+        """A served answer was reported wrong: a label, and evidence for the monitor."""
+        self._bands.add(score, True)
+        self._counts.labels += 1
+        self._watch(wrong=True)
+        self._refresh()
+
+    def close(self, reason: str, *, forget: bool = False) -> None:
+        """Serves nothing until new evidence has come; `forget` also drops the model (another embedder)."""
+        self._bands.clear()
+        self._monitor = LossMonitor(self.promise.max_error, _ALARM)
+        if forget:
+            self._model.forget()
+            self._recent.clear()
+        self._threshold = 0.0
+        self._counts.closures += 1
+        self._counts.closed_because = reason
+
+    def stats(self) -> DeciderStats:
+        """A copy of the counters."""
+        counts = self._counts
+        values = {name: getattr(counts, name) for name in counts.__struct_fields__}
+        opened = self._threshold > 0 or self._fixed is not None
+        values.update(open=opened, threshold=self._threshold, closed_because="" if opened else counts.closed_because)
+        return DeciderStats(**values)
+
+    def _learn(self, looked: Looked, found: Candidate, *, wrong: bool) -> None:
+        self._counts.labels += 1
+        if self._model.weights is not None:
+            self._bands.add(looked.score, wrong)
+        if looked.action == "audit":
+            self._counts.audits_wrong += wrong
+            self._watch(wrong=wrong)
+        if self._model.learn(found.features, wrong):
+            self._refresh()
+
+    def _watch(self, *, wrong: bool) -> None:
+        """Each audit stands for the share of requests that would be hits: its loss is that of a request."""
+        if self._monitor.update(self._share if wrong else 0.0):
+            self.close("violation")
+
+    def _see(self, features: NDArray[np.float64] | None) -> None:
+        self._recent.append(features)
+        self._wait += 1
+        if self._wait >= _EVERY:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Scores the recent requests with the model as it is now, and finds the threshold."""
+        self._wait = 0
+        if self._model.weights is None:
+            return
+        rows = [row for row in self._recent if row is not None]
+        self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
+        self._threshold = self._compute(self.promise.max_error)
+        self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
+
+    def _compute(self, max_error: float) -> float:
+        return threshold(
+            self._bands,
+            self._scores,
+            len(self._recent),
+            max_error=max_error,
+            max_wrong_hits=self.promise.max_wrong_hits,
+            z=self._z,
+        )
+
+
+_CONTRADICTED = ("number", "negation", "order", "opposite")

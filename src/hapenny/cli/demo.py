@@ -1,0 +1,159 @@
+"""`hapenny demo`: a manga shop's traffic crosses the bridge; a minute later you know what it saved."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hapenny.cli.report import show
+from hapenny.cli.simulate import describe, provider
+from hapenny.config import load
+from hapenny.core.clock import RealClock
+from hapenny.gateway import Gateway
+from hapenny.server.app import App
+from hapenny.studies.driver import Seen, drive
+from hapenny.studies.mangashop import traffic
+from hapenny.telemetry.page import page
+from hapenny.telemetry.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONFIG = """
+server: {{port: 0}}
+backends:
+  bedrock: {{kind: bedrock, region: us-east-1, base_url: "{provider}", api_key: simulated}}
+tiers:
+  fast: anthropic.claude-3-haiku-20240307-v1:0
+  balanced: anthropic.claude-3-5-haiku-20241022-v1:0
+  strong: anthropic.claude-3-sonnet-20240229-v1:0
+  max: anthropic.claude-3-opus-20240229-v1:0
+routes:
+  default: {{baseline: strong, preset: demo, holdout: 0.01}}
+ledger: {{path: "{ledger}", flush_s: 0.25}}
+"""
+
+
+@click.command()
+@click.option("--requests", default=600, show_default=True, help="How many questions are asked.")
+@click.option("--seconds", default=40.0, show_default=True, help="Over how many seconds they arrive.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--html", "html", type=click.Path(dir_okay=False), help="Where the report page goes.")
+def demo(requests: int, seconds: float, seed: int, html: str | None) -> None:
+    """Simulated Bedrock, the gateway, and a manga shop's questions over real sockets; then the savings, explained."""
+    import uvloop
+
+    uvloop.run(_demo(requests, seconds, seed, html))
+
+
+async def _demo(requests: int, seconds: float, seed: int, html: str | None) -> None:
+    from rich.console import Console
+
+    console = Console()
+    clock = RealClock()
+    folder = Path(tempfile.mkdtemp(prefix="hapenny-demo-"))
+    ledger = folder / "ledger.db"
+    bank, backend = provider()
+    await bank.gateway.start()
+    provider_port = await bank.start("127.0.0.1", 0)
+    config = load(text=CONFIG.format(provider=f"http://127.0.0.1:{provider_port}", ledger=ledger))
+    gateway = Gateway(config)
+    await gateway.start()
+    app = App(gateway)
+    port = await app.start()
+    console.print("[bold]hapenny[/bold]: every token that crosses must be worth its toll.\n")
+    for line in describe(backend):
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+    console.print(
+        f"\nA manga shop sends {requests} questions in {seconds:.0f} s, in bursts, to http://127.0.0.1:{port}; "
+        f"behind it stands a simulated Bedrock on port {provider_port}.\n"
+    )
+    turns = traffic(requests, seconds, seed)
+    progress = _Progress(console, clock, len(turns), str(ledger))
+    watching = asyncio.ensure_future(progress.run())
+    seen = await drive(f"http://127.0.0.1:{port}", turns, clock, watch=progress.add)
+    progress.done = True
+    await watching
+    assert gateway.ledger is not None
+    await gateway.ledger.flush()
+    summary = summarise(str(ledger))
+    show(summary, console)
+    _line(console, summary, seen, backend.provider.bill.nano)
+    where = Path(html) if html else folder / "report.html"
+    where.write_text(page(summary), encoding="utf-8")
+    console.print(f"The report page: {where.resolve().as_uri()}", soft_wrap=True)
+    await app.stop()
+    if sys.stdout.isatty():
+        console.print("\nLook at it in a browser. The demo is over; nothing keeps running.")
+    await bank.stop()
+
+
+def _line(console: Console, summary: Summary, seen: list[Seen], bill: int) -> None:
+    """What a sceptic asks first."""
+    firsts = sorted(each.first for each in seen if each.first is not None)
+    p95 = firsts[int(len(firsts) * 0.95)] if firsts else 0.0
+    errors = sum(1 for each in seen if each.error)
+    good = "under" if p95 < 1.5 else "OVER"
+    console.print(
+        f"\n[bold]{summary.saved_share:.0%}[/bold] of the bill saved; first words after "
+        f"[bold]{p95 * 1000:.0f} ms[/bold] at p95, {good} the line of 1,500 ms; {errors} errors."
+    )
+    agree = "equal to" if bill == summary.actual else "NOT EQUAL to"
+    console.print(
+        f"The books say {summary.actual / 1e9:.9f} $ were paid, {agree} "
+        f"the provider's own invoice of {bill / 1e9:.9f} $."
+    )
+
+
+class _Progress:
+    """Shows how far the traffic is: a live bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, clock: RealClock, total: int, ledger: str) -> None:
+        self._console = console
+        self._clock = clock
+        self._total = total
+        self._ledger = ledger
+        self._seen = 0
+        self._hits = 0
+        self._errors = 0
+        self.done = False
+
+    def add(self, seen: Seen) -> None:
+        """One turn was answered."""
+        self._seen += 1
+        self._hits += seen.saved
+        self._errors += seen.error is not None
+
+    async def run(self) -> None:
+        """Until `done`."""
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            with Live(self._text(), console=self._console, refresh_per_second=4) as live:
+                while not self.done:
+                    await self._clock.sleep(0.25)
+                    live.update(self._text())
+            return
+        waited = 0
+        while not self.done:
+            await self._clock.sleep(0.5)
+            waited += 1
+            if waited % 20 == 0:
+                self._console.print(self._text(), highlight=False)
+        self._console.print(self._text(), highlight=False)
+
+    def _text(self) -> str:
+        share = self._seen / self._total
+        bar = "█" * int(share * 30) + "·" * (30 - int(share * 30))
+        try:
+            books = summarise(self._ledger)
+            money = f"would have cost {books.baseline / 1e9:8.4f} $, cost {books.actual / 1e9:7.4f} $"
+        except (FileNotFoundError, ValueError):
+            money = ""
+        errors = f", {self._errors} errors" if self._errors else ""
+        return f"{bar} {self._seen:4d} of {self._total} answered, {self._hits} from the cache{errors}  {money}"

@@ -1,0 +1,191 @@
+"""`hapenny report`: what was saved, by which technique, and how fast the answers were."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from hapenny.core.clock import RealClock
+from hapenny.telemetry.plots import money, seconds, shown
+from hapenny.telemetry.summary import Group, Latency, Scope, Summary, summarise
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@click.command()
+@click.option("-c", "--config", help="Configuration whose ledger is read.")
+@click.option("--ledger", "path", help="The ledger file itself.")
+@click.option("--since", help="Only the last 24h, 7d, 30m …")
+@click.option("--tenant", help="Only this tenant.")
+@click.option("--route", help="Only this route.")
+@click.option("--feature", help="Only this feature.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; money in nano-dollars, times in seconds.")
+@click.option("--html", "html", type=click.Path(dir_okay=False), help="Write a page with plots to this file.")
+def report(
+    config: str | None,
+    path: str | None,
+    since: str | None,
+    tenant: str | None,
+    route: str | None,
+    feature: str | None,
+    as_json: bool,
+    html: str | None,
+) -> None:
+    """Print the savings waterfall with latency percentiles, from the ledger."""
+    path = path or _configured(config)
+    start = RealClock().wall() - span(since) if since else None
+    try:
+        summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
+    except FileNotFoundError:
+        raise click.ClickException(f"there is no ledger at {path}; name one with --ledger, or serve first") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    if html is not None:
+        from hapenny.telemetry.page import page
+
+        Path(html).write_text(page(summary), encoding="utf-8")
+    if as_json:
+        click.echo(msgspec.json.encode(as_plain(summary)).decode())
+        return
+    from rich.console import Console
+
+    show(summary, Console())
+    if html is not None:
+        click.echo(f"\nThe page: {Path(html).resolve()}")
+
+
+def as_plain(summary: Summary) -> dict[str, object]:
+    """The summary as one JSON object, with `by_technique` in nano-dollars beside the details."""
+    plain: dict[str, object] = msgspec.to_builtins(summary)
+    plain["by_technique"] = summary.by_technique
+    return plain
+
+
+def span(text: str) -> float:
+    """Seconds of `24h`, `7d`, `90m` …"""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no span of time; write 30m, 24h, 7d …", param_hint="--since")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Prints the report as tables."""
+    from hapenny.telemetry.page import period
+
+    console.print(f"\n[bold]hapenny report[/]  [dim]{period(summary)}[/]")
+    console.print(
+        f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
+    )
+    console.print(_waterfall(summary, console.width))
+    _checks(summary, console)
+    console.print(_latencies(summary))
+    if summary.features:
+        console.print(_groups("feature", summary.features))
+    if summary.models:
+        console.print(_groups("model", summary.models))
+    if summary.would_save:
+        watched = ", ".join(f"{name} {money(nano)}" for name, nano in summary.would_save.items())
+        console.print(f"[dim]In shadow, in no sum: {watched}[/]")
+
+
+def _waterfall(summary: Summary, width: int) -> Table:
+    table = _table(("", "left"), ("amount", "right"), ("of the bill", "right"), ("requests", "right"), ("", "left"))
+    room = max(10, min(40, width - 62))
+    whole = max(summary.baseline, summary.actual, 1)
+
+    def bar(start: int, end: int, style: str) -> str:
+        low, high = sorted((max(0, start), max(0, end)))
+        before = round(room * min(low, whole) / whole)
+        size = max(1 if high > low else 0, round(room * min(high, whole) / whole) - before)
+        return f"{' ' * before}[{style}]{'█' * size}[/]"
+
+    def share(nano: int) -> str:
+        return f"{nano / summary.baseline:.1%}" if summary.baseline else "–"
+
+    table.add_row(
+        "without hapenny", money(summary.baseline), "100%", f"{summary.exchange_rows:,}",
+        bar(0, summary.baseline, "bright_black"),
+    )  # fmt: skip
+    at = summary.baseline
+    for technique in summary.techniques:
+        style = "green" if technique.saved >= 0 else "red"
+        table.add_row(
+            f"  {shown(technique.name)}", f"[{style}]{money(-technique.saved, sign=True)}[/]", share(-technique.saved),
+            f"{technique.requests:,}", bar(at, at - technique.saved, style),
+        )  # fmt: skip
+        at -= technique.saved
+    if summary.estimate_error:
+        table.add_row("  estimate error", money(-summary.estimate_error, sign=True), share(-summary.estimate_error))
+    table.add_row(
+        "[bold]really paid[/]", f"[bold]{money(summary.actual)}[/]", share(summary.actual), "",
+        bar(0, summary.actual, "yellow"),
+    )  # fmt: skip
+    table.add_row("[bold]saved[/]", f"[bold green]{money(summary.saved)}[/]", f"[bold]{summary.saved_share:.1%}[/]")
+    return table
+
+
+def _checks(summary: Summary, console: Console) -> None:
+    if summary.identity_violations:
+        console.print(f"[bold red]{summary.identity_violations:,} rows do not add up[/]")
+    else:
+        console.print("[green]every row adds up to the nano-dollar[/]", end="")
+    console.print(
+        f"[dim]; estimates off by {summary.estimate_error_share:.2%}; {summary.unpriced_rows:,} unpriced,"
+        f" {summary.estimated_rows:,} with estimated usage[/]\n"
+    )
+
+
+def _latencies(summary: Summary) -> Table:
+    table = _table(("latency", "left"), ("n", "right"), *((f"p{p}", "right") for p in (50, 90, 95, 99)))
+    for name, latency in (("first content", summary.ttft), ("whole answer", summary.e2e)):
+        table.add_row(name, f"{latency.count:,}", *_times(latency))
+    return table
+
+
+def _times(latency: Latency) -> list[str]:
+    return ["–" if value is None else seconds(value) for value in (latency.p50, latency.p90, latency.p95, latency.p99)]
+
+
+def _groups(name: str, groups: list[Group]) -> Table:
+    table = _table(
+        (name, "left"), ("requests", "right"), ("without", "right"), ("saved", "right"), ("paid", "right"),
+        ("share", "right"), ("first p95", "right"),
+    )  # fmt: skip
+    for group in groups[:12]:
+        share = f"{group.saved / group.baseline:.1%}" if group.baseline else "–"
+        first = "–" if group.ttft_p95 is None else seconds(group.ttft_p95)
+        amounts = (money(group.baseline), money(group.saved), money(group.actual))
+        table.add_row(group.name, f"{group.requests:,}", *amounts, share, first)
+    return table
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=bool(name))
+    return table
+
+
+def _configured(config: str | None) -> str:
+    from hapenny.config import ConfigError, load
+
+    try:
+        options = load(config).ledger
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if options is None:
+        raise click.ClickException("this configuration keeps no ledger; name a file with --ledger")
+    return options.path

@@ -1,0 +1,99 @@
+"""`hapenny simulate`: a Bedrock that needs no account, with the OpenAI and Anthropic surfaces beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import click
+
+from hapenny.backends.simulated import SimulatedBackend
+from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.gateway import Gateway
+from hapenny.server.app import App
+
+OFF = {"exact": "off", "flights": "off", "tiers": "off", "parameters": "off", "retry": "off"}
+
+
+def provider(
+    card: str = "manga-2024", seed: int = 7, quota: QuotaOptions | None = None, faults: dict[str, Any] | None = None
+) -> tuple[App, SimulatedBackend]:
+    """A simulated provider as a server: every stage off, nothing kept."""
+    config = check(
+        Config(
+            backends={
+                "simulated": BackendOptions(kind="simulated", card=card, seed=seed, quota=quota, faults=faults or {})
+            },
+            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},  # type: ignore[arg-type]
+            ledger=None,
+        )
+    )
+    gateway = Gateway(config)
+    backend = gateway.backends["simulated"]
+    assert isinstance(backend, SimulatedBackend)
+    bill = backend.provider.bill
+
+    def invoice() -> dict[str, Any]:
+        return {"calls": bill.calls, "nano": bill.nano, "usd": float(bill.total), "unpriced": bill.unpriced}
+
+    def deck() -> dict[str, Any]:
+        return {
+            "card": backend.provider.deck.name,
+            "digest": backend.provider.deck.digest(),
+            "lines": describe(backend),
+        }
+
+    return App(gateway, pages={"/simulate/bill": invoice, "/simulate/card": deck}, faulty=True), backend
+
+
+def describe(backend: SimulatedBackend) -> list[str]:
+    """What is simulated, whence it comes and what is assumed."""
+    return backend.provider.deck.describe()
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=8791, show_default=True, help="0 takes a free one.")
+@click.option("--card", default="manga-2024", show_default=True, help="Card of simulated models.")
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--rpm", type=int, help="Requests a minute of each model.")
+@click.option("--tpm", type=int, help="Tokens a minute of each model.")
+@click.option("--fault", "faults", multiple=True, metavar="KIND=SHARE", help="e.g. throttle=0.05; may be repeated.")
+def simulate(
+    host: str, port: int, card: str, seed: int, rpm: int | None, tpm: int | None, faults: tuple[str, ...]
+) -> None:
+    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill."""
+    wanted: dict[str, Any] = {}
+    for fault in faults:
+        kind, _, share = fault.partition("=")
+        try:
+            wanted[kind] = float(share or 1.0)
+        except ValueError:
+            raise click.BadParameter(f"{fault!r}: write KIND=SHARE, e.g. throttle=0.05", param_hint="--fault") from None
+    quota = QuotaOptions(rpm=rpm, tpm=tpm) if rpm or tpm else None
+    try:
+        import uvloop
+
+        uvloop.run(_simulate(host, port, card, seed, quota, wanted))
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+async def _simulate(
+    host: str, port: int, card: str, seed: int, quota: QuotaOptions | None, faults: dict[str, Any]
+) -> None:
+    app, backend = provider(card, seed, quota, faults)
+    await app.gateway.start()
+    for line in describe(backend):
+        click.echo(line, err=True)
+    bound = await app.start(host, port)
+    click.echo(f"simulated provider listens on http://{host}:{bound}")
+    sys.stdout.flush()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await app.stop()

@@ -1,0 +1,151 @@
+"""Searches one collection: both legs, fusion, scoring, the learned ranker. Blocking; no I/O but the store's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hapenny.retrieval.documents import Hit, Rows, Scores
+from hapenny.retrieval.features import Profiles, table
+from hapenny.retrieval.filters import Filter
+from hapenny.retrieval.forest import Forest, Table
+from hapenny.retrieval.fusion import Candidates, fuse, gather, order
+from hapenny.retrieval.lexical import Terms
+from hapenny.retrieval.scoring import bonuses
+from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.store import Store
+
+LEARNED_DEPTH = 60
+"""How many of the fused list the learned ranker orders again."""
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """Rows best first with everything that made their scores; arrays are aligned with `rows`."""
+
+    rows: Rows
+    scores: NDArray[np.float64]
+    fused: NDArray[np.float64]
+    found: Candidates
+    added: dict[str, NDArray[np.float64]]
+    learned: NDArray[np.float64] | None = None
+    alpha: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Retriever:
+    """One store with its settings and, if there is one, a learned ranker."""
+
+    def __init__(self, store: Store, settings: Settings | None = None, forest: Forest | None = None) -> None:
+        self.store = store
+        self.settings = settings or Settings()
+        self.forest = forest
+        self._noise = frozenset(self.settings.noise)
+        self._profiles = Profiles(store)
+
+    def changed(self) -> None:
+        """Rows were compacted or replaced: forgets what was analysed."""
+        self._profiles.clear()
+
+    def terms(self, text: str) -> Terms:
+        """The lexical query of a text: without noise words, in the collection's vocabulary."""
+        style = self.settings.style
+        if style:
+            text = " ".join(style.get(word.lower(), word) for word in text.split())
+        return Terms.of(text, self.store.analyser, self._noise)
+
+    def rank(
+        self,
+        text: str,
+        vector: Scores,
+        where: Filter | None = None,
+        *,
+        tenant: str = "",
+        settings: Settings | None = None,
+    ) -> Ranked:
+        """All candidates of both legs, best first."""
+        settings = settings or self.settings
+        terms = self.terms(text)
+        found, ideal = self._candidates(terms, vector, where, settings)
+        how = settings.weighted(self.store.alike())
+        fused = fuse(found, how, ideal)
+        store = self.store
+        added = bonuses(settings.scoring.of(tenant), lambda name: store.numbers(name, found.rows), store.quantiles)
+        scores = np.sum([fused, *added.values()], axis=0) if added else fused
+        best = order(found.rows, scores)
+        learned: NDArray[np.float64] | None = None
+        if settings.rerank == "learned" and self.forest is not None and len(best) > 1:
+            head = best[:LEARNED_DEPTH]
+            part = _take(found, head)
+            learned = np.full(len(best), np.nan)
+            learned[head] = self.forest.score(table(text, terms, part, scores[head], ideal, store, self._profiles))
+            best = np.concatenate([head[order(part.rows, learned[head])], best[LEARNED_DEPTH:]])
+        return Ranked(
+            found.rows[best],
+            scores[best],
+            fused[best],
+            _take(found, best),
+            {name: values[best] for name, values in added.items()},
+            learned[best] if learned is not None else None,
+            how.alpha,
+        )
+
+    def examples(self, text: str, vector: Scores) -> tuple[Rows, Table]:
+        """Candidates in fused order and their features: what the ranker is trained on."""
+        terms = self.terms(text)
+        plain = msgspec.structs.replace(self.settings, rerank="none")
+        ranked = self.rank(text, vector, settings=plain)
+        part = _take(ranked.found, np.arange(min(len(ranked), LEARNED_DEPTH)))
+        ideal = self.store.ideal(terms, self.settings.boosts)
+        scores = ranked.scores[:LEARNED_DEPTH]
+        return part.rows, table(text, terms, part, scores, ideal, self.store, self._profiles)
+
+    def hits(self, ranked: Ranked, chosen: Sequence[int]) -> list[Hit]:
+        """Documents of positions in a ranked list, each with its explanation."""
+        documents = self.store.fetch([int(ranked.rows[i]) for i in chosen])
+        return [
+            Hit(id=document.id, score=float(ranked.scores[i]), document=document, explain=explain(ranked, i))
+            for i, document in zip(chosen, documents, strict=True)
+        ]
+
+    def _candidates(
+        self, terms: Terms, vector: Scores, where: Filter | None, settings: Settings
+    ) -> tuple[Candidates, float]:
+        how, store = settings.fusion, self.store
+        lexical = store.lexical(terms, how.lexical, settings.boosts, where)
+        found = gather(lexical, store.vector(vector, how.vector, where))
+        missing = np.isnan(found.cosine)
+        if how.method in ("comparable", "vector") and missing.any():
+            found.cosine[missing] = store.vectors(found.rows[missing]) @ np.asarray(vector, np.float32)
+        return found, store.ideal(terms, settings.boosts)
+
+
+def explain(ranked: Ranked, at: int) -> dict[str, object]:
+    """Why a row stands where it stands: raw leg scores and ranks, the fused score, what rules and the ranker gave."""
+    found = ranked.found
+    out: dict[str, object] = {
+        "bm25": _number(found.lexical[at]),
+        "bm25_rank": int(found.lexical_rank[at]) + 1 or None,
+        "cosine": _number(found.cosine[at]),
+        "cosine_rank": int(found.vector_rank[at]) + 1 or None,
+        "alpha": round(ranked.alpha, 4),
+        "fused": _number(ranked.fused[at]),
+        "added": {name: _number(values[at]) for name, values in ranked.added.items()},
+    }
+    if ranked.learned is not None:
+        out["learned"] = _number(ranked.learned[at])
+    return out
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 5)
+
+
+def _take(found: Candidates, at: NDArray[np.int64]) -> Candidates:
+    return Candidates(
+        found.rows[at], found.lexical[at], found.cosine[at], found.lexical_rank[at], found.vector_rank[at]
+    )

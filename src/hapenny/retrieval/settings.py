@@ -1,0 +1,73 @@
+"""How a collection is searched: every choice in one typed place, with the measured defaults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hapenny.retrieval.fusion import SEED, Fusion
+from hapenny.retrieval.lexical import Boosts
+from hapenny.retrieval.scoring import Scoring
+
+TITLE_SHARE = 0.3
+"""Weight of the title's own vector in a document's vector (the rest is title and text together)."""
+
+Rerank = Literal["none", "learned", "remote"]
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What leaves: `least` to `most` hits, stopping at a drop of `margin` under the best or under `floor`.
+
+    `floor` is in units of the fused score; None lets all pass (`calibrate` finds one from judged queries).
+    `diversity` above 0 trades relevance for novelty; hits more alike than `duplicate` to a better one are dropped.
+    `per_parent` bounds the chunks of one document.
+    """
+
+    least: int = 2
+    most: int = 5
+    margin: float = 0.35
+    floor: float | None = None
+    diversity: float = 0.0
+    duplicate: float = 0.985
+    per_parent: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= self.most:
+            raise ValueError(f"least, most: {self.least}, {self.most}; use 1 <= least <= most")
+        if not 0.0 <= self.diversity < 1.0:
+            raise ValueError(f"diversity: {self.diversity}; use 0 up to 1")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection's search configuration.
+
+    `calibrated`: the vector leg's weight shrinks with the collection's own likeness (`Store.alike`): where any two
+    documents look alike to the embedder, its cosine says little.
+    """
+
+    fusion: Fusion = Fusion()
+    boosts: Boosts = Boosts()
+    scoring: Scoring = Scoring()
+    selection: Selection = Selection()
+    rerank: Rerank = "none"
+    calibrated: bool = True
+    noise: tuple[str, ...] = ()
+    style: dict[str, str] = {}
+    """Words of the users and the collection's words for them ("nb" -> "notebook")."""
+
+    def weighted(self, alike: float) -> Fusion:
+        """The fusion with its alpha calibrated to a collection."""
+        if not self.calibrated or self.fusion.method != "comparable":
+            return self.fusion
+        return msgspec.structs.replace(self.fusion, alpha=self.fusion.alpha * (1.0 - min(1.0, alike)) ** 2)
+
+
+PRESETS = {
+    "default": Settings(),
+    "learned": Settings(rerank="learned"),
+    "seed": Settings(fusion=SEED, scoring=Scoring(rules=()), calibrated=False),
+    "rrf": Settings(fusion=Fusion(method="rrf", alpha=0.5), scoring=Scoring(rules=())),
+    "bm25": Settings(fusion=Fusion(method="lexical", vector=0), scoring=Scoring(rules=())),
+    "vector": Settings(fusion=Fusion(method="vector", lexical=0), scoring=Scoring(rules=())),
+}

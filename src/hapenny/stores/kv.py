@@ -1,0 +1,66 @@
+"""Key-value: small values under text keys, with a lifetime and compare-and-set. And how to open one by URL."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hapenny.core.clock import Clock
+
+MAX_SCAN = 1_000
+
+
+class KeyValue(Protocol):
+    """The contract (`tests/stores/test_kv.py` holds every implementation to it).
+
+    Keys are any text but the empty one, values any bytes. `ttl` is in seconds; None lives until it is deleted.
+    Every call is atomic.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None where there is none or its lifetime is over."""
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Puts a value; an earlier one and its lifetime are replaced."""
+
+    async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
+        """Puts `value` if the present one is `expected` (None: there is none). Whether it did."""
+
+    async def delete(self, key: str) -> bool:
+        """Removes a value; whether there was one."""
+
+    async def scan(self, prefix: str = "", *, after: str = "", limit: int = MAX_SCAN) -> list[tuple[str, bytes]]:
+        """Up to `limit` pairs whose keys begin with `prefix` and come behind `after`, in the order of their UTF-8."""
+
+    async def aclose(self) -> None:
+        """Lets go of connections. Idempotent."""
+
+
+def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
+    """A key-value store by URL: `memory:`, `sqlite:PATH`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`.
+
+    Args:
+        url: where.
+        clock: decides about lifetimes (Redis uses its own).
+        space: separates deployments that share a server.
+
+    Raises:
+        ValueError: no store has such a URL.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "memory":
+        from hapenny.stores.memory import MemoryKeyValue
+
+        return MemoryKeyValue(clock)
+    if scheme == "sqlite":
+        from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
+
+        return SqliteKeyValue(SqliteFile(rest.removeprefix("//"), clock))
+    if scheme in ("redis", "rediss", "valkey"):
+        from hapenny.stores.redis import RedisKeyValue
+
+        return RedisKeyValue(url.replace("valkey:", "redis:", 1), space)
+    if scheme in ("postgres", "postgresql"):
+        from hapenny.stores.postgres import Postgres, PostgresKeyValue
+
+        return PostgresKeyValue(Postgres(url, clock, space))
+    raise ValueError(f"no store has the URL {scheme}:…; use memory:, sqlite:PATH, redis://… or postgresql://…")

@@ -1,0 +1,204 @@
+"""Prometheus metrics. Plain counters in dictionaries on the hot path; families are built when somebody scrapes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hapenny.core.exchange import Exchange
+from hapenny.telemetry.live import Live
+from hapenny.telemetry.rows import Row
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+DECIDE_SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25)
+MAX_SERIES = 2_000
+"""Label combinations of one metric; later ones are counted under `other`."""
+NANO = 1e-9
+
+
+class Counts(dict[tuple[str, ...], float]):
+    """A counter by label values, bounded."""
+
+    def inc(self, labels: tuple[str, ...], by: float = 1.0) -> None:
+        """Adds."""
+        if labels in self:
+            self[labels] += by
+        elif len(self) < MAX_SERIES:
+            self[labels] = by
+        else:
+            rest = ("other",) * len(labels)
+            self[rest] = self.get(rest, 0.0) + by
+
+
+class Histogram:
+    """Buckets of one series."""
+
+    __slots__ = ("buckets", "counts", "total")
+
+    def __init__(self, buckets: tuple[float, ...]) -> None:
+        self.buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Takes a value."""
+        self.counts[bisect_left(self.buckets, value)] += 1
+        self.total += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """As Prometheus wants them."""
+        seen, found = 0, []
+        for bound, count in zip((*map(str, self.buckets), "+Inf"), self.counts, strict=True):
+            seen += count
+            found.append((bound, float(seen)))
+        return found
+
+
+class Histograms(dict[tuple[str, ...], Histogram]):
+    """A histogram by label values, bounded."""
+
+    def __init__(self, buckets: tuple[float, ...]) -> None:
+        super().__init__()
+        self._buckets = buckets
+
+    def observe(self, labels: tuple[str, ...], value: float) -> None:
+        """Takes a value."""
+        found = self.get(labels)
+        if found is None:
+            if len(self) >= MAX_SERIES:
+                labels = ("other",) * len(labels)
+            found = self.setdefault(labels, Histogram(self._buckets))
+        found.observe(value)
+
+
+class Metrics:
+    """All metrics of a gateway. `observe` is the only thing on the hot path.
+
+    Args:
+        live: measures of the models: fed here, shown as gauges.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self.in_flight = 0
+        self.live = live
+        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
+        self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
+        self._saved, self._error, self._unpriced = Counts(), Counts(), Counts()
+        self._e2e, self._ttft = Histograms(SECONDS), Histograms(SECONDS)
+        self._decide = Histograms(DECIDE_SECONDS)
+        self._registry: Any = None
+
+    def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
+        """Adds a gauge that is read at each scrape (`_total` at the end of `name` makes it a counter)."""
+        self._gauges[name] = (what, read)
+
+    def observe(self, exchange: Exchange, row: Row) -> None:
+        """Counts a finished request, and shows its calls to the live measures."""
+        for attempt in exchange.calls:
+            self.live.observe(attempt)
+        route = row.route
+        self._requests.inc((route, row.outcome))
+        if row.e2e is not None:
+            self._e2e.observe((route,), row.e2e)
+        if row.ttft is not None:
+            self._ttft.observe((route, row.model_served), row.ttft)
+        for stage, seconds in row.decide.items():
+            self._decide.observe((stage,), seconds)
+        if row.cache_layer is not None:
+            self._cache.inc((row.cache_layer, "hit" if row.cache_hit else "miss"))
+        for call in row.calls:
+            model = call.model
+            self._calls.inc((model, call.purpose, call.outcome))
+            if call.cost:
+                self._cost.inc((model,), call.cost * NANO)
+            for kind, count in (
+                ("input", call.input),
+                ("output", call.output),
+                ("cache_read", call.cache_read),
+                ("cache_write", call.cache_write + call.cache_write_1h),
+            ):
+                if count:
+                    self._tokens.inc((model, kind), count)
+        if row.unpriced:
+            self._unpriced.inc((route,))
+            return
+        if row.baseline:
+            self._baseline.inc((route,), row.baseline * NANO)
+        for technique, nano in row.savings.items():
+            self._saved.inc((technique,), nano * NANO)
+        if row.estimate_error:
+            self._error.inc((route,), abs(row.estimate_error) * NANO)
+
+    def render(self) -> bytes:
+        """The exposition text, format 0.0.4."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        if self._registry is None:
+            self._registry = CollectorRegistry(auto_describe=False)
+            self._registry.register(self)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        counters = (
+            ("hapenny_requests", "Finished requests.", ("route", "outcome"), self._requests),
+            ("hapenny_calls", "Calls made to providers.", ("model", "purpose", "outcome"), self._calls),
+            ("hapenny_cache_requests", "Cache look-ups.", ("layer", "result"), self._cache),
+            ("hapenny_tokens", "Tokens billed by providers.", ("model", "kind"), self._tokens),
+            ("hapenny_cost_dollars", "What calls cost.", ("model",), self._cost),
+            ("hapenny_baseline_dollars", "What requests would have cost without hapenny.", ("route",), self._baseline),
+            ("hapenny_estimate_error_dollars", "Sum of absolute estimate errors.", ("route",), self._error),
+            ("hapenny_unpriced_requests", "Requests with an unknown price.", ("route",), self._unpriced),
+        )
+        for name, what, labels, counts in counters:
+            family = CounterMetricFamily(name, what, labels=labels)
+            for values, count in list(counts.items()):
+                family.add_metric(values, count)
+            yield family
+        saved = GaugeMetricFamily(
+            "hapenny_saved_dollars", "Saved so far, less own cost (may be negative).", labels=("technique",)
+        )
+        for values, count in list(self._saved.items()):
+            saved.add_metric(values, count)
+        yield saved
+        histograms = (
+            ("hapenny_request_duration_seconds", "Arrival to last byte.", ("route",), self._e2e),
+            ("hapenny_time_to_first_token_seconds", "Arrival to first content.", ("route", "model"), self._ttft),
+            ("hapenny_decide_seconds", "Time a stage took to decide.", ("stage",), self._decide),
+        )
+        for name, what, labels, series in histograms:
+            histogram = HistogramMetricFamily(name, what, labels=labels)
+            for values, found in list(series.items()):
+                histogram.add_metric(values, found.cumulative(), found.total)
+            yield histogram
+        yield GaugeMetricFamily("hapenny_requests_in_flight", "Requests under way.", value=self.in_flight)
+        for name, (what, read) in self._gauges.items():
+            if name.endswith("_total"):
+                yield CounterMetricFamily(name, what, value=read())
+            else:
+                yield GaugeMetricFamily(name, what, value=read())
+        yield from self._paces(self.live)
+
+    @staticmethod
+    def _paces(live: Live) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        ttft = GaugeMetricFamily(
+            "hapenny_upstream_ttft_seconds", "Upstream's first token.", labels=("model", "quantile")
+        )
+        tpot = GaugeMetricFamily("hapenny_upstream_tpot_seconds", "Upstream's pace.", labels=("model", "quantile"))
+        for model, pace in live.snapshot().items():
+            for quantile, name in (("0.5", "p50"), ("0.95", "p95")):
+                for family, measure in ((ttft, "ttft"), (tpot, "tpot")):
+                    value = pace[f"{measure}_{name}_s"]
+                    if value is not None:
+                        family.add_metric((model, quantile), value)
+        yield ttft
+        yield tpot

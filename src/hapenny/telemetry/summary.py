@@ -1,0 +1,361 @@
+"""What the ledger says in sum: the savings waterfall, latency, money by feature, model and technique, over time."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from hapenny.telemetry.schema import open_ledger
+
+PERCENTILES = (50, 90, 95, 99)
+SLICES = 48
+"""Points of the course over time."""
+BINS = 36
+"""Bins of a latency distribution."""
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """Which rows are meant. Times are epoch seconds; None is open."""
+
+    since: float | None = None
+    until: float | None = None
+    tenant: str | None = None
+    route: str | None = None
+    feature: str | None = None
+
+
+class Latency(Struct, kw_only=True):
+    """A latency in seconds: how many were measured, percentiles, and a histogram over logarithmic bins."""
+
+    count: int
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    edges: list[float] = []
+    """Bounds of the bins: one more than counts."""
+    counts: list[int] = []
+
+
+class Group(Struct, kw_only=True):
+    """Rows that share a label. Money in nano-dollars."""
+
+    name: str
+    requests: int
+    baseline: int
+    saved: int
+    actual: int
+    ttft_p95: float | None = None
+    e2e_p95: float | None = None
+
+
+class Technique(Struct, kw_only=True):
+    """A technique's part: what it saved less its own costs, and on how many requests."""
+
+    name: str
+    requests: int
+    saved: int
+    cost: int
+    """Paid by calls of its own that delivered no answer; already subtracted from `saved`."""
+
+
+class Slice(Struct, kw_only=True):
+    """A span of time, `at` its start (epoch seconds); money in nano-dollars."""
+
+    at: float
+    requests: int
+    baseline: int
+    actual: int
+    ttft_p95: float | None = None
+
+
+class Summary(Struct, kw_only=True):
+    """The report. Money in nano-dollars, times in seconds, shares 0 to 1.
+
+    `baseline - saved - estimate_error == actual` over all priced rows and entries.
+    """
+
+    first: float | None
+    last: float | None
+    exchange_rows: int
+    background_rows: int
+    errors: int
+    left: int
+    refused: int
+    streamed: int
+    baseline: int
+    saved: int
+    estimate_error: int
+    actual: int
+    saved_share: float
+    estimate_error_share: float
+    """sum |estimate_error| / sum actual"""
+    unpriced_rows: int
+    estimated_rows: int
+    """Rows with a call whose usage was not reported."""
+    identity_violations: int
+    overflowed_rows: int
+    capacity: int
+    adjustments: int
+    techniques: list[Technique]
+    would_save: dict[str, int]
+    """What stages in shadow would have saved; in no sum."""
+    features: list[Group]
+    models: list[Group]
+    routes: list[Group]
+    cache: dict[str, int]
+    """Hits by layer."""
+    tokens: dict[str, int]
+    """Billed tokens by kind."""
+    parts: dict[str, int]
+    """Estimated prompt tokens by part, before anything was done."""
+    ttft: Latency
+    e2e: Latency
+    decide_p95: dict[str, float]
+    """Seconds each stage took to decide."""
+    course: list[Slice]
+
+    @property
+    def by_technique(self) -> dict[str, int]:
+        """Nano-dollars saved by technique."""
+        return {technique.name: technique.saved for technique in self.techniques}
+
+
+def summarise(path: str, scope: Scope | None = None) -> Summary:
+    """Reads a ledger file (also while it is being written).
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it was written by a newer hapenny.
+    """
+    connection = open_ledger(path, read_only=True)
+    try:
+        connection.execute("BEGIN")  # one snapshot for all queries
+        return _Reader(connection, scope or Scope()).summary()
+    finally:
+        connection.close()
+
+
+class _Reader:
+    def __init__(self, connection: sqlite3.Connection, scope: Scope) -> None:
+        self._connection = connection
+        clauses, values = ["1"], []
+        for column, test, value in (
+            ("wall", ">=", scope.since),
+            ("wall", "<", scope.until),
+            ("tenant", "=", scope.tenant),
+            ("route", "=", scope.route),
+            ("feature", "=", scope.feature),
+        ):
+            if value is not None:
+                clauses.append(f"{column} {test} ?")
+                values.append(value)
+        self._where = " AND ".join(clauses)
+        self._values: tuple[Any, ...] = tuple(values)
+        times = [(c, v) for c, v in zip(clauses[1:], values, strict=True) if c.startswith("wall")]
+        self._entry_where = " AND ".join(["1", *(c for c, _ in times)])
+        self._entry_values = tuple(v for _, v in times)
+        self._whole = scope.tenant is None and scope.route is None and scope.feature is None
+
+    def _rows(self, select: str, tail: str = "", table: str = "requests", also: str = "") -> list[tuple[Any, ...]]:
+        sql = f"SELECT {select} FROM {table} WHERE {self._where}{also} {tail}"
+        return self._connection.execute(sql, self._values).fetchall()
+
+    def summary(self) -> Summary:
+        (
+            first, last, rows, background, errors, left, refused, streamed, unpriced, estimated, baseline, saved,
+            error, actual, absolute,
+        ) = self._rows(
+            "min(wall), max(wall), count(*), total(background != ''), total(outcome = 'failed'),"
+            " total(outcome = 'left'), total(outcome = 'refused'), total(stream), total(unpriced),"
+            " total(NOT reported), coalesce(sum(baseline) FILTER (WHERE NOT unpriced), 0),"
+            " coalesce(sum(saved), 0), coalesce(sum(estimate_error), 0), coalesce(sum(actual), 0),"
+            " coalesce(sum(abs(estimate_error)), 0)"
+        )[0]  # fmt: skip
+        techniques = self._techniques()
+        entries = self._entries(techniques)
+        baseline += entries["baseline"]
+        saved += entries["saved"]
+        error += entries["error"]
+        actual += entries["actual"]
+        absolute += abs(entries["error"])
+        return Summary(
+            first=first,
+            last=last,
+            exchange_rows=rows - int(background),
+            background_rows=int(background),
+            errors=int(errors),
+            left=int(left),
+            refused=int(refused),
+            streamed=int(streamed),
+            baseline=baseline,
+            saved=saved,
+            estimate_error=error,
+            actual=actual,
+            saved_share=saved / baseline if baseline else 0.0,
+            estimate_error_share=absolute / actual if actual else 0.0,
+            unpriced_rows=int(unpriced),
+            estimated_rows=int(estimated),
+            identity_violations=self._violations(),
+            overflowed_rows=entries["rows"],
+            capacity=entries["capacity"],
+            adjustments=entries["adjustments"],
+            techniques=sorted(techniques.values(), key=lambda technique: -technique.saved),
+            would_save=self._would_save(),
+            features=self._groups("CASE feature WHEN '' THEN '(none)' ELSE feature END"),
+            models=self._groups(
+                "CASE WHEN cache_hit THEN '(cache)' WHEN model_served = '' THEN '(none)' ELSE model_served END"
+            ),
+            routes=self._groups("route"),
+            cache=dict(self._rows("cache_layer, count(*)", "GROUP BY 1 ORDER BY 2 DESC", also=" AND cache_hit")),
+            tokens=self._tokens(),
+            parts=self._parts(),
+            ttft=self._latency("ttft"),
+            e2e=self._latency("e2e"),
+            decide_p95=self._decide(),
+            course=self._course(first, last),
+        )
+
+    def _violations(self) -> int:
+        """Recomputed from the parts, not believed: sums of savings and of calls against each row."""
+        sql = (
+            "SELECT count(*) FROM requests r WHERE NOT unpriced AND " + self._where + " AND ("
+            "  baseline - saved - estimate_error != actual"
+            "  OR saved != (SELECT coalesce(sum(nano), 0) FROM savings WHERE request = r.seq)"
+            "  OR actual != (SELECT coalesce(sum(cost), 0) FROM calls WHERE request = r.seq))"
+        )
+        return int(self._connection.execute(sql, self._values).fetchone()[0])
+
+    def _techniques(self) -> dict[str, Technique]:
+        found = {
+            name: Technique(name=name, requests=count, saved=nano, cost=0)
+            for name, count, nano in self._rows(
+                "technique, count(*), sum(nano)",
+                "GROUP BY technique",
+                "requests JOIN savings ON savings.request = seq",
+                " AND NOT unpriced",
+            )
+        }
+        for name, cost in self._rows(
+            "technique, sum(cost)", "GROUP BY technique", "requests JOIN calls ON calls.request = seq",
+            " AND NOT unpriced AND NOT adopted",
+        ):  # fmt: skip
+            if cost and name in found:
+                found[name].cost = cost
+        return found
+
+    def _entries(self, techniques: dict[str, Technique]) -> dict[str, int]:
+        sums = dict.fromkeys(("baseline", "saved", "error", "actual", "rows", "capacity", "adjustments"), 0)
+        if not self._whole:
+            return sums  # entries belong to no tenant, route or feature
+        for kind, technique, actual, baseline, saved, error, rows in self._connection.execute(
+            "SELECT kind, technique, sum(actual), sum(baseline), sum(saved), sum(estimate_error), sum(rows)"
+            f" FROM entries WHERE {self._entry_where} GROUP BY kind, technique",
+            self._entry_values,
+        ):
+            sums["baseline"] += baseline
+            sums["saved"] += saved
+            sums["error"] += error
+            sums["actual"] += actual
+            if kind == "overflow":
+                sums["rows"] += rows
+            elif kind == "capacity":
+                sums["capacity"] += actual
+            else:
+                sums["adjustments"] += actual
+            if technique and saved:
+                known = techniques.setdefault(technique, Technique(name=technique, requests=0, saved=0, cost=0))
+                known.saved += saved
+                known.cost += actual if kind == "capacity" else 0
+        return sums
+
+    def _would_save(self) -> dict[str, int]:
+        return dict(
+            self._rows(
+                "key, sum(value)", "GROUP BY key ORDER BY 2 DESC", "requests, json_each(requests.would_save)",
+                " AND would_save IS NOT NULL",
+            )
+        )  # fmt: skip
+
+    def _groups(self, label: str) -> list[Group]:
+        groups = [
+            Group(name=name, requests=count, baseline=baseline, saved=saved, actual=actual)
+            for name, count, baseline, saved, actual in self._rows(
+                f"{label}, count(*), coalesce(sum(baseline), 0), coalesce(sum(saved), 0), coalesce(sum(actual), 0)",
+                "GROUP BY 1 ORDER BY 3 DESC, 2 DESC",
+                also=" AND NOT unpriced AND background = ''",
+            )
+        ]
+        times: dict[str, tuple[list[float], list[float]]] = {}
+        for name, ttft, e2e in self._rows(f"{label}, ttft, e2e", also=" AND NOT unpriced AND background = ''"):
+            first, whole = times.setdefault(name, ([], []))
+            if ttft is not None:
+                first.append(ttft)
+            if e2e is not None:
+                whole.append(e2e)
+        for group in groups:
+            first, whole = times.get(group.name, ([], []))
+            group.ttft_p95, group.e2e_p95 = _percentile(first, 95), _percentile(whole, 95)
+        return groups
+
+    def _tokens(self) -> dict[str, int]:
+        names = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
+        sums = self._rows(
+            ", ".join(f"coalesce(sum({name}), 0)" for name in names), "", "requests JOIN calls ON calls.request = seq"
+        )[0]
+        return {name: count for name, count in zip(names, sums, strict=True) if count}
+
+    def _parts(self) -> dict[str, int]:
+        return dict(
+            self._rows(
+                "key, sum(value)", "GROUP BY key ORDER BY 2 DESC", "requests, json_each(requests.parts)",
+                " AND parts IS NOT NULL",
+            )
+        )  # fmt: skip
+
+    def _latency(self, column: str) -> Latency:
+        also = f" AND {column} IS NOT NULL AND background = '' AND outcome = 'delivered'"
+        values = np.array([value for (value,) in self._rows(column, also=also)])
+        if not len(values):
+            return Latency(count=0)
+        low, high = max(1e-4, float(values.min())), max(2e-4, float(values.max()))
+        edges = np.geomspace(low, max(high, low * 1.01), BINS + 1)
+        counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+        found = [float(value) for value in np.percentile(values, PERCENTILES)]
+        return Latency(
+            count=len(values), p50=found[0], p90=found[1], p95=found[2], p99=found[3],
+            edges=edges.tolist(), counts=counts.tolist(),
+        )  # fmt: skip
+
+    def _decide(self) -> dict[str, float]:
+        times: dict[str, list[float]] = {}
+        for (text,) in self._rows("decide", "ORDER BY seq DESC LIMIT 20000", also=" AND decide IS NOT NULL"):
+            for stage, seconds in msgspec.json.decode(text).items():
+                times.setdefault(stage, []).append(seconds)
+        return {stage: _percentile(values, 95) or 0.0 for stage, values in times.items()}
+
+    def _course(self, first: float | None, last: float | None) -> list[Slice]:
+        if first is None or last is None:
+            return []
+        width = max((last - first) / SLICES, 1e-3)
+        slices = [Slice(at=first + width * n, requests=0, baseline=0, actual=0) for n in range(SLICES)]
+        times: list[list[float]] = [[] for _ in slices]
+        for wall, baseline, actual, ttft in self._rows("wall, baseline, actual, ttft", also=" AND NOT unpriced"):
+            index = min(SLICES - 1, int((wall - first) / width))
+            found = slices[index]
+            found.requests += 1
+            found.baseline += baseline
+            found.actual += actual
+            if ttft is not None:
+                times[index].append(ttft)
+        for found, values in zip(slices, times, strict=True):
+            found.ttft_p95 = _percentile(values, 95)
+        return slices
+
+
+def _percentile(values: list[float], percent: float) -> float | None:
+    return float(np.percentile(values, percent)) if values else None

@@ -1,0 +1,188 @@
+"""One request to its first content: leave from the gate, attempts, retries within the budget, hedges, yielding.
+
+Generic over what an attempt returns, so that the stage (answers of real backends) and the simulations (provider calls
+in virtual time) run the same code. An attempt begins a call and returns once it has begun; whoever gets its result
+calls `leave.done` when the call ends. A failed attempt is settled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure, Unavailable
+from hapenny.core.exchange import Purpose
+from hapenny.throughput.gate import Gate, Outcome, Pass
+from hapenny.throughput.hedge import Hedger
+from hapenny.throughput.job import Job, Priority
+from hapenny.throughput.pools import Used
+from hapenny.throughput.retry import Backoff, RetryBudget
+
+T = TypeVar("T")
+Attempt = Callable[[Pass, Purpose], Awaitable[T]]
+
+
+class Dispatcher(Generic[T]):
+    """Makes calls of one model through its gate. `release` lets go of the result of an attempt that came too late."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        gate: Gate,
+        *,
+        backoff: Backoff | None = None,
+        budget: RetryBudget | None = None,
+        hedger: Hedger | None = None,
+        release: Callable[[T], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.gate = gate
+        self.backoff = backoff or Backoff()
+        self.budget = budget or RetryBudget()
+        self.hedger = hedger
+        self.release = release
+
+    async def begin(self, job: Job, attempt: Attempt[T], may_retry: Callable[[], bool] = lambda: True) -> T:
+        """The first attempt that begins.
+
+        `may_retry`: asked before each further call (nothing must have reached the client).
+        Raises `Shed` when there is no leave in time, `Unavailable` when tries, time or budget are used up, and any
+        other `Failure` at once where another try cannot help.
+        """
+        self.budget.first()
+        tried, last, purpose = 0, "", _SERVE
+        while True:
+            leave = await self.gate.enter(job, last=last, returning=tried > 0)
+            try:
+                return await self._attempt(job, leave, attempt, purpose)
+            except _Yielded:
+                tried = max(tried, 1)
+                continue
+            except Failure as failure:
+                outcome = verdict(failure)
+                leave.done(outcome, Used(0, 0) if outcome is not Outcome.OK else Used(job.input_tokens, 0))
+                tried += 1
+                if not failure.retryable or not may_retry():
+                    raise
+                last, purpose = leave.endpoint.name, _RETRY
+                wait = self.backoff.after(tried, self.clock, job.begin_by, failure.retry_after)
+                if wait is None:
+                    raise Unavailable(failure.message, cause=failure) from failure
+                if outcome is Outcome.THROTTLED:
+                    continue  # the gate knows when there is quota again
+                if not self.budget.take():
+                    raise Unavailable(failure.message, cause=failure) from failure
+                if len(self.gate.endpoints) < 2:
+                    await self.clock.sleep(wait)
+            except BaseException:
+                leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+                raise
+
+    async def _attempt(self, job: Job, leave: Pass, attempt: Attempt[T], purpose: Purpose) -> T:
+        hedger = self.hedger
+        delay = hedger.delay_s() if hedger is not None and purpose == _SERVE else None
+        yields = job.priority == Priority.BACKGROUND and self.gate.spec.preempt
+        if hedger is not None:
+            hedger.earn(job.cost)
+        if delay is None and not yields:
+            started = self.clock.now()
+            result = await attempt(leave, purpose)
+            leave.begun()
+            if hedger is not None:
+                hedger.observe(self.clock.now() - started)
+            return result
+        if yields:
+            return await self._yielding(job, leave, attempt, purpose)
+        assert hedger is not None
+        assert delay is not None
+        return await self._hedged(job, leave, attempt, hedger, delay)
+
+    async def _yielding(self, job: Job, leave: Pass, attempt: Attempt[T], purpose: Purpose) -> T:
+        task = asyncio.ensure_future(attempt(leave, purpose))
+        asked = False
+
+        def give_up() -> None:
+            nonlocal asked
+            asked = True
+            task.cancel()
+
+        leave.on_yield(give_up)
+        try:
+            result = await task
+        except asyncio.CancelledError:
+            task.cancel()
+            current = asyncio.current_task()
+            if asked and not (current is not None and current.cancelling()):
+                leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+                raise _Yielded from None
+            raise
+        leave.begun()
+        return result
+
+    async def _hedged(self, job: Job, leave: Pass, attempt: Attempt[T], hedger: Hedger, delay: float) -> T:
+        started = self.clock.now()
+        first = asyncio.ensure_future(attempt(leave, _SERVE))
+        racing: list[tuple[asyncio.Future[T], Pass]] = [(first, leave)]
+        try:
+            await asyncio.wait([first], timeout=delay)
+            if not first.done() and hedger.afford(job.cost):
+                extra = await self.gate.spare(job, other_than=leave.endpoint.name, level=hedger.spec.spare)
+                if extra is None:
+                    hedger.refund(job.cost)
+                else:
+                    racing.append((asyncio.ensure_future(attempt(extra, _HEDGE)), extra))
+            while not any(_began(task) for task, _ in racing) and not all(task.done() for task, _ in racing):
+                waiting = [task for task, _ in racing if not task.done()]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            winner = next((task for task, _ in racing if _began(task)), first)
+        except BaseException:
+            for task, held in racing:
+                self._abandon(job, task, held)
+            raise
+        hedger.observe(self.clock.now() - started)
+        for task, held in racing:
+            if task is winner:
+                if _began(task):
+                    held.begun()
+                continue
+            self._abandon(job, task, held)
+            hedger.refund(max(0.0, job.cost - job.input_tokens))  # it was charged its prompt, not an answer
+        return winner.result()
+
+    def _abandon(self, job: Job, task: asyncio.Future[T], leave: Pass) -> None:
+        """Lets go of a racing call without waiting for it."""
+        if not task.done():
+            task.cancel()
+            leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+        elif not task.cancelled() and task.exception() is not None:
+            leave.done(verdict(task.exception()))
+        else:
+            leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+            if not task.cancelled() and self.release is not None:
+                self.release(task.result())
+
+
+_SERVE: Purpose = "serve"
+_RETRY: Purpose = "retry"
+_HEDGE: Purpose = "hedge"
+
+
+class _Yielded(Exception):
+    """A background call made room for an urgent one."""
+
+
+def _began(task: asyncio.Future[T]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def verdict(failure: BaseException | None) -> Outcome:
+    """What a failed attempt says about its endpoint."""
+    if not isinstance(failure, Failure):
+        return Outcome.FAILED
+    if failure.kind == "rate_limited":
+        return Outcome.THROTTLED
+    if failure.kind in ("timeout", "overloaded", "unavailable", "upstream", "truncated"):
+        return Outcome.FAILED
+    return Outcome.OK  # the upstream works; the request was wrong

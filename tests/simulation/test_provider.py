@@ -1,0 +1,346 @@
+"""The provider in virtual time: pace, quotas, caching, faults, and a bill for exactly what was delivered."""
+
+import asyncio
+import statistics
+
+import pytest
+
+from hapenny.catalog import price, resolve
+from hapenny.core.clock import RealClock
+from hapenny.core.errors import Failure
+from hapenny.core.events import Collector, Event, Started, Stopped, TextDelta, Usage
+from hapenny.core.messages import Message, Request, Text, Thinks, Tool, ToolChoice
+from hapenny.simulation.cards import CURRENT_2026, DECKS, MANGA_2024
+from hapenny.simulation.faults import Fault
+from hapenny.simulation.loop import VirtualClock, run
+from hapenny.simulation.provider import Limit, SimulatedProvider
+from tests.simulation.helpers import HAIKU, HAIKU_ID, SHOP, SONNET, SONNET_ID, ask, questions, text_of
+
+
+async def drain(provider: SimulatedProvider, request: Request, **how: object) -> tuple[list[Event], list[float]]:
+    """All events, and the seconds after which each batch came."""
+    started = provider.clock.now()
+    call = await provider.call(request, **how)  # type: ignore[arg-type]
+    events, times = [], []
+    while (batch := await call.read()) is not None:
+        assert batch
+        events.extend(batch)
+        times.append(provider.clock.now() - started)
+    return events, times
+
+
+def test_a_stream_keeps_the_pace_of_its_card() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        first, rates = [], []
+        for question in questions(300):
+            events, times = await drain(provider, ask(question))
+            usage = next(event.tokens for event in events if isinstance(event, Usage))
+            first.append(times[0])
+            if usage.output > 40:
+                rates.append((usage.output - 4) / (times[-1] - times[0]))
+        assert statistics.median(first) == pytest.approx(0.25, rel=0.12)
+        assert statistics.quantiles(first, n=20)[-1] == pytest.approx(0.5, rel=0.2)
+        assert statistics.median(rates) == pytest.approx(150, rel=0.12)
+
+    run(main)
+
+
+def test_events_come_in_order_and_usage_is_the_bill() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        events, _ = await drain(provider, ask("How long does shipping to Ireland take?"))
+        assert isinstance(events[0], Started)
+        assert [type(event) for event in events[-2:]] == [Stopped, Usage]
+        usage = events[-1]
+        assert isinstance(usage, Usage)
+        assert usage.tokens.input == provider.count(ask("How long does shipping to Ireland take?"))
+        line = provider.bill.lines[0]
+        assert (line.id, line.tokens, line.outcome) == (events[0].id, usage.tokens, "complete")
+        card = resolve(HAIKU)
+        assert card is not None
+        assert provider.bill.nano == price(card, usage.tokens)
+        assert "Ireland" in text_of(events)
+
+    run(main)
+
+
+def test_without_streaming_all_comes_at_once_at_the_end() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        streamed, times = await drain(provider, ask("Explain the return of a box set"))
+        whole, once = await drain(SimulatedProvider(clock), ask("Explain the return of a box set", stream=False))
+        assert len(once) == 1
+        assert once[0] == pytest.approx(times[-1], rel=0.01)
+        assert text_of(whole) == text_of(streamed)
+
+    run(main)
+
+
+def test_equal_seeds_equal_runs() -> None:
+    async def main(clock: VirtualClock) -> list[object]:
+        provider = SimulatedProvider(clock, seed=3)
+        answers = await asyncio.gather(*(drain(provider, ask(question)) for question in questions(40)))
+        return [(text_of(events), times) for events, times in answers] + [provider.bill.total]
+
+    assert run(main, seed=1) == run(main, seed=1)
+
+
+def test_a_repeat_is_the_same_answer_at_another_pace() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        first, second = [await drain(provider, ask("Where is my order?")) for _ in range(2)]
+        assert text_of(first[0]) == text_of(second[0])
+        assert first[1] != second[1]
+
+    run(main)
+
+
+def test_the_strong_model_is_right_more_often() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, quotas={"*": Limit()})
+        right = {HAIKU: 0, SONNET: 0}
+        question = "How long does shipping to {} take?"
+        for number in range(150):
+            place = f"Town{number}"
+            context = f"{SHOP} Shipping to {place} takes {number + 5} days."
+            for model in right:
+                events, _ = await drain(provider, ask(question.format(place), model=model, context=context))
+                right[model] += f"takes {number + 5} days" in text_of(events)[:60]
+        assert 60 < right[HAIKU] < right[SONNET] < 140
+
+    run(main)
+
+
+def test_max_tokens_and_stop_sequences_cut() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        events, _ = await drain(provider, ask("How long does shipping to Ireland take?", max_tokens=5))
+        stopped, usage = events[-2], events[-1]
+        assert isinstance(stopped, Stopped)
+        assert isinstance(usage, Usage)
+        assert stopped.reason == "max_tokens"
+        assert usage.tokens.output == 5
+        events, _ = await drain(provider, ask("How long does shipping to Ireland take?", stop=("Ireland",)))
+        stopped = events[-2]
+        assert isinstance(stopped, Stopped)
+        assert (stopped.reason, stopped.sequence) == ("stop_sequence", "Ireland")
+        assert "Ireland" not in text_of(events)
+
+    run(main)
+
+
+def test_tools_and_thinking_collect_to_whole_blocks() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, CURRENT_2026)
+        tool = Tool("track", "Track an order", {"type": "object", "properties": {"order": {"type": "integer"}}})
+        request = Request(
+            protocol="openai",
+            model="anthropic.claude-haiku-4-5",
+            messages=(Message("user", (Text("Track order 12"),)),),
+            tools=(tool,),
+            tool_choice=ToolChoice("any"),
+        )
+        collector = Collector()
+        for event in (await drain(provider, request))[0]:
+            collector.feed(event)
+        done = collector.finish()
+        assert done.reason == "tool_use"
+        assert '"order": 12' in done.choices[0].content[0].arguments  # type: ignore[union-attr]
+        request = ask("Where is my order?", model="anthropic.claude-haiku-4-5", thinking=Thinks("enabled", 2000))
+        collector = Collector()
+        for event in (await drain(provider, request))[0]:
+            collector.feed(event)
+        done = collector.finish()
+        assert [type(block).__name__ for block in done.choices[0].content] == ["Thinking", "Text"]
+        assert done.tokens is not None
+        assert 0 < done.tokens.reasoning < done.tokens.output
+
+    run(main)
+
+
+def test_a_cache_hit_shortens_the_first_token_and_is_billed_as_read() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, CURRENT_2026)
+        system = Text(" ".join(questions(600)), checkpoint="default")
+
+        def request(question: str) -> Request:
+            return Request(
+                protocol="anthropic",
+                model="anthropic.claude-sonnet-4-6",
+                system=(system,),
+                messages=(Message("user", (Text(question),)),),
+                stream=True,
+            )
+
+        cold, warm = [], []
+        for number, question in enumerate(questions(60, seed=9)):
+            if number % 2 == 0:
+                await clock.sleep(400)
+            events, times = await drain(provider, request(question))
+            usage = events[-1]
+            assert isinstance(usage, Usage)
+            assert (usage.tokens.cache_read > 1000) == (number % 2 == 1)
+            assert (usage.tokens.cache_write > 1000) == (number % 2 == 0)
+            (warm if number % 2 else cold).append(times[0])
+        assert statistics.median(warm) < 0.5 * statistics.median(cold)
+
+    run(main)
+
+
+def test_quota_is_reserved_with_max_tokens_and_settled() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, quotas={HAIKU_ID: Limit(tpm=10_000)})
+        with pytest.raises(Failure, match="Too many tokens") as error:
+            for _ in range(4):  # unset max_tokens reserves the model's 4,096
+                await provider.call(ask("Where is my order?"))
+        assert (error.value.kind, error.value.upstream_status) == ("rate_limited", 429)
+        assert error.value.retry_after is None
+        for _ in range(30):
+            await drain(provider, ask("Where is my order?", max_tokens=50, context=""))
+            await clock.sleep(1)
+
+    run(main)
+
+
+def test_leaving_releases_quota_at_once_and_bills_what_came() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, quotas={"*": Limit(tpm=100_000)})
+        call = await provider.call(ask("Explain the return of a box set"))
+        assert provider.quota(HAIKU_ID).available(clock.now()) < 96_000
+        await call.read()
+        second = await call.read()
+        assert second
+        call.close()
+        call.close()
+        assert await call.read() is None
+        assert provider.open_calls == 0
+        assert provider.quota(HAIKU_ID).available(clock.now()) > 99_000
+        (line,) = provider.bill.lines
+        assert line.outcome == "abandoned"
+        assert 4 <= line.tokens.output < 20
+        early = await provider.call(ask("Where is it?"))
+        early.close()
+        assert len(provider.bill.lines) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [("throttle", "rate_limited"), ("error", "upstream"), ("unavailable", "overloaded")],
+)
+def test_faults_before_the_answer(kind: str, failure: str) -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        with pytest.raises(Failure) as error:
+            await provider.call(ask("Where is it?", metadata={"simulate_fault": kind}))
+        assert error.value.kind == failure
+        assert error.value.retryable
+        assert provider.bill.calls == provider.open_calls == 0
+        await drain(provider, ask("Where is it?"))
+
+    run(main)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["exception", "drop", "truncate"])
+def test_faults_in_the_middle(kind: str, stream: bool) -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        request = ask("Explain the return of a box set", stream=stream, metadata={"simulate_fault": kind})
+        call = await provider.call(request)
+        events: list[Event] = []
+        failed = False
+        try:
+            while (batch := await call.read()) is not None:
+                events.extend(batch)
+        except Failure:
+            failed = True
+        assert failed == (kind != "truncate")
+        assert not any(isinstance(event, (Stopped, Usage)) for event in events)
+        assert any(isinstance(event, TextDelta) for event in events) == stream
+        assert provider.open_calls == 0
+        assert provider.bill.calls == (1 if kind == "truncate" else 0)
+
+    run(main)
+
+
+def test_slow_and_hanging_calls() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock)
+        _, normal = await drain(provider, ask("Where is it?"))
+        _, slow = await drain(SimulatedProvider(clock), ask("Where is it?", metadata={"simulate_fault": "slow:10"}))
+        assert slow[0] == pytest.approx(10 * normal[0])
+        call = await provider.call(ask("Where is it?", metadata={"simulate_fault": "hang"}))
+        with pytest.raises(TimeoutError):
+            await call.read(5000.0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(9000):
+                await call.read()
+        call.close()
+        assert provider.open_calls == 0
+
+    run(main)
+
+
+def test_faults_by_share_window_and_model() -> None:
+    async def main(clock: VirtualClock) -> None:
+        plan = [Fault(kind="throttle", share=0.3, models=(HAIKU_ID,), begin=0.0, end=1000.0)]
+        provider = SimulatedProvider(clock, faults=plan, quotas={"*": Limit()})
+
+        async def failures(model: str) -> int:
+            count = 0
+            for question in questions(200):
+                try:
+                    (await provider.call(ask(question, model=model))).close()
+                except Failure:
+                    count += 1
+            return count
+
+        assert 40 < await failures(HAIKU) < 80
+        assert await failures(SONNET) == 0
+        await clock.sleep(1000)
+        assert await failures(HAIKU) == 0
+
+    run(main)
+
+
+def test_what_the_model_refuses_is_refused() -> None:
+    async def main(clock: VirtualClock) -> None:
+        provider = SimulatedProvider(clock, CURRENT_2026)
+        strict = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+        for request, kind, field in (
+            (ask("?", model="no-such-model"), "not_found", "model"),
+            (ask("?", model=SONNET_ID), "not_found", "model"),
+            (ask("?", model=strict, temperature=0.1, top_p=0.9), "invalid_request", "top_p"),
+            (ask("?", model="amazon.nova-micro-v1:0", context="word " * 130_000), "context_overflow", "messages"),
+        ):
+            with pytest.raises(Failure) as error:
+                await provider.call(request)
+            assert (error.value.kind, error.value.field) == (kind, field)
+        assert provider.bill.calls == 0
+
+    run(main)
+
+
+def test_cards_are_frozen_dated_and_sourced() -> None:
+    assert MANGA_2024.digest() != CURRENT_2026.digest()
+    for deck in DECKS.values():
+        assert len(deck.digest()) == 16
+        assert deck.find(deck.baseline) is not None
+        assert any(deck.digest() in line for line in deck.describe())
+        for tier in ("fast", "balanced", "strong", "max"):
+            assert deck.of_tier(tier) is not None
+        for model in deck.models:
+            card = resolve(model.id)
+            assert card is not None, model.id
+            assert card.rates() is not None, model.id
+            figures = set(model.__struct_fields__) - {"id", "tier", "correctness_of", "sources"}
+            assert figures == set(model.sources), model.id
+
+
+async def test_it_runs_in_real_time_too() -> None:
+    provider = SimulatedProvider(RealClock(seed=1))
+    events, _ = await drain(provider, ask("Where is it?", max_tokens=12))
+    assert isinstance(events[-1], Usage)

@@ -1,0 +1,77 @@
+"""Every implementation of the stores' contracts, against real servers where they are needed."""
+
+import asyncio
+
+import pytest
+
+from hapenny.core.clock import RealClock
+from hapenny.stores.memory import MemoryBlobs, MemoryKeyValue, MemoryRows
+from hapenny.stores.sqlite import SqliteBlobs, SqliteFile, SqliteKeyValue, SqliteRows
+
+
+class Clock(RealClock):
+    """A wall clock that the test moves."""
+
+    def __init__(self):
+        super().__init__(seed=1)
+        self.t = 1_800_000_000.0
+
+    def wall(self):
+        return self.t
+
+
+class Time:
+    """Lets time pass: by moving the clock, or by waiting where a server has its own."""
+
+    def __init__(self, clock, real):
+        self.clock, self.real = clock, real
+
+    async def passes(self, seconds):
+        self.clock.t += seconds
+        if self.real:
+            await asyncio.sleep(seconds)
+
+
+REDIS = pytest.param("redis", marks=pytest.mark.redis)
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+def build(kind, what, request, tmp_path, clock):
+    if kind == "memory":
+        return {"kv": MemoryKeyValue, "rows": lambda _: MemoryRows(), "blobs": lambda _: MemoryBlobs()}[what](clock)
+    if kind == "sqlite":
+        made = {"kv": SqliteKeyValue, "rows": SqliteRows, "blobs": SqliteBlobs}[what]
+        return made(SqliteFile(str(tmp_path / "deep" / "store.db"), clock))
+    if kind == "redis":
+        from hapenny.stores.redis import RedisBlobs, RedisKeyValue
+
+        return {"kv": RedisKeyValue, "blobs": RedisBlobs}[what](request.getfixturevalue("redis_url"))
+    from hapenny.stores.postgres import Postgres, PostgresBlobs, PostgresKeyValue, PostgresRows
+
+    made = {"kv": PostgresKeyValue, "rows": PostgresRows, "blobs": PostgresBlobs}[what]
+    return made(Postgres(request.getfixturevalue("postgres_dsn"), clock))
+
+
+def _fixture(what, kinds):
+    @pytest.fixture(params=kinds, name=what)
+    async def store(request, tmp_path, clock):
+        made = build(request.param, what, request, tmp_path, clock)
+        yield made
+        await made.aclose()
+
+    return store
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def time(clock, kv):
+    return Time(clock, real=type(kv).__name__.startswith("Redis"))
+
+
+kv = _fixture("kv", ["memory", "sqlite", REDIS, POSTGRES])
+rows = _fixture("rows", ["memory", "sqlite", POSTGRES])
+blobs = _fixture("blobs", ["memory", "sqlite", REDIS, POSTGRES])

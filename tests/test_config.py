@@ -1,0 +1,61 @@
+"""A wrong configuration is refused at start with path, value and fix."""
+
+import pytest
+
+from hapenny.config import ConfigError, load
+
+WRONG = {
+    "nonsense: 1": ("$.nonsense", "unknown key"),
+    "server: {prot: 80}": ("$.server.prot", "unknown key"),
+    "server: {port: eighty}": ("$.server.port", "'eighty'"),
+    "routes: {default: {holdout: 2}}": ("$.routes.default.holdout", "2"),
+    "routes: {default: {stages: {exakt: on}}}": ("$.routes.default.stages", ""),
+    "routes: {default: {stages: {exakt: 'on'}}}": ("$.routes.default.stages.exakt", "unknown stage"),
+    "routes: {default: {stages: {exact: maybe}}}": ("$.routes.default.stages", "maybe"),
+    "tiers: {huge: x}": ("$.tiers.huge", "unknown tier"),
+    "aliases: {a: b, b: a}": ("$.aliases.a", "circle"),
+    "default_backend: mars": ("$.default_backend", "'mars'"),
+    "models: {m: {id: us.anthropic.claude-x, provisioned: true}}": ("$.models.m", "provisioned"),
+    "models: {m: {id: x, backend: mars}}": ("$.models.m.backend", "'mars'"),
+    "stages: {retry: {tries: 9}}": ("$.stages.retry", "9"),
+    "keys: [{key: short}]": ("$.keys[0].key", "shorter"),
+    "keys: [{key: long-enough, routes: [none]}]": ("$.keys[0]", "'none'"),
+    "backends: {b: {kind: bedrock, lifetime_s: 5}}": ("$.backends.b.lifetime_s", "5"),
+    "server: {tls_certificate: /nowhere.pem}": ("$.server.tls_certificate", "nowhere"),
+    "[1, 2]": ("$", "list"),
+    "a: [": ("configuration", "YAML"),
+    "server: {host: '${HAPENNY_NOT_SET}'}": ("$.server.host", "HAPENNY_NOT_SET"),
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_named_with_its_fix(text):
+    with pytest.raises(ConfigError) as caught:
+        load(text=text)
+    path, what = WRONG[text]
+    problem = "\n".join(caught.value.problems)
+    assert path in problem
+    assert what in problem
+    assert "Fix:" in problem
+
+
+def test_nothing_at_all_is_a_configuration():
+    config = load()
+    assert set(config.tiers) == {"fast", "balanced", "strong", "max"}
+    assert config.backends["simulated"].kind == "simulated"
+
+
+def test_environment_fills_in_values(monkeypatch):
+    monkeypatch.setenv("HAPENNY_TEST_HOST", "0.0.0.0")
+    config = load(text="server: {host: '${HAPENNY_TEST_HOST}', port: 9}\nfingerprint_key: '${NOPE:-fallback}'")
+    assert (config.server.host, config.fingerprint_key) == ("0.0.0.0", "fallback")
+
+
+def test_temperature_with_top_p_is_refused_where_the_model_refuses_both():
+    with pytest.raises(ConfigError, match="top_p"):
+        load(
+            text="""
+backends: {b: {kind: bedrock}}
+models: {m: {id: anthropic.claude-opus-4-5-20251101-v1:0, parameters: {temperature: 0.5, top_p: 0.9}}}
+"""
+        )
