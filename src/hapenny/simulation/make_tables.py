@@ -12,6 +12,7 @@ import gzip
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
 
         scores = [row["models"][name]["score"] for row in sorted(rows, key=rank)]
         edges = [round(step * len(scores) / BINS) for step in range(BINS + 1)]
-        found[name] = tuple(
-            round(sum(scores[low:high]) / (high - low), 3) for low, high in zip(edges, edges[1:], strict=False)
-        )
+        found[name] = tuple(round(sum(scores[low:high]) / (high - low), 3) for low, high in pairwise(edges))
     return found
 
 
@@ -57,7 +56,7 @@ def apgr(weak: Sequence[float], strong: Sequence[float], score: Sequence[float])
 
 def check(questions: Sequence[str]) -> list[str]:
     """What the card's models do with `questions`: shares of right answers, APGR by the visible score and by length."""
-    right = {
+    right: dict[str, list[bool]] = {
         model.tier: [latents.right(model.id, model.correctness, text, MANGA_2024.name) for text in questions]
         for model in MANGA_2024.models
     }
