@@ -11,7 +11,7 @@ from hapenny.simulation import latents, make_tables
 from hapenny.simulation.cards import MANGA_2024
 from tests.simulation.helpers import SHOP, ask, questions
 
-QUESTIONS = questions(6000)
+QUESTIONS = questions(4000)
 MODELS = {model.tier: model for model in MANGA_2024.models}
 
 
