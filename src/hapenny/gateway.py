@@ -300,13 +300,8 @@ class Gateway:
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-<<<<<<< HEAD
             async with asyncio.timeout(max(0.0, until - self.clock.now())):
-                answer = await begin(await backend.call(exchange.request, target, limits))
-=======
-            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
                 answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
->>>>>>> telemetry
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)

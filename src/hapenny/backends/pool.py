@@ -16,13 +16,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-<<<<<<< HEAD
 from hapenny.backends.http1 import Broken, Connection, head
-=======
-import aiohttp
-from yarl import URL
-
->>>>>>> telemetry
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
@@ -34,10 +28,7 @@ WARN_EVERY_S = 60.0
 IDLE_S = 60.0
 """How long a connection is kept unused."""
 
-<<<<<<< HEAD
 _Key = tuple[bool, str, int]
-=======
->>>>>>> telemetry
 _log = get_logger("hapenny.backends")
 
 
