@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokens import counts, jsons, prune
+from benchmarks.tokens import conversation, counts, jsons, prune
 from benchmarks.tokens.data import say
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "count": counts.count,
     "json": jsons.run,
+    "conversation": conversation.run,
     "prune": prune.run,
 }
 

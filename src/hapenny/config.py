@@ -156,6 +156,14 @@ class KeyOptions(Section):
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 
 
+class CountingOptions(Section):
+    """How tokens are estimated before a provider reports them."""
+
+    vocabulary: bool = False
+    """Start from the o200k vocabulary (extra `tokenizers`): estimates are a fifth closer, for about 0.1 ms more CPU on
+    each 3 KB of new text and 75 MB of memory."""
+
+
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's."""
 
@@ -180,6 +188,7 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
     fingerprint_key: str = ""

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
 from hapenny.backends.build import build
@@ -29,6 +28,7 @@ from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Purpose, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Mode, Pipeline, Stage
@@ -38,7 +38,7 @@ from hapenny.routing.names import Asked, Names
 from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
-from hapenny.telemetry.live import Live
+from hapenny.telemetry.live import Live, Waited
 from hapenny.telemetry.metrics import Metrics
 from hapenny.telemetry.rows import Row
 from hapenny.throughput.attempts import RetryStage
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_log = structlog.get_logger("hapenny.gateway")
+_log = get_logger("hapenny.gateway")
 
 
 class Gateway:
@@ -105,7 +105,7 @@ class Gateway:
         if heir is None:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
-            self.estimators = Estimators.best()
+            self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
             self.live = Live(self.clock)
             self.metrics = Metrics(self.live)
             self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
@@ -297,9 +297,11 @@ class Gateway:
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        # An answer that comes whole has begun only when it is finished.
+        until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
-                answer = await begin(await backend.call(exchange.request, target, limits))
+            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)

@@ -79,6 +79,11 @@ class EmbeddedStore:
         return self._vectors.shape
 
     @property
+    def vector_index(self) -> CompactIndex:
+        """The vector index, for reports and the tuner."""
+        return self._vectors
+
+    @property
     def columns(self) -> Columns:
         """Facets and numbers, for reports and the tuner."""
         return self._columns

@@ -21,8 +21,8 @@ from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.job import Job, Priority, Shed
+from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Entry, FairQueue
-from hapenny.throughput.quota import Used
 
 NOTHING = Used(0, 0)
 

@@ -8,10 +8,10 @@ are first written; a frame is forwarded only where its own number agrees.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -44,7 +44,7 @@ class _Text(Struct, tag="text_delta"):
 class _Plain(Struct, tag="content_block_delta"):
     """The common frame: a piece of text; anything else fails to decode."""
 
-    index: int
+    index: Annotated[int, Meta(ge=0)]
     delta: _Text
 
 
@@ -75,12 +75,12 @@ class Reader:
         if kind == "content_block_delta":
             delta = data.get("delta")
             index = data.get("index")
-            if type(delta) is not dict or type(index) is not int:
+            if type(delta) is not dict or type(index) is not int or index < 0:
                 raise Failure("upstream", "The provider's stream holds a delta without index or content.")
             self._delta(data, delta, index, frame("content_block_delta", payload), events)
         elif kind == "content_block_start":
             block, index = data.get("content_block"), data.get("index")
-            if type(block) is not dict or type(index) is not int:
+            if type(block) is not dict or type(index) is not int or index < 0:
                 raise Failure("upstream", "The provider's stream holds a block without index or content.")
             self._open(block, index, frame("content_block_start", payload), events)
         elif kind == "content_block_stop":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -40,7 +40,7 @@ class _Text(Struct):
 
 
 class _Plain(Struct):
-    contentBlockIndex: int
+    contentBlockIndex: Annotated[int, Meta(ge=0)]
     delta: _Text
 
 
@@ -87,12 +87,12 @@ class Decoder(StreamDecoder):
     def _frame(self, name: str, data: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         if name == "contentBlockDelta":
             index, delta = data.get("contentBlockIndex"), data.get("delta")
-            if type(index) is not int or type(delta) is not dict:
+            if type(index) is not int or index < 0 or type(delta) is not dict:
                 raise Failure("upstream", "The provider's stream holds a delta without index or content.")
             self._delta(data, delta, index, raw, events)
         elif name == "contentBlockStart":
             index, start = data.get("contentBlockIndex"), data.get("start")
-            if type(index) is not int or type(start) is not dict:
+            if type(index) is not int or index < 0 or type(start) is not dict:
                 raise Failure("upstream", "The provider's stream holds a block without index or kind.")
             self._blocks.add(index)
             use = start.get("toolUse")

@@ -1,0 +1,482 @@
+"""From one protocol to another: what is said in other words, what is refused, what is reported as left out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import (
+    BlockStarted,
+    CitationDelta,
+    Other,
+    Started,
+    Stopped,
+    TextDelta,
+    Tokens,
+    ToolCallDelta,
+    Usage,
+)
+from hapenny.core.messages import (
+    Data,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Parameters,
+    Text,
+    Thinking,
+    Thinks,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
+from hapenny.protocols import codec
+from hapenny.protocols.invoke import is_native_anthropic
+from tests.protocols import samples
+
+CLAUDE = "anthropic.claude-x"
+
+
+def out(name, request, model=CLAUDE):
+    return json.loads(codec(name).encode_request(request, model=model).body)
+
+
+TALK = (
+    Message("user", (Text("a"),)),
+    Message("assistant", (ToolUse("c1", "f", '{"x": 1.0}'), ToolUse("c2", "f", ""))),
+    Message("tool", (ToolResult("c1", (Text("one"),)),)),
+    Message("tool", (ToolResult("c2", (Text("two"),)),)),
+    Message("user", (Text("go on"),)),
+)
+
+
+def test_tool_turns_merge_into_one_user_turn():
+    request = samples.ask("openai", messages=TALK)
+    roles = [turn["role"] for turn in out("bedrock", request)["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    last = out("anthropic", request)["messages"][-1]["content"]
+    assert [block["type"] for block in last] == ["tool_result", "tool_result", "text"]
+
+
+def test_user_turns_with_tool_results_split_for_openai():
+    content = (ToolResult("c1", (Data({"r": 1}),)), Text("go on"))
+    turns = out("openai", samples.ask("bedrock", messages=(Message("user", content),)))["messages"]
+    assert turns == [
+        {"role": "tool", "tool_call_id": "c1", "content": '{"r":1}'},
+        {"role": "user", "content": "go on"},
+    ]
+
+
+def test_arguments_keep_their_bytes():
+    request = samples.ask("openai", messages=TALK)
+    assert b'"input":{"x": 1.0}' in codec("anthropic").encode_request(request, model="m").body
+    assert b'"input":{"x": 1.0}' in codec("bedrock").encode_request(request, model=CLAUDE).body
+
+
+def test_arguments_that_are_no_object_are_refused():
+    bad = (Message("user", (Text("a"),)), Message("assistant", (ToolUse("c", "f", '{"x":'),)))
+    for name in ("anthropic", "bedrock", "invoke"):
+        with pytest.raises(Failure, match="not a JSON object"):
+            out(name, samples.ask("openai", messages=bad))
+
+
+def test_cache_points_change_their_words():
+    request = samples.ask(
+        "anthropic",
+        system=(Text("s", "1h"),),
+        messages=(Message("user", (Text("a", "default"), Text("b"))),),
+        tools=(Tool("f", schema={}, checkpoint="5m"),),
+    )
+    body = out("bedrock", request)
+    assert body["system"] == [{"text": "s"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]
+    assert body["messages"][0]["content"] == [{"text": "a"}, {"cachePoint": {"type": "default"}}, {"text": "b"}]
+    assert body["toolConfig"]["tools"][1] == {"cachePoint": {"type": "default", "ttl": "5m"}}
+    back = codec("bedrock").decode_request(json.dumps(body).encode(), model=CLAUDE, stream=False, headers={})
+    assert (back.system, back.messages, back.tools) == (request.system, request.messages, request.tools)
+    assert "cache_control" not in json.dumps(out("openai", request))
+
+
+def test_the_automatic_cache_point_of_anthropic_stands_last_on_bedrock():
+    body = out("bedrock", samples.ask("anthropic", checkpoint="1h"))
+    assert body["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+
+
+def test_a_cache_point_inside_a_tool_result_moves_behind_it():
+    inside = ToolResult("c", (Text("r", "default"),))
+    content = out("bedrock", samples.ask("anthropic", messages=(Message("user", (inside,)),)))["messages"][0]["content"]
+    assert list(content[0]) == ["toolResult"]
+    assert content[1] == {"cachePoint": {"type": "default"}}
+
+
+def test_system_prompts():
+    later = (Message("user", (Text("a"),)), Message("system", (Text("late"),)), Message("user", (Text("b"),)))
+    request = samples.ask("openai", system=(Text("early", extras={"role": "developer"}),), messages=later)
+    assert [turn["role"] for turn in out("openai", request)["messages"]] == ["developer", "user", "system", "user"]
+    assert out("bedrock", request)["system"] == [{"text": "early"}, {"text": "late"}]
+    assert out("bedrock", request)["messages"] == [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]
+
+
+def test_parameters_find_their_places():
+    request = samples.ask(
+        "anthropic",
+        parameters=Parameters(max_tokens=5, top_k=3, stop=("x",), thinking=Thinks("enabled", 1024), effort="low"),
+    )
+    body = out("bedrock", request)
+    assert body["inferenceConfig"] == {"maxTokens": 5, "stopSequences": ["x"]}
+    assert body["additionalModelRequestFields"] == {
+        "top_k": 3,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }
+    assert body["outputConfig"] == {"effort": "low"}
+    nova = out("bedrock", samples.ask("openai", parameters=Parameters(top_k=3)), model="us.amazon.nova-pro-v1:0")
+    assert nova["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 3}}
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("gpt-4o", "max_tokens"),
+        ("gpt-5.2-mini", "max_completion_tokens"),
+        ("o4-mini", "max_completion_tokens"),
+        ("openai/o3", "max_completion_tokens"),
+        ("gpt-oss-120b", "max_tokens"),
+        ("meta-llama/Llama-3", "max_tokens"),
+    ],
+)
+def test_the_limit_has_the_name_the_model_takes(model, key):
+    body = out("openai", samples.ask("openai", parameters=Parameters(max_tokens=5)), model=model)
+    assert {name for name in body if name.startswith("max_")} == {key}
+
+
+def test_a_json_schema_is_said_by_all():
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    request = samples.ask("openai", parameters=Parameters(format=form))
+    assert out("anthropic", request)["output_config"] == {
+        "format": {"type": "json_schema", "schema": {"type": "object"}}
+    }
+    structure = out("bedrock", request)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
+    assert json.loads(structure["schema"]) == {"type": "object"}
+    for name in ("anthropic", "bedrock"):
+        with pytest.raises(Failure, match="JSON mode"):
+            out(name, samples.ask("openai", parameters=Parameters(format={"type": "json_object"})))
+
+
+def test_what_is_left_out_is_reported():
+    request = samples.ask("openai", parameters=Parameters(seed=1, verbosity="low"), extras={"logit_bias": {}})
+    assert codec("anthropic").lost(request) == ["logit_bias", "seed", "verbosity"]
+    assert codec("bedrock").lost(request) == ["logit_bias", "seed", "verbosity"]
+    assert codec("openai").lost(request) == []
+    assert codec("openai").lost(samples.ask("anthropic", parameters=Parameters(thinking=Thinks()))) == ["thinking"]
+
+
+def test_extras_go_to_their_own_protocol_only():
+    request = samples.ask("anthropic", extras={"container": "c"}, parameters=Parameters(max_tokens=5))
+    assert out("anthropic", request)["container"] == "c"
+    assert out("invoke", request)["container"] == "c"
+    assert "container" not in out("bedrock", request)
+    assert "container" not in out("openai", request)
+
+
+def test_betas_are_a_header_here_and_a_field_there():
+    request = samples.ask("anthropic", extras={"anthropic_beta": ["a", "b"]})
+    wire = codec("anthropic").encode_request(request, model="m")
+    assert wire.headers["anthropic-beta"] == "a,b"
+    assert "anthropic_beta" not in json.loads(wire.body)
+    assert out("invoke", request)["anthropic_beta"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("target", ["openai", "anthropic", "bedrock", "invoke"])
+def test_foreign_blocks_and_tools_are_refused_with_a_fix(target):
+    for protocol in ("openai", "anthropic", "bedrock"):
+        if target == protocol or (target == "invoke" and protocol == "anthropic"):
+            continue
+        block = Opaque(protocol, {"type": "novel"})
+        for request in (
+            samples.ask(protocol, messages=(Message("user", (block,)),)),
+            samples.ask(protocol, tools=(Tool("web", kind="web_search"),)),
+        ):
+            with pytest.raises(Failure) as caught:
+                out(target, request)
+            assert caught.value.kind == "invalid_request"
+            assert caught.value.fix
+
+
+def test_references_that_cannot_be_followed_are_refused():
+    web = samples.ask("openai", messages=(Message("user", (Image(url="https://x/a.png"),)),))
+    cloud = samples.ask("bedrock", messages=(Message("user", (Image("image/png", url="s3://a/b"),)),))
+    with pytest.raises(Failure, match="cannot"):
+        out("bedrock", web)
+    for name in ("openai", "anthropic"):
+        with pytest.raises(Failure, match="cannot follow"):
+            out(name, cloud)
+
+
+def test_documents():
+    text = Document("text/plain", text="words", name="N")
+    pdf = Document("application/pdf", b"hi", name="my_file?.pdf")
+    request = samples.ask("anthropic", messages=(Message("user", (text, pdf)),))
+    parts = out("openai", request)["messages"][0]["content"]
+    assert parts[0] == {"type": "text", "text": "N\nwords"}
+    assert parts[1]["file"]["file_data"] == "data:application/pdf;base64,aGk="
+    assert out("bedrock", request)["messages"][0]["content"][1]["document"]["name"] == "my-file-pdf"
+
+
+def test_unsigned_reasoning_of_another_model_is_dropped_whole_and_signed_kept():
+    content = (Thinking("theirs"), Thinking("ours", "c2ln"), Text("t"))
+    request = samples.ask("openai", messages=(Message("user", (Text("a"),)), Message("assistant", content)))
+    kinds = [list(block)[0] for block in out("bedrock", request)["messages"][1]["content"]]
+    assert kinds == ["reasoningContent", "text"]
+
+
+def test_several_answers_at_once_are_refused_where_unknown():
+    for name in ("anthropic", "bedrock", "invoke"):
+        with pytest.raises(Failure, match="one answer"):
+            out(name, samples.ask("openai", parameters=Parameters(n=2)))
+
+
+def test_forbidden_tools():
+    request = samples.ask("openai", tools=(samples.WEATHER,), tool_choice=ToolChoice("none"))
+    assert "toolConfig" not in out("bedrock", request)
+    assert out("anthropic", request)["tool_choice"] == {"type": "none"}
+
+
+def test_wire_paths():
+    arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.m"
+    wire = codec("bedrock").encode_request(samples.ask("openai", stream=True), model=arn)
+    assert wire.path == "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.m/converse-stream"
+    assert codec("invoke").encode_request(samples.ask("openai"), model="a:0").path == "/model/a%3A0/invoke"
+
+
+def test_streams_ask_for_usage_even_if_the_client_did_not():
+    assert out("openai", samples.ask("openai", stream=True))["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "native"),
+    [
+        (b'{"anthropic_version":"bedrock-2023-05-31","messages":[]}', "arn:custom", True),
+        (b'{"messages":[]}', "anthropic.claude-3", True),
+        (b"not json", "us.anthropic.claude-3", True),
+        (b'{"prompt":"\\n\\nHuman: hi","max_tokens_to_sample":5}', "anthropic.claude-v2", False),
+        (b'{"inputText":"hi"}', "amazon.titan-embed-text-v2:0", False),
+        (b'{"messages":[]}', "meta.llama3", False),
+    ],
+)
+def test_native_bodies(body, model, native):
+    assert is_native_anthropic(body, model) is native
+
+
+# Answers
+
+
+def stream(name, events, **flags):
+    encoder = codec(name).encoder(samples.ask(name, stream=True, **flags))
+    return encoder.encode(events) + encoder.end()
+
+
+def read(name, body, **given):
+    decoder = codec(name).decoder(**given)
+    return decoder.feed(body) + decoder.close()
+
+
+def test_prompt_tokens_include_the_cache_for_openai_only():
+    tokens = Tokens(input=10, output=5, cache_read=100, cache_write=7)
+    done = samples.collected([TextDelta("x"), Stopped("end_turn"), Usage(tokens)])
+    usage = json.loads(codec("openai").encode_answer(done, samples.ask()))["usage"]
+    assert (usage["prompt_tokens"], usage["total_tokens"]) == (117, 122)
+    usage = json.loads(codec("anthropic").encode_answer(done, samples.ask()))["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (10, 100)
+    usage = json.loads(codec("bedrock").encode_answer(done, samples.ask()))["usage"]
+    assert (usage["inputTokens"], usage["totalTokens"]) == (10, 122)
+
+
+@pytest.mark.parametrize(
+    ("bedrock", "openai", "anthropic"),
+    [
+        ("end_turn", "stop", "end_turn"),
+        ("stop_sequence", "stop", "stop_sequence"),
+        ("max_tokens", "length", "max_tokens"),
+        ("model_context_window_exceeded", "length", "model_context_window_exceeded"),
+        ("tool_use", "tool_calls", "tool_use"),
+        ("guardrail_intervened", "content_filter", "refusal"),
+        ("content_filtered", "content_filter", "refusal"),
+        ("malformed_model_output", "stop", "end_turn"),
+        ("some_future_reason", "stop", "end_turn"),
+    ],
+)
+def test_stop_reasons(bedrock, openai, anthropic):
+    body = {"output": {"message": {"role": "assistant", "content": [{"text": "x"}]}}, "stopReason": bedrock}
+    done = samples.collected(codec("bedrock").decode_answer(json.dumps(body).encode(), {}))
+    answered = json.loads(codec("openai").encode_answer(done, samples.ask()))
+    assert answered["choices"][0]["finish_reason"] == openai
+    assert json.loads(codec("anthropic").encode_answer(done, samples.ask()))["stop_reason"] == anthropic
+
+
+def test_frames_are_forwarded_as_they_came_unless_replaced():
+    # Constructed with the padding that providers add.
+    frames = [
+        b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"obfuscation":"a"}\n\n',
+        b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"Hel"}}],"obfuscation":"bb"}\n\n',
+        b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"lo"}}],"obfuscation":"c"}\n\n',
+        b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"obfuscation":"d"}\n\n',
+        b'data: {"id":"i","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
+        b"data: [DONE]\n\n",
+    ]
+    events = read("openai", b"".join(frames))
+    assert stream("openai", events, stream_usage=True) == b"".join(frames)
+    assert stream("openai", events) == b"".join(frames[:4] + frames[5:])
+    replaced = [TextDelta("LO", event.block) if getattr(event, "text", "") == "lo" else event for event in events]
+    body = stream("openai", replaced)
+    assert frames[1] in body
+    assert frames[2] not in body
+    assert samples.collected(read("openai", body)).text == "HelLO"
+
+
+def test_anthropic_frames_pass_from_invoke_to_messages_unchanged():
+    frames = [
+        b'{"type":"message_start","message":{"id":"i","model":"m","usage":{"input_tokens":3,"output_tokens":1}}}',
+        b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""} }',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}  }',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"novel_delta","x":1}}',
+    ]
+    raw = [b"event: " + json.loads(frame)["type"].encode() + b"\ndata: " + frame + b"\n\n" for frame in frames]
+    decoder = codec("anthropic").decoder()
+    events = decoder.feed(b"".join(raw))
+    assert codec("anthropic").encoder(samples.ask(stream=True)).encode(events) == b"".join(raw)
+    through = codec("invoke").encoder(samples.ask(stream=True)).encode(events)
+    assert codec("invoke").decoder().feed(through) == events
+
+
+def test_another_protocols_frames_are_never_forwarded():
+    for source in ("openai", "anthropic", "bedrock"):
+        events = read(source, stream(source, samples.text_answer(), stream_usage=True))
+        assert any(event.raw for event in events)
+        for target in ("openai", "anthropic", "bedrock", "invoke"):
+            again = samples.collected(read(target, stream(target, events, stream_usage=True)))
+            assert again.text == samples.collected(samples.text_answer()).text
+            assert again.tokens == samples.TOKENS
+
+
+def test_counts_that_come_along_in_every_chunk_count_once():
+    # vLLM's continuous_usage_stats; and servers whose last chunk has both choices and usage.
+    def chunk(delta, finish, completion):
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        usage = {"prompt_tokens": 9, "completion_tokens": completion}
+        return b"data: " + json.dumps({"model": "m", "choices": [choice], "usage": usage}).encode() + b"\n\n"
+
+    body = chunk({"content": "a"}, None, 1) + chunk({"content": "b"}, None, 2) + chunk({}, "stop", 3)
+    events = read("openai", body + b"data: [DONE]\n\n")
+    assert [event.tokens for event in events if isinstance(event, Usage)] == [Tokens(input=9, output=3)]
+    assert b"completion_tokens" not in stream("openai", events)
+
+
+def test_tool_calls_without_ids_or_in_one_piece():
+    # As some compatible servers stream them: no id, no index, all arguments at once.
+    call = {"function": {"name": "f", "arguments": '{"a":1}'}}
+    body = b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).encode() + b"\n\n"
+    body += b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n'
+    (block,) = samples.collected(read("openai", body)).choices[0].content
+    assert (block.name, block.arguments) == ("f", '{"a":1}')
+    assert block.id
+
+
+def test_interleaved_tool_calls_stay_apart():
+    events = [
+        Started("i", "m"),
+        BlockStarted(0, "tool_use", 0, "a", "f"),
+        BlockStarted(1, "tool_use", 0, "b", "g"),
+        ToolCallDelta('{"x":', 0),
+        ToolCallDelta('{"y":', 1),
+        ToolCallDelta("1}", 0),
+        ToolCallDelta("2}", 1),
+        Stopped("tool_use"),
+        Usage(Tokens()),
+    ]
+    for name in ("openai", "anthropic", "bedrock", "invoke"):
+        encoder = codec(name).encoder(samples.ask(stream=True, stream_usage=True))
+        body = b"".join(encoder.encode([event]) for event in events) + encoder.end()
+        content = samples.collected(read(name, body)).choices[0].content
+        assert content == [ToolUse("a", "f", '{"x":1}'), ToolUse("b", "g", '{"y":2}')]
+
+
+def test_a_tool_of_the_provider_passes_to_its_own_protocol():
+    native = [
+        {"type": "message_start", "message": {"id": "i", "model": "m", "usage": {"input_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"query":"x"}'}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "found"}},
+        {"type": "content_block_stop", "index": 1},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5, "server_tool_use": {"web_search_requests": 1}}},
+        {"type": "message_stop"},
+    ]  # fmt: skip
+    body = b"".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in native)
+    events = read("anthropic", body)
+    done = samples.collected(events)
+    whole = json.loads(codec("anthropic").encode_answer(done, samples.ask()))
+    assert whole["content"][0] == {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
+    assert whole["usage"]["server_tool_use"] == {"web_search_requests": 1}
+    assert samples.plain(samples.collected(read("anthropic", stream("anthropic", events)))) == samples.plain(done)
+    for name in ("openai", "bedrock"):
+        again = samples.collected(read(name, stream(name, events, stream_usage=True)))
+        assert [block.text for block in again.choices[0].content] == ["found"]
+
+
+def test_citations_stay_in_their_protocol():
+    note = {"type": "char_location", "cited_text": "x", "document_index": 0, "start_char_index": 0, "end_char_index": 1}
+    events = [Started("i", "m"), TextDelta("t"), CitationDelta(note), Stopped("end_turn"), Usage(Tokens())]
+    assert samples.collected(read("anthropic", stream("anthropic", events))).choices[0].content[0].citations == (note,)
+    assert b"char_location" not in stream("bedrock", events)
+    assert b"char_location" not in stream("openai", events)
+
+
+def test_unknown_frames_pass_to_their_own_protocol_only():
+    odd = b'event: novel\ndata: {"type":"novel","x":1}\n\n'
+    (event,) = codec("anthropic").decoder().feed(odd)
+    assert isinstance(event, Other)
+    assert codec("anthropic").encoder(samples.ask()).encode([event]) == odd
+    assert codec("openai").encoder(samples.ask()).encode([event]) == b""
+    assert codec("bedrock").encoder(samples.ask()).encode([event]) == b""
+
+
+def test_what_the_wire_leaves_out_the_caller_fills_in():
+    body = stream("bedrock", samples.text_answer())
+    started = read("bedrock", body, model="m1", id="id1", created=7.0)[0]
+    assert (started.model, started.id, started.created) == ("m1", "id1", 7.0)
+    answered = stream("openai", read("bedrock", body, model="m1", id="id1", created=7.0))
+    assert b'"model":"m1"' in answered
+    assert b'"created":7' in answered
+
+
+def test_logprobs_of_a_stream_are_collected():
+    token = {"token": "a", "logprob": -0.1, "bytes": None, "top_logprobs": []}
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [token]}}]},
+        {"choices": [{"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [token]}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    ]
+    body = b"".join(b"data: " + json.dumps(c).encode() + b"\n\n" for c in chunks) + b"data: [DONE]\n\n"
+    done = samples.collected(read("openai", body))
+    whole = json.loads(codec("openai").encode_answer(done, samples.ask()))
+    assert whole["choices"][0]["logprobs"] == {"content": [token, token]}
+
+
+def test_notes_do_not_disturb_any_decoder():
+    for name in ("openai", "anthropic", "bedrock", "invoke"):
+        encoder = codec(name).encoder(samples.ask(stream=True, stream_usage=True))
+        events = samples.text_answer()
+        body = encoder.note({"a": "b\nc"}) + encoder.ping()
+        for event in events:
+            body += encoder.encode([event]) + encoder.note({"x": "1"}) + encoder.ping()
+        body += encoder.end()
+        assert samples.plain(samples.collected(read(name, body))) == samples.plain(samples.collected(events))
+
+
+def test_an_answer_without_a_beginning_is_still_well_formed():
+    for name in ("openai", "anthropic", "bedrock", "invoke"):
+        body = stream(name, [TextDelta("x"), Stopped("end_turn"), Usage(Tokens(output=1))], stream_usage=True)
+        assert samples.collected(read(name, body)).text == "x"
