@@ -1,4 +1,4 @@
-"""Unmodified boto3 and Anthropic's own Bedrock client, InvokeModel: reads what our encoders write, and our decoders read what it writes."""
+"""Unmodified boto3 and Anthropic's own Bedrock client, InvokeModel: they read what we write, and we what they write."""
 
 from __future__ import annotations
 
