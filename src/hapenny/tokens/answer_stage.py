@@ -72,7 +72,11 @@ class AnswerSizeStage(Stage):
         exchange.request = replace(request, parameters=replace(own, max_tokens=decision.limit))
         exchange.facts["answer_limit"] = decision.limit
         exchange.facts["answer_freed"] = decision.freed
-        answer = await onward(exchange)
+        payer, exchange.payer = exchange.payer, self.name  # what is thrown away is this technique's own cost
+        try:
+            answer = await onward(exchange)
+        finally:
+            exchange.payer = payer
         if request.stream:
             return Answer(_Continued(answer, exchange, onward, own.max_tokens, decision.limit)).through(
                 _Learn(self._sizes, exchange)
@@ -142,6 +146,7 @@ class _Continued:
         self._continued = False
         self._tokens = Tokens()
         self._joined = False
+        self._trimmed = False
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch; at our own limit the continuation's."""
@@ -167,16 +172,15 @@ class _Continued:
                 self._text.append(event.text)
                 self._blocks.add(event.block)
             if self._continued:
-                event = self._rejoin(event)
-                if event is None:
-                    continue
-            elif isinstance(event, BlockStopped):
+                out += self._rejoin(event)
+                continue
+            if isinstance(event, BlockStopped):
                 self._held.append(event)  # held until it is known whether the block goes on
                 continue
-            elif isinstance(event, Stopped) and event.reason == "max_tokens" and len(self._blocks) <= 1:
+            if isinstance(event, Stopped) and event.reason == "max_tokens" and len(self._blocks) <= 1:
                 self._cut = True
                 continue
-            elif isinstance(event, Usage) and self._cut:
+            if isinstance(event, Usage) and self._cut:
                 self._tokens = event.tokens
                 continue
             if self._held and not isinstance(event, TextDelta) and not self._cut:
@@ -185,16 +189,21 @@ class _Continued:
             out.append(event)
         return out
 
-    def _rejoin(self, event: Event) -> Event | None:
+    def _rejoin(self, event: Event) -> list[Event]:
         """A continuation's event as part of the first answer."""
         if isinstance(event, Started):
-            return None
+            return []
         if isinstance(event, BlockStarted) and not self._joined:
-            self._joined = True
-            return None  # its text goes on in the block that is still open
+            self._joined = True  # its text goes on in the block that is still open
+            return []
+        if isinstance(event, TextDelta) and self._trimmed:
+            # The client already has the white space that a prefilled turn may not end with.
+            text = event.text.lstrip()
+            self._trimmed = not text
+            return [TextDelta(text, event.block, event.choice)] if text else []
         if isinstance(event, Usage):
-            return Usage(_sum(self._tokens, event.tokens), event.extras)
-        return event
+            return [Usage(_sum(self._tokens, event.tokens), event.extras)]
+        return [event]
 
     async def _go_on(self) -> None:
         self._cut = False
@@ -205,6 +214,7 @@ class _Continued:
         text = "".join(self._text)
         branch = exchange.branch("the learned limit stopped the stream", purpose="continue", payer="answer_size")
         said = Message("assistant", (Text(text.rstrip()),))
+        self._trimmed = text != text.rstrip()
         left = None if self._own is None else max(1, self._own - self._limit)
         request = exchange.request
         branch.request = replace(

@@ -1,4 +1,4 @@
-"""Finding retrieved context in a request: document blocks, tagged passages in a turn's text, results of search tools."""
+"""Finding retrieved context in a request: document blocks, tagged passages in a turn's text, search results."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def _changed(block: Block, changes: list[tuple[Piece, str]]) -> list[Block]:
     parts: list[str] = []
     place = 0
     for piece, text in sorted(changes, key=lambda change: change[0].span or (0, 0)):
-        assert piece.span is not None and piece.whole is not None
+        assert piece.span is not None
+        assert piece.whole is not None
         if text:
             parts += [block.text[place : piece.span[0]], text]
             place = piece.span[1]

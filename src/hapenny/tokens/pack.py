@@ -66,10 +66,17 @@ class Window:
         after = [self._tokens(message, count) for message in packed]
         self._book(plan, before, after, lead, prices)
         room = min((bound for bound in (options.limit, limit) if bound), default=0)
-        if room and lead + sum(after) > room:
+        planned = self._apply(plan, packed, shortened, references)
+        # What was dropped before stays dropped: only what is still sent counts against the room.
+        if room and lead + sum(self._tokens(message, count) for message in planned.messages) > room:
             self._drop(plan, packed, after, room - lead, count, question)
         elif prices is not None:
+            cleared = plan.cleared
             self._clear(plan, packed, after, count, prices)
+            if plan.cleared == cleared:
+                return planned
+        else:
+            return planned
         return self._apply(plan, packed, shortened, references)
 
     @staticmethod
