@@ -213,6 +213,14 @@ def raw_arguments(text: str, path: str) -> msgspec.Raw:
     return msgspec.Raw(data)
 
 
+def is_object(text: str) -> bool:
+    """Whether `text` is a JSON object."""
+    try:
+        return type(_decode(text.encode("utf-8", "replace"))) is dict
+    except (ValueError, OverflowError, RecursionError):
+        return False
+
+
 def count(value: Any) -> int:
     """A token count of a provider: anything that is not a non-negative integer counts as 0."""
     return value if type(value) is int and value > 0 else 0

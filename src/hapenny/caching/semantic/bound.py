@@ -116,7 +116,7 @@ def threshold(
         margin += (np.cumsum(band == at) * (upper[at] - rate[at])) ** 2
     wrong += np.sqrt(margin)
     hits = np.arange(1, len(ranked) + 1)
-    wrong = np.maximum(wrong, bands.below(ranked, z) * hits)
+    wrong = np.maximum(wrong, bands.below(ranked, z / 2) * hits)
     fits = wrong <= max_error * requests
     if max_wrong_hits is not None:
         fits &= wrong <= max_wrong_hits * hits

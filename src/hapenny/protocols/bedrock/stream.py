@@ -28,7 +28,7 @@ from hapenny.protocols import eventstream
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.answer import text
 from hapenny.protocols.bedrock import answer, errors, usage
-from hapenny.protocols.codec import StreamDecoder, StreamEncoder
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray
 from hapenny.protocols.stops import BEDROCK
 
 NOTE = "hapennyNote"
@@ -212,6 +212,8 @@ class Encoder(StreamEncoder):
         if isinstance(event, CitationDelta) and raw is None and not answer.citations((event.citation,)):
             return
         if block != self._open:
+            if isinstance(event, ToolCallDelta):
+                raise astray()
             self._enter(block, out)
         if raw is not None and self._blocks[block] == block:
             out.append(raw)
