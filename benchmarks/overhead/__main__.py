@@ -7,6 +7,7 @@ children). Without a pid, process figures of a foreign system are null.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.metadata
 import json
 import os

@@ -45,9 +45,17 @@ def test_schema():
     }
     assert judges.schema('{"name": "Ann", "age": 3, "tags": ["a"]}', shape) == 1
     assert judges.schema('```json\n{"name": "Ann", "age": 3}\n```', shape) == 1
-    for bad in ('{"name": "", "age": 3}', '{"name": "A", "age": -1}', '{"name": "A"}', '{"name": "A", "age": 1, "x": 0}',
-                '{"name": "A", "age": 1, "tags": ["c"]}', '{"name": "A", "age": 1, "tags": ["a", "a", "a"]}', "not json", "[]",
-                '{"name": "A", "age": true}'):  # fmt: skip
+    for bad in (
+        '{"name": "", "age": 3}',
+        '{"name": "A", "age": -1}',
+        '{"name": "A"}',
+        '{"name": "A", "age": 1, "x": 0}',
+        '{"name": "A", "age": 1, "tags": ["c"]}',
+        '{"name": "A", "age": 1, "tags": ["a", "a", "a"]}',
+        '{"name": "A", "age": true}',
+        "not json",
+        "[]",
+    ):
         assert judges.schema(bad, shape) == 0
     assert judges.fits(2, {"anyOf": [{"type": "string"}, {"type": "number", "maximum": 3}]})
 
