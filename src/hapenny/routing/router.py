@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.evidence.eprocess import LossMonitor
+from hapenny.intents.features import extract
 from hapenny.routing import complexity
 from hapenny.routing.certificates import Certificate, Fingerprint
-from hapenny.routing.features import extract
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
 from hapenny.routing.scorer import Reader, Scorer
