@@ -100,7 +100,7 @@ def pdf_text(data: bytes) -> tuple[str, str]:
     import pypdf
 
     reader = pypdf.PdfReader(io.BytesIO(data))
-    title = str((reader.metadata or {}).get("/Title") or "")
+    title = str(reader.metadata.title or "") if reader.metadata is not None else ""
     pages = [(page.extract_text() or "").strip() for page in reader.pages]
     if len(pages) == 1:
         return title, pages[0]
