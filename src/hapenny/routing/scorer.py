@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.intents.features import SHAPE, Features, Floats, extract
 from hapenny.routing.complexity import Weights, default_weights, raw_score
-from hapenny.routing.features import SHAPE, Features, Floats, extract
 
 BUCKETS = 1 << 14
 _MASK = np.uint64(BUCKETS - 1)
@@ -28,8 +28,8 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     standardised cold-start score in standard deviations of the target; `shape`, `task`: prior variance of these
     features beside the text's."""
 
-    penalty: float = 6.0
-    discount: float = 0.9
+    penalty: float = 10.0
+    discount: float = 0.95
     prior: float = 0.15
     shape: float = 0.1
     task: float = 1.0
@@ -86,7 +86,7 @@ class Reader:
         return value
 
     def foreign(self, features: Features) -> bool:
-        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 % of them."""
+        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 % are."""
         return self.distance(features) > 1.0
 
     def distance(self, features: Features) -> float:
@@ -229,7 +229,7 @@ def unseen(features: Features, idf: npt.NDArray[np.floating]) -> float:
 
 def _unseen_border(rows: Sequence[Features], design: Design) -> float:
     """The 99.5 % point of the unseen share when each fifth of the rows is held out in turn."""
-    shares = []
+    shares: list[float] = []
     fold = np.arange(design.rows) % 5
     for held in range(5):
         rest = np.bincount(design.at[fold[design.owner] != held], minlength=BUCKETS).astype(np.float64)
