@@ -116,6 +116,8 @@ class Gateway:
             defaults,
             size=self._size,
             refresh=self._again,
+            spawn=self.spawn,
+            count=self._tokens,
             heir=heir.deck if heir is not None else None,
         )
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
@@ -306,6 +308,11 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _tokens(self, model: str, text: str) -> int:
+        """Estimated tokens of a text for a model."""
+        card = self.catalog.resolve(model)
+        return self.estimators.count(card.provider if card is not None else "", model, text).tokens
+
     def _again(self, stale: Exchange, done: Callable[[], None]) -> None:
         """Answers a stale request again, off its path, in a row of its own."""
 
@@ -409,7 +416,7 @@ class _Ask:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors from the deployment's embedder."""
-        raise Failure("unavailable", "no embedder is configured")
+        return await self._gateway.deck.embedder.embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from hapenny.caching.options import ExactOptions, FlightOptions
+from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
+from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.routing.options import TierOptions
@@ -152,6 +153,8 @@ class StageOptions(Section):
 
     exact: ExactOptions = field(default_factory=ExactOptions)
     flights: FlightOptions = field(default_factory=FlightOptions)
+    semantic: SemanticOptions = field(default_factory=SemanticOptions)
+    prefix: PrefixOptions = field(default_factory=PrefixOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
     throughput: ThroughputOptions = field(default_factory=ThroughputOptions)
@@ -195,7 +198,23 @@ CARD_TIERS = {
 
 # What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12).
 PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": {"exact": "on", "flights": "on", "tiers": "shadow", "parameters": "on", "throughput": "on"},
-    "balanced": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
-    "demo": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
+    "safe": {"exact": "on", "flights": "on", "prefix": "on", "tiers": "shadow", "parameters": "on", "throughput": "on"},
+    "balanced": {
+        "exact": "on",
+        "flights": "on",
+        "semantic": "on",
+        "prefix": "on",
+        "tiers": "on",
+        "parameters": "on",
+        "throughput": "on",
+    },
+    "demo": {
+        "exact": "on",
+        "flights": "on",
+        "semantic": "on",
+        "prefix": "on",
+        "tiers": "on",
+        "parameters": "on",
+        "throughput": "on",
+    },
 }
