@@ -12,6 +12,7 @@ from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge
@@ -88,6 +89,7 @@ class Deck:
             else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
         )
         self.edge: Edge = heir.edge if heir is not None else Edge(clock)
+        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.counters: MemoryCounters = heir.counters if heir is not None else MemoryCounters(clock)
         self.routes = Routes(config.stages.throughput, self.counters, clock)
@@ -108,6 +110,7 @@ class Deck:
                 stale=options.exact.stale_s,
                 any_temperature=route.cache_any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
+                results=self.results,
             ),
             FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
             SemanticStage(
