@@ -17,7 +17,7 @@ Bag = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], float]
 """Buckets of a text's words, how often each, and the square root of the sum of squares."""
 
 BITS = 13
-RATE = 0.2
+RATE = 0.4
 """Share of an error that is believed."""
 CALM = 30.0
 """Keeps a short text from moving its few words far."""
