@@ -80,13 +80,18 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
         """One line a model, for people: what is simulated and whence it comes."""
         lines = [f"simulated models: card {self.name} of {self.date}, {self.digest()}, baseline {self.baseline}"]
         for model in self.models:
-            kinds = sorted({text if text == ASSUMED else "sourced" for text in model.sources.values()})
             lines.append(
-                f"  {model.tier:<9}{model.id}: first token {model.ttft_p50:g}/{model.ttft_p95:g} s (p50/p95), "
-                f"{model.rate_p50:g} tokens/s, right like {model.correctness_of}, "
-                f"{model.rpm:,} requests and {model.tpm:,} tokens a minute ({', '.join(kinds)})"
+                f"  {model.tier:<9}{model.id}: first token {model.ttft_p50:g}/{model.ttft_p95:g} s "
+                f"({_source(model, 'ttft_p50')}), {model.rate_p50:g}/{model.rate_p95:g} tokens/s "
+                f"({_source(model, 'rate_p50')}), {model.rpm:,} requests and {model.tpm:,} tokens a minute "
+                f"({_source(model, 'rpm')}), right like {model.correctness_of} ({_source(model, 'correctness')})"
             )
+        lines.append("  two figures are p50/p95, p95 the slow end")
         return lines
+
+
+def _source(model: SimulatedModel, field: str) -> str:
+    return model.sources[field].partition(", WildEval")[0]
 
 
 def _sources(**own: str) -> dict[str, str]:
