@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\d+")
+_LONGEST = 600  # characters: predictable turns are short, and what a turn asked stands at its end
 _FIELD = re.compile(r"\{([\w.]+)\}")
 
 
@@ -113,8 +114,10 @@ class Templates:
 
     def match(self, turn: Turn) -> Fired | None:
         """The answer to a turn, or None: the model's business."""
+        if len(turn.user) > _LONGEST:
+            return None
         user = _plain(turn.user)
-        assistant = _plain(turn.assistant)
+        assistant = _plain(turn.assistant[-_LONGEST:])
         for template in self._compiled:
             text = template.answer(turn, user, assistant)
             if text is not None:
