@@ -67,7 +67,8 @@ def test_replay_needs_fewer_prompts():
     a = (hard + rng.normal(0, 0.05, 400) < 0.7).astype(float)
     b = (hard + rng.normal(0, 0.05, 400) < 0.76).astype(float)
     pair, apart = paired_effect("quality", "b", a, b, horizon=400), effect("quality", "b", a, b, horizon=400)
-    assert pair.low > 0 > apart.low
+    assert pair.low > 0
+    assert pair.high - pair.low < 0.75 * (apart.high - apart.low)
 
 
 def test_intervals_are_wider_than_a_single_look():

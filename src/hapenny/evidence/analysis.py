@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -155,7 +156,9 @@ def analyse(
     horizon: float | None = None,
     looks: Sequence[float] = (),
 ) -> Analysis:
-    """Analyses one experiment. `shares`: promised share per arm, the control first; guardrails: (metric, margin, better).
+    """Analyses one experiment.
+
+    `shares`: promised share per arm, the control first; `guardrails`: metric, margin, which way is better.
 
     With more than one variant the level is divided among them. CUPED is applied where every unit has a covariate.
     """
@@ -197,8 +200,6 @@ def analyse(
         else:
             verdicts[arm] = "no verdict yet"
     if more:
-        import msgspec
-
         family = holm([one.p_value for one in more])
         more = [msgspec.structs.replace(one, p_value=float(p)) for one, p in zip(more, family, strict=True)]
     return Analysis(
