@@ -16,6 +16,7 @@ from benchmarks.retrieval.ranking import evaluated
 from hapenny.retrieval.postgres import PostgresStore
 from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
+from hapenny.vectors.compact import Shape
 
 
 def pgvector(made: Prepared, queries: int) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def _compare(made: Prepared, dsn: str, queries: int) -> dict[str, Any]:
     store.compact()
     built = time.perf_counter() - started
     settings = made.settings(PRESETS["default"])
+    # Both scan exactly: what is compared is scores and ties, not two approximations.
+    made.store.reshape(Shape(kind="exact"))
     ours, theirs = Retriever(made.store, settings), Retriever(store, settings)
     same = ordered = 0
     spent = []

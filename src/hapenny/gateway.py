@@ -16,10 +16,6 @@ import msgspec
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
-from hapenny.caching.exact import Answers, ExactStage
-from hapenny.caching.flights import FlightStage
-from hapenny.caching.keys import Keys
-from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
@@ -31,18 +27,15 @@ from hapenny.core.exchange import Exchange, Limits, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
-from hapenny.core.stage import Mode, Pipeline, Stage
+from hapenny.core.stage import Mode, Pipeline
 from hapenny.counting.registry import Estimators
-from hapenny.routing.complexity import score
+from hapenny.deck import Deck
 from hapenny.routing.names import Asked, Names
-from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Live, Waited
 from hapenny.telemetry.metrics import Metrics
 from hapenny.telemetry.rows import Row
-from hapenny.throughput.attempts import RetryStage
-from hapenny.tuning.parameters import ParameterStage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +73,7 @@ class Gateway:
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
         models = {name: self._target(model) for name, model in config.models.items()}
-        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
+        defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
         self.names = Names(
             models,
             config.tiers,
@@ -109,18 +102,28 @@ class Gateway:
             self.live = Live(self.clock)
             self.metrics = Metrics(self.live)
             self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
-            self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
             self.live, self.metrics = heir.live, heir.metrics
-            self.ledger, self.answers = heir.ledger, heir.answers
+            self.ledger = heir.ledger
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
+        self.deck: Deck = Deck(
+            config,
+            self.clock,
+            self.catalog,
+            self.names,
+            self._secret,
+            defaults,
+            size=self._size,
+            refresh=self._again,
+            heir=heir.deck if heir is not None else None,
+        )
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ask = _Ask(self)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
-            stages = self._stages(route)
+            stages = self.deck.stages(route)
             modes: dict[str, Mode] = {**PRESETS[route.preset], **route.stages}
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
@@ -132,25 +135,6 @@ class Gateway:
         return cls(load(path), **rest)
 
     # -- building ------------------------------------------------------------------------------------------------
-
-    def _stages(self, route: RouteOptions) -> list[Stage]:
-        """The deck in the order of a request's life (design §2)."""
-        options = self.config.stages
-        keys = Keys(self._secret, route.cache_scope)
-        return [
-            ExactStage(
-                self.answers,
-                keys,
-                ttl=options.exact.ttl_s,
-                stale=options.exact.stale_s,
-                any_temperature=route.cache_any_temperature,
-                refresh=self._refresh if options.exact.stale_s > 0 else None,
-            ),
-            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
-            TierStage(self.names, options.tiers, score),
-            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
-            RetryStage(options.retry),
-        ]
 
     def _target(self, model: Any) -> Target:
         backend = self.config.backend_of(model.backend)
@@ -322,7 +306,7 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
+    def _again(self, stale: Exchange, done: Callable[[], None]) -> None:
         """Answers a stale request again, off its path, in a row of its own."""
 
         async def again() -> None:
@@ -361,6 +345,10 @@ class Gateway:
             ):
                 return name
         return "default"
+
+    def _size(self, exchange: Exchange) -> int:
+        """Input tokens of the request as it stands, for quotas."""
+        return self.books.prices.prompt(exchange.request, exchange.target)
 
     def _held_out(self, exchange: Exchange, route: RouteOptions) -> bool:
         who = exchange.context.session or exchange.context.user

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What providers' error answers mean. Each row names where the body was seen."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Whatever arrives: a 4xx in the client's protocol, or a request that can be sent on; never another exception."""
 
 from __future__ import annotations
@@ -226,6 +227,18 @@ def test_any_bytes_from_upstream(name, pieces, value):
             assert codec(name).decode_error(status, {}, body).upstream_status == status
 
 
+def write(events):
+    """Whatever was read can be written, or is refused as the provider's fault."""
+    samples.collected(events)
+    for target in NAMES:
+        encoder = codec(target).encoder(samples.ask(target, stream=True, stream_usage=True))
+        try:
+            encoder.encode(events)
+        except Failure as failure:
+            assert failure.kind == "upstream"
+        encoder.end()
+
+
 STREAM_KEYS = {
     "openai": [
         {"id": "i", "model": "m", "created": 1, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "x", "reasoning_content": "r", "refusal": "n", "tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}], "annotations": [{}], "thinking_blocks": [{"type": "thinking", "signature": "s"}]}, "logprobs": {"content": [{}]}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}}},
@@ -259,11 +272,7 @@ def test_each_field_of_a_stream_wrong_in_every_way(name):
                 except Failure as failure:
                     assert failure.kind != "invalid_request"
                     continue
-                for target in NAMES:
-                    encoder = codec(target).encoder(samples.ask(target, stream=True, stream_usage=True))
-                    encoder.encode(events)
-                    encoder.end()
-                samples.collected(events)
+                write(events)
 
 
 BEDROCK_EVENTS = [
@@ -288,8 +297,25 @@ def test_each_field_of_a_converse_stream_wrong_in_every_way():
                 except Failure as failure:
                     assert failure.kind == "upstream"
                     continue
-                for target in NAMES:
-                    encoder = codec(target).encoder(samples.ask(target, stream=True))
-                    encoder.encode(events)
-                    encoder.end()
-                samples.collected(events)
+                write(events)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_body_of_25_megabytes_passes(name):
+    big = "x" * (25 << 20)
+    message = {"role": "user", "content": [{"text": big}] if name == "bedrock" else big}
+    assert take(name, json.dumps({**RICH[name], "messages": [message]}).encode()) == "taken"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=5000, deadline=None)
+@given(data=st.data())
+def test_damaged_bodies(name, data):
+    """Long: the rich body with bytes changed, cut out and put in at random."""
+    body = bytearray(json.dumps(RICH[name]).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(body)))
+        end = start + data.draw(st.integers(0, 12))
+        body[start:end] = data.draw(st.binary(max_size=12) | st.sampled_from([b"{", b"]", b",", b'"', b"null", b"1e5"]))
+    take(name, bytes(body))

@@ -16,6 +16,9 @@ HEAD_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 18
 """What may wait for the reader before the connection is told to pause."""
 
+USUAL = "user-agent: hapenny\r\naccept-encoding: identity\r\n"
+"""Sent with every request: answers are passed on as they come, so they had better not be compressed."""
+
 _HEAD, _LENGTH, _SIZE, _CHUNK, _CRLF, _TRAILER, _CLOSE, _DONE = range(8)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
@@ -31,10 +34,10 @@ def head(method: str, target: str, host: str, headers: Mapping[str, str], length
         ValueError: when a name, a value or the target could break out of its line.
     """
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{lines}"
+    text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{USUAL}{lines}"
     if length is not None:
         text += f"content-length: {length}\r\n"
-    breaks = len(headers) + (2 if length is None else 3)
+    breaks = len(headers) + (4 if length is None else 5)
     if text.count("\n") != breaks or text.count("\r") != breaks or " " in target or "\0" in text:
         raise ValueError("a line break or space where none may be")
     return (text + "\r\n").encode("latin-1")

@@ -21,7 +21,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 
-MODEL_CONNECTIONS = 1000
+MODEL_CONNECTIONS = 4096
 CONTROL_CONNECTIONS = 16
 """Control-plane and store pools: ten to twenty connections are enough."""
 WARN_EVERY_S = 60.0

@@ -33,7 +33,7 @@ from hapenny.protocols import fields as f
 from hapenny.protocols import sse
 from hapenny.protocols.anthropic import answer, errors, usage
 from hapenny.protocols.anthropic.compose import OWN
-from hapenny.protocols.codec import StreamDecoder, StreamEncoder
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray
 from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC
 
 
@@ -70,7 +70,7 @@ class Reader:
         else:
             events.append(TextDelta(plain.delta.text, plain.index, 0, frame("content_block_delta", payload)))
             return _NO_DATA
-        data = f.load_upstream(payload)
+        data = f.load_frame(payload)
         kind = data.get("type")
         if kind == "content_block_delta":
             delta = data.get("delta")
@@ -275,6 +275,8 @@ class Encoder(StreamEncoder):
             if type(note) is not dict or note.get("type") not in answer.NOTES:
                 return
         if block != self._open:
+            if isinstance(event, ToolCallDelta):
+                raise astray()
             self._enter(block, _KINDS.get(type(event), "text"), out)
         if raw is not None and self._blocks[block] == block:
             out.append(raw)
@@ -391,5 +393,5 @@ class Encoder(StreamEncoder):
         return b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
-_KINDS = {ToolCallDelta: "tool_use", ThinkingDelta: "thinking", SignatureDelta: "thinking", CitationDelta: "text"}
+_KINDS = {ThinkingDelta: "thinking", SignatureDelta: "thinking", CitationDelta: "text"}
 _NOTHING = {"input_tokens": 0, "output_tokens": 0}
