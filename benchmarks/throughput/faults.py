@@ -23,7 +23,8 @@ from hapenny.throughput.gate import Gate, Outcome
 from hapenny.throughput.hedge import Hedger, HedgeSpec
 from hapenny.throughput.job import Job
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec
-from hapenny.throughput.quota import Quota, Used
+from hapenny.throughput.pools import Used
+from hapenny.throughput.quota import Quota
 
 
 def outage(rows: list[Arrival], seed: int, *, start: float = 300.0, lasts: float = 90.0) -> dict[str, float]:

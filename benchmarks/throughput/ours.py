@@ -12,13 +12,15 @@ from hapenny.simulation.fleet_provider import Provider
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.gate import Gate, Outcome, Pass
 from hapenny.throughput.job import Job, Shed
-from hapenny.throughput.quota import Used
+from hapenny.throughput.pools import Used
 
 
 class Hapenny:
     """Serves arrivals through a `Dispatcher`; `providers` by endpoint name."""
 
-    def __init__(self, clock: Clock, dispatcher: Dispatcher, providers: dict[str, Provider]) -> None:
+    def __init__(
+        self, clock: Clock, dispatcher: Dispatcher[tuple[asyncio.Task[int], Pass]], providers: dict[str, Provider]
+    ) -> None:
         self.clock = clock
         self.dispatcher = dispatcher
         self.providers = providers

@@ -16,7 +16,8 @@ from hapenny.stores.counters import Charge, MemoryCounters
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate
-from hapenny.throughput.quota import Pool, Quota, QuotaSpec
+from hapenny.throughput.pools import Pool, QuotaSpec
+from hapenny.throughput.quota import Quota
 
 TPM = 400_000.0
 BURNDOWN = 5.0

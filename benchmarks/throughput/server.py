@@ -22,7 +22,7 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome, Pass
 from hapenny.throughput.job import Job, Shed
-from hapenny.throughput.quota import Used
+from hapenny.throughput.pools import Used
 
 SLO_TTFT_S = 2.0
 SLO_TPOT_S = 0.05
@@ -48,7 +48,7 @@ def goodput(rows: list[Arrival], kind: Callable[[VirtualClock], ConcurrencyLimit
         server = Server(clock)
         limit = kind(clock)
         gate = Gate(clock, [Endpoint("server", clock, limit=limit)], GateSpec(tokens_per_s=25.0))
-        dispatcher = Dispatcher(clock, gate)
+        dispatcher: Dispatcher[tuple[asyncio.Task[int], Pass, _Call]] = Dispatcher(clock, gate)
         good: list[float] = []
         counts = {"shed": 0, "answers": 0}
 

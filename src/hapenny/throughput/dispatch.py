@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, Unavailable
@@ -17,14 +17,14 @@ from hapenny.core.exchange import Purpose
 from hapenny.throughput.gate import Gate, Outcome, Pass
 from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.quota import Used
+from hapenny.throughput.pools import Used
 from hapenny.throughput.retry import Backoff, RetryBudget
 
 T = TypeVar("T")
 Attempt = Callable[[Pass, Purpose], Awaitable[T]]
 
 
-class Dispatcher:
+class Dispatcher(Generic[T]):
     """Makes calls of one model through its gate. `release` lets go of the result of an attempt that came too late."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Dispatcher:
         backoff: Backoff | None = None,
         budget: RetryBudget | None = None,
         hedger: Hedger | None = None,
-        release: Callable[[Any], None] | None = None,
+        release: Callable[[T], None] | None = None,
     ) -> None:
         self.clock = clock
         self.gate = gate

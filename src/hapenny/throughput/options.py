@@ -1,0 +1,150 @@
+"""Throughput as configured, and the dispatchers built from it."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import field
+
+from hapenny.core.answer import Answer
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Exchange, Target
+from hapenny.stores.counters import Counters
+from hapenny.throughput.balance import Balancer
+from hapenny.throughput.breaker import BreakerSpec
+from hapenny.throughput.concurrency import LimitSpec
+from hapenny.throughput.dispatch import Dispatcher
+from hapenny.throughput.endpoint import Endpoint
+from hapenny.throughput.gate import Gate, GateSpec
+from hapenny.throughput.hedge import Hedger, HedgeSpec
+from hapenny.throughput.pools import Pool, QuotaSpec
+from hapenny.throughput.quota import Quota
+from hapenny.throughput.retry import Backoff, RetryBudget
+
+
+class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One more place to call the same model. An empty field is the target's own.
+
+    `profile`: the inference-profile id to call instead of the plain model id. `cost_factor`: price against the cheapest
+    endpoint; cheaper ones are used up first. `server_priority`: the server orders by priority itself.
+    """
+
+    name: str
+    backend: str = ""
+    region: str = ""
+    service_tier: str = ""
+    endpoint: str = ""
+    profile: str = ""
+    account: str = ""
+    cost_factor: float = 1.0
+    server_priority: bool = False
+    quota: QuotaSpec | None = None
+    limit: LimitSpec | None = None
+
+    def target(self, base: Target) -> Target:
+        """`base`, called here."""
+        return msgspec.structs.replace(
+            base,
+            model=self.profile or base.model,
+            backend=self.backend or base.backend,
+            region=self.region or base.region,
+            service_tier=self.service_tier or base.service_tier,
+            endpoint=self.endpoint or base.endpoint,
+        )
+
+
+class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One model's quota, concurrency limit and endpoints. Without `endpoints` the target itself is the only one."""
+
+    quota: QuotaSpec = field(default_factory=QuotaSpec)
+    limit: LimitSpec | None = None
+    endpoints: tuple[EndpointOptions, ...] = ()
+    affinity: bool = False
+    hedge: bool = False
+
+    def __post_init__(self) -> None:
+        names = [e.name for e in self.endpoints]
+        if len(names) != len(set(names)):
+            raise ValueError("endpoints: two have the same name; give each its own")
+
+
+class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The throughput stage as configured; `models` by provider's model id.
+
+    `retry_share`: retries as a share of requests, over all. Models that are not named have no known quota: it is
+    learnt from refusals, and nothing is held back before the first one.
+    """
+
+    models: dict[str, ModelOptions] = field(default_factory=dict)
+    gate: GateSpec = field(default_factory=GateSpec)
+    retry: Backoff = field(default_factory=Backoff)
+    retry_share: float = 0.1
+    breaker: BreakerSpec = field(default_factory=BreakerSpec)
+    hedge: HedgeSpec = field(default_factory=HedgeSpec)
+
+
+class Route:
+    """A dispatcher of one target, and where each of its endpoints calls."""
+
+    def __init__(
+        self, dispatcher: Dispatcher[tuple[Answer, Exchange]], targets: dict[str, Target], affinity: bool
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.targets = targets
+        self.affinity = affinity
+
+
+class Routes:
+    """Dispatchers by target, built at first use; at most `most` are kept."""
+
+    def __init__(self, options: ThroughputOptions, counters: Counters, clock: Clock, *, most: int = 4096) -> None:
+        self.options = options
+        self._counters = counters
+        self._clock = clock
+        self._most = most
+        self._budget = RetryBudget(options.retry_share, initial=5.0)
+        self._routes: dict[Target, Route] = {}
+
+    def of(self, target: Target) -> Route:
+        """The dispatcher for calls to `target`."""
+        route = self._routes.get(target)
+        if route is None:
+            if len(self._routes) >= self._most:
+                self._routes.pop(next(iter(self._routes)))
+            route = self._routes[target] = self._build(target)
+        return route
+
+    def routes(self) -> dict[Target, Route]:
+        """Those in use, for metrics and the console."""
+        return dict(self._routes)
+
+    def _build(self, target: Target) -> Route:
+        model = self.options.models.get(target.model, ModelOptions())
+        places = model.endpoints or (EndpointOptions(name=target.region or target.backend or "only"),)
+        targets = {place.name: place.target(target) for place in places}
+        endpoints = []
+        for place in places:
+            there = targets[place.name]
+            pool = Pool(there.model, there.region, place.account, there.endpoint or there.backend, there.service_tier)
+            limit = place.limit or model.limit
+            endpoints.append(
+                Endpoint(
+                    place.name,
+                    self._clock,
+                    quota=Quota(pool, place.quota or model.quota, self._counters, self._clock),
+                    limit=limit.build(self._clock) if limit is not None else None,
+                    breaker=self.options.breaker,
+                    cost_factor=place.cost_factor,
+                    server_priority=place.server_priority,
+                )
+            )
+        balancer = Balancer(self._clock, affinity=model.affinity)
+        gate = Gate(self._clock, endpoints, self.options.gate, balancer=balancer)
+        dispatcher: Dispatcher[tuple[Answer, Exchange]] = Dispatcher(
+            self._clock,
+            gate,
+            backoff=self.options.retry,
+            budget=self._budget,
+            hedger=Hedger(self.options.hedge) if model.hedge else None,
+            release=lambda begun: begun[0].close(),
+        )
+        return Route(dispatcher, targets, model.affinity)

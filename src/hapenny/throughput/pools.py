@@ -1,0 +1,55 @@
+"""Pools of quota: whose they are, how large, and what a call uses of them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+
+class Pool(NamedTuple):
+    """Whose quota it is. Service tiers and the second endpoint family have pools of their own."""
+
+    model: str
+    region: str = ""
+    account: str = ""
+    endpoint: str = ""
+    tier: str = "standard"
+
+    @property
+    def key(self) -> str:
+        """The counter key; the braces keep all counters of a pool on one Redis Cluster slot."""
+        return "{" + "/".join((self.account, self.region, self.endpoint, self.model, self.tier)) + "}"
+
+
+class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The limits of one pool, as the provider counts them. A limit that is None does not exist or is not known.
+
+    `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `output_burndown`: units a settled
+    output token costs. `cache_read_share`: units a cached input token costs once settled. `learn`: find the tokens a
+    minute from the provider's refusals when `tokens_per_minute` is not given.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    tokens_per_day: float | None = None
+    window: Literal["refill", "minute"] = "refill"
+    output_burndown: float = 1.0
+    cache_read_share: float = 0.0
+    learn: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: {value} would let nothing through; leave it out if there is no such limit")
+        if self.output_burndown < 0 or self.cache_read_share < 0:
+            raise ValueError("output_burndown and cache_read_share are factors and cannot be negative")
+
+
+class Used(NamedTuple):
+    """What a call really used, in tokens. `cached`: read from the provider's prefix cache, not part of `input`."""
+
+    input: int
+    output: int
+    cached: int = 0

@@ -1,0 +1,201 @@
+"""The throughput stage: quota, queue, endpoints, retries and hedges around each model call.
+
+It replaces no model, only where and when the same model is called. It is `on` by default: with nothing configured it
+holds nothing back until a provider refuses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+
+from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.errors import Failure
+from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
+from hapenny.core.exchange import Exchange, Purpose
+from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.throughput import gate as gates
+from hapenny.throughput.gate import Pass
+from hapenny.throughput.job import Job, Priority
+from hapenny.throughput.options import Routes
+from hapenny.throughput.pools import Used
+
+CHARS_PER_TOKEN = 4.0
+FLEX = frozenset({"flex", "batch"})
+
+
+class Leave(Decision):
+    """The job as the queue will see it, and the wait that was estimated, in seconds."""
+
+    job: Job
+    wait_s: float = 0.0
+
+
+class ThroughputStage(Stage):
+    """See the module.
+
+    `size`: input tokens of a request for a model (an estimator's upper bound), by characters when not given.
+    `most_output`: the output limit that counts when a request sets no `max_tokens`. `predicted`: the expected answer
+    size in tokens, None when unknown.
+    """
+
+    name = "throughput"
+
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        size: Callable[[Exchange], int] | None = None,
+        most_output: Callable[[str], int | None] | None = None,
+        predicted: Callable[[Exchange], int | None] | None = None,
+    ) -> None:
+        self.routes = routes
+        self._size = size or (lambda exchange: rough_size(exchange.request))
+        self._most_output = most_output or (lambda model: None)
+        self._predicted = predicted or (lambda exchange: None)
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
+        """Sizes the job; asks nobody and reserves nothing."""
+        request, route = exchange.request, self.routes.of(exchange.target)
+        most = request.parameters.max_tokens or self._most_output(exchange.target.model) or 4096
+        level = exchange.context.priority
+        priority = Priority.URGENT if level > 0 else Priority.NORMAL
+        if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
+            priority = Priority.BACKGROUND
+        job = Job(
+            input_tokens=self._size(exchange),
+            max_tokens=most,
+            predicted_output=min(most, self._predicted(exchange) or most),
+            tenant=exchange.context.tenant,
+            priority=priority,
+            prefix=prefix_of(request) if route.affinity else "",
+            begin_by=exchange.limits.begin_by,
+            finish_by=exchange.limits.finish_by,
+            arrived=exchange.clock.now(),
+        )
+        wait = route.dispatcher.gate.estimate(job)
+        reason = f"estimated wait {wait:.3f} s" if math.isfinite(wait) else "no endpoint can serve now"
+        return Leave(job=job, wait_s=wait, reason=reason)
+
+    async def apply(self, decision: Leave, exchange: Exchange, onward: Onward) -> Answer:
+        """Calls onward with leave, again where that helps.
+
+        Raises:
+            Shed: at once, when no answer could begin in time.
+            Unavailable: when tries, time or the retry budget are used up.
+        """
+        route, job, original = self.routes.of(exchange.target), decision.job, exchange.target
+        first = True
+
+        async def attempt(leave: Pass, purpose: Purpose) -> tuple[Answer, Exchange]:
+            nonlocal first
+            there = exchange
+            if not first:
+                there = exchange.branch(purpose, purpose=purpose, payer=self.name)
+                there.target = original
+            first = False
+            target = route.targets[leave.endpoint.name]
+            if target != there.target:
+                there.target = target
+            calls = len(exchange.calls)
+            try:
+                answer = await onward(there)
+            except Failure as failure:
+                if len(exchange.calls) == calls:  # refused before any call was made
+                    leave.done(gates.Outcome.UNCALLED)
+                    raise _Refused(failure) from failure
+                raise
+            return answer.through(_Settle(leave, job, there)), there
+
+        try:
+            answer, there = await route.dispatcher.begin(job, attempt, lambda: not exchange.committed)
+        except _Refused as refused:
+            raise refused.failure from refused
+        if there is not exchange:
+            exchange.adopt(there)
+        return answer
+
+
+class _Refused(Failure):
+    """No call was made and none would be: passes through the dispatcher untouched."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.kind, failure.message, retryable=False)
+        self.failure = failure
+
+
+class _Settle(Transform):
+    """Returns the leave when the upstream's answer ends, with what it used."""
+
+    def __init__(self, leave: Pass, job: Job, exchange: Exchange) -> None:
+        self._leave = leave
+        self._job = job
+        self._exchange = exchange
+        self._tokens: Tokens | None = None
+        self._characters = 0
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Watches."""
+        match event:
+            case TextDelta() | ThinkingDelta():
+                self._characters += len(event.text)
+            case ToolCallDelta():
+                self._characters += len(event.arguments)
+            case Usage():
+                self._tokens = event.tokens
+            case _:
+                pass
+        return (event,)
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Settles with what the provider reported, else with what was counted."""
+        tokens = self._tokens
+        if tokens is not None:
+            cached = tokens.cache_read
+            used = Used(tokens.prompt - cached, tokens.output, cached)
+        else:
+            used = Used(self._job.input_tokens, math.ceil(self._characters / CHARS_PER_TOKEN), self._job.cached_tokens)
+        self._leave.done(_OUTCOMES[outcome], used)
+        return ()
+
+
+_OUTCOMES: dict[Outcome, gates.Outcome] = {
+    "complete": gates.Outcome.OK,
+    "failed": gates.Outcome.FAILED,
+    "abandoned": gates.Outcome.ABANDONED,
+}
+
+
+def rough_size(request: Request) -> int:
+    """Input tokens of a request by characters: for quotas nobody has told us, where only ratios count."""
+    characters = 16 * len(request.messages)
+    for tool in request.tools:
+        characters += 400 + len(tool.description or "")
+    for block in request.system:
+        characters += len(block.text) if isinstance(block, Text) else 1_000
+    for message in request.messages:
+        for part in message.content:
+            match part:
+                case Text():
+                    characters += len(part.text)
+                case ToolUse():
+                    characters += len(part.arguments)
+                case ToolResult():
+                    characters += sum(len(c.text) if isinstance(c, Text) else 1_000 for c in part.content)
+                case _:
+                    characters += 4_000
+    return math.ceil(characters / CHARS_PER_TOKEN)
+
+
+def prefix_of(request: Request) -> str:
+    """What prompts that begin alike have in common: model, tools and the start of the system prompt or first turn."""
+    digest = hashlib.blake2b(request.model.encode(), digest_size=8)
+    for tool in request.tools:
+        digest.update(tool.name.encode())
+    blocks = request.system or (request.messages[0].content if request.messages else ())
+    for block in blocks[:4]:
+        if isinstance(block, Text):
+            digest.update(block.text[:4_096].encode())
+    return digest.hexdigest()
