@@ -78,6 +78,17 @@ class EmbeddedStore:
         """How vectors are indexed now."""
         return self._vectors.shape
 
+    def note(self, name: str, value: str) -> None:
+        """Keeps a setting of the collection with its rows (which embedder, which chunking)."""
+        with self._lock:
+            self._rows.set(f"note:{name}", value)
+            self._rows.commit()
+
+    def noted(self, name: str) -> str:
+        """What was noted, or ""."""
+        with self._lock:
+            return self._rows.get(f"note:{name}")
+
     @property
     def vector_index(self) -> CompactIndex:
         """The vector index, for reports and the tuner."""
