@@ -63,9 +63,22 @@ class BatchEngine:
         self.batches = load(journal)
 
     def submit(
-        self, records: Sequence[Record], model: str, within_s: float, *, metadata: dict[str, Any] | None = None
+        self,
+        records: Sequence[Record],
+        model: str,
+        within_s: float,
+        *,
+        key: str = "",
+        metadata: dict[str, Any] | None = None,
     ) -> str:
-        """Takes a batch in; when this returns it survives anything. Raises `ValueError` for ids given twice."""
+        """Takes a batch in; when this returns it survives anything. Raises `ValueError` for ids given twice.
+
+        `key`: the caller's idempotency key; a batch that was taken in under it before is returned instead.
+        """
+        if key:
+            for batch in self.batches.values():
+                if batch.key == key:
+                    return batch.id
         ids = {record.id for record in records}
         if len(ids) != len(records):
             raise ValueError("two records have the same id; results are joined by it")
@@ -81,6 +94,7 @@ class BatchEngine:
             created=now,
             deadline=now + within_s,
             count=len(records),
+            key=key,
             metadata=metadata or {},
         )
         self.batches[id] = Batch(self.journal, entry)

@@ -33,6 +33,7 @@ class Batch:
         self.model: str = entry["model"]
         self.created: float = entry["created"]
         self.deadline: float = entry["deadline"]
+        self.key: str = entry.get("key", "")
         self.metadata: dict[str, Any] = entry.get("metadata", {})
         self.parts: dict[int, Part] = {}
         self.results: dict[str, Result] = {}
