@@ -17,7 +17,7 @@ WRONG = {
     "default_backend: mars": ("$.default_backend", "'mars'"),
     "models: {m: {id: us.anthropic.claude-x, provisioned: true}}": ("$.models.m", "provisioned"),
     "models: {m: {id: x, backend: mars}}": ("$.models.m.backend", "'mars'"),
-    "stages: {retry: {tries: 9}}": ("$.stages.retry", "9"),
+    "stages: {throughput: {retry: {tries: 9}}}": ("$.stages.throughput.retry", "9"),
     "keys: [{key: short}]": ("$.keys[0].key", "shorter"),
     "keys: [{key: long-enough, routes: [none]}]": ("$.keys[0]", "'none'"),
     "backends: {b: {kind: bedrock, lifetime_s: 5}}": ("$.backends.b.lifetime_s", "5"),

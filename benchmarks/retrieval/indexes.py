@@ -30,7 +30,7 @@ def _queries(made: Prepared, at_most: int) -> Matrix:
     return np.stack([query.vector for query in made.judged[evaluated(made)][:at_most]])
 
 
-def filters(index: CompactIndex, vectors: Matrix, queries: Matrix) -> dict[str, Any]:
+def filters(store: EmbeddedStore, vectors: Matrix, queries: Matrix) -> dict[str, Any]:
     """Recall and short lists under random filters and under filters that follow the geometry.
 
     Correlated: the matches are the documents least like a random anchor query, so they lie where the graph search
@@ -38,6 +38,7 @@ def filters(index: CompactIndex, vectors: Matrix, queries: Matrix) -> dict[str, 
     """
     chance = np.random.default_rng(17)
     out: dict[str, Any] = {}
+    index = store.vector_index
     for name in SELECTIVITIES:
         share = float(name)
         kept = max(K, int(share * len(vectors)))
@@ -52,10 +53,12 @@ def filters(index: CompactIndex, vectors: Matrix, queries: Matrix) -> dict[str, 
                     anchor = queries[int(chance.integers(len(queries)))]
                     mask[np.argsort(vectors @ anchor)[:kept]] = True
                 matching = np.flatnonzero(mask)
+                # Rows of a store start at 1.
+                shifted: Mask = np.concatenate([np.zeros(1, np.bool_), mask])
                 part = queries[group::4]
                 truth = exact(vectors[matching], part, K)
                 for query, true in zip(part, truth, strict=True):
-                    found = index.search(query, K, mask).keys
+                    found = index.search(query, K, shifted).keys - 1
                     short += len(found) < min(K, kept)
                     recalls.append(len(np.intersect1d(found, matching[true])) / len(true))
             out[name][kind] = {"recall": round(float(np.mean(recalls)), 4), "short": short}

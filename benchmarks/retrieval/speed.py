@@ -75,8 +75,8 @@ def large(prepared: Sequence[Prepared], count: int) -> tuple[dict[str, Any], Emb
     documents = [document for made in prepared for document in made.collection.documents]
     vectors = np.concatenate([made.vectors for made in prepared])
     picks = chance.integers(0, len(documents), count)
-    # Noise of length .4 against vectors of length 1: copies of one document stay neighbours, not equals.
-    noise = chance.normal(size=(count, vectors.shape[1])).astype(np.float32) * (0.4 / vectors.shape[1] ** 0.5)
+    length = _noise(vectors)
+    noise = chance.normal(size=(count, vectors.shape[1])).astype(np.float32) * (length / vectors.shape[1] ** 0.5)
     moved = unit(vectors[picks] + noise)
     store = EmbeddedStore(vectors.shape[1], "en")
     started = time.perf_counter()
@@ -97,6 +97,15 @@ def large(prepared: Sequence[Prepared], count: int) -> tuple[dict[str, Any], Emb
     out |= {"vector_recall": round(recall, 4), "build_s": round(built, 1), "index": store.shape.kind}
     say(f"100k: {out}")
     return out, store, moved, queries
+
+
+def _noise(vectors: Matrix) -> float:
+    """Length of the noise that puts a copy as near to its original as a document's real nearest neighbour is."""
+    sample = vectors[:: max(1, len(vectors) // 500)]
+    near = sample @ vectors.T
+    near[near > 0.999] = -1.0
+    cosine = float(np.clip(np.median(near.max(axis=1)), 0.3, 0.95))
+    return float((1.0 / cosine - 1.0) ** 0.5)
 
 
 def rivals(made: Prepared, python: Path, seconds: float) -> dict[str, Any]:

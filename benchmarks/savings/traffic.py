@@ -108,7 +108,7 @@ def agents(data: Path, rng: random.Random, count: int) -> list[Item]:
                     return items
             for call in message.get("tool_calls") or []:
                 arguments = json.loads(call["function"]["arguments"])
-                properties = {key: {} for key in arguments}
+                properties: dict[str, Any] = {key: {} for key in arguments}
                 names.setdefault(call["function"]["name"], {"type": "object", "properties": properties})
             history.append(message)
     return items

@@ -12,15 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
-from hapenny.caching.exact import Answers, ExactStage
-from hapenny.caching.flights import FlightStage
-from hapenny.caching.keys import Keys
-from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
@@ -29,26 +24,24 @@ from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Purpose, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
-from hapenny.core.stage import Mode, Pipeline, Stage
+from hapenny.core.stage import Mode, Pipeline
 from hapenny.counting.registry import Estimators
-from hapenny.routing.complexity import score
+from hapenny.deck import Deck
 from hapenny.routing.names import Asked, Names
-from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.ledger import Ledger
-from hapenny.telemetry.live import Live
+from hapenny.telemetry.live import Live, Waited
 from hapenny.telemetry.metrics import Metrics
 from hapenny.telemetry.rows import Row
-from hapenny.throughput.attempts import RetryStage
-from hapenny.tuning.parameters import ParameterStage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_log = structlog.get_logger("hapenny.gateway")
+_log = get_logger("hapenny.gateway")
 
 
 class Gateway:
@@ -80,7 +73,7 @@ class Gateway:
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
         models = {name: self._target(model) for name, model in config.models.items()}
-        self._defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
+        defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
         self.names = Names(
             models,
             config.tiers,
@@ -105,22 +98,32 @@ class Gateway:
         if heir is None:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
-            self.estimators = Estimators.best()
+            self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
             self.live = Live(self.clock)
             self.metrics = Metrics(self.live)
             self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
-            self.answers: Answers = Store(self.clock, int(config.stages.exact.max_mb * 1_000_000))
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
             self.live, self.metrics = heir.live, heir.metrics
-            self.ledger, self.answers = heir.ledger, heir.answers
+            self.ledger = heir.ledger
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
+        self.deck: Deck = Deck(
+            config,
+            self.clock,
+            self.catalog,
+            self.names,
+            self._secret,
+            defaults,
+            size=self._size,
+            refresh=self._again,
+            heir=heir.deck if heir is not None else None,
+        )
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ask = _Ask(self)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
-            stages = self._stages(route)
+            stages = self.deck.stages(route)
             modes: dict[str, Mode] = {**PRESETS[route.preset], **route.stages}
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
@@ -132,25 +135,6 @@ class Gateway:
         return cls(load(path), **rest)
 
     # -- building ------------------------------------------------------------------------------------------------
-
-    def _stages(self, route: RouteOptions) -> list[Stage]:
-        """The deck in the order of a request's life (design §2)."""
-        options = self.config.stages
-        keys = Keys(self._secret, route.cache_scope)
-        return [
-            ExactStage(
-                self.answers,
-                keys,
-                ttl=options.exact.ttl_s,
-                stale=options.exact.stale_s,
-                any_temperature=route.cache_any_temperature,
-                refresh=self._refresh if options.exact.stale_s > 0 else None,
-            ),
-            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
-            TierStage(self.names, options.tiers, score),
-            ParameterStage(self.catalog.resolve, options.parameters, self._defaults),
-            RetryStage(options.retry),
-        ]
 
     def _target(self, model: Any) -> Target:
         backend = self.config.backend_of(model.backend)
@@ -297,9 +281,11 @@ class Gateway:
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        # An answer that comes whole has begun only when it is finished.
+        until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, limits.begin_by - self.clock.now())):
-                answer = await begin(await backend.call(exchange.request, target, limits))
+            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)
@@ -320,7 +306,7 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
+    def _again(self, stale: Exchange, done: Callable[[], None]) -> None:
         """Answers a stale request again, off its path, in a row of its own."""
 
         async def again() -> None:
@@ -359,6 +345,10 @@ class Gateway:
             ):
                 return name
         return "default"
+
+    def _size(self, exchange: Exchange) -> int:
+        """Input tokens of the request as it stands, for quotas."""
+        return self.books.prices.prompt(exchange.request, exchange.target)
 
     def _held_out(self, exchange: Exchange, route: RouteOptions) -> bool:
         who = exchange.context.session or exchange.context.user

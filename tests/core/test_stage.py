@@ -14,8 +14,10 @@ from hapenny.core.stage import Decision, Pipeline, Stage
 from hapenny.routing.names import Asked, Names
 from hapenny.routing.options import TierOptions
 from hapenny.routing.tiers import TierStage
-from hapenny.throughput.attempts import RetryStage
+from hapenny.stores.counters import MemoryCounters
+from hapenny.throughput.options import Routes, ThroughputOptions
 from hapenny.throughput.retry import Backoff
+from hapenny.throughput.stage import ThroughputStage
 from hapenny.tuning.options import ParameterOptions
 from hapenny.tuning.parameters import ParameterStage
 from tests.core.house import FAST, STRONG, Asks, Terminal, events, exchange
@@ -30,7 +32,7 @@ def every_stage():
         FlightStage(keys),
         TierStage(names, TierOptions(), lambda text, intent: 0.1),
         ParameterStage(default().resolve, ParameterOptions()),
-        RetryStage(Backoff()),
+        ThroughputStage(Routes(ThroughputOptions(), MemoryCounters(clock), clock)),
     ]
 
 
@@ -156,6 +158,8 @@ async def test_serving_calls_are_bounded():
     backoff = Backoff(tries=5, base_s=0.0001, jitter_s=0)
     failures = [Failure("unavailable", "down") for _ in range(9)]
     there, terminal = exchange(max_calls=2), Terminal(failures=failures)
+    routes = Routes(ThroughputOptions(retry=backoff), MemoryCounters(there.clock), there.clock)
+    stage = ThroughputStage(routes)
     with pytest.raises(Failure):
-        await (await Pipeline([RetryStage(backoff)], {"retry": "on"}, terminal, Asks())(there)).collect()
+        await (await Pipeline([stage], {"throughput": "on"}, terminal, Asks())(there)).collect()
     assert len(there.calls) == 2

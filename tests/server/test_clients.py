@@ -193,18 +193,20 @@ BOTO3 = {
 
 @pytest.mark.parametrize("kind", OPENAI)
 async def test_each_error_is_the_clients_own(tmp_path, kind):
-    extra = "stages: {retry: {tries: 1}}"
+    # A gateway for each client: the queue of one that was refused would hold the next request back.
+    extra = "stages: {throughput: {retry: {tries: 1}}}"
     async with serving(tmp_path, Scripted(failure=failure(kind)), extra=extra) as (url, _):
         with pytest.raises(OPENAI[kind], match=f"constructed {kind}"):
             await aio(url).chat.completions.create(model="strong", messages=ASK)
+    async with serving(tmp_path, Scripted(failure=failure(kind)), extra=extra) as (url, _):
         with pytest.raises(ANTHROPIC[kind], match=f"constructed {kind}"):
             await ant(url).messages.create(model="strong", max_tokens=9, messages=ASK)
-        if kind in BOTO3:
+    if kind in BOTO3:
+        async with serving(tmp_path, Scripted(failure=failure(kind)), extra=extra) as (url, _):
             client = bedrock(url)
+            messages = [{"role": "user", "content": [{"text": "Hi"}]}]
             with pytest.raises(botocore.exceptions.ClientError) as caught:
-                await off_loop(
-                    client.converse, modelId="strong", messages=[{"role": "user", "content": [{"text": "Hi"}]}]
-                )
+                await off_loop(client.converse, modelId="strong", messages=messages)
             assert caught.value.response["Error"]["Code"] == BOTO3[kind]
 
 
@@ -228,7 +230,7 @@ async def test_a_stream_that_breaks_is_an_error_and_is_never_cached(tmp_path, ho
 
         with pytest.raises(botocore.exceptions.EventStreamError):
             await off_loop(boto)
-        assert len(app.gateway.answers) == 0
+        assert len(app.gateway.deck.answers) == 0
         assert backend.open == 0
 
 
@@ -248,7 +250,7 @@ async def test_leaving_in_mid_stream_releases_the_upstream(tmp_path):
         assert (backend.open, backend.closed) == (0, 1)
         row = next(iter(app.gateway.ledger._ids.values()))
         assert row.outcome != "delivered" or row.actual is not None
-        assert len(app.gateway.answers) == 0
+        assert len(app.gateway.deck.answers) == 0
 
 
 async def test_a_repeated_question_is_served_from_the_cache_in_any_dialect(tmp_path):

@@ -7,11 +7,11 @@ import pytest
 
 import hapenny
 from hapenny.core.messages import Data, Message, Request, Text, ToolResult
-from hapenny.simulation import latents
+from hapenny.simulation import latents, make_tables
 from hapenny.simulation.cards import MANGA_2024
 from tests.simulation.helpers import SHOP, ask, questions
 
-QUESTIONS = questions(6000)
+QUESTIONS = questions(4000)
 MODELS = {model.tier: model for model in MANGA_2024.models}
 
 
@@ -21,14 +21,7 @@ def right(tier: str, question: str) -> bool:
 
 
 def apgr(cheap: str, strong: str, score: list[float]) -> float:
-    """Average performance gap recovered, over all shares of traffic sent to the strong model (RouteLLM, 2024)."""
-    order = sorted(range(len(QUESTIONS)), key=lambda index: -score[index])
-    gains = [right(strong, QUESTIONS[index]) - right(cheap, QUESTIONS[index]) for index in order]
-    recovered, area = 0, 0.0
-    for gain in gains:
-        area += recovered
-        recovered += gain
-    return area / len(gains) / recovered
+    return make_tables.apgr([right(cheap, q) for q in QUESTIONS], [right(strong, q) for q in QUESTIONS], score)
 
 
 def test_a_text_score_reaches_the_apgr_of_real_text_classifiers() -> None:
@@ -87,3 +80,21 @@ def test_nothing_outside_the_simulation_reads_the_latents() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hapenny.simulation"):
                 named = {(node.module or "").rsplit(".", 1)[-1], *(alias.name for alias in node.names)}
                 assert not named & hidden, path
+
+
+def test_tables_are_read_off_outcomes() -> None:
+    def row(number: int, level: int) -> dict[str, object]:
+        scores = {f"m{skill}": {"score": float(skill > level)} for skill in range(5)}
+        return {"id": str(number), "prompt": "", "models": scores}
+
+    found = make_tables.tables([row(number, number % 5) for number in range(100)])
+    assert found["m0"] == (0.0,) * 10
+    assert found["m4"][:6] == (1.0,) * 6
+    assert sum(found["m4"]) / 10 == pytest.approx(0.8)
+    assert sum(found["m2"]) / 10 == pytest.approx(0.4)
+
+
+def test_apgr_of_a_perfect_and_of_no_score() -> None:
+    weak, strong = [0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]
+    assert make_tables.apgr(weak, strong, [4, 3, 2, 1]) == pytest.approx(0.625)
+    assert make_tables.apgr(weak, strong, [1, 2, 3, 4]) == pytest.approx(0.125)

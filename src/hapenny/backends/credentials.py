@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-import structlog
-
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.protocols.sigv4 import Credentials
 
 REFRESH_S = 900.0
@@ -26,7 +25,7 @@ MUST_REFRESH_S = 60.0
 RETRY_S = 30.0
 """Pause after a failed refresh."""
 
-_log = structlog.get_logger("hapenny.backends")
+_log = get_logger("hapenny.backends")
 
 
 class Found(Protocol):
@@ -91,7 +90,7 @@ class CredentialChain:
             found = await place.fetch()
             if found is not None:
                 if self._source is None:
-                    _log.info("credentials found", source=place.name)
+                    _log.info("credentials found", name=place.name)
                 self._source, self._held = place, found
                 return found
         raise Failure(

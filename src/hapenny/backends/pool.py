@@ -1,37 +1,39 @@
-"""The pooled HTTP client that all backends share: aiohttp, tuned for many calls to few hosts.
+"""The pooled HTTP client that all backends share.
 
 A pool opens at most `limit` connections and queues callers beyond them in order, with a warning; the limit of a model
 pool follows the concurrency limit that throughput finds (`pool.limit = n`). Connections are kept between calls, and
-closed after `lifetime_s` so that DNS changes and rebalancing reach us. Redirects, cookies, proxies from the
-environment and decompression are off: the bytes that come in are the bytes that go on.
+closed after `lifetime_s` so that DNS changes and rebalancing reach us. There are no redirects, cookies, proxies from
+the environment or decompression: the bytes that come in are the bytes that go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
+import ssl
 from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
-import aiohttp
-import structlog
-from yarl import URL
-
+from hapenny.backends.http1 import Broken, Connection, head
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 
-MODEL_CONNECTIONS = 1000
+MODEL_CONNECTIONS = 4096
 CONTROL_CONNECTIONS = 16
 """Control-plane and store pools: ten to twenty connections are enough."""
 WARN_EVERY_S = 60.0
+IDLE_S = 60.0
+"""How long a connection is kept unused."""
 
-_log = structlog.get_logger("hapenny.backends")
+_Key = tuple[bool, str, int]
+_log = get_logger("hapenny.backends")
 
 
 class Pool:
-    """One HTTP client. Made without a running loop, opened by its first request.
+    """One HTTP client. Made without a running loop; belongs to the loop of its first request.
 
     Args:
         clock: the deployment's clock.
@@ -40,6 +42,7 @@ class Pool:
         idle_s: seconds between two pieces of an answer, where a call has no limit of its own.
         lifetime_s: seconds after which a connection is not used again, 60 to 300.
         name: for the log.
+        trust: certificates to trust; None are the system's.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Pool:
         idle_s: float = 60.0,
         lifetime_s: float = 180.0,
         name: str = "models",
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
         self.idle_s = idle_s
@@ -62,9 +66,13 @@ class Pool:
         self._limit = connections or MODEL_CONNECTIONS
         self._connect_s = connect_s
         self._lifetime_s = lifetime_s
+        self._trust = trust
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warned = float("-inf")
-        self._session: aiohttp.ClientSession | None = None
+        self._idle: dict[_Key, deque[tuple[Connection, float]]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._using: set[Connection] = set()
+        self._closed = False
 
     @classmethod
     def control(cls, clock: Clock, **rest: Any) -> Pool:
@@ -87,58 +95,111 @@ class Pool:
         Raises:
             Failure: `unavailable` when no connection opens, `upstream` when it breaks.
         """
+        if self._closed:
+            raise Failure("unavailable", "the gateway is shutting down")
+        key, host, target = _parts(url)
         if self.busy >= self._limit or self._waiting:
             await self._queue()
         else:
             self.busy += 1
+        connection: Connection | None = None
         try:
-            session = self._session or self._open()
-            response = await session.request(
-                method, _url(url), data=body or None, headers=headers, allow_redirects=False
-            )
-        except aiohttp.ClientConnectionError as error:
+            length = len(body) if body or method in ("POST", "PUT", "PATCH") else None
+            request = head(method, target, host, headers, length)
+            connection = self._kept(key) or await self._connect(key)
+            self._using.add(connection)
+            connection.start(request, body, without_body=method == "HEAD")
+            await connection.begun()
+        except BaseException as error:
+            if connection is not None:
+                connection.fail(Broken("given up"))
+                self._using.discard(connection)
             self._free()
-            raise _lost(error, _url(url).host or "") from None
-        except TimeoutError:
-            self._free()
-            raise Failure("unavailable", f"no connection to {_url(url).host} in time") from None
-        except (aiohttp.ClientError, ValueError) as error:
-            self._free()
-            raise Failure("upstream", f"{_url(url).host} sent no valid answer: {type(error).__name__}") from None
-        except BaseException:
-            self._free()
+            if isinstance(error, Broken):
+                raise broken(error, key[1]) from None
+            if isinstance(error, (ValueError, UnicodeError)):
+                raise Failure("invalid_request", f"a header cannot be sent: {error}") from None
             raise
-        return Lease(self, response)
+        return Lease(self, connection, key)
 
     async def aclose(self) -> None:
         """Closes all connections; whoever waits for one is refused."""
-        session, self._session = self._session, None
+        self._closed = True
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_exception(Failure("unavailable", "the gateway is shutting down"))
-        if session is not None:
-            await session.close()
+        for connection in list(self._using):
+            connection.fail(Failure("unavailable", "the gateway is shutting down"))
+        for kept in self._idle.values():
+            for connection, _ in kept:
+                connection.close()
+        self._idle.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        await asyncio.sleep(0)  # lets the loop close the sockets
 
-    def _open(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(self._clock, self._lifetime_s),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s, ceil_threshold=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            headers={"User-Agent": "hapenny", "Accept-Encoding": "identity"},
-        )
-        return self._session
+    def _kept(self, key: _Key) -> Connection | None:
+        kept = self._idle.get(key)
+        now = self._clock.now()
+        while kept:
+            connection, since = kept.pop()  # the one used last: the others may grow old and go
+            if connection.open and now < connection.until and now - since < IDLE_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, key: _Key) -> Connection:
+        secure, host, port = key
+        loop = asyncio.get_running_loop()
+        context = self._context() if secure else None
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
+        except TimeoutError:
+            raise Failure(
+                "unavailable", f"no connection to {host} in {self._connect_s:g} s", upstream_type="ConnectTimeout"
+            ) from None
+        except ssl.SSLError as error:
+            raise Failure("unavailable", f"no secure connection to {host}: {error.reason}") from None
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise Failure("unavailable", f"no connection to {host}: {why}", upstream_type="ConnectError") from None
+        # Spread over a fifth of the lifetime, so that connections opened together do not all end together.
+        connection.until = self._clock.now() + self._lifetime_s * (1 - 0.2 * self._clock.random.random())
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        if self._trust is None:
+            self._trust = ssl.create_default_context()
+            self._trust.set_alpn_protocols(["http/1.1"])
+        return self._trust
+
+    def _back(self, connection: Connection, key: _Key) -> None:
+        self._using.discard(connection)
+        if self._closed or not connection.reusable or not connection.open or self._clock.now() >= connection.until:
+            connection.close()
+            return
+        self._idle.setdefault(key, deque()).append((connection, self._clock.now()))
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(IDLE_S / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._clock.now()
+        for key, kept in list(self._idle.items()):
+            while kept and (now - kept[0][1] >= IDLE_S or not kept[0][0].open):
+                kept.popleft()[0].close()
+            if not kept:
+                del self._idle[key]
+        self._sweeper = asyncio.get_running_loop().call_later(IDLE_S / 2, self._sweep) if self._idle else None
 
     async def _queue(self) -> None:
         self.queued += 1
         now = self._clock.now()
         if now - self._warned >= WARN_EVERY_S:
             self._warned = now
-            _log.warning(
-                "calls wait for a connection", pool=self.name, limit=self._limit, waiting=len(self._waiting) + 1
-            )
+            _log.warning("calls wait for a connection", name=self.name, limit=self._limit, count=len(self._waiting) + 1)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self._wake()
@@ -151,7 +212,8 @@ class Pool:
 
     def _free(self) -> None:
         self.busy -= 1
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _wake(self) -> None:
         while self._waiting and self.busy < self._limit:
@@ -164,22 +226,25 @@ class Pool:
 class Lease:
     """An answer whose headers are there, and the connection it comes by. Read to the end or close it."""
 
-    __slots__ = ("_pool", "headers", "response", "status")
+    __slots__ = ("_connection", "_key", "_pool", "headers", "status")
 
-    def __init__(self, pool: Pool, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, pool: Pool, connection: Connection, key: _Key) -> None:
         self._pool: Pool | None = pool
-        self.response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        """Looked up without regard to case."""
+        self._connection = connection
+        self._key = key
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        """By lower-case names."""
 
     async def piece(self) -> bytes:
         """What has arrived, at least one byte; b"" at the end. Raises `Failure` when the connection breaks."""
+        if self._pool is None:
+            return b""
         try:
-            data = await self.response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+            data = await self._connection.piece()
+        except Broken as error:
             self.close()
-            raise _lost(error, self.response.url.host or "") from None
+            raise broken(error, self._key[1]) from None
         if not data:
             self._done()
         return data
@@ -197,53 +262,33 @@ class Lease:
 
     def fail(self, error: BaseException) -> None:
         """Ends a pending `piece` with `error`, and the connection."""
-        self.response.content.set_exception(error)
-        self.close()
+        if self._pool is not None:
+            self._connection.fail(error)
+            self._done()
 
     def close(self) -> None:
         """Ends the answer at once; a connection with unread bytes is closed. Idempotent."""
-        if self._pool is not None:
-            self.response.close()
-            self._done()
+        self.fail(Broken("closed"))
 
     def _done(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
+            pool._back(self._connection, self._key)
             pool._free()
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Closes a connection that is given back after its lifetime."""
-
-    def __init__(self, clock: Clock, lifetime_s: float) -> None:
-        super().__init__(limit=0, keepalive_timeout=min(60.0, lifetime_s), ttl_dns_cache=60)
-        self._hapenny_clock = clock
-        self._hapenny_lifetime = lifetime_s
-        self._hapenny_until: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        protocol = await super()._create_connection(*args, **kwargs)
-        clock = self._hapenny_clock
-        # Spread over a fifth of the lifetime, so that connections opened together do not all end together.
-        lifetime = self._hapenny_lifetime * (1 - 0.2 * clock.random.random())
-        self._hapenny_until[protocol] = clock.now() + lifetime
-        return protocol
-
-    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        if self._hapenny_clock.now() >= self._hapenny_until.get(protocol, float("inf")):
-            should_close = True
-        super()._release(key, protocol, should_close=should_close)
-
-
 @lru_cache(maxsize=1024)
-def _url(text: str) -> URL:
-    return URL(text, encoded=True)
+def _parts(url: str) -> tuple[_Key, str, str]:
+    """Connection key, Host header and request target of a URL, the target exactly as written."""
+    split = urlsplit(url)
+    secure = split.scheme == "https"
+    if split.hostname is None or split.scheme not in ("http", "https"):
+        raise Failure("unavailable", f"{url.partition('?')[0]!r} is no http address")
+    target = url[url.index(split.netloc) + len(split.netloc) :].partition("#")[0] or "/"
+    key = (secure, split.hostname, split.port or (443 if secure else 80))
+    return key, split.netloc.rpartition("@")[2], target if target.startswith("/") else "/" + target
 
 
-def _lost(error: BaseException, host: str) -> Failure:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        why = "connection refused or host not found"
-        return Failure("unavailable", f"no connection to {host}: {why}", upstream_type="ConnectError")
-    if isinstance(error, TimeoutError):
-        return Failure("unavailable", f"no connection to {host} in time", upstream_type="ConnectTimeout")
-    return Failure("upstream", f"the connection to {host} broke", upstream_type="ConnectionError")
+def broken(error: BaseException, host: str) -> Failure:
+    """A lost connection in our words."""
+    return Failure("upstream", f"the connection to {host} broke: {error}", upstream_type="ConnectionError")

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
 from hapenny.gateway import Gateway
 from hapenny.server.app import App
 
-OFF = {"exact": "off", "flights": "off", "tiers": "off", "parameters": "off", "retry": "off"}
+OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 
 
 def provider(

@@ -30,6 +30,11 @@ class Wire(Struct, frozen=True):
     body: bytes
 
 
+def astray() -> Failure:
+    """The failure for a piece of a tool call whose block is not open."""
+    return Failure("upstream", "The provider's stream holds a piece of a tool call that is not under way.")
+
+
 class StreamDecoder(ABC):
     """Bytes of one streamed answer to events."""
 
@@ -57,7 +62,11 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def encode(self, events: Sequence[Event]) -> bytes:
-        """The frames of `events`, joined for a single write; b"" if they show nothing in this dialect."""
+        """The frames of `events`, joined for a single write; b"" if they show nothing in this dialect.
+
+        Raises:
+            Failure: `upstream`, for a piece of a tool call whose block is not open (dialects with ordered blocks).
+        """
 
     @abstractmethod
     def error(self, failure: Failure, request_id: str) -> bytes:

@@ -40,7 +40,7 @@ _STATUS: dict[int, Kind] = {
 _OVERFLOW = re.compile(
     r"prompt is too long|input is too long|maximum context length|context limit|context window|context_length"
     r"|longer than the maximum model length|too many input tokens|maximum number of tokens|input tokens exceeds"
-    r"|inputs? tokens \+ `?max_new_tokens",
+    r"|inputs?`? tokens \+ `?max_new_tokens",
     re.IGNORECASE,
 )
 _THROTTLE = re.compile(r"too many tokens, please wait|too many requests|please wait before trying|rate exceeded", re.I)

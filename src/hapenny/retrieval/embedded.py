@@ -22,14 +22,14 @@ from hapenny.retrieval.lexical import Boosts, LexicalIndex, Terms
 from hapenny.retrieval.rows import RowStore
 from hapenny.vectors.compact import CompactIndex, Shape
 
-EXACT_UP_TO = 20_000
+EXACT_UP_TO = 4096
 _FEW_FOR_TERMS = 400
 _OVERFETCH = 4096
 _VECTOR_FILE = "vectors.npz"
 
 
 class EmbeddedStore:
-    """`folder=None` keeps everything in memory. `shape=None` scans exactly up to 20,000 rows, then builds a graph."""
+    """`folder=None` keeps everything in memory. `shape=None` scans exactly up to 4,096 rows, then builds a graph."""
 
     def __init__(
         self,
@@ -77,6 +77,11 @@ class EmbeddedStore:
     def shape(self) -> Shape:
         """How vectors are indexed now."""
         return self._vectors.shape
+
+    @property
+    def vector_index(self) -> CompactIndex:
+        """The vector index, for reports and the tuner."""
+        return self._vectors
 
     @property
     def columns(self) -> Columns:

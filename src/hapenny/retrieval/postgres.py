@@ -312,9 +312,9 @@ class PostgresStore:
             for field, term in wanted
         }
 
-    def _sql(self, statement: str) -> LiteralString:
+    def _sql(self, statement: str) -> str:
         # The only parts put into statements are the checked table prefix and conditions made of placeholders.
-        return cast("LiteralString", statement.replace("{n}", self._name))
+        return statement.replace("{n}", self._name)
 
     def _run(self, statement: str, values: Sequence[Any] | None = None) -> Any:
         return self._db.execute(self._sql(statement), values)

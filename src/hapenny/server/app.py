@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from hapenny.config import ServerOptions
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
@@ -22,7 +22,7 @@ from hapenny.server import info
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
 
-_log = structlog.get_logger("hapenny.server")
+_log = get_logger("hapenny.server")
 
 _CHAT = Door(codec("openai"))
 _MESSAGES = Door(codec("anthropic"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from functools import lru_cache
 from statistics import NormalDist
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
@@ -96,6 +97,12 @@ def normal(question: str) -> str:
     return " ".join(_WORD.findall(question.casefold()))
 
 
+@lru_cache(maxsize=1 << 16)
+def _weight(word: str) -> float:
+    """What a word tells of difficulty: standard normal, by hash."""
+    return _NORMAL.inv_cdf(min(max(chance("word", word), 1e-9), 1 - 1e-9))
+
+
 def visible(question: str) -> float:
     """The text score, about standard normal: length and reasoning words, and which words there are."""
     words = normal(question).split()
@@ -106,11 +113,12 @@ def visible(question: str) -> float:
     raw += 0.4 * min(3, sum(any(mark.isdigit() for mark in word) for word in words))
     raw += 0.3 * min(3, len(re.findall(r"[,;:()]", question)))
     complexity = (raw - _COMPLEX_MEAN) / _COMPLEX_SD
-    weights = [_NORMAL.inv_cdf(min(max(chance("word", word), 1e-9), 1 - 1e-9)) for word in set(words)]
+    weights = [_weight(word) for word in set(words)]
     lexical = (sum(sorted(weights)) / math.sqrt(len(weights)) - _WORDS_MEAN) / _WORDS_SD
     return _COMPLEX_PART * complexity + math.sqrt(1 - _COMPLEX_PART**2) * lexical
 
 
+@lru_cache(maxsize=4096)
 def difficulty(question: str, seed: str) -> float:
     """The rank of `question` among all: 0 the easiest, 1 the hardest."""
     text = normal(question)

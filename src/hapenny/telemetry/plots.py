@@ -76,15 +76,16 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
 
     peak = max(latency.counts)
     parts = [_open(height, title, width)]
-    free = 0.0
-    for exponent in range(math.floor(low), math.ceil(high) + 1):
-        for factor in (1, 2, 5):
+    taken: list[float] = []
+    for factor in (1, 5, 2):  # whole decades first, the others where there is room
+        for exponent in range(math.floor(low), math.ceil(high) + 1):
             value = math.log10(factor) + exponent
-            if low - 1e-9 <= value <= high and x(value) >= free:
-                free = x(value) + 46
-                parts.append(_line(x(value), top, x(value), height - bottom, "grid"))
+            at = x(value)
+            if low - 1e-9 <= value <= high and all(abs(at - other) >= 44 for other in taken):
+                taken.append(at)
+                parts.append(_line(at, top, at, height - bottom, "grid"))
                 parts.append(
-                    f'<text class="tick" x="{x(value):.1f}" y="{height - bottom + 18}" text-anchor="middle">'
+                    f'<text class="tick" x="{at:.1f}" y="{height - bottom + 18}" text-anchor="middle">'
                     f"{seconds(factor * 10.0**exponent)}</text>"
                 )
     for count, start, end in zip(latency.counts, edges, edges[1:], strict=False):

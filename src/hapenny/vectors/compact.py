@@ -28,6 +28,7 @@ Mask = NDArray[np.bool_]
 NOTHING = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
 _FEW = 25_000
 _MAX_EFFORT = 4096
+_REPEATABLE = 20_000
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +41,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: Kind = "hnsw"
     m: int = 16
     build: int = 100
-    effort: int = 128
+    effort: int = 192
     lists: int = 0
     probes: int = 0
 
@@ -85,7 +86,8 @@ class CompactIndex:
             with _threads(faiss, os.cpu_count() or 1):
                 self._faiss.train(rows)
         start = len(self._keys)
-        with _threads(faiss, os.cpu_count() or 1):
+        # One thread builds the same graph every time; beyond a few seconds of work speed matters more.
+        with _threads(faiss, 1 if len(rows) <= _REPEATABLE else os.cpu_count() or 1):
             self._faiss.add(rows)
         self._keys = np.concatenate([self._keys, np.asarray(keys, np.int64)])
         self._alive = np.concatenate([self._alive, np.ones(len(rows), np.bool_)])

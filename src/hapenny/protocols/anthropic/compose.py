@@ -60,7 +60,7 @@ def encode(request: Request) -> dict[str, Any]:
         out["thinking"] = thinking(p.thinking)
     if (config := _output(request, own)) is not None:
         out["output_config"] = config
-    tier = p.service_tier if own else _TIERS.get(p.service_tier or "")
+    tier = p.service_tier if request.protocol == "anthropic" else _TIERS.get(p.service_tier or "")
     if tier is not None:
         out["service_tier"] = tier
     if request.checkpoint:
@@ -86,9 +86,10 @@ def unsaid(request: Request) -> list[str]:
         for name in ("seed", "presence_penalty", "frequency_penalty", "verbosity", "latency")
         if getattr(p, name) is not None
     ]
-    if request.protocol not in OWN:
-        names += [key for key in ("service_tier",) if p.service_tier is not None and p.service_tier not in _TIERS]
-        names += ["metadata"] if request.metadata else []
+    if request.protocol != "anthropic" and p.service_tier is not None and p.service_tier not in _TIERS:
+        names.append("service_tier")
+    if request.protocol not in OWN and request.metadata:
+        names.append("metadata")
     return names
 
 
@@ -197,7 +198,7 @@ def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
                 source = {"type": "url", "url": _followed(block.url, path)}
             out = {"type": "image", "source": source}
         case Document():
-            out = _document(block, path)
+            out = _document(block, own, path)
         case Data():
             out = {"type": "text", "text": f.encode(block.value).decode()}
         case Opaque():
@@ -222,7 +223,7 @@ def _followed(url: str | None, path: str) -> str:
     return url
 
 
-def _document(block: Document, path: str) -> dict[str, Any]:
+def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
     source: dict[str, Any]
     if block.data is not None:
         if block.media_type == "application/pdf":
@@ -233,7 +234,8 @@ def _document(block: Document, path: str) -> dict[str, Any]:
         else:
             f.wrong(path, f"A document of type {block.media_type} cannot be sent.", "send PDF or plain text")
     elif block.text is not None:
-        source = {"type": "text", "media_type": block.media_type or "text/plain", "data": block.text}
+        media = block.media_type if own and block.media_type else "text/plain"
+        source = {"type": "text", "media_type": media, "data": block.text}
     elif block.content is not None:
         source = {"type": "content", "content": block.content}
     else:

@@ -8,10 +8,10 @@ are first written; a frame is forwarded only where its own number agrees.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -33,7 +33,7 @@ from hapenny.protocols import fields as f
 from hapenny.protocols import sse
 from hapenny.protocols.anthropic import answer, errors, usage
 from hapenny.protocols.anthropic.compose import OWN
-from hapenny.protocols.codec import StreamDecoder, StreamEncoder
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray
 from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC
 
 
@@ -44,7 +44,7 @@ class _Text(Struct, tag="text_delta"):
 class _Plain(Struct, tag="content_block_delta"):
     """The common frame: a piece of text; anything else fails to decode."""
 
-    index: int
+    index: Annotated[int, Meta(ge=0)]
     delta: _Text
 
 
@@ -70,17 +70,17 @@ class Reader:
         else:
             events.append(TextDelta(plain.delta.text, plain.index, 0, frame("content_block_delta", payload)))
             return _NO_DATA
-        data = f.load_upstream(payload)
+        data = f.load_frame(payload)
         kind = data.get("type")
         if kind == "content_block_delta":
             delta = data.get("delta")
             index = data.get("index")
-            if type(delta) is not dict or type(index) is not int:
+            if type(delta) is not dict or type(index) is not int or index < 0:
                 raise Failure("upstream", "The provider's stream holds a delta without index or content.")
             self._delta(data, delta, index, frame("content_block_delta", payload), events)
         elif kind == "content_block_start":
             block, index = data.get("content_block"), data.get("index")
-            if type(block) is not dict or type(index) is not int:
+            if type(block) is not dict or type(index) is not int or index < 0:
                 raise Failure("upstream", "The provider's stream holds a block without index or content.")
             self._open(block, index, frame("content_block_start", payload), events)
         elif kind == "content_block_stop":
@@ -275,6 +275,8 @@ class Encoder(StreamEncoder):
             if type(note) is not dict or note.get("type") not in answer.NOTES:
                 return
         if block != self._open:
+            if isinstance(event, ToolCallDelta):
+                raise astray()
             self._enter(block, _KINDS.get(type(event), "text"), out)
         if raw is not None and self._blocks[block] == block:
             out.append(raw)
@@ -391,5 +393,5 @@ class Encoder(StreamEncoder):
         return b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
-_KINDS = {ToolCallDelta: "tool_use", ThinkingDelta: "thinking", SignatureDelta: "thinking", CitationDelta: "text"}
+_KINDS = {ThinkingDelta: "thinking", SignatureDelta: "thinking", CitationDelta: "text"}
 _NOTHING = {"input_tokens": 0, "output_tokens": 0}

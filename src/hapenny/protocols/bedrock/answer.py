@@ -34,7 +34,7 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     content = message.get("content") if type(message) is dict else None
     if type(content) is not list:
         raise Failure("upstream", "The provider's answer has no content.")
-    events: list[Event] = [Started(id_, model, created)]
+    events: list[Event] = [Started(id_, _invoked(data) or model, created)]
     for index, block in enumerate(content):
         if type(block) is not dict:
             raise Failure("upstream", "The provider's answer has a block that is no object.")
@@ -44,6 +44,13 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     if type(data.get("usage")) is dict:
         events.append(counted(data))
     return events
+
+
+def _invoked(data: dict[str, Any]) -> str:
+    """The model that a prompt router chose."""
+    trace = data.get("trace")
+    router = trace.get("promptRouter") if type(trace) is dict else None
+    return text(router.get("invokedModelId")) if type(router) is dict else ""
 
 
 def stopped(word: Any, more: Any) -> Stopped:

@@ -105,7 +105,8 @@ def _output(request: Request, own: bool) -> dict[str, Any]:
         if p.format["type"] != "json_schema":
             f.wrong("response_format", "This model knows no JSON mode without a schema.", "send a json_schema")
         given = p.format["json_schema"]
-        schema = {"schema": f.encode(given.get("schema") or {"type": "object"}).decode()}
+        shape = given.get("schema")
+        schema = {"schema": f.encode({"type": "object"} if shape is None else shape).decode()}
         schema |= {key: given[key] for key in ("name", "description") if given.get(key) is not None}
         out["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": schema}}
     return out

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -28,7 +28,7 @@ from hapenny.protocols import eventstream
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.answer import text
 from hapenny.protocols.bedrock import answer, errors, usage
-from hapenny.protocols.codec import StreamDecoder, StreamEncoder
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray
 from hapenny.protocols.stops import BEDROCK
 
 NOTE = "hapennyNote"
@@ -40,7 +40,7 @@ class _Text(Struct):
 
 
 class _Plain(Struct):
-    contentBlockIndex: int
+    contentBlockIndex: Annotated[int, Meta(ge=0)]
     delta: _Text
 
 
@@ -63,7 +63,7 @@ class Decoder(StreamDecoder):
                 raise errors.decode(200, {}, frame.payload, frame.name or "internalServerException")
             if frame.name == "contentBlockDelta" and self._plain(frame, events):
                 continue
-            self._frame(frame.name, f.load_upstream(frame.payload) if frame.payload else {}, frame.raw, events)
+            self._frame(frame.name, f.load_frame(frame.payload) if frame.payload else {}, frame.raw, events)
         return events
 
     def close(self) -> list[Event]:
@@ -87,12 +87,12 @@ class Decoder(StreamDecoder):
     def _frame(self, name: str, data: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         if name == "contentBlockDelta":
             index, delta = data.get("contentBlockIndex"), data.get("delta")
-            if type(index) is not int or type(delta) is not dict:
+            if type(index) is not int or index < 0 or type(delta) is not dict:
                 raise Failure("upstream", "The provider's stream holds a delta without index or content.")
             self._delta(data, delta, index, raw, events)
         elif name == "contentBlockStart":
             index, start = data.get("contentBlockIndex"), data.get("start")
-            if type(index) is not int or type(start) is not dict:
+            if type(index) is not int or index < 0 or type(start) is not dict:
                 raise Failure("upstream", "The provider's stream holds a block without index or kind.")
             self._blocks.add(index)
             use = start.get("toolUse")
@@ -100,7 +100,7 @@ class Decoder(StreamDecoder):
                 id_, tool = text(use.get("toolUseId")), text(use.get("name"))
                 events.append(BlockStarted(index, "tool_use", 0, id_, tool, None, raw))
             else:
-                events.append(BlockStarted(index, "other", payload=Opaque("bedrock", start), raw=raw))
+                events.append(BlockStarted(index, "other", payload=Opaque("bedrock", f.bound_upstream(start)), raw=raw))
         elif name == "contentBlockStop":
             index = data.get("contentBlockIndex")
             if type(index) is int:
@@ -212,6 +212,8 @@ class Encoder(StreamEncoder):
         if isinstance(event, CitationDelta) and raw is None and not answer.citations((event.citation,)):
             return
         if block != self._open:
+            if isinstance(event, ToolCallDelta):
+                raise astray()
             self._enter(block, out)
         if raw is not None and self._blocks[block] == block:
             out.append(raw)

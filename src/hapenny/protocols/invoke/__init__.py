@@ -25,6 +25,7 @@ VERSION = "bedrock-2023-05-31"
 _PREFIX = "x-amzn-bedrock-"
 _LATENCY = _PREFIX + "performanceconfig-latency"
 _TIER = _PREFIX + "service-tier"
+_TIERS = {name: name for name in ("priority", "flex", "default", "reserved")} | {"standard": "default"}
 _KEPT = ("trace", "guardrailidentifier", "guardrailversion", "request-metadata")
 
 
@@ -68,7 +69,8 @@ class Invoke(Codec):
     def encode_request(self, request: Request, *, model: str) -> Wire:
         fields = {"anthropic_version": VERSION, **compose.encode(request)}
         fields["anthropic_version"] = VERSION
-        fields.pop("service_tier", None)
+        if request.protocol != "invoke" or request.parameters.service_tier in _TIERS:
+            fields.pop("service_tier", None)  # travels as a header
         headers = {"content-type": "application/json"}
         if request.stream:
             verb, headers["x-amzn-bedrock-accept"] = "invoke-with-response-stream", "application/json"
@@ -77,14 +79,15 @@ class Invoke(Codec):
         p = request.parameters
         if p.latency is not None:
             headers[_LATENCY] = p.latency
-        if p.service_tier in ("priority", "flex", "default", "reserved"):
-            headers[_TIER] = p.service_tier
+        if p.service_tier in _TIERS:
+            headers[_TIER] = _TIERS[p.service_tier]
         if request.protocol == "invoke":
             headers |= {key: value for key, value in request.extras.items() if key.startswith(_PREFIX)}
         return Wire(f"/model/{quote(model, safe='')}/{verb}", headers, f.encode(fields))
 
     def _unsaid(self, request: Request) -> list[str]:
-        return [name for name in compose.unsaid(request) if name != "latency"]
+        said = {"latency"} | ({"service_tier"} if request.parameters.service_tier in _TIERS else set())
+        return [name for name in compose.unsaid(request) if name not in said]
 
     def decode_answer(
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0

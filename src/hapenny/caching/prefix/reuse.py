@@ -1,0 +1,155 @@
+"""How often a stretch of prompt comes again within the provider's cache lifetime, learnt online.
+
+Every request shows which of its segments were seen before, whether we cached them or not, so nothing need be spent to
+learn. Segments fall into kinds (seen before or new, how long the prompt is, how long ago, how near to the prompt's
+end); for each kind two values are learnt by temporal differences, in units of the segment's input price: what it is
+worth to have the segment cached now, and what it is worth to wait and decide at its next use.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+Kind: TypeAlias = tuple[str, int, int, int]
+
+_PSEUDO = 400.0
+_CACHED = {"seen": 0.6, "new": 0.15}
+"""Worth of having a segment cached, before evidence: a second use often brings a third; a first use brings none."""
+_WAITING = {"seen": 0.06, "new": 0.045}
+_REMEMBERED = 200_000
+
+
+class _Seen(Struct):
+    at: float
+    uses: int
+    kind: Kind
+    counted: bool
+    length: int
+
+
+class Tariff(Struct, frozen=True):
+    """What a provider charges for its prompt cache, as multiples of the input price."""
+
+    ttl: float
+    """Seconds a cache point lives after its last use."""
+    write: float
+    read: float = 0.1
+
+    @property
+    def premium(self) -> float:
+        """What writing costs beyond plain input."""
+        return self.write - 1.0
+
+    @property
+    def break_even(self) -> float:
+        """Reads a write needs to pay: (w - 1) / (1 - r)."""
+        return self.premium / (1.0 - self.read)
+
+
+class Reuse:
+    """The learner of one tariff. Memory is bounded: 200,000 segments, oldest out."""
+
+    def __init__(self, tariff: Tariff) -> None:
+        self.tariff = tariff
+        # A dear write must earn its evidence: every use counts as unanswered at once. A cheap one may wait for
+        # two thirds of the lifetime before a use that brought no other counts.
+        self._patience = tariff.ttl * 2 / 3 if tariff.premium < 0.5 else 0.0
+        self._seen: OrderedDict[Hashable, _Seen] = OrderedDict()
+        self._ripening: list[tuple[float, int, Hashable, float]] = []
+        self._order = 0
+        self._exposed: dict[Hashable, float] = {}
+        self._cached: dict[Hashable, float] = {}
+        self._waiting: dict[Hashable, float] = {}
+        self.tails: dict[int, int] = {}
+        """How often a returning prompt left the earlier one this many segments before its end."""
+
+    def known(self, chain: Sequence[Hashable]) -> int:
+        """How many leading segments were seen before."""
+        count = 0
+        while count < len(chain) and chain[count] in self._seen:
+            count += 1
+        return count
+
+    def uses(self, segment: Hashable) -> int:
+        """How often a segment was seen."""
+        seen = self._seen.get(segment)
+        return seen.uses if seen is not None else 0
+
+    def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
+        """What writing each segment now gains over waiting, in units of its plain input price."""
+        kinds = self._kinds(chain, blocks, now)
+        return [0.85 * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
+
+    def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
+        """Learns from a request; call once for each, after `advantages`."""
+        self._ripen(now)
+        kinds = self._kinds(chain, blocks, now)
+        known = self.known(chain)
+        if known >= 2:
+            tail = max(0, self._seen[chain[known - 1]].length - known)
+            self.tails[tail] = self.tails.get(tail, 0) + 1
+        for at, (segment, kind) in enumerate(zip(chain, kinds, strict=True)):
+            seen = self._seen.pop(segment, None)
+            uses = 1
+            if at < known and seen is not None:
+                uses = seen.uses + 1
+                if not seen.counted:
+                    self._add(self._exposed, seen.kind, 1.0)
+                if now - seen.at <= self.tariff.ttl:
+                    worth = self._worth(kind)
+                    self._add(self._cached, seen.kind, 1.0 - self.tariff.read + worth)
+                    self._add(self._waiting, seen.kind, max(self._wait(kind), worth - self.tariff.premium))
+            self._seen[segment] = _Seen(now, uses, kind, False, len(chain))
+            self._order += 1
+            heapq.heappush(self._ripening, (now + self._patience, self._order, segment, now))
+        while len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _kinds(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[Kind]:
+        known = self.known(chain)
+        size = int(2 * math.log2(max(1.0, blocks)))
+        before = min(2, self._seen[chain[known - 1]].uses) if known >= 2 else 0
+        # What a returning prompt adds is used again if it is short (the next turn), not if it is a pasted document.
+        added = int(2 * math.log2(max(1.0, blocks * (len(chain) - known) / max(len(chain), 1)))) if before else size
+        out: list[Kind] = []
+        for at, segment in enumerate(chain):
+            if at < known:
+                seen = self._seen[segment]
+                ago = min(3, int(math.log2(1 + (now - seen.at) * 5 / self.tariff.ttl)))
+                out.append(("seen", min(seen.uses, 4), ago, size // 4))
+            else:
+                left = len(chain) - 1 - at
+                out.append(("new", before, added, 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3))
+        return out
+
+    def _ripen(self, now: float) -> None:
+        """Counts uses as unanswered that were not answered in time."""
+        while self._ripening and self._ripening[0][0] <= now:
+            _, _, segment, at = heapq.heappop(self._ripening)
+            seen = self._seen.get(segment)
+            if seen is not None and seen.at == at and not seen.counted:
+                seen.counted = True
+                self._add(self._exposed, seen.kind, 1.0)
+
+    def _worth(self, kind: Kind) -> float:
+        return self._mean(self._cached, kind, _CACHED[kind[0]])
+
+    def _wait(self, kind: Kind) -> float:
+        return self._mean(self._waiting, kind, _WAITING[kind[0]])
+
+    def _mean(self, table: dict[Hashable, float], kind: Kind, prior: float) -> float:
+        """A kind's mean, shrunk to that of its first two fields, shrunk to the prior."""
+        coarse = kind[:2]
+        base = (table.get(coarse, 0.0) + _PSEUDO * prior) / (self._exposed.get(coarse, 0.0) + _PSEUDO)
+        return (table.get(kind, 0.0) + _PSEUDO * base) / (self._exposed.get(kind, 0.0) + _PSEUDO)
+
+    @staticmethod
+    def _add(table: dict[Hashable, float], kind: Kind, amount: float) -> None:
+        for name in (kind, kind[:2]):
+            table[name] = table.get(name, 0.0) + amount

@@ -1,0 +1,41 @@
+"""The configuration of a deployment: one YAML, read strictly.
+
+Unknown keys, wrong types and contradictions are refused at start with path, value and fix. May import the deck and
+everything below it.
+"""
+
+from hapenny.config.checking import check
+from hapenny.config.options import (
+    CARD_TIERS,
+    PRESETS,
+    TIERS,
+    BackendOptions,
+    Config,
+    KeyOptions,
+    ModelOptions,
+    QuotaOptions,
+    RouteOptions,
+    ServerOptions,
+    StageOptions,
+)
+from hapenny.config.problems import ConfigError
+from hapenny.config.reading import load
+from hapenny.telemetry.ledger import LedgerOptions
+
+__all__ = [
+    "CARD_TIERS",
+    "PRESETS",
+    "TIERS",
+    "BackendOptions",
+    "Config",
+    "ConfigError",
+    "KeyOptions",
+    "LedgerOptions",
+    "ModelOptions",
+    "QuotaOptions",
+    "RouteOptions",
+    "ServerOptions",
+    "StageOptions",
+    "check",
+    "load",
+]

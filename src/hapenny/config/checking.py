@@ -1,0 +1,97 @@
+"""Completes defaults and refuses contradictions, at start."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hapenny.catalog import refusals, resolve
+from hapenny.config.options import CARD_TIERS, TIERS, Config, RouteOptions, StageOptions
+from hapenny.config.problems import ConfigError
+
+
+def check(config: Config) -> Config:
+    """Completes defaults and refuses contradictions.
+
+    Raises:
+        ConfigError: with every contradiction found.
+    """
+    problems: list[str] = []
+    known = set(config.backends)
+    if not known:
+        problems.append("$.backends: empty. Fix: name at least one backend")
+        raise ConfigError(problems)
+    if config.default_backend and config.default_backend not in known:
+        problems.append(
+            f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}"
+        )
+    server = config.server
+    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
+        if path is not None and not Path(path).is_file():
+            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
+    if (server.tls_certificate is None) != (server.tls_key is None):
+        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
+    for name, backend in config.backends.items():
+        at = f"$.backends.{name}"
+        if backend.kind in ("openai", "anthropic") and not backend.base_url:
+            backend.base_url = "https://api.openai.com/v1" if backend.kind == "openai" else "https://api.anthropic.com"
+        if backend.kind == "simulated" and not config.tiers:
+            config.tiers = dict(CARD_TIERS.get(backend.card, {}))
+        if not 60 <= backend.lifetime_s <= 300:
+            problems.append(f"{at}.lifetime_s: {backend.lifetime_s:g} is outside 60-300. Fix: e.g. 180")
+    for name, model in config.models.items():
+        at = f"$.models.{name}"
+        if model.backend and model.backend not in known:
+            problems.append(f"{at}.backend: {model.backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}")
+        profile = re.match(r"(us|eu|apac|jp|au|us-gov|global)\.", model.id) or ":inference-profile/" in model.id
+        if model.provisioned and profile:
+            problems.append(
+                f"{at}: provisioned throughput cannot be used with the cross-region profile {model.id!r}. "
+                "Fix: use the provisioned-model ARN, or drop `provisioned`"
+            )
+        for refusal in refusals(resolve(model.id), model.parameters.said(), model.id):
+            problems.append(f"{at}.parameters.{refusal.name}: {refusal.why}. Fix: {refusal.fix}")
+        if ":provisioned-model/" in model.id and model.region and f":{model.region}:" not in model.id:
+            problems.append(f"{at}.region: {model.region!r} is not the region of the ARN. Fix: drop `region`")
+    for tier in config.tiers:
+        if tier not in TIERS:
+            problems.append(f"$.tiers.{tier}: unknown tier. Fix: one of {', '.join(TIERS)}")
+    names = set(config.models) | set(config.tiers) | set(config.aliases) | {"auto"}
+    for alias, to in config.aliases.items():
+        seen = {alias}
+        while to in config.aliases:
+            if to in seen:
+                problems.append(f"$.aliases.{alias}: goes in a circle through {to!r}. Fix: point it at a model or tier")
+                break
+            seen.add(to)
+            to = config.aliases[to]
+    for name in config.fallbacks:
+        if name not in names:
+            problems.append(f"$.fallbacks.{name}: not an alias, tier or model. Fix: one of {', '.join(sorted(names))}")
+    for name, route in config.routes.items():
+        at = f"$.routes.{name}"
+        for stage in route.stages:
+            if stage not in StageOptions.__struct_fields__:
+                problems.append(
+                    f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(StageOptions.__struct_fields__)}"
+                )
+        for bound, value in (("max_quality_loss", route.max_quality_loss), ("holdout", route.holdout)):
+            if not 0 <= value <= 1:
+                problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
+        if route.begin_s > route.finish_s:
+            problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
+        if route.max_calls < 1:
+            problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
+    if "default" not in config.routes:
+        config.routes["default"] = RouteOptions()
+    for index, key in enumerate(config.keys):
+        if len(key.key) < 8:
+            problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
+        for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
+            if route_name != "*" and route_name not in config.routes:
+                problems.append(
+                    f"$.keys[{index}]: {route_name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}"
+                )
+    if problems:
+        raise ConfigError(problems)
+    return config

@@ -1,0 +1,140 @@
+"""Reads the YAML strictly: environment filled in, every problem with its exact path, value and fix."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from hapenny.config.checking import check
+from hapenny.config.options import Config
+from hapenny.config.problems import ConfigError
+
+_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def load(path: str | Path | None = None, text: str | None = None) -> Config:
+    """Reads a configuration file, or its text, or nothing: the default.
+
+    Raises:
+        ConfigError: with every problem found, each with its path, value and fix.
+    """
+    if text is None:
+        if path is None:
+            return check(Config())
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError([f"{path}: cannot be read ({error.strerror}). Fix: name a readable YAML file"]) from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path or 'configuration'}: not valid YAML: {error}. Fix: correct the syntax"]) from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError([f"$: got {type(raw).__name__}. Fix: the file holds a mapping of sections"])
+    problems: list[str] = []
+    raw = _expand(raw, "$", problems)
+    if problems:
+        raise ConfigError(problems)
+    _modes(raw)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError([_explain(str(error), raw)]) from None
+    return check(config)
+
+
+def _modes(raw: dict[str, Any]) -> None:
+    """YAML reads a bare `on` or `off` as a boolean; for modes of stages the words are meant."""
+    routes = raw.get("routes")
+    for route in routes.values() if isinstance(routes, dict) else ():
+        stages = route.get("stages") if isinstance(route, dict) else None
+        if isinstance(stages, dict):
+            for name, mode in stages.items():
+                if isinstance(mode, bool):
+                    stages[name] = "on" if mode else "off"
+
+
+def _expand(value: Any, path: str, problems: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, f"{path}.{key}", problems) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found: str | None = os.environ.get(name, default)
+        if found is None:
+            problems.append(
+                f"{path}: environment variable {name} is not set. Fix: export {name}, or ${{{name}:-default}}"
+            )
+            return ""
+        return found
+
+    return _ENV.sub(replace, value)
+
+
+def _explain(message: str, raw: dict[str, Any]) -> str:
+    """Turns a conversion error into path, value and fix."""
+    what, _, where = message.partition(" - at `")
+    path, value = _locate(where.rstrip("`") or "$", raw)
+    unknown = re.search(r"unknown field `([^`]+)`", what)
+    if unknown:
+        return f"{path}.{unknown[1]}: unknown key. Fix: remove it, or correct its spelling"
+    shown = f" (got {_safe(value)})" if value is not None and not isinstance(value, (dict, list)) else ""
+    return f"{path}: {what[0].lower()}{what[1:]}{shown}. Fix: give a value of that kind"
+
+
+def _locate(path: str, raw: dict[str, Any]) -> tuple[str, Any]:
+    """The exact path and value behind a path in which `[...]` stands for any key of a mapping: each key is tried
+    alone."""
+    named = "$"
+    value: Any = raw
+    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path)
+    trail: list[Any] = []
+    for name, index in parts:
+        key: Any = name or (int(index) if index.isdigit() else None)
+        if key is None:
+            if not isinstance(value, dict):
+                break
+            key = next((each for each in value if not _converts(_alone(raw, trail, each))), None)
+            if key is None:
+                break
+        trail.append(key)
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return named + (f".{key}" if isinstance(key, str) else f"[{key}]"), None
+        named += f".{key}" if isinstance(key, str) else f"[{key}]"
+    return named, value
+
+
+def _alone(raw: Any, trail: list[Any], key: str) -> Any:
+    """A copy of `raw` in which the mapping at `trail` has only `key`."""
+    if not trail:
+        return {key: raw[key]}
+    first, *rest = trail
+    if isinstance(raw, list):
+        return [_alone(raw[first], rest, key)]
+    return {**raw, first: _alone(raw[first], rest, key)}
+
+
+def _converts(raw: Any) -> bool:
+    try:
+        msgspec.convert(raw, Config)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _safe(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

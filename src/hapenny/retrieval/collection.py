@@ -1,0 +1,208 @@
+"""A named collection as the gateway uses it: prepares, embeds, searches the parts, reranks, selects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from hapenny.core.clock import Clock
+from hapenny.retrieval.documents import Hit, Matrix, Scores
+from hapenny.retrieval.filters import All, Filter, seen_by
+from hapenny.retrieval.query import Query, keywords, prepare
+from hapenny.retrieval.retriever import Ranked, Retriever
+from hapenny.retrieval.selection import select
+
+Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Matrix]]
+Rerank: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
+Rewrite: TypeAlias = Callable[[str, Sequence[str]], Awaitable[str]]
+
+
+class Remote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last rung of the ladder: a reranking model, asked only when the fused order is unclear.
+
+    `margin`: it is asked when the best score leads the last that would leave by less than this share.
+    `seconds`: its time limit; when it is over, or less than that is left, the fused order stands.
+    """
+
+    margin: float = 0.15
+    depth: int = 25
+    seconds: float = 0.25
+    characters: int = 2000
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """What a search found. `seconds` by step; `reranked`: remote scores ordered it."""
+
+    query: Query
+    hits: list[Hit]
+    keywords: list[str] = []
+    reranked: bool = False
+    rewritten: bool = False
+    candidates: int = 0
+    seconds: dict[str, float] = {}
+
+
+class Collection:
+    """One retriever with its embedder. `embedder` names the model its vectors came from."""
+
+    def __init__(
+        self, name: str, retriever: Retriever, clock: Clock, *, embedder: str = "", remote: Remote | None = None
+    ) -> None:
+        self.name = name
+        self.retriever = retriever
+        self.embedder = embedder
+        self.remote = remote
+        self._clock = clock
+
+    async def search(
+        self,
+        question: str,
+        embed: Embed,
+        *,
+        history: Sequence[str] = (),
+        answer: str = "",
+        where: Filter | None = None,
+        tenant: str = "",
+        groups: Sequence[str] = (),
+        k: int | None = None,
+        rerank: Rerank | None = None,
+        rewrite: Rewrite | None = None,
+        until: float = float("inf"),
+    ) -> Found:
+        """The hits that leave, best first. Only documents that the tenant and its groups may see are considered.
+
+        `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped.
+        """
+        clock, seconds = self._clock, dict[str, float]()
+        started = clock.now()
+        query = prepare(question, history, answer)
+        rewritten = False
+        if query.unsure and history and rewrite is not None and self._time(until):
+            text = await self._bounded(rewrite(query.text, history), until)
+            if text:
+                query, rewritten = prepare(text), True
+        seconds["query"] = clock.now() - started
+        mark = clock.now()
+        vectors = await embed(query.parts)
+        seconds["embed"] = clock.now() - mark
+        visible = seen_by(tenant, groups)
+        scope = visible if where is None else All((where, visible))
+        mark = clock.now()
+        lists = await asyncio.gather(
+            *(self._ranked(part, vector, scope, tenant) for part, vector in zip(query.parts, vectors, strict=True))
+        )
+        seconds["search"] = clock.now() - mark
+        how = self.retriever.settings.selection
+        picked = _merged(lists)
+        scores = np.array([lists[n].scores[at] for n, at in picked])
+        reranked = False
+        if rerank is not None and self._unclear(scores, k or how.most) and self._time(until):
+            mark = clock.now()
+            picked, scores, reranked = await self._remote(query.text, lists, picked, scores, rerank, until)
+            seconds["rerank"] = clock.now() - mark
+        mark = clock.now()
+        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k))
+        seconds["select"] = clock.now() - mark
+        terms = self.retriever.terms(query.text)
+        return Found(
+            query=query,
+            hits=hits,
+            keywords=keywords(terms, self.retriever.store),
+            reranked=reranked,
+            rewritten=rewritten,
+            candidates=len(picked),
+            seconds=seconds,
+        )
+
+    async def _ranked(self, text: str, vector: Scores, where: Filter, tenant: str) -> Ranked:
+        return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
+
+    def _time(self, until: float) -> bool:
+        need = self.remote.seconds if self.remote is not None else 0.0
+        return self.remote is not None and until - self._clock.now() > need
+
+    def _unclear(self, scores: np.ndarray[tuple[int], np.dtype[np.float64]], k: int) -> bool:
+        if self.remote is None or len(scores) < 2:
+            return False
+        last = scores[min(k, len(scores)) - 1]
+        return bool(scores[0] - last < self.remote.margin * abs(scores[0]))
+
+    async def _bounded(self, work: Awaitable[str], until: float) -> str:
+        assert self.remote is not None
+        try:
+            async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):
+                return await work
+        except Exception:
+            # A rewrite is a help, never a condition: the rule's text is searched instead.
+            return ""
+
+    async def _remote(
+        self,
+        text: str,
+        lists: Sequence[Ranked],
+        picked: list[tuple[int, int]],
+        scores: np.ndarray[tuple[int], np.dtype[np.float64]],
+        rerank: Rerank,
+        until: float,
+    ) -> tuple[list[tuple[int, int]], np.ndarray[tuple[int], np.dtype[np.float64]], bool]:
+        assert self.remote is not None
+        head = picked[: self.remote.depth]
+        store = self.retriever.store
+        rows = [int(lists[n].rows[at]) for n, at in head]
+        documents = await self._clock.work("retrieve", 1, lambda: store.fetch(rows))
+        texts = [document.searchable()[: self.remote.characters] for document in documents]
+        try:
+            async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):
+                found = np.asarray(await rerank(text, texts), np.float64)
+        except Exception:
+            return picked, scores, False
+        if found.shape != (len(head),):
+            return picked, scores, False
+        order = np.argsort(-found, kind="stable")
+        # The rest keeps its order behind the head; only order matters from here on.
+        rest = np.minimum(scores[len(head) :], 0.0) + found.min(initial=0.0) - 1.0
+        return [head[i] for i in order] + picked[len(head) :], np.concatenate([found[order], rest]), True
+
+    def _hits(
+        self,
+        lists: Sequence[Ranked],
+        picked: list[tuple[int, int]],
+        scores: np.ndarray[tuple[int], np.dtype[np.float64]],
+        k: int | None,
+    ) -> list[Hit]:
+        store = self.retriever.store
+        rows = np.array([lists[n].rows[at] for n, at in picked], np.int64)
+        chosen = select(
+            scores,
+            self.retriever.settings.selection,
+            vectors=lambda at: store.vectors(rows[list(at)]),
+            parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
+            keep=k,
+        )
+        made: list[Hit] = []
+        for position in chosen:
+            n, at = picked[position]
+            made += self.retriever.hits(lists[n], [at])
+            made[-1].score = float(scores[position])
+            if len(lists) > 1:
+                made[-1].explain["part"] = n
+        return made
+
+
+def _merged(lists: Sequence[Ranked]) -> list[tuple[int, int]]:
+    """(list, position) of each row once, best score first; the best of every part is among the first."""
+    if len(lists) == 1:
+        return [(0, at) for at in range(len(lists[0]))]
+    best: dict[int, tuple[float, int, int]] = {}
+    for n, ranked in enumerate(lists):
+        for at, (row, score) in enumerate(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)):
+            if row not in best or score > best[row][0]:
+                best[row] = (score, n, at)
+    # A part without its best hit in the answer was searched for nothing.
+    leaders = {int(ranked.rows[0]) for ranked in lists[1:] if len(ranked)}
+    order = sorted(best, key=lambda row: (row not in leaders, -best[row][0], row))
+    return [(best[row][1], best[row][2]) for row in order]

@@ -1,0 +1,94 @@
+"""`POST /v1/retrieve` without HTTP: a decoded body in, a JSON-ready answer out. The server gives it the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hapenny.core.errors import Failure
+from hapenny.retrieval.collection import Collection, Embed, Rerank
+from hapenny.retrieval.filters import FilterError, parse
+
+MAX_RESULTS = 100
+
+
+class RetrieveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body. Without `k` the collection's selection decides (2 to 5 by score)."""
+
+    query: str
+    collection: str = ""
+    k: int | None = None
+    filter: dict[str, Any] | None = None
+    history: list[str] = []
+    answer: str = ""
+    explain: bool = False
+
+
+async def retrieve(
+    body: bytes,
+    collections: Mapping[str, Collection],
+    embed: Embed,
+    *,
+    tenant: str = "",
+    groups: Sequence[str] = (),
+    rerank: Rerank | None = None,
+    until: float = float("inf"),
+) -> dict[str, Any]:
+    """Searches for a caller. Tenant and groups come from the key, never from the body.
+
+    Raises:
+        Failure: `invalid_request` or `not_found`, with field and fix.
+    """
+    try:
+        asked = msgspec.json.decode(body, type=RetrieveRequest)
+    except msgspec.DecodeError as error:
+        raise Failure("invalid_request", f"the body cannot be read: {error}", fix='{"query": "…"}') from None
+    if not asked.query.strip():
+        raise Failure("invalid_request", "the query is empty", field="query", fix="a question or keywords")
+    if asked.k is not None and not 1 <= asked.k <= MAX_RESULTS:
+        raise Failure("invalid_request", f"k is {asked.k}", field="k", fix=f"1 to {MAX_RESULTS}")
+    name = asked.collection or (next(iter(collections)) if len(collections) == 1 else "")
+    collection = collections.get(name)
+    if collection is None:
+        known = ", ".join(sorted(collections)) or "none is configured"
+        raise Failure("not_found", f"no collection {name!r}", field="collection", fix=f"one of: {known}")
+    try:
+        where = parse(asked.filter) if asked.filter is not None else None
+    except FilterError as error:
+        raise Failure("invalid_request", str(error), field="filter") from None
+    found = await collection.search(
+        asked.query,
+        embed,
+        history=asked.history,
+        answer=asked.answer,
+        where=where,
+        tenant=tenant,
+        groups=groups,
+        k=asked.k,
+        rerank=rerank,
+        until=until,
+    )
+    return {
+        "object": "list",
+        "collection": name,
+        "query": {"text": found.query.text, "parts": found.query.parts[1:], "steps": found.query.steps},
+        "keywords": found.keywords,
+        "reranked": found.reranked,
+        "data": [
+            {
+                "id": hit.id,
+                "score": round(hit.score, 6),
+                "title": hit.document.title,
+                "text": hit.document.text,
+                "parent": hit.document.parent or None,
+                "source": hit.document.source or None,
+                "facets": hit.document.facets,
+                "numbers": hit.document.numbers,
+                **({"explain": hit.explain} if asked.explain else {}),
+            }
+            for hit in found.hits
+        ],
+        "timings_ms": {step: round(value * 1e3, 3) for step, value in found.seconds.items()},
+    }

@@ -1,0 +1,170 @@
+"""Retrieval as a stage: finds passages for the last question and puts them before it, numbered for citation.
+
+They go behind the last cache point of the last user turn, so the provider's cached prefix stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+import msgspec
+
+from hapenny.core.answer import Answer
+from hapenny.core.exchange import Exchange, Target
+from hapenny.core.messages import Message, Parameters, Request, Text
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.retrieval.collection import Collection, Found
+from hapenny.retrieval.documents import Hit
+from hapenny.retrieval.filters import Filter, parse
+
+MEMO = "retrieval"
+
+_REWRITE = (
+    "Rewrite the last question so that it can be understood without the conversation. "
+    "Answer with the question alone.\n\nConversation:\n{history}\n\nLast question: {question}"
+)
+
+
+class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a route retrieves.
+
+    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets a reranking model
+    and `rewriter` (a fast model) help when the rules are unsure.
+    """
+
+    collection: str = ""
+    filter: dict[str, Any] | None = None
+    seconds: float = 0.5
+    remote: bool = False
+    rerank_model: str | None = None
+    instruction: str = "Use these sources where they help, and cite them as [1], [2]."
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise ValueError(f"seconds: {self.seconds}; use a time above 0")
+        if self.filter is not None:
+            parse(self.filter)
+
+
+class Retrieved(Decision, kw_only=True):
+    """Which passages would be sent; their text stays in the exchange's memo."""
+
+    ids: list[str]
+    scores: list[float]
+    candidates: int
+    reranked: bool
+    seconds: dict[str, float]
+
+
+class RetrievalStage(Stage):
+    """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references."""
+
+    name = "retrieval"
+
+    def __init__(
+        self, collections: Mapping[str, Collection], options: RetrievalOptions, rewriter: Target | None = None
+    ) -> None:
+        self._collections = collections
+        self._options = options
+        self._rewriter = rewriter
+        self._filter: Filter | None = parse(options.filter) if options.filter is not None else None
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Retrieved | None:
+        """Searches for the last user turn. Nothing to do without a question or without anything found."""
+        collection = self._collections.get(self._options.collection)
+        request = exchange.request
+        if collection is None or not request.messages or request.messages[-1].role != "user":
+            return None
+        question = request.messages[-1].text.strip()
+        if not question:
+            return None
+        found = await self._search(collection, question, exchange, ask)
+        if not found.hits:
+            return None
+        exchange.memo[MEMO] = found
+        return Retrieved(
+            ids=[hit.id for hit in found.hits],
+            scores=[round(hit.score, 5) for hit in found.hits],
+            candidates=found.candidates,
+            reranked=found.reranked,
+            seconds=found.seconds,
+            reason="+".join(found.query.steps) or "as asked",
+        )
+
+    async def apply(self, decision: Retrieved, exchange: Exchange, onward: Onward) -> Answer:
+        """Puts the passages into the last user turn and tells later readers what was cited."""
+        found: Found = exchange.memo[MEMO]
+        exchange.facts["citations"] = citations(found.hits)
+        exchange.request = injected(exchange.request, found.hits, self._options.instruction)
+        return await onward(exchange)
+
+    async def _search(self, collection: Collection, question: str, exchange: Exchange, ask: Ask) -> Found:
+        options, context = self._options, exchange.context
+        users = [message.text for message in exchange.request.messages[:-1] if message.role == "user"]
+        answers = [message.text for message in exchange.request.messages if message.role == "assistant"]
+
+        async def embed(texts: Sequence[str]) -> Any:
+            return await ask.embed(exchange, texts, technique=self.name, model=collection.embedder or None)
+
+        async def rerank(query: str, documents: Sequence[str]) -> Sequence[float]:
+            return await ask.rerank(exchange, query, documents, technique=self.name, model=options.rerank_model)
+
+        async def rewrite(query: str, history: Sequence[str]) -> str:
+            assert self._rewriter is not None
+            text = _REWRITE.format(history="\n".join(history[-6:]), question=query)
+            asked = Request(
+                protocol=exchange.request.protocol,
+                model=self._rewriter.model,
+                messages=(Message("user", (Text(text),)),),
+                parameters=Parameters(max_tokens=80),
+            )
+            answer = await ask.model(exchange, asked, self._rewriter, purpose="rerank", technique=self.name)
+            return (await answer.collect()).text.strip()
+
+        return await collection.search(
+            question,
+            embed,
+            history=users,
+            answer=answers[-1] if answers else "",
+            where=self._filter,
+            tenant=context.tenant,
+            groups=context.groups,
+            rerank=rerank if options.remote else None,
+            rewrite=rewrite if options.remote and self._rewriter is not None else None,
+            until=min(exchange.limits.begin_by, exchange.clock.now() + options.seconds),
+        )
+
+
+def citations(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """What the numbers in the answer stand for."""
+    return [
+        {
+            "number": number,
+            "id": hit.document.parent or hit.id,
+            "chunk": hit.id,
+            "title": hit.document.title,
+            "source": hit.document.source,
+            "score": round(hit.score, 5),
+        }
+        for number, hit in enumerate(hits, 1)
+    ]
+
+
+def injected(request: Request, hits: Sequence[Hit], instruction: str) -> Request:
+    """`request` with the passages in its last turn, behind the last cache point and before the question."""
+    last = request.messages[-1]
+    after = max((i + 1 for i, block in enumerate(last.content) if getattr(block, "checkpoint", "")), default=0)
+    content = (*last.content[:after], Text(rendered(hits, instruction)), *last.content[after:])
+    changed = msgspec.structs.replace(last, content=content)
+    return msgspec.structs.replace(request, messages=(*request.messages[:-1], changed))
+
+
+def rendered(hits: Sequence[Hit], instruction: str) -> str:
+    """Passages as numbered sources; their text is escaped, so that a document cannot close its own element."""
+    parts = [
+        f'<source number="{number}" title={quoteattr(hit.document.title)}>\n{escape(hit.document.text)}\n</source>'
+        for number, hit in enumerate(hits, 1)
+    ]
+    return "<sources>\n" + "\n".join(parts) + f"\n</sources>\n{instruction}"

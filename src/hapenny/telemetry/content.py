@@ -1,0 +1,207 @@
+"""The content store: the only place where texts may be kept. Off unless a route opts in; sampled by request, redacted,
+encrypted at rest, kept for a limited time, and erasable by user.
+
+AES-256-GCM (NIST SP 800-38D) with a fresh nonce for each text and its id and route as associated data, so that texts
+cannot be swapped. The key comes from the operator and is never stored. Users are known by a keyed fingerprint alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Exchange
+from hapenny.core.log import get_logger
+from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+from hapenny.stores.rows import Record, Rows
+from hapenny.telemetry.redact import redact
+
+TABLE = "content"
+DAY = 86_400.0
+MAX_TEXT = 200_000
+"""Characters of one request that are kept at most; the rest is cut, and marked."""
+
+
+class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whether and how a route keeps texts."""
+
+    key: str = ""
+    """32 bytes in base64 (`openssl rand -base64 32`), best from `${ENV}`."""
+    sample: float = 0.0
+    """Share of requests that are kept, 0 to 1; 0 is off."""
+    redact: bool = True
+    retention_days: float = 30.0
+    routes: list[str] = []
+    """Routes that opted in; no other route's texts are kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError(f"sample: {self.sample} is no share; give 0 to 1")
+        if not 0 < self.retention_days <= 3650:
+            raise ValueError(
+                f"retention_days: {self.retention_days} keeps texts too long or not at all; give 1 to 3650"
+            )
+        if self.sample and self.routes and not self.key:
+            raise ValueError("key: texts are never kept in the clear; give 32 bytes in base64")
+
+
+class Content(Struct, kw_only=True):
+    """The texts of one request."""
+
+    request: str
+    route: str
+    at: float
+    """Epoch seconds."""
+    messages: list[tuple[str, str]]
+    """(role, text) in order, the system prompt first."""
+    answer: str
+    cut: bool = False
+
+
+class ContentStore:
+    """Keeps and finds texts.
+
+    Args:
+        options: who opted in, and how.
+        rows: where ciphertexts are kept.
+        clock: the deployment's clock.
+
+    Raises:
+        ImportError: the `content` extra is not installed.
+        ValueError: the key is no key.
+    """
+
+    def __init__(self, options: ContentOptions, rows: Rows, clock: Clock) -> None:
+        try:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError:
+            raise ImportError(
+                "the content store encrypts what it keeps, so it stays off without the extra:"
+                " pip install 'hapenny[content]'"
+            ) from None
+        try:
+            key = base64.b64decode(options.key, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise ValueError("content.key: not 32 bytes in base64; make one with `openssl rand -base64 32`")
+        self._options = options
+        self._rows = rows
+        self._clock = clock
+        self._cipher = AESGCM(blake2b(key, digest_size=32, person=b"hapenny-content").digest())
+        self._names = blake2b(key, digest_size=32, person=b"hapenny-users").digest()
+        self._log = get_logger("hapenny.content")
+        self._kept = 0
+        self.failures = 0
+
+    def wanted(self, exchange: Exchange) -> bool:
+        """Whether this request's texts are kept: its route opted in, it was drawn, and nobody said `no-store`.
+
+        The draw is a hash of the request id: the same everywhere, without any state.
+        """
+        options = self._options
+        if exchange.route not in options.routes or not exchange.delivered or exchange.background:
+            return False
+        if "no-store" in exchange.context.cache_control or exchange.original.store is False:
+            return False
+        draw = int.from_bytes(blake2b(exchange.id.encode(), digest_size=8, key=self._names).digest(), "big")
+        return draw < options.sample * 2**64
+
+    async def keep(self, exchange: Exchange) -> bool:
+        """Keeps the texts of a finished exchange if they are wanted. Whether it did; never raises."""
+        if not self.wanted(exchange):
+            return False
+        try:
+            await self._keep(exchange)
+        except Exception as error:
+            self.failures += 1
+            self._log.error("content not kept", request=exchange.id, error=error)
+            return False
+        return True
+
+    async def get(self, request_id: str) -> Content | None:
+        """The texts of a request."""
+        record = await self._rows.get(TABLE, request_id)
+        return None if record is None else self._open(record)
+
+    async def find(
+        self, *, route: str | None = None, since: float | None = None, until: float | None = None, limit: int = 100
+    ) -> list[Content]:
+        """The newest texts, of a route if named."""
+        where: Mapping[str, str] = {} if route is None else {"route": route}
+        records = await self._rows.find(TABLE, where=where, since=since, until=until, newest=True, limit=limit)
+        return [self._open(record) for record in records]
+
+    async def erase_user(self, tenant: str, user: str) -> int:
+        """Deletes all texts of a user; how many."""
+        return await self._rows.delete(TABLE, where={"user": self._user(tenant, user)})
+
+    async def expire(self) -> int:
+        """Deletes what is older than the retention; how many."""
+        return await self._rows.delete(TABLE, until=self._clock.wall() - self._options.retention_days * DAY)
+
+    async def _keep(self, exchange: Exchange) -> None:
+        context = exchange.context
+        user = context.user or exchange.original.user
+        messages, cut = _texts(exchange.original)
+        answer = exchange.output[:MAX_TEXT]
+        if self._options.redact:
+            messages = [(role, redact(text)) for role, text in messages]
+            answer = redact(answer)
+        plain = msgspec.msgpack.encode((messages, answer, cut or len(exchange.output) > MAX_TEXT))
+        nonce = os.urandom(12)  # never from a clock whose seed may be fixed
+        sealed = nonce + self._cipher.encrypt(nonce, plain, _bound(exchange.id, exchange.route))
+        body: dict[str, Any] = {
+            "route": exchange.route,
+            "user": self._user(context.tenant, user) if user else None,
+            "sealed": base64.b64encode(sealed).decode(),
+        }
+        await self._rows.put(TABLE, exchange.id, body, at=self._clock.wall())
+        self._kept += 1
+        if self._kept % 256 == 0:
+            await self.expire()
+
+    def _open(self, record: Record) -> Content:
+        sealed = base64.b64decode(record.body["sealed"])
+        route = record.body["route"]
+        plain = self._cipher.decrypt(sealed[:12], sealed[12:], _bound(record.id, route))
+        messages, answer, cut = msgspec.msgpack.decode(plain, type=tuple[list[tuple[str, str]], str, bool])
+        return Content(request=record.id, route=route, at=record.at, messages=messages, answer=answer, cut=cut)
+
+    def _user(self, tenant: str, user: str) -> str:
+        return blake2b(f"{tenant}\0{user}".encode(), digest_size=16, key=self._names).hexdigest()
+
+
+def _bound(request_id: str, route: str) -> bytes:
+    return f"{request_id}\0{route}".encode()
+
+
+def _texts(request: Request) -> tuple[list[tuple[str, str]], bool]:
+    room, cut = MAX_TEXT, False
+    found: list[tuple[str, str]] = []
+    turns = [("system", request.system), *((message.role, message.content) for message in request.messages)]
+    for role, blocks in turns:
+        parts: list[str] = []
+        for block in blocks:
+            match block:
+                case Text():
+                    parts.append(block.text)
+                case ToolUse():
+                    parts.append(f"{block.name}({block.arguments})")
+                case ToolResult():
+                    parts.extend(inner.text for inner in block.content if isinstance(inner, Text))
+                case _:
+                    parts.append(f"[{type(block).__name__.lower()}]")
+        text = "\n".join(parts)
+        if text:
+            cut = cut or len(text) > room
+            found.append((role, text[:room]))
+            room -= min(room, len(text))
+    return found, cut

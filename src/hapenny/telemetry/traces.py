@@ -1,0 +1,159 @@
+"""Traces by OpenTelemetry's GenAI conventions: one span a request, one below it for each call to a model.
+
+Off unless configured, and loaded only then (extra `otel`). Spans are made when a request is over, from its row: nothing
+is on the hot path, and no text of a request can get into a span.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from hapenny.core.exchange import Exchange
+from hapenny.telemetry.rows import CallRow, Row
+
+PROVIDERS = {"invoke": "aws.bedrock", "bedrock": "aws.bedrock", "openai": "openai", "anthropic": "anthropic"}
+"""`gen_ai.provider.name` by protocol."""
+
+OPERATIONS = {"embed": "embeddings", "rerank": "rerank", "guard": "guard"}
+NANO = 1e-9
+
+
+class TraceOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where spans go."""
+
+    endpoint: str
+    """An OTLP/HTTP collector: http://host:4318/v1/traces."""
+    service: str = "hapenny"
+    sample: float = 1.0
+    """Share of requests, 0 to 1; a caller's own `traceparent` decides for itself."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError(f"sample: {self.sample} is no share; give 0 to 1")
+
+
+class Traces:
+    """Turns rows into spans.
+
+    Args:
+        provider: an OpenTelemetry `TracerProvider`.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._api = trace
+        self._provider = provider
+        self._tracer = provider.get_tracer("hapenny")
+        self._propagator = TraceContextTextMapPropagator()
+
+    @classmethod
+    def open(cls, options: TraceOptions) -> Traces:
+        """Traces that are sent in batches to a collector. Raises `ImportError` without the `otel` extra."""
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+        except ImportError:
+            raise ImportError("traces need OpenTelemetry: pip install 'hapenny[otel]'") from None
+        provider = TracerProvider(
+            resource=Resource.create({"service.name": options.service}),
+            sampler=ParentBased(TraceIdRatioBased(options.sample)),
+        )
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=options.endpoint)))
+        return cls(provider)
+
+    def observe(self, exchange: Exchange, row: Row) -> None:
+        """Makes the spans of a finished request."""
+        parent = self._propagator.extract(exchange.context.headers)
+        span = self._tracer.start_span(
+            f"hapenny {row.route}",
+            context=parent,
+            kind=self._api.SpanKind.SERVER,
+            start_time=_nanoseconds(row.wall),
+            attributes=_request(row),
+        )
+        if row.failure is not None:
+            span.set_attribute("error.type", row.failure)
+            span.set_status(self._api.Status(self._api.StatusCode.ERROR))
+        if span.is_recording():
+            inside = self._api.set_span_in_context(span, parent)
+            for call in row.calls:
+                self._call(exchange, row, call, inside)
+        span.end(_nanoseconds(row.wall + (row.e2e or 0.0)))
+
+    def close(self) -> None:
+        """Sends what waits."""
+        self._provider.shutdown()
+
+    def _call(self, exchange: Exchange, row: Row, call: CallRow, inside: Any) -> None:
+        operation = OPERATIONS.get(call.purpose, "chat")
+        span = self._tracer.start_span(
+            f"{operation} {call.model}",
+            context=inside,
+            kind=self._api.SpanKind.CLIENT,
+            start_time=_nanoseconds(row.wall + call.started),
+            attributes=_attributes(exchange, row, call, operation),
+        )
+        if call.failure is not None:
+            span.set_attribute("error.type", call.failure)
+            span.set_status(self._api.Status(self._api.StatusCode.ERROR))
+        if call.began is not None:
+            span.add_event("first token", timestamp=_nanoseconds(row.wall + call.began))
+        span.end(_nanoseconds(row.wall + (call.ended if call.ended is not None else call.started)))
+
+
+def _request(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "hapenny.request.id": row.id,
+        "hapenny.route": row.route,
+        "hapenny.tenant": row.tenant,
+        "hapenny.outcome": row.outcome,
+        "hapenny.intent": row.intent,
+        "gen_ai.request.model": row.model_asked,
+    }
+    more = (
+        ("gen_ai.response.model", row.model_served or None),
+        ("hapenny.feature", row.feature or None),
+        ("hapenny.cache.layer", row.cache_layer if row.cache_hit else None),
+        ("hapenny.ttft", row.ttft),
+        ("hapenny.cost_usd", None if row.actual is None else row.actual * NANO),
+        ("hapenny.saved_usd", None if row.saved is None else row.saved * NANO),
+    )
+    return found | {name: value for name, value in more if value is not None}
+
+
+def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> dict[str, Any]:
+    parameters = exchange.request.parameters
+    found: dict[str, Any] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": PROVIDERS.get(call.backend, PROVIDERS.get(row.protocol, call.backend)),
+        "gen_ai.request.model": call.model,
+        "gen_ai.response.model": call.model,
+        # The conventions count cached tokens among the input tokens.
+        "gen_ai.usage.input_tokens": call.input + call.cache_read + call.cache_write + call.cache_write_1h,
+        "gen_ai.usage.output_tokens": call.output,
+        "hapenny.purpose": call.purpose,
+        "hapenny.technique": call.technique,
+        "hapenny.provenance": call.provenance,
+    }
+    more = (
+        ("gen_ai.usage.cache_read.input_tokens", call.cache_read or None),
+        ("gen_ai.usage.cache_creation.input_tokens", (call.cache_write + call.cache_write_1h) or None),
+        ("gen_ai.request.max_tokens", parameters.max_tokens),
+        ("gen_ai.request.temperature", parameters.temperature),
+        ("gen_ai.request.top_p", parameters.top_p),
+        ("gen_ai.response.finish_reasons", [row.stopped] if call.adopted and row.stopped else None),
+        ("cloud.region", call.region or None),
+        ("hapenny.cost_usd", None if call.cost is None else call.cost * NANO),
+    )
+    return found | {name: value for name, value in more if value is not None}
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

@@ -1,0 +1,219 @@
+"""Packing a conversation: append-only first, then what was decided for the session, then a new decision if it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
+from hapenny.tokens.lossless import Shrinker
+from hapenny.tokens.passages import analyse
+from hapenny.tokens.relevance import probabilities
+from hapenny.tokens.window import (
+    CachePrices,
+    Count,
+    Packed,
+    Plan,
+    Sessions,
+    WindowOptions,
+    append_only,
+    call_cost,
+    clearing_pays,
+    facts_of,
+    texts_of,
+    turns_of,
+)
+
+_OVERHEAD = 4  # tokens a message carries beside its texts
+
+
+class Window:
+    """Packs conversations; remembers what it decided for each session."""
+
+    def __init__(self, options: WindowOptions | None = None, sessions: Sessions | None = None) -> None:
+        self.options = options or WindowOptions()
+        self.sessions = sessions or Sessions()
+        self.shrink = Shrinker()
+
+    def pack(
+        self,
+        session: str | None,
+        messages: Sequence[Message],
+        count: Count,
+        *,
+        prices: CachePrices | None = None,
+        lead: float = 0.0,
+        limit: int = 0,
+        question: str = "",
+        plain: Sequence[Message] | None = None,
+    ) -> Packed:
+        """The messages to send.
+
+        Args:
+            session: whose conversation; None: known by its first message.
+            count: tokens of a text, by the model's estimator.
+            prices: the model's cache prices; None: no prefix cache.
+            lead: tokens of system prompt and tools before the messages.
+            limit: tokens the model's context has room for (0: unknown); the smaller of it and the option holds.
+            plain: the messages as they came, if a stage before this one already shortened them.
+            question: what recall is judged by; default: the last human text.
+        """
+        options = self.options
+        packed, shortened, references = append_only(messages, self.shrink, count, options)
+        plan = self.sessions.get(hash((session, texts_of(messages[0])[0] if texts_of(messages[0]) else "")))
+        before = [self._tokens(message, count) for message in (plain if plain is not None else messages)]
+        after = [self._tokens(message, count) for message in packed]
+        self._book(plan, before, after, lead, prices)
+        room = min((bound for bound in (options.limit, limit) if bound), default=0)
+        planned = self._apply(plan, packed, shortened, references)
+        # What was dropped before stays dropped: only what is still sent counts against the room.
+        if room and lead + sum(self._tokens(message, count) for message in planned.messages) > room:
+            self._drop(plan, packed, after, room - lead, count, question)
+        elif prices is not None:
+            cleared = plan.cleared
+            self._clear(plan, packed, after, count, prices)
+            if plan.cleared == cleared:
+                return planned
+        else:
+            return planned
+        return self._apply(plan, packed, shortened, references)
+
+    @staticmethod
+    def _tokens(message: Message, count: Count) -> float:
+        return sum(count(text) for text in texts_of(message) if text) + _OVERHEAD
+
+    def _book(
+        self, plan: Plan, before: list[float], after: list[float], lead: float, prices: CachePrices | None
+    ) -> None:
+        """What appending the smaller forms saved with this call."""
+        if prices is None:
+            return
+        plan.calls += 1
+        last = max(0, len(before) - 2)
+        plain = call_cost(lead + sum(before), lead + sum(before[:last]), prices)
+        ours = call_cost(lead + sum(after), lead + sum(after[:last]), prices)
+        plan.saved += max(0.0, plain - ours)
+
+    def _clear(
+        self, plan: Plan, packed: Sequence[Message], sizes: list[float], count: Count, prices: CachePrices
+    ) -> None:
+        """Clear old tool results in one batch if that pays."""
+        end = len(packed) - self.options.recent
+        if end <= plan.cleared:
+            return
+        removed = 0.0
+        first = None
+        for place in range(plan.cleared, end):
+            gone = sum(
+                count(text) - count(facts_of([text], self.options.facts))
+                for block in packed[place].content
+                if isinstance(block, ToolResult) and not block.error
+                for inner in block.content
+                if isinstance(inner, Text)
+                for text in (inner.text,)
+            )
+            if gone > 0:
+                removed += gone
+                first = place if first is None else first
+        if first is None:
+            return
+        behind = sum(sizes[first:]) - removed
+        # As many calls are to come as were made (Lindy's law), unless told otherwise.
+        expected = max(self.options.expected_calls, float(plan.calls))
+        if clearing_pays(removed, behind, plan.saved, expected, prices):
+            plan.saved -= behind * (prices.write - prices.read)
+            plan.cleared = end
+
+    def _drop(
+        self, plan: Plan, packed: Sequence[Message], sizes: list[float], room: float, count: Count, question: str
+    ) -> None:
+        """Drop the oldest whole turns, recall the most relevant of them, never the first turn nor the last ones."""
+        turns = turns_of(packed)
+        if len(turns) < 3:
+            plan.cleared = max(plan.cleared, len(packed) - self.options.recent)
+            return
+        weights = [sum(sizes[start:end]) for start, end in turns]
+        keep = weights[0] + weights[-1]
+        first_kept = len(turns) - 1
+        # Half of the room stays free, so that the next turns only append.
+        while first_kept > 1 and keep + weights[first_kept - 1] <= 0.6 * room:
+            first_kept -= 1
+            keep += weights[first_kept]
+        gone = turns[1:first_kept]
+        if not gone:
+            return
+        asked = question or next((m.text for m in reversed(packed) if m.role == "user" and m.text), "")
+        passages = [analyse("", "\n".join(text for m in packed[a:b] for text in texts_of(m)), count) for a, b in gone]
+        recalled: list[int] = []
+        if asked:
+            chances = probabilities(asked, passages)
+            owner = [place for place, passage in enumerate(passages) for _ in passage.units]
+            best = [
+                max((c for c, o in zip(chances, owner, strict=True) if o == p), default=0.0) for p in range(len(gone))
+            ]
+            for place in sorted(range(len(gone)), key=lambda place: -best[place]):
+                if keep + weights[1 + place] <= 0.75 * room:
+                    keep += weights[1 + place]
+                    recalled.append(1 + place)
+        plan.dropped = gone[-1][1]
+        plan.recalled = tuple(sorted(recalled))
+
+    def _apply(self, plan: Plan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
+        messages = list(packed)
+        cleared = 0
+        for place in range(min(plan.cleared, len(messages))):
+            smaller = self._cleared(messages[place])
+            cleared += smaller is not messages[place]
+            messages[place] = smaller
+        dropped = 0
+        if plan.dropped and plan.dropped < len(messages):
+            turns = turns_of(messages)
+            kept = list(messages[: turns[0][1]])
+            lost: list[str] = []
+            for number, (start, end) in enumerate(turns[1:], 1):
+                if end <= plan.dropped and number not in plan.recalled:
+                    dropped += 1
+                    lost += [text for message in messages[start:end] for text in texts_of(message)]
+                else:
+                    kept += messages[start:end]
+            facts = facts_of(lost, self.options.facts)
+            if facts:
+                note = Text(f"(Earlier turns were left out. Facts from them: {facts})")
+                kept[0] = replace(kept[0], content=(*kept[0].content, note))
+            messages = kept
+        return Packed(
+            messages=tuple(messages),
+            shortened=shortened,
+            references=references,
+            cleared=cleared,
+            dropped=dropped,
+            recalled=len(plan.recalled),
+        )
+
+    def _cleared(self, message: Message) -> Message:
+        content: list[Block] = []
+        for block in message.content:
+            if isinstance(block, ToolResult) and not block.error:
+                texts = [inner.text for inner in block.content if isinstance(inner, Text)]
+                facts = facts_of(texts, self.options.facts)
+                short = f"(cleared; it held: {facts})" if facts else "(cleared)"
+                if len(short) < sum(map(len, texts)):
+                    content.append(replace(block, content=(Text(short),)))
+                    continue
+            content.append(block)
+        return (
+            replace(message, content=tuple(content))
+            if any(a is not b for a, b in zip(content, message.content, strict=True))
+            else message
+        )
+
+
+def without_thinking(messages: Sequence[Message]) -> list[Message]:
+    """The messages without signed thinking: blocks go whole, never edited."""
+    return [
+        replace(message, content=tuple(block for block in message.content if not isinstance(block, Thinking)))
+        if any(isinstance(block, Thinking) for block in message.content)
+        else message
+        for message in messages
+    ]

@@ -1,0 +1,194 @@
+"""Parameter sets by use case, and what becomes of them on a model that refuses some.
+
+The six sets are the use-case table of the parameter guidelines (temperature, top-p, length); `resolve` puts one onto a
+model through the catalog's capability table. Nothing is dropped in silence: every difference between what was wanted
+and what is sent is a `Change`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from hapenny.catalog.capability import Refusal, nearest_effort, refusals
+from hapenny.catalog.card import Card
+from hapenny.core.messages import Parameters, Thinks
+
+Length: TypeAlias = Literal["exact", "short", "medium", "long"]
+
+LENGTHS: dict[Length, int] = {"exact": 512, "short": 64, "medium": 1_024, "long": 4_096}
+"""Tokens reserved for an answer as long as nothing was learned about this traffic."""
+
+
+class ParameterSet(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A named set of model parameters; None leaves a parameter to the client and the model.
+
+    `both`: send temperature and top_p together where the model takes both. `effort` is what the set means on a model
+    that takes no temperature. `length` becomes max_tokens: the learned size of such answers, else LENGTHS.
+    `override`: goes before what the client sent.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    both: bool = False
+    effort: str | None = None
+    length: Length | None = None
+    max_tokens: int | None = None
+    latency: Literal["standard", "optimized"] | None = None
+    service_tier: str | None = None
+    override: bool = False
+
+
+SETS: dict[str, ParameterSet] = {
+    "extraction": ParameterSet(temperature=0.0, top_p=0.1, effort="low", length="exact"),
+    "classification": ParameterSet(temperature=0.0, top_p=0.1, effort="low", length="short"),
+    "summarization": ParameterSet(temperature=0.3, top_p=0.5, effort="low", length="medium"),
+    "creative": ParameterSet(temperature=0.85, top_p=0.9, effort="medium", length="long"),
+    "code": ParameterSet(temperature=0.2, top_p=0.3, effort="high", length="long"),
+    "chat": ParameterSet(temperature=0.5, top_p=0.7, effort="low", length="medium"),
+}
+"""The shipped sets. Creative writing stands in the middle of the table's .7 to 1."""
+
+BY_INTENT: dict[str, str] = {
+    "extraction": "extraction",
+    "classification": "classification",
+    "summarization": "summarization",
+    "compression": "summarization",
+    "creative": "creative",
+    "code": "code",
+    "chat": "chat",
+    "chitchat": "chat",
+}
+"""Which set an intent gets when the configuration names none."""
+
+
+class Change(Struct, frozen=True):
+    """One difference between what was wanted and what is sent. `refused`: the model would have answered an error."""
+
+    name: str
+    wanted: Any
+    sent: Any
+    why: str
+    refused: bool = True
+
+    def note(self) -> str:
+        """One line for the answer's headers."""
+        what = "dropped" if self.sent is None else f"sent as {_plain(self.sent)}"
+        return f"{self.name}={_plain(self.wanted)} {what}: {self.why}"
+
+
+class Resolved(Struct, frozen=True):
+    """Parameters that the model takes, and every change that was needed."""
+
+    parameters: Parameters
+    changes: tuple[Change, ...]
+
+
+def wanted(chosen: ParameterSet, client: Parameters, learned: int | None = None) -> Parameters:
+    """What client and set ask for together: the set fills what the client left out (or overrides it)."""
+    size = chosen.max_tokens
+    if size is None and chosen.length is not None:
+        size = learned or LENGTHS[chosen.length]
+    # A client that set one of the two sampling knobs has made that choice; the set does not add the other.
+    sampled = client.temperature is not None or client.top_p is not None
+    thinks = client.thinking is not None and client.thinking.kind != "disabled"
+    fill: dict[str, Any] = {"max_tokens": size, "latency": chosen.latency, "service_tier": chosen.service_tier}
+    if chosen.override or not (sampled or thinks):
+        fill |= {"temperature": chosen.temperature, "top_p": chosen.top_p}
+    if chosen.override or not thinks:
+        fill["top_k"] = chosen.top_k
+    new = {
+        name: value
+        for name, value in fill.items()
+        if value is not None and (chosen.override or getattr(client, name) is None)
+    }
+    return msgspec.structs.replace(client, **new) if new else client
+
+
+def resolve(
+    chosen: ParameterSet | None,
+    card: Card | None,
+    client: Parameters | None = None,
+    *,
+    learned: int | None = None,
+    model: str = "",
+) -> Resolved:
+    """Parameters for the model of `card`: client and set together, translated or dropped where the model refuses.
+
+    Args:
+        chosen: the parameter set, or None to put only the client's own parameters through the table.
+        card: the model; None when the catalog does not know it (then `model`, its name, decides).
+        client: what the client sent.
+        learned: max_tokens learned for such answers (p99 with headroom), if any.
+    """
+    asked = client or Parameters()
+    use = wanted(chosen, asked, learned) if chosen is not None else asked
+    changes: list[Change] = []
+    alone = chosen is not None and not chosen.both and (chosen.override or asked.top_p is None)
+    if alone and use.temperature is not None and use.top_p is not None:
+        changes.append(Change("top_p", use.top_p, None, "temperature alone, as the set does not say both", False))
+        use = msgspec.structs.replace(use, top_p=None)
+    effort = chosen.effort if chosen is not None else None
+    for _ in range(16):
+        found = refusals(card, use, model)
+        if not found:
+            break
+        use, change = _fix(found[0], card, use, effort)
+        changes.append(change)
+    return Resolved(use, tuple(changes))
+
+
+def _fix(refusal: Refusal, card: Card | None, now: Parameters, effort: str | None) -> tuple[Parameters, Change]:
+    name = refusal.name
+    value = getattr(now, name)
+    sent: Any = () if name == "stop" else None
+    more: dict[str, Any] = {}
+    why = refusal.why
+    if name == "temperature" and card is not None:
+        if card.sampling.temperature == "any" and value > card.sampling.temperature_max:
+            thinks = now.thinking is not None and now.thinking.kind != "disabled"
+            sent = None if thinks else card.sampling.temperature_max
+        elif card.sampling.temperature != "any" and now.effort is None and now.thinking is None and effort is not None:
+            nearest = nearest_effort(card, effort)
+            if nearest is not None:
+                more["effort"] = nearest
+                why = f"{why}; effort={nearest} says what the set means"
+    elif name == "effort" and card is not None:
+        sent = nearest_effort(card, value)
+    elif name == "max_tokens" and card is not None:
+        sent = card.max_output if card.max_output is not None and value > card.max_output else 1
+    elif name == "stop" and card is not None:
+        sent = tuple(now.stop[: card.stop_max])
+    elif name == "thinking":
+        sent = _thinking(card, now)
+    if sent == value and name != "stop":
+        sent = None
+    return msgspec.structs.replace(now, **{name: sent}, **more), Change(name, value, sent or None, why)
+
+
+def _thinking(card: Card | None, now: Parameters) -> Thinks | None:
+    asked = now.thinking
+    if card is None or asked is None or asked.kind == "disabled" or not card.thinking:
+        return None
+    if asked.kind in card.thinking:
+        if asked.budget is not None and asked.budget < 1_024 and (now.max_tokens or 4_096) > 1_024:
+            return msgspec.structs.replace(asked, budget=1_024)
+        limit = (now.max_tokens or 0) - 1
+        return msgspec.structs.replace(asked, budget=limit) if limit >= 1_024 else None
+    if "adaptive" in card.thinking:
+        return Thinks(kind="adaptive")
+    if "enabled" in card.thinking:
+        budget = min(asked.budget or 2_048, (now.max_tokens or 4_096) - 1)
+        return Thinks(kind="enabled", budget=budget) if budget >= 1_024 else None
+    return None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Thinks):
+        return f"{value.kind}({value.budget})" if value.budget else value.kind
+    if isinstance(value, tuple):
+        return f"{len(value)} sequences"
+    return f"{value:g}" if isinstance(value, float) else str(value)
