@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokens import conversation, counts, jsons, prune
+from benchmarks.tokens import conversation, counts, dialogues, jsons, prune
 from benchmarks.tokens.data import say
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "count": counts.count,
     "json": jsons.run,
     "conversation": conversation.run,
+    "templates": dialogues.templates,
+    "answer_size": dialogues.answer_size,
     "prune": prune.run,
 }
 

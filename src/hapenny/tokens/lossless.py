@@ -66,8 +66,11 @@ def _to_the_letter(value: Json) -> str:
     return str(value) if type(value) is Number else _ENCODER.encode(value)
 
 
-def smallest(text: str, count: Count) -> Smaller:
-    """The smallest lossless form of `text` by `count`; the text itself if it is no JSON object or array."""
+def smallest(text: str, count: Count, compact_forms: bool = True) -> Smaller:
+    """The smallest lossless form of `text` by `count`; the text itself if it is no JSON object or array.
+
+    `compact_forms` False: minified at most.
+    """
     same = Smaller(text, "same")
     if len(text) < _LEAST or text.lstrip()[:1] not in ("{", "["):
         return same
@@ -77,7 +80,7 @@ def smallest(text: str, count: Count) -> Smaller:
         minified.encode()
     except (ValueError, RecursionError):
         return same
-    kind, shorter = compact(value)
+    kind, shorter = compact(value) if compact_forms else ("value", minified)
     if (
         len(shorter) < len(minified)
         and count(shorter) < _MARGIN * count(minified)
@@ -108,11 +111,12 @@ class Shrinker:
     Keeps results by the text's hash and length, at most `capacity` of them and `characters` of text.
     """
 
-    def __init__(self, capacity: int = 2048, characters: int = 8_000_000) -> None:
+    def __init__(self, capacity: int = 2048, characters: int = 8_000_000, *, compact_forms: bool = True) -> None:
         self._known: OrderedDict[tuple[int, int], Smaller] = OrderedDict()
         self._capacity = capacity
         self._characters = characters
         self._held = 0
+        self._compact_forms = compact_forms
 
     def __call__(self, text: str, count: Count) -> Smaller:
         """The smallest form; remembered, so that a result keeps the bytes it was first sent with."""
@@ -121,7 +125,7 @@ class Shrinker:
         if known is not None:
             self._known.move_to_end(key)
             return known
-        found = self._known[key] = smallest(text, count)
+        found = self._known[key] = smallest(text, count, self._compact_forms)
         self._held += len(found.text)
         while len(self._known) > self._capacity or self._held > self._characters:
             _, dropped = self._known.popitem(last=False)

@@ -46,6 +46,7 @@ class Window:
         lead: float = 0.0,
         limit: int = 0,
         question: str = "",
+        plain: Sequence[Message] | None = None,
     ) -> Packed:
         """The messages to send.
 
@@ -55,19 +56,27 @@ class Window:
             prices: the model's cache prices; None: no prefix cache.
             lead: tokens of system prompt and tools before the messages.
             limit: tokens the model's context has room for (0: unknown); the smaller of it and the option holds.
+            plain: the messages as they came, if a stage before this one already shortened them.
             question: what recall is judged by; default: the last human text.
         """
         options = self.options
         packed, shortened, references = append_only(messages, self.shrink, count, options)
         plan = self.sessions.get(hash((session, texts_of(messages[0])[0] if texts_of(messages[0]) else "")))
-        before = [self._tokens(message, count) for message in messages]
+        before = [self._tokens(message, count) for message in (plain if plain is not None else messages)]
         after = [self._tokens(message, count) for message in packed]
         self._book(plan, before, after, lead, prices)
         room = min((bound for bound in (options.limit, limit) if bound), default=0)
-        if room and lead + sum(after) > room:
+        planned = self._apply(plan, packed, shortened, references)
+        # What was dropped before stays dropped: only what is still sent counts against the room.
+        if room and lead + sum(self._tokens(message, count) for message in planned.messages) > room:
             self._drop(plan, packed, after, room - lead, count, question)
         elif prices is not None:
+            cleared = plan.cleared
             self._clear(plan, packed, after, count, prices)
+            if plan.cleared == cleared:
+                return planned
+        else:
+            return planned
         return self._apply(plan, packed, shortened, references)
 
     @staticmethod

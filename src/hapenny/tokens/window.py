@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult, ToolUse
-from hapenny.tokens.lossless import Shrinker
+from hapenny.core.messages import Block, Data, Message, Text, Thinking, ToolResult, ToolUse
+from hapenny.tokens.lossless import Shrinker, minify
 
 Count = Callable[[str], float]
 
@@ -51,7 +51,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Packed(msgspec.Struct, kw_only=True):
-    """The conversation as it will be sent. `first_change`: index of the first message that differs from before."""
+    """The conversation as it will be sent, and how many results were shortened, referred to or cleared, turns
+    dropped and recalled."""
 
     messages: tuple[Message, ...]
     shortened: int = 0
@@ -59,7 +60,6 @@ class Packed(msgspec.Struct, kw_only=True):
     cleared: int = 0
     dropped: int = 0
     recalled: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def texts_of(message: Message) -> list[str]:
@@ -78,15 +78,22 @@ def block_texts(block: Block) -> list[str]:
         return [block.name, block.arguments]
     if isinstance(block, ToolResult):
         return [text for inner in block.content for text in block_texts(inner)]
+    if isinstance(block, Data):
+        return [minify(block.value)]
     return []
 
 
 def append_only(
-    messages: Sequence[Message], shrink: Shrinker, count: Count, options: WindowOptions
+    messages: Sequence[Message],
+    shrink: Shrinker,
+    count: Count,
+    options: WindowOptions,
+    untouched: frozenset[str] = frozenset(),
 ) -> tuple[list[Message], int, int]:
     """Lossless forms and references, decided by each message and those before it alone: the prefix never changes.
 
-    Returns the messages, how many results were shortened and how many became references.
+    `untouched` are ids of calls whose results stay as they are. Returns the messages, how many results were shortened
+    and how many became references.
     """
     seen: dict[str, str] = {}
     shortened = references = 0
@@ -94,10 +101,12 @@ def append_only(
     for message in messages:
         content: list[Block] = []
         for block in message.content:
-            if not isinstance(block, ToolResult) or len(block.content) != 1 or block.error:
+            if not isinstance(block, ToolResult) or len(block.content) != 1 or block.error or block.id in untouched:
                 content.append(block)
                 continue
             inner = block.content[0]
+            if isinstance(inner, Data):
+                inner = Text(minify(inner.value), inner.checkpoint)
             if not isinstance(inner, Text) or inner.citations:
                 content.append(block)
                 continue

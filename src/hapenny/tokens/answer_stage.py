@@ -1,0 +1,231 @@
+"""The answer-size stage: a learned `max_tokens` that frees quota and that the client never sees.
+
+Not streamed: an answer that our limit cut is thrown away and asked for once more with the client's own limit. Streamed:
+only where the model can go on from its own words (prefill), which it then does within the same stream; elsewhere, and
+wherever tools might be called, the limit is not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stopped, TextDelta, Tokens, Usage
+from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Message, Text
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.tokens.sizes import AnswerSizes
+
+Prefills = Callable[[Exchange], bool]
+
+
+class Sized(Decision):
+    """The limit, and the quota tokens it frees beside the client's own limit (or the model's maximum)."""
+
+    limit: int
+    freed: int = 0
+    learn: bool = True
+
+
+class AnswerSizeStage(Stage):
+    """Sets the learned limit and repairs what it cuts.
+
+    Args:
+        sizes: what was learned.
+        prefills: whether the exchange's target can continue from a prefilled assistant turn.
+        ceiling: what the provider reserves where no limit is sent.
+    """
+
+    name = "answer_size"
+
+    def __init__(self, sizes: AnswerSizes, prefills: Prefills, ceiling: Callable[[Exchange], int]) -> None:
+        self._sizes = sizes
+        self._prefills = prefills
+        self._ceiling = ceiling
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Sized | None:
+        """None where nothing can be learned: several answers, or reasoning whose length no text tells."""
+        request = exchange.request
+        parameters = request.parameters
+        if (parameters.n or 1) > 1 or parameters.thinking is not None or parameters.effort is not None:
+            return None
+        own = parameters.max_tokens
+        limit = self._sizes.limit(exchange.intent)
+        ceiling = own or self._ceiling(exchange)
+        # Streamed text goes on in the same stream, if the model can; a tool call is never cut.
+        repairable = not request.stream or (
+            not request.tools and parameters.format is None and self._prefills(exchange)
+        )
+        if limit is None or limit >= ceiling or not repairable:
+            return Sized(limit=0, reason="learning" if limit is None else "not applied")
+        return Sized(limit=limit, freed=ceiling - limit, reason=f"{limit} of {ceiling}")
+
+    async def apply(self, decision: Sized, exchange: Exchange, onward: Onward) -> Answer:
+        """Answers within the limit, or whole after all."""
+        request = exchange.request
+        if decision.limit == 0:
+            answer = await onward(exchange)
+            return answer.through(_Learn(self._sizes, exchange))
+        own = request.parameters
+        exchange.request = replace(request, parameters=replace(own, max_tokens=decision.limit))
+        exchange.facts["answer_limit"] = decision.limit
+        exchange.facts["answer_freed"] = decision.freed
+        payer, exchange.payer = exchange.payer, self.name  # what is thrown away is this technique's own cost
+        try:
+            answer = await onward(exchange)
+        finally:
+            exchange.payer = payer
+        if request.stream:
+            return Answer(_Continued(answer, exchange, onward, own.max_tokens, decision.limit)).through(
+                _Learn(self._sizes, exchange)
+            )
+        events = await _whole(answer)
+        if not _cut(events):
+            return Answer(Replay(events)).through(_Learn(self._sizes, exchange))
+        branch = exchange.branch("the learned limit cut the answer", purpose="retry", payer=self.name)
+        branch.request = request
+        exchange.facts["answer_cut"] = True
+        answer = await onward(branch)
+        exchange.adopt(branch)
+        return answer.through(_Learn(self._sizes, exchange))
+
+
+async def _whole(answer: Answer) -> list[Event]:
+    events: list[Event] = []
+    try:
+        while (batch := await answer.read()) is not None:
+            events.extend(batch)
+    finally:
+        answer.close()
+    return events
+
+
+def _cut(events: Sequence[Event]) -> bool:
+    return any(isinstance(event, Stopped) and event.reason == "max_tokens" for event in events)
+
+
+class _Learn(Transform):
+    """Learns the length of whole answers from reported usage."""
+
+    def __init__(self, sizes: AnswerSizes, exchange: Exchange) -> None:
+        self._sizes = sizes
+        self._intent = exchange.intent
+        self._tokens = 0
+        self._whole = False
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        if isinstance(event, Usage):
+            self._tokens = event.tokens.output - event.tokens.reasoning
+        elif isinstance(event, Stopped):
+            self._whole = event.reason in ("end_turn", "stop_sequence", "tool_use")
+        return (event,)
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Learns on `complete`."""
+        if outcome == "complete" and self._whole:
+            self._sizes.learn(self._intent, self._tokens)
+        return ()
+
+
+class _Continued:
+    """A stream that goes on where our limit stopped it: the model continues its own words, the client sees one text."""
+
+    def __init__(self, answer: Answer, exchange: Exchange, onward: Onward, own: int | None, limit: int) -> None:
+        self._answer = answer
+        self._exchange = exchange
+        self._onward = onward
+        self._own = own
+        self._limit = limit
+        self._text: list[str] = []
+        self._held: list[Event] = []
+        self._blocks: set[int] = set()
+        self._cut = False
+        self._continued = False
+        self._tokens = Tokens()
+        self._joined = False
+        self._trimmed = False
+
+    async def read(self) -> Sequence[Event] | None:
+        """The next batch; at our own limit the continuation's."""
+        while True:
+            batch = await self._answer.read()
+            if batch is None:
+                if not self._cut:
+                    return None
+                await self._go_on()
+                continue
+            out = self._pass(batch)
+            if out:
+                return out
+
+    def close(self) -> None:
+        """Releases whichever upstream is open."""
+        self._answer.close()
+
+    def _pass(self, batch: Sequence[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in batch:
+            if isinstance(event, TextDelta):
+                self._text.append(event.text)
+                self._blocks.add(event.block)
+            if self._continued:
+                out += self._rejoin(event)
+                continue
+            if isinstance(event, BlockStopped):
+                self._held.append(event)  # held until it is known whether the block goes on
+                continue
+            if isinstance(event, Stopped) and event.reason == "max_tokens" and len(self._blocks) <= 1:
+                self._cut = True
+                continue
+            if isinstance(event, Usage) and self._cut:
+                self._tokens = event.tokens
+                continue
+            if self._held and not isinstance(event, TextDelta) and not self._cut:
+                out += self._held
+                self._held = []
+            out.append(event)
+        return out
+
+    def _rejoin(self, event: Event) -> list[Event]:
+        """A continuation's event as part of the first answer."""
+        if isinstance(event, Started):
+            return []
+        if isinstance(event, BlockStarted) and not self._joined:
+            self._joined = True  # its text goes on in the block that is still open
+            return []
+        if isinstance(event, TextDelta) and self._trimmed:
+            # The client already has the white space that a prefilled turn may not end with.
+            text = event.text.lstrip()
+            self._trimmed = not text
+            return [TextDelta(text, event.block, event.choice)] if text else []
+        if isinstance(event, Usage):
+            return [Usage(_sum(self._tokens, event.tokens), event.extras)]
+        return [event]
+
+    async def _go_on(self) -> None:
+        self._cut = False
+        self._continued = True
+        self._held = []
+        exchange = self._exchange
+        exchange.facts["answer_cut"] = True
+        text = "".join(self._text)
+        branch = exchange.branch("the learned limit stopped the stream", purpose="continue", payer="answer_size")
+        said = Message("assistant", (Text(text.rstrip()),))
+        self._trimmed = text != text.rstrip()
+        left = None if self._own is None else max(1, self._own - self._limit)
+        request = exchange.request
+        branch.request = replace(
+            request,
+            messages=(*request.messages, said),
+            parameters=replace(request.parameters, max_tokens=left),
+        )
+        self._answer = await self._onward(branch)
+        exchange.adopt(branch)
+
+
+def _sum(first: Tokens, second: Tokens) -> Tokens:
+    """Usage as the client should see one answer: the first prompt, all of the output."""
+    return replace(first, output=first.output + second.output, reasoning=first.reasoning + second.reasoning)

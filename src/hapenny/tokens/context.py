@@ -1,0 +1,140 @@
+"""Finding retrieved context in a request: document blocks, tagged passages in a turn's text, search results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from hapenny.core.messages import Block, Document, Message, Text, ToolResult, ToolUse
+from hapenny.tokens.window import is_human
+
+_ELEMENT = re.compile(
+    r"<(document|doc|passage|chunk|source|context|search_result|snippet|article)\b([^<>]*)>(.*?)</\1>\s*", re.DOTALL
+)
+_INNER = re.compile(r"<(document_content|content|text|body)>\n?(.*?)\n?</\1>", re.DOTALL)
+_TITLE = re.compile(r"<(title|source|name)>(.*?)</\1>|\b(?:title|name|source)=\"([^\"]*)\"", re.DOTALL)
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """One passage of a turn: where it stands, its title and its text.
+
+    `span` is the text's place inside the block's text and `whole` that of the element around it; None for a document
+    or tool result that is a passage by itself.
+    """
+
+    message: int
+    block: int
+    title: str
+    text: str
+    span: tuple[int, int] | None = None
+    whole: tuple[int, int] | None = None
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The passages of one human turn and what it asks."""
+
+    question: str
+    pieces: tuple[Piece, ...]
+
+
+def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[Turn]:
+    """All turns that carry passages. A document with the provider's own citations is left alone."""
+    searches = {
+        block.id
+        for message in messages
+        for block in message.content
+        if isinstance(block, ToolUse) and block.name in tools
+    }
+    found: list[Turn] = []
+    question = ""
+    for place, message in enumerate(messages):
+        pieces: list[Piece] = []
+        if is_human(message):
+            question = ""
+            for number, block in enumerate(message.content):
+                if isinstance(block, Document) and block.text and not block.citations:
+                    pieces.append(Piece(place, number, block.name or "", block.text))
+                elif isinstance(block, Text) and not block.citations:
+                    inside = _elements(place, number, block.text)
+                    pieces += inside
+                    question += _outside(block.text, inside) + "\n"
+        for number, block in enumerate(message.content):
+            if isinstance(block, ToolResult) and block.id in searches and not block.error and len(block.content) == 1:
+                inner = block.content[0]
+                if isinstance(inner, Text):
+                    pieces.append(Piece(place, number, "", inner.text))
+        if pieces and question.strip():
+            found.append(Turn(question.strip(), tuple(pieces)))
+    return found
+
+
+def _elements(message: int, block: int, text: str) -> list[Piece]:
+    if "</" not in text:
+        return []
+    pieces = []
+    for match in _ELEMENT.finditer(text):
+        start, end = match.span(3)
+        inner = _INNER.search(text, start, end)
+        if inner is not None:
+            start, end = inner.span(2)
+        title = _TITLE.search(match.group(2)) or _TITLE.search(match.group(3))
+        name = (title.group(2) or title.group(3) or "").strip() if title else ""
+        pieces.append(Piece(message, block, name, text[start:end], (start, end), match.span()))
+    return pieces
+
+
+def _outside(text: str, pieces: Sequence[Piece]) -> str:
+    parts = []
+    place = 0
+    for piece in pieces:
+        assert piece.whole is not None
+        parts.append(text[place : piece.whole[0]])
+        place = piece.whole[1]
+    parts.append(text[place:])
+    return re.sub(r"</?[\w-]+[^<>]*>", " ", "".join(parts)).strip()
+
+
+def rewrite(messages: Sequence[Message], kept: Sequence[tuple[Piece, str]]) -> tuple[Message, ...]:
+    """The messages with each piece's text replaced; an empty text takes the element, document or text away."""
+    by_block: dict[tuple[int, int], list[tuple[Piece, str]]] = {}
+    for piece, text in kept:
+        by_block.setdefault((piece.message, piece.block), []).append((piece, text))
+    touched = {message for message, _ in by_block}
+    result: list[Message] = []
+    for place, message in enumerate(messages):
+        if place not in touched:
+            result.append(message)
+            continue
+        content: list[Block] = []
+        for number, block in enumerate(message.content):
+            changes = by_block.get((place, number))
+            content += [block] if changes is None else _changed(block, changes)
+        result.append(replace(message, content=tuple(content)) if content else message)
+    return tuple(result)
+
+
+def _changed(block: Block, changes: list[tuple[Piece, str]]) -> list[Block]:
+    piece, text = changes[0]
+    if isinstance(block, Document):
+        return [replace(block, text=text)] if text else []
+    if isinstance(block, ToolResult):
+        inner = block.content[0]
+        assert isinstance(inner, Text)
+        return [replace(block, content=(replace(inner, text=text or "(nothing relevant)"),))]
+    assert isinstance(block, Text)
+    parts: list[str] = []
+    place = 0
+    for piece, text in sorted(changes, key=lambda change: change[0].span or (0, 0)):
+        assert piece.span is not None
+        assert piece.whole is not None
+        if text:
+            parts += [block.text[place : piece.span[0]], text]
+            place = piece.span[1]
+        else:
+            parts.append(block.text[place : piece.whole[0]])
+            place = piece.whole[1]
+    parts.append(block.text[place:])
+    return [replace(block, text="".join(parts))]

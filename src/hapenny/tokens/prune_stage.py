@@ -1,0 +1,154 @@
+"""The prune stage: of retrieved passages only what the question needs goes to the model.
+
+Each turn's context is pruned by that turn's own question, and what was decided is remembered: when the conversation
+comes back with the whole text the same bytes are sent again, and the provider's cached prefix holds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from hapenny.core.answer import Answer
+from hapenny.core.exchange import Exchange
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.telemetry.pricing import Prices
+from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
+from hapenny.tokens.money import counter, worth
+from hapenny.tokens.options import PruneOptions
+from hapenny.tokens.passages import Cost, Passage, analyse
+from hapenny.tokens.prune import Pruned, prune
+
+_SCORING = 1.5e-6  # seconds a token, measured: what scoring the analysed passages will still take
+
+
+class Pruning(Decision):
+    """Tokens of context before and after, the evidence expected to stay, duplicates and passages the limit let pass."""
+
+    before: int = 0
+    after: int = 0
+    mass: float = 1.0
+    duplicates: int = 0
+    unread: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one turn's passages, without their text: indices of kept units, None for a passage unread."""
+
+    kept: tuple[tuple[int, ...] | None, ...]
+    before: float
+    after: float
+    mass: float
+    duplicates: int
+
+
+class PruneStage(Stage):
+    """Prunes documents, tagged passages and search results.
+
+    Stored sentence vectors are used where retrieval left them: `exchange.memo["sentence_vectors"]` maps a passage's
+    text to unit vectors, one a sentence, and `exchange.memo["question_vector"]` is the question's.
+    """
+
+    name = "prune"
+
+    def __init__(self, prices: Prices, options: PruneOptions, remembered: int = 4096) -> None:
+        self._prices = prices
+        self._options = options
+        self._remembered = remembered
+        self._known: OrderedDict[int, Outcome] = OrderedDict()
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Pruning | None:
+        """None when there is no context, or nothing of it goes."""
+        messages = exchange.request.messages
+        turns = context_turns(messages, self._options.tools)
+        if not turns:
+            return None
+        count = counter(self._prices, exchange)
+        until = exchange.clock.now() + self._options.seconds
+        outcomes = [(turn, self._outcome(turn, count, exchange, until)) for turn in turns]
+        changes = [change for turn, outcome in outcomes for change in _changes(turn, outcome, count)]
+        if not changes:
+            return None
+        exchange.memo[self.name] = rewrite(messages, changes)
+        before = sum(outcome.before for _, outcome in outcomes)
+        after = sum(outcome.after for _, outcome in outcomes)
+        last = outcomes[-1][1]
+        return Pruning(
+            before=round(before),
+            after=round(after),
+            mass=round(min(outcome.mass for _, outcome in outcomes), 4),
+            duplicates=last.duplicates,
+            unread=sum(kept is None for kept in last.kept),
+            would_save=worth(self._prices, exchange, before - after),
+            reason=f"{round(after)} of {round(before)} tokens of context",
+        )
+
+    async def apply(self, decision: Pruning, exchange: Exchange, onward: Onward) -> Answer:
+        """Sends what stays."""
+        exchange.request = replace(exchange.request, messages=exchange.memo.pop(self.name))
+        exchange.facts["prune_share"] = round(decision.after / decision.before, 4) if decision.before else 1.0
+        exchange.facts["prune_mass"] = decision.mass
+        return await onward(exchange)
+
+    def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
+        key = hash((turn.question, tuple(piece.text for piece in turn.pieces)))
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            return known
+        outcome = self._known[key] = self._decide(turn, count, exchange, until)
+        if len(self._known) > self._remembered:
+            self._known.popitem(last=False)
+        return outcome
+
+    def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
+        options = self._options
+        vectors: Mapping[str, Any] = exchange.memo.get("sentence_vectors", {})
+        passages: list[Passage] = []
+        tokens = 0.0
+        for piece in turn.pieces:
+            if exchange.clock.now() + tokens * _SCORING > until:
+                break
+            passage = analyse(piece.title, piece.text, count, vectors.get(piece.text))
+            passages.append(passage)
+            tokens += passage.cost
+        unread = len(turn.pieces) - len(passages)
+        everything = tuple(tuple(range(len(passage.units))) for passage in passages) + (None,) * unread
+        whole = Outcome(kept=everything, before=tokens, after=tokens, mass=1.0, duplicates=0)
+        if tokens < options.floor:
+            return whole
+        pruned = prune(
+            turn.question,
+            passages,
+            budget=max(options.share * tokens, float(options.floor)),
+            mass=options.mass,
+            floor=0.5 * options.floor,
+            vector=exchange.memo.get("question_vector"),
+        )
+        return _result(pruned, unread)
+
+
+def _result(pruned: Pruned, unread: int) -> Outcome:
+    kept: tuple[tuple[int, ...] | None, ...] = tuple(tuple(units) for units in pruned.kept)
+    return Outcome(
+        kept=kept + (None,) * unread,
+        before=pruned.before,
+        after=pruned.after,
+        mass=pruned.mass,
+        duplicates=len(pruned.duplicates),
+    )
+
+
+def _changes(turn: Turn, outcome: Outcome, count: Cost) -> Sequence[tuple[Piece, str]]:
+    changes = []
+    for piece, units in zip(turn.pieces, outcome.kept, strict=True):
+        if units is None:
+            continue
+        passage = analyse(piece.title, piece.text, count)
+        if len(units) < sum(not unit.pinned for unit in passage.units):
+            changes.append((piece, passage.render(units).rstrip() if units else ""))
+    return changes

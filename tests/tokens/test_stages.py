@@ -1,0 +1,274 @@
+"""The stages on a pipeline: what reaches the model, what the client gets, and nothing at all in shadow."""
+
+import json
+
+import pytest
+
+from hapenny.catalog import default
+from hapenny.core.answer import Replay, begin
+from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
+from hapenny.core.exchange import Target
+from hapenny.core.messages import Context, Document, Message, Parameters, Text, Tool, ToolResult, ToolUse
+from hapenny.core.stage import Pipeline
+from hapenny.counting import Estimators
+from hapenny.telemetry.pricing import Prices
+from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.options import (
+    PruneOptions,
+    SizeOptions,
+    StructureOptions,
+    TemplateOptions,
+    WindowOptions,
+)
+from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.structure_stage import StructureStage
+from hapenny.tokens.template_stage import TemplateStage
+from hapenny.tokens.templates import Templates
+from hapenny.tokens.window_stage import WindowStage
+from tests.core.house import Asks, Terminal, exchange
+
+PRICES = Prices(default(), Estimators())
+MODEL = Target("anthropic.claude-3-haiku-20240307-v1:0", "bedrock")
+ROWS = json.dumps([{"flight": f"HAT{n:03}", "origin": "ATL", "price": 100 + n} for n in range(12)])
+
+
+def user(text):
+    return Message("user", (Text(text),))
+
+
+def tools(text=ROWS, name="search"):
+    return (
+        user("which flight is cheapest?"),
+        Message("assistant", (ToolUse("c1", name, "{}"),)),
+        Message("user", (ToolResult("c1", (Text(text),)),)),
+    )
+
+
+def documents():
+    texts = {
+        "bridge.txt": "The bridge spans the gorge. It was opened in 1864 after long delays. Visitors walk across it. "
+        * 1,
+        "mill.txt": "The mill stands by the river. It ground corn for two centuries. Today it is a museum of farming.",
+        "harbour.txt": "The harbour was dug by hand. Ships brought sugar and wine. Cranes stand along the quay.",
+    }
+    return [Document("text/plain", text=text, name=name) for name, text in texts.items()]
+
+
+async def served(stage, there, mode="on", terminal=None):
+    there.target = MODEL
+    terminal = terminal or Terminal()
+    answer = await Pipeline([stage], {stage.name: mode}, terminal, Asks())(there)
+    completion = await answer.collect()
+    return completion, terminal
+
+
+STAGES = {
+    "structure": lambda: StructureStage(PRICES, StructureOptions(), WindowOptions()),
+    "window": lambda: WindowStage(PRICES, WindowOptions(limit=60, recent=2)),
+    "prune": lambda: PruneStage(PRICES, PruneOptions(share=0.4, floor=10)),
+    "templates": lambda: TemplateStage(Templates.shipped(), TemplateOptions()),
+    "answer_size": lambda: AnswerSizeStage(taught(), lambda _: True, lambda _: 4096),
+}
+
+
+def taught(tokens=20, options=None):
+    sizes = AnswerSizes(options)
+    for _ in range(60):
+        sizes.learn("unknown", tokens)
+    return sizes
+
+
+REQUESTS = {
+    "structure": lambda: exchange(messages=tools()),
+    "window": lambda: exchange(messages=(user("a " * 40), Message("assistant", (Text("b " * 60),))) * 4 + (user("c"),)),
+    "prune": lambda: exchange(messages=(Message("user", (*documents(), Text("when was the bridge opened?"))),)),
+    "templates": lambda: exchange(
+        messages=(user("book it"), Message("assistant", (Text("Done. Anything else?"),)), user("No, thanks"))
+    ),
+    "answer_size": lambda: exchange(),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+async def test_shadow_decides_and_changes_nothing(name):
+    there = REQUESTS[name]()
+    there.target = MODEL
+    before = there.request
+    _, terminal = await served(STAGES[name](), there, "shadow")
+    assert terminal.seen == [(before, MODEL)]
+    (taken,) = there.decisions
+    assert taken.error is None
+    assert taken.decision is not None
+    assert there.facts == {}
+
+
+async def test_structure_sends_rows_and_counts_what_it_saves():
+    there = REQUESTS["structure"]()
+    _, terminal = await served(STAGES["structure"](), there)
+    sent = terminal.seen[0][0].messages[2].content[0].content[0].text
+    assert sent.startswith("flight,origin=ATL,price\n")
+    (taken,) = there.decisions
+    assert taken.decision.tokens > 50
+    assert taken.decision.would_save > 0
+
+
+async def test_structure_leaves_named_tools_alone():
+    stage = StructureStage(PRICES, StructureOptions(tools_untouched=("read_file",)), WindowOptions())
+    there = exchange(messages=tools(name="read_file"))
+    _, terminal = await served(stage, there)
+    assert terminal.seen[0][0] is there.original
+
+
+async def test_prune_keeps_the_evidence_of_documents_and_their_names():
+    there = REQUESTS["prune"]()
+    _, terminal = await served(STAGES["prune"](), there)
+    sent = terminal.seen[0][0].messages[0].content
+    assert any(isinstance(block, Document) and block.name == "bridge.txt" and "1864" in block.text for block in sent)
+    assert len(sent) < 4
+    assert sent[-1] == Text("when was the bridge opened?")
+    assert there.facts["prune_share"] < 0.6
+
+
+async def test_prune_reads_tagged_passages_and_keeps_what_is_outside():
+    inside = "".join(
+        f'<document index="{n}" title="{block.name}">\n{block.text}\n</document>\n'
+        for n, block in enumerate(documents())
+    )
+    text = f"Use these documents.\n<documents>\n{inside}</documents>\nWhen was the bridge opened?"
+    there = exchange(messages=(user(text),))
+    _, terminal = await served(STAGES["prune"](), there)
+    sent = terminal.seen[0][0].messages[0].text
+    assert sent.startswith("Use these documents.\n<documents>\n<document")
+    assert sent.endswith("</documents>\nWhen was the bridge opened?")
+    assert "opened in 1864" in sent
+    assert len(sent) < 0.7 * len(text)
+    assert sent.count("<document ") == sent.count("</document>")
+
+
+async def test_an_old_turns_context_is_pruned_the_same_way_again():
+    stage = STAGES["prune"]()
+    first = Message("user", (*documents(), Text("when was the bridge opened?")))
+    _, terminal = await served(stage, exchange(messages=(first,)))
+    later = (first, Message("assistant", (Text("In 1864."),)), user("and what is the mill today?"))
+    _, again = await served(stage, exchange(messages=later))
+    assert again.seen[0][0].messages[0] == terminal.seen[0][0].messages[0]
+    assert again.seen[0][0].messages[1:] == later[1:]
+
+
+async def test_prune_out_of_time_passes_the_rest_through():
+    stage = PruneStage(PRICES, PruneOptions(share=0.4, floor=10, seconds=1e-9))
+    there = REQUESTS["prune"]()
+    _, terminal = await served(stage, there)
+    assert terminal.seen[0][0] is there.original
+
+
+async def test_prune_leaves_documents_with_citations_alone():
+    cited = [Document("text/plain", text=block.text, name=block.name, citations=True) for block in documents()]
+    there = exchange(messages=(Message("user", (*cited, Text("when was the bridge opened?"))),))
+    _, terminal = await served(STAGES["prune"](), there)
+    assert terminal.seen[0][0] is there.original
+
+
+async def test_window_drops_turns_and_says_so():
+    there = REQUESTS["window"]()
+    _, terminal = await served(STAGES["window"](), there)
+    assert len(terminal.seen[0][0].messages) < len(there.original.messages)
+    assert any(note.startswith("window=") for note in there.notes)
+
+
+async def test_template_answers_without_a_call():
+    there = REQUESTS["templates"]()
+    completion, terminal = await served(STAGES["templates"](), there)
+    assert completion.text.startswith("You're welcome")
+    assert terminal.seen == []
+    assert there.calls == []
+    assert there.facts["template"] == "closing"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tools": (Tool("end_session"),)},
+        {"parameters": Parameters(format={"type": "json_object"})},
+        {"parameters": Parameters(n=2)},
+    ],
+)
+async def test_no_template_where_a_tool_or_a_form_is_expected(changes):
+    messages = REQUESTS["templates"]().request.messages
+    _, terminal = await served(STAGES["templates"](), exchange(messages=messages, **changes))
+    assert len(terminal.seen) == 1
+
+
+class Speaker:
+    """A model that says `words` up to max_tokens, one token a word, and goes on from a prefilled turn."""
+
+    def __init__(self, words):
+        self.words = words
+        self.limits = []
+
+    async def __call__(self, there):
+        call = there.begin_call(there.target, there.purpose, there.payer)
+        request = there.request
+        self.limits.append(request.parameters.max_tokens)
+        last = request.messages[-1]
+        start = len(last.text.split()) if last.role == "assistant" else 0
+        rest = self.words[start:]
+        said = rest[: request.parameters.max_tokens]
+        lead = " " if start else ""
+        deltas = [TextDelta((lead if n == 0 else " ") + word if n or lead else word) for n, word in enumerate(said)]
+        reason = "end_turn" if len(said) == len(rest) else "max_tokens"
+        usage = Usage(Tokens(input=10, output=len(said)))
+        events = [Started(), BlockStarted(0, "text"), *deltas, BlockStopped(0), Stopped(reason), usage]
+        answer = await begin(Replay(events))
+        there.adopted = call
+        there.end_call(call, "complete")
+        return answer
+
+
+WORDS = [f"word{n}" for n in range(90)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_client_sees_the_learned_limit(stream):
+    there = exchange(stream=stream, parameters=Parameters(max_tokens=500))
+    stage = AnswerSizeStage(taught(20, SizeOptions(floor=8)), lambda _: True, lambda _: 4096)
+    speaker = Speaker(WORDS)
+    completion, _ = await served(stage, there, terminal=speaker)
+    assert completion.text == " ".join(WORDS)
+    assert completion.reason == "end_turn"
+    assert speaker.limits[0] == 26
+    assert there.facts["answer_freed"] == 500 - 26
+    assert there.calls[0].technique == "answer_size"
+    assert completion.tokens.output == 90
+
+
+async def test_the_clients_own_limit_still_cuts():
+    there = exchange(parameters=Parameters(max_tokens=50), stream=True)
+    stage = AnswerSizeStage(taught(20, SizeOptions(floor=8)), lambda _: True, lambda _: 4096)
+    completion, _ = await served(stage, there, terminal=Speaker(WORDS))
+    assert completion.text == " ".join(WORDS[:50])
+    assert completion.reason == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"stream": True, "tools": (Tool("lookup"),)}, {"parameters": Parameters(n=2)}, {"stream": True}]
+)
+async def test_no_limit_where_a_cut_could_not_be_repaired(changes):
+    there = exchange(**changes)
+    stage = AnswerSizeStage(taught(20), lambda _: bool(changes.get("tools")), lambda _: 4096)
+    speaker = Speaker(WORDS)
+    await served(stage, there, terminal=speaker)
+    assert speaker.limits == [None]
+
+
+async def test_whole_answers_teach_and_cut_ones_do_not():
+    sizes = AnswerSizes(SizeOptions(least=10))
+    stage = AnswerSizeStage(sizes, lambda _: False, lambda _: 4096)
+    for _ in range(10):
+        await served(stage, exchange(parameters=Parameters(max_tokens=5)), terminal=Speaker(WORDS))
+    assert sizes.limit("unknown") is None
+    for _ in range(10):
+        there = exchange(context=Context(tenant="a", intent="story"))
+        await served(stage, there, terminal=Speaker(WORDS))
+    assert sizes.limit("story") >= 90
