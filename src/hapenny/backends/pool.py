@@ -39,7 +39,7 @@ class Pool:
         clock: the deployment's clock.
         connections: the most connections at once; None is `MODEL_CONNECTIONS`.
         connect_s: seconds to open a connection.
-        idle_s: seconds between two pieces of an answer, where a call has no limit of its own.
+        idle_s: the most seconds between two pieces of a stream; a call's own limit may be shorter.
         lifetime_s: seconds after which a connection is not used again, 60 to 300.
         name: for the log.
         trust: certificates to trust; None are the system's.
