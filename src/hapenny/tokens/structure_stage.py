@@ -13,7 +13,7 @@ from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.money import counter, worth
 from hapenny.tokens.options import StructureOptions
-from hapenny.tokens.window import WindowOptions, append_only, texts_of
+from hapenny.tokens.window import Count, WindowOptions, append_only, texts_of
 
 
 class Structured(Decision):
@@ -65,6 +65,14 @@ class StructureStage(Stage):
         exchange.request = replace(exchange.request, messages=messages)
         exchange.facts["structure_tokens"] = decision.tokens
         return await onward(exchange)
+
+
+def structured(
+    messages: tuple[Message, ...], count: Count, options: StructureOptions, window: WindowOptions
+) -> tuple[list[Message], int, int]:
+    """What the stage would send for `messages`, how many results it shortened and how many it referred."""
+    shrink = Shrinker(compact_forms=options.compact)
+    return append_only(messages, shrink, count, window, _calls_of(messages, options.tools_untouched))
 
 
 def _calls_of(messages: tuple[Message, ...], names: tuple[str, ...]) -> frozenset[str]:

@@ -7,7 +7,6 @@ from hapenny.caching.semantic.decider import Decider, Promise
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import read
 from hapenny.vectors import ExactIndex
-
 from tests.caching.conftest import HandClock
 
 

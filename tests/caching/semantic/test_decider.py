@@ -10,7 +10,6 @@ from hapenny.caching.semantic.decider import Decider, Promise
 from hapenny.caching.semantic.features import Neighbour
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import Variety, contradiction, read
-
 from tests.caching.conftest import HandClock
 
 

@@ -72,7 +72,7 @@ class Bands:
         return events / trials, np.maximum(_upper(events, z), events) / trials
 
     def below(self, scores: NDArray[np.float64], z: float) -> NDArray[np.float64]:
-        """Upper bound on the error of all labels with a score up to each of the sorted `scores`; infinite without labels."""
+        """Upper bound on the error of all labels up to each of the sorted `scores`; infinite without labels."""
         if not self._all:
             return np.full(len(scores), np.inf)
         labels = np.array(sorted(self._all))
