@@ -1,7 +1,7 @@
-"""Experiments: false alarms under constant peeking, power, coverage, sample-ratio alarms, and equality with statsmodels.
+"""Experiments: false alarms under constant peeking, power, coverage, sample-ratio alarms, equality with statsmodels.
 
-`python -m benchmarks.experiments --json [--quick] [--records FILE]`; no data needed; fixed seeds. Every run of an A/A or
-A/B test draws 10,000 users, puts each into an arm by a fair coin and looks after every single observation.
+`python -m benchmarks.experiments --json [--quick] [--records FILE]`; no data needed; fixed seeds. Every run of an A/A
+or A/B test draws 10,000 users, puts each into an arm by a fair coin and looks after every single observation.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from benchmarks.caching.data import Stream
-from hapenny.caching.semantic.decider import Decider, Promise
+from hapenny.caching.semantic.decider import Decider, Looked, Promise
 from hapenny.caching.semantic.memory import Memory
 
 _NEIGHBOURS = 24
@@ -75,36 +75,47 @@ class Judge:
         return same
 
 
-def replay(stream: Stream, promise: Promise, *, noise: float = 0.0, records: list[dict[str, Any]] | None = None) -> Run:
+def replay(
+    stream: Stream, promise: Promise, *, noise: float = 0.0, records: list[dict[str, Any]] | None = None, tag: str = ""
+) -> Run:
     """Runs the stream through a fresh decider; each miss is answered, verified and stored."""
     decider = Decider(promise, ReplayClock(stream.order * 77 + 1))
-    memory, judge = Memory(), Judge(stream.labels, noise, stream.order)
+    return replay_into(stream, decider, Memory(), noise=noise, records=records, tag=tag)
+
+
+def replay_into(
+    stream: Stream,
+    decider: Decider,
+    memory: Memory,
+    *,
+    noise: float = 0.0,
+    records: list[dict[str, Any]] | None = None,
+    tag: str = "",
+) -> Run:
+    """As `replay`, with a decider and a memory that stay with the caller."""
+    judge = Judge(stream.labels, noise, stream.order)
     run = Run(len(stream.labels))
     for at in range(run.requests):
-        kept = [
-            (key, value) for key, value in zip(stream.near[at], stream.similarities[at], strict=True) if key in memory
-        ]
-        kept = kept[:_NEIGHBOURS]
-        near = memory.neighbours([key for key, _ in kept], [value for _, value in kept])
-        looked = decider.look(stream.terms[at], near, memory)
+        kept: list[int] = []
+        similarities: list[float] = []
+        for key, value in zip(stream.near[at], stream.similarities[at], strict=True):
+            if key in memory:
+                kept.append(key)
+                similarities.append(value)
+                if len(kept) == _NEIGHBOURS:
+                    break
+        looked = decider.look(stream.terms[at], memory.neighbours(kept, similarities), memory)
+        wrong: bool | None = None
         if looked.action == "serve" and looked.candidate is not None:
             wrong = stream.labels[looked.candidate.entry] != stream.labels[at]
             run.hits += 1
             run.wrong += wrong
         else:
-            wrong = None
-            steps = decider.verify(looked, memory)
-            answer: int | None = None
-            try:
-                entry = next(steps)
-                while True:
-                    entry = steps.send(judge.equal(at, entry))
-            except StopIteration as done:
-                answer = done.value
-            memory.add(at, stream.terms[at], answer)
+            memory.add(at, stream.terms[at], _verified(decider, memory, looked, judge, at))
         if records is not None:
             records.append(
                 {
+                    "run": tag,
                     "set": stream.name,
                     "order": stream.order,
                     "at": at,
@@ -115,3 +126,14 @@ def replay(stream: Stream, promise: Promise, *, noise: float = 0.0, records: lis
             )
     run.labels = decider.stats().labels
     return run
+
+
+def _verified(decider: Decider, memory: Memory, looked: Looked, judge: Judge, at: int) -> int | None:
+    steps = decider.verify(looked, memory)
+    try:
+        entry = next(steps)
+        while True:
+            entry = steps.send(judge.equal(at, entry))
+    except StopIteration as done:
+        answer: int | None = done.value
+        return answer

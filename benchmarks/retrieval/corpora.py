@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from hapenny.retrieval.documents import BODY_SEPARATOR, Document
-
-MAX_DISTINCT = 2000
+from hapenny.retrieval.documents import Document
+from hapenny.retrieval.records import from_rows
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -59,50 +57,4 @@ def read(folder: Path) -> Collection:
         ]
         for split, rows in raw.items()
     }
-    return Collection(folder.name, documents(corpus), queries)
-
-
-def documents(corpus: list[dict[str, Any]]) -> list[Document]:
-    """Rows of a corpus file as documents."""
-    few = _filterable(corpus)
-    made = []
-    for row in corpus:
-        parts: list[str] = []
-        facets: dict[str, list[str]] = {}
-        numbers: dict[str, float] = {}
-        for name, value in row.items():
-            if name == "id":
-                continue
-            strings = _strings(value)
-            if strings is not None:
-                if name in few:
-                    facets[name] = [each for each in strings if each]
-                if name != "title":
-                    parts.extend(each for each in strings if each)
-            elif isinstance(value, bool):
-                facets[name] = [str(value).lower()]
-            elif isinstance(value, (int, float)):
-                numbers[name] = float(value)
-        title = row.get("title") or ""
-        made.append(
-            Document(id=str(row["id"]), title=title, text=BODY_SEPARATOR.join(parts), facets=facets, numbers=numbers)
-        )
-    return made
-
-
-def _strings(value: Any) -> list[str] | None:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return value
-    return None
-
-
-def _filterable(corpus: list[dict[str, Any]]) -> set[str]:
-    distinct: dict[str, Counter[str]] = {}
-    for row in corpus:
-        for name, value in row.items():
-            strings = _strings(value)
-            if strings is not None and name not in ("id", "title"):
-                distinct.setdefault(name, Counter()).update(strings)
-    return {name for name, values in distinct.items() if 1 < len(values) <= MAX_DISTINCT}
+    return Collection(folder.name, from_rows(corpus), queries)

@@ -30,7 +30,7 @@ class Ladder:
 def certificates(
     ladder: Ladder, draws: int, sizes: tuple[int, ...], epsilons: tuple[str, ...], seed: int
 ) -> dict[str, Any]:
-    """Violation rate and cost ratio over resampled calibrations; `always_weak`: the cheap calls are paid in any case."""
+    """Violation rate and cost ratio over resampled calibrations; `always_weak`: cheap calls are paid in any case."""
     thresholds = candidates(ladder.score)
     served = ladder.score[:, None] <= thresholds[None, :]
     true_loss = np.where(served, ladder.loss[:, None], 0.0).mean(axis=0)
@@ -71,7 +71,7 @@ def agreement(table: Table, first: str, second: str) -> npt.NDArray[np.bool_]:
 
 
 def cascade(table: Table, first: str, second: str, strong: str) -> dict[str, Any]:
-    """Both cheap models answer; where they agree the cheaper one's answer is served, else the strong model is called."""
+    """Both cheap models answer; where they agree the cheaper one's answer is served, else the strong one is called."""
     same = agreement(table, first, second)
     costs = {m: table.costs(m) for m in (first, second, strong)}
     cheaper = first if costs[first].sum() <= costs[second].sum() else second

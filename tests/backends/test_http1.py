@@ -213,6 +213,8 @@ async def test_methods_bodies_and_big_answers() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         assert ("content-length" in request.headers) == (request.method not in ("GET", "HEAD"))
+        assert request.headers["user-agent"] == "hapenny"
+        assert request.headers["accept-encoding"] == "identity"
         return web.Response(body=body or b"none", headers={"x-method": request.method})
 
     pool = Pool(RealClock())

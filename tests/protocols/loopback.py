@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from hapenny.protocols import codec
+from tests.protocols import samples
+
 Reply = tuple[int, dict[str, str], bytes]
 
 
@@ -61,3 +64,29 @@ def loopback() -> Iterator[Loopback]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def answers(server, name, events):
+    """Makes the server answer with `events`, streamed or whole as the request asks."""
+    server.seen.clear()
+    talk = codec(name)
+
+    def reply(seen):
+        path = seen.path
+        stream = None if name in ("openai", "anthropic") else "stream" in path.rsplit("/", 1)[1]
+        model = None if stream is None else "anthropic.m"
+        request = talk.decode_request(seen.body, model=model, stream=stream, headers=seen.headers)
+        server.request = request
+        if not request.stream:
+            completion = samples.collected(events)
+            return 200, talk.answer_headers(completion, request), talk.encode_answer(completion, request)
+        encoder = talk.encoder(request)
+        body = b"".join([encoder.encode(events[:3]), encoder.ping(), encoder.encode(events[3:])])
+        body += encoder.note({"saved": "0.1"}) + encoder.end()
+        return 200, {"content-type": encoder.content_type}, body
+
+    server.reply = reply
+
+
+def fails(server, name, failure):
+    server.reply = lambda _: codec(name).encode_error(failure, "req_1")

@@ -60,7 +60,7 @@ def chunk(delta, finish="null"):
 
 
 def test_done_without_a_reason_is_a_truncation():
-    # Portkey ends a broken upstream stream this way (findings, gateways).
+    # Some gateways end a broken upstream stream this way.
     assert outcome("openai", chunk('{"content":"Hel"}') + b"data: [DONE]\n\n") == "truncated"
     assert outcome("openai", b"data: [DONE]\n\n") == "truncated"
     assert outcome("openai", b"") == "truncated"

@@ -84,10 +84,9 @@ HOP_BY_HOP = frozenset(
         "transfer-encoding",
         "upgrade",
         "content-length",
-        "content-encoding",
     }
 )
-"""Headers that belong to one connection (RFC 9110 §7.6.1), and those that describe the encoded body."""
+"""Headers that belong to one connection (RFC 9110 §7.6.1), and the length, which the next hop sets anew."""
 
 
 def outgoing(headers: Mapping[str, str]) -> dict[str, str]:

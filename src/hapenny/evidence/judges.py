@@ -40,7 +40,7 @@ def normalised(answer: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """The number an answer is, with thousands separators, currency, percent or a plain fraction; None if it is not one."""
+    """The number an answer is, with thousands separators, currency, percent or a plain fraction; else None."""
     bare = text.strip().strip("$£€¥ .").removesuffix("%").removesuffix("\\").strip()
     fraction = _FRACTION.fullmatch(bare)
     if fraction:
@@ -81,7 +81,7 @@ def similarity(answer: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
 
 def schema(answer: str, shape: Mapping[str, Any]) -> float:
-    """1 if the answer is JSON of that schema (type, properties, required, items, enum, bounds, additionalProperties)."""
+    """1 if the answer is JSON of that schema (type, properties, required, items, enum, bounds, pattern)."""
     text = answer.strip()
     if text.startswith("```"):
         text = text.strip("`").removeprefix("json").strip()

@@ -47,14 +47,36 @@ def load_upstream(body: bytes) -> dict[str, Any]:
         raise Failure("upstream", f"The provider's answer cannot be read: {failure.message}") from None
 
 
+def load_frame(body: bytes) -> dict[str, Any]:
+    """The JSON object in one frame of a provider's stream; `upstream` if it is none. Depth is not looked at."""
+    try:
+        return load(body)
+    except Failure as failure:
+        raise Failure("upstream", f"The provider's stream cannot be read: {failure.message}") from None
+
+
+def bound_upstream(value: dict[str, Any]) -> dict[str, Any]:
+    """`value`, a part of a provider's stream that is kept as it is; `upstream` if it is nested too deeply."""
+    try:
+        bound(value)
+    except Failure as failure:
+        raise Failure("upstream", f"The provider's stream cannot be read: {failure.message}") from None
+    return value
+
+
 def _plain(error: Exception) -> str:
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error).rstrip(".")
 
 
 def bound(value: dict[str, Any] | list[Any]) -> None:
     """Refuses a value that is nested deeper than `MAX_DEPTH`."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
+    level: list[Any] = []
+    for inner in value.values() if type(value) is dict else value:
+        if type(inner) is dict or type(inner) is list:
+            level.append(inner)
+    if not level:
+        return
+    for _ in range(MAX_DEPTH - 1):
         level = [
             inner
             for outer in level

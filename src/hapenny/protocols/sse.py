@@ -26,25 +26,30 @@ class Parser:
         Raises:
             Failure: `upstream`, for an event larger than `LIMIT`.
         """
-        buffer = self._buffer + data if self._buffer else data
-        if self._first and buffer:
-            if buffer[0] == 0xEF:
-                if len(buffer) < 3:
-                    self._buffer = buffer
+        if self._buffer:
+            data = self._buffer + data
+        if self._first and data:
+            if data[0] == 0xEF:
+                if len(data) < 3:
+                    self._buffer = data
                     return []
-                buffer = buffer.removeprefix(b"\xef\xbb\xbf")
+                data = data.removeprefix(b"\xef\xbb\xbf")
             self._first = False
         tail = b""
-        if b"\r" in buffer:
-            if buffer.endswith(b"\r"):  # perhaps the first half of a line end
-                buffer, tail = buffer[:-1], b"\r"
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        blocks = buffer.split(b"\n\n")
-        rest = blocks.pop()
-        self._buffer = rest + tail
-        if len(self._buffer) > LIMIT:
+        if b"\r" in data:
+            if data.endswith(b"\r"):  # perhaps the first half of a line end
+                data, tail = data[:-1], b"\r"
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        blocks = data.split(b"\n\n")
+        self._buffer = rest = blocks.pop() + tail
+        if len(rest) > LIMIT:
             raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
-        return [frame for block in blocks if (frame := _fields(block)) is not None]
+        frames = []
+        for block in blocks:
+            frame = _fields(block)
+            if frame is not None:
+                frames.append(frame)
+        return frames
 
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""

@@ -82,15 +82,8 @@ async def measure_size(
 
 
 def best_size(results: Sequence[Sized], picks: slice = slice(None)) -> Sized:
-    """The size with the most evidence at the budget; of sizes within half a standard error of it the largest.
-
-    Larger chunks mean fewer rows to store and embed, so a tie goes to them.
-    """
-    top = max(results, key=lambda each: float(np.mean(each.recall[picks])))
-    values = np.array(top.recall[picks])
-    slack = 0.5 * float(values.std() / max(1, len(values)) ** 0.5)
-    near = [each for each in results if float(np.mean(each.recall[picks])) >= float(values.mean()) - slack]
-    return max(near, key=lambda each: each.size)
+    """The size with the most evidence at the budget; of equals the larger, which needs fewer rows."""
+    return max(results, key=lambda each: (float(np.mean(each.recall[picks])), each.size))
 
 
 def _held(piece: Document, question: Evidence) -> float:

@@ -69,7 +69,8 @@ class Certificate(msgspec.Struct, kw_only=True, frozen=True):
         """One line for the answer's headers."""
         if self.threshold is None:
             return f"none; pairs={self.pairs}; wanted={self.wanted_pairs}"
-        return f"loss<={self.bound:.4f}; confidence={self.confidence}; pairs={self.pairs}; weak-share={self.weak_share:.2f}"
+        share = f"weak-share={self.weak_share:.2f}"
+        return f"loss<={self.bound:.4f}; confidence={self.confidence}; pairs={self.pairs}; {share}"
 
 
 def candidates(scores: npt.ArrayLike, count: int = 100) -> Floats:

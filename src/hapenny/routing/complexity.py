@@ -13,7 +13,7 @@ import importlib.resources
 import msgspec
 import numpy as np
 
-from hapenny.routing.features import SHAPE, Features, Floats, extract
+from hapenny.intents.features import SHAPE, Features, Floats, extract
 
 MEASURES = SHAPE[:9]
 

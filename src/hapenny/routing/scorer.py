@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.intents.features import SHAPE, Features, Floats, extract
 from hapenny.routing.complexity import Weights, default_weights, raw_score
-from hapenny.routing.features import SHAPE, Features, Floats, extract
 
 BUCKETS = 1 << 14
 _MASK = np.uint64(BUCKETS - 1)

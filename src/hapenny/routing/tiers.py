@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.routing.names import Asked, Names
+from hapenny.routing.names import TIERS, Asked, Names
 from hapenny.routing.options import TierOptions
+from hapenny.routing.router import Rates, Router, Trained
 
 
 class Choice(Decision):
@@ -19,6 +20,8 @@ class Choice(Decision):
     tier: str = ""
     score: float | None = None
     fallbacks: tuple[Target, ...] = ()
+    certificate: str = ""
+    """The promise that covers this choice, as it stands in the answer's headers."""
 
 
 class TierStage(Stage):
@@ -28,14 +31,23 @@ class TierStage(Stage):
         names: what names mean; holds the tiers.
         options: thresholds on the score.
         score: difficulty in [0, 1] of a question with an intent ("unknown" included).
+        trained: evidence from `hapenny train router`, which overrides the thresholds.
+        rates: prices by tier, for the cost of switching a session's model.
     """
 
     name = "tiers"
 
-    def __init__(self, names: Names, options: TierOptions, score: Callable[[str, str | None], float]) -> None:
+    def __init__(
+        self,
+        names: Names,
+        options: TierOptions,
+        score: Callable[[str, str | None], float],
+        *,
+        trained: Trained | None = None,
+        rates: Mapping[str, Rates] | None = None,
+    ) -> None:
         self._names = names
-        self._options = options
-        self._score = score
+        self.router = Router(options, trained, rates=rates, score=score)
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model without fallbacks: that model answers."""
@@ -44,15 +56,36 @@ class TierStage(Stage):
             if not asked.fallbacks:
                 return None
             return Choice(target=exchange.target, fallbacks=asked.fallbacks)
-        score = self._score(exchange.request.question, exchange.intent)
-        tier, target = self._tier(score)
-        if target is None:
-            target = exchange.target
-        return Choice(target=target, tier=tier, score=score, fallbacks=asked.fallbacks, reason=f"{tier} {score:.2f}")
+        arm: Target | None = exchange.facts.get("arm_target")
+        if arm is not None:
+            return Choice(target=arm, tier="arm", fallbacks=asked.fallbacks, reason="experiment arm")
+        context, request = exchange.context, exchange.request
+        # The holder of a session is named together with its tenant: names of sessions are not unique.
+        session = f"{context.tenant}\0{context.session}" if context.session else ""
+        before = sum(len(message.text) for message in request.messages[:-1]) // 4
+        ruling = self.router.rule(
+            request.question,
+            exchange.intent,
+            exchange.route,
+            session=session,
+            now=exchange.clock.now(),
+            prefix_tokens=before,
+        )
+        tier, target = self._tier(ruling.tier)
+        return Choice(
+            target=target if target is not None else exchange.target,
+            tier=tier,
+            score=ruling.score,
+            fallbacks=asked.fallbacks,
+            certificate=ruling.certificate.header() if ruling.certificate is not None else "",
+            reason=f"{tier} {ruling.score:.2f} {ruling.why}",
+        )
 
     async def apply(self, decision: Choice, exchange: Exchange, onward: Onward) -> Answer:
         """Serves with the choice; on `Unavailable`, before anything was sent, with the fallbacks in turn."""
         exchange.target = decision.target
+        if decision.certificate:
+            exchange.facts["certificate"] = decision.certificate
         try:
             return await onward(exchange)
         except Failure as failure:
@@ -74,18 +107,8 @@ class TierStage(Stage):
             return answer
         raise last
 
-    def _tier(self, score: float) -> tuple[str, Target | None]:
-        options, tiers = self._options, self._names.tiers
-        wanted = "fast"
-        for tier, threshold in (
-            ("balanced", options.balanced_from),
-            ("strong", options.strong_from),
-            ("max", options.max_from),
-        ):
-            if score >= threshold:
-                wanted = tier
-        order = ("fast", "balanced", "strong", "max")
-        for tier in order[order.index(wanted) :]:
-            if tier in tiers:
-                return tier, tiers[tier]
-        return wanted, None
+    def _tier(self, wanted: str) -> tuple[str, Target | None]:
+        """The wanted tier, else the next stronger one that is configured, else the strongest there is."""
+        tiers = self._names.tiers
+        order = (*TIERS[TIERS.index(wanted) :], *reversed(TIERS[: TIERS.index(wanted)]))
+        return next(((tier, tiers[tier]) for tier in order if tier in tiers), (wanted, None))

@@ -41,7 +41,7 @@ class Line(Struct, frozen=True, kw_only=True):
 class Bill:
     """Lines and their sum. Lines beyond `keep` are dropped from the list, never from the sums."""
 
-    def __init__(self, keep: int = 200_000) -> None:
+    def __init__(self, keep: int = 20_000) -> None:
         self.lines: deque[Line] = deque(maxlen=keep)
         self.total = Fraction(0)
         """The exact sum in dollars."""

@@ -83,7 +83,7 @@ class Grant(NamedTuple):
 
 
 class Counters(Protocol):
-    """The contract of every counter store."""
+    """The contract of every counter store. Methods that wait raise `ConnectionError` when it cannot be reached."""
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
         """Takes all charges or none. A charge above its limit's capacity is granted when the counter is full.
@@ -155,6 +155,8 @@ class _Bucket:
 class MemoryCounters:
     """Counters of this process. At most `max_keys` counters are kept: idle, full ones are forgotten first."""
 
+    scope = "memory"
+
     def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
@@ -196,7 +198,7 @@ class MemoryCounters:
             bucket.available -= charge.amount
             bucket.taken += charge.amount
         self._number += 1
-        ticket = Ticket(str(self._number), tuple(charges))
+        ticket = Ticket(str(self._number), tuple(charges), self.scope)
         self._open[ticket.id] = (now + ttl_s, ticket)
         if self._number >= self._sweep_at:
             self._sweep(now, wall)

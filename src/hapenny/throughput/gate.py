@@ -22,7 +22,7 @@ from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Used
-from hapenny.throughput.queue import Entry, FairQueue
+from hapenny.throughput.queue import FairQueue
 
 NOTHING = Used(0, 0)
 
@@ -121,10 +121,11 @@ class Gate:
         self.queue = FairQueue(run=self.spec.group_prefixes, tokens_per_s=self.spec.tokens_per_s)
         self.unbegun: dict[int, Pass] = {}
         self.counts = {"granted": 0, "queued": 0, "shed": 0, "preempted": 0}
-        self._waiters: dict[int, tuple[Entry, asyncio.Future[Pass]]] = {}
+        self._waiters: dict[int, tuple[float, asyncio.Future[Pass]]] = {}
         self._wake: asyncio.Event = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._head_at = 0.0  # when the head of the queue is expected to start
+        self._head_cost = 0.0
         self._pace: dict[str, float] = {}  # seconds between two calls ending, by endpoint
         self._ended: dict[str, float] = {}
         self._ttft = self.spec.ttft_s
@@ -164,14 +165,14 @@ class Gate:
             if leave is not None:
                 return leave
             self._head_at = self.clock.now() + (wait if wait < math.inf else 0.0)
+            self._head_cost = job.cost
         estimate = self.estimate(job)
         allowed = self._allowed(job, returning)
-        if estimate > allowed or len(self.queue) >= self.spec.queue:
-            if job.priority == Priority.URGENT and self._make_room(job):
-                pass  # a place becomes free as soon as the other call has gone
-            else:
-                raise self._shed(estimate, allowed)
-        return await self._wait(job)
+        # A place that is made is free as soon as the other call has gone.
+        room = job.priority == Priority.URGENT and self._make_room(job)
+        if not room and (estimate > allowed or len(self.queue) >= self.spec.queue):
+            raise self._shed(estimate, allowed)
+        return await self._wait(job, math.inf if returning else self.clock.now() + 3 * self.spec.patience_s)
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
@@ -183,7 +184,9 @@ class Gate:
             if down > 0:
                 best = min(best, down + 0.5 if self.queue else down)
                 continue
-            best = min(best, max(self._quota_wait(endpoint, head, jobs, units), self._place_wait(endpoint, jobs)))
+            best = min(
+                best, max(self._quota_wait(endpoint, head, jobs, units, job.cost), self._place_wait(endpoint, jobs))
+            )
         return best
 
     def settle(self, leave: Pass, outcome: Outcome, used: Used, ttft: float | None, granted: float) -> None:
@@ -194,7 +197,7 @@ class Gate:
         quota, breaker = endpoint.quota, endpoint.breaker
         if quota is not None:
             if outcome is Outcome.THROTTLED:
-                quota.refused(job, leave.ticket)
+                quota.refused(job, leave.ticket, granted)
             elif outcome is Outcome.UNCALLED:
                 quota.cancelled(leave.ticket)
             else:
@@ -250,10 +253,10 @@ class Gate:
             self.unbegun[id(leave)] = leave
         return leave
 
-    async def _wait(self, job: Job) -> Pass:
+    async def _wait(self, job: Job, until: float) -> Pass:
         entry = self.queue.push(job)
         future: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._waiters[id(entry)] = (entry, future)
+        self._waiters[id(entry)] = (until, future)
         self.counts["queued"] += 1
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._serve())
@@ -273,14 +276,16 @@ class Gate:
         """Gives leave to waiting jobs until none waits."""
         while (entry := self.queue.peek()) is not None:
             job = entry.job
-            _, future = self._waiters[id(entry)]
+            until, future = self._waiters[id(entry)]
             if future.done():
                 self.queue.remove(entry)
                 continue
-            if self.clock.now() + self._ttft > job.begin_by or self.clock.now() >= job.finish_by:
+            now = self.clock.now()
+            if now + self._ttft > job.begin_by or now >= min(job.finish_by, until):
+                # Estimates err, and other processes may take what was counted on.
                 self.queue.remove(entry)
                 self.counts["shed"] += 1
-                future.set_exception(Shed("the deadline passed in the queue", "overloaded", retry_after=1.0))
+                future.set_exception(Shed("the wait became too long", "overloaded", retry_after=1.0))
                 continue
             self._wake.clear()
             leave, wait = await self._try(job)
@@ -293,6 +298,7 @@ class Gate:
                     self._head_at = self.clock.now()
                 continue
             self._head_at = self.clock.now() + (wait if wait < math.inf else self._next_place())
+            self._head_cost = job.cost
             await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
@@ -304,16 +310,17 @@ class Gate:
         except TimeoutError:
             pass
 
-    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: int, units: float) -> float:
+    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: int, units: float, own: float) -> float:
         quota = endpoint.quota
         if quota is None or quota.tokens is None:
             return 0.0
         if not jobs:
             return head
+        after = max(0.0, units - self._head_cost) + own  # the head's own units come with its wait
         per_window = quota.window_s * quota.rate
         if per_window:
-            return head + quota.window_s * math.floor(units / per_window)
-        return head + units / (quota.rate * max(1, len(self.endpoints)))
+            return head + quota.window_s * math.floor(after / per_window)
+        return head + after / (quota.rate * max(1, len(self.endpoints)))
 
     def _place_wait(self, endpoint: Endpoint, jobs: int) -> float:
         if endpoint.limit is None:
@@ -349,7 +356,7 @@ class Gate:
 
     def _make_room(self, job: Job) -> bool:
         """Lets the longest background call that has not begun yield its place."""
-        if not self.spec.preempt:
+        if not self.unbegun or any(endpoint.free >= 1 for endpoint in self.endpoints):
             return False
         longest = sorted(self.unbegun.values(), key=lambda p: p.job.predicted_output, reverse=True)
         for leave in longest:

@@ -34,7 +34,7 @@ class Learner:
         self._taken = 0.0
         self._refused_at = -1e9
         self._refused_taken = 0.0
-        self._refused_last = (-1e9, -1.0)  # time and minute of the latest refusal, also within a spell
+        self._refused_last = (-1e9, -1.0)  # start, and minute, of the latest call refused, also within a spell
         self._recent: deque[tuple[float, float]] = deque()  # (time, taken so far), a second apart
         self._minute = -1.0
         self._minute_taken = 0.0
@@ -77,8 +77,9 @@ class Learner:
     def accepted(self, started: float) -> None:
         """A call made at `started` was let through."""
         last, minute = self._refused_last
-        if started <= last or self._strikes == 0:
+        if started < last or self._strikes == 0:
             return
+        self._hold_until = 0.0
         if self._strikes > 1 and started - self._refused_at > 2.0 and not self.by_minute:
             began = (self._clock.wall() - (self._clock.now() - started)) // MINUTE
             self._ended_by_minute = self._ended_by_minute + 1 if began == minute + 1 else 0
@@ -88,11 +89,16 @@ class Learner:
                     self._set(self.per_minute)
         self._strikes = 0
 
-    def refused(self) -> None:
-        """A call was throttled."""
+    def granted(self) -> None:
+        """A call is about to be made: after refusals only one, until it is known how it fares."""
+        if self._strikes > 1:
+            self._hold_until = self._clock.now() + 2.0
+
+    def refused(self, started: float) -> None:
+        """A call made at `started` was throttled."""
         now = self._clock.now()
         self._strikes += 1
-        self._refused_last = (now, self._clock.wall() // MINUTE)
+        self._refused_last = (started, self._clock.wall() // MINUTE)
         gap = now - self._refused_at
         if self.by_minute:
             if gap > 3.0:
@@ -103,11 +109,13 @@ class Learner:
             # The same dry spell: nothing new about the rate, only wait longer before the next probe.
             self._hold_until = now + min(6.0, 0.25 * 2 ** (self._strikes - 1))
             return
-        self._hold_until = now + 0.25
+        self._hold_until = now + min(6.0, 0.25 * 2 ** (self._strikes - 1))
         if self.per_minute is None:
-            # The first refusal: the quota may have had savings, so the rate of late is more than it can keep up.
-            start, had = self._recent[0] if self._recent else (now - 1.0, self._taken)
-            self._set(0.8 * MINUTE * (self._taken - had) / max(1.0, now - start))
+            start, had = self._recent[0] if self._recent else (now, self._taken)
+            if now - start < 10.0:
+                return  # too little has been let through to tell a rate from: only wait
+            # The quota may have had savings, so the rate of late is more than it can keep up.
+            self._set(0.8 * MINUTE * (self._taken - had) / (now - start))
         else:
             measured = MINUTE * (self._taken - self._refused_taken) / gap
             sure = min(1.0, gap / 20.0)  # short gaps measure one call more or less

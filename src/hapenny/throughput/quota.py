@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import msgspec
+
 from hapenny.core.clock import Clock
-from hapenny.stores.counters import Charge, Counters, Grant, Limit, Ticket
+from hapenny.stores.counters import Charge, Counters, Grant, Limit, MemoryCounters, Ticket
 from hapenny.throughput.job import Job
 from hapenny.throughput.learner import Learner
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
@@ -20,12 +22,22 @@ from hapenny.throughput.pools import Pool, QuotaSpec, Used
 class Quota:
     """Reserves and settles one pool."""
 
-    def __init__(self, pool: Pool, spec: QuotaSpec, counters: Counters, clock: Clock, *, ttl_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        spec: QuotaSpec,
+        counters: Counters,
+        clock: Clock,
+        *,
+        ttl_s: float = 900.0,
+        burndown: float = 1.0,
+    ) -> None:
         self.pool = pool
         self.spec = spec
         self._counters = counters
         self._clock = clock
         self._ttl_s = ttl_s
+        self._burndown = spec.output_burndown if spec.output_burndown is not None else burndown
         self.learner: Learner | None = None
         kind: Literal["refill", "fixed"] = "fixed" if spec.window == "minute" else "refill"
         self._tokens: Limit | None = None
@@ -37,6 +49,7 @@ class Quota:
         self._day = Limit(amount=spec.tokens_per_day, window_s=86_400, kind="fixed") if spec.tokens_per_day else None
         key = pool.key
         self._keys = (key + ":tpm", key + ":rpm", key + ":tpd")
+        self._spare: MemoryCounters | None = None
         self._ratio = 1.0  # settled units per reserved unit, a moving mean
         self._strikes = 0
         self._hold_until = 0.0
@@ -51,7 +64,7 @@ class Quota:
 
     def settled_units(self, used: Used) -> float:
         """Units the provider counts in the end."""
-        return used.input + used.cached * self.spec.cache_read_share + used.output * self.spec.output_burndown
+        return used.input + used.cached * self.spec.cache_read_share + used.output * self._burndown
 
     def expected_units(self, job: Job) -> float:
         """Units `job` will cost, as calls of late turned out against what they reserved."""
@@ -86,11 +99,15 @@ class Quota:
             if learner is not None:
                 learner.took(self.reserved_units(job))
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
-        grant = await self._counters.reserve(charges, self._ttl_s)
+        try:
+            grant = await self._counters.reserve(charges, self._ttl_s)
+        except ConnectionError:
+            grant = self._alone(charges)
         if grant.ticket is not None:
             self._own_taken += charges[0].amount
             if learner is not None:
                 learner.took(charges[0].amount)
+                learner.granted()
         elif learner is not None:
             learner.bound()
         self._note_share(grant.taken)
@@ -98,7 +115,7 @@ class Quota:
 
     def accepted(self, started: float) -> None:
         """The provider let a call through that was made at `started`."""
-        if started > self._refused_at:
+        if started >= self._refused_at:
             self._strikes = 0
         if self.learner is not None:
             self.learner.accepted(started)
@@ -111,18 +128,18 @@ class Quota:
         if self.learner is not None:
             self.learner.took(units - reserved)
         if ticket.charges:
-            self._counters.settle(ticket, [1.0 if c.key == self._keys[1] else units for c in ticket.charges])
+            self._store(ticket).settle(ticket, [1.0 if c.key == self._keys[1] else units for c in ticket.charges])
 
-    def refused(self, job: Job, ticket: Ticket) -> None:
-        """The provider throttled the call: it used nothing, and our mirror of the pool showed too much."""
+    def refused(self, job: Job, ticket: Ticket, started: float) -> None:
+        """The provider throttled the call made at `started`: nothing was used, and our mirror showed too much."""
         if ticket.charges:
-            self._counters.settle(ticket, [0.0] * len(ticket.charges))
+            self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
         reserved = self.reserved_units(job)
         self._strikes += 1
-        self._refused_at = self._clock.now()
+        self._refused_at = started
         if self.learner is not None:
             self.learner.took(-reserved)
-            self.learner.refused()
+            self.learner.refused(started)
             limit = self.learner.limit()
             if limit is not None:
                 self._counters.correct(self._keys[0], limit, 0.0)
@@ -135,8 +152,19 @@ class Quota:
     def cancelled(self, ticket: Ticket) -> None:
         """The call was never made."""
         if ticket.charges:
-            self._counters.settle(ticket, [0.0] * len(ticket.charges))
+            self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
             self._own_taken -= ticket.charges[0].amount
+
+    def _alone(self, charges: list[Charge]) -> Grant:
+        """The shared store is gone: keep to the share of the pool that this process last had."""
+        if self._spare is None:
+            self._spare = MemoryCounters(self._clock)
+        share = max(0.01, self._share)
+        own = [c._replace(limit=msgspec.structs.replace(c.limit, amount=c.limit.amount * share)) for c in charges]
+        return self._spare.reserve_now(own, self._ttl_s)
+
+    def _store(self, ticket: Ticket) -> Counters:
+        return self._spare if self._spare is not None and ticket.scope == self._spare.scope else self._counters
 
     def _charges(self, job: Job) -> list[Charge]:
         units = self.reserved_units(job)

@@ -102,6 +102,11 @@ class Templates:
             read(entry.read_text("utf-8"), entry.name) for entry in _sorted(folder) if entry.name.endswith(".yaml")
         )
 
+    @staticmethod
+    def shipped_files() -> list[Path]:
+        """The files of the templates that come with hapenny."""
+        return sorted(Path(__file__).with_name("library").glob("*.yaml"))
+
     @classmethod
     def of_files(cls, paths: Sequence[Path]) -> Templates:
         """The templates of YAML files. Raises TemplateError."""

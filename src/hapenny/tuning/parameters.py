@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
-from hapenny.catalog import Card, Refusal, nearest_effort, refusals
+from hapenny.catalog import Card
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.options import ParameterOptions
+from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, resolve
 
 
 class Change(Decision):
@@ -24,12 +24,15 @@ class Change(Decision):
 
 
 class ParameterStage(Stage):
-    """Translates or drops what the capability table says the model refuses; rejects what has no translation.
+    """Gives an intent its parameter set, and translates or drops what the capability table says the model refuses.
+
+    What has no translation (several answers, more stop sequences than the model takes) is rejected.
 
     Args:
         find: the card of a model id.
-        options: translate, or reject everything that is refused.
+        options: sets, and whether to translate or reject what is refused.
         defaults: what a configured model gets where the client sends nothing.
+        learned: max_tokens learned for a route and intent (p99 with headroom), or None.
     """
 
     name = "parameters"
@@ -39,27 +42,43 @@ class ParameterStage(Stage):
         find: Callable[[str], Card | None],
         options: ParameterOptions,
         defaults: Mapping[Target, Parameters] | None = None,
+        learned: Callable[[str, str], int | None] | None = None,
     ) -> None:
         self._find = find
         self._options = options
         self._defaults = dict(defaults or {})
+        self._learned = learned
+        self._sets = {**SETS, **options.sets}
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Change | None:
-        """None when the model takes everything.
+        """None when nothing is to be set and the model takes everything.
 
         Raises:
             Failure: `invalid_request`, naming the parameter and the fix.
         """
-        model = exchange.target.model
-        card = self._find(model)
-        asked = filled(exchange.request.parameters, self._defaults.get(exchange.target))
-        found = refusals(card, asked, model)
-        if not found:
-            return None if asked is exchange.request.parameters else Change(parameters=asked)
-        if self._options.refused == "reject":
-            raise Failure("invalid_request", found[0].why, field=found[0].name, fix=found[0].fix)
-        parameters, notes = translate(asked, found, card)
-        return Change(parameters=parameters, notes=notes)
+        model, request = exchange.target.model, exchange.request
+        asked = filled(request.parameters, self._defaults.get(exchange.target))
+        arm: ParameterSet | None = exchange.facts.get("arm_parameters")
+        chosen = arm if arm is not None else self.choose(exchange.intent)
+        learned = None
+        if chosen is not None and self._learned is not None:
+            learned = self._learned(exchange.route, exchange.intent)
+        done = resolve(chosen, self._find(model), asked, learned=learned, model=model)
+        for change in done.changes:
+            mine = getattr(asked, change.name, None) == change.wanted
+            if change.refused and mine and (self._options.refused == "reject" or change.name in ("n", "stop")):
+                raise Failure("invalid_request", change.why, field=change.name, fix=f"leave {change.name} out")
+        if done.parameters == request.parameters:
+            return None
+        notes = tuple(change.note() for change in done.changes if change.refused)
+        return Change(parameters=done.parameters, notes=notes)
+
+    def choose(self, intent: str) -> ParameterSet | None:
+        """The set of an intent, if sets are in use and there is one."""
+        if not self._options.use_sets:
+            return None
+        name = self._options.by_intent.get(intent) or (intent if intent in self._sets else BY_INTENT.get(intent, ""))
+        return self._sets.get(name)
 
     async def apply(self, decision: Change, exchange: Exchange, onward: Onward) -> Answer:
         """Sends the changed parameters on and notes each change."""
@@ -82,30 +101,3 @@ def filled(parameters: Parameters, defaults: Parameters | None) -> Parameters:
         and not (sampled and name in ("temperature", "top_p"))
     }
     return msgspec.structs.replace(parameters, **added) if added else parameters
-
-
-def translate(parameters: Parameters, found: list[Refusal], card: Card | None) -> tuple[Parameters, tuple[str, ...]]:
-    """`parameters` without what is refused, and a note for each change.
-
-    Raises:
-        Failure: where leaving a parameter out would change what was asked for (several answers, more stop sequences
-            than the model takes, a log of probabilities).
-    """
-    changed: dict[str, Any] = {}
-    notes = []
-    for refusal in found:
-        name = refusal.name
-        value = getattr(parameters, name, None)
-        if name in ("n", "stop"):
-            raise Failure("invalid_request", refusal.why, field=name, fix=refusal.fix)
-        if name == "effort" and card is not None and value is not None:
-            nearest = nearest_effort(card, value)
-            changed[name] = nearest
-            notes.append(f"effort={value}->{nearest}" if nearest else "effort dropped")
-        elif name == "max_tokens" and card is not None and card.max_output is not None:
-            changed[name] = card.max_output
-            notes.append(f"max_tokens={value}->{card.max_output}")
-        elif name in Parameters.__struct_fields__:
-            changed[name] = None
-            notes.append(f"{name} dropped")
-    return msgspec.structs.replace(parameters, **changed), tuple(notes)

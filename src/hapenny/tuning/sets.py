@@ -127,10 +127,10 @@ def resolve(
     asked = client or Parameters()
     use = wanted(chosen, asked, learned) if chosen is not None else asked
     changes: list[Change] = []
-    if chosen is not None and not chosen.both and use.temperature is not None and use.top_p is not None:
-        if chosen.override or asked.top_p is None:
-            changes.append(Change("top_p", use.top_p, None, "temperature alone, as the set does not say both", False))
-            use = msgspec.structs.replace(use, top_p=None)
+    alone = chosen is not None and not chosen.both and (chosen.override or asked.top_p is None)
+    if alone and use.temperature is not None and use.top_p is not None:
+        changes.append(Change("top_p", use.top_p, None, "temperature alone, as the set does not say both", False))
+        use = msgspec.structs.replace(use, top_p=None)
     effort = chosen.effort if chosen is not None else None
     for _ in range(16):
         found = refusals(card, use, model)

@@ -41,7 +41,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: Kind = "hnsw"
     m: int = 16
     build: int = 100
-    effort: int = 128
+    effort: int = 192
     lists: int = 0
     probes: int = 0
 

@@ -53,6 +53,10 @@ class Planner:
         read = next((d for d in range(len(chain), 0, -1) if self._live.get(chain[d - 1], -1.0) >= now), 0)
         gains = self._reuse.advantages(chain, blocks, now)
         self._reuse.observe(chain, blocks, now)
+        first = next((at for at, count in enumerate(depth_tokens) if count >= self._minimum), len(chain))
+        if first < len(chain):
+            # What lies below the minimum is only ever read through a point at the first depth that may have one.
+            gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
         best, best_gain, gain = 0, 0.0, 0.0
         for depth in range(read + 1, len(chain) + 1):
             gain += gains[depth - 1] * tokens[depth - 1]

@@ -18,10 +18,10 @@ from msgspec import Struct
 
 Kind: TypeAlias = tuple[str, int, int, int]
 
-_PSEUDO = 200.0
+_PSEUDO = 400.0
 _CACHED = {"seen": 0.6, "new": 0.15}
 """Worth of having a segment cached, before evidence: a second use often brings a third; a first use brings none."""
-_WAITING = {"seen": 0.12, "new": 0.045}
+_WAITING = {"seen": 0.06, "new": 0.045}
 _REMEMBERED = 200_000
 
 
@@ -115,15 +115,17 @@ class Reuse:
         known = self.known(chain)
         size = int(2 * math.log2(max(1.0, blocks)))
         before = min(2, self._seen[chain[known - 1]].uses) if known >= 2 else 0
+        # What a returning prompt adds is used again if it is short (the next turn), not if it is a pasted document.
+        added = int(2 * math.log2(max(1.0, blocks * (len(chain) - known) / max(len(chain), 1)))) if before else size
         out: list[Kind] = []
         for at, segment in enumerate(chain):
             if at < known:
                 seen = self._seen[segment]
-                ago = min(6, int(math.log2(1 + (now - seen.at) * 20 / self.tariff.ttl)))
+                ago = min(3, int(math.log2(1 + (now - seen.at) * 5 / self.tariff.ttl)))
                 out.append(("seen", min(seen.uses, 4), ago, size // 4))
             else:
                 left = len(chain) - 1 - at
-                out.append(("new", before, size, 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3))
+                out.append(("new", before, added, 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3))
         return out
 
     def _ripen(self, now: float) -> None:

@@ -72,13 +72,13 @@ class Bands:
         return events / trials, np.maximum(_upper(events, z), events) / trials
 
     def below(self, scores: NDArray[np.float64], z: float) -> NDArray[np.float64]:
-        """Upper bound on the error of all labels with a score up to each of the sorted `scores`; 1 without labels."""
+        """Upper bound on the error of all labels up to each of the sorted `scores`; infinite without labels."""
         if not self._all:
-            return np.ones(len(scores))
+            return np.full(len(scores), np.inf)
         labels = np.array(sorted(self._all))
         count = np.searchsorted(labels[:, 0], scores, side="right")
         wrong = np.concatenate([[0.0], np.cumsum(labels[:, 1])])[count]
-        return np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0)
+        return np.asarray(np.where(count > 0, np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0), np.inf))
 
     def estimate(self, score: float) -> float:
         """Error of one decision with this score, as the labels of its band correct it."""
@@ -117,7 +117,8 @@ def threshold(
     wrong += np.sqrt(margin)
     hits = np.arange(1, len(ranked) + 1)
     wrong = np.maximum(wrong, bands.below(ranked, z / 2) * hits)
-    fits = wrong <= max_error * requests
+    # Equal scores are served together or not at all.
+    fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests)
     if max_wrong_hits is not None:
         fits &= wrong <= max_wrong_hits * hits
     served = np.flatnonzero(fits)

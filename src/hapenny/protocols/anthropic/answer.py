@@ -54,7 +54,7 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
 
 def started(message: dict[str, Any], model: str, id_: str, created: float) -> Started:
     """The event that a message (or its beginning) makes."""
-    extras = {key: value for key, value in message.items() if key not in _TOP and value is not None}
+    extras = f.bound_upstream({key: value for key, value in message.items() if key not in _TOP and value is not None})
     counts = message.get("usage")
     return Started(
         text(message.get("id")) or id_,
@@ -87,7 +87,7 @@ def opening(block: dict[str, Any], index: int) -> BlockStarted:
         return BlockStarted(index, "tool_use", 0, text(block.get("id")), text(block.get("name")), payload)
     if kind == "thinking" or kind == "redacted_thinking":
         return BlockStarted(index, "thinking")
-    return BlockStarted(index, "other", payload=Opaque("anthropic", block))
+    return BlockStarted(index, "other", payload=Opaque("anthropic", f.bound_upstream(block)))
 
 
 def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:

@@ -70,7 +70,7 @@ class Reader:
         else:
             events.append(TextDelta(plain.delta.text, plain.index, 0, frame("content_block_delta", payload)))
             return _NO_DATA
-        data = f.load_upstream(payload)
+        data = f.load_frame(payload)
         kind = data.get("type")
         if kind == "content_block_delta":
             delta = data.get("delta")

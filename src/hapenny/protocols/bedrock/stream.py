@@ -63,7 +63,7 @@ class Decoder(StreamDecoder):
                 raise errors.decode(200, {}, frame.payload, frame.name or "internalServerException")
             if frame.name == "contentBlockDelta" and self._plain(frame, events):
                 continue
-            self._frame(frame.name, f.load_upstream(frame.payload) if frame.payload else {}, frame.raw, events)
+            self._frame(frame.name, f.load_frame(frame.payload) if frame.payload else {}, frame.raw, events)
         return events
 
     def close(self) -> list[Event]:
@@ -100,7 +100,7 @@ class Decoder(StreamDecoder):
                 id_, tool = text(use.get("toolUseId")), text(use.get("name"))
                 events.append(BlockStarted(index, "tool_use", 0, id_, tool, None, raw))
             else:
-                events.append(BlockStarted(index, "other", payload=Opaque("bedrock", start), raw=raw))
+                events.append(BlockStarted(index, "other", payload=Opaque("bedrock", f.bound_upstream(start)), raw=raw))
         elif name == "contentBlockStop":
             index = data.get("contentBlockIndex")
             if type(index) is int:

@@ -18,7 +18,7 @@ from hapenny.core.events import (
     ToolCallDelta,
 )
 from hapenny.core.messages import Opaque
-from hapenny.protocols.fields import is_object
+from hapenny.protocols.fields import bound_upstream, is_object
 from hapenny.protocols.stops import FROM_OPENAI
 
 
@@ -136,7 +136,7 @@ class Choice:
             id_ = text_of(data.get("id")) or f"call_{self.index}_{number}"
             call = _Call(id_, text_of(function.get("name")), None)
         else:
-            call = _Call("", "", Opaque("openai", data))
+            call = _Call("", "", Opaque("openai", bound_upstream(data)))
         self.calls[number] = call
         call.pieces.append(arguments)
         self._release(events)

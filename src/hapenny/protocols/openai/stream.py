@@ -73,7 +73,8 @@ class Decoder(StreamDecoder):
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for _, payload in self._sse.feed(data):
-            self._frame(payload, events)
+            if not (self._started and b"\n" not in payload and self._plain(payload, events)):
+                self._frame(payload, events)
         return events
 
     def close(self) -> list[Event]:
@@ -88,13 +89,13 @@ class Decoder(StreamDecoder):
         return events
 
     def _frame(self, payload: bytes, events: list[Event]) -> None:
-        if self._done or (self._started and b"\n" not in payload and self._plain(payload, events)):
+        if self._done:
             return
         if payload == b"[DONE]":
             self._done = True
             self._count(events)
             return
-        data = f.load_upstream(payload)
+        data = f.load_frame(payload)
         if data.get("error"):
             raise errors.decode(200, {}, payload)
         raw = b"data: " + payload + b"\n\n" if b"\n" not in payload else None
@@ -117,10 +118,13 @@ class Decoder(StreamDecoder):
         if raw is None:
             return
         # The chunk may be forwarded as it is only if one event says all of it; block boundaries say nothing here.
-        said = [i for i in range(before, len(events)) if not isinstance(events[i], BlockStopped)]
-        said = [i for i in said if not _silent(events[i])]
-        if len(said) == 1 and (alone or isinstance(events[said[0]], Started)):
-            events[said[0]] = structs.replace(events[said[0]], raw=raw)
+        place, said = -1, 0
+        for i in range(before, len(events)):
+            event = events[i]
+            if type(event) is not BlockStopped and not (type(event) is BlockStarted and event.kind in _SILENT):
+                place, said = i, said + 1
+        if said == 1 and (alone or type(events[place]) is Started):
+            events[place] = structs.replace(events[place], raw=raw)
 
     def _plain(self, payload: bytes, events: list[Event]) -> bool:
         """The common chunk: one more piece of the text that is open. False if it is any other."""
@@ -130,7 +134,7 @@ class Decoder(StreamDecoder):
             return False
         choice = self._choices.get(item.index)
         delta = item.delta
-        if choice is None or choice.kind != "text" or not delta.content:
+        if choice is None or choice.kind != "text" or self._done or not delta.content:
             return False
         if delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.annotations:
             return False
@@ -144,7 +148,7 @@ class Decoder(StreamDecoder):
     def _start(self, data: dict[str, Any], events: list[Event]) -> None:
         self._started = True
         model, id_, created = self._defaults
-        extras = {key: value for key, value in data.items() if key not in _TOP and value is not None}
+        extras = f.bound_upstream({key: value for key, value in data.items() if key not in _TOP and value is not None})
         given = data.get("created")
         events.append(
             Started(
@@ -171,5 +175,4 @@ class Decoder(StreamDecoder):
         choice.take(data, events)
 
 
-def _silent(event: Event) -> bool:
-    return isinstance(event, BlockStarted) and event.kind in ("text", "thinking")
+_SILENT = ("text", "thinking")

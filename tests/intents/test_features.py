@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapenny.routing.features import HEAD, SHAPE, TAIL, extract
+from hapenny.intents.features import HEAD, SHAPE, TAIL, extract
 
 
 def measure(text, name):

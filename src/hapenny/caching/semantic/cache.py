@@ -1,0 +1,188 @@
+"""All namespaces of a deployment's semantic cache: questions, vectors, answers, and the decider of each route."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Struct
+
+from hapenny.caching.exact import Answers, Stored
+from hapenny.caching.semantic.decider import Decider, DeciderStats, Looked, Promise
+from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.memory import Memory
+from hapenny.caching.semantic.terms import Terms
+from hapenny.caching.store import Entry
+from hapenny.core.clock import Clock
+from hapenny.vectors import Index, Vectors, open_index
+
+NEAREST = 24
+MAX_SPACES = 2_000
+MAX_ENTRIES = 50_000
+
+
+class _Space:
+    """One namespace: everything but the question is the same."""
+
+    def __init__(self, dim: int) -> None:
+        self.memory = Memory()
+        self.index: Index = open_index(dim)
+        self.questions: OrderedDict[int, str] = OrderedDict()
+
+
+class Lookup(Struct):
+    """A look-up under way, kept on the exchange (its memo, never the ledger)."""
+
+    space: bytes
+    route: str
+    question: str
+    terms: Terms
+    vector: Vectors
+    looked: Looked
+    entry: Entry[Stored] | None = None
+
+
+class SemanticCache:
+    """Bounded: 2,000 namespaces, 50,000 questions each, answers in a byte-bounded store of their own."""
+
+    def __init__(self, clock: Clock, answers: Answers, judge: AnswerJudge, *, embedder: str) -> None:
+        self._clock = clock
+        self._answers = answers
+        self._judge = judge
+        self._embedder = embedder
+        self._spaces: OrderedDict[bytes, _Space] = OrderedDict()
+        self._deciders: dict[str, Decider] = {}
+        self._policies: dict[str, object] = {}
+        self._next = 0
+        self._places: dict[int, bytes] = {}
+        self._served: OrderedDict[str, tuple[str, int, float]] = OrderedDict()
+
+    def decider(self, route: str, promise: Promise, *, fixed: float | None = None) -> Decider:
+        """The route's decider, made on first use."""
+        if route not in self._deciders:
+            self._deciders[route] = Decider(promise, self._clock, fixed=fixed)
+        return self._deciders[route]
+
+    def policy(self, route: str, policy: object) -> None:
+        """Closes the route's cache when its model policy, prompt version or knowledge epoch changed."""
+        before = self._policies.setdefault(route, policy)
+        if before != policy:
+            self._policies[route] = policy
+            if route in self._deciders:
+                self._deciders[route].close("policy changed")
+
+    def change_embedder(self, name: str) -> None:
+        """Another embedder: no stored vector means anything any more, nor what was learnt from them."""
+        if name != self._embedder:
+            self._embedder = name
+            self._spaces.clear()
+            self._places.clear()
+            for decider in self._deciders.values():
+                decider.close("embedder changed", forget=True)
+
+    def look(
+        self, space: bytes, route: str, question: str, terms: Terms, vector: Vectors, decider: Decider, *,
+        tenant: str, max_error: float | None = None,
+    ) -> Lookup:  # fmt: skip
+        """Finds the neighbours and decides. A hit whose answer was evicted, or is not this tenant's, is a miss."""
+        there = self._open(space, len(vector))
+        hits = there.index.search(vector, NEAREST)
+        near = there.memory.neighbours(hits.keys.tolist(), hits.scores.tolist())
+        gone = [n.entry for n in near if self._answers.peek(_key(n.entry)) is None]
+        for entry in gone:
+            self.remove(entry)
+        near = [neighbour for neighbour in near if neighbour.entry not in gone]
+        looked = decider.look(terms, near, there.memory, max_error=max_error)
+        found = Lookup(space, route, question, terms, vector, looked)
+        if looked.action == "serve" and looked.candidate is not None:
+            entry_ = self._answers.get(_key(looked.candidate.entry))
+            if entry_ is not None and entry_.value.tenant == tenant and entry_.fresh(self._clock.wall()):
+                found.entry = entry_
+        return found
+
+    def served(self, request: str, found: Lookup) -> None:
+        """Remembers which entry answered a request, for feedback; the last 10,000."""
+        if found.looked.candidate is not None:
+            self._served[request] = (found.route, found.looked.candidate.entry, found.looked.score)
+            while len(self._served) > 10_000:
+                self._served.popitem(last=False)
+
+    def feedback(self, request: str) -> bool:
+        """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit."""
+        known = self._served.pop(request, None)
+        if known is None:
+            return False
+        route, entry, score = known
+        self.remove(entry)
+        if route in self._deciders:
+            self._deciders[route].report_wrong(score)
+        return True
+
+    async def learn(
+        self, found: Lookup, stored: Stored, text: str, *, size: int, ttl: float, tags: tuple[str, ...]
+    ) -> None:
+        """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
+        decider = self._deciders[found.route]
+        steps = decider.verify(found.looked, self._open(found.space, len(found.vector)).memory)
+        answer: int | None = None
+        try:
+            entry = next(steps)
+            while True:
+                other = self._answers.peek(_key(entry))
+                equal = other is not None and await self._judge.equal(found.question, text_of(other.value), text)
+                entry = steps.send(equal)
+        except StopIteration as done:
+            answer = done.value
+        there = self._open(found.space, len(found.vector))
+        number = self._next
+        self._next += 1
+        put = self._answers.put(_key(number), stored, size + 4 * len(found.vector), ttl, tags, tenant=stored.tenant)
+        if put is None:
+            return
+        there.memory.add(number, found.terms, answer)
+        there.index.add([number], found.vector[None, :])
+        there.questions[number] = found.question
+        self._places[number] = found.space
+        while len(there.questions) > MAX_ENTRIES:
+            self.remove(next(iter(there.questions)))
+
+    def remove(self, entry: int) -> bool:
+        """Forgets an entry everywhere."""
+        space = self._places.pop(entry, None)
+        self._answers.delete(_key(entry))
+        there = self._spaces.get(space) if space is not None else None
+        if there is None:
+            return False
+        there.memory.remove(entry)
+        there.index.remove([entry])
+        there.questions.pop(entry, None)
+        return True
+
+    def stats(self) -> dict[str, DeciderStats]:
+        """Where each route stands."""
+        return {route: decider.stats() for route, decider in sorted(self._deciders.items())}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _open(self, space: bytes, dim: int) -> _Space:
+        there = self._spaces.get(space)
+        if there is None:
+            there = self._spaces[space] = _Space(dim)
+            while len(self._spaces) > MAX_SPACES:
+                _, old = self._spaces.popitem(last=False)
+                for entry in old.questions:
+                    self._places.pop(entry, None)
+                    self._answers.delete(_key(entry))
+        self._spaces.move_to_end(space)
+        return there
+
+
+def _key(entry: int) -> bytes:
+    return b"semantic" + entry.to_bytes(24, "big")
+
+
+def text_of(stored: Stored) -> str:
+    """The text of a stored answer."""
+    from hapenny.core.events import TextDelta
+
+    return "".join(event.text for event in stored.events if isinstance(event, TextDelta))

@@ -1,0 +1,168 @@
+"""The semantic layer in the pipeline: looks among answers to differently worded questions, and learns from misses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+
+from hapenny.caching.exact import Stored, size_of, storable
+from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.semantic.cache import Lookup, SemanticCache
+from hapenny.caching.semantic.decider import Promise
+from hapenny.caching.semantic.terms import read
+from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.events import Collector, Event
+from hapenny.core.exchange import CacheFact, Exchange
+from hapenny.core.messages import Message, Request, Text
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+
+MAX_QUESTION = 2_000
+"""Characters: longer questions are documents, and two documents are never paraphrases."""
+
+
+class SemanticDecision(Decision):
+    """What was decided; the question itself stays on the exchange's memo."""
+
+    action: str
+    score: float = 1.0
+    error: float = 1.0
+    similarity: float = 0.0
+    bounded: bool = True
+
+
+class SemanticStage(Stage):
+    """Serves verified paraphrases within the route's promise.
+
+    The namespace is the safe key with the last question blanked: tenant, scope, model policy, system prompt, tools,
+    parameters, locale, epoch and the whole history are equal before similarity is even looked at. Follow-ups thus
+    match only under the same history.
+    """
+
+    name = "semantic"
+
+    def __init__(
+        self,
+        cache: SemanticCache,
+        keys: Keys,
+        promise: Promise,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        *,
+        ttl: float = 3_600.0,
+        fixed: float | None = None,
+        any_temperature: bool = False,
+    ) -> None:
+        """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits)."""
+        self._cache = cache
+        self._keys = keys
+        self._promise = promise
+        self._spawn = spawn
+        self._ttl = ttl
+        self._fixed = fixed
+        self._any_temperature = any_temperature
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> SemanticDecision | None:
+        """Looks up; None for what may not be cached or is no short text question."""
+        if uncacheable(exchange, any_temperature=self._any_temperature) or exchange.background:
+            return None
+        if "no-cache" in exchange.context.cache_control:
+            return None
+        question = asked(exchange.request)
+        if question is None:
+            return None
+        decider = self._cache.decider(exchange.route, self._promise, fixed=self._fixed)
+        self._cache.policy(exchange.route, exchange.policy)
+        vector = (await ask.embed(exchange, [question], technique=self.name))[0]
+        found = self._cache.look(
+            namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
+            tenant=exchange.context.tenant, max_error=caution(exchange),
+        )  # fmt: skip
+        exchange.memo["semantic"] = found
+        looked = found.looked
+        return SemanticDecision(
+            reason=looked.reason,
+            action=looked.action,
+            score=looked.score,
+            error=looked.error,
+            similarity=looked.candidate.similarity if looked.candidate is not None else 0.0,
+            bounded=looked.bounded,
+        )
+
+    async def apply(self, decision: SemanticDecision, exchange: Exchange, onward: Onward) -> Answer:
+        """Replays the stored answer, or goes onward and learns from what comes back."""
+        found: Lookup = exchange.memo["semantic"]
+        entry = found.entry
+        if entry is None:
+            answer = await onward(exchange)
+            return answer.through(_Learn(self, exchange, found))
+        now = exchange.clock.wall()
+        proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
+        exchange.cache = CacheFact(
+            layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
+            age=entry.age(now), ttl=entry.expires - now, key=entry.key[-4:].hex(),
+        )  # fmt: skip
+        exchange.facts["model"] = entry.value.model
+        self._cache.served(exchange.id, found)
+        return Answer(Replay(entry.value.events))
+
+    def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
+        """Verifies and stores, off the path."""
+        tags = (f"route:{exchange.route}", f"model:{stored.model}", *exchange.facts.get("cache_tags", ()))
+        self._spawn(self._cache.learn(found, stored, text, size=size, ttl=self._ttl, tags=tags))
+
+
+class _Learn(Transform):
+    """Watches a miss's answer and hands it to the cache if it may be served again."""
+
+    def __init__(self, stage: SemanticStage, exchange: Exchange, found: Lookup) -> None:
+        self._stage, self._exchange, self._found = stage, exchange, found
+        self._collector = Collector()
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        self._collector.feed(event)
+        return (event,)
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Learns from whole answers alone."""
+        if outcome == "complete":
+            completion = self._collector.finish()
+            stored = storable(completion, self._exchange)
+            if stored is not None:
+                self._stage.learn(self._exchange, self._found, stored, completion.text, size_of(completion))
+        return ()
+
+
+def asked(request: Request) -> str | None:
+    """The question if the last message is one short text of the user's, else None."""
+    last = request.messages[-1] if request.messages else None
+    if last is None or last.role != "user" or len(last.content) != 1 or not isinstance(last.content[0], Text):
+        return None
+    text = last.content[0].text
+    return text if len(text.strip()) > 0 and len(text) <= MAX_QUESTION else None
+
+
+def namespace(keys: Keys, exchange: Exchange) -> bytes:
+    """The safe key of everything but the last question."""
+    request = exchange.request
+    blank = (*request.messages[:-1], Message("user", (Text(""),)))
+    whole, known = exchange.request, exchange.memo.get("key")
+    try:
+        exchange.request = msgspec.structs.replace(request, messages=blank)
+        return keys.key(exchange)
+    finally:
+        exchange.request = whole
+        if known is not None:
+            exchange.memo["key"] = known
+
+
+def caution(exchange: Exchange) -> float | None:
+    """The caller's own limit from `Cache-Control: x-max-error=0.002`; only ever makes the cache more careful."""
+    for directive in exchange.context.cache_control:
+        if directive.startswith("x-max-error="):
+            try:
+                return max(0.0, float(directive[12:]))
+            except ValueError:
+                return 0.0
+    return None

@@ -1,0 +1,160 @@
+"""Starts closed, opens on evidence, closes on violation."""
+
+import random
+
+import numpy as np
+import pytest
+
+from hapenny.caching.semantic.bound import Bands, threshold
+from hapenny.caching.semantic.decider import Decider, Promise
+from hapenny.caching.semantic.features import Neighbour
+from hapenny.caching.semantic.memory import Memory
+from hapenny.caching.semantic.terms import Variety, contradiction, read
+from tests.caching.conftest import HandClock
+
+
+def drive(decider, memory, requests, *, quality, seed=1):
+    """Traffic in which near neighbours (cosine .95) are right with chance `quality`, far ones (.6) are wrong."""
+    chance = random.Random(seed)
+    served = wrong = 0
+    for at in range(requests):
+        good = chance.random() < 0.6
+        terms = read(f"question about topic {'abcdefgh'[at % 8]} {'now' if good else 'unrelated words here'}")
+        right = chance.random() < (quality if good else 0.02)
+        near = []
+        if len(memory):
+            entries = list(memory._entries)[-8:]
+            near = memory.neighbours(
+                entries, [0.95 - 0.01 * i if good else 0.6 - 0.01 * i for i in range(len(entries))]
+            )
+        looked = decider.look(terms, near, memory)
+        if looked.action == "serve":
+            served += 1
+            wrong += not right
+            continue
+        steps = decider.verify(looked, memory)
+        answer = None
+        try:
+            next(steps)
+            while True:
+                steps.send(right)
+        except StopIteration as done:
+            answer = done.value
+        if at < 200:
+            memory.add(at, terms, answer)
+    return served, wrong
+
+
+def test_starts_closed():
+    decider, memory = Decider(Promise(), HandClock()), Memory()
+    memory.add(0, read("when do you open"))
+    looked = decider.look(read("when do you open"), [Neighbour(0, 1.0, 0, read("when do you open"))], memory)
+    assert looked.action == "miss"
+    assert not decider.stats().open
+
+
+def test_opens_on_evidence_and_keeps_the_promise():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    served, wrong = drive(decider, memory, 3000, quality=0.99)
+    assert served > 600
+    assert wrong / 3000 <= 0.02
+
+
+def test_stays_closed_where_neighbours_lie():
+    decider, memory = Decider(Promise(max_error=0.01), HandClock()), Memory()
+    served, _ = drive(decider, memory, 2000, quality=0.7)
+    assert served <= 20
+
+
+def test_closes_when_answers_turn_wrong():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    assert decider.stats().open
+    served, _ = drive(decider, memory, 3000, quality=0.3, seed=2)
+    assert decider.stats().closures >= 1
+    assert served < 900
+
+
+def test_closing_for_another_embedder_forgets_the_model():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    decider.close("embedder changed", forget=True)
+    assert not decider.stats().open
+    assert decider.stats().closed_because == "embedder changed"
+    assert drive(decider, memory, 40, quality=0.995)[0] == 0
+
+
+def test_reported_hits_close_the_cache():
+    decider, memory = Decider(Promise(max_error=0.01, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    before = decider.stats().threshold
+    for _ in range(25):
+        decider.report_wrong(0.002)
+    assert decider.stats().threshold < before
+
+
+def test_audits_stay_within_their_share():
+    decider, memory = Decider(Promise(max_error=0.05, max_wrong_hits=None, audit_share=0.1), HandClock()), Memory()
+    drive(decider, memory, 4000, quality=0.995)
+    stats = decider.stats()
+    assert 0.06 < stats.audits / (stats.hits + stats.audits) < 0.14
+
+
+@pytest.mark.parametrize("field", ["max_error", "confidence", "audit_share", "max_wrong_hits"])
+def test_senseless_promises_are_refused(field):
+    with pytest.raises(ValueError, match=field):
+        Promise(**{field: 1.5})
+
+
+def test_the_threshold_needs_labels_in_its_own_region():
+    scores = np.full(1000, 0.0005)
+    assert threshold(Bands(), scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == 0.0
+    bands = Bands()
+    for _ in range(400):
+        bands.add(0.0005, False)
+    assert threshold(bands, scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == pytest.approx(0.0005)
+    for _ in range(20):
+        bands.add(0.0005, True)
+    assert threshold(bands, scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == 0.0
+
+
+def test_the_stricter_limit_binds():
+    bands = Bands()
+    for at in range(400):
+        bands.add(0.05, at % 10 == 0)
+    scores = np.full(50, 0.05)
+    assert threshold(bands, scores, 1000, max_error=0.05, max_wrong_hits=None, z=1.645) > 0
+    assert threshold(bands, scores, 1000, max_error=0.05, max_wrong_hits=0.05, z=1.645) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "why"),
+    [
+        ("order 12", "order 13", "number"),
+        ("I do not want it", "I do want it", "negation"),
+        ("increase my limit", "decrease my limit", "opposite"),
+        ("from rome to oslo", "from oslo to rome", "order"),
+        ("when do you open", "when do you open?", ""),
+        ("when do you open today", "when do you open", ""),
+    ],
+)
+def test_contradictions(asked, stored, why):
+    assert contradiction(read(asked), read(stored), Variety()) == why
+
+
+def test_verified_variety_lifts_a_contradiction():
+    seen = Variety()
+    for text in (
+        "my card did not come",
+        "my card is late by 2 weeks",
+        "card late 5 days",
+        "card not here after 9 days",
+    ):
+        seen.add(read(text))
+    assert contradiction(read("card late 7 days"), read("my card is late by 2 weeks"), seen) == ""
+    assert contradiction(read("card from rome to oslo"), read("card from oslo to rome"), seen) == "order"
+
+
+def test_scripts_without_spaces_have_terms_too():
+    assert len(read("注文はどこですか").stems) >= 5
+    assert read("注文 12 はどこ").numbers == {"12"}

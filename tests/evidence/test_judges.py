@@ -1,0 +1,68 @@
+"""Judges that need no model."""
+
+import pytest
+
+from hapenny.evidence import judges
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("The Eiffel Tower.", "eiffel tower", True),
+        ("1,234", "1234.0", True),
+        ("$18", "18", True),
+        (r"\frac{1}{2}", "1/2", True),
+        (r"\text{yes}", "Yes", True),
+        ("50%", "50", True),
+        ("12", "21", False),
+        ("", "", False),
+        ("[1, 2]", "[2, 1]", False),
+    ],
+)
+def test_agreement(a, b, same):
+    assert judges.agree(a, b) is same
+    assert judges.exact(a, b) == float(same)
+
+
+def test_numeric_takes_the_last_number():
+    assert judges.numeric("First 3, then 4, so the answer is 12.", "12") == 1
+    assert judges.numeric("It is 11.9", "12") == 0
+    assert judges.numeric("1e3", "1000") == 1
+    assert judges.numeric("no idea", "12") == 0
+    assert judges.numeric("12", "twelve") == 0
+
+
+def test_schema():
+    shape = {
+        "type": "object",
+        "required": ["name", "age"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1},
+            "age": {"type": "integer", "minimum": 0},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2},
+        },
+        "additionalProperties": False,
+    }
+    assert judges.schema('{"name": "Ann", "age": 3, "tags": ["a"]}', shape) == 1
+    assert judges.schema('```json\n{"name": "Ann", "age": 3}\n```', shape) == 1
+    for bad in (
+        '{"name": "", "age": 3}',
+        '{"name": "A", "age": -1}',
+        '{"name": "A"}',
+        '{"name": "A", "age": 1, "x": 0}',
+        '{"name": "A", "age": 1, "tags": ["c"]}',
+        '{"name": "A", "age": 1, "tags": ["a", "a", "a"]}',
+        '{"name": "A", "age": true}',
+        "not json",
+        "[]",
+    ):
+        assert judges.schema(bad, shape) == 0
+    assert judges.fits(2, {"anyOf": [{"type": "string"}, {"type": "number", "maximum": 3}]})
+
+
+def test_similarity_and_majority():
+    assert judges.similarity([1, 0], [2, 0]) == pytest.approx(1)
+    assert judges.similarity([1, 0], [-1, 0]) == 0
+    assert judges.similarity([0, 0], [1, 0]) == 0
+    assert judges.majority([1, 0, 1]) == pytest.approx(2 / 3)
+    assert judges.majority([]) == 0.5

@@ -1,0 +1,117 @@
+import pytest
+
+from hapenny.core.errors import Failure
+from hapenny.core.exchange import Target
+from hapenny.core.stage import Pipeline
+from hapenny.simulation import loop
+from hapenny.stores.counters import Charge, MemoryCounters
+from hapenny.throughput.job import Shed
+from hapenny.throughput.options import EndpointOptions, ModelOptions, Routes, ThroughputOptions
+from hapenny.throughput.pools import QuotaSpec
+from hapenny.throughput.stage import ThroughputStage
+from tests.core.house import STRONG, Asks, Terminal, exchange
+
+
+def built(clock, terminal, **model):
+    counters = MemoryCounters(clock)
+    options = ThroughputOptions(models={"strong-model": ModelOptions(**model)} if model else {})
+    stage = ThroughputStage(Routes(options, counters, clock))
+    return Pipeline([stage], {"throughput": "on"}, terminal, Asks()), stage, counters
+
+
+def level(stage, counters):
+    quota = stage.routes.of(STRONG).dispatcher.gate.endpoints[0].quota
+    return counters.levels_now([Charge(quota.pool.key + ":tpm", quota.tokens, 0)])[0]
+
+
+def test_settles_what_the_provider_reported():
+    async def main(clock):
+        spec = QuotaSpec(tokens_per_minute=100_000, output_burndown=5)
+        pipeline, stage, counters = built(clock, Terminal(), quota=spec)
+        answer = await pipeline(exchange(clock=clock))
+        assert level(stage, counters) < 97_000  # input and the 4,096 that count when max_tokens is not set
+        await answer.collect()
+        assert level(stage, counters) == pytest.approx(100_000 - 10 - 5 * 5)
+
+    loop.run(main)
+
+
+def test_an_answer_that_nobody_reads_gives_its_reservation_back():
+    async def main(clock):
+        pipeline, stage, counters = built(clock, Terminal(), quota=QuotaSpec(tokens_per_minute=100_000))
+        answer = await pipeline(exchange(clock=clock))
+        answer.close()
+        assert level(stage, counters) > 99_900
+        assert stage.routes.of(STRONG).dispatcher.gate.endpoints[0].inflight == 0
+
+    loop.run(main)
+
+
+def test_throttling_is_absorbed_and_every_attempt_is_a_call():
+    async def main(clock):
+        throttled = Failure("rate_limited", "Too many tokens", upstream_status=429)
+        there = exchange(clock=clock)
+        pipeline, *_ = built(clock, Terminal(failures=[throttled]))
+        answer = await pipeline(there)
+        assert (await answer.collect()).text == "answer"
+        return [(call.purpose, call.technique, call.outcome) for call in there.calls]
+
+    assert loop.run(main) == [("serve", "serve", "failed"), ("retry", "throughput", "complete")]
+
+
+def test_an_empty_quota_turns_requests_away_with_the_time_to_come_back():
+    async def main(clock):
+        terminal = Terminal()
+        pipeline, *_ = built(clock, terminal, quota=QuotaSpec(tokens_per_minute=5_000))
+        await (await pipeline(exchange(clock=clock))).collect()
+        first = await pipeline(exchange(clock=clock))
+        with pytest.raises(Shed) as shed:
+            await pipeline(exchange(clock=clock))
+        assert shed.value.status == 429
+        assert shed.value.retry_after > 0
+        first.close()
+        return len(terminal.seen)
+
+    assert loop.run(main) == 2
+
+
+def test_calls_spill_to_the_next_endpoint_of_the_same_model():
+    async def main(clock):
+        small = QuotaSpec(tokens_per_minute=5_000)
+        places = (
+            EndpointOptions(name="here", region="eu-west-1", quota=small),
+            EndpointOptions(name="flex", region="eu-west-1", service_tier="flex", quota=small, cost_factor=1.2),
+        )
+        terminal = Terminal()
+        pipeline, *_ = built(clock, terminal, endpoints=places)
+        for _ in range(2):
+            await pipeline(exchange(clock=clock))
+        return [target for _, target in terminal.seen]
+
+    first, second = loop.run(main)
+    assert first == Target("strong-model", "far", "eu-west-1", "standard")
+    assert second == Target("strong-model", "far", "eu-west-1", "flex")
+
+
+def test_the_exchanges_bound_on_calls_is_not_the_endpoints_fault():
+    async def main(clock):
+        there = exchange(clock=clock, max_calls=1)
+        failures = [Failure("overloaded", "busy")] * 5
+        pipeline, stage, _ = built(clock, Terminal(failures=failures))
+        with pytest.raises(Failure, match="model calls"):
+            await pipeline(there)
+        assert len(there.calls) == 1
+        assert stage.routes.of(STRONG).dispatcher.gate.endpoints[0].inflight == 0
+
+    loop.run(main)
+
+
+def test_nothing_configured_holds_nothing_back():
+    async def main(clock):
+        terminal = Terminal()
+        pipeline, *_ = built(clock, terminal)
+        for _ in range(500):
+            await (await pipeline(exchange(clock=clock))).collect()
+        return clock.now(), len(terminal.seen)
+
+    assert loop.run(main) == (0.0, 500)
