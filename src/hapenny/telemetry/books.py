@@ -201,7 +201,7 @@ class Books:
                 prices.append((technique, 0))
                 continue
             layout, place = book.layout(request), book.place(target)
-            if before is not None and before[0] is layout and before[1].teacher() is place.teacher():
+            if before is not None and before[0] is layout and before[1].prompts is place.prompts:
                 prompt, output = before[2], before[3]
             else:
                 prompt, output = place.prompt(layout), place.output(text) + reasoning

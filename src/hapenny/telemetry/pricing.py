@@ -24,9 +24,6 @@ MEDIA_TOKENS = 1_500.0
 CALM = 0.005
 """Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
-OWN = 64
-"""Reports from which on a model's own estimator is trusted more than that of its kin."""
-
 _KEPT = 512
 
 
@@ -43,22 +40,19 @@ def never_owned(target: Target) -> bool:
 
 
 class Place:
-    """What is known of a (model, region): its card, its rates, who counts its prompts and answers.
+    """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers.
 
-    A model that has hardly reported yet is counted by the one with the same tokenizer that has reported most.
+    Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
     """
 
-    __slots__ = ("_last", "_rates", "answers", "card", "kin", "media", "prompts", "region", "words")
+    __slots__ = ("_last", "_rates", "answers", "card", "media", "prompts", "region", "words")
 
-    def __init__(
-        self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words, kin: list[Place]
-    ) -> None:
+    def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
         self.card = card
         self.region = region
         self.prompts = prompts
         self.answers = answers
         self.words = words
-        self.kin = kin
         self.media = MEDIA_TOKENS
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
@@ -74,27 +68,20 @@ class Place:
             self._rates[tier] = card.rates(tier, self.region, wall)
         return self._rates[tier]
 
-    def teacher(self) -> Place:
-        """Whose estimators count here."""
-        if self.prompts.learned >= OWN or len(self.kin) < 2:
-            return self
-        return max(self.kin, key=lambda place: place.prompts.learned)
-
     def prompt(self, layout: Layout) -> int:
         """Expected prompt tokens."""
-        tokens = self.teacher()._prompt(layout)
+        tokens = self._prompt(layout)
         if layout.media:
             tokens += layout.media * self.media
         return max(1, round(tokens))
 
     def output(self, text: str) -> int:
         """Expected tokens of generated text."""
-        return max(1, round(self.teacher()._output(text))) if text else 0
+        return max(1, round(self._output(text))) if text else 0
 
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
-        teacher = self.teacher()
-        prompts, answers = teacher.prompts, teacher.answers
+        prompts, answers = self.prompts, self.answers
         prompt = prompts.estimate(layout.measure(prompts.cache)).upper + round(2 * layout.media * self.media)
         return Tokens(input=prompt, output=answers.estimate(answers.cache.segment(text)).upper if text else 0)
 
@@ -148,7 +135,7 @@ class Prices:
         self._places: OrderedDict[tuple[str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
         self._bags = Bags()
-        self._families: OrderedDict[str, tuple[Words, list[Place]]] = OrderedDict()
+        self._words: OrderedDict[str, Words] = OrderedDict()
 
     def place(self, target: Target) -> Place:
         """What is known of where a call goes."""
@@ -157,27 +144,24 @@ class Prices:
         if found is None:
             card = self._catalog.resolve(target.model)
             provider, model = (target.backend, target.model) if card is None else (card.provider, card.id)
-            words, kin = self._family(f"{provider}/{(card.tokenizer if card is not None else '') or model}")
+            family = f"tokenizer {card.tokenizer}" if card is not None and card.tokenizer else model
             found = self._places[key] = Place(
                 card,
                 region_class(target.model, target.region),
-                self._estimators.get(provider, model),
-                self._estimators.get(provider + OUTPUT, model),
-                words,
-                kin,
+                self._estimators.join(provider, model, family),
+                self._estimators.join(provider + OUTPUT, model, family),
+                self._family(f"{provider}/{family}"),
             )
-            if all(place.prompts is not found.prompts for place in kin):
-                kin.append(found)
             if len(self._places) > _KEPT:
                 self._places.popitem(last=False)
         return found
 
-    def _family(self, name: str) -> tuple[Words, list[Place]]:
-        found = self._families.get(name)
+    def _family(self, name: str) -> Words:
+        found = self._words.get(name)
         if found is None:
-            found = self._families[name] = (Words(self._bags), [])
-            if len(self._families) > _KEPT:
-                self._families.popitem(last=False)
+            found = self._words[name] = Words(self._bags)
+            if len(self._words) > _KEPT:
+                self._words.popitem(last=False)
         return found
 
     def forget_cards(self) -> None:
@@ -227,7 +211,7 @@ def split(
     if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
         return NOTHING
     return prefixes.split(
-        (*world, card.id), layout, Weigher(place.teacher().prompts),
+        (*world, card.id), layout, Weigher(place.prompts),
         mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
     )  # fmt: skip
 
