@@ -29,6 +29,7 @@ class Local:
         self._clock = clock
         self._limit = limit or AimdLimit(clock, SLO(ttft_s=60.0, tpot_s=1.0), initial=16, most=256)
         self.per_s = per_s
+        self._busy = 0  # calls in flight over all batches
 
     def seconds(self, records: int) -> float:
         """How long `records` will take, with half as much again to be safe."""
@@ -43,7 +44,7 @@ class Local:
 
         async def one(record: Record) -> None:
             nonlocal finished, pause
-            begin, busy = self._clock.now(), len(running)
+            begin, busy = self._clock.now(), self._busy
             try:
                 output = await self._invoke(model, record)
             except Failure as failure:
@@ -64,9 +65,14 @@ class Local:
                 if pause > 0:
                     seconds, pause = pause, 0.0
                     await self._clock.sleep(seconds)
-                while waiting and len(running) < self._limit.limit and self._clock.wall() < until:
-                    running.add(asyncio.get_running_loop().create_task(one(waiting.pop())))
-                if running:
+                while waiting and self._busy < self._limit.limit and self._clock.wall() < until:
+                    self._busy += 1
+                    task = asyncio.get_running_loop().create_task(one(waiting.pop()))
+                    task.add_done_callback(self._ended)
+                    running.add(task)
+                if not running:
+                    await self._clock.sleep(0.05)  # other batches have all places
+                else:
                     done, _ = await asyncio.wait(list(running), return_when=asyncio.FIRST_COMPLETED)
                     running -= done
                     for task in done:
