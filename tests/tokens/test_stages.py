@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from hapenny.catalog import default
@@ -22,6 +23,7 @@ from hapenny.tokens.options import (
     WindowOptions,
 )
 from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.segments import sentences
 from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.template_stage import TemplateStage
@@ -67,7 +69,7 @@ async def served(stage, there, mode="on", terminal=None):
 STAGES = {
     "structure": lambda: StructureStage(PRICES, StructureOptions(), WindowOptions()),
     "window": lambda: WindowStage(PRICES, WindowOptions(limit=60, recent=2)),
-    "prune": lambda: PruneStage(PRICES, PruneOptions(share=0.4, floor=10)),
+    "prune": lambda: PruneStage(PRICES, PruneOptions(share=0.4, floor=10, seconds=60)),
     "templates": lambda: TemplateStage(Templates.shipped(), TemplateOptions()),
     "answer_size": lambda: AnswerSizeStage(taught(), lambda _: True, lambda _: 4096),
 }
@@ -155,6 +157,19 @@ async def test_an_old_turns_context_is_pruned_the_same_way_again():
     _, again = await served(stage, exchange(messages=later))
     assert again.seen[0][0].messages[0] == terminal.seen[0][0].messages[0]
     assert again.seen[0][0].messages[1:] == later[1:]
+
+
+async def test_prune_uses_stored_vectors_where_words_say_nothing():
+    there = exchange(messages=(Message("user", (*documents(), Text("zyx?"))),))
+    directions = np.eye(3)
+    there.memo["sentence_vectors"] = {
+        block.text: (sentences(block.text), np.tile(direction, (len(sentences(block.text)), 1)))
+        for block, direction in zip(documents(), directions, strict=True)
+    }
+    there.memo["question_vector"] = directions[2]
+    _, terminal = await served(PruneStage(PRICES, PruneOptions(share=0.3, floor=1, seconds=60)), there)
+    sent = [block.name for block in terminal.seen[0][0].messages[0].content if isinstance(block, Document)]
+    assert sent == ["harbour.txt"]
 
 
 async def test_prune_out_of_time_passes_the_rest_through():
