@@ -10,6 +10,7 @@ from hapenny.core.answer import Replay, begin
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Document, Message, Parameters, Text, Tool, ToolResult, ToolUse
+from hapenny.core.metering import Metered
 from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
@@ -279,8 +280,7 @@ class Speaker:
         events = [Started(), BlockStarted(0, "text"), *deltas, BlockStopped(0), Stopped(reason), usage]
         answer = await begin(Replay(events))
         there.adopted = call
-        there.end_call(call, "complete")
-        return answer
+        return answer.through(Metered(call, there))
 
 
 WORDS = [f"word{n}" for n in range(90)]
@@ -319,13 +319,22 @@ async def test_no_limit_where_a_cut_could_not_be_repaired(changes):
     assert speaker.limits == [None]
 
 
-async def test_whole_answers_teach_and_cut_ones_do_not():
+@pytest.mark.parametrize("mode", ["shadow", "on"])
+async def test_whole_answers_teach_and_cut_ones_do_not(mode):
     sizes = AnswerSizes(SizeOptions(least=10))
     stage = AnswerSizeStage(sizes, lambda _: False, lambda _: 4096)
     for _ in range(10):
-        await served(stage, exchange(parameters=Parameters(max_tokens=5)), terminal=Speaker(WORDS))
+        await served(stage, exchange(parameters=Parameters(max_tokens=5)), mode, Speaker(WORDS))
     assert sizes.limit("unknown") is None
     for _ in range(10):
         there = exchange(context=Context(tenant="a", intent="story"))
-        await served(stage, there, terminal=Speaker(WORDS))
+        await served(stage, there, mode, Speaker(WORDS))
     assert sizes.limit("story") >= 90
+
+
+async def test_a_continued_answer_teaches_its_whole_length():
+    sizes = taught(20, SizeOptions(floor=8, least=10))
+    stage = AnswerSizeStage(sizes, lambda _: True, lambda _: 4096)
+    there = exchange(stream=True, parameters=Parameters(max_tokens=500))
+    await served(stage, there, terminal=Speaker(WORDS))
+    assert sizes._seen["unknown"].ranked[-1] == 90
