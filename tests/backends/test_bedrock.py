@@ -256,6 +256,16 @@ async def test_a_stream_that_stops_is_given_up(pool: Pool, how: dict[str, float]
         await asyncio.wait_for(server.left.wait(), 5)
 
 
+async def test_the_backend_has_an_idle_limit_of_its_own() -> None:
+    pool = Pool(CLOCK, idle_s=0.15)
+    async with serving(Silent(CONVERSE_STREAM[:2])) as base:
+        source = await bearer(pool, base).call(asking(), TARGET, limits(CLOCK))
+        with pytest.raises(Failure, match=r"no event for 0\.15 s"):
+            await drain(source)
+        assert pool.busy == 0
+        await pool.aclose()
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_a_provider_that_does_not_accept_is_given_up(pool: Pool, streamed: bool) -> None:
     server = Silent([], headers=False)

@@ -142,3 +142,36 @@ async def test_paths_are_sent_as_they_are() -> None:
         lease = await pool.send("POST", base + "/model/arn%3Aaws%2Fx%20y/converse?a=%2F&b", {}, b"{}")
         assert await lease.whole() == b"/model/arn%3Aaws%2Fx%20y/converse?a=%2F&b"
         await pool.aclose()
+
+
+async def test_a_kept_connection_closed_for_idleness_costs_nothing() -> None:
+    asked: list[str] = []
+
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        while line := await reader.readline():
+            while await reader.readline() not in (b"\r\n", b""):
+                pass
+            number += 1
+            asked.append(line.split()[1].decode() + str(number))
+            if number == 2 or b"bad" in line:  # gone while the request is under way, without a byte
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(hello, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    pool = Pool(RealClock())
+    for _ in range(3):
+        assert await (await pool.send("GET", base + "/a", {}, b"")).whole() == b"ok"
+    assert asked == ["/a1", "/a2", "/a1", "/a2", "/a1"]
+    await pool.aclose()
+    fresh = Pool(RealClock())
+    asked.clear()
+    with pytest.raises(Failure) as error:  # on a new connection it is an answer of its own: never sent twice
+        await fresh.send("GET", base + "/bad", {}, b"")
+    assert error.value.kind == "upstream"
+    assert asked == ["/bad1"]
+    assert fresh.busy == 0
+    await fresh.aclose()
+    server.close()

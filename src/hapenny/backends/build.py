@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from hapenny.backends.contract import Backend
 from hapenny.core.clock import Clock
@@ -13,32 +13,14 @@ OPENAI = "https://api.openai.com/v1"
 ANTHROPIC = "https://api.anthropic.com"
 
 
-class QuotaLike(Protocol):
-    """Quotas a minute; None is no limit."""
-
-    rpm: int | None
-    tpm: int | None
-
-
-class Options(Protocol):
-    """What a backend's configuration holds; `kind` decides which fields matter."""
-
-    kind: str
-    region: str
-    profile: str | None
-    base_url: str | None
-    api_key: str | None
-    card: str
-    seed: int
-    faults: dict[str, Any]
-    connections: int | None
-    connect_s: float
-    idle_s: float
-    lifetime_s: float
-
-
 def build(name: str, options: Any, clock: Clock) -> Backend:
-    """The backend `name` as `options` (see `Options`; `quota` is a `QuotaLike` or None) describe it.
+    """The backend `name` as its configuration describes it.
+
+    Args:
+        name: as configured.
+        options: with `kind`, and by kind `region`, `profile`, `base_url`, `api_key`, `connections`, `connect_s`,
+            `idle_s`, `lifetime_s`; or `card`, `seed`, `faults`, `quota` (None, or with `rpm` and `tpm`), `region`.
+        clock: the deployment's clock.
 
     Raises:
         ValueError: with the field, the value and a fix.

@@ -50,7 +50,7 @@ async def exchange(
                 events = codec.decode_answer(whole, lease.headers, model=target.model, created=clock.wall())
                 return Replay(events)
         decoder = codec.decoder(model=target.model, created=clock.wall())
-        return Stream(lease, decoder, limits, clock)
+        return Stream(lease, decoder, limits, clock, pool.idle_s)
     except TimeoutError:
         _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
@@ -71,13 +71,17 @@ class Stream:
     itself again, so that a read costs no timer of its own.
     """
 
-    __slots__ = ("_clock", "_decoder", "_lease", "_limits", "_reading", "_timer", "_why")
+    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_limits", "_reading", "_timer", "_why")
 
-    def __init__(self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock, idle: float = float("inf")
+    ) -> None:
         self._lease: Lease | None = lease
         self._decoder = decoder
         self._limits = limits
         self._clock = clock
+        self._idle = idle
+        """The backend's own idle limit, in seconds; the call's may be shorter."""
         self._reading: float | None = None
         """Since when a read waits; None while nobody reads: a slow reader is not the provider's fault."""
         self._why = ""
@@ -134,14 +138,15 @@ class Stream:
         lease, limits = self._lease, self._limits
         if lease is None:
             return
+        patience = min(limits.idle, self._idle)
         if self._reading is None:  # nobody waits: nothing is late
-            wait = limits.idle
+            wait = patience
         else:
             now = self._clock.now()
-            idle, finish = self._reading + limits.idle - now, limits.finish_by - now
-            wait = min(idle, finish)
+            finish = limits.finish_by - now
+            wait = min(self._reading + patience - now, finish)
             if wait <= 0:
-                self._why = "not finished in time" if finish <= 0 else f"no event for {limits.idle:g} s"
+                self._why = "not finished in time" if finish <= 0 else f"no event for {patience:g} s"
                 self._timer = None
                 lease.fail(_Late())
                 return

@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "_without_body",
+        "answered",
         "headers",
         "reusable",
         "status",
@@ -68,6 +69,8 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: dict[str, str] = {}
         """Of the answer, by lower-case names."""
+        self.answered = False
+        """Whether any byte came since the last request."""
         self.reusable = False
         """Whether another request may follow."""
         self.until = 0.0
@@ -97,7 +100,7 @@ class Connection(asyncio.Protocol):
         if transport is None or not self.open:
             raise Broken("closed")
         self._state, self._tail, self._without_body = _HEAD, b"", without_body
-        self.status, self.headers, self.reusable = 0, {}, False
+        self.status, self.headers, self.reusable, self.answered = 0, {}, False, False
         if len(body) > BUFFER_BYTES:
             transport.writelines((request, body))
         else:
@@ -167,6 +170,7 @@ class Connection(asyncio.Protocol):
         if self._state == _DONE:  # nothing was asked: never trust what follows
             self.fail(Broken("unexpected data"))
             return
+        self.answered = True
         try:
             self._parse(self._tail + data if self._tail else data)
         except (ValueError, IndexError):

@@ -39,7 +39,7 @@ class Pool:
         clock: the deployment's clock.
         connections: the most connections at once; None is `MODEL_CONNECTIONS`.
         connect_s: seconds to open a connection.
-        idle_s: seconds between two pieces of an answer, where a call has no limit of its own.
+        idle_s: the most seconds between two pieces of a stream; a call's own limit may be shorter.
         lifetime_s: seconds after which a connection is not used again, 60 to 300.
         name: for the log.
         trust: certificates to trust; None are the system's.
@@ -102,18 +102,22 @@ class Pool:
             await self._queue()
         else:
             self.busy += 1
-        connection: Connection | None = None
         try:
             length = len(body) if body or method in ("POST", "PUT", "PATCH") else None
             request = head(method, target, host, headers, length)
-            connection = self._kept(key) or await self._connect(key)
-            self._using.add(connection)
-            connection.start(request, body, without_body=method == "HEAD")
-            await connection.begun()
-        except BaseException as error:
+            connection = self._kept(key)
             if connection is not None:
-                connection.fail(Broken("given up"))
-                self._using.discard(connection)
+                try:
+                    await self._begin(connection, request, body, method)
+                    return Lease(self, connection, key)
+                except Broken:
+                    # A kept connection that ends without a byte was closed for being idle just as we sent: nobody
+                    # worked on the request (RFC 9112 §9.3.1), so a fresh connection may carry it.
+                    if connection.answered or self._closed:
+                        raise
+            connection = await self._connect(key)
+            await self._begin(connection, request, body, method)
+        except BaseException as error:
             self._free()
             if isinstance(error, Broken):
                 raise broken(error, key[1]) from None
@@ -121,6 +125,16 @@ class Pool:
                 raise Failure("invalid_request", f"a header cannot be sent: {error}") from None
             raise
         return Lease(self, connection, key)
+
+    async def _begin(self, connection: Connection, request: bytes, body: bytes, method: str) -> None:
+        self._using.add(connection)
+        try:
+            connection.start(request, body, without_body=method == "HEAD")
+            await connection.begun()
+        except BaseException:
+            connection.fail(Broken("given up"))
+            self._using.discard(connection)
+            raise
 
     async def aclose(self) -> None:
         """Closes all connections; whoever waits for one is refused."""

@@ -60,7 +60,7 @@ def sentences(context: list[str], limit: int = 600) -> list[str]:
         for sentence in _SENTENCE.split(text):
             plain = " ".join(sentence.split())
             if len(plain) > 8:
-                found.setdefault(plain[:600])
+                found.setdefault(plain[:400])
                 if len(found) >= limit:
                     return list(found)
     return list(found)
