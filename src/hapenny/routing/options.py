@@ -19,5 +19,3 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
     sticky_s: float = 300.0
     """A session keeps its tier this long (the provider's cache lifetime) unless moving down saves money."""
-    cascade: bool = False
-    """Two cheap answers first, the strong model where they disagree: for batch, extraction and classification."""
