@@ -1,6 +1,6 @@
 """Embedders behind an API: bodies and answers of Bedrock Titan and Cohere and of OpenAI-compatible servers, batched.
 
-Sans-IO: `send` posts a body to the model and returns the answer's JSON; it comes from the gateway, which books the call.
+Sans-IO: `send` posts a body to the model and returns the answer's JSON; the gateway gives it and books the call.
 """
 
 from __future__ import annotations
