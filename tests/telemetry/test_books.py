@@ -301,10 +301,10 @@ def test_a_model_without_reports_is_counted_by_what_its_kin_reported(book, clock
         ex = made.exchange(clock, made.ask(text))
         ex.target = Target("kin-cheap")
         ex.step("tiers")
-        made.served(book, ex, input=len(text) // 2, output=7, target=Target("kin-cheap"))
+        made.served(book, ex, input=len(text), output=7, target=Target("kin-cheap"))
         row = book.close(ex)
-    assert book.prices.prompt(ex.request, Target("kin-dear")) == pytest.approx(len(text) / 2, rel=0.03)
-    assert made.books(clock).prices.prompt(ex.request, Target("kin-dear")) != pytest.approx(len(text) / 2, rel=0.1)
+    assert book.prices.prompt(ex.request, Target("kin-dear")) == pytest.approx(len(text), rel=0.03)
+    assert made.books(clock).prices.prompt(ex.request, Target("kin-dear")) != pytest.approx(len(text), rel=0.1)
     assert balanced(row)
 
 
