@@ -157,6 +157,7 @@ async def test_bent_requests_never_break_the_gateway(tmp_path, path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("path", TARGETS)
 async def test_many_bent_requests_never_break_the_gateway(tmp_path, path, seed):
