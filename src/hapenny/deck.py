@@ -6,16 +6,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from hapenny.caching.admin import CacheAdmin
+from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys
-from hapenny.caching.prefix.stage import ModelCache, PrefixStage
+from hapenny.caching.prefix.stage import PrefixStage
+from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import SemanticCache
+from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge
 from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
-from hapenny.config import PRESETS, Config, EmbedderOptions, RouteOptions
+from hapenny.config import PRESETS, Config, RouteOptions
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
@@ -38,7 +43,7 @@ from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.parameters import ParameterStage
-from hapenny.vectors import Embedder, HashedEmbedder
+from hapenny.vectors.choose import ChosenEmbedder
 
 
 class Deck:
@@ -81,18 +86,25 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
+        wanted = options.semantic
         if heir is None:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
+            self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.counters = MemoryCounters(clock)
             self.sizes = AnswerSizes(options.answer_size)
+            self.edge = Edge(clock)
         else:
-            self.answers, self.counters, self.sizes = heir.answers, heir.counters, heir.sizes
+            self.answers, self.paraphrases = heir.answers, heir.paraphrases
+            self.counters, self.sizes, self.edge = heir.counters, heir.sizes, heir.edge
+        self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.semantic: SemanticCache = (
+            heir.semantic
+            if heir is not None and heir._options.semantic == wanted
+            else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
+        )
+        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
+        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock)
-        self.embedder: Embedder = embedder(config.embedder, clock)
-        self.semantic: SemanticCache | None = None
-        if any(self.modes(route)["semantic"] != "off" for route in config.routes.values()):
-            kept = heir.semantic if heir is not None else None
-            self.semantic = kept if kept is not None else self._semantic()
         self.collections: dict[str, Collection] = heir.collections if heir is not None else {}
 
     @staticmethod
@@ -121,19 +133,26 @@ class Deck:
                 stale=options.exact.stale_s,
                 any_temperature=any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
+                results=self.results,
             )
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
-        if self.semantic is not None and modes["semantic"] != "off":
+        if modes["semantic"] != "off":
             semantic = options.semantic
+            promise = Promise(
+                max_error=semantic.max_error,
+                max_wrong_hits=semantic.max_wrong_hits,
+                confidence=semantic.confidence,
+                audit_share=semantic.audit_share,
+            )
             stages.append(
                 SemanticStage(
                     self.semantic,
                     keys,
-                    semantic.promise,
+                    promise,
                     self._spawn,
                     ttl=semantic.ttl_s,
-                    fixed=semantic.fixed,
+                    fixed=semantic.similarity,
                     any_temperature=any_temperature,
                 )
             )
@@ -146,7 +165,7 @@ class Deck:
             PruneStage(prices, options.prune),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
-            PrefixStage(self._caches, self._count, options.prefix),
+            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
         ]
         return stages
@@ -170,23 +189,6 @@ class Deck:
         card = self._catalog.resolve(exchange.target.model)
         return card is not None and card.has("prefill")
 
-    def _caches(self, model: str) -> ModelCache | None:
-        card = self._catalog.resolve(model)
-        if card is None or card.cache_mode is None:
-            return None
-        rates = card.rates()
-        if rates is None or not rates.input or rates.cache_read is None:
-            return None
-        write = rates.cache_write / rates.input if rates.cache_write is not None else 1.0
-        long = rates.cache_write_1h / rates.input if rates.cache_write_1h is not None else 2.0
-        return ModelCache(
-            minimum=card.cache_min or 1024,
-            write=write,
-            read=rates.cache_read / rates.input,
-            automatic=card.cache_mode == "automatic",
-            long_write=long,
-        )
-
     def _rates(self) -> dict[str, Rates]:
         found = {}
         for tier, target in self._names.tiers.items():
@@ -203,16 +205,3 @@ class Deck:
         if options.shipped and not libraries:
             return Templates.shipped()
         return Templates.of_files([*(Templates.shipped_files() if options.shipped else []), *libraries])
-
-    def _semantic(self) -> SemanticCache:
-        answers: Answers = Store(self._clock, int(self._options.semantic.max_mb * 1_000_000))
-        return SemanticCache(self._clock, answers, AnswerJudge(self.embedder), embedder=self.embedder.name)
-
-
-def embedder(options: EmbedderOptions, clock: Clock) -> Embedder:
-    """The deployment's own embedder. Nothing heavy is loaded before the first text."""
-    if options.kind == "hashed":
-        return HashedEmbedder()
-    from hapenny.vectors.minilm import MiniLM
-
-    return MiniLM(clock, quantisation=options.quantisation)

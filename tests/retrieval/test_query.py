@@ -5,7 +5,9 @@ from hapenny.retrieval.decompose import decompose
 from hapenny.retrieval.lexical import Terms
 from hapenny.retrieval.noise import learn
 from hapenny.retrieval.query import keywords, prepare, relevant
+from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.rewrite import standalone
+from hapenny.retrieval.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -121,3 +123,20 @@ def test_keywords_are_the_rarest_known_terms(store):
     assert found[0] == "lone"
     assert found.index("lone") < found.index("robot")
     assert "somewher" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("ironman", "2"), ("lovve", "7"), ("rboot", "5"), ("billionaire", "2"), ("zzzzzz", None)]
+)
+def test_unknown_words_are_brought_into_the_collections_vocabulary(store, text, found):
+    settings = Settings(repair=True, style={"bot": "robot"})
+    retriever = Retriever(store, settings)
+    leg = store.lexical(retriever.terms(text), 1, settings.boosts)
+    assert [document.id for document in store.fetch(leg.rows.tolist())] == ([found] if found else [])
+    plain = Retriever(store, Settings())
+    assert plain.terms(text).words == (text,)
+
+
+def test_the_users_words_are_mapped_to_the_collections(store):
+    retriever = Retriever(store, Settings(style={"bot": "robot"}))
+    assert retriever.terms("lonely BOT").words == ("lonely", "robot")

@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from hapenny.caching.options import ExactOptions, FlightOptions
+from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
-from hapenny.caching.semantic.decider import Promise
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import TierOptions
+from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
 from hapenny.tuning.options import ParameterOptions
@@ -151,23 +152,6 @@ class CountingOptions(Section):
     each 3 KB of new text and 75 MB of memory."""
 
 
-class SemanticOptions(Section):
-    """The semantic layer: what is promised, or a fixed similarity threshold whose hits are marked unproven."""
-
-    promise: Promise = field(default_factory=Promise)
-    ttl_s: float = 3600.0
-    max_mb: float = 128.0
-    fixed: float | None = None
-
-
-class EmbedderOptions(Section):
-    """Who turns texts into vectors, in this process: `hashed` needs nothing, `minilm` the extra `local` and
-    `hapenny setup local`."""
-
-    kind: Literal["hashed", "minilm"] = "hashed"
-    quantisation: Literal["int8", "fp32"] = "int8"
-
-
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
@@ -200,7 +184,10 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
-    embedder: EmbedderOptions = field(default_factory=EmbedderOptions)
+    content: KeptTexts | None = None
+    """Texts of requests, off unless a route opts in; needs the extra `content`."""
+    traces: TraceOptions | None = None
+    """OpenTelemetry spans; needs the extra `otel`."""
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
@@ -242,6 +229,6 @@ _SAFE: dict[str, Mode] = {
 }
 PRESETS: dict[str, dict[str, Mode]] = {
     "safe": _SAFE,
-    "balanced": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on"},
-    "demo": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on", "semantic": "on"},
+    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
+    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
 }

@@ -18,7 +18,7 @@ _ELEMENTS = frozenset(
 _BODIES = frozenset(("document_content", "content", "text", "body"))
 _TITLES = frozenset(("title", "source", "name"))
 _TAG = re.compile(r"<([a-z_]{3,16})\b([^<>]{0,400})>")
-_TITLE = re.compile(r"\b(?:title|name|source)=\"([^\"]{0,300})\"")
+_TITLE = re.compile(r"\b(?:title|name|source)=(?:\"([^\"]{0,300})\"|'([^']{0,300})')")
 _ANY_TAG = re.compile(r"</?[\w-]{1,40}[^<>]{0,400}>")
 
 
@@ -57,14 +57,17 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> lis
     for place, message in enumerate(messages):
         pieces: list[Piece] = []
         if is_human(message):
-            question = ""
+            alone: list[str] = []
+            around: list[str] = []
             for number, block in enumerate(message.content):
                 if isinstance(block, Document) and block.text and not block.citations:
                     pieces.append(Piece(place, number, block.name or "", block.text))
                 elif isinstance(block, Text) and not block.citations:
                     inside = _elements(place, number, block.text)
                     pieces += inside
-                    question += _outside(block.text, inside) + "\n"
+                    (around if inside else alone).append(_outside(block.text, inside))
+            # What stands in a block of its own is the question; beside passages stand instructions about them.
+            question = "\n".join(filter(None, alone)) or "\n".join(around)
         for number, block in enumerate(message.content):
             if isinstance(block, ToolResult) and block.id in searches and not block.error and len(block.content) == 1:
                 inner = block.content[0]
@@ -87,7 +90,7 @@ def _elements(message: int, block: int, text: str) -> list[Piece]:
         end -= len(text[start:end]) - len(text[start:end].rstrip("\n"))
         named = _TITLE.search(element.attributes)
         if named is not None:
-            title = named.group(1)
+            title = named.group(1) or named.group(2) or ""
         else:
             inner = next(_tags(text, _TITLES, element.start, element.end), None)
             title = text[inner.start : inner.end] if inner is not None and inner.end - inner.start <= 300 else ""
@@ -127,14 +130,17 @@ def _tags(text: str, names: frozenset[str], start: int, end: int) -> Iterator[_E
 
 
 def _outside(text: str, pieces: Sequence[Piece]) -> str:
+    """A text without its passages: what follows them, if that can be a question, else all of it."""
     parts = []
     place = 0
     for piece in pieces:
         assert piece.whole is not None
         parts.append(text[place : piece.whole[0]])
         place = piece.whole[1]
-    parts.append(text[place:])
-    return _ANY_TAG.sub(" ", "".join(parts)).strip()
+    behind = _ANY_TAG.sub(" ", text[place:]).strip()
+    if not pieces or len(behind) >= 8:
+        return behind
+    return _ANY_TAG.sub(" ", " ".join([*parts, behind])).strip()
 
 
 def rewrite(messages: Sequence[Message], kept: Sequence[tuple[Piece, str]]) -> tuple[Message, ...]:

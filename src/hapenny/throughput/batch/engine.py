@@ -8,6 +8,7 @@ stopped, what they processed is kept, and the rest is sent.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,14 +103,30 @@ class BatchEngine:
 
     async def run(self, *ids: str) -> None:
         """Works on the batches named (all open ones by default) until they are done."""
-        while True:
-            batches = [self.batches[id] for id in ids] if ids else list(self.batches.values())
-            batches = [batch for batch in batches if not batch.done]
-            if not batches:
-                return
-            for batch in batches:
-                await self.step(batch)
-            if any(not batch.done for batch in batches):
+        workers: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                wanted = [self.batches[id] for id in ids] if ids else list(self.batches.values())
+                for batch in wanted:
+                    if not batch.done and batch.id not in workers:
+                        workers[batch.id] = asyncio.get_running_loop().create_task(self._work(batch))
+                if not workers:
+                    return
+                # Also wakes now and then for batches that were taken in meanwhile.
+                done, _ = await asyncio.wait(
+                    list(workers.values()), timeout=self.options.poll_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for id in [id for id, task in workers.items() if task in done]:
+                    workers.pop(id).result()
+        finally:
+            for task in workers.values():
+                task.cancel()
+            await asyncio.gather(*workers.values(), return_exceptions=True)
+
+    async def _work(self, batch: Batch) -> None:
+        while not batch.done:
+            await self.step(batch)
+            if not batch.done:
                 await self.clock.sleep(self.options.poll_s)
 
     async def step(self, batch: Batch) -> None:

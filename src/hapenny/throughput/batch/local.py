@@ -29,10 +29,14 @@ class Local:
         self._clock = clock
         self._limit = limit or AimdLimit(clock, SLO(ttft_s=60.0, tpot_s=1.0), initial=16, most=256)
         self.per_s = per_s
+        self._busy = 0  # calls in flight over all batches
 
     def seconds(self, records: int) -> float:
         """How long `records` will take, with half as much again to be safe."""
         return 1.5 * records / self.per_s
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._busy -= 1
 
     async def run(self, model: str, records: Sequence[Record], keep: Callable[[Result], None], until: float) -> None:
         """Sends all records; `keep` gets each result as it comes. Nothing new is started after `until` (wall)."""
@@ -43,7 +47,7 @@ class Local:
 
         async def one(record: Record) -> None:
             nonlocal finished, pause
-            begin, busy = self._clock.now(), len(running)
+            begin, busy = self._clock.now(), self._busy
             try:
                 output = await self._invoke(model, record)
             except Failure as failure:
@@ -64,9 +68,14 @@ class Local:
                 if pause > 0:
                     seconds, pause = pause, 0.0
                     await self._clock.sleep(seconds)
-                while waiting and len(running) < self._limit.limit and self._clock.wall() < until:
-                    running.add(asyncio.get_running_loop().create_task(one(waiting.pop())))
-                if running:
+                while waiting and self._busy < self._limit.limit and self._clock.wall() < until:
+                    self._busy += 1
+                    task = asyncio.get_running_loop().create_task(one(waiting.pop()))
+                    task.add_done_callback(self._ended)
+                    running.add(task)
+                if not running:
+                    await self._clock.sleep(0.05)  # other batches have all places
+                else:
                     done, _ = await asyncio.wait(list(running), return_when=asyncio.FIRST_COMPLETED)
                     running -= done
                     for task in done:
@@ -74,6 +83,7 @@ class Local:
         finally:
             for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)  # their last results must be kept before we go
         elapsed = self._clock.now() - started
         if finished >= 10 and elapsed > 0:
             self.per_s += 0.5 * (finished / elapsed - self.per_s)
