@@ -176,7 +176,9 @@ class App:
             limit = gateway.config.server.max_body_mb
             large = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
             return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
-        except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
+        except ConnectionError:  # the client has gone: there is nobody to tell, and nothing to log
+            return web.Response(status=499)
+        except (asyncio.CancelledError, HttpProcessingError):
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))
