@@ -19,6 +19,7 @@ MODELS = {
 
 
 def handler(event, context):
+    """The tier and model for one question."""
     asked = Question(text=event["text"], intent=event.get("intent", "unknown"), session=event.get("session", ""))
     found = select(asked, ROUTER, MODELS)
     return {"tier": found.tier, "modelId": found.model or MODELS["strong"], "why": found.why}

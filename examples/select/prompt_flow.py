@@ -23,6 +23,7 @@ CONDITION = {
 
 
 def handler(event, context):
+    """The tier for a flow's `text` input."""
     inputs = {one["name"]: one["value"] for one in event["node"]["inputs"]}
     found = select(Question(text=inputs["text"], intent=inputs.get("intent", "unknown")), ROUTER)
     return {"tier": found.tier, "score": found.score}

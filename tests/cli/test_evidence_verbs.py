@@ -98,6 +98,7 @@ def test_compare_logged_outcomes(run, tmp_path):
     found = json.loads(run("compare", "--outcomes", file, *fixed, "--plot", "p.svg", "--json"))
     assert [line["model"] for line in found["models"]] == ["small", "large"]
     assert found["models"][0]["ratio_low"] < found["models"][0]["ratio"] < found["models"][0]["ratio_high"]
+    assert found["dominated"] == []
     assert found["break_even"][0]["from_requests_a_month"] == pytest.approx(495 / 0.009)
     assert "<svg" in (tmp_path / "p.svg").read_text()
 
@@ -107,6 +108,16 @@ def test_compare_asks_simulated_models(run, tmp_path):
     found = json.loads(run("compare", "--models", "fast", "--prompts", file, "--json"))
     assert found["models"][0]["cost"] > 0
     assert found["models"][0]["quality"] == 0
+
+
+def test_replay_compares_arms_on_the_same_prompts(run, tmp_path):
+    (tmp_path / "e.yaml").write_text("name: e\narms: {control: {model: strong}, cheap: {model: fast}}\n")
+    rows = [{"prompt": f"Say the number {i}.", "json_schema": {"type": "number"}} for i in range(2)]
+    file = write(tmp_path / "p.jsonl", rows)
+    effects = json.loads(run("experiment", "replay", "e.yaml", "--prompts", file, "--json"))
+    cost = next(one for one in effects if one["metric"] == "cost")
+    assert cost["arm"] == "cheap"
+    assert cost["difference"] < 0
 
 
 EXPERIMENT = """

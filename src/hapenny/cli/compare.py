@@ -57,6 +57,7 @@ def compare(
 ) -> None:
     """Compare models: quality score / cost per prompt, with an interval, and who is on the Pareto front."""
     from hapenny.config import ConfigError
+    from hapenny.routing.dominated import dominated
     from hapenny.routing.performance import break_even, standings
 
     wanted = [name.strip() for name in (models or "").split(",") if name.strip()]
@@ -81,6 +82,7 @@ def compare(
             if first != second and first in by_name and second in by_name:
                 volume = break_even(monthly[first], by_name[first].cost, monthly[second], by_name[second].cost)
                 points.append({"cheaper": first, "than": second, "from_requests_a_month": volume})
+    beaten = dominated({n: f.quality for n, f in found.items()}, {n: by_name[n].cost for n in found})
     if plot is not None:
         from hapenny.evidence.charts import pareto
 
@@ -88,9 +90,11 @@ def compare(
         plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")
     if as_json:
         plain = [{k: _finite(v) for k, v in msgspec.to_builtins(line).items()} for line in table]
-        click.echo(json.dumps({"models": plain, "break_even": points}))
+        click.echo(json.dumps({"models": plain, "break_even": points, "dominated": msgspec.to_builtins(beaten)}))
         return
     _print(table)
+    for one in beaten:
+        click.echo(f"{one.model} is dominated by {one.by}: {one.gap:.3f} worse at {one.cost_ratio:.1f} times the cost")
     for point in points:
         least = point["from_requests_a_month"]
         said = "never" if least is None else f"from {least:,.0f} requests a month"
@@ -154,11 +158,12 @@ async def _ask_all(
                 found[name].latency.append(clock.now() - began)
             for name in models:
                 against = answers[models[-1]]
-                found[name].quality.append(await _quality(gateway, row, answers[name], against, judge, judge_model))
+                found[name].quality.append(await quality(gateway, row, answers[name], against, judge, judge_model))
     return found
 
 
-async def _quality(gateway: Gateway, row: Prompt, answer: str, against: str, judge: str, judge_model: str) -> float:
+async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judge: str, judge_model: str) -> float:
+    """Score in [0, 1] of an answer: by reference, schema, or an LLM judge against another answer."""
     from hapenny.evidence import judges, llm
 
     if judge == "llm":
