@@ -216,6 +216,27 @@ def test_traffic_moves_to_the_healthy_endpoint_and_back():
     assert served["one"] // 1000 > 30
 
 
+def test_an_endpoint_that_fails_now_and_then_is_ejected_but_never_the_last_one():
+    async def main(clock, names):
+        gate = Gate(clock, [Endpoint(name, clock) for name in names])
+        bad = 0
+        for step in range(600):
+            try:
+                leave = await gate.enter(job(clock))
+            except Shed:
+                continue
+            failed = leave.endpoint.name == "bad" and step % 3 == 0
+            bad += leave.endpoint.name == "bad"
+            if not failed:
+                leave.begun()
+            leave.done(Outcome.FAILED if failed else Outcome.OK, Used(1, 1))
+            await clock.sleep(0.1)
+        return bad
+
+    assert loop.run(lambda clock: main(clock, ["bad", "good", "fine"])) < 80  # a third would be 200
+    assert loop.run(lambda clock: main(clock, ["bad"])) == 600
+
+
 def test_cheaper_endpoints_are_used_up_before_dearer_ones():
     async def main(clock):
         counters = MemoryCounters(clock)

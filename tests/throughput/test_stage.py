@@ -2,6 +2,7 @@ import pytest
 
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
+from hapenny.core.messages import Context
 from hapenny.core.stage import Pipeline
 from hapenny.simulation import loop
 from hapenny.stores.counters import Charge, MemoryCounters
@@ -115,3 +116,34 @@ def test_nothing_configured_holds_nothing_back():
         return clock.now(), len(terminal.seen)
 
     assert loop.run(main) == (0.0, 500)
+
+
+def test_flex_is_for_background_calls_first_and_for_others_last():
+    async def main(clock):
+        spec = QuotaSpec(tokens_per_minute=5_000)
+        places = (
+            EndpointOptions(name="flex", service_tier="flex", quota=spec, cost_factor=0.5),
+            EndpointOptions(name="standard", quota=spec),
+        )
+        seen = []
+        for priority in (-1, 0):
+            terminal = Terminal()
+            pipeline, *_ = built(clock, terminal, endpoints=places)
+            for _ in range(2):
+                await pipeline(exchange(clock=clock, context=Context(tenant="a", priority=priority)))
+            seen.append([target.service_tier for _, target in terminal.seen])
+        return seen
+
+    assert loop.run(main) == [["flex", "standard"], ["standard", "flex"]]
+
+
+def test_a_server_with_priorities_is_told():
+    async def main(clock):
+        terminal = Terminal()
+        places = (EndpointOptions(name="vllm", server_priority=True),)
+        pipeline, *_ = built(clock, terminal, endpoints=places)
+        for priority in (1, -1):
+            await pipeline(exchange(clock=clock, context=Context(tenant="a", priority=priority)))
+        return [request.extras["priority"] for request, _ in terminal.seen]
+
+    assert loop.run(main) == [0, 2]

@@ -12,7 +12,9 @@ from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
+from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
 from hapenny.tuning.options import ArmOptions, ParameterOptions
@@ -184,6 +186,10 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    content: KeptTexts | None = None
+    """Texts of requests, off unless a route opts in; needs the extra `content`."""
+    traces: TraceOptions | None = None
+    """OpenTelemetry spans; needs the extra `otel`."""
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hapenny.core.clock import Clock
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.job import Job
+from hapenny.throughput.job import Job, Priority
 
 
 class Balancer:
@@ -35,8 +35,10 @@ class Balancer:
         rest = [e for e in usable if e.breaker.state == "closed" and e.name != last]
         failed = [e for e in usable if e.name == last]
         ordered = probes[:1]
-        for factor in sorted({e.cost_factor for e in rest}):
-            ordered += self._spread([e for e in rest if e.cost_factor == factor], job)
+        hurried = job.priority != Priority.BACKGROUND
+        for patient, factor in sorted({(e.patient and hurried, e.cost_factor) for e in rest}):
+            group = [e for e in rest if (e.patient and hurried, e.cost_factor) == (patient, factor)]
+            ordered += self._spread(group, job)
         return ordered + failed + probes[1:]
 
     def _spread(self, equals: list[Endpoint], job: Job) -> list[Endpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,8 @@ from hapenny.core.clock import Clock
 class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
 
-    It then lets one probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds.
+    An open one lets a probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds. An endpoint that
+    fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection).
     """
 
     failures: int = 5
@@ -20,6 +22,8 @@ class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     sample: int = 20
     probe_s: float = 1.0
     longest_s: float = 4.0
+    eject_share: float = 0.2
+    eject_s: float = 10.0
 
 
 class Breaker:
@@ -35,6 +39,17 @@ class Breaker:
         self._probe_at = 0.0
         self._probing = False
         self.opened = 0
+
+    @property
+    def share(self) -> float:
+        """Failed share of the calls of late."""
+        return self._share
+
+    def outlier(self, others: Sequence[Breaker]) -> bool:
+        """Whether this one fails often while all `others`, which are closed, hardly do."""
+        closed = [other for other in others if other is not self and other.state == "closed"]
+        worst = max((other.share for other in closed), default=1.0)
+        return self.state == "closed" and self._share > self._spec.eject_share and worst < self._spec.eject_share / 4
 
     def wait_s(self) -> float:
         """0 if a call may be made now; else seconds until the next probe is due (`probe_s` while one is out)."""
@@ -77,13 +92,13 @@ class Breaker:
         if probe:
             self._probing = False
 
-    def eject(self, seconds: float) -> None:
-        """Opens for at least `seconds`, because others do much better (outlier ejection)."""
+    def eject(self) -> None:
+        """Opens, because others do much better."""
         if self.state == "closed":
             self.state = "open"
             self.opened += 1
             self._interval = self._spec.probe_s
-            self._probe_at = self._clock.now() + seconds
+            self._probe_at = self._clock.now() + self._spec.eject_s
 
     def _close(self, probe: bool) -> None:
         if probe:

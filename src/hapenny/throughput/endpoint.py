@@ -13,7 +13,9 @@ from hapenny.throughput.quota import Quota
 class Endpoint:
     """An upstream of one model. `quota` and `limit` are None where there is none to keep.
 
-    `cost_factor`: its price against the cheapest way to call the same model. `half_life_s` of the latency mean.
+    `cost_factor`: its price against the cheapest way to call the same model. `patient`: cheaper and slower (flex): for
+    background calls first, for others last. `server_priority`: the server orders by priority itself. `half_life_s`: of
+    the latency mean.
     """
 
     def __init__(
@@ -26,6 +28,7 @@ class Endpoint:
         breaker: BreakerSpec | None = None,
         cost_factor: float = 1.0,
         server_priority: bool = False,
+        patient: bool = False,
         half_life_s: float = 10.0,
     ) -> None:
         self.name = name
@@ -34,6 +37,7 @@ class Endpoint:
         self.breaker = Breaker(clock, breaker)
         self.cost_factor = cost_factor
         self.server_priority = server_priority
+        self.patient = patient
         self.inflight = 0
         self._clock = clock
         self._decay = math.log(2) / half_life_s

@@ -207,6 +207,8 @@ class Gate:
             self._learn(leave, used, ttft, now - granted)
         elif outcome is Outcome.FAILED:
             breaker.failed(leave.probe)
+            if breaker.outlier([other.breaker for other in self.endpoints]):
+                breaker.eject()
         else:
             breaker.cancelled(leave.probe)
         if outcome in (Outcome.OK, Outcome.ABANDONED, Outcome.FAILED):

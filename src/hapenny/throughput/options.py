@@ -186,6 +186,7 @@ class Routes:
                     breaker=self.options.breaker,
                     cost_factor=place.cost_factor,
                     server_priority=place.server_priority,
+                    patient=there.service_tier == "flex",
                 )
             )
         balancer = Balancer(self._clock, affinity=model.affinity)

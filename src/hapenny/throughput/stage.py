@@ -10,6 +10,8 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
@@ -99,6 +101,9 @@ class ThroughputStage(Stage):
             target = route.targets[leave.endpoint.name]
             if target != there.target:
                 there.target = target
+            if leave.endpoint.server_priority:  # vLLM: lower goes first
+                extras = {**there.request.extras, "priority": int(job.priority)}
+                there.request = msgspec.structs.replace(there.request, extras=extras)
             calls = len(exchange.calls)
             try:
                 answer = await onward(there)
