@@ -200,6 +200,8 @@ class Config(Section):
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
+    intents: str | None = None
+    """File that `hapenny train intents` wrote: says the intent of requests that come without one."""
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
