@@ -32,9 +32,9 @@ from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
 from hapenny.routing.names import Asked, Names
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
-from hapenny.telemetry.live import Live, Waited
-from hapenny.telemetry.metrics import Metrics
+from hapenny.telemetry.live import Waited
 from hapenny.telemetry.rows import Row
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Gateway:
             config.fallbacks,
             self._find,
         )
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.keyring = Keyring(
             {
                 key.key: Identity(
@@ -99,15 +100,12 @@ class Gateway:
             secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
-            self.live = Live(self.clock)
-            self.metrics = Metrics(self.live)
-            self.ledger = Ledger(config.ledger, self.clock) if config.ledger is not None else None
+            self.desk = Desk(self.clock, config.ledger, config.content, config.traces, self.spawn)
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
-            self.live, self.metrics = heir.live, heir.metrics
-            self.ledger = heir.ledger
+            self.desk = heir.desk
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.desk.watch(self.books)
         self.deck: Deck = Deck(
             config,
             self.clock,
@@ -134,6 +132,11 @@ class Gateway:
     def from_file(cls, path: str, **rest: Any) -> Gateway:
         """A gateway of the YAML at `path`. Raises `ConfigError`."""
         return cls(load(path), **rest)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the books are kept."""
+        return self.desk.ledger
 
     # -- building ------------------------------------------------------------------------------------------------
 
@@ -356,16 +359,13 @@ class Gateway:
 
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
-        self.metrics.observe(exchange, row)
-        if self.ledger is not None:
-            self.ledger.write(row)
+        self.desk.write(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Opens what needs a running loop."""
-        if self.ledger is not None:
-            await self.ledger.start()
+        await self.desk.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -375,8 +375,8 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
-        if self.ledger is not None and not keep:
-            await self.ledger.aclose()
+        if not keep:
+            await self.desk.aclose()
 
     async def __aenter__(self) -> Gateway:
         await self.start()

@@ -11,11 +11,13 @@ from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.retrieval.stage import RetrievalOptions
-from hapenny.routing.options import TierOptions
+from hapenny.routing.options import CascadeOptions, TierOptions
+from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
-from hapenny.tuning.options import ParameterOptions
+from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
 class Section(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -153,12 +155,14 @@ class CountingOptions(Section):
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
+    arms: ArmOptions = field(default_factory=ArmOptions)
     templates: TemplateOptions = field(default_factory=TemplateOptions)
     exact: ExactOptions = field(default_factory=ExactOptions)
     flights: FlightOptions = field(default_factory=FlightOptions)
     semantic: SemanticOptions = field(default_factory=SemanticOptions)
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
+    cascade: CascadeOptions = field(default_factory=CascadeOptions)
     structure: StructureOptions = field(default_factory=StructureOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     prune: PruneOptions = field(default_factory=PruneOptions)
@@ -182,6 +186,10 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    content: KeptTexts | None = None
+    """Texts of requests, off unless a route opts in; needs the extra `content`."""
+    traces: TraceOptions | None = None
+    """OpenTelemetry spans; needs the extra `otel`."""
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
@@ -207,12 +215,14 @@ CARD_TIERS = {
 # What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
 # semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
 _SAFE: dict[str, Mode] = {
+    "arms": "on",
     "templates": "shadow",
     "exact": "on",
     "flights": "on",
     "semantic": "off",
     "retrieval": "off",
     "tiers": "shadow",
+    "cascade": "off",
     "structure": "on",
     "window": "shadow",
     "prune": "shadow",

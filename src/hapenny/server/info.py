@@ -21,7 +21,7 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, drainin
             return shown({"status": "draining"}, 503)
         return shown({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
-        return web.Response(body=gateway.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=gateway.desk.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
     if path == "/v1/models":
         return _models(gateway, request)
     if path.startswith("/v1/requests/"):
