@@ -26,7 +26,7 @@ collections: {{bridge: {{path: "{folder}"}}}}
 stages: {{retrieval: {{collection: bridge}}, semantic: {{embedder: hashed}}}}
 """
     backend = Scripted()
-    async with serving(tmp_path, backend, extra=extra) as (url, app), aiohttp.ClientSession() as session:
+    async with serving(tmp_path, backend, extra=extra) as (url, _), aiohttp.ClientSession() as session:
         async with session.post(url + "/v1/retrieve", json={"query": "What does crossing the bridge cost?"}) as answer:
             found = await answer.json()
             assert answer.status == 200
@@ -34,8 +34,7 @@ stages: {{retrieval: {{collection: bridge}}, semantic: {{embedder: hashed}}}}
         async with session.post(url + "/v1/retrieve", json={"query": ""}) as answer:
             assert answer.status == 400
             assert "query" in json.dumps(await answer.json())
-    with_stage = extra.replace("collections:", "collections:")
-    async with serving(tmp_path, backend, preset="demo, stages: {retrieval: 'on'}", extra=with_stage) as (url, app):
+    async with serving(tmp_path, backend, preset="demo, stages: {retrieval: 'on'}", extra=extra) as (url, _):
         async with aiohttp.ClientSession() as session:
             body = {"model": "strong", "messages": [{"role": "user", "content": "What does crossing the bridge cost?"}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:

@@ -90,9 +90,7 @@ def check(config: Config) -> Config:
             )
     wanted = config.stages.retrieval.collection
     if wanted and wanted not in config.collections:
-        problems.append(
-            f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections"
-        )
+        problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
     if "default" not in config.routes:
         config.routes["default"] = RouteOptions()
     for index, key in enumerate(config.keys):
