@@ -109,7 +109,7 @@ class Deck:
         )
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
-        self.routes = Routes(options.throughput, self.counters, clock)
+        self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
 
     @staticmethod
@@ -203,6 +203,10 @@ class Deck:
     def _most_output(self, model: str) -> int | None:
         card = self._catalog.resolve(model)
         return card.max_output if card is not None else None
+
+    def _burndown(self, model: str) -> float:
+        card = self._catalog.resolve(model)
+        return float(card.burndown) if card is not None else 1.0
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096
