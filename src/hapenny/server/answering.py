@@ -76,7 +76,7 @@ async def _stream(
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
     headers["Cache-Control"] = "private, no-store"
-    response = web.StreamResponse(headers=headers)
+    response = _Joined(headers=headers) if fault is None else web.StreamResponse(headers=headers)
     exchange.commit()
     await response.prepare(request)
     transport = request.transport
@@ -103,10 +103,14 @@ async def _stream(
         last = encoder.error(failure, exchange.id)
     finally:
         stall.cancel()
-    if last:
-        await response.write(last)
-    await response.write_eof()
+    await response.write_eof(last)
     return response
+
+
+class _Joined(web.StreamResponse):
+    """Its head goes out with the first frames, which are there already when it is prepared: one write less."""
+
+    _send_headers_immediately = False
 
 
 async def _spoiled(
