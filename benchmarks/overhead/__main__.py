@@ -7,7 +7,6 @@ children). Without a pid, process figures of a foreign system are null.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.metadata
 import json
 import os
@@ -22,6 +21,7 @@ from typing import Any
 import psutil
 import uvloop
 
+from benchmarks.calibrate import calibrate
 from benchmarks.overhead.load import Shot, fire
 
 CONFIG = """
@@ -114,7 +114,9 @@ async def rounds(direct: System, systems: list[System], *, quick: bool) -> dict[
         await fire(system.url, 300, 16, first=10_000_000)
         await fire(system.url, 50, 16, first=10_000_000, stream=True)
         await fire(system.url, 50, 4, same=True)
+    kernels = []
     for turn in range(times):
+        kernels.append(calibrate(runs=8))
         print(f"round {turn + 1} of {times}", file=sys.stderr)
         for system in everyone:
             await system.shoot("c1", size, 1)
@@ -152,6 +154,10 @@ async def rounds(direct: System, systems: list[System], *, quick: bool) -> dict[
     if "hapenny" in by_name and "bare_proxy" in by_name:
         ours, bare = by_name["hapenny"].cpu_per_1k("c16"), by_name["bare_proxy"].cpu_per_1k("c16")
         report["cpu_ratio_to_bare_proxy"] = round(ours / bare, 3) if ours and bare else None
+        for label, name in (("same", "exact_hit"), ("stream_c16", "stream")):
+            ours, bare = by_name["hapenny"].cpu_per_1k(label), by_name["bare_proxy"].cpu_per_1k(label)
+            report[f"{name}_cpu_ratio_to_bare_proxy"] = round(ours / bare, 3) if ours and bare else None
+    report["calibration"] = _median(kernels)
     report["distributions"] = distributions()
     report["import_s"] = import_time()
     return report
@@ -162,6 +168,11 @@ def _quantiles(system: System, label: str) -> tuple[float, float]:
     middle = statistics.median(row[len(row) // 2] for row in rows)
     late = statistics.median(row[int(len(row) * 0.99)] for row in rows)
     return middle, late
+
+
+def _median(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The machine's factor over the run (`benchmarks.calibrate`): a bar in ms holds when figure <= bar x it."""
+    return {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -210,7 +221,7 @@ def main() -> None:
     parser.add_argument("--data", help="not needed; taken so that all benchmarks are called alike")
     arguments = parser.parse_args()
     report = uvloop.run(measure(arguments))
-    print(json.dumps(report if arguments.json else report, indent=None if arguments.json else 2))
+    print(json.dumps(report, indent=None if arguments.json else 2))
 
 
 if __name__ == "__main__":

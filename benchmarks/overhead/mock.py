@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from typing import cast
 
 import uvloop
@@ -47,6 +48,7 @@ class Mock(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.buffer = bytearray()
+        self.streams: deque[asyncio.Future[None]] = deque(maxlen=4)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -66,7 +68,7 @@ class Mock(asyncio.Protocol):
             body = bytes(self.buffer[head + 4 : head + 4 + length])
             del self.buffer[: head + 4 + length]
             if b'"stream":true' in body or b'"stream": true' in body:
-                asyncio.ensure_future(self.stream())
+                self.streams.append(asyncio.ensure_future(self.stream()))
             else:
                 self.transport.write(_PLAIN)
 

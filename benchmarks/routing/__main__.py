@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.calibrate import calibrate
 from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
 from benchmarks.routing.scores import Source, all_scores
@@ -29,8 +30,8 @@ def label(name: str, weak: str, strong: str) -> str:
 
 def decide_us(source: Source) -> dict[str, float]:
     """Microseconds from the text to the decision over prompts of all sets, and the milliseconds of a fit."""
-    name = max(source.tables, key=lambda n: len(source.tables[n].prompts))
-    pair = next(p for p in data.pairs_in(source.tables) if p[0] == name)
+    pair = max(data.pairs_in(source.tables), key=lambda p: len(source.tables[p[0]].prompts))
+    name = pair[0]
     table = source.tables[name]
     few = np.arange(min(1_000, len(table.prompts)))
     began = time.thread_time()
@@ -57,6 +58,7 @@ def decide_us(source: Source) -> dict[str, float]:
         "wall_p99": float(np.quantile(wall, 0.99)) / 1e3,
         "median_prompt_best": idle / 1e3,
         "fit_1000_rows_ms": fit_ms,
+        "calibration_factor": calibrate()["factor"],
     }
 
 
@@ -69,6 +71,8 @@ def _once(reader: Reader, prompt: str) -> int:
 def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> dict[str, Any]:
     tables = data.read(folder)
     other = data.read(train) if train else None
+    if not data.pairs_in(tables):
+        raise SystemExit(f"{folder}: no file with a pair that is measured; wanted one of {', '.join(data.SETS)}")
     here = Source.of(tables, other)
     there = Source.of(other) if other else None
     scores = all_scores(here, there)

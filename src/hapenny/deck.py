@@ -110,7 +110,7 @@ class Deck:
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock)
-        self.collections: dict[str, Collection] = heir.collections if heir is not None else {}
+        self.collections: dict[str, Collection] = self._collections(heir)
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -178,6 +178,19 @@ class Deck:
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
         ]
         return stages
+
+    def _collections(self, heir: Deck | None) -> dict[str, Collection]:
+        """Opens what is configured, for reading; what an heir has open stays open."""
+        wanted = self._config.collections
+        if heir is not None and heir._config.collections == wanted:
+            return heir.collections
+        found = {}
+        for name, options in wanted.items():
+            from hapenny.retrieval.folder import Folder
+
+            folder = Folder(Path(options.path), self.embedder, read_only=True)
+            found[name] = folder.collection(name, self._clock)
+        return found
 
     # -- what stages want to know of models ----------------------------------------------------------------------
 

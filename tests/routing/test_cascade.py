@@ -14,6 +14,7 @@ from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.names import Names
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.routing.tiers import TierStage
+from hapenny.telemetry.headers import at_commit
 
 TIERS = {"fast": "haiku", "balanced": "mini", "strong": "sonnet"}
 NAMES = Names({}, TIERS, {}, {}, lambda name: Target(name))
@@ -122,6 +123,7 @@ async def test_a_deployment_with_a_trained_router_and_a_running_experiment(tmp_p
 
     from hapenny.config import load
     from hapenny.gateway import Gateway
+    from hapenny.intents.classifier import train
     from hapenny.intents.features import extract
     from hapenny.routing.certificates import Fingerprint, certify
     from hapenny.routing.router import Trained
@@ -139,10 +141,13 @@ async def test_a_deployment_with_a_trained_router_and_a_running_experiment(tmp_p
     (tmp_path / "r.msgpack").write_bytes(save_router(trained))
     running = Experiment(name="brief", arms={"control": Arm(), "brief": Arm(system="Be brief.")})
     (tmp_path / "e.json").write_bytes(msgspec.json.encode([running]))
+    labels = train(["cancel my order", "where is my order"] * 20, ["cancel", "track"] * 20)
+    (tmp_path / "i.msgpack").write_bytes(msgspec.msgpack.encode(labels))
     config = load(
         text=f"""
 routes: {{default: {{preset: balanced, holdout: 0}}}}
 ledger: null
+intents: {tmp_path}/i.msgpack
 stages: {{tiers: {{trained: {tmp_path}/r.msgpack}}, arms: {{file: {tmp_path}/e.json}}}}
 """
     )
@@ -154,3 +159,8 @@ stages: {{tiers: {{trained: {tmp_path}/r.msgpack}}, arms: {{file: {tmp_path}/e.j
     assert taken["tiers"].error is None
     assert taken["tiers"].decision.tier in ("fast", "strong")
     assert "cold" not in taken["tiers"].decision.reason
+    certified = taken["tiers"].decision.tier == "fast"
+    assert ("x-hapenny-certificate" in at_commit(exchange)) is certified
+    ask = Request(protocol="openai", model="fast", messages=(Message("user", (Text("please cancel my order"),)),))
+    assert gateway.open(ask, Context()).intent == "cancel"
+    assert gateway.open(ask, Context(intent="refund")).intent == "refund"

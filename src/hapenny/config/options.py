@@ -152,6 +152,12 @@ class CountingOptions(Section):
     each 3 KB of new text and 75 MB of memory."""
 
 
+class CollectionOptions(Section):
+    """A collection of documents that `hapenny index build` made."""
+
+    path: str
+
+
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
@@ -183,6 +189,7 @@ class Config(Section):
     tiers: dict[str, str] = {}
     fallbacks: dict[str, list[str]] = {}
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
+    collections: dict[str, CollectionOptions] = {}
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
@@ -193,6 +200,8 @@ class Config(Section):
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
+    intents: str | None = None
+    """File that `hapenny train intents` wrote: says the intent of requests that come without one."""
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

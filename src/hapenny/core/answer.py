@@ -31,6 +31,10 @@ class Transform:
         """What goes on in place of `event`."""
         return (event,)
 
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """`feed` for a whole batch. One that only watches may do its work here at once and return `batch` itself."""
+        return [out for event in batch for out in self.feed(event)]
+
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Called exactly once. What it returns is sent last, if the outcome is `complete`."""
         return ()
@@ -90,7 +94,7 @@ class Answer:
                 return self._finish("complete") or None
             try:
                 for transform in self._transforms:
-                    batch = [out for event in batch for out in transform.feed(event)]
+                    batch = transform.flow(batch)
             except BaseException:
                 self._finish("failed")
                 raise
@@ -140,7 +144,7 @@ class Answer:
         try:
             for transform in self._transforms:
                 if tail:
-                    tail = [out for event in tail for out in transform.feed(event)]
+                    tail = list(transform.flow(tail))
                 tail.extend(transform.end(outcome))
         finally:
             self._source.close()

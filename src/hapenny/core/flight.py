@@ -38,7 +38,7 @@ class Flight:
         self._done = False
         self._failure: BaseException | None = None
         self._readers = 0
-        self._began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._began = False
         self._waiters: list[asyncio.Future[None]] = []
         exchange.hold()
         self._task = asyncio.get_running_loop().create_task(self._pump())
@@ -62,7 +62,10 @@ class Flight:
         reader = _Reader(self)
         self._readers += 1
         try:
-            await asyncio.shield(self._began)
+            if not self._began and not self._done:
+                await self.news()
+            if not self._began:
+                raise self._reason()
         except BaseException:
             reader.close()
             raise
@@ -72,8 +75,8 @@ class Flight:
         answer: Answer | None = None
         try:
             answer = await self._start()
-            if not self._began.done():
-                self._began.set_result(None)
+            self._began = True
+            self._wake()
             while (batch := await answer.read()) is not None:
                 if len(self._buffer) + len(batch) > MAX_EVENTS:
                     raise Failure("too_large", "the answer outgrew the replay buffer of coalesced calls")
@@ -87,9 +90,6 @@ class Flight:
             self._done = True
             if answer is not None:
                 answer.close()
-            if not self._began.done():
-                self._began.set_exception(self._reason())
-                self._began.exception()
             self._wake()
             self._landed(self)
             self.exchange.release()
@@ -98,6 +98,12 @@ class Flight:
         if isinstance(self._failure, Exception):
             return self._failure
         return Failure("unavailable", "the coalesced call was cancelled")
+
+    async def news(self) -> None:
+        """Waits until the flight has begun, brought events or ended; who gives up waiting takes nobody along."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -129,9 +135,7 @@ class _Reader:
                 if flight._failure is not None:
                     raise flight._reason()
                 return None
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            flight._waiters.append(waiter)
-            await waiter
+            await flight.news()
             flight = self._flight
         return None
 

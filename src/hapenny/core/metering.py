@@ -23,20 +23,22 @@ class Metered(Transform):
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
         call = self._call
-        match event:
-            case TextDelta() | ThinkingDelta():
+        for event in batch:
+            if isinstance(event, (TextDelta, ThinkingDelta)):
                 call.output.append(event.text)
-            case ToolCallDelta():
+            elif isinstance(event, ToolCallDelta):
                 call.output.append(event.arguments)
-            case Usage():
+            elif isinstance(event, Usage):
                 call.tokens = event.tokens
                 call.provenance = "reported"
-            case Stopped():
+            elif isinstance(event, Stopped):
                 self._stopped = True
-            case _:
-                pass
-        return (event,)
+        return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
@@ -57,19 +59,23 @@ class Delivered(Transform):
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
         exchange = self._exchange
-        match event:
-            case TextDelta() | ThinkingDelta():
+        for event in batch:
+            if isinstance(event, (TextDelta, ThinkingDelta)):
                 self._parts.append(event.text)
-            case ToolCallDelta():
+            elif isinstance(event, ToolCallDelta):
                 self._parts.append(event.arguments)
-            case Stopped():
+            elif isinstance(event, Stopped):
                 exchange.stopped = event.reason
-            case _:
-                return (event,)
-        if exchange.first_out is None:
-            exchange.first_out = exchange.clock.now()
-        return (event,)
+            else:
+                continue
+            if exchange.first_out is None:
+                exchange.first_out = exchange.clock.now()
+        return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Closes the client's side of the story. A client that left midway was delivered what it got."""

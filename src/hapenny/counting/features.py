@@ -86,23 +86,28 @@ GROUPS: tuple[Vector, ...] = (
     group("continuation", "lead_kana", "lead_han"),
 )
 
-_TABLE = _byte_classes()
+_LETTERS = frozenset((_LOWER, _UPPER, *range(_CONT, _CLASSES)))
+_KINDS = [int(kind) for kind in _byte_classes()]
+# Tables for `bytes.translate`, which is the cheapest map there is from bytes to bytes.
+_TABLE = bytes(_KINDS)
+_ROW = bytes(kind * _CLASSES for kind in _KINDS)
+_IS_LETTER = bytes(kind in _LETTERS for kind in _KINDS)
+_IS_DIGIT = bytes(kind == _DIGIT for kind in _KINDS)
 _PROJECTION = _projection()
-_IS_LETTER = np.zeros(_CLASSES, np.int8)
-_IS_LETTER[[_LOWER, _UPPER, *range(_CONT, _CLASSES)]] = 1
-_IS_DIGIT = np.zeros(_CLASSES, np.int8)
-_IS_DIGIT[_DIGIT] = 1
+_DIGITS = NAMES.index("digit")
 _WORDS = NAMES.index("words_3")
 
 
-def _runs(flags: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
-    edges = np.flatnonzero(flags[1:] != flags[:-1])
-    return edges[1::2] - edges[::2]
+def _runs(data: bytes, table: bytes) -> npt.NDArray[np.intp]:
+    flags = np.frombuffer(data.translate(table), np.bool_)
+    edges = (flags[1:] != flags[:-1]).nonzero()[0]
+    runs: npt.NDArray[np.intp] = edges[1::2] - edges[::2]
+    return runs
 
 
 def _script(vector: Vector, size: int) -> int:
     """Vocabularies differ most by script: 0 plain, 1 structure (JSON, code), 2 accented Latin and others, 3 CJK."""
-    _, _, _, _, _, quote, punct, _, lead2, lead_vi, kana, han, other = vector[_BYTES]
+    _, _, _, _, _, quote, punct, _, lead2, lead_vi, kana, han, other = vector[_BYTES].tolist()
     if 3 * (kana + han) > 0.3 * size:
         return 3
     if lead2 + lead_vi + other > 0.04 * size:
@@ -113,28 +118,25 @@ def _script(vector: Vector, size: int) -> int:
 def features(text: str, base: Counter | None = None) -> Vector:
     """The feature vector of one segment: float64, shape (SIZE,); `base` counts tokens by a known vocabulary."""
     if not text:
-        vector = np.zeros(SIZE)
+        vector: Vector = np.zeros(SIZE)
         vector[SEGMENTS] = 1
         return vector
-    data = np.frombuffer(b" " + text.encode("utf-8", "surrogatepass") + b" ", np.uint8)
-    kinds = _TABLE[data]
-    pairs = kinds[:-2] * np.uint8(_CLASSES) + kinds[1:-1]
+    data = b" " + text.encode("utf-8", "surrogatepass") + b" "
+    before = np.frombuffer(data.translate(_ROW), np.uint8)[:-2]
+    pairs = before + np.frombuffer(data.translate(_TABLE), np.uint8)[1:-1]
     vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES) @ _PROJECTION
-    words = _runs(_IS_LETTER[kinds])
+    words = _runs(data, _IS_LETTER)
     if len(words):
-        lengths = np.bincount(np.minimum(words, 10), minlength=11)
-        vector[_WORDS] = lengths[1:4].sum()
-        vector[_WORDS + 1] = lengths[4:7].sum()
-        vector[_WORDS + 2] = lengths[7:10].sum()
-        vector[_WORDS + 3] = lengths[10]
-    digits = _runs(_IS_DIGIT[kinds])
-    if len(digits):
+        lengths = np.bincount(np.minimum(words, 10), minlength=11).tolist()
+        vector[_WORDS : _WORDS + 4] = sum(lengths[1:4]), sum(lengths[4:7]), sum(lengths[7:10]), lengths[10]
+    if vector[_DIGITS]:
+        digits = _runs(data, _IS_DIGIT)
         vector[_WORDS + 4] = len(digits)
         vector[_WORDS + 5] = ((digits + 2) // 3).sum()
     vector[SEGMENTS] = 1
     if base is not None:
         vector[2 + _script(vector, len(data))] = base(text)
-    return np.asarray(vector, np.float64)
+    return vector
 
 
 class FeatureCache:

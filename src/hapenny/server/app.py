@@ -18,7 +18,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
-from hapenny.server import caches, info
+from hapenny.server import caches, info, retrieving
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
 
@@ -155,6 +155,8 @@ class App:
                 if request.method != "POST":
                     raise Failure("invalid_request", f"{request.method} is not answered here", fix="send POST")
                 return await answer(gateway, request, door, model, faulty=self._faulty)
+            if path == "/v1/retrieve" and request.method == "POST":
+                return await retrieving.answer(gateway, request)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):
@@ -174,7 +176,9 @@ class App:
             limit = gateway.config.server.max_body_mb
             large = Failure("too_large", f"the body is larger than {limit:g} MB", fix="send less, or raise max_body_mb")
             return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
-        except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
+        except ConnectionError:  # the client has gone: there is nobody to tell, and nothing to log
+            return web.Response(status=499)
+        except (asyncio.CancelledError, HttpProcessingError):
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))

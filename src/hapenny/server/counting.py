@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from aiohttp import web
 
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
+from hapenny.protocols import fields
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
 from hapenny.server.who import context_of, identify
@@ -42,11 +41,9 @@ async def count_tokens(
 
 
 def _bedrock(body: bytes, model: str | None, request: web.BaseRequest) -> Request:
-    try:
-        outer: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        raise invalid("the body is no JSON", "input", "send {'input': {'converse': {...}}}") from None
-    inner = outer.get("input") if isinstance(outer, dict) else None
+    outer = fields.load(body)
+    fields.bound(outer)
+    inner = outer.get("input")
     if isinstance(inner, dict) and isinstance(inner.get("converse"), dict):
         return codec("bedrock").decode_request(
             msgspec.json.encode(inner["converse"]), model=model, stream=False, headers=request.headers
@@ -65,10 +62,7 @@ def _bedrock(body: bytes, model: str | None, request: web.BaseRequest) -> Reques
 
 
 def _anthropic(body: bytes, dialect: Codec, request: web.BaseRequest) -> Request:
-    try:
-        outer: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        raise invalid("the body is no JSON", "messages", "send a JSON object") from None
-    if isinstance(outer, dict):
-        outer.setdefault("max_tokens", 1)
+    outer = fields.load(body)
+    fields.bound(outer)
+    outer.setdefault("max_tokens", 1)
     return dialect.decode_request(msgspec.json.encode(outer), model=None, stream=False, headers=request.headers)

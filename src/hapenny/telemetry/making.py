@@ -53,7 +53,7 @@ def make_row(
         key_id=context.key_id,
         user=fingerprint(context.user) if context.user else None,
         session=fingerprint(context.session) if context.session else None,
-        fingerprint=fingerprint(" ".join(question.lower().split())) if question else None,
+        fingerprint=fingerprint(levelled(question)) if question else None,
         feature=context.feature or "",
         tags=context.tags,
         route=exchange.route,
@@ -90,6 +90,20 @@ def make_row(
         reported=reported,
         calls=calls,
     )
+
+
+_BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
+
+
+def levelled(text: str) -> str:
+    """`text` in lower case with one space between words; text that is level already, the usual case, is not split."""
+    if text.isascii() and "  " not in text:
+        for mark in _BREAKS:
+            if mark in text:
+                break
+        else:
+            return text.lower().strip(" ")
+    return " ".join(text.lower().split())
 
 
 def _outcome(exchange: Exchange) -> RowOutcome:

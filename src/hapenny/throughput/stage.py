@@ -143,16 +143,18 @@ class _Settle(Transform):
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Watches."""
-        match event:
-            case TextDelta() | ThinkingDelta():
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Watches."""
+        for event in batch:
+            if isinstance(event, (TextDelta, ThinkingDelta)):
                 self._characters += len(event.text)
-            case ToolCallDelta():
+            elif isinstance(event, ToolCallDelta):
                 self._characters += len(event.arguments)
-            case Usage():
+            elif isinstance(event, Usage):
                 self._tokens = event.tokens
-            case _:
-                pass
-        return (event,)
+        return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles with what the provider reported, else with what was counted."""
