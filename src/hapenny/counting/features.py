@@ -100,7 +100,7 @@ _WORDS = NAMES.index("words_3")
 
 def _runs(data: bytes, table: bytes) -> npt.NDArray[np.intp]:
     flags = np.frombuffer(data.translate(table), np.bool_)
-    edges = (flags[1:] != flags[:-1]).nonzero()[0]
+    edges: npt.NDArray[np.intp] = (flags[1:] != flags[:-1]).nonzero()[0]
     return edges[1::2] - edges[::2]
 
 
@@ -116,6 +116,7 @@ def _script(vector: Vector, size: int) -> int:
 
 def features(text: str, base: Counter | None = None) -> Vector:
     """The feature vector of one segment: float64, shape (SIZE,); `base` counts tokens by a known vocabulary."""
+    vector: Vector
     if not text:
         vector = np.zeros(SIZE)
         vector[SEGMENTS] = 1
@@ -123,7 +124,7 @@ def features(text: str, base: Counter | None = None) -> Vector:
     data = b" " + text.encode("utf-8", "surrogatepass") + b" "
     before = np.frombuffer(data.translate(_ROW), np.uint8)[:-2]
     pairs = before + np.frombuffer(data.translate(_TABLE), np.uint8)[1:-1]
-    vector: Vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES) @ _PROJECTION
+    vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES) @ _PROJECTION
     words = _runs(data, _IS_LETTER)
     if len(words):
         lengths = np.bincount(np.minimum(words, 10), minlength=11).tolist()
