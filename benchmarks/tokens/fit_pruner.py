@@ -20,7 +20,7 @@ from benchmarks.tokens import contexts, vectors
 from benchmarks.tokens.data import say
 from benchmarks.tokens.prune import Measured, measure, o200k_count, prepare
 from hapenny.tokens import relevance
-from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, vector_features
+from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, many_words, vector_features
 from hapenny.vectors.weights import ModelMissing
 
 # How much a set counts, whatever its size: each is one kind of traffic.
@@ -29,30 +29,34 @@ WEIGHTS = {"nq": 1300, "clapnq": 300, "hotpot": 600, "xquad_en": 350, "xquad_vi"
 _VECTOR = ("lexical", *VECTOR_NAMES)
 
 Floats = npt.NDArray[np.float64]
-Example = tuple[Floats, Floats, bool]
+Example = tuple[Floats, Floats, bool, Floats]
 
 
 def example(measured: Measured, with_vectors: bool) -> Example:
-    """Features, evidence weight of each unit, and whether all of the evidence is wanted."""
+    """Features, evidence weight of each unit, whether all of the evidence is wanted, and what is given of the logit."""
     case = measured.case
     found = featurise(case.question, measured.passages)
+    offset = np.zeros(len(found))
     if with_vectors:
         lexical = found @ relevance._LEXICAL_WEIGHTS
-        found = vector_features(case.question, measured.passages, measured.vector, found, lexical)
+        many = many_words(case.question)
+        offset = many * lexical
+        found = (1 - many) * vector_features(measured.passages, measured.vector, found, lexical)
     gold = np.array([is_gold for row in case.evidence for is_gold in row], float)
     if case.weights:
         gold *= np.array([weight for row in case.weights for weight in row])
-    return found, gold, case.share
+    return found, gold, case.share, offset
 
 
 def fit(examples: list[Example], importance: list[float], rounds: int = 160, ridge: float = 3e-5) -> Floats:
     """Weights for raw features, by Adam with a cosine rate."""
-    matrix = np.concatenate([found for found, _, _ in examples])
-    gold = np.concatenate([gold for _, gold, _ in examples])
-    sizes = np.array([len(gold) for _, gold, _ in examples])
+    matrix = np.concatenate([found for found, _, _, _ in examples])
+    gold = np.concatenate([gold for _, gold, _, _ in examples])
+    sizes = np.array([len(gold) for _, gold, _, _ in examples])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     owner = np.repeat(np.arange(len(examples)), sizes)
-    whole = np.array([share for _, _, share in examples])[owner]
+    whole = np.array([share for _, _, share, _ in examples])[owner]
+    given = np.concatenate([offset for _, _, _, offset in examples])
     spread = matrix.std(0) + 1e-6
     matrix = matrix / spread
     share = gold / np.add.reduceat(gold, starts)[owner]
@@ -60,7 +64,7 @@ def fit(examples: list[Example], importance: list[float], rounds: int = 160, rid
     weight = (weight / weight.sum())[owner]
     weights, first, second = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
     for step in range(1, rounds + 1):
-        logits = matrix @ weights
+        logits = given + matrix @ weights
         odds = np.exp(logits - np.maximum.reduceat(logits, starts)[owner])
         chance = odds / np.add.reduceat(odds, starts)[owner]
         present = chance * (gold > 0)
@@ -85,7 +89,7 @@ def _importance(kept: list[Measured]) -> list[float]:
 def learn(everything: list[Measured], with_vectors: bool) -> None:
     """Fit one scorer and put it in place; the one with vectors stands on the lexical one."""
     examples = [example(measured, with_vectors) for measured in everything]
-    usable = [place for place, (_, gold, _) in enumerate(examples) if gold.any()]
+    usable = [place for place, (_, gold, _, _) in enumerate(examples) if gold.any()]
     weights = fit([examples[place] for place in usable], _importance([everything[place] for place in usable]))
     if with_vectors:
         relevance._VECTOR_WEIGHTS = weights
@@ -153,7 +157,7 @@ def main() -> None:
     out.write('"""Weights of the relevance scorer (made by `benchmarks/tokens/fit_pruner.py`)."""\n')
     for label, names, weights in zip(
         ("LEXICAL", "VECTORS"),
-        (NAMES, [*_VECTOR, *(f"{name}, long question" for name in _VECTOR)]),
+        (NAMES, _VECTOR),
         fitted,
         strict=True,
     ):

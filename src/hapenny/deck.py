@@ -27,10 +27,12 @@ from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
+from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
 from hapenny.routing.router import Rates
 from hapenny.routing.tiers import TierStage
+from hapenny.routing.training import read_router
 from hapenny.stores.counters import MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.options import Routes
@@ -42,6 +44,7 @@ from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window_stage import WindowStage
+from hapenny.tuning.experiments import ArmStage, read_experiments
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
 
@@ -86,6 +89,8 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
+        self._trained = read_router(options.tiers.trained)
+        self._experiments = read_experiments(options.arms.file)
         wanted = options.semantic
         if heir is None:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
@@ -104,8 +109,8 @@ class Deck:
         )
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
-        self.routes = Routes(options.throughput, self.counters, clock)
-        self.collections: dict[str, Collection] = heir.collections if heir is not None else {}
+        self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
+        self.collections: dict[str, Collection] = self._collections(heir)
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -123,6 +128,8 @@ class Deck:
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
         stages: list[Stage] = []
+        if modes["arms"] != "off" and self._experiments:
+            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target))
         if modes["templates"] != "off":
             stages.append(TemplateStage(self._templates(), options.templates))
         stages.append(
@@ -158,8 +165,10 @@ class Deck:
             )
         if modes["retrieval"] != "off":
             stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
+        stages.append(TierStage(self._names, options.tiers, score, trained=self._trained, rates=self._rates()))
+        if modes["cascade"] != "off":
+            stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
         stages += [
-            TierStage(self._names, options.tiers, score, rates=self._rates()),
             StructureStage(prices, options.structure, options.window),
             WindowStage(prices, options.window),
             PruneStage(prices, options.prune),
@@ -169,6 +178,19 @@ class Deck:
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
         ]
         return stages
+
+    def _collections(self, heir: Deck | None) -> dict[str, Collection]:
+        """Opens what is configured, for reading; what an heir has open stays open."""
+        wanted = self._config.collections
+        if heir is not None and heir._config.collections == wanted:
+            return heir.collections
+        found = {}
+        for name, options in wanted.items():
+            from hapenny.retrieval.folder import Folder
+
+            folder = Folder(Path(options.path), self.embedder, read_only=True)
+            found[name] = folder.collection(name, self._clock)
+        return found
 
     # -- what stages want to know of models ----------------------------------------------------------------------
 
@@ -181,6 +203,10 @@ class Deck:
     def _most_output(self, model: str) -> int | None:
         card = self._catalog.resolve(model)
         return card.max_output if card is not None else None
+
+    def _burndown(self, model: str) -> float:
+        card = self._catalog.resolve(model)
+        return float(card.burndown) if card is not None else 1.0
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

@@ -30,6 +30,7 @@ from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Pipeline
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
+from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked, Names
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.desk import Desk
@@ -65,6 +66,7 @@ class Gateway:
         self.config = config = config if config is not None else load()
         self.clock: Clock = clock if clock is not None else (heir.clock if heir else RealClock())
         self.catalog: Catalog = default_catalog()
+        self._intents = read_intents(config.intents)
         if config.prices:
             self.catalog = overrides.load(config.prices, self.catalog)
         self.backends: dict[str, Backend] = dict(
@@ -204,6 +206,8 @@ class Gateway:
         )
         exchange.facts["asked"] = asked
         exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
+        if self._intents is not None and context.intent is None and request.question:
+            exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._held_out(exchange, route)
         exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))

@@ -2,38 +2,27 @@
 
 import pytest
 
-from hapenny.caching.exact import ExactStage
-from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys
-from hapenny.caching.store import Store
-from hapenny.catalog import default
+from hapenny.config import RouteOptions, StageOptions, load
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.stage import Decision, Pipeline, Stage
-from hapenny.routing.names import Asked, Names
-from hapenny.routing.options import TierOptions
-from hapenny.routing.tiers import TierStage
+from hapenny.gateway import Gateway
+from hapenny.routing.names import Asked
 from hapenny.stores.counters import MemoryCounters
 from hapenny.throughput.options import Routes, ThroughputOptions
 from hapenny.throughput.retry import Backoff
 from hapenny.throughput.stage import ThroughputStage
-from hapenny.tuning.options import ParameterOptions
-from hapenny.tuning.parameters import ParameterStage
 from tests.core.house import FAST, STRONG, Asks, Terminal, events, exchange
+
+SHADOWED = dict.fromkeys(StageOptions.__struct_fields__, "shadow")
 
 
 def every_stage():
-    clock = RealClock(1)
-    keys = Keys(b"secret")
-    names = Names({}, {"fast": "fast-model", "strong": "strong-model"}, {}, {}, lambda name: FAST)
-    return [
-        ExactStage(Store(clock, 1_000_000), keys, ttl=60),
-        FlightStage(keys),
-        TierStage(names, TierOptions(), lambda text, intent: 0.1),
-        ParameterStage(default().resolve, ParameterOptions()),
-        ThroughputStage(Routes(ThroughputOptions(), MemoryCounters(clock), clock)),
-    ]
+    """The whole deck, as a gateway builds it."""
+    gateway = Gateway(load(text="ledger: null\nstages: {semantic: {embedder: hashed}}"), clock=RealClock(1))
+    return gateway.deck.stages(RouteOptions(stages=SHADOWED))
 
 
 def opened(**changes):

@@ -10,10 +10,11 @@ from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Request, Text, Tool
 from hapenny.core.metering import Metered
 from hapenny.core.stage import Pipeline
-from hapenny.routing.cascade import CascadeOptions, CascadeStage
+from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.names import Names
-from hapenny.routing.options import TierOptions
+from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.routing.tiers import TierStage
+from hapenny.telemetry.headers import at_commit
 
 TIERS = {"fast": "haiku", "balanced": "mini", "strong": "sonnet"}
 NAMES = Names({}, TIERS, {}, {}, lambda name: Target(name))
@@ -114,3 +115,52 @@ async def test_an_experiment_arm_goes_first():
     exchange = ask()
     exchange.facts["arm_target"] = Target("mini")
     assert await run(world({"mini": "arm"}, stage)[0], exchange) == "arm"
+
+
+async def test_a_deployment_with_a_trained_router_and_a_running_experiment(tmp_path):
+    import msgspec
+    import numpy as np
+
+    from hapenny.config import load
+    from hapenny.gateway import Gateway
+    from hapenny.intents.classifier import train
+    from hapenny.intents.features import extract
+    from hapenny.routing.certificates import Fingerprint, certify
+    from hapenny.routing.router import Trained
+    from hapenny.routing.scorer import Reader, fit
+    from hapenny.routing.training import save_router
+    from hapenny.tuning.experiments import Arm, Experiment
+    from tests.routing.test_scorer import traffic
+
+    prompts, weak, strong, _ = traffic(300)
+    scorer = fit(prompts, weak, strong)
+    scores = [Reader(scorer).gain(extract(p)) for p in prompts]
+    about = Fingerprint(route="default", intent="", weak="fast", strong="strong")
+    promise = certify(about, scores, np.maximum(strong - weak, 0), max_quality_loss=0.1, dated=0.0)
+    trained = Trained(weak="fast", strong="strong", scorer=scorer, certificates=(promise,))
+    (tmp_path / "r.msgpack").write_bytes(save_router(trained))
+    running = Experiment(name="brief", arms={"control": Arm(), "brief": Arm(system="Be brief.")})
+    (tmp_path / "e.json").write_bytes(msgspec.json.encode([running]))
+    labels = train(["cancel my order", "where is my order"] * 20, ["cancel", "track"] * 20)
+    (tmp_path / "i.msgpack").write_bytes(msgspec.msgpack.encode(labels))
+    config = load(
+        text=f"""
+routes: {{default: {{preset: balanced, holdout: 0}}}}
+ledger: null
+intents: {tmp_path}/i.msgpack
+stages: {{tiers: {{trained: {tmp_path}/r.msgpack}}, arms: {{file: {tmp_path}/e.json}}}}
+"""
+    )
+    async with Gateway(config) as gateway:
+        request = Request(protocol="openai", model="auto", messages=(Message("user", (Text(prompts[0]),)),))
+        _, exchange = await gateway.complete(request, Context(session="s1"))
+    taken = {one.stage: one for one in exchange.decisions}
+    assert exchange.arms["brief"] in ("control", "brief")
+    assert taken["tiers"].error is None
+    assert taken["tiers"].decision.tier in ("fast", "strong")
+    assert "cold" not in taken["tiers"].decision.reason
+    certified = taken["tiers"].decision.tier == "fast"
+    assert ("x-hapenny-certificate" in at_commit(exchange)) is certified
+    ask = Request(protocol="openai", model="fast", messages=(Message("user", (Text("please cancel my order"),)),))
+    assert gateway.open(ask, Context()).intent == "cancel"
+    assert gateway.open(ask, Context(intent="refund")).intent == "refund"

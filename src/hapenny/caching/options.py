@@ -36,5 +36,3 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ttl_s: float = 3600.0
     max_mb: float = 256.0
     embedder: Literal["local", "hashed"] = "local"
-    judge: str = ""
-    """Model that decides whether two answers say the same where text and vectors leave it open; empty: they differ."""

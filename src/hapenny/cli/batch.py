@@ -244,7 +244,7 @@ class _Opened:
             providers["bedrock"] = _bedrock(self._clock, bucket, role)
         self._through = _ThroughGateway(form, config, self._clock)
         local = Local(self._through, self._clock)
-        options = BatchOptions(poll_s=5.0) if not providers else BatchOptions()
+        options = BatchOptions(poll_s=0.5) if not providers else BatchOptions()
         self.engine = BatchEngine(self._journal, providers, local, self._clock, options)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

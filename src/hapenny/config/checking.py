@@ -82,6 +82,15 @@ def check(config: Config) -> Config:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:
             problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
+    for name, collection in config.collections.items():
+        if not Path(collection.path).is_dir():
+            problems.append(
+                f"$.collections.{name}.path: {collection.path!r} is no folder. "
+                f"Fix: hapenny index build {collection.path} FILES"
+            )
+    wanted = config.stages.retrieval.collection
+    if wanted and wanted not in config.collections:
+        problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
     if "default" not in config.routes:
         config.routes["default"] = RouteOptions()
     for index, key in enumerate(config.keys):

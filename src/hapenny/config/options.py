@@ -11,13 +11,13 @@ from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.retrieval.stage import RetrievalOptions
-from hapenny.routing.options import TierOptions
+from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
-from hapenny.tuning.options import ParameterOptions
+from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
 class Section(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -152,15 +152,23 @@ class CountingOptions(Section):
     each 3 KB of new text and 75 MB of memory."""
 
 
+class CollectionOptions(Section):
+    """A collection of documents that `hapenny index build` made."""
+
+    path: str
+
+
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
+    arms: ArmOptions = field(default_factory=ArmOptions)
     templates: TemplateOptions = field(default_factory=TemplateOptions)
     exact: ExactOptions = field(default_factory=ExactOptions)
     flights: FlightOptions = field(default_factory=FlightOptions)
     semantic: SemanticOptions = field(default_factory=SemanticOptions)
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
+    cascade: CascadeOptions = field(default_factory=CascadeOptions)
     structure: StructureOptions = field(default_factory=StructureOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     prune: PruneOptions = field(default_factory=PruneOptions)
@@ -181,6 +189,7 @@ class Config(Section):
     tiers: dict[str, str] = {}
     fallbacks: dict[str, list[str]] = {}
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
+    collections: dict[str, CollectionOptions] = {}
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
@@ -191,6 +200,8 @@ class Config(Section):
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
+    intents: str | None = None
+    """File that `hapenny train intents` wrote: says the intent of requests that come without one."""
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -213,12 +224,14 @@ CARD_TIERS = {
 # What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
 # semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
 _SAFE: dict[str, Mode] = {
+    "arms": "on",
     "templates": "shadow",
     "exact": "on",
     "flights": "on",
     "semantic": "off",
     "retrieval": "off",
     "tiers": "shadow",
+    "cascade": "off",
     "structure": "on",
     "window": "shadow",
     "prune": "shadow",

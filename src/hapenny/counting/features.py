@@ -100,8 +100,9 @@ _WORDS = NAMES.index("words_3")
 
 def _runs(data: bytes, table: bytes) -> npt.NDArray[np.intp]:
     flags = np.frombuffer(data.translate(table), np.bool_)
-    edges: npt.NDArray[np.intp] = (flags[1:] != flags[:-1]).nonzero()[0]
-    return edges[1::2] - edges[::2]
+    edges = (flags[1:] != flags[:-1]).nonzero()[0]
+    runs: npt.NDArray[np.intp] = edges[1::2] - edges[::2]
+    return runs
 
 
 def _script(vector: Vector, size: int) -> int:
@@ -116,9 +117,8 @@ def _script(vector: Vector, size: int) -> int:
 
 def features(text: str, base: Counter | None = None) -> Vector:
     """The feature vector of one segment: float64, shape (SIZE,); `base` counts tokens by a known vocabulary."""
-    vector: Vector
     if not text:
-        vector = np.zeros(SIZE)
+        vector: Vector = np.zeros(SIZE)
         vector[SEGMENTS] = 1
         return vector
     data = b" " + text.encode("utf-8", "surrogatepass") + b" "

@@ -7,8 +7,10 @@ classifier; Zhang and Oles 2001 for text). Seconds to train on ten thousand text
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -51,6 +53,20 @@ class Classifier:
         at, tf = _terms(text if isinstance(text, Features) else extract(text))
         best, score = _best(at, tf, self._weights, self._idf)
         return (self.model.labels[best] if score >= self.model.margin else UNKNOWN), score
+
+
+def read_intents(path: str | None) -> Classifier | None:
+    """The classifier a configuration names, or None where it names none.
+
+    Raises:
+        ValueError: the file cannot be read, or is no classifier.
+    """
+    if path is None:
+        return None
+    try:
+        return Classifier(msgspec.msgpack.decode(Path(path).read_bytes(), type=IntentModel))
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"{path}: {error}. Fix: a file that `hapenny train intents` wrote") from None
 
 
 def train(texts: Sequence[str], labels: Sequence[str], precision: float = 0.9) -> IntentModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -19,5 +19,11 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
     sticky_s: float = 300.0
     """A session keeps its tier this long (the provider's cache lifetime) unless moving down saves money."""
-    cascade: bool = False
-    """Two cheap answers first, the strong model where they disagree: for batch, extraction and classification."""
+
+
+class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which intents may be cascaded, and the two cheap tiers or models that answer first, the cheaper one first."""
+
+    intents: list[str] = field(default_factory=lambda: ["extraction", "classification"])
+    first: list[str] = field(default_factory=lambda: ["fast", "balanced"])
+    strong: str = "strong"

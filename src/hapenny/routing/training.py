@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -138,6 +139,20 @@ def train_router(
 def load_router(data: bytes) -> Trained:
     """A router from the bytes that `save_router` wrote."""
     return msgspec.msgpack.decode(data, type=Trained)
+
+
+def read_router(path: str | None) -> Trained | None:
+    """The router a configuration names, or None where it names none.
+
+    Raises:
+        ValueError: the file cannot be read, or is no router.
+    """
+    if path is None:
+        return None
+    try:
+        return load_router(Path(path).read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"{path}: {error}. Fix: a file that `hapenny train router` wrote") from None
 
 
 def save_router(trained: Trained) -> bytes:

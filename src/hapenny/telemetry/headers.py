@@ -41,6 +41,9 @@ def at_commit(exchange: Exchange) -> dict[str, str]:
     timing = server_timing(exchange)
     if timing:
         headers["Server-Timing"] = timing
+    certificate = exchange.facts.get("certificate")
+    if certificate:
+        headers["x-hapenny-certificate"] = safe(str(certificate))
     if exchange.notes:
         headers["x-hapenny-notes"] = safe("; ".join(exchange.notes))
     return headers

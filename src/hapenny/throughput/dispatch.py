@@ -72,8 +72,8 @@ class Dispatcher(Generic[T]):
                     raise Unavailable(failure.message, cause=failure) from failure
                 if outcome is Outcome.THROTTLED:
                     continue  # the gate knows when there is quota again
-                if not self.budget.take():
-                    raise Unavailable(failure.message, cause=failure) from failure
+                if all(e.breaker.state == "open" for e in self.gate.endpoints) or not self.budget.take():
+                    raise Unavailable(failure.message, cause=failure) from failure  # another probe is for another one
                 if len(self.gate.endpoints) < 2:
                     await self.clock.sleep(wait)
             except BaseException:

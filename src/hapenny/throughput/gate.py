@@ -87,6 +87,10 @@ class Pass:
             if self.endpoint.quota is not None:
                 self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
+            if self.probe:  # its first content is proof enough: nobody waits for the last
+                self.probe = False
+                self.endpoint.breaker.succeeded(True)
+                self._gate.wake()
 
     def done(self, outcome: Outcome, used: Used = NOTHING) -> None:
         """The call is over. Synchronous and idempotent: quota, place and verdict are settled here."""
@@ -218,6 +222,10 @@ class Gate:
             self._pace[endpoint.name] = old + 0.1 * (gap - old)
         if outcome in (Outcome.FAILED, Outcome.THROTTLED) and endpoint.limit is not None:
             endpoint.limit.observe(Sample(now - granted, None, leave.inflight, True, now - granted))
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something changed that waiting jobs may profit from."""
         self._wake.set()
 
     def _learn(self, leave: Pass, used: Used, ttft: float | None, took: float) -> None:

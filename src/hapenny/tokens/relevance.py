@@ -59,25 +59,30 @@ def probabilities(question: str, passages: Sequence[Passage], vector: Any = None
     logits = found @ _LEXICAL_WEIGHTS
     # The local embedder reads English; for other scripts its vectors say less than the words do.
     if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
-        logits = vector_features(question, passages, vector, found, logits) @ _VECTOR_WEIGHTS
+        many = many_words(question)
+        near = vector_features(passages, vector, found, logits) @ _VECTOR_WEIGHTS
+        logits = many * logits + (1 - many) * near
     odds = np.exp(logits - logits.max())
     chances: Floats = odds / odds.sum()
     return chances
 
 
-def vector_features(question: str, passages: Sequence[Passage], vector: Any, lexical: Floats, logits: Floats) -> Floats:
-    """The lexical logit and stored vectors' similarities, then all again for long questions.
+def many_words(question: str) -> float:
+    """From 0 (up to five content words) to 1 (ten): such a question mostly joins facts of several passages, which
+    one vector cannot say."""
+    content = sum(word not in STOP_WORDS for word in set(terms(question)))
+    return min(1.0, max(0.0, (content - 5) / 5))
 
-    A question of many words mostly joins facts of several passages, which one vector cannot say.
-    float64, shape (units, 2 * (1 + len(VECTOR_NAMES))).
-    """
+
+def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, logits: Floats) -> Floats:
+    """The lexical logit and the stored vectors' similarities, float64, shape (units, 1 + len(VECTOR_NAMES))."""
     sizes = [len(passage.units) for passage in passages]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
     cosine = np.concatenate([np.asarray(passage.vectors) @ vector for passage in passages]).astype(np.float64)
     owner = np.repeat(np.arange(len(passages)), sizes)
     best = np.full(len(passages), -1.0)
     np.maximum.at(best, owner, cosine)
-    columns = np.column_stack(
+    return np.column_stack(
         [
             logits,
             4 * cosine,
@@ -87,8 +92,6 @@ def vector_features(question: str, passages: Sequence[Passage], vector: Any, lex
             4 * cosine * lexical[:, NAMES.index("titled_best")],
         ]
     )
-    content = sum(word not in STOP_WORDS for word in set(terms(question)))
-    return np.hstack([columns, columns * min(1.0, max(0.0, (content - 5) / 5))])
 
 
 _NAMED = re.compile(r"(?<=[\s(\"'“])[A-ZĐÀ-Ỵ][\w'’-]+|\d[\d.,]*")
@@ -278,4 +281,4 @@ def _wants(question: str, passages: Sequence[Passage], out: Floats) -> None:
 
 
 _LEXICAL_WEIGHTS = np.array(LEXICAL or [0.0] * len(NAMES))
-_VECTOR_WEIGHTS = np.array(VECTORS or [0.0] * 2 * (1 + len(VECTOR_NAMES)))
+_VECTOR_WEIGHTS = np.array(VECTORS or [0.0] * (1 + len(VECTOR_NAMES)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -97,6 +98,21 @@ def assign(experiment: Experiment, unit: str) -> str:
         if at < 0:
             return name
     return last
+
+
+def read_experiments(path: str) -> list[Experiment]:
+    """Experiments of the file that `hapenny experiment` writes; none where there is no file.
+
+    Raises:
+        ValueError: the file is not readable as experiments.
+    """
+    file = Path(path)
+    if not file.exists():
+        return []
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[Experiment])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path}: {error}. Fix: start experiments with `hapenny experiment start`") from None
 
 
 class Exposure(Decision):

@@ -9,6 +9,12 @@ from msgspec import Struct
 from hapenny.tuning.sets import ParameterSet
 
 
+class ArmOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where `hapenny experiment` keeps its experiments; no file, no arms."""
+
+    file: str = ".hapenny/experiments.json"
+
+
 class ParameterOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What is sent by intent, and what happens to a parameter the model refuses."""
 

