@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
-
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
+from hapenny.server import http as web
 from hapenny.server.faults import FrameFault, frame_fault
 from hapenny.server.who import context_of, identify
 from hapenny.telemetry.headers import at_commit, at_end, totals

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
+from hapenny.server import http as web
 from hapenny.server.who import context_of, identify
 
 
