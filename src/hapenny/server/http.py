@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import cast
 
 from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
 from hapenny.protocols import http1
 
 KEEP_S = 75.0
@@ -25,6 +26,7 @@ LINGER_S = 5.0
 """How long a refused client may go on sending before the connection ends under it."""
 PIPELINE_BYTES = 1 << 16
 
+_log = get_logger("hapenny.server")
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -214,6 +216,7 @@ class Connection(http1.Parser, asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_loop",
+        "_over",
         "_request",
         "_rest",
         "_server",
@@ -245,6 +248,8 @@ class Connection(http1.Parser, asyncio.Protocol):
         self.patience = KEEP_S
         self._server = server
         self._loop = loop
+        self._over = False
+        """Whether what still comes is thrown away."""
         self._request: BaseRequest | None = None
         self._rest = b""
         self._drained: asyncio.Future[None] | None = None
@@ -317,12 +322,12 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._over:
+            return
         if self.task is not None:  # pipelined behind the request that is being answered
             self._rest += data
             if len(self._rest) > PIPELINE_BYTES and self.transport is not None:
                 self.transport.pause_reading()
-            return
-        if self.patience == LINGER_S:  # refused: what still comes is thrown away
             return
         self.idle_since = self._loop.time()
         self.patience = ARRIVE_S
@@ -383,7 +388,7 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     def _answer(self, request: BaseRequest) -> None:
         if request._large:
-            self.keep = False
+            self.keep, self._over = False, True
         elif self.out:
             request._body = self.take()
         self._request = None
@@ -411,10 +416,10 @@ class Connection(http1.Parser, asyncio.Protocol):
             if self.transport is not None:
                 self.transport.abort()
             return
-        except Exception:
-            self.task = None
+        except Exception as error:
+            _log.error("unexpected", error=type(error).__name__)
             self._refuse(500)
-            raise
+            return
         finally:
             self.task = None
         self._next(request)
@@ -450,7 +455,7 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     def _linger(self) -> None:
         """Says that nothing more comes, and lets the client finish: else it might never read the refusal."""
-        self.patience, self.idle_since = LINGER_S, self._loop.time()
+        self._over, self.patience, self.idle_since = True, LINGER_S, self._loop.time()
         transport = self.transport
         if transport is None:
             return
