@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from benchmarks.retrieval.prepare import Prepared, say
 from hapenny.retrieval.forest import Forest
 from hapenny.retrieval.metrics import interval, per_query, quality
@@ -68,6 +70,12 @@ def measure(made: Prepared, forest: Forest | None, records: list[dict[str, Any]]
         out[method] = quality(runs, gains).plain()
         each[method] = [per_query(run, gain)[0] for run, gain in zip(runs, gains, strict=True)]
         say(f"{made.name} {method}: {out[method]}")
+    repaired = Retriever(made.store, made.settings(msgspec.structs.replace(PRESETS["default"], repair=True)))
+    runs = []
+    for query in judged:
+        rows = repaired.rank(query.text, query.vector).rows[:DEPTH].tolist()
+        runs.append([document.id for document in made.store.fetch(rows)])
+    out["default"]["with_style_repair"] = round(quality(runs, [query.gains for query in judged]).ndcg10, 4)
     single = max(("bm25", "vector"), key=lambda name: float(out[name]["ndcg10"]))
     for other in (single, "seed_minmax_07"):
         gaps = [a - b for a, b in zip(each["default"], each[other], strict=True)]

@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen
+from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from hapenny.telemetry.summary import summarise
 
@@ -129,6 +129,7 @@ def main() -> None:
         "by_technique": {each.name: each.saved / 1e9 for each in books.techniques},
         "ttft_p50_ms": quantile([each.first for each in good], 0.50),
         "ttft_p95_ms": quantile([each.first for each in good], 0.95),
+        "ttft_streamed_p95_ms": quantile([each.first for n, each in enumerate(seen) if streamed(n)], 0.95),
         "e2e_p95_ms": quantile([each.whole for each in good], 0.95),
         "e2e_p95_up_to_100_tokens_ms": quantile([each.whole for each in good if each.tokens <= 100], 0.95),
         "exchange_rows": books.exchange_rows,

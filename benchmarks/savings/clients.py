@@ -22,6 +22,11 @@ class Seen(NamedTuple):
     error: str | None
 
 
+def streamed(number: int) -> bool:
+    """Whether request `number` is streamed: half of each client's."""
+    return (number // 3) % 2 == 0
+
+
 class Clients:
     """The three clients, pointed at one base URL."""
 
@@ -47,7 +52,7 @@ class Clients:
 
     async def send(self, number: int, item: Item, model: str) -> Seen:
         """Sends one request in the dialect of its turn."""
-        stream = (number // 3) % 2 == 0
+        stream = streamed(number)
         how = (self.by_openai, self.by_anthropic, self.by_boto3)[number % 3]
         began = time.perf_counter()
         try:
@@ -77,7 +82,7 @@ class Clients:
             answer = await self.openai.chat.completions.create(**common)
             assert answer.choices[0].finish_reason
             return 0.0, answer.usage.completion_tokens
-        first, tokens, done = 0.0, 0, False
+        first, tokens, done = 0.0, -1, False
         async for chunk in await self.openai.chat.completions.create(
             **common, stream=True, stream_options={"include_usage": True}
         ):
@@ -87,7 +92,8 @@ class Clients:
                 if not first and (choice.delta.content or choice.delta.tool_calls):
                     first = time.perf_counter() - began
                 done = done or bool(choice.finish_reason)
-        assert done and tokens
+        assert done
+        assert tokens >= 0
         return first, tokens
 
     async def by_anthropic(self, item: Item, model: str, stream: bool, began: float) -> tuple[float, int]:
@@ -103,15 +109,14 @@ class Clients:
             answer = await self.anthropic.messages.create(**common)
             assert answer.stop_reason
             return 0.0, answer.usage.output_tokens
-        first, tokens = 0.0, 0
+        first = 0.0
         async with self.anthropic.messages.stream(**common) as events:
             async for event in events:
                 if not first and event.type == "content_block_delta":
                     first = time.perf_counter() - began
             final = await events.get_final_message()
         assert final.stop_reason
-        tokens = final.usage.output_tokens
-        return first, tokens
+        return first, final.usage.output_tokens
 
     async def by_boto3(self, item: Item, model: str, stream: bool, began: float) -> tuple[float, int]:
         return await asyncio.get_running_loop().run_in_executor(self.threads, self._boto3, item, model, stream, began)
@@ -134,14 +139,15 @@ class Clients:
             answer = self.boto3.converse(**request)
             assert answer["stopReason"]
             return 0.0, answer["usage"]["outputTokens"]
-        first, tokens, done = 0.0, 0, False
+        first, tokens, done = 0.0, -1, False
         for event in self.boto3.converse_stream(**request)["stream"]:
             if not first and "contentBlockDelta" in event:
                 first = time.perf_counter() - began
             if "metadata" in event:
                 tokens = event["metadata"]["usage"]["outputTokens"]
             done = done or "messageStop" in event
-        assert done and tokens
+        assert done
+        assert tokens >= 0
         return first, tokens
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
     """Run the parts whose files exist; the last line is one JSON object."""
     parser = argparse.ArgumentParser(prog="benchmarks.tokens", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--train", type=Path, help="learn on this half, measure on --data")
+    parser.add_argument("--train", type=Path, help="fit the pruner on this half, measure on --data")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--records", type=Path)
@@ -39,6 +39,11 @@ def main() -> None:
         if options.records:
             lines.append(json.dumps(line, ensure_ascii=False))
 
+    if options.train:
+        from benchmarks.tokens.fit_pruner import train
+
+        say(f"fitting the pruner on {options.train}")
+        train(options.train, options.cache)
     result: dict[str, Any] = {}
     for name, part in PARTS.items():
         if options.only and name not in options.only.split(","):

@@ -21,6 +21,7 @@ from benchmarks.tokens.data import say
 from benchmarks.tokens.prune import Measured, measure, o200k_count, prepare
 from hapenny.tokens import relevance
 from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, vector_features
+from hapenny.vectors.weights import ModelMissing
 
 # How much a set counts, whatever its size: each is one kind of traffic.
 WEIGHTS = {"nq": 1300, "clapnq": 300, "hotpot": 600, "xquad_en": 350, "xquad_vi": 350, "jsquad": 400, "qmsum": 400}
@@ -111,6 +112,29 @@ def cross_validate(everything: list[Measured], english: int) -> dict[str, Any]:
     }
 
 
+def gather(data: Path, cache: Path | None) -> tuple[list[Measured], int]:
+    """All contexts of a half, analysed, English ones with vectors first; and how many those are."""
+    count = o200k_count()
+    cases = [*contexts.nq(data), *contexts.clapnq(data), *contexts.hotpot(data), *contexts.xquad(data, "en")]
+    english = len(cases)
+    cases += [*contexts.xquad(data, "vi"), *contexts.jsquad(data, 900), *contexts.qmsum(data, count)]
+    everything = prepare(cases, count)
+    try:
+        vectors.attach(everything[:english], cache)
+    except (ModelMissing, ImportError) as error:
+        say(f"the scorer with vectors is not fitted: {error}")
+        english = 0
+    return everything, english
+
+
+def train(data: Path, cache: Path | None) -> None:
+    """Put scorers fitted on `data` in place of the shipped ones (`--train`)."""
+    everything, english = gather(data, cache)
+    learn(everything, with_vectors=False)
+    if english:
+        learn(everything[:english], with_vectors=True)
+
+
 def main() -> None:
     """Fit both scorers and print the module's text."""
     parser = argparse.ArgumentParser()
@@ -118,13 +142,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--cv", action="store_true")
     options = parser.parse_args()
-    data: Path = options.data
-    count = o200k_count()
-    lexical = [*contexts.nq(data), *contexts.clapnq(data), *contexts.hotpot(data), *contexts.xquad(data, "en")]
-    english = len(lexical)
-    lexical += [*contexts.xquad(data, "vi"), *contexts.jsquad(data, 900), *contexts.qmsum(data, count)]
-    everything = prepare(lexical, count)
-    vectors.attach(everything[:english], options.cache)
+    everything, english = gather(options.data, options.cache)
     if options.cv:
         say(str(cross_validate(everything, english)))
         return

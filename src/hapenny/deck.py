@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
+from hapenny.caching.admin import CacheAdmin
+from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys
+from hapenny.caching.prefix.stage import PrefixStage
+from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.semantic.cache import SemanticCache
+from hapenny.caching.semantic.decider import Promise
+from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
-from hapenny.config import Config, RouteOptions
+from hapenny.config import PRESETS, Config, RouteOptions
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
-from hapenny.core.stage import Stage
+from hapenny.core.stage import Mode, Stage
+from hapenny.retrieval.collection import Collection
+from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
+from hapenny.routing.router import Rates
 from hapenny.routing.tiers import TierStage
 from hapenny.stores.counters import MemoryCounters
+from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
+from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.structure_stage import StructureStage
+from hapenny.tokens.template_stage import TemplateStage
+from hapenny.tokens.templates import Templates
+from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.parameters import ParameterStage
+from hapenny.vectors.choose import ChosenEmbedder
 
 
 class Deck:
@@ -31,12 +52,13 @@ class Deck:
         config: with the options of every stage.
         clock: the deployment's clock.
         catalog: models.
+        prices: counts and prices requests.
         names: what names mean.
         secret: keys hashes.
         defaults: parameters of configured models.
-        size: input tokens of an exchange, an upper bound.
         refresh: answers a stale request again, off its path.
-        heir: a deck whose stored answers and quotas go on.
+        spawn: runs work off the path.
+        heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
     def __init__(
@@ -44,50 +66,139 @@ class Deck:
         config: Config,
         clock: Clock,
         catalog: Catalog,
+        prices: Prices,
         names: Names,
         secret: bytes,
         defaults: Mapping[Target, Parameters],
         *,
-        size: Callable[[Exchange], int],
         refresh: Refresh,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         heir: Deck | None = None,
     ) -> None:
-        self._options = config.stages
+        self._config = config
+        self._options = options = config.stages
+        self._clock = clock
         self._catalog = catalog
+        self._prices = prices
         self._names = names
         self._secret = secret
         self._defaults = defaults
-        self._size = size
         self._refresh = refresh
-        self.answers: Answers = (
-            heir.answers if heir is not None else Store(clock, int(config.stages.exact.max_mb * 1_000_000))
+        self._spawn = spawn
+        wanted = options.semantic
+        if heir is None:
+            self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
+            self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
+            self.counters = MemoryCounters(clock)
+            self.sizes = AnswerSizes(options.answer_size)
+            self.edge = Edge(clock)
+        else:
+            self.answers, self.paraphrases = heir.answers, heir.paraphrases
+            self.counters, self.sizes, self.edge = heir.counters, heir.sizes, heir.edge
+        self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.semantic: SemanticCache = (
+            heir.semantic
+            if heir is not None and heir._options.semantic == wanted
+            else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
         )
-        self.counters: MemoryCounters = heir.counters if heir is not None else MemoryCounters(clock)
-        self.routes = Routes(config.stages.throughput, self.counters, clock)
+        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
+        self.routes = Routes(options.throughput, self.counters, clock)
+        self.collections: dict[str, Collection] = heir.collections if heir is not None else {}
+
+    @staticmethod
+    def modes(route: RouteOptions) -> dict[str, Mode]:
+        """The mode of every stage on a route."""
+        return {**PRESETS[route.preset], **route.stages}
 
     def keys(self, scope: Literal["user", "tenant"]) -> Keys:
         """The key maker for a scope."""
         return Keys(self._secret, scope)
 
     def stages(self, route: RouteOptions) -> list[Stage]:
-        """The deck in the order of a request's life (design §2)."""
-        options = self._options
+        """The deck in the order of a request's life (design §2). Stages that are off everywhere are not built."""
+        options, prices = self._options, self._prices
+        modes = self.modes(route)
         keys = self.keys(route.cache_scope)
-        return [
+        any_temperature = route.cache_any_temperature
+        stages: list[Stage] = []
+        if modes["templates"] != "off":
+            stages.append(TemplateStage(self._templates(), options.templates))
+        stages.append(
             ExactStage(
                 self.answers,
                 keys,
                 ttl=options.exact.ttl_s,
                 stale=options.exact.stale_s,
-                any_temperature=route.cache_any_temperature,
+                any_temperature=any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
-            ),
-            FlightStage(keys, any_temperature=route.cache_any_temperature, max_flights=options.flights.max_flights),
-            TierStage(self._names, options.tiers, score),
+            )
+        )
+        stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
+        if modes["semantic"] != "off":
+            semantic = options.semantic
+            promise = Promise(
+                max_error=semantic.max_error,
+                max_wrong_hits=semantic.max_wrong_hits,
+                confidence=semantic.confidence,
+                audit_share=semantic.audit_share,
+            )
+            stages.append(
+                SemanticStage(
+                    self.semantic,
+                    keys,
+                    promise,
+                    self._spawn,
+                    ttl=semantic.ttl_s,
+                    fixed=semantic.similarity,
+                    any_temperature=any_temperature,
+                )
+            )
+        if modes["retrieval"] != "off":
+            stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
+        stages += [
+            TierStage(self._names, options.tiers, score, rates=self._rates()),
+            StructureStage(prices, options.structure, options.window),
+            WindowStage(prices, options.window),
+            PruneStage(prices, options.prune),
+            AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
+            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
         ]
+        return stages
+
+    # -- what stages want to know of models ----------------------------------------------------------------------
+
+    def _size(self, exchange: Exchange) -> int:
+        return self._prices.prompt(exchange.request, exchange.target)
+
+    def _count(self, model: str, text: str) -> int:
+        return round(self._prices.place(Target(model)).prompts.tokens(text))
 
     def _most_output(self, model: str) -> int | None:
         card = self._catalog.resolve(model)
         return card.max_output if card is not None else None
+
+    def _ceiling(self, exchange: Exchange) -> int:
+        return self._most_output(exchange.target.model) or 4096
+
+    def _prefills(self, exchange: Exchange) -> bool:
+        card = self._catalog.resolve(exchange.target.model)
+        return card is not None and card.has("prefill")
+
+    def _rates(self) -> dict[str, Rates]:
+        found = {}
+        for tier, target in self._names.tiers.items():
+            card = self._catalog.resolve(target.model)
+            rates = card.rates() if card is not None else None
+            if rates is not None and rates.input is not None and rates.output is not None:
+                cached = rates.cache_read if rates.cache_read is not None else rates.input
+                found[tier] = Rates(float(rates.input), float(cached), float(rates.output))
+        return found
+
+    def _templates(self) -> Templates:
+        options = self._options.templates
+        libraries = [Path(each) for each in options.files]
+        if options.shipped and not libraries:
+            return Templates.shipped()
+        return Templates.of_files([*(Templates.shipped_files() if options.shipped else []), *libraries])

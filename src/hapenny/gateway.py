@@ -18,7 +18,7 @@ from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import PRESETS, Config, ConfigError, RouteOptions, load
+from hapenny.config import Config, ConfigError, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
@@ -27,7 +27,7 @@ from hapenny.core.exchange import Exchange, Limits, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
-from hapenny.core.stage import Mode, Pipeline
+from hapenny.core.stage import Pipeline
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
 from hapenny.routing.names import Asked, Names
@@ -107,24 +107,25 @@ class Gateway:
             self.live, self.metrics = heir.live, heir.metrics
             self.ledger = heir.ledger
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.deck: Deck = Deck(
             config,
             self.clock,
             self.catalog,
+            self.books.prices,
             self.names,
             self._secret,
             defaults,
-            size=self._size,
             refresh=self._again,
+            spawn=self.spawn,
             heir=heir.deck if heir is not None else None,
         )
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._ask = _Ask(self)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
-            modes: dict[str, Mode] = {**PRESETS[route.preset], **route.stages}
+            modes = self.deck.modes(route)
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
         self._baselines = {name: self._baseline(name, route) for name, route in config.routes.items()}
@@ -346,10 +347,6 @@ class Gateway:
                 return name
         return "default"
 
-    def _size(self, exchange: Exchange) -> int:
-        """Input tokens of the request as it stands, for quotas."""
-        return self.books.prices.prompt(exchange.request, exchange.target)
-
     def _held_out(self, exchange: Exchange, route: RouteOptions) -> bool:
         who = exchange.context.session or exchange.context.user
         if not who or route.holdout <= 0:
@@ -408,8 +405,8 @@ class _Ask:
     async def embed(
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
-        """Unit vectors from the deployment's embedder."""
-        raise Failure("unavailable", "no embedder is configured")
+        """Unit vectors from the deployment's embedder, which runs in this process and costs nothing."""
+        return await self._gateway.deck.embedder.embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

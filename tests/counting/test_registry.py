@@ -80,3 +80,16 @@ async def test_seeding_from_the_counting_endpoint_halves_the_error() -> None:
     after = [abs(error) for error in await audit(estimator, endpoint, texts)]
     assert sum(after) < 0.6 * sum(before)
     assert estimator.learned == 2 * len(PROBES)
+
+
+def test_models_of_one_tokenizer_share_one_estimator():
+    estimators = Estimators()
+    small = estimators.join("bedrock", "small", "tokenizer t")
+    large = estimators.join("bedrock", "large", "tokenizer t")
+    assert small is large
+    assert estimators.get("bedrock", "small") is small
+    assert estimators.join("bedrock", "other", "other") is not small
+    vector = small.cache.request(["a few words"])
+    for _ in range(30):
+        small.learn(vector, 40)
+    assert abs(estimators.get("bedrock", "large").expected(vector) - 40) < 2

@@ -7,24 +7,9 @@ import pytest
 from hapenny.intents.classifier import UNKNOWN, Classifier, IntentModel, train
 
 KINDS = {
-    "track": [
-        "where is my order",
-        "has my parcel shipped yet",
-        "when will the package arrive",
-        "track delivery of order",
-    ],
-    "refund": [
-        "i want my money back",
-        "refund this purchase please",
-        "how do i return and get a refund",
-        "money back now",
-    ],
-    "recommend": [
-        "suggest a manga like naruto",
-        "what should i read next",
-        "recommend a series for me",
-        "any good manga",
-    ],
+    "track": ["where is my order", "has my parcel shipped yet", "when will it arrive", "track delivery of order"],
+    "refund": ["i want my money back", "refund this purchase", "how do i return it", "money back now"],
+    "recommend": ["suggest a manga like naruto", "what should i read next", "recommend a series", "any good manga"],
 }
 
 

@@ -119,7 +119,10 @@ async def test_boto3_converse_and_stream(tmp_path):
     async with serving(tmp_path, backend) as (url, _):
         client = bedrock(url)
         messages = [
-            {"role": "user", "content": [{"text": "Hi"}, {"image": {"format": "png", "source": {"bytes": PNG}}}]}
+            {
+                "role": "user",
+                "content": [{"text": "What is the toll?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}],
+            }
         ]
         answer = await off_loop(
             client.converse,
@@ -145,7 +148,11 @@ async def test_boto3_converse_and_stream(tmp_path):
 
 async def test_boto3_invoke_model_with_native_bodies(tmp_path):
     body = json.dumps(
-        {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
+        {
+            "anthropic_version": "bedrock-2023-05-31",
+            "max_tokens": 50,
+            "messages": [{"role": "user", "content": "What is the toll?"}],
+        }
     )
     async with serving(tmp_path, Scripted()) as (url, _):
         client = bedrock(url)
@@ -204,7 +211,7 @@ async def test_each_error_is_the_clients_own(tmp_path, kind):
     if kind in BOTO3:
         async with serving(tmp_path, Scripted(failure=failure(kind)), extra=extra) as (url, _):
             client = bedrock(url)
-            messages = [{"role": "user", "content": [{"text": "Hi"}]}]
+            messages = [{"role": "user", "content": [{"text": "What is the toll?"}]}]
             with pytest.raises(botocore.exceptions.ClientError) as caught:
                 await off_loop(client.converse, modelId="strong", messages=messages)
             assert caught.value.response["Error"]["Code"] == BOTO3[kind]
@@ -225,7 +232,7 @@ async def test_a_stream_that_breaks_is_an_error_and_is_never_cached(tmp_path, ho
 
         def boto():
             client = bedrock(url)
-            messages = [{"role": "user", "content": [{"text": "Hi"}]}]
+            messages = [{"role": "user", "content": [{"text": "What is the toll?"}]}]
             return list(client.converse_stream(modelId="strong", messages=messages)["stream"])
 
         with pytest.raises(botocore.exceptions.EventStreamError):

@@ -32,7 +32,7 @@ near_requests = st.fixed_dictionaries(
     {},
     optional={
         "model": st.just("strong") | json_values,
-        "messages": st.just([{"role": "user", "content": "hi"}]) | json_values,
+        "messages": st.just([{"role": "user", "content": "What is the toll?"}]) | json_values,
         "max_tokens": st.just(9) | json_values,
         "system": json_values,
         "tools": json_values,
@@ -129,7 +129,7 @@ keys:
 """
     backend = Scripted()
     async with serving(tmp_path, backend, extra=keys) as (url, _), aiohttp.ClientSession() as session:
-        body = {"model": "fast", "messages": [{"role": "user", "content": "hi"}]}
+        body = {"model": "fast", "messages": [{"role": "user", "content": "What is the toll?"}]}
 
         async def ask(key=None, **more):
             headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -162,7 +162,7 @@ async def test_an_aws_client_may_sign_with_a_key_of_ours(tmp_path):
                 "bedrock-runtime", region_name="eu-west-1", endpoint_url=url,
                 aws_access_key_id="AKIAA", aws_secret_access_key=secret,
             )  # fmt: skip
-            messages = [{"role": "user", "content": [{"text": "Hi"}]}]
+            messages = [{"role": "user", "content": [{"text": "What is the toll?"}]}]
             return client.converse(
                 modelId="arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0",
                 messages=messages,
@@ -208,7 +208,7 @@ async def test_swapping_the_gateway_keeps_answers_and_ends_streams_in_peace(tmp_
 
     backend = Scripted(pause=0.1)
     async with serving(tmp_path, backend) as (url, app), aiohttp.ClientSession() as session:
-        body = {"model": "strong", "messages": [{"role": "user", "content": "hi"}]}
+        body = {"model": "strong", "messages": [{"role": "user", "content": "What is the toll?"}]}
         running = asyncio.create_task(_text(session, url, body))
         await asyncio.sleep(0.2)
         fresh = Gateway(app.gateway.config, backends={"simulated": backend}, heir=app.gateway)
@@ -244,7 +244,9 @@ def test_serve_drains_on_sigterm_and_reloads_on_sighup(tmp_path):
         assert "reloaded" in process.stderr.readline()
         with urllib.request.urlopen(f"{url}/v1/models") as answer:
             assert "bridge" in answer.read().decode()
-        body = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}).encode()
+        body = json.dumps(
+            {"model": "fast", "messages": [{"role": "user", "content": "What is the toll?"}], "max_tokens": 5}
+        ).encode()
         with urllib.request.urlopen(f"{url}/v1/chat/completions", data=body) as answer:
             assert json.load(answer)["choices"][0]["finish_reason"] == "length"
     finally:

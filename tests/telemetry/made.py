@@ -26,6 +26,8 @@ def catalog() -> Catalog:
             Card(id="auto", provider="openai", cache_mode="automatic", cache_min=128,
                  prices={"in_region": {"standard": Rates(input=2_500_000, output=10_000_000, cache_read=1_250_000)}}),
             Card(id="free-of-price", provider="bedrock"),
+            Card(id="kin-dear", tokenizer="kin", prices={"in_region": {"standard": DEAR}}, **common),
+            Card(id="kin-cheap", tokenizer="kin", prices={"in_region": {"standard": CHEAP}}, **common),
         ]
     )  # fmt: skip
 

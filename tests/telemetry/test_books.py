@@ -294,6 +294,20 @@ def test_reported_usage_teaches_the_estimate(book, clock):
     assert abs(fresh.prompt(ex.request, ex.target) / reported - 1) > 0.05
 
 
+def test_a_model_without_reports_is_counted_by_what_its_kin_reported(book, clock):
+    words = [f"word{n}x" for n in range(40)]
+    for n in range(120):
+        text = " ".join(words[n % 7 : n % 7 + 25])
+        ex = made.exchange(clock, made.ask(text))
+        ex.target = Target("kin-cheap")
+        ex.step("tiers")
+        made.served(book, ex, input=len(text), output=7, target=Target("kin-cheap"))
+        row = book.close(ex)
+    assert book.prices.prompt(ex.request, Target("kin-dear")) == pytest.approx(len(text), rel=0.03)
+    assert made.books(clock).prices.prompt(ex.request, Target("kin-dear")) != pytest.approx(len(text), rel=0.1)
+    assert balanced(row)
+
+
 def test_images_do_not_spoil_what_was_learned_of_text(book, clock):
     def with_image():
         request = made.ask()

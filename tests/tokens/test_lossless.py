@@ -73,7 +73,7 @@ def test_compact_reads_back_exactly(value: object) -> None:
 def test_smallest_is_never_larger_than_minified_and_exact(value: object) -> None:
     text = json.dumps(value, indent=1)
     found = smallest(text, len)
-    if encodable(value):
+    if isinstance(value, (list, dict)) and encodable(value):
         minified = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         assert len(found.text) <= max(len(minified), 24)
     assert json.dumps(restore(found.form, found.text)) == json.dumps(json.loads(text))

@@ -13,6 +13,7 @@ from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.brevity_stage import BrevityOptions, BrevityProfile, BrevityStage
 from hapenny.tokens.options import (
     PruneOptions,
     SizeOptions,
@@ -175,6 +176,47 @@ async def test_window_drops_turns_and_says_so():
     _, terminal = await served(STAGES["window"](), there)
     assert len(terminal.seen[0][0].messages) < len(there.original.messages)
     assert any(note.startswith("window=") for note in there.notes)
+
+
+async def test_what_is_dropped_is_summarised_once_for_the_session():
+    asked = []
+
+    async def summarise(there, text):
+        asked.append(text)
+        return "They spoke of a and b."
+
+    stage = WindowStage(PRICES, WindowOptions(limit=60, recent=2), summarise)
+    sent = []
+    for _ in range(2):
+        _, terminal = await served(stage, REQUESTS["window"]())
+        sent.append(terminal.seen[0][0].messages)
+    assert len(asked) == 1
+    assert "They spoke of a and b." in sent[0][0].text
+    assert sent[0] == sent[1]
+
+
+async def test_brevity_is_an_arm_and_our_stop_sequence_is_no_news():
+    profile = BrevityProfile(instruction="Be brief.", stop=("END",))
+    stage = BrevityStage(BrevityOptions(profiles={"short": profile}))
+    control = exchange()
+    control.arms["brevity"] = "control"
+    _, terminal = await served(stage, control)
+    assert terminal.seen[0][0] is control.original
+    there = exchange()
+    there.arms["brevity"] = "short"
+
+    class Ends:
+        async def __call__(self, there):
+            self.request = there.request
+            return await begin(
+                Replay([Started(), TextDelta("yes"), Stopped("stop_sequence", 0, "END"), Usage(Tokens())])
+            )
+
+    model = Ends()
+    completion, _ = await served(stage, there, terminal=model)
+    assert model.request.system[-1] == Text("Be brief.")
+    assert model.request.parameters.stop == ("END",)
+    assert completion.reason == "end_turn"
 
 
 async def test_template_answers_without_a_call():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 
@@ -18,3 +20,21 @@ class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 
     max_flights: int = 10_000
+
+
+class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The semantic layer. `max_error`, `max_wrong_hits`, `confidence` and `audit_share` are the promise."""
+
+    max_error: float = 0.01
+    """Wrong answers served / requests."""
+    max_wrong_hits: float | None = 0.05
+    """Wrong answers served / hits; the stricter of both binds."""
+    confidence: float = 0.95
+    audit_share: float = 0.08
+    similarity: float | None = None
+    """A fixed cosine threshold instead of the promise; such hits are marked unproven. See `hapenny cache calibrate`."""
+    ttl_s: float = 3600.0
+    max_mb: float = 256.0
+    embedder: Literal["local", "hashed"] = "local"
+    judge: str = ""
+    """Model that decides whether two answers say the same where text and vectors leave it open; empty: they differ."""

@@ -15,7 +15,9 @@ from hapenny.cli.simulate import describe, provider
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.gateway import Gateway
+from hapenny.protocols import codec
 from hapenny.server.app import App
+from hapenny.simulation.grading import is_right, would_be_right
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.mangashop import traffic
 from hapenny.telemetry.page import page
@@ -23,6 +25,8 @@ from hapenny.telemetry.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hapenny.backends.simulated import SimulatedBackend
 
 CONFIG = """
 server: {{port: 0}}
@@ -84,6 +88,7 @@ async def _demo(requests: int, seconds: float, seed: int, html: str | None) -> N
     summary = summarise(str(ledger))
     show(summary, console)
     _line(console, summary, seen, backend.provider.bill.nano)
+    _quality(console, backend, seen, [turn.kind for turn in turns])
     where = Path(html) if html else folder / "report.html"
     where.write_text(page(summary), encoding="utf-8")
     console.print(f"The report page: {where.resolve().as_uri()}", soft_wrap=True)
@@ -108,6 +113,24 @@ def _line(console: Console, summary: Summary, seen: list[Seen], bill: int) -> No
         f"The books say {summary.actual / 1e9:.9f} $ were paid, {agree} "
         f"the provider's own invoice of {bill / 1e9:.9f} $."
     )
+
+
+def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], kinds: list[str]) -> None:
+    """Whether the answers stayed right: the simulator knows the truth, the gateway does not."""
+    deck = backend.provider.deck
+    ours = strong = graded = 0
+    for each in seen:
+        if each.error or kinds[each.turn] in ("greeting", "closing"):
+            continue  # small talk has no right answer
+        request = codec("openai").decode_request(each.body, model=None, stream=None, headers={})
+        graded += 1
+        ours += is_right(request, each.text)
+        strong += would_be_right(deck, deck.baseline, request)
+    if graded:
+        console.print(
+            f"Right answers: {ours / graded:.1%}, with everything on the strong model {strong / graded:.1%} "
+            f"({graded} questions, judged by the simulator)."
+        )
 
 
 class _Progress:

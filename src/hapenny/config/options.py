@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from hapenny.caching.options import ExactOptions, FlightOptions
+from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
+from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
+from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import TierOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.throughput.options import ThroughputOptions
+from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
 from hapenny.tuning.options import ParameterOptions
 
 
@@ -148,12 +151,20 @@ class CountingOptions(Section):
 
 
 class StageOptions(Section):
-    """What each stage may be told; the mode is the route's."""
+    """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
+    templates: TemplateOptions = field(default_factory=TemplateOptions)
     exact: ExactOptions = field(default_factory=ExactOptions)
     flights: FlightOptions = field(default_factory=FlightOptions)
+    semantic: SemanticOptions = field(default_factory=SemanticOptions)
+    retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     tiers: TierOptions = field(default_factory=TierOptions)
+    structure: StructureOptions = field(default_factory=StructureOptions)
+    window: WindowOptions = field(default_factory=WindowOptions)
+    prune: PruneOptions = field(default_factory=PruneOptions)
+    answer_size: SizeOptions = field(default_factory=SizeOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
+    prefix: PrefixOptions = field(default_factory=PrefixOptions)
     throughput: ThroughputOptions = field(default_factory=ThroughputOptions)
 
 
@@ -193,9 +204,25 @@ CARD_TIERS = {
     }
 }
 
-# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12).
+# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
+# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
+_SAFE: dict[str, Mode] = {
+    "templates": "shadow",
+    "exact": "on",
+    "flights": "on",
+    "semantic": "off",
+    "retrieval": "off",
+    "tiers": "shadow",
+    "structure": "on",
+    "window": "shadow",
+    "prune": "shadow",
+    "answer_size": "shadow",
+    "parameters": "on",
+    "prefix": "on",
+    "throughput": "on",
+}
 PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": {"exact": "on", "flights": "on", "tiers": "shadow", "parameters": "on", "throughput": "on"},
-    "balanced": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
-    "demo": {"exact": "on", "flights": "on", "tiers": "on", "parameters": "on", "throughput": "on"},
+    "safe": _SAFE,
+    "balanced": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on"},
+    "demo": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on", "semantic": "on"},
 }

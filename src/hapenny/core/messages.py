@@ -7,6 +7,7 @@ forwarded to a backend of the same protocol and are part of the cache key.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -22,6 +23,12 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Protocol: TypeAlias = Literal["openai", "anthropic", "bedrock", "invoke"]
 """The wire dialects: OpenAI chat completions, Anthropic messages, Bedrock Converse, Bedrock InvokeModel with an
 Anthropic-native body."""
+
+
+_PASSAGE = re.compile(
+    r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>.*?</\1>\s*", re.DOTALL
+)
+"""Retrieved context as applications write it into a turn."""
 
 
 class Text(Struct, frozen=True, tag="text"):
@@ -216,8 +223,9 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def question(self) -> str:
-        """The text of the last user turn, or ""."""
+        """What the person asks: the text of the last user turn without passages in tags, or ""."""
         for message in reversed(self.messages):
             if message.role == "user":
-                return message.text
+                text = message.text
+                return _PASSAGE.sub("", text).strip() or text if "</" in text else text
         return ""

@@ -55,6 +55,18 @@ class Estimators:
             self._known.move_to_end(key)
         return found
 
+    def join(self, provider: str, model: str, family: str) -> Estimator:
+        """The estimator of a model whose tokenizer others have too: one for all of `family`, taught by all.
+
+        From then on `get(provider, model)` gives it too.
+        """
+        shared = self.get(provider, family)
+        if self._known.get((provider, model)) is not shared:
+            self._known[(provider, model)] = shared
+            if len(self._known) > self._capacity:
+                self._known.popitem(last=False)
+        return shared
+
     def count(self, provider: str, model: str, texts: str | Sequence[str]) -> Estimate:
         """The tokens of a text or of a request's segments for one model."""
         return self.get(provider, model).count(texts)

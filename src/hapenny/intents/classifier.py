@@ -1,29 +1,35 @@
-"""Intents from labelled traffic: complement naive Bayes on hashed words and pairs, which abstains to `unknown`.
+"""Intents from labelled traffic: ridge regression to label indicators on hashed words and pairs; abstains to `unknown`.
 
-Rennie, Shih, Teevan, Karger (2003), "Tackling the poor assumptions of naive Bayes": tf-idf counts, weights from the
-complement of each class, normalised. One pass to train; a decision gathers one column per token.
+tf-idf rows of unit length, all labels solved at once by conjugate gradients on the sparse rows (a least-squares
+classifier; Zhang and Oles 2001 for text). Seconds to train on ten thousand texts; a decision gathers one row per token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from hapenny.intents.features import Features, Floats, extract
 
 UNKNOWN = "unknown"
 BUCKETS = 1 << 13
+Terms: TypeAlias = tuple[npt.NDArray[np.intp], Floats]
 _MASK = np.uint64(BUCKETS - 1)
 _FOLDS = 5
+_PENALTY, _STEPS = 1.0, 12
 
 
 class IntentModel(Struct, kw_only=True, frozen=True):
-    """A trained classifier. `weights`: float32, shape (labels, buckets); `margin`: least lead over the second label."""
+    """A trained classifier. `weights`: float32, (buckets, labels); `idf`: float32, shape (buckets,); `margin`: the
+    least score that counts as an answer."""
 
     labels: tuple[str, ...]
     weights: bytes
+    idf: bytes
     margin: float
     accuracy: float
     """Share of held-out texts that were classified at all and rightly."""
@@ -37,18 +43,14 @@ class Classifier:
 
     def __init__(self, model: IntentModel) -> None:
         self.model = model
-        self._weights = np.frombuffer(model.weights, dtype=np.float32).reshape(len(model.labels), BUCKETS)
+        self._weights = np.frombuffer(model.weights, dtype=np.float32).reshape(BUCKETS, len(model.labels))
+        self._idf = np.frombuffer(model.idf, dtype=np.float32)
 
     def classify(self, text: str | Features) -> tuple[str, float]:
-        """The intent and its lead over the second best; `unknown` where the lead is too small or nothing was seen."""
-        features = text if isinstance(text, Features) else extract(text)
-        at, tf = _terms(features)
-        if not len(at):
-            return UNKNOWN, 0.0
-        best, lead = _best(self._weights[:, at] @ tf, float(np.sqrt(tf @ tf)))
-        if lead < self.model.margin:
-            return UNKNOWN, lead
-        return self.model.labels[best], lead
+        """The intent and its score (about the share of such texts that have it); `unknown` under the margin."""
+        at, tf = _terms(text if isinstance(text, Features) else extract(text))
+        best, score = _best(at, tf, self._weights, self._idf)
+        return (self.model.labels[best] if score >= self.model.margin else UNKNOWN), score
 
 
 def train(texts: Sequence[str], labels: Sequence[str], precision: float = 0.9) -> IntentModel:
@@ -64,58 +66,80 @@ def train(texts: Sequence[str], labels: Sequence[str], precision: float = 0.9) -
     rows = [_terms(extract(text)) for text in texts]
     target = np.array([index[label] for label in labels])
     fold = np.arange(len(rows)) % _FOLDS
-    leads, right = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
-    for held in range(_FOLDS):
-        weights = _weights(rows, target, fold != held, len(names))
-        for i in np.flatnonzero(fold == held):
-            at, tf = rows[i]
-            if len(at):
-                best, leads[i] = _best(weights[:, at] @ tf, float(np.sqrt(tf @ tf)))
-                right[i] = best == target[i]
-    order = np.argsort(-leads, kind="stable")
+    held = np.flatnonzero(fold == 0)
+    weights, idf = _solve([rows[i] for i in np.flatnonzero(fold)], target[fold > 0], len(names))
+    found = [_best(rows[i][0], rows[i][1], weights, idf) for i in held]
+    scores = np.array([score for _, score in found])
+    right = np.array([best for best, _ in found]) == target[held]
+    order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
-    enough = np.flatnonzero(hits / np.arange(1, len(rows) + 1) >= precision)
+    enough = np.flatnonzero(hits / np.arange(1, len(held) + 1) >= precision)
     taken = int(enough[-1]) + 1 if len(enough) else 0
+    weights, idf = _solve(rows, target, len(names))
     return IntentModel(
         labels=names,
-        weights=_weights(rows, target, fold >= 0, len(names)).astype(np.float32).tobytes(),
-        margin=float(leads[order[taken - 1]]) if taken else float("inf"),
-        accuracy=float(hits[taken - 1]) / len(rows) if taken else 0.0,
-        coverage=taken / len(rows),
+        weights=weights.astype(np.float32).tobytes(),
+        idf=idf.astype(np.float32).tobytes(),
+        margin=max(1e-6, float(scores[order[taken - 1]])) if taken else float("inf"),
+        accuracy=float(hits[taken - 1]) / len(held) if taken else 0.0,
+        coverage=taken / len(held),
         trained_on=len(rows),
     )
 
 
-def _terms(features: Features) -> tuple[np.typing.NDArray[np.intp], Floats]:
+def _terms(features: Features) -> Terms:
     found, count = np.unique(np.concatenate((features.words, features.pairs)) & _MASK, return_counts=True)
     return found.astype(np.intp), 1 + np.log(count)
 
 
-def _weights(
-    rows: list[tuple[np.typing.NDArray[np.intp], Floats]],
-    target: np.typing.NDArray[np.intp],
-    use: np.typing.NDArray[np.bool_],
-    labels: int,
-) -> Floats:
-    counts = np.zeros((labels, BUCKETS))
-    seen = np.zeros(BUCKETS)
-    chosen = np.flatnonzero(use)
-    for i in chosen:
-        at, _ = rows[i]
-        seen[at] += 1
-    idf = np.where(seen > 0, np.log((len(chosen) + 1) / (seen + 1)) + 1, 0.0)
-    for i in chosen:
-        at, tf = rows[i]
-        value = tf * idf[at]
-        counts[target[i], at] += value / (np.sqrt(value @ value) + 1e-12)
-    rest = counts.sum(axis=0) - counts + 0.02
-    weights = -np.log(rest / rest.sum(axis=1, keepdims=True))
-    weights /= np.abs(weights).sum(axis=1, keepdims=True) / BUCKETS
-    # A bucket never seen says nothing about any label.
-    return np.asarray(np.where(seen > 0, weights * idf, 0.0))
+def _solve(rows: list[Terms], target: npt.NDArray[np.intp], labels: int) -> tuple[npt.NDArray[np.float32], Floats]:
+    """Weights, shape (buckets, labels), and inverse document frequencies."""
+    rows, target = _filled(rows, target)
+    at = np.concatenate([row[0] for row in rows])
+    sizes = np.array([len(row[0]) for row in rows])
+    owner = np.repeat(np.arange(len(rows)), sizes)
+    seen = np.bincount(at, minlength=BUCKETS)
+    idf: Floats = np.where(seen > 0, np.log((len(rows) + 1) / (seen + 1)) + 1, 0.0)
+    value = np.concatenate([row[1] for row in rows]) * idf[at]
+    value = (value / np.sqrt(np.bincount(owner, value * value))[owner]).astype(np.float32)[:, None]
+    begins = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    by_bucket = np.argsort(at, kind="stable")
+    first = np.flatnonzero(np.diff(at[by_bucket], prepend=-1))
+    columns = at[by_bucket][first]
+
+    def back(residual: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        out = np.zeros((BUCKETS, labels), dtype=np.float32)
+        out[columns] = np.add.reduceat(residual[owner[by_bucket]] * value[by_bucket], first)
+        return out
+
+    wanted = np.full((len(rows), labels), -1 / labels, dtype=np.float32)
+    wanted[np.arange(len(rows)), target] += 1
+    x = np.zeros((BUCKETS, labels), dtype=np.float32)
+    residual = back(wanted)
+    direction, norm = residual.copy(), (residual * residual).sum(axis=0)
+    for _ in range(_STEPS):
+        image = back(np.add.reduceat(direction[at] * value, begins)) + _PENALTY * direction
+        step = norm / ((direction * image).sum(axis=0) + 1e-12)
+        x += step * direction
+        residual -= step * image
+        new = (residual * residual).sum(axis=0)
+        direction = residual + (new / (norm + 1e-12)) * direction
+        norm = new
+    return x, idf
 
 
-def _best(scores: Floats, length: float) -> tuple[int, float]:
-    first = int(np.argmax(scores))
-    second = float(np.partition(scores, -2)[-2])
-    return first, (float(scores[first]) - second) / max(length, 1e-12)
+def _filled(rows: list[Terms], target: npt.NDArray[np.intp]) -> tuple[list[Terms], npt.NDArray[np.intp]]:
+    keep = [i for i, row in enumerate(rows) if len(row[0])]
+    return [rows[i] for i in keep], target[keep]
+
+
+def _best(
+    at: npt.NDArray[np.intp], tf: Floats, weights: npt.NDArray[np.float32], idf: npt.NDArray[Any]
+) -> tuple[int, float]:
+    value = tf * idf[at]
+    length = float(np.sqrt(value @ value))
+    if not length:
+        return 0, 0.0
+    scores = value @ weights[at] / length
+    best = int(np.argmax(scores))
+    return best, float(scores[best])

@@ -93,6 +93,10 @@ def pack(parts: Sequence[str], size: int, overlap: int, count: Counter = estimat
         while back - 1 > start and kept + costs[back - 1] <= overlap:
             back -= 1
             kept += costs[back]
+        # Overlap gives way to the next sentence: every range must bring something new.
+        while back < end and kept + costs[end] > size:
+            kept -= costs[back]
+            back += 1
         start = back
     return ranges
 

@@ -78,6 +78,17 @@ class EmbeddedStore:
         """How vectors are indexed now."""
         return self._vectors.shape
 
+    def note(self, name: str, value: str) -> None:
+        """Keeps a setting of the collection with its rows (which embedder, which chunking)."""
+        with self._lock:
+            self._rows.set(f"note:{name}", value)
+            self._rows.commit()
+
+    def noted(self, name: str) -> str:
+        """What was noted, or ""."""
+        with self._lock:
+            return self._rows.get(f"note:{name}")
+
     @property
     def vector_index(self) -> CompactIndex:
         """The vector index, for reports and the tuner."""
@@ -107,8 +118,12 @@ class EmbeddedStore:
         with self._lock:
             self._rows.commit()
             self.refresh()
-            if self._shape is None and self._vectors.shape.kind == "exact" and len(self._vectors) > EXACT_UP_TO:
-                self.reshape(Shape())
+            if self._shape is None and len(self._vectors) > EXACT_UP_TO:
+                wanted = Shape(effort=_effort(len(self._vectors)))
+                if self._vectors.shape.kind == "exact":
+                    self.reshape(wanted)
+                elif self._vectors.shape != wanted:
+                    self._vectors.shape = msgspec.structs.replace(self._vectors.shape, effort=wanted.effort)
 
     def refresh(self) -> None:
         """Brings the indexes up to the rows: after own writes, another process's, or a crash."""
@@ -259,6 +274,11 @@ class EmbeddedStore:
 
     def _new_vectors(self, expected: int) -> CompactIndex:
         return CompactIndex(self._dim, self._shape or Shape(kind="exact" if expected <= EXACT_UP_TO else "hnsw"))
+
+
+def _effort(count: int) -> int:
+    """Beam of a graph search: a small graph finds as much with less (recall at 10 above .98 in both cases)."""
+    return 112 if count <= 20_000 else 192
 
 
 def mean_cosine(vectors: Matrix) -> float:

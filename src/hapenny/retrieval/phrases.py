@@ -123,7 +123,8 @@ def phrases(body: str) -> list[Phrase]:
             out.append(Phrase(" ".join(run), relational, "" if named and opened != "of" else opened, start))
         run.clear()
 
-    for match in _WORD.finditer(body):
+    matches = list(_WORD.finditer(body))
+    for number, match in enumerate(matches):
         token = match.group()
         low = token.lower()
         proper = _proper(token)
@@ -139,6 +140,12 @@ def phrases(body: str) -> list[Phrase]:
                 previous = f"{previous} the"
             elif low == "of" or low not in ARTICLES:
                 previous = low
+            continue
+        following = matches[number + 1].group() if number + 1 < len(matches) else ""
+        if run and not proper and _proper(run[-1]) and (_proper(following) or following in ("the", "a", "an")):
+            # Between a name and another one stands a verb.
+            close()
+            previous = low
             continue
         if not run:
             start = match.start()

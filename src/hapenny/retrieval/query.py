@@ -26,7 +26,8 @@ _OPENERS = re.compile(
     re.IGNORECASE,
 )
 _ASKING = re.compile(
-    r"^(?:(?:please|kindly|i (?:would|'d) like to (?:know|ask)|i (?:want|need) to know|i was wondering(?: if)?"
+    r"^(?:(?:(?:please|kindly)(?= (?:tell|show|find|give|list|explain|help|search|recommend|let|can|could)\b)"
+    r"|i (?:would|'d) like to (?:know|ask)|i (?:want|need) to know|i was wondering(?: if)?"
     r"|(?:can|could|would|will) you (?:please )?(?:tell|show|explain to|help) me(?: with| about| to)?|do you know"
     r"|cho (?:tôi|mình|em) hỏi(?: là)?|làm ơn|vui lòng|bạn có thể cho (?:tôi|mình) biết)[\s,:]+)+(?=\S+\s+\S)",
     re.IGNORECASE,

@@ -164,10 +164,12 @@ def _object(line: bytes, path: Path) -> dict[str, Any]:
 
 def _table(text: str, suffix: str) -> list[dict[str, Any]]:
     rows = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
-    return [{key: _value(value) for key, value in row.items() if key and value not in (None, "")} for row in rows]
+    return [{key: _value(key, value) for key, value in row.items() if key and value not in (None, "")} for row in rows]
 
 
-def _value(text: str) -> str | float:
+def _value(name: str, text: str) -> str | float:
+    if name in ("id", "title"):
+        return text
     try:
         return float(text)
     except ValueError:

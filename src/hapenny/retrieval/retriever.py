@@ -17,6 +17,7 @@ from hapenny.retrieval.lexical import Terms
 from hapenny.retrieval.scoring import bonuses
 from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.store import Store
+from hapenny.retrieval.vocabulary import repair
 
 LEARNED_DEPTH = 60
 """How many of the fused list the learned ranker orders again."""
@@ -56,7 +57,16 @@ class Retriever:
         style = self.settings.style
         if style:
             text = " ".join(style.get(word.lower(), word) for word in text.split())
+        if self.settings.repair:
+            words = self.store.analyser.words(text)
+            text = " ".join(
+                part for word in words for part in ([word] if word in self._noise else repair(word, self._frequency))
+            )
         return Terms.of(text, self.store.analyser, self._noise)
+
+    def _frequency(self, word: str) -> int:
+        stems = self.store.analyser.stems(word)
+        return min((self.store.frequency(stem) for stem in stems), default=1)
 
     def rank(
         self,

@@ -56,6 +56,9 @@ class TierStage(Stage):
             if not asked.fallbacks:
                 return None
             return Choice(target=exchange.target, fallbacks=asked.fallbacks)
+        arm: Target | None = exchange.facts.get("arm_target")
+        if arm is not None:
+            return Choice(target=arm, tier="arm", fallbacks=asked.fallbacks, reason="experiment arm")
         context, request = exchange.context, exchange.request
         # The holder of a session is named together with its tenant: names of sessions are not unique.
         session = f"{context.tenant}\0{context.session}" if context.session else ""

@@ -15,8 +15,8 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
+from hapenny.server import caches, info
 from hapenny.server import http as web
-from hapenny.server import info
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
 
@@ -143,6 +143,10 @@ class App:
                 return await answer(gateway, request, door, model, faulty=self._faulty)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
+            if path.startswith(("/v1/cache/", "/v1/answers/")):
+                cached = await caches.page(gateway, request, path)
+                if cached is not None:
+                    return cached
             if request.method == "GET":
                 if path in self._pages:
                     return info.shown(self._pages[path]())

@@ -403,7 +403,8 @@ class Connection(http1.Parser, asyncio.Protocol):
             if not response.prepared:
                 body = response.body if isinstance(response, Response) else b""
                 empty = response.status in (204, 304)
-                more = "" if empty else f"content-length: {len(body)}\r\n"
+                stated = empty or "content-length" in response.headers or "Content-Length" in response.headers
+                more = "" if stated else f"content-length: {len(body)}\r\n"
                 head = self.opening(response.status, response.headers, more)
                 self.send(head if self.bodiless or empty else head + body)
                 if self.waits:

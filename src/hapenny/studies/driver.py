@@ -23,6 +23,8 @@ class Seen(Struct, frozen=True):
     text: str
     saved: bool
     error: str | None = None
+    body: bytes = b""
+    """What was sent, for judges."""
 
 
 class _Delta(Struct):
@@ -89,6 +91,7 @@ async def _ask(
     clock: Clock,
 ) -> Seen:
     body = {"model": model, "messages": messages, "max_tokens": 600, "temperature": 0, "stream": True}
+    sent = msgspec.json.encode(body)
     headers = {"x-hapenny-session": turn.session, "x-hapenny-feature": turn.kind, "Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -98,10 +101,10 @@ async def _ask(
     error: str | None = None
     saved = False
     try:
-        async with session.post("/v1/chat/completions", data=msgspec.json.encode(body), headers=headers) as response:
+        async with session.post("/v1/chat/completions", data=sent, headers=headers) as response:
             saved = "hit" in response.headers.get("Cache-Status", "")
             if response.status != 200:
-                return Seen(index, None, None, "", False, f"HTTP {response.status}")
+                return Seen(index, None, None, "", False, f"HTTP {response.status}", sent)
             async for line in response.content:
                 if not line.startswith(b"data: {"):
                     continue
@@ -118,4 +121,4 @@ async def _ask(
     whole = clock.now() - began
     if not parts and error is None:
         error = "empty answer"
-    return Seen(index, first, whole if error is None else None, "".join(parts), saved, error)
+    return Seen(index, first, whole if error is None else None, "".join(parts), saved, error, sent)

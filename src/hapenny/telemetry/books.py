@@ -20,14 +20,12 @@ from hapenny.core.messages import Request
 from hapenny.core.money import Walk, walk
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.making import REFUSALS, make_row
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
-from hapenny.telemetry.rows import CallRow, Row, RowOutcome
+from hapenny.telemetry.rows import Row
 
 __all__ = ["Books", "Row"]
-
-REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
-"""Stop reasons of answers that count as refused: they have no baseline."""
 
 UNBILLED: frozenset[Kind] = frozenset(
     {
@@ -145,7 +143,7 @@ class Books:
             self.violations += 1
             self._log.error("identity violated", request=exchange.id, route=exchange.route, calls=len(exchange.calls))
         self.closed += 1
-        row = self._row(exchange, money, unpriced)
+        row = make_row(exchange, money, self._adopted(exchange, exchange.delivered), self.prices, self.fingerprint)
         self.prices.release(exchange.original)
         for step in exchange.steps:
             self.prices.release(step.request)
@@ -153,6 +151,10 @@ class Books:
             if call.request is not None:
                 self.prices.release(call.request)
         return row
+
+    def fingerprint(self, text: str) -> bytes:
+        """A keyed hash of 128 bits: equal texts are equal, nothing else can be told."""
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
 
     @staticmethod
     def _holds(exchange: Exchange, money: Walk) -> bool:
@@ -233,86 +235,6 @@ class Books:
             return ("provider", target.backend, target.region)
         return (technique, exchange.context.tenant)
 
-    # -- rows ----------------------------------------------------------------------------------------------------
-
-    def fingerprint(self, text: str) -> bytes:
-        """A keyed hash of 128 bits: equal texts are equal, nothing else can be told."""
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
-
-    def _row(self, exchange: Exchange, money: Walk, unpriced: bool) -> Row:
-        context, arrived = exchange.context, exchange.arrived
-        adopted = self._adopted(exchange, exchange.delivered)
-        calls = tuple([_call_row(call, arrived, call is adopted) for call in exchange.calls])
-        reported = True
-        for call in exchange.calls:
-            reported = reported and call.provenance == "reported"
-        question = exchange.original.question
-        cache = exchange.cache
-        decide: dict[str, float] = {}
-        would_save: dict[str, int] = {}
-        scores: dict[str, float] = {}
-        for taken in exchange.decisions:
-            decide[taken.stage] = decide.get(taken.stage, 0.0) + taken.seconds
-            decision = taken.decision
-            if decision is None:
-                continue
-            if taken.mode == "shadow" and decision.would_save is not None:
-                would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
-            score = getattr(decision, "score", None)
-            if score is not None:
-                scores[taken.stage] = float(score)
-        facts = exchange.facts
-        parts: dict[str, int] = {}
-        output = 0
-        if not exchange.background:
-            place, layout = self.prices.place(exchange.baseline), self.prices.layout(exchange.original)
-            parts = layout.parts(place.prompt(layout))
-            output = place.output(exchange.output)
-        return Row(
-            id=exchange.id,
-            wall=exchange.wall,
-            tenant=context.tenant,
-            key_id=context.key_id,
-            user=self.fingerprint(context.user) if context.user else None,
-            session=self.fingerprint(context.session) if context.session else None,
-            fingerprint=self.fingerprint(" ".join(question.lower().split())) if question else None,
-            feature=context.feature or "",
-            tags=context.tags,
-            route=exchange.route,
-            intent=exchange.intent,
-            protocol=exchange.original.protocol,
-            stream=exchange.original.stream,
-            background=exchange.background,
-            holdout=exchange.holdout,
-            model_asked=exchange.original.model,
-            model_baseline=exchange.baseline.model,
-            model_served=adopted.target.model if adopted is not None else facts.get("model", ""),
-            outcome=_outcome(exchange),
-            stopped=exchange.stopped,
-            failure=exchange.failure.kind if exchange.failure is not None else None,
-            cache_layer=cache.layer if cache is not None else None,
-            cache_hit=cache is not None and cache.hit,
-            cache_age=cache.age if cache is not None else None,
-            ttft=exchange.first_out - arrived if exchange.first_out is not None else None,
-            e2e=exchange.finished - arrived if exchange.finished is not None else None,
-            queued=calls[0].started if calls else None,
-            decide=decide,
-            would_save=would_save,
-            arms=exchange.arms,
-            scores=scores,
-            notes=exchange.notes,
-            parts=parts,
-            output_tokens=output,
-            tokens=adopted.tokens if adopted is not None else None,
-            baseline=money.baseline,
-            savings=money.savings,
-            estimate_error=money.estimate_error,
-            actual=money.actual,
-            unpriced=unpriced,
-            reported=reported,
-            calls=calls,
-        )
-
 
 def _unbilled(call: Call) -> bool:
     return call.failure is not None and (call.failure.kind in UNBILLED or (call.failure.upstream_status or 0) >= 400)
@@ -332,29 +254,4 @@ def _tokens(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
     return Tokens(
         input=max(0, prompt - read - write - write_1h),
         output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
-    )  # fmt: skip
-
-
-def _outcome(exchange: Exchange) -> RowOutcome:
-    if exchange.background:
-        return "background"
-    if exchange.failure is not None:
-        return "failed"
-    if exchange.stopped in REFUSALS:
-        return "refused"
-    if exchange.delivered and exchange.stopped is not None:
-        return "delivered"
-    return "left"
-
-
-def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
-    tokens, target = call.tokens or Tokens(), call.target
-    return CallRow(
-        call.purpose, call.technique, target.model, target.backend, target.region, target.service_tier,
-        tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.cache_write_1h, tokens.reasoning,
-        call.cost, call.outcome, call.provenance, call.failure.kind if call.failure is not None else None,
-        call.started - arrived,
-        call.began - arrived if call.began is not None else None,
-        call.ended - arrived if call.ended is not None else None,
-        adopted,
     )  # fmt: skip

@@ -35,7 +35,7 @@ class Layout:
         media: how many images and binary documents, whose tokens no text tells.
     """
 
-    __slots__ = ("_chain", "ends", "kinds", "media", "points", "texts", "vector")
+    __slots__ = ("_chain", "counted", "ends", "kinds", "media", "points", "texts", "vector")
 
     def __init__(self, request: Request) -> None:
         self.texts: list[str] = []
@@ -44,6 +44,8 @@ class Layout:
         self.points: list[Point] = []
         self.media = 0
         self.vector: Vector | None = None
+        self.counted: tuple[object, float] | None = None
+        """What was counted last, and by what state of whose estimator."""
         self._chain: list[int] | None = None
         for tool in request.tools:
             text = f"{tool.name}\n{tool.description or ''}\n"

@@ -13,13 +13,14 @@ import contextlib
 import sqlite3
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
+from hapenny.telemetry.folding import Folded
 from hapenny.telemetry.rows import Entry, Row
 
 BATCH = 1_000
@@ -67,7 +68,7 @@ class Ledger:
         self._pending: OrderedDict[int, Row | Entry] = OrderedDict()
         self._ids: dict[str, Row] = {}
         self._next = 0
-        self._folded = _Folded()
+        self._folded = Folded()
         self._wake: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -169,7 +170,7 @@ class Ledger:
                 await self._retain()
 
     async def _write(self) -> bool:
-        folded, self._folded = self._folded, _Folded()
+        folded, self._folded = self._folded, Folded()
         batch: list[tuple[int, Row | Entry]] = []
         for item in self._pending.items():
             batch.append(item)
@@ -217,55 +218,6 @@ class Ledger:
             return await self._clock.work("ledger", 1.0, lambda: _prune(self._connection, before))
 
 
-class _Folded:
-    """Rows of which only the sums are kept."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.baseline = self.actual = self.estimate_error = 0
-        self.savings: dict[str, int] = {}
-        self.unpriced = 0
-
-    def add(self, row: Row) -> None:
-        self.rows += 1
-        if row.unpriced:
-            self.unpriced += 1
-            return
-        self.baseline += row.baseline or 0
-        self.actual += row.actual or 0
-        self.estimate_error += row.estimate_error or 0
-        for technique, nano in row.savings.items():
-            self.savings[technique] = self.savings.get(technique, 0) + nano
-
-    def add_entry(self, entry: Entry) -> None:
-        self.rows += entry.rows
-        self.baseline += entry.baseline
-        self.actual += entry.actual
-        self.estimate_error += entry.estimate_error
-        self.savings[entry.technique] = self.savings.get(entry.technique, 0) + entry.saved
-
-    def merge(self, other: _Folded) -> None:
-        self.rows += other.rows
-        self.unpriced += other.unpriced
-        self.baseline += other.baseline
-        self.actual += other.actual
-        self.estimate_error += other.estimate_error
-        for technique, nano in other.savings.items():
-            self.savings[technique] = self.savings.get(technique, 0) + nano
-
-    def entries(self, wall: float, kind: Literal["overflow", "adjustment"] = "overflow") -> list[Entry]:
-        """One entry for what was paid, one for each technique's savings."""
-        found = [
-            Entry(
-                kind=kind, wall=wall, technique="", actual=self.actual, baseline=self.baseline, rows=self.rows,
-                estimate_error=self.estimate_error, detail={"unpriced": self.unpriced},
-            )
-        ]  # fmt: skip
-        for technique, nano in sorted(self.savings.items()):
-            found.append(Entry(kind=kind, wall=wall, technique=technique, actual=0, saved=nano))
-        return found
-
-
 def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | Entry]], extra: list[Entry]) -> None:
     requests: list[tuple[Any, ...]] = []
     savings: list[tuple[int, str, int]] = []
@@ -304,7 +256,7 @@ def _prune(connection: sqlite3.Connection, before: float) -> int:
             " WHERE wall < ? AND NOT unpriced",
             (before,),
         ).fetchone()
-        folded = _Folded()
+        folded = Folded()
         folded.rows, folded.baseline, folded.actual = count, baseline or 0, actual or 0
         folded.estimate_error = error or 0
         folded.savings = dict(

@@ -73,8 +73,9 @@ h3{font-size:13px;font-weight:560;color:var(--soft);margin:18px 0 0}h3:first-of-
 .none{color:var(--soft)}dl{display:grid;grid-template-columns:auto 1fr;gap:5px 18px;margin:8px 0 0}
 dt{font-variant-numeric:tabular-nums;text-align:right;font-weight:560}dd{margin:0;color:var(--soft)}
 footer{color:var(--soft);font-size:13px;margin:28px 2px 0}
-@media(max-width:820px){main{padding:26px 16px 48px}.hero{grid-template-columns:repeat(3,1fr)}.hero .first{grid-column:1/-1}.hero div{padding:15px 14px}
-.hero b{font-size:20px}
+@media(max-width:820px){main{padding:26px 16px 48px}.hero{grid-template-columns:repeat(3,1fr)}
+.hero .first{grid-column:1/-1}
+.hero div{padding:15px 14px}.hero b{font-size:20px}
 .two{grid-template-columns:1fr}section{padding:18px 16px}.wide svg{min-width:680px}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 """

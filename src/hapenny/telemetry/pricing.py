@@ -13,6 +13,7 @@ from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Weigher
+from hapenny.telemetry.words import Bags, Words
 
 OUTPUT = "#output"
 """Suffix of the estimator that counts what a model writes (its prompts carry markup, its answers do not)."""
@@ -20,12 +21,8 @@ OUTPUT = "#output"
 MEDIA_TOKENS = 1_500.0
 """What an image or binary document counts until reported usage has taught better (Anthropic: about w*h/750)."""
 
-WARM = 256
-"""Reports from which on an estimator learns from every `SAMPLE`th only: more would be CPU for nothing."""
-SAMPLE = 8
-ALERT = 0.15
-"""A sampled report this far off makes the next `WATCH` reports lessons too: the tokenizer may have changed."""
-WATCH = 32
+CALM = 0.005
+"""Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
 _KEPT = 512
 
@@ -43,19 +40,21 @@ def never_owned(target: Target) -> bool:
 
 
 class Place:
-    """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers."""
+    """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers.
 
-    __slots__ = ("_rates", "answers", "card", "key", "media", "prompts", "region", "reports", "watch")
+    Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
+    """
 
-    def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, key: str) -> None:
+    __slots__ = ("_last", "_rates", "answers", "card", "media", "prompts", "region", "words")
+
+    def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
         self.card = card
         self.region = region
         self.prompts = prompts
         self.answers = answers
-        self.key = key
+        self.words = words
         self.media = MEDIA_TOKENS
-        self.reports = 0
-        self.watch = 0
+        self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
 
     def rates(self, tier: str, wall: float) -> Rates | None:
@@ -69,29 +68,16 @@ class Place:
             self._rates[tier] = card.rates(tier, self.region, wall)
         return self._rates[tier]
 
-    def due(self, estimator: Estimator) -> bool:
-        """Whether the report at hand is a lesson."""
-        if estimator.learned < WARM or self.reports % SAMPLE == 0:
-            return True
-        if self.watch > 0:
-            self.watch -= 1
-            return True
-        return False
-
     def prompt(self, layout: Layout) -> int:
         """Expected prompt tokens."""
-        estimator = self.prompts
-        tokens = estimator.expected(layout.measure(estimator.cache))
+        tokens = self._prompt(layout)
         if layout.media:
             tokens += layout.media * self.media
         return max(1, round(tokens))
 
     def output(self, text: str) -> int:
         """Expected tokens of generated text."""
-        if not text:
-            return 0
-        estimator = self.answers
-        return max(1, round(estimator.expected(estimator.cache.segment(text))))
+        return max(1, round(self._output(text))) if text else 0
 
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
@@ -101,22 +87,34 @@ class Place:
 
     def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
         """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
-        self.reports += 1
-        prompts, answers = self.prompts, self.answers
+        prompts, answers, words = self.prompts, self.answers, self.words
+        missing = tokens.prompt - self._prompt(layout)
         if layout.media:
-            rest = tokens.prompt - prompts.expected(layout.measure(prompts.cache))
-            self.media += 0.2 * (max(0.0, rest) / layout.media - self.media)
-        elif self.due(prompts):
-            error = prompts.learn(layout.measure(prompts.cache), tokens.prompt)
-            if abs(error) > ALERT and prompts.learned > WARM:
-                self.watch = WATCH
-        if text and self.due(answers):
-            vector = answers.cache.segment(text)
-            count = tokens.output
-            if tokens.reasoning:
-                count -= hidden(tokens, answers.expected(vector))
-            if count > 0:
-                answers.learn(vector, count)
+            self.media += 0.2 * (max(0.0, missing) / layout.media - self.media)
+        elif abs(missing) > CALM * tokens.prompt:
+            prompts.learn(layout.measure(prompts.cache), tokens.prompt)
+            words.learn(layout.texts, tokens.prompt - self._prompt(layout), tokens.prompt)
+        if text:
+            visible = self._output(text)
+            count = tokens.output - hidden(tokens, visible)
+            if count > 0 and abs(count - visible) > CALM * count:
+                answers.learn(answers.cache.segment(text), count)
+                words.learn((text,), count - self._output(text), count)
+
+    def _prompt(self, layout: Layout) -> float:
+        estimator = self.prompts
+        state = (estimator, estimator.learned, self.words.learned)
+        if layout.counted is None or layout.counted[0] != state:
+            tokens = estimator.expected(layout.measure(estimator.cache)) + self.words.extra(layout.texts)
+            layout.counted = (state, tokens)
+        return layout.counted[1]
+
+    def _output(self, text: str) -> float:
+        estimator = self.answers
+        state = (estimator.learned, self.words.learned, text)
+        if self._last[0] != state:
+            self._last = (state, estimator.expected(estimator.cache.segment(text)) + self.words.extra((text,)))
+        return self._last[1]
 
 
 class Prices:
@@ -136,6 +134,8 @@ class Prices:
         self._owned = owned
         self._places: OrderedDict[tuple[str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
+        self._bags = Bags()
+        self._words: OrderedDict[str, Words] = OrderedDict()
 
     def place(self, target: Target) -> Place:
         """What is known of where a call goes."""
@@ -144,15 +144,24 @@ class Prices:
         if found is None:
             card = self._catalog.resolve(target.model)
             provider, model = (target.backend, target.model) if card is None else (card.provider, card.id)
+            family = f"tokenizer {card.tokenizer}" if card is not None and card.tokenizer else model
             found = self._places[key] = Place(
                 card,
                 region_class(target.model, target.region),
-                self._estimators.get(provider, model),
-                self._estimators.get(provider + OUTPUT, model),
-                model,
+                self._estimators.join(provider, model, family),
+                self._estimators.join(provider + OUTPUT, model, family),
+                self._family(f"{provider}/{family}"),
             )
             if len(self._places) > _KEPT:
                 self._places.popitem(last=False)
+        return found
+
+    def _family(self, name: str) -> Words:
+        found = self._words.get(name)
+        if found is None:
+            found = self._words[name] = Words(self._bags)
+            if len(self._words) > _KEPT:
+                self._words.popitem(last=False)
         return found
 
     def forget_cards(self) -> None:

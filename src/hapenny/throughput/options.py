@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import field
 
@@ -94,13 +96,25 @@ class Route:
 
 
 class Routes:
-    """Dispatchers by target, built at first use; at most `most` are kept."""
+    """Dispatchers by target, built at first use; at most `most` are kept.
 
-    def __init__(self, options: ThroughputOptions, counters: Counters, clock: Clock, *, most: int = 4096) -> None:
+    `burndown`: quota units an output token of a model costs where the quota does not say (the catalog's card).
+    """
+
+    def __init__(
+        self,
+        options: ThroughputOptions,
+        counters: Counters,
+        clock: Clock,
+        *,
+        burndown: Callable[[str], float] = lambda model: 1.0,
+        most: int = 4096,
+    ) -> None:
         self.options = options
         self._counters = counters
         self._clock = clock
         self._most = most
+        self._burndown = burndown
         self._budget = RetryBudget(options.retry_share, initial=5.0)
         self._routes: dict[Target, Route] = {}
 
@@ -130,7 +144,13 @@ class Routes:
                 Endpoint(
                     place.name,
                     self._clock,
-                    quota=Quota(pool, place.quota or model.quota, self._counters, self._clock),
+                    quota=Quota(
+                        pool,
+                        place.quota or model.quota,
+                        self._counters,
+                        self._clock,
+                        burndown=self._burndown(target.model),
+                    ),
                     limit=limit.build(self._clock) if limit is not None else None,
                     breaker=self.options.breaker,
                     cost_factor=place.cost_factor,

@@ -26,15 +26,15 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     """The limits of one pool, as the provider counts them. A limit that is None does not exist or is not known.
 
     `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `output_burndown`: units a settled
-    output token costs. `cache_read_share`: units a cached input token costs once settled. `learn`: find the tokens a
-    minute from the provider's refusals when `tokens_per_minute` is not given.
+    output token costs, the catalog's figure when None. `cache_read_share`: units a cached input token costs once
+    settled. `learn`: find the tokens a minute from the provider's refusals when `tokens_per_minute` is not given.
     """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     tokens_per_day: float | None = None
     window: Literal["refill", "minute"] = "refill"
-    output_burndown: float = 1.0
+    output_burndown: float | None = None
     cache_read_share: float = 0.0
     learn: bool = True
 
@@ -43,7 +43,7 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: {value} would let nothing through; leave it out if there is no such limit")
-        if self.output_burndown < 0 or self.cache_read_share < 0:
+        if (self.output_burndown or 0) < 0 or self.cache_read_share < 0:
             raise ValueError("output_burndown and cache_read_share are factors and cannot be negative")
 
 

@@ -22,12 +22,22 @@ from hapenny.throughput.pools import Pool, QuotaSpec, Used
 class Quota:
     """Reserves and settles one pool."""
 
-    def __init__(self, pool: Pool, spec: QuotaSpec, counters: Counters, clock: Clock, *, ttl_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        spec: QuotaSpec,
+        counters: Counters,
+        clock: Clock,
+        *,
+        ttl_s: float = 900.0,
+        burndown: float = 1.0,
+    ) -> None:
         self.pool = pool
         self.spec = spec
         self._counters = counters
         self._clock = clock
         self._ttl_s = ttl_s
+        self._burndown = spec.output_burndown if spec.output_burndown is not None else burndown
         self.learner: Learner | None = None
         kind: Literal["refill", "fixed"] = "fixed" if spec.window == "minute" else "refill"
         self._tokens: Limit | None = None
@@ -54,7 +64,7 @@ class Quota:
 
     def settled_units(self, used: Used) -> float:
         """Units the provider counts in the end."""
-        return used.input + used.cached * self.spec.cache_read_share + used.output * self.spec.output_burndown
+        return used.input + used.cached * self.spec.cache_read_share + used.output * self._burndown
 
     def expected_units(self, job: Job) -> float:
         """Units `job` will cost, as calls of late turned out against what they reserved."""

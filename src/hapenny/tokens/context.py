@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -11,11 +12,14 @@ from msgspec.structs import replace
 from hapenny.core.messages import Block, Document, Message, Text, ToolResult, ToolUse
 from hapenny.tokens.window import is_human
 
-_ELEMENT = re.compile(
-    r"<(document|doc|passage|chunk|source|context|search_result|snippet|article)\b([^<>]*)>(.*?)</\1>\s*", re.DOTALL
+_ELEMENTS = frozenset(
+    ("document", "doc", "passage", "chunk", "source", "context", "search_result", "snippet", "article")
 )
-_INNER = re.compile(r"<(document_content|content|text|body)>\n?(.*?)\n?</\1>", re.DOTALL)
-_TITLE = re.compile(r"<(title|source|name)>(.*?)</\1>|\b(?:title|name|source)=\"([^\"]*)\"", re.DOTALL)
+_BODIES = frozenset(("document_content", "content", "text", "body"))
+_TITLES = frozenset(("title", "source", "name"))
+_TAG = re.compile(r"<([a-z_]{3,16})\b([^<>]{0,400})>")
+_TITLE = re.compile(r"\b(?:title|name|source)=(?:\"([^\"]{0,300})\"|'([^']{0,300})')")
+_ANY_TAG = re.compile(r"</?[\w-]{1,40}[^<>]{0,400}>")
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -53,14 +57,17 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> lis
     for place, message in enumerate(messages):
         pieces: list[Piece] = []
         if is_human(message):
-            question = ""
+            alone: list[str] = []
+            around: list[str] = []
             for number, block in enumerate(message.content):
                 if isinstance(block, Document) and block.text and not block.citations:
                     pieces.append(Piece(place, number, block.name or "", block.text))
                 elif isinstance(block, Text) and not block.citations:
                     inside = _elements(place, number, block.text)
                     pieces += inside
-                    question += _outside(block.text, inside) + "\n"
+                    (around if inside else alone).append(_outside(block.text, inside))
+            # What stands in a block of its own is the question; beside passages stand instructions about them.
+            question = "\n".join(filter(None, alone)) or "\n".join(around)
         for number, block in enumerate(message.content):
             if isinstance(block, ToolResult) and block.id in searches and not block.error and len(block.content) == 1:
                 inner = block.content[0]
@@ -75,26 +82,65 @@ def _elements(message: int, block: int, text: str) -> list[Piece]:
     if "</" not in text:
         return []
     pieces = []
-    for match in _ELEMENT.finditer(text):
-        start, end = match.span(3)
-        inner = _INNER.search(text, start, end)
-        if inner is not None:
-            start, end = inner.span(2)
-        title = _TITLE.search(match.group(2)) or _TITLE.search(match.group(3))
-        name = (title.group(2) or title.group(3) or "").strip() if title else ""
-        pieces.append(Piece(message, block, name, text[start:end], (start, end), match.span()))
+    for element in _tags(text, _ELEMENTS, 0, len(text)):
+        body = next(_tags(text, _BODIES, element.start, element.end), element)
+        start, end = body.start, body.end
+        # Line breaks beside the tags are layout, not passage.
+        start += len(text[start:end]) - len(text[start:end].lstrip("\n"))
+        end -= len(text[start:end]) - len(text[start:end].rstrip("\n"))
+        named = _TITLE.search(element.attributes)
+        if named is not None:
+            title = named.group(1) or named.group(2) or ""
+        else:
+            inner = next(_tags(text, _TITLES, element.start, element.end), None)
+            title = text[inner.start : inner.end] if inner is not None and inner.end - inner.start <= 300 else ""
+        pieces.append(
+            Piece(message, block, title.strip(), text[start:end], (start, end), (element.opens, element.closes))
+        )
     return pieces
 
 
+class _Element(NamedTuple):
+    attributes: str
+    opens: int
+    start: int
+    end: int
+    closes: int
+
+
+def _tags(text: str, names: frozenset[str], start: int, end: int) -> Iterator[_Element]:
+    """Outermost elements of these names, in linear time whatever is left open."""
+    unclosed: set[str] = set()
+    place = start
+    while (match := _TAG.search(text, place, end)) is not None:
+        name = match.group(1)
+        place = match.end()
+        if name not in names or name in unclosed:
+            continue
+        closing = f"</{name}>"
+        found = text.find(closing, place, end)
+        if found < 0:
+            unclosed.add(name)
+            continue
+        closes = found + len(closing)
+        while closes < end and text[closes].isspace():
+            closes += 1
+        yield _Element(match.group(2), match.start(), place, found, closes)
+        place = closes
+
+
 def _outside(text: str, pieces: Sequence[Piece]) -> str:
+    """A text without its passages: what follows them, if that can be a question, else all of it."""
     parts = []
     place = 0
     for piece in pieces:
         assert piece.whole is not None
         parts.append(text[place : piece.whole[0]])
         place = piece.whole[1]
-    parts.append(text[place:])
-    return re.sub(r"</?[\w-]+[^<>]*>", " ", "".join(parts)).strip()
+    behind = _ANY_TAG.sub(" ", text[place:]).strip()
+    if not pieces or len(behind) >= 8:
+        return behind
+    return _ANY_TAG.sub(" ", " ".join([*parts, behind])).strip()
 
 
 def rewrite(messages: Sequence[Message], kept: Sequence[tuple[Piece, str]]) -> tuple[Message, ...]:

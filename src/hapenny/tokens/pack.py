@@ -61,7 +61,7 @@ class Window:
         """
         options = self.options
         packed, shortened, references = append_only(messages, self.shrink, count, options)
-        plan = self.sessions.get(hash((session, texts_of(messages[0])[0] if texts_of(messages[0]) else "")))
+        plan = self._plan(session, messages)
         before = [self._tokens(message, count) for message in (plain if plain is not None else messages)]
         after = [self._tokens(message, count) for message in packed]
         self._book(plan, before, after, lead, prices)
@@ -78,6 +78,20 @@ class Window:
         else:
             return planned
         return self._apply(plan, packed, shortened, references)
+
+    def summarised(self, session: str | None, messages: Sequence[Message], packed: Packed, summary: str) -> Packed:
+        """The packed conversation with a summary of what is gone; it stands there in every later request too."""
+        plan = self._plan(session, messages)
+        plan.summary = summary
+        first = packed.messages[0]
+        note = Text(_about(summary, facts_of(packed.lost, self.options.facts)))
+        content = first.content[:-1] if _is_note(first.content[-1]) else first.content
+        first = replace(first, content=(*content, note))
+        return replace(packed, messages=(first, *packed.messages[1:]), lost=())
+
+    def _plan(self, session: str | None, messages: Sequence[Message]) -> Plan:
+        texts = texts_of(messages[0])
+        return self.sessions.get(hash((session, texts[0] if texts else "")))
 
     @staticmethod
     def _tokens(message: Message, count: Count) -> float:
@@ -156,8 +170,10 @@ class Window:
                 if keep + weights[1 + place] <= 0.75 * room:
                     keep += weights[1 + place]
                     recalled.append(1 + place)
-        plan.dropped = gone[-1][1]
-        plan.recalled = tuple(sorted(recalled))
+        decided = (gone[-1][1], tuple(sorted(recalled)))
+        if decided != (plan.dropped, plan.recalled):
+            plan.dropped, plan.recalled = decided
+            plan.summary = ""
 
     def _apply(self, plan: Plan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
         messages = list(packed)
@@ -167,10 +183,10 @@ class Window:
             cleared += smaller is not messages[place]
             messages[place] = smaller
         dropped = 0
+        lost: list[str] = []
         if plan.dropped and plan.dropped < len(messages):
             turns = turns_of(messages)
             kept = list(messages[: turns[0][1]])
-            lost: list[str] = []
             for number, (start, end) in enumerate(turns[1:], 1):
                 if end <= plan.dropped and number not in plan.recalled:
                     dropped += 1
@@ -178,9 +194,8 @@ class Window:
                 else:
                     kept += messages[start:end]
             facts = facts_of(lost, self.options.facts)
-            if facts:
-                note = Text(f"(Earlier turns were left out. Facts from them: {facts})")
-                kept[0] = replace(kept[0], content=(*kept[0].content, note))
+            if facts or plan.summary:
+                kept[0] = replace(kept[0], content=(*kept[0].content, Text(_about(plan.summary, facts))))
             messages = kept
         return Packed(
             messages=tuple(messages),
@@ -189,6 +204,7 @@ class Window:
             cleared=cleared,
             dropped=dropped,
             recalled=len(plan.recalled),
+            lost=() if plan.summary else tuple(lost),
         )
 
     def _cleared(self, message: Message) -> Message:
@@ -207,6 +223,18 @@ class Window:
             if any(a is not b for a, b in zip(content, message.content, strict=True))
             else message
         )
+
+
+_NOTE = "(Earlier turns were left out."
+
+
+def _about(summary: str, facts: str) -> str:
+    told = f" In short: {summary.strip()}" if summary else ""
+    return f"{_NOTE}{told}{f' Facts from them: {facts}' if facts else ''})"
+
+
+def _is_note(block: Block) -> bool:
+    return isinstance(block, Text) and block.text.startswith(_NOTE)
 
 
 def without_thinking(messages: Sequence[Message]) -> list[Message]:

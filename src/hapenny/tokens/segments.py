@@ -23,7 +23,7 @@ def sentences(text: str) -> list[str]:
         end = match.end()
         if end <= start:
             continue
-        before = text[start : match.start()].rstrip("\"'”’)]")
+        before = text[max(start, match.start() - 40) : match.start()].rstrip("\"'”’)]")
         if before.endswith(".") and _ABBREVIATION.search(before[-12:]):
             continue
         found.append(text[start:end])

@@ -14,6 +14,9 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tokens.options import TemplateOptions
 from hapenny.tokens.templates import Fired, Templates, Turn
 
+MODEL = "hapenny-template"
+"""Who answered, as the answer's `model` says."""
+
 
 class Templated(Decision):
     """Which template answers, and with which of our own texts."""
@@ -42,10 +45,10 @@ class TemplateStage(Stage):
     async def apply(self, decision: Templated, exchange: Exchange, onward: Onward) -> Answer:
         """Answers at once."""
         exchange.facts["template"] = decision.name
-        exchange.facts["model"] = exchange.target.model
+        exchange.facts["model"] = MODEL
         completion = Completion(
             id=exchange.id,
-            model=exchange.target.model,
+            model=MODEL,
             created=exchange.clock.wall(),
             choices=[Choice(content=[Text(decision.text)], reason="end_turn")],
             tokens=Tokens(),

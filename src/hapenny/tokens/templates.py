@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\d+")
+_LONGEST = 600  # characters: predictable turns are short, and what a turn asked stands at its end
 _FIELD = re.compile(r"\{([\w.]+)\}")
 
 
@@ -101,6 +102,11 @@ class Templates:
             read(entry.read_text("utf-8"), entry.name) for entry in _sorted(folder) if entry.name.endswith(".yaml")
         )
 
+    @staticmethod
+    def shipped_files() -> list[Path]:
+        """The files of the templates that come with hapenny."""
+        return sorted(Path(__file__).with_name("library").glob("*.yaml"))
+
     @classmethod
     def of_files(cls, paths: Sequence[Path]) -> Templates:
         """The templates of YAML files. Raises TemplateError."""
@@ -108,8 +114,10 @@ class Templates:
 
     def match(self, turn: Turn) -> Fired | None:
         """The answer to a turn, or None: the model's business."""
+        if len(turn.user) > _LONGEST:
+            return None
         user = _plain(turn.user)
-        assistant = _plain(turn.assistant)
+        assistant = _plain(turn.assistant[-_LONGEST:])
         for template in self._compiled:
             text = template.answer(turn, user, assistant)
             if text is not None:

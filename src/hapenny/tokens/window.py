@@ -60,6 +60,8 @@ class Packed(msgspec.Struct, kw_only=True):
     cleared: int = 0
     dropped: int = 0
     recalled: int = 0
+    lost: tuple[str, ...] = ()
+    """Texts of the turns that are gone and have no summary yet."""
 
 
 def texts_of(message: Message) -> list[str]:
@@ -194,7 +196,8 @@ def facts_of(texts: Sequence[str], room: int) -> str:
 
 
 class Sessions:
-    """Which conversations were compacted where, so that the same bytes are sent again; bounded, no text kept."""
+    """Which conversations were compacted where, so that the same bytes are sent again; bounded, and no text is kept
+    but a summary where one was asked for."""
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._plans: OrderedDict[int, Plan] = OrderedDict()
@@ -214,10 +217,12 @@ class Sessions:
 
 class Plan(msgspec.Struct, kw_only=True):
     """What was decided for a conversation: tool results of messages before `cleared` are replaced by their facts,
-    messages from the second turn to `dropped` are gone but for `recalled`; `saved` in plain input tokens."""
+    messages from the second turn to `dropped` are gone but for `recalled`, `summary` stands for them; `saved` in plain
+    input tokens."""
 
     cleared: int = 0
     dropped: int = 0
     recalled: tuple[int, ...] = ()
+    summary: str = ""
     saved: float = 0.0
     calls: int = 0

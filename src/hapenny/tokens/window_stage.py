@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
@@ -14,6 +16,9 @@ from hapenny.tokens.money import cache_prices, counter, room, worth
 from hapenny.tokens.pack import Window
 from hapenny.tokens.window import Count, WindowOptions, texts_of
 
+Summarise = Callable[[Exchange, str], Awaitable[str]]
+"""Asks a cheap model for a summary of turns that are left out; its call is booked on the exchange. "" if it failed."""
+
 
 class Windowed(Decision):
     """What was left out: cleared tool results, dropped and recalled turns, and the tokens that saves."""
@@ -25,13 +30,17 @@ class Windowed(Decision):
 
 
 class WindowStage(Stage):
-    """Keeps conversations append-only until compaction pays or the model's context is full."""
+    """Keeps conversations append-only until compaction pays or the model's context is full.
+
+    `summarise` (optional) is asked once for each time turns are dropped, not with each request.
+    """
 
     name = "window"
 
-    def __init__(self, prices: Prices, options: WindowOptions) -> None:
+    def __init__(self, prices: Prices, options: WindowOptions, summarise: Summarise | None = None) -> None:
         self._prices = prices
         self._window = Window(options)
+        self._summarise = summarise
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Windowed | None:
         """None when everything stays."""
@@ -41,8 +50,9 @@ class WindowStage(Stage):
         count = counter(self._prices, exchange)
         layout = Layout(replace(request, messages=request.messages[:0]))
         context = exchange.context
+        session = f"{context.tenant}\x00{context.session or ''}"
         packed = self._window.pack(
-            f"{context.tenant}\x00{context.session or ''}",
+            session,
             request.messages,
             count,
             prices=cache_prices(self._prices, exchange),
@@ -53,7 +63,7 @@ class WindowStage(Stage):
         )
         if not packed.cleared and not packed.dropped:
             return None
-        exchange.memo[self.name] = packed.messages
+        exchange.memo[self.name] = (session, packed)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -66,8 +76,12 @@ class WindowStage(Stage):
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays, and says so."""
-        messages: tuple[Message, ...] = exchange.memo.pop(self.name)
-        exchange.request = replace(exchange.request, messages=messages)
+        session, packed = exchange.memo.pop(self.name)
+        if self._summarise is not None and packed.lost:
+            summary = await self._summarise(exchange, "\n".join(packed.lost))
+            if summary:
+                packed = self._window.summarised(session, exchange.request.messages, packed, summary)
+        exchange.request = replace(exchange.request, messages=packed.messages)
         exchange.note(f"window={decision.reason}")
         exchange.facts["window_tokens"] = decision.tokens
         return await onward(exchange)

@@ -58,7 +58,8 @@ class ParameterStage(Stage):
         """
         model, request = exchange.target.model, exchange.request
         asked = filled(request.parameters, self._defaults.get(exchange.target))
-        chosen = self.choose(exchange.intent)
+        arm: ParameterSet | None = exchange.facts.get("arm_parameters")
+        chosen = arm if arm is not None else self.choose(exchange.intent)
         learned = None
         if chosen is not None and self._learned is not None:
             learned = self._learned(exchange.route, exchange.intent)

@@ -1,0 +1,76 @@
+"""What an operator or an application may ask of the caches: statistics, explanations, invalidation, feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hapenny.caching.exact import Answers
+from hapenny.caching.semantic.cache import SemanticCache
+from hapenny.caching.store import Purged, Selector
+
+
+class Invalidation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which answers go; everything given must match, nothing given means all of the tenant's."""
+
+    key: str | None = None
+    """The key as `Cache-Status` shows it: its first 16 hex digits."""
+    tag: str | None = None
+    """For example `route:default`, `model:…`, `doc:…`."""
+    epoch: str | None = None
+    older_than_s: float | None = None
+    dry_run: bool = False
+
+
+class CacheAdmin:
+    """The caches of a deployment, seen from outside. A tenant only ever reaches its own entries."""
+
+    def __init__(
+        self, answers: Answers, semantic: SemanticCache | None = None, paraphrases: Answers | None = None
+    ) -> None:
+        """`paraphrases`: the semantic layer's store."""
+        self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
+        self._semantic = semantic
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of every layer, and where each route's semantic cache stands."""
+        out: dict[str, Any] = {name: msgspec.to_builtins(store.stats()) for name, store in self._layers.items()}
+        if self._semantic is not None:
+            out["routes"] = msgspec.to_builtins(self._semantic.stats())
+        return out
+
+    def explain(self, key: str, tenant: str, now: float) -> list[dict[str, Any]]:
+        """The tenant's entries whose key starts with `key` (hex): age, lifetime, hits, size, tags; never their text."""
+        return [
+            {
+                "layer": name, "key": entry.key.hex()[:16], "age_s": entry.age(now), "fresh": entry.fresh(now),
+                "expires_in_s": entry.expires - now, "hits": entry.hits, "bytes": entry.size, "tags": list(entry.tags),
+                "model": entry.value.model,
+            }
+            for name, store in self._layers.items()
+            for entry in store
+            if entry.tenant == tenant and entry.key.hex().startswith(key.lower())
+        ]  # fmt: skip
+
+    def invalidate(self, which: Invalidation, tenant: str) -> dict[str, dict[str, Any]]:
+        """Removes the tenant's entries that are meant, in every layer; counts by layer."""
+        out = {}
+        for name, store in self._layers.items():
+            keys: list[bytes | None] = [None]
+            if which.key is not None:
+                keys = [e.key for e in store if e.tenant == tenant and e.key.hex().startswith(which.key.lower())]
+            tag = f"epoch:{which.epoch}" if which.epoch is not None and which.tag is None else which.tag
+            gone = [
+                store.purge(
+                    Selector(key=key, tag=tag, tenant=tenant, older_than=which.older_than_s), dry_run=which.dry_run
+                )
+                for key in keys
+            ]
+            total = Purged(sum(p.entries for p in gone), sum(p.bytes for p in gone), which.dry_run)
+            out[name] = msgspec.to_builtins(total)
+        return out
+
+    def feedback(self, request_id: str) -> bool:
+        """A semantic hit was reported wrong; False if the request is not known as one."""
+        return self._semantic is not None and self._semantic.feedback(request_id)

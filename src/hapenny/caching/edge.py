@@ -1,0 +1,98 @@
+"""HTTP cache semantics for a CDN: `GET /v1/answers/{fingerprint}` for shared, verified answers; all else stays private.
+
+A published answer has a strong ETag and may be kept by shared caches (RFC 9111 `s-maxage`, RFC 5861
+`stale-while-revalidate`); its URL carries the knowledge epoch, so a new epoch is a new URL and a purge is one counter.
+Pure: requests and answers are plain values, the server writes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+from hapenny.caching.store import Selector, Store
+from hapenny.core.clock import Clock
+
+PRIVATE = {"cache-control": "private, no-store"}
+"""Headers of every answer that is not a published one."""
+
+
+class Published(Struct, frozen=True):
+    """An answer anyone may read: no tenant's data, verified, without text of the question."""
+
+    body: bytes
+    media_type: str
+    etag: str
+    epoch: str
+
+
+class Page(Struct, frozen=True):
+    """What the server sends."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+class Edge:
+    """Published answers by fingerprint, bounded in bytes."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        capacity: int = 64_000_000,
+        shared: float = 300.0,
+        stale: float = 60.0,
+        ttl: float = 86_400.0,
+    ) -> None:
+        """`shared`: seconds a CDN may keep an answer; `stale`: seconds after that it may serve while it revalidates;
+        `ttl`: seconds we keep it."""
+        self._clock = clock
+        self._shared, self._stale, self._ttl = int(shared), int(stale), ttl
+        self._answers: Store[Published] = Store(clock, capacity)
+
+    def publish(
+        self, fingerprint: bytes, body: bytes, *, scope: str, verified: bool, media_type: str = "application/json",
+        epoch: str = "",
+    ) -> bool:  # fmt: skip
+        """Publishes an answer; refused unless it is declared `shared` and was verified."""
+        if scope != "shared" or not verified:
+            return False
+        etag = '"' + hashlib.blake2b(body, digest_size=16).hexdigest() + '"'
+        page = Published(body, media_type, etag, epoch)
+        return self._answers.put(fingerprint, page, len(body), self._ttl, (f"epoch:{epoch}",)) is not None
+
+    def get(self, fingerprint: str, if_none_match: str = "", *, head: bool = False) -> Page:
+        """The page at `/v1/answers/{fingerprint}` (hex): 200, 304 or 404. A 404 may be kept for a second only."""
+        try:
+            key = bytes.fromhex(fingerprint)
+        except ValueError:
+            key = b""
+        entry = self._answers.get(key)
+        if entry is None or not entry.fresh(self._clock.wall()):
+            return Page(404, {"cache-control": "public, max-age=0, s-maxage=1"})
+        page = entry.value
+        left = int(entry.expires - self._clock.wall())
+        shared = min(self._shared, left)
+        headers = {
+            "cache-control": f"public, max-age=0, s-maxage={shared}, stale-while-revalidate={self._stale}",
+            "etag": page.etag,
+            "surrogate-key": f"epoch-{page.epoch or 'none'}",
+            "vary": "accept-encoding",
+        }
+        if if_none_match and (if_none_match.strip() == "*" or page.etag in _tags(if_none_match)):
+            return Page(304, headers)
+        headers["content-type"] = page.media_type
+        headers["content-length"] = str(len(page.body))
+        return Page(200, headers, b"" if head else page.body)
+
+    def purge(self, epoch: str) -> int:
+        """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
+        return self._answers.purge(Selector(tag=f"epoch:{epoch}")).entries
+
+
+def _tags(header: str) -> list[str]:
+    """The entity tags of an If-None-Match; weak ones match as well (RFC 9110 §13.1.2)."""
+    return [tag.strip().removeprefix("W/") for tag in header.split(",")]

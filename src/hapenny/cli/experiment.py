@@ -1,0 +1,165 @@
+"""`hapenny experiment`: start, status, stop, analyse. The state is a JSON file that `serve` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from hapenny.core.clock import RealClock
+from hapenny.evidence.analysis import Effect
+from hapenny.tuning.experiments import Experiment
+
+_STATE = Path(".hapenny/experiments.json")
+
+
+@click.group()
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), default=_STATE, show_default=True)
+@click.pass_context
+def experiment(ctx: click.Context, state: Path) -> None:
+    """Compare arms over anything configurable; look at the results whenever you like."""
+    ctx.obj = state
+
+
+@experiment.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def start(state: Path, file: Path) -> None:
+    """Start the experiment described in FILE (YAML: name, arms, metric, horizon, guardrails ...)."""
+    import yaml
+
+    try:
+        found = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise click.ClickException(f"{file}: {error}") from None
+    if problems := found.problems():
+        raise click.ClickException("\n".join(problems))
+    known = _read(state)
+    if found.name in known and known[found.name].running:
+        raise click.ClickException(f"{found.name} is running; stop it, or give the new one another name")
+    known[found.name] = found
+    _write(state, known)
+    click.echo(f"{found.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in found.shares().items())}")
+
+
+@experiment.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def status(state: Path, as_json: bool) -> None:
+    """List experiments."""
+    known = _read(state)
+    if as_json:
+        click.echo(msgspec.json.encode(list(known.values())).decode())
+        return
+    for one in known.values():
+        arms = ", ".join(f"{arm} {share:.0%}" for arm, share in one.shares().items())
+        click.echo(f"{one.name}: {'running' if one.running else 'stopped'}; {one.metric} by {one.unit}; {arms}")
+    if not known:
+        click.echo("no experiments")
+
+
+@experiment.command()
+@click.argument("name")
+@click.pass_obj
+def stop(state: Path, name: str) -> None:
+    """Stop NAME; its rows stay in the ledger."""
+    known = _read(state)
+    if name not in known:
+        raise click.ClickException(f"no experiment {name!r}; known: {', '.join(known) or 'none'}")
+    known[name] = msgspec.structs.replace(known[name], running=False)
+    _write(state, known)
+    click.echo(f"{name}: stopped")
+
+
+@experiment.command()
+@click.argument("name")
+@click.option("--ledger", default=".hapenny/ledger.db", show_default=True, help="The ledger with the exposures.")
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV: request_id, score.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the intervals as SVG.")
+@click.option("--cloudwatch", "metrics", is_flag=True, help="Print a PutMetricData request instead.")
+@click.option("--sagemaker", "runs", is_flag=True, help="Print SageMaker experiment runs instead.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def analyse(
+    state: Path,
+    name: str,
+    ledger: str,
+    labels: Path | None,
+    plot: Path | None,
+    metrics: bool,
+    runs: bool,
+    as_json: bool,
+) -> None:
+    """Analyse NAME from the ledger: sample ratio, the metric, guardrails, secondary metrics."""
+    from hapenny.evidence import analysis, charts, formats, units
+    from hapenny.evidence.labels import Labels, read_csv
+
+    known = _read(state)
+    if name not in known:
+        raise click.ClickException(f"no experiment {name!r}; known: {', '.join(known) or 'none'}")
+    one = known[name]
+    book = Labels()
+    try:
+        if labels is not None:
+            with labels.open(encoding="utf-8", newline="") as source:
+                for verdict in read_csv(source):
+                    book.add(verdict)
+        seen = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
+    except FileNotFoundError:
+        raise click.ClickException(f"there is no ledger at {ledger}; name one with --ledger") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    found = analysis.analyse(
+        seen,
+        one.shares(),
+        metric=one.metric,
+        better=one.better,
+        guardrails=[(rail.metric, rail.margin, rail.better) for rail in one.guardrails],
+        secondary=one.secondary,
+        alpha=one.alpha,
+        horizon=one.horizon,
+        looks=one.looks,
+    )
+    wall = RealClock().wall()
+    if plot is not None:
+        plot.write_text(charts.intervals([*found.effects, *found.secondary], one.name), encoding="utf-8")
+    if metrics:
+        click.echo(msgspec.json.encode(formats.cloudwatch(name, seen, wall)).decode())
+        return
+    if runs:
+        settings = {arm: msgspec.to_builtins(what) for arm, what in one.arms.items()}
+        click.echo(msgspec.json.encode(formats.sagemaker(name, found, settings, wall)).decode())
+        return
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"{name}: {', '.join(f'{arm} {count}' for arm, count in found.counts.items())} units")
+    click.echo(f"sample ratio p = {found.sample_ratio_p:.4f}")
+    for effect in found.effects:
+        click.echo(f"{effect.arm}: {found.verdicts[effect.arm]}; {_said(effect)}")
+    for rail in found.guardrails:
+        click.echo(f"  guardrail {rail.metric} (margin {rail.margin:g}): {rail.state}; {_said(rail.effect)}")
+    for effect in found.secondary:
+        click.echo(f"  {_said(effect)}")
+
+
+def _said(effect: Effect) -> str:
+    return (
+        f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} "
+        f"({effect.difference:+.4g}, [{effect.low:.4g}, {effect.high:.4g}])"
+    )
+
+
+def _read(state: Path) -> dict[str, Experiment]:
+    if not state.exists():
+        return {}
+    try:
+        return {one.name: one for one in msgspec.json.decode(state.read_bytes(), type=list[Experiment])}
+    except msgspec.DecodeError as error:
+        raise click.ClickException(f"{state}: {error}") from None
+
+
+def _write(state: Path, known: dict[str, Experiment]) -> None:
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_bytes(msgspec.json.format(msgspec.json.encode(list(known.values())), indent=1) + b"\n")

@@ -1,0 +1,42 @@
+"""`hapenny select`: the routing decision alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+
+@click.command()
+@click.argument("text")
+@click.option("--intent", default="unknown", help="What kind of question it is.")
+@click.option("--route", default="default", help="Whose certificate counts.")
+@click.option("--trained", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From `train router`.")
+@click.option("-c", "--config", help="Configuration whose tiers and thresholds are used.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def select(text: str, intent: str, route: str, trained: Path | None, config: str | None, as_json: bool) -> None:
+    """Say which tier and model TEXT would be sent to, and why. Nothing is sent."""
+    from hapenny.config import ConfigError, load
+    from hapenny.routing.router import Router
+    from hapenny.routing.select import Question
+    from hapenny.routing.select import select as decide
+    from hapenny.routing.training import load_router
+
+    try:
+        loaded = load(config)
+        options = loaded.stages.tiers
+        file = trained or (Path(options.trained) if options.trained else None)
+        router = Router(options, load_router(file.read_bytes()) if file is not None else None)
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise click.ClickException(f"the trained router cannot be read: {error}") from None
+    models = {tier: loaded.models[name].id if name in loaded.models else name for tier, name in loaded.tiers.items()}
+    found = decide(Question(text=text, intent=intent, route=route), router, models)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
+    if found.certificate:
+        click.echo(f"certificate: {found.certificate}")

@@ -1,0 +1,106 @@
+"""A collection on disk: rows, indexes, manifest, settings, what was learnt. What `hapenny index` and `serve` open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from hapenny.core.clock import Clock
+from hapenny.retrieval.analysis import Language
+from hapenny.retrieval.collection import Collection, Remote
+from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.forest import Forest
+from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.settings import Settings
+from hapenny.vectors.compact import Shape
+from hapenny.vectors.embedder import Embedder
+
+SETTINGS = "settings.yaml"
+FOREST = "ranker.json"
+SHAPE = "index.json"
+ROWS = "rows.sqlite"
+
+
+class FolderError(ValueError):
+    """A folder that cannot be opened; says why and what to do."""
+
+
+class Folder:
+    """Opens `path`; a new one is made with `language` for `embedder`."""
+
+    def __init__(self, path: Path, embedder: Embedder, language: Language = "en", *, read_only: bool = False) -> None:
+        self.path = path
+        self.embedder = embedder
+        if read_only and not (path / ROWS).exists():
+            raise FolderError(f"{path}: no collection here; make one with `hapenny index build {path} FILES`")
+        shape = path / SHAPE
+        self.store = EmbeddedStore(
+            embedder.dim,
+            language,
+            path,
+            shape=msgspec.json.decode(shape.read_bytes(), type=Shape) if shape.exists() else None,
+            read_only=read_only,
+        )
+        known = self.store.noted("embedder")
+        if known and known != embedder.name:
+            raise FolderError(f"{path}: holds vectors of {known}, not of {embedder.name}; rebuild it or use {known}")
+        if not known and not read_only:
+            self.store.note("embedder", embedder.name)
+
+    def manifest(self) -> Manifest:
+        """What is indexed."""
+        return Manifest(self.path / "manifest.sqlite")
+
+    def settings(self) -> Settings:
+        """The collection's settings, or the defaults."""
+        path = self.path / SETTINGS
+        return read_settings(path) if path.exists() else Settings()
+
+    def forest(self) -> Forest | None:
+        """The learned ranker, if there is one."""
+        path = self.path / FOREST
+        return Forest.read(path.read_bytes()) if path.exists() else None
+
+    def write_settings(self, settings: Settings) -> None:
+        """Keeps settings beside the rows."""
+        text = yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False, allow_unicode=True)
+        (self.path / SETTINGS).write_text(text, encoding="utf-8")
+
+    def write_forest(self, forest: Forest) -> None:
+        """Keeps a learned ranker."""
+        (self.path / FOREST).write_bytes(forest.dump())
+
+    def write_shape(self, shape: Shape) -> None:
+        """Rebuilds the vector index in a tuned shape, and keeps it."""
+        (self.path / SHAPE).write_bytes(msgspec.json.encode(shape))
+        self.store.reshape(shape)
+        self.store.snapshot()
+
+    def retriever(self, settings: Settings | None = None) -> Retriever:
+        """A retriever with the folder's settings and ranker."""
+        return Retriever(self.store, settings or self.settings(), self.forest())
+
+    def collection(self, name: str, clock: Clock, remote: Remote | None = None) -> Collection:
+        """As the gateway's stage and endpoint want it."""
+        return Collection(name, self.retriever(), clock, embedder=self.embedder.name, remote=remote)
+
+    def close(self) -> None:
+        """Commits and closes."""
+        self.store.close()
+
+
+def read_settings(path: Path) -> Settings:
+    """Settings from YAML, strictly.
+
+    Raises:
+        FolderError: with the file, the path inside it and what is wrong.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return msgspec.convert(data, Settings)
+    except (msgspec.ValidationError, ValueError, yaml.YAMLError, OSError) as error:
+        raise FolderError(f"{path}: {error}") from error

@@ -1,0 +1,54 @@
+"""The caches over HTTP: `/v1/cache/stats|explain|invalidate|feedback` and published answers at `/v1/answers/…`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from hapenny.caching.admin import Invalidation
+from hapenny.core.errors import Failure
+from hapenny.gateway import Gateway
+from hapenny.server import http as web
+from hapenny.server.info import shown
+from hapenny.server.who import identify
+
+T = TypeVar("T")
+
+
+class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
+    request_id: str
+
+
+async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
+    """The page at `path`, or None if it is not one of ours. Every tenant sees and reaches its own entries alone."""
+    if path.startswith("/v1/answers/") and request.method in ("GET", "HEAD"):
+        found = gateway.deck.edge.get(
+            path.removeprefix("/v1/answers/"), request.headers.get("if-none-match", ""), head=request.method == "HEAD"
+        )
+        return web.Response(status=found.status, headers=found.headers, body=found.body or b"")
+    if not path.startswith("/v1/cache/"):
+        return None
+    verb = path.removeprefix("/v1/cache/")
+    body = await request.read()
+    tenant = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock).tenant
+    admin = gateway.deck.admin
+    if request.method == "GET" and verb == "stats":
+        return shown(admin.stats())
+    if request.method == "GET" and verb.startswith("explain/"):
+        return shown(admin.explain(verb.removeprefix("explain/"), tenant, gateway.clock.wall()))
+    if request.method == "POST" and verb == "invalidate":
+        return shown(admin.invalidate(_read(body or b"{}", Invalidation), tenant))
+    if request.method == "POST" and verb == "feedback":
+        known = admin.feedback(_read(body, _Feedback).request_id)
+        if not known:
+            raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
+        return shown({"removed": True})
+    raise Failure("not_found", f"no page {path!r}", fix="stats, explain/KEY, invalidate or feedback")
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise Failure("invalid_request", f"the body is not as expected: {error}") from None

@@ -1,0 +1,112 @@
+"""What a report holds: figures as typed data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """Which rows are meant. Times are epoch seconds; None is open."""
+
+    since: float | None = None
+    until: float | None = None
+    tenant: str | None = None
+    route: str | None = None
+    feature: str | None = None
+
+
+class Latency(Struct, kw_only=True):
+    """A latency in seconds: how many were measured, percentiles, and a histogram over logarithmic bins."""
+
+    count: int
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    edges: list[float] = []
+    """Bounds of the bins: one more than counts."""
+    counts: list[int] = []
+
+
+class Group(Struct, kw_only=True):
+    """Rows that share a label. Money in nano-dollars."""
+
+    name: str
+    requests: int
+    baseline: int
+    saved: int
+    actual: int
+    ttft_p95: float | None = None
+    e2e_p95: float | None = None
+
+
+class Technique(Struct, kw_only=True):
+    """A technique's part: what it saved less its own costs, and on how many requests."""
+
+    name: str
+    requests: int
+    saved: int
+    cost: int
+    """Paid by calls of its own that delivered no answer; already subtracted from `saved`."""
+
+
+class Slice(Struct, kw_only=True):
+    """A span of time, `at` its start (epoch seconds); money in nano-dollars."""
+
+    at: float
+    requests: int
+    baseline: int
+    actual: int
+    ttft_p95: float | None = None
+
+
+class Summary(Struct, kw_only=True):
+    """The report. Money in nano-dollars, times in seconds, shares 0 to 1.
+
+    `baseline - saved - estimate_error == actual` over all priced rows and entries.
+    """
+
+    first: float | None
+    last: float | None
+    exchange_rows: int
+    background_rows: int
+    errors: int
+    left: int
+    refused: int
+    streamed: int
+    baseline: int
+    saved: int
+    estimate_error: int
+    actual: int
+    saved_share: float
+    estimate_error_share: float
+    """sum |estimate_error| / sum actual"""
+    unpriced_rows: int
+    estimated_rows: int
+    """Rows with a call whose usage was not reported."""
+    identity_violations: int
+    overflowed_rows: int
+    capacity: int
+    adjustments: int
+    techniques: list[Technique]
+    would_save: dict[str, int]
+    """What stages in shadow would have saved; in no sum."""
+    features: list[Group]
+    models: list[Group]
+    routes: list[Group]
+    cache: dict[str, int]
+    """Hits by layer."""
+    tokens: dict[str, int]
+    """Billed tokens by kind."""
+    parts: dict[str, int]
+    """Estimated prompt tokens by part, before anything was done."""
+    ttft: Latency
+    e2e: Latency
+    decide_p95: dict[str, float]
+    """Seconds each stage took to decide."""
+    course: list[Slice]
+
+    @property
+    def by_technique(self) -> dict[str, int]:
+        """Nano-dollars saved by technique."""
+        return {technique.name: technique.saved for technique in self.techniques}

@@ -1,0 +1,260 @@
+"""Drives batches to their deadline: a provider's batch where it is cheaper and in time, the local engine for the rest.
+
+Every step that costs money is written down before it is taken: an intent with its token, then the job it became. After
+a crash the intent is repeated with the same token, which gives the same job. Results are joined by record id; failed
+records alone are sent again; when the time left is only just enough to send what is missing one by one, jobs are
+stopped, what they processed is kept, and the rest is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hapenny.core.clock import Clock
+from hapenny.throughput.batch.journal import Journal
+from hapenny.throughput.batch.local import Local
+from hapenny.throughput.batch.records import BatchProvider, BatchRefused, Record, Result, lines
+from hapenny.throughput.batch.state import Batch, Part, load
+
+
+class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The batch engine as configured. `attempts` per record; `margin_s` kept before a deadline; `poll_s` between looks;
+    `stop_s`: how long a stopped job may take to end before its records are given up on."""
+
+    attempts: int = 3
+    margin_s: float = 300.0
+    poll_s: float = 30.0
+    stop_s: float = 120.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a batch stands. `saved_share`: of what it would have cost on demand, by record."""
+
+    id: str
+    state: str
+    total: int
+    succeeded: int
+    failed: int
+    batched: int
+    on_demand: int
+    saved_share: float
+    late: bool
+
+
+class BatchEngine:
+    """Runs the batches of one journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        providers: Mapping[str, BatchProvider],
+        local: Local,
+        clock: Clock,
+        options: BatchOptions | None = None,
+    ) -> None:
+        self.journal = journal
+        self.providers = dict(providers)
+        self.local = local
+        self.clock = clock
+        self.options = options or BatchOptions()
+        self.batches = load(journal)
+
+    def submit(
+        self,
+        records: Sequence[Record],
+        model: str,
+        within_s: float,
+        *,
+        key: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> str:
+        """Takes a batch in; when this returns it survives anything. Raises `ValueError` for ids given twice.
+
+        `key`: the caller's idempotency key; a batch that was taken in under it before is returned instead.
+        """
+        if key:
+            for batch in self.batches.values():
+                if batch.key == key:
+                    return batch.id
+        ids = {record.id for record in records}
+        if len(ids) != len(records):
+            raise ValueError("two records have the same id; results are joined by it")
+        if not records:
+            raise ValueError("a batch needs at least one record")
+        id = self.clock.new_id("batch_")
+        self.journal.write(f"{id}/input.jsonl", lines(records))
+        now = self.clock.wall()
+        entry = self.journal.append(
+            "batch",
+            id=id,
+            model=model,
+            created=now,
+            deadline=now + within_s,
+            count=len(records),
+            key=key,
+            metadata=metadata or {},
+        )
+        self.batches[id] = Batch(self.journal, entry)
+        return id
+
+    async def run(self, *ids: str) -> None:
+        """Works on the batches named (all open ones by default) until they are done."""
+        workers: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                wanted = [self.batches[id] for id in ids] if ids else list(self.batches.values())
+                for batch in wanted:
+                    if not batch.done and batch.id not in workers:
+                        workers[batch.id] = asyncio.get_running_loop().create_task(self._work(batch))
+                if not workers:
+                    return
+                # Also wakes now and then for batches that were taken in meanwhile.
+                done, _ = await asyncio.wait(
+                    list(workers.values()), timeout=self.options.poll_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for id in [id for id, task in workers.items() if task in done]:
+                    workers.pop(id).result()
+        finally:
+            for task in workers.values():
+                task.cancel()
+            await asyncio.gather(*workers.values(), return_exceptions=True)
+
+    async def _work(self, batch: Batch) -> None:
+        while not batch.done:
+            await self.step(batch)
+            if not batch.done:
+                await self.clock.sleep(self.options.poll_s)
+
+    async def step(self, batch: Batch) -> None:
+        """One look at a batch: collects what is ready, sends what is missing."""
+        for part in [p for p in batch.parts.values() if not p.collected]:
+            await self._look(batch, part)
+        missing = batch.missing(self.options.attempts)
+        if batch.cancelled:
+            missing = []
+        while missing:
+            provider = self._choose(batch, len(missing))
+            if provider is None:
+                break
+            chunk, missing = missing[: provider.most], missing[provider.most :]
+            if len(missing) and len(missing) < provider.least:  # leave no rest too small for a job of its own
+                keep = min(len(chunk) - provider.least, provider.least - len(missing))
+                if keep > 0:
+                    missing = chunk[len(chunk) - keep :] + missing
+                    chunk = chunk[: len(chunk) - keep]
+            part = self._intend(batch, provider, chunk)
+            await self._look(batch, part)
+            if part.refused:
+                break
+        # Few left over while a job runs may share its retry; at the end, or in a hurry, they go one by one.
+        if missing and (self._hurry(batch, len(missing)) or all(p.collected for p in batch.parts.values())):
+            await self._send(batch, missing)
+        left = batch.missing(self.options.attempts) if not batch.cancelled else []
+        if not left and all(part.collected for part in batch.parts.values()):
+            self._note(batch, "done")
+
+    async def cancel(self, id: str) -> None:
+        """Stops a batch; results so far are kept."""
+        batch = self.batches[id]
+        if not batch.done and not batch.cancelled:
+            self._note(batch, "cancelled")
+            for part in batch.parts.values():
+                if not part.collected and part.job:
+                    await self.providers[part.provider].stop(part.job)
+                    self._note(batch, "stopping", part=part.number, at=self.clock.wall())
+
+    def results(self, id: str) -> list[Result]:
+        """Results so far, in the order of the records."""
+        batch = self.batches[id]
+        return [batch.results[key] for key in batch.records if key in batch.results]
+
+    def status(self, id: str) -> Status:
+        """How a batch stands."""
+        batch = self.batches[id]
+        good = {key for key, result in batch.results.items() if result.output is not None}
+        provider = next((self.providers[p.provider] for p in batch.parts.values()), None)
+        share = len(batch.batched) / max(1, len(good))
+        if batch.done:
+            state = "cancelled" if batch.cancelled else "completed"
+        else:
+            state = "cancelling" if batch.cancelled else "in_progress"
+        return Status(
+            id=id,
+            state=state,
+            total=len(batch.records),
+            succeeded=len(good),
+            failed=sum(
+                r.output is None and (not r.retryable or batch.attempts.get(k, 0) >= self.options.attempts)
+                for k, r in batch.results.items()
+            ),
+            batched=len(batch.batched),
+            on_demand=len(good) - len(batch.batched),
+            saved_share=share * (1 - provider.price) if provider is not None else 0.0,
+            late=self.clock.wall() > batch.deadline and not batch.done,
+        )
+
+    def _choose(self, batch: Batch, count: int) -> BatchProvider | None:
+        """The cheapest provider that takes so few records and will be done in time; None: send them here."""
+        left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(count)
+        refused = {part.provider for part in batch.parts.values() if part.refused}
+        fit = [
+            p
+            for p in self.providers.values()
+            if p.price < 1 and count >= p.least and p.turnaround_s <= left and p.name not in refused
+        ]
+        return min(fit, key=lambda p: (p.price, p.turnaround_s), default=None)
+
+    def _hurry(self, batch: Batch, count: int) -> bool:
+        """Whether the time left is only just enough to send `count` records one by one."""
+        return self.clock.wall() + self.local.seconds(count) + self.options.margin_s >= batch.deadline
+
+    def _intend(self, batch: Batch, provider: BatchProvider, ids: list[str]) -> Part:
+        number = len(batch.parts)
+        self.journal.write(f"{batch.id}/part-{number}.json", msgspec.json.encode(ids))
+        token = f"{batch.id}-{number}".replace("_", "-")
+        self._note(batch, "intent", part=number, provider=provider.name, token=token)
+        return batch.parts[number]
+
+    async def _look(self, batch: Batch, part: Part) -> None:
+        provider = self.providers[part.provider]
+        if not part.job:
+            records = [batch.records[id] for id in part.ids]
+            try:
+                job = await provider.create(part.token, batch.model, records)
+            except BatchRefused as refused:
+                self._note(batch, "refused", part=part.number, reason=str(refused))
+                return
+            self._note(batch, "created", part=part.number, job=job)
+        status = await provider.status(part.job)
+        now = self.clock.wall()
+        waiting = sum(len(p.ids) for p in batch.parts.values() if not p.collected)
+        if status.state == "running" and part.stopping_since is None and self._hurry(batch, waiting):
+            await provider.stop(part.job)
+            self._note(batch, "stopping", part=part.number, at=now)
+            status = await provider.status(part.job)
+        gone = part.stopping_since is not None and now - part.stopping_since > self.options.stop_s
+        if status.state == "running" and not gone:
+            return
+        ids = set(part.ids)
+        found = [result for result in await provider.results(part.job) if result.id in ids]
+        self.journal.write(f"{batch.id}/results-{part.number}.jsonl", lines(found))
+        self._note(batch, "collected", part=part.number)
+
+    async def _send(self, batch: Batch, ids: list[str]) -> None:
+        log = self.journal.log(f"{batch.id}/local.jsonl")
+
+        def keep(result: Result) -> None:
+            log.append(result)
+            batch.take(result, batched=False)
+
+        try:
+            await self.local.run(batch.model, [batch.records[id] for id in ids], keep, batch.deadline + 3600)
+        finally:
+            log.close()
+
+    def _note(self, batch: Batch, kind: str, **fields: Any) -> None:
+        batch.apply(self.journal.append(kind, batch=batch.id, **fields))

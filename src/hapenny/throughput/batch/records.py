@@ -1,0 +1,74 @@
+"""Records and results of batch jobs, and the contract of what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+State = Literal["running", "ended", "failed"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One request of a batch. `body` is in the format of the batch's protocol, without the model."""
+
+    id: str
+    body: dict[str, Any]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a record: `output`, or `error` and whether the same record may succeed when sent again."""
+
+    id: str
+    output: dict[str, Any] | None = None
+    error: str = ""
+    retryable: bool = True
+
+
+class JobStatus(msgspec.Struct, frozen=True):
+    """Where a provider's job stands. `failed`: no results will come. `done` of `total` records are processed."""
+
+    state: State
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+class BatchProvider(Protocol):
+    """A provider's batch API.
+
+    `price`: of a record against on demand (0.5 is half). `least`, `most`: records of one job. `turnaround_s`: how long
+    a job takes at worst, as far as known: less time than that until a deadline and it is not used.
+    """
+
+    name: str
+    price: float
+    least: int
+    most: int
+    turnaround_s: float
+
+    async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
+        """Starts a job and returns its id. The same `token` always means the same job, also after a crash."""
+        ...
+
+    async def status(self, job: str) -> JobStatus:
+        """Where the job stands."""
+        ...
+
+    async def results(self, job: str) -> list[Result]:
+        """Results so far, in any order; all of them once it has ended."""
+        ...
+
+    async def stop(self, job: str) -> None:
+        """Stops the job; what was processed stays and is paid."""
+        ...
+
+
+class BatchRefused(Exception):
+    """The provider refuses the job itself (too few records, malformed): sending it again cannot help."""
+
+
+def lines(records: Sequence[msgspec.Struct]) -> bytes:
+    """Records as JSON lines."""
+    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)

@@ -1,0 +1,162 @@
+"""Experiment arms: who sees what, decided by a salted hash, and what each arm changes.
+
+The unit is a user or a session, never a request, so that nobody changes arms midway. The salt is the experiment's own,
+so that experiments are independent of each other and of the holdout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from hapenny.core.answer import Answer
+from hapenny.core.exchange import Exchange, Target
+from hapenny.core.messages import Text
+from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.tuning.sets import ParameterSet
+
+
+class Arm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One variant. What is left out stays as it is.
+
+    `model`: a tier, alias or model for routed requests; `parameters`: a set of its own; `system`: replaces the system
+    prompt; `prompt_version` marks it in keys and ledger; `settings`: values that stages look up by name (a pruning
+    budget, a window, a threshold).
+    """
+
+    share: float = 1.0
+    model: str | None = None
+    parameters: ParameterSet | None = None
+    system: str | None = None
+    prompt_version: str | None = None
+    settings: dict[str, float | str | bool] = {}
+
+
+class Guardrail(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A metric that must not get worse by more than `margin` (non-inferiority)."""
+
+    metric: str
+    margin: float
+    better: Literal["higher", "lower"] = "lower"
+
+
+class Experiment(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Arms over traffic. The first arm is the control.
+
+    `horizon`: units per arm at which the verdict is planned (the test is sharpest there and valid at any time);
+    `looks`: planned looks instead, as shares of the horizon.
+    """
+
+    name: str
+    arms: dict[str, Arm]
+    metric: str = "quality"
+    better: Literal["higher", "lower"] = "higher"
+    unit: Literal["user", "session"] = "session"
+    routes: list[str] = []
+    salt: str = ""
+    alpha: float = 0.05
+    horizon: int | None = None
+    looks: list[float] = []
+    guardrails: list[Guardrail] = []
+    secondary: list[str] = []
+    running: bool = True
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, as `path: what. Fix: how` lines."""
+        at, found = f"experiments.{self.name}", []
+        if len(self.arms) < 2:
+            found.append(f"{at}.arms: {len(self.arms)} given. Fix: name a control and at least one variant")
+        for name, arm in self.arms.items():
+            if not arm.share > 0:
+                found.append(f"{at}.arms.{name}.share: {arm.share:g}. Fix: a share above 0")
+        if not 0 < self.alpha < 1:
+            found.append(f"{at}.alpha: {self.alpha:g}. Fix: a level between 0 and 1, e.g. 0.05")
+        if self.looks and (self.horizon is None or sorted(set(self.looks)) != self.looks or self.looks[-1] > 1):
+            found.append(f"{at}.looks: {self.looks}. Fix: rising shares up to 1, and a horizon")
+        return found
+
+    def shares(self) -> dict[str, float]:
+        """The promised share of each arm, adding up to 1."""
+        total = sum(arm.share for arm in self.arms.values())
+        return {name: arm.share / total for name, arm in self.arms.items()}
+
+
+def assign(experiment: Experiment, unit: str) -> str:
+    """The arm of a unit: the same for ever, independent between experiments."""
+    salt = (experiment.salt or experiment.name).encode()
+    digest = hashlib.blake2b(unit.encode(), digest_size=8, key=hashlib.blake2b(salt, digest_size=32).digest()).digest()
+    at = int.from_bytes(digest, "big") / 2**64
+    last = ""
+    for name, share in experiment.shares().items():
+        last = name
+        at -= share
+        if at < 0:
+            return name
+    return last
+
+
+class Exposure(Decision):
+    """The arms this request is in."""
+
+    arms: dict[str, str]
+
+
+class ArmStage(Stage):
+    """Puts requests into the arms of running experiments and notes the exposure (`exchange.arms`, kept in the ledger).
+
+    What an arm changes is either done here (system prompt) or left as a fact for the stage that owns it:
+    `arm_target` for routing, `arm_parameters` for the parameter stage, `arm_settings` for the others.
+    """
+
+    name = "arms"
+
+    def __init__(self, experiments: Sequence[Experiment], find: Callable[[str], Target | None] | None = None) -> None:
+        problems = [problem for experiment in experiments for problem in experiment.problems()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        self._experiments = tuple(experiments)
+        self._find = find
+
+    async def decide(self, exchange: Exchange, ask: Ask) -> Exposure | None:
+        """None where no running experiment takes this request: no unit, another route, or the holdout."""
+        if exchange.holdout:
+            return None
+        context = exchange.context
+        arms = {}
+        for experiment in self._experiments:
+            unit = context.user if experiment.unit == "user" else context.session or context.user
+            if not experiment.running or not unit or (experiment.routes and exchange.route not in experiment.routes):
+                continue
+            arms[experiment.name] = assign(experiment, f"{context.tenant}\0{unit}")
+        return Exposure(arms=arms, reason=",".join(f"{k}={v}" for k, v in arms.items())) if arms else None
+
+    async def apply(self, decision: Exposure, exchange: Exchange, onward: Onward) -> Answer:
+        """Applies the arms in the order of the experiments."""
+        by_name = {experiment.name: experiment for experiment in self._experiments}
+        settings: dict[str, Any] = {}
+        for name, chosen in decision.arms.items():
+            arm = by_name[name].arms[chosen]
+            exchange.arms[name] = chosen
+            if _changes(arm):
+                exchange.policy = (*exchange.policy, f"{name}={chosen}")
+            if arm.model is not None and self._find is not None:
+                target = self._find(arm.model)
+                if target is not None:
+                    exchange.facts["arm_target"] = target
+            if arm.parameters is not None:
+                exchange.facts["arm_parameters"] = arm.parameters
+            if arm.system is not None:
+                exchange.request = msgspec.structs.replace(exchange.request, system=(Text(arm.system),))
+            settings |= arm.settings
+        if settings:
+            exchange.facts["arm_settings"] = settings
+        return await onward(exchange)
+
+
+def _changes(arm: Arm) -> bool:
+    """Whether an arm can change an answer and so belongs in the cache key."""
+    return bool(arm.model or arm.parameters or arm.system or arm.prompt_version or arm.settings)

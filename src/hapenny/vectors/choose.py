@@ -1,0 +1,54 @@
+"""The embedder of a deployment by its configured name, loaded on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hapenny.core.clock import Clock
+from hapenny.vectors.embedder import Embedder, Vectors
+from hapenny.vectors.hashed import HashedEmbedder
+
+
+class ChosenEmbedder:
+    """`local`: MiniLM where it is set up, hashed features where not; `hashed`: always those."""
+
+    def __init__(self, kind: str, clock: Clock) -> None:
+        """ValueError for another kind."""
+        if kind not in ("local", "hashed"):
+            raise ValueError(f"embedder: {kind!r}; use local or hashed")
+        self._kind = kind
+        self._clock = clock
+        self._inner: Embedder | None = None
+
+    @property
+    def inner(self) -> Embedder:
+        """The embedder itself."""
+        if self._inner is None:
+            self._inner = HashedEmbedder()
+            if self._kind == "local":
+                from hapenny.vectors.minilm import MiniLM
+                from hapenny.vectors.weights import ModelMissing, find_model
+
+                try:
+                    find_model()
+                    import onnxruntime  # noqa: F401
+                    import tokenizers  # noqa: F401
+
+                    self._inner = MiniLM(self._clock)
+                except (ModelMissing, ImportError):
+                    pass  # `name` tells which one is in use
+        return self._inner
+
+    @property
+    def name(self) -> str:
+        """The inner embedder's name."""
+        return self.inner.name
+
+    @property
+    def dim(self) -> int:
+        """Length of each vector."""
+        return self.inner.dim
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, shape (n, dim)."""
+        return await self.inner.embed(texts)

@@ -1,0 +1,140 @@
+"""The LLM judge, audits, labels and other tools' shapes."""
+
+import botocore.session
+import numpy as np
+import pytest
+from botocore.validate import ParamValidator
+
+from hapenny.core.clock import RealClock
+from hapenny.core.money import NANO
+from hapenny.evidence import formats, llm
+from hapenny.evidence.analysis import Unit, analyse
+from hapenny.evidence.audits import AuditOptions, Auditor, Served
+from hapenny.evidence.labels import Feedback, Labels, read_csv
+
+SERVED = Served(id="r1", route="default", intent="", weak=True, score=0.2, answer="four")
+
+
+def judge_that(decide):
+    async def ask(prompt):
+        first = prompt.split("<answer_a>\n")[1].split("\n</answer_a>")[0]
+        second = prompt.split("<answer_b>\n")[1].split("\n</answer_b>")[0]
+        return decide(first, second)
+
+    return ask
+
+
+async def test_judge_prefers_the_better_answer_in_either_place():
+    ask = judge_that(lambda a, b: "Verdict: A" if a == "Paris" else "Verdict: B")
+    assert (await llm.compare(ask, "Capital of France?", "Paris", "Lyon")).score == 1
+    worse = await llm.compare(ask, "Capital of France?", "Lyon", "Paris")
+    assert (worse.score, llm.loss(worse)) == (0, 1)
+
+
+async def test_a_judge_that_likes_a_place_is_a_tie():
+    found = await llm.compare(judge_that(lambda a, b: "verdict: A"), "q", "x", "y")
+    assert (found.score, found.consistent) == (0.5, False)
+
+
+async def test_a_judge_that_says_nothing_is_a_tie_and_equal_answers_cost_nothing():
+    assert (await llm.compare(judge_that(lambda a, b: "hm, hard to say"), "q", "x", "y")).score == 0.5
+    assert (await llm.compare(judge_that(lambda a, b: "A"), "q", "same", " same ")).calls == 0
+
+
+async def test_braces_in_answers_are_only_text():
+    found = await llm.compare(judge_that(lambda a, b: "B" if a == "{second}" else "A"), "{first}", "{second}", "{x}")
+    assert found.consistent
+
+
+async def test_audits_keep_to_share_and_budget():
+    auditor = Auditor(AuditOptions(share=0.1, dollars_a_day=1.0), RealClock(seed=3))
+    assert 0.07 < np.mean([auditor.wants() for _ in range(5_000)]) < 0.13
+    pairs = []
+    auditor.listen(pairs.append)
+
+    async def baseline():
+        return "4", NANO // 2
+
+    async def judge(served, reference):
+        return float(served != reference), NANO // 2
+
+    pair = await auditor.run(SERVED, baseline, judge)
+    assert pairs == [pair]
+    assert (pair.loss, pair.cost) == (1.0, NANO)
+    assert not any(auditor.wants() for _ in range(500))
+
+
+async def test_a_failed_audit_harms_nobody_but_its_budget():
+    auditor = Auditor(AuditOptions(share=1.0, dollars_a_day=1.0), RealClock(seed=3))
+
+    async def baseline():
+        return "4", NANO
+
+    async def judge(served, reference):
+        raise ConnectionError
+
+    assert await auditor.run(SERVED, baseline, judge) is None
+    assert not auditor.wants()
+
+
+def test_feedback_scores():
+    assert Feedback(request_id="r", thumbs="up").value() == 1
+    assert Feedback(request_id="r", corrected="no: 5").value() == 0
+    for bad in (Feedback(request_id="r"), Feedback(request_id="r", score=1.5)):
+        with pytest.raises(ValueError, match="Fix"):
+            bad.value()
+
+
+def test_labels_last_and_hold_no_text(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    labels = Labels(path)
+    labels.add(Feedback(request_id="r1", thumbs="up"))
+    labels.add(Feedback(request_id="r1", thumbs="down"))
+    labels.add(Feedback(request_id="r1", source="expert", score=0.8))
+    labels.add(Feedback(request_id="r2", corrected="a secret"))
+    again = Labels(path)
+    assert again.score("r1") == pytest.approx(0.4)
+    assert (again.score("r2"), again.score("r3"), len(again)) == (0, None, 2)
+    assert b"secret" not in path.read_bytes()
+
+
+def test_labels_by_csv():
+    found = list(read_csv(["request_id,score,corrected", "r1,up,", "r2,0.25,better"]))
+    assert [one.value() for one in found] == [1.0, 0.25]
+    assert found[1].corrected == "better"
+    for lines, words in ((["id,score"], "header"), (["request_id,score", "r,many"], "line 2")):
+        with pytest.raises(ValueError, match=words):
+            list(read_csv(lines))
+
+
+def test_bedrock_evaluation_lines_go_both_ways():
+    rows = [formats.Evaluated(prompt="2+2?", model="m", response="4", reference="4", category="sums")]
+    assert list(formats.from_bedrock(formats.to_bedrock(rows))) == rows
+    # Constructed after the result record shape of Bedrock model evaluation jobs.
+    result = (
+        b'{"automatedEvaluationResult":{"scores":[{"metricName":"Accuracy","result":1.0},{"metricName":"X"}]},'
+        b'"inputRecord":{"prompt":"2+2?","referenceResponse":"4"},"modelResponses":[{"response":"4","modelIdentifier":"m"}]}'
+    )
+    assert next(formats.from_bedrock([result])).scores == {"Accuracy": 1.0}
+    with pytest.raises(ValueError, match="line 1"):
+        list(formats.from_bedrock([b'{"answer": 1}']))
+
+
+def valid(service, operation, request):
+    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    return ParamValidator().validate(request, shape).generate_report()
+
+
+def test_cloudwatch_and_sagemaker_requests_are_what_aws_takes():
+    units = [
+        Unit(arm=arm, metrics={"quality": i / 10, "ttft": 0.2}) for i in range(10) for arm in ("control", "variant")
+    ]
+    request = formats.cloudwatch("shorter", units, 1_790_000_000.0)
+    assert valid("cloudwatch", "PutMetricData", request) == ""
+    assert request["MetricData"][0]["StatisticValues"]["SampleCount"] == 10
+    found = analyse(units, {"control": 0.5, "variant": 0.5}, metric="quality")
+    runs = formats.sagemaker("shorter", found, {"variant": {"temperature": 0.2, "model": "fast"}}, 1_790_000_000.0)
+    assert len(runs) == 2
+    for run in runs:
+        assert valid("sagemaker", "CreateTrialComponent", run["component"]) == ""
+        assert valid("sagemaker-metrics", "BatchPutMetrics", run["metrics"]) == ""

@@ -1,0 +1,54 @@
+"""Words remember what they cost beyond the estimator's guess."""
+
+import random
+
+from hapenny.telemetry.words import Bags, Words, bag
+
+
+def test_a_bag_counts_words_whatever_stands_between_them():
+    one, two = bag("the cat, the dog"), bag("dog, the (the 12 cat")
+    assert one[0].tolist() == two[0].tolist()
+    assert one[1].tolist() == two[1].tolist()
+    assert sorted(one[1].tolist()) == [1.0, 1.0, 2.0]
+    assert bag("cat")[0] != bag("act")[0]
+    for nothing in ("", "12 34 !?"):
+        assert len(bag(nothing)[0]) == 0
+    assert len(bag("日本語 ключ naïve")[0]) == 3
+
+
+def test_words_that_cost_more_are_told_from_words_that_do_not():
+    dice = random.Random(3)
+    names = [f"{chr(97 + n % 26)}{chr(97 + n // 26)}word" for n in range(60)]
+    costs = {name: dice.choice([0, 0, 0, 2]) for name in names}
+    words = Words(Bags())
+
+    def texts():
+        chosen = dice.choices(names, k=40)
+        return [" ".join(chosen)], sum(costs[name] for name in chosen)
+
+    for _ in range(400):
+        text, missing = texts()
+        words.learn(text, missing - words.extra(text), 400)
+    before, after = 0.0, 0.0
+    for _ in range(50):
+        text, missing = texts()
+        before += abs(missing - 20)  # the mean is what an estimator without words would know
+        after += abs(missing - words.extra(text))
+    assert after < before / 2
+
+
+def test_one_odd_report_moves_little_and_long_requests_are_left_alone():
+    words = Words(Bags())
+    words.learn(["a fine answer"], 1e6, 100)
+    assert abs(words.extra(["a fine answer"])) < 10
+    many = [f"text number {n}" for n in range(100)]
+    words.learn(many, 50.0, 500)
+    assert words.extra(many) == 0.0
+
+
+def test_the_table_keeps_up_with_many_segments_of_the_same_words():
+    words = Words(Bags())
+    texts = ["the same words again"] * 30
+    for _ in range(200):
+        words.learn(texts, 12.0 - words.extra(texts), 400)
+    assert abs(words.extra(texts) - 12.0) < 0.5
