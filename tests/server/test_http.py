@@ -30,7 +30,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         return web.Response(status=413, body=b"too large")
     shown = f"{request.method} {request.raw_path} ".encode() + body
-    return web.Response(body=shown, headers={"Content-Type": "text/plain", "x-a": request.headers.get("X-A", "") or ""})
+    return web.Response(body=shown, headers={"Content-Type": "text/plain", "x-a": request.headers.get("X-A", "")})
 
 
 async def say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import cast
+from typing import cast, overload
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
@@ -39,7 +39,13 @@ class Headers(dict[str, str]):
 
     __slots__ = ()
 
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+
+    def get(self, name: str, default: str | None = None, /) -> str | None:  # type: ignore[override]
         """The field `name`, or `default`."""
         return dict.get(self, name.lower(), default)
 
