@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def attach(measured: Sequence[Measured], cache: Path | None) -> None:
-    """Give every passage its sentence vectors (the title stands before each sentence) and every case its question's.
+    """Give every passage its sentence vectors and every case its question's.
 
     Raises hapenny.vectors.weights.ModelMissing if the local model is not set up.
     """
@@ -28,17 +28,13 @@ def attach(measured: Sequence[Measured], cache: Path | None) -> None:
     texts: dict[str, None] = {}
     for item in measured:
         texts[item.case.question] = None
-        for title, cut in item.case.passages:
-            texts.update(dict.fromkeys(_titled(title, cut)))
+        for _, cut in item.case.passages:
+            texts.update(dict.fromkeys(text.strip() for text in cut))
     ordered = list(texts)
     table = dict(zip(ordered, asyncio.run(embedder.embed(ordered)), strict=True))
     for item in measured:
         item.vector = table[item.case.question]
         item.passages = [
-            msgspec.structs.replace(passage, vectors=[table[text] for text in _titled(title, cut)])
-            for passage, (title, cut) in zip(item.passages, item.case.passages, strict=True)
+            msgspec.structs.replace(passage, vectors=[table[text.strip()] for text in cut])
+            for passage, (_, cut) in zip(item.passages, item.case.passages, strict=True)
         ]
-
-
-def _titled(title: str, cut: Sequence[str]) -> list[str]:
-    return [f"{title}. {text}" if title else text for text in cut]

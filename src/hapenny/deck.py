@@ -13,6 +13,7 @@ from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge
@@ -101,6 +102,7 @@ class Deck:
             if heir is not None and heir._options.semantic == wanted
             else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
         )
+        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock)
         self.collections: dict[str, Collection] = heir.collections if heir is not None else {}
@@ -131,6 +133,7 @@ class Deck:
                 stale=options.exact.stale_s,
                 any_temperature=any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
+                results=self.results,
             )
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))

@@ -22,18 +22,18 @@ def units(n, lift=0.0, cost=0.0, seed=0, before=False, tilt=0.5):
 
 
 def test_a_real_lift_is_found_and_no_lift_is_not():
-    assert analyse(units(6_000, lift=0.06), SHARES, metric="quality", horizon=3_000).verdicts["variant"] == "better"
-    assert analyse(units(6_000, lift=-0.06), SHARES, metric="quality", horizon=3_000).verdicts["variant"] == "worse"
-    assert analyse(units(6_000), SHARES, metric="quality", horizon=3_000).verdicts["variant"] == "no verdict yet"
+    assert analyse(units(3_000, lift=0.06), SHARES, metric="quality", horizon=1_500).verdicts["variant"] == "better"
+    assert analyse(units(3_000, lift=-0.06), SHARES, metric="quality", horizon=1_500).verdicts["variant"] == "worse"
+    assert analyse(units(3_000), SHARES, metric="quality", horizon=1_500).verdicts["variant"] == "no verdict yet"
 
 
 def test_lower_is_better_turns_the_sign():
-    found = analyse(units(6_000, cost=-0.1), SHARES, metric="cost", better="lower", horizon=3_000)
+    found = analyse(units(3_000, cost=-0.1), SHARES, metric="cost", better="lower", horizon=1_500)
     assert found.verdicts["variant"] == "better"
 
 
 def test_sample_ratio_mismatch_blocks_the_verdict():
-    found = analyse(units(6_000, lift=0.2, tilt=0.6), SHARES, metric="quality", horizon=3_000)
+    found = analyse(units(3_000, lift=0.2, tilt=0.6), SHARES, metric="quality", horizon=1_500)
     assert found.verdicts["variant"] == "blocked"
     assert found.sample_ratio_p < 0.001
 
@@ -47,9 +47,9 @@ def test_covariates_narrow_the_interval():
 
 def test_guardrails():
     rails = [("cost", 0.05, "lower")]
-    held = analyse(units(8_000, lift=0.1), SHARES, metric="quality", guardrails=rails, horizon=4_000)
+    held = analyse(units(2_000, lift=0.2), SHARES, metric="quality", guardrails=rails, horizon=1_000)
     assert (held.guardrails[0].state, held.verdicts["variant"]) == ("held", "better")
-    broken = analyse(units(8_000, lift=0.1, cost=0.2), SHARES, metric="quality", guardrails=rails, horizon=4_000)
+    broken = analyse(units(2_000, lift=0.2, cost=0.2), SHARES, metric="quality", guardrails=rails, horizon=1_000)
     assert (broken.guardrails[0].state, broken.verdicts["variant"]) == ("broken", "worse")
     young = analyse(units(60), SHARES, metric="quality", guardrails=rails, horizon=4_000)
     assert young.guardrails[0].state == "open"

@@ -10,7 +10,7 @@ from hapenny.evidence.eprocess import LossMonitor
 @pytest.mark.parametrize("rate", [0.02, 0.3, 0.9])
 def test_proportion_covers_at_all_looks(rate):
     rng = np.random.default_rng(11)
-    runs, horizon = 300, 1_500
+    runs, horizon = 150, 800
     events = np.cumsum(rng.random((runs, horizon)) < rate, axis=1)
     low, high = sequences.proportion(events, np.arange(1, horizon + 1), 0.1)
     missed = ((low > rate) | (high < rate)).any(axis=1).mean()
@@ -56,10 +56,10 @@ def test_mixture_is_sharpest_where_it_was_tuned():
 def test_monitor_stays_quiet_when_the_promise_holds():
     rng = np.random.default_rng(14)
     alarms = 0
-    for _ in range(150):
+    for _ in range(60):
         monitor = LossMonitor(0.05, 0.1)
-        alarms += any(monitor.update(float(x)) for x in rng.random(1_000) < 0.05)
-    assert alarms / 150 <= 0.1 + 3 * (0.09 / 150) ** 0.5
+        alarms += any(monitor.update(float(x)) for x in rng.random(600) < 0.05)
+    assert alarms / 60 <= 0.1 + 3 * (0.09 / 60) ** 0.5
 
 
 def test_monitor_sees_a_late_change():

@@ -12,7 +12,7 @@ def test_gammaln():
     np.testing.assert_allclose(ours.gammaln(x), special.gammaln(x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1, 1), (2, 700), (700, 2), (5000, 5000), (30.5, 4), (1e5, 3e5)])
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1, 1), (2, 700), (700, 2), (5000, 5000), (30.5, 4)])
 def test_incomplete_beta_and_its_inverse(a, b):
     x = np.unique(np.clip(stats.beta(a, b).ppf(np.linspace(0.001, 0.999, 60)), 1e-9, 1 - 1e-9))
     np.testing.assert_allclose(ours.betainc(a, b, x), special.betainc(a, b, x), rtol=1e-9, atol=1e-12)

@@ -103,7 +103,7 @@ class CountersContract:
     async def test_totals_do_not_come_back(self, store):
         counters, clock = store
         budget = Limit(amount=100, kind="total")
-        grant = await counters.reserve([Charge("b", budget, 60)])
+        grant = await counters.reserve([Charge("b", budget, 60)], ttl_s=1e6)
         clock.at += 10_000
         assert (await counters.reserve([Charge("b", budget, 60)])).wait_s == math.inf
         counters.settle(grant.ticket, [10])

@@ -74,6 +74,19 @@ async def test_a_killed_process_gives_back_what_it_held(redis_url):
     await counters.aclose()
 
 
+async def test_tickets_of_the_dead_expire_while_others_work(redis_url):
+    clock = ManualClock()
+    dead, alive = (RedisCounters(redis_url, clock, own_clock=True) for _ in range(2))
+    one = Limit(amount=1, kind="held")
+    await dead.reserve([Charge("{p}:held", one, 1)], ttl_s=5)
+    assert (await alive.reserve([Charge("{p}:held", one, 1)])).ticket is None
+    clock.at += 60
+    await alive.reserve([Charge("{p}:other", one, 1)])
+    assert (await alive.reserve([Charge("{p}:held", one, 1)])).ticket
+    await dead.aclose()
+    await alive.aclose()
+
+
 async def test_idle_counters_leave_the_server(redis_url):
     import redis
 

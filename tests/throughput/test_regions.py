@@ -1,7 +1,8 @@
 import pytest
 
 from hapenny.catalog import default
-from hapenny.throughput.regions import RegionPolicy, check, diagnose, endpoints, geography, places
+from hapenny.throughput.options import RegionPolicy
+from hapenny.throughput.regions import check, diagnose, endpoints, geography, places
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 

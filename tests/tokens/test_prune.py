@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hapenny.tokens.passages import analyse, near_duplicates
+from hapenny.tokens.passages import aligned, analyse, near_duplicates
 from hapenny.tokens.prune import prune
 
 
@@ -107,3 +107,14 @@ def test_stored_vectors_decide_where_words_do_not() -> None:
     assert found.kept[1] == []
     found = prune("where did kitty nap", passages, budget=12.0, vector=np.array([0.0, 1.0]))
     assert found.kept[0] == []
+
+
+def test_vectors_of_sentences_cut_elsewhere_find_their_units() -> None:
+    passage = analyse("", "One is here. Two is there! Dr. Three came late. Four left.", cost)
+    assert len(passage.units) == 4
+    vectors = np.eye(4)
+    found = aligned(passage, ["One is here. Two is there!", "Dr.", "Three came late.", "not in the text"], vectors)
+    assert np.allclose(found.vectors[0], vectors[0])
+    assert np.allclose(found.vectors[1], vectors[0])
+    assert np.allclose(found.vectors[2], (vectors[1] + vectors[2]) / np.sqrt(2))
+    assert np.allclose(found.vectors[3], np.full(4, 0.5))

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from hapenny.catalog import default
@@ -9,6 +10,7 @@ from hapenny.core.answer import Replay, begin
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Document, Message, Parameters, Text, Tool, ToolResult, ToolUse
+from hapenny.core.metering import Metered
 from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
@@ -22,6 +24,7 @@ from hapenny.tokens.options import (
     WindowOptions,
 )
 from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.segments import sentences
 from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.template_stage import TemplateStage
@@ -67,7 +70,7 @@ async def served(stage, there, mode="on", terminal=None):
 STAGES = {
     "structure": lambda: StructureStage(PRICES, StructureOptions(), WindowOptions()),
     "window": lambda: WindowStage(PRICES, WindowOptions(limit=60, recent=2)),
-    "prune": lambda: PruneStage(PRICES, PruneOptions(share=0.4, floor=10)),
+    "prune": lambda: PruneStage(PRICES, PruneOptions(share=0.4, floor=10, seconds=60)),
     "templates": lambda: TemplateStage(Templates.shipped(), TemplateOptions()),
     "answer_size": lambda: AnswerSizeStage(taught(), lambda _: True, lambda _: 4096),
 }
@@ -155,6 +158,19 @@ async def test_an_old_turns_context_is_pruned_the_same_way_again():
     _, again = await served(stage, exchange(messages=later))
     assert again.seen[0][0].messages[0] == terminal.seen[0][0].messages[0]
     assert again.seen[0][0].messages[1:] == later[1:]
+
+
+async def test_prune_uses_stored_vectors_where_words_say_nothing():
+    there = exchange(messages=(Message("user", (*documents(), Text("zyx?"))),))
+    directions = np.eye(3)
+    there.memo["sentence_vectors"] = {
+        block.text: (sentences(block.text), np.tile(direction, (len(sentences(block.text)), 1)))
+        for block, direction in zip(documents(), directions, strict=True)
+    }
+    there.memo["question_vector"] = directions[2]
+    _, terminal = await served(PruneStage(PRICES, PruneOptions(share=0.3, floor=1, seconds=60)), there)
+    sent = [block.name for block in terminal.seen[0][0].messages[0].content if isinstance(block, Document)]
+    assert sent == ["harbour.txt"]
 
 
 async def test_prune_out_of_time_passes_the_rest_through():
@@ -264,8 +280,7 @@ class Speaker:
         events = [Started(), BlockStarted(0, "text"), *deltas, BlockStopped(0), Stopped(reason), usage]
         answer = await begin(Replay(events))
         there.adopted = call
-        there.end_call(call, "complete")
-        return answer
+        return answer.through(Metered(call, there))
 
 
 WORDS = [f"word{n}" for n in range(90)]
@@ -304,13 +319,22 @@ async def test_no_limit_where_a_cut_could_not_be_repaired(changes):
     assert speaker.limits == [None]
 
 
-async def test_whole_answers_teach_and_cut_ones_do_not():
+@pytest.mark.parametrize("mode", ["shadow", "on"])
+async def test_whole_answers_teach_and_cut_ones_do_not(mode):
     sizes = AnswerSizes(SizeOptions(least=10))
     stage = AnswerSizeStage(sizes, lambda _: False, lambda _: 4096)
     for _ in range(10):
-        await served(stage, exchange(parameters=Parameters(max_tokens=5)), terminal=Speaker(WORDS))
+        await served(stage, exchange(parameters=Parameters(max_tokens=5)), mode, Speaker(WORDS))
     assert sizes.limit("unknown") is None
     for _ in range(10):
         there = exchange(context=Context(tenant="a", intent="story"))
-        await served(stage, there, terminal=Speaker(WORDS))
+        await served(stage, there, mode, Speaker(WORDS))
     assert sizes.limit("story") >= 90
+
+
+async def test_a_continued_answer_teaches_its_whole_length():
+    sizes = taught(20, SizeOptions(floor=8, least=10))
+    stage = AnswerSizeStage(sizes, lambda _: True, lambda _: 4096)
+    there = exchange(stream=True, parameters=Parameters(max_tokens=500))
+    await served(stage, there, terminal=Speaker(WORDS))
+    assert sizes._seen["unknown"].ranked[-1] == 90

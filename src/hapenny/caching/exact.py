@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from hapenny.core.events import Collector, Completion, Event, Tokens, events_of
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+
+if TYPE_CHECKING:
+    from hapenny.caching.results import Results
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of answers that may be served again."""
@@ -32,6 +35,11 @@ class Stored(Struct, frozen=True):
 Answers: TypeAlias = Store[Stored]
 Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
 """Answers an exchange again in the background, then calls back."""
+
+
+def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The tags of an answer that rests on documents (id, version)."""
+    return tuple(tag for id_, version in evidence for tag in (f"doc:{id_}", f"doc:{id_}@{version}"))
 
 
 class Lookup(Decision):
@@ -56,7 +64,10 @@ class ExactStage(Stage):
         stale: float = 0.0,
         any_temperature: bool = False,
         refresh: Refresh | None = None,
+        results: Results | None = None,
     ) -> None:
+        """`results` merges equal answers and tags them with their evidence (`exchange.facts["evidence"]`)."""
+        self._results = results
         self._answers = answers
         self._keys = keys
         self._ttl = ttl
@@ -93,7 +104,9 @@ class ExactStage(Stage):
                 raise Failure("timeout", "no stored answer, and the request said only-if-cached", retryable=False)
             exchange.cache = CacheFact(layer="exact", hit=False, detail=decision.reason or "miss", key=shown)
             answer = await onward(exchange)
-            return answer.through(Fill(self._answers, decision.key, exchange, ttl=self._ttl, stale=self._stale))
+            return answer.through(
+                Fill(self._answers, decision.key, exchange, ttl=self._ttl, stale=self._stale, results=self._results)
+            )
         now = exchange.clock.wall()
         exchange.cache = CacheFact(
             layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
@@ -109,7 +122,17 @@ class ExactStage(Stage):
 class Fill(Transform):
     """Watches an answer and stores it if it is whole and may be served again."""
 
-    def __init__(self, answers: Answers, key: bytes, exchange: Exchange, *, ttl: float, stale: float) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        key: bytes,
+        exchange: Exchange,
+        *,
+        ttl: float,
+        stale: float,
+        results: Results | None = None,
+    ) -> None:
+        self._results = results
         self._answers = answers
         self._key = key
         self._exchange = exchange
@@ -132,7 +155,15 @@ class Fill(Transform):
             if known is not None and known.stored >= exchange.wall:
                 return ()  # another reader of the same flight was first
             if stored is not None:
-                tags = (f"route:{exchange.route}", f"model:{stored.model}", *exchange.facts.get("cache_tags", ()))
+                evidence = exchange.facts.get("evidence", ())
+                if self._results is not None:
+                    stored, _ = self._results.share(self._results.fingerprint(stored, evidence=evidence), stored)
+                tags = (
+                    f"route:{exchange.route}",
+                    f"model:{stored.model}",
+                    *exchange.facts.get("cache_tags", ()),
+                    *evidence_tags(evidence),
+                )
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,

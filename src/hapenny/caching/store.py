@@ -18,7 +18,7 @@ from hapenny.core.clock import Clock
 
 V = TypeVar("V")
 
-OVERHEAD = 600
+OVERHEAD = 650
 """Bytes an entry costs beside its value: key, queues, tags (measured on CPython 3.11)."""
 _SMALL_SHARE = 0.1
 _MOST_USES = 3
@@ -194,6 +194,16 @@ class Store(Generic[V]):
                 self._drop(entry)
             self._counts.purged += len(gone)
         return Purged(len(gone), sum(entry.size for entry in gone), dry_run)
+
+    def expire(self, which: Selector, *, keep: str = "") -> int:
+        """Marks entries stale now, except those with the tag `keep`; they die when they would have. Counts them."""
+        now = self._clock.wall()
+        count = 0
+        for entry in self._candidates(which):
+            if which.matches(entry, now) and keep not in entry.tags and entry.fresh(now):
+                entry.expires = now
+                count += 1
+        return count
 
     def stats(self) -> StoreStats:
         """A copy of the counters."""

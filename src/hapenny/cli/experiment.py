@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
 import msgspec
 
+from hapenny.cli.compare import JUDGES, Prompt, quality
+from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
 from hapenny.evidence.analysis import Effect
 from hapenny.tuning.experiments import Experiment
@@ -142,6 +145,90 @@ def analyse(
         click.echo(f"  guardrail {rail.metric} (margin {rail.margin:g}): {rail.state}; {_said(rail.effect)}")
     for effect in found.secondary:
         click.echo(f"  {_said(effect)}")
+
+
+@experiment.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--judge", type=click.Choice(JUDGES), default="auto", show_default=True)
+@click.option("--judge-model", default="strong", show_default=True)
+@click.option("-c", "--config", help="Configuration to ask through; simulated models without.")
+@click.option("--json", "as_json", is_flag=True)
+def replay(file: Path, prompts: Path, judge: str, judge_model: str, config: str | None, as_json: bool) -> None:
+    """Run every arm of FILE on the same logged prompts and compare in pairs; no traffic is touched."""
+    import yaml
+
+    from hapenny.config import ConfigError
+    from hapenny.evidence.analysis import paired_effect
+
+    try:
+        one = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
+        rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
+        found = asyncio.run(_replayed(one, rows, judge, judge_model, config))
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (yaml.YAMLError, msgspec.DecodeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    control, *variants = one.arms
+    level = one.alpha / max(1, len(variants))
+    effects = [
+        paired_effect(metric, arm, found[control][metric], found[arm][metric], alpha=level, horizon=len(rows))
+        for arm in variants
+        for metric in ("quality", "cost", "e2e", "length")
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode(effects).decode())
+        return
+    for effect in effects:
+        click.echo(f"{effect.arm}: {_said(effect)}")
+
+
+async def _replayed(
+    one: Experiment, rows: list[Prompt], judge: str, judge_model: str, config: str | None
+) -> dict[str, dict[str, list[float]]]:
+    from hapenny.config import load
+    from hapenny.core.errors import Failure
+    from hapenny.core.messages import Message, Parameters, Request, Text
+    from hapenny.gateway import Gateway
+    from hapenny.tuning.sets import resolve
+
+    loaded = load(config)
+    loaded.ledger = loaded.ledger if config else None
+    clock = RealClock()
+    found: dict[str, dict[str, list[float]]] = {
+        arm: {metric: [] for metric in ("quality", "cost", "e2e", "length")} for arm in one.arms
+    }
+    control = next(iter(one.arms))
+    async with Gateway(loaded) as gateway:
+        for row in rows:
+            against = ""
+            for name, arm in one.arms.items():
+                model = arm.model or "strong"
+                target = gateway.names.resolve(model).target
+                served = target.model if target is not None else model
+                sampling = Parameters()
+                if arm.parameters is not None:
+                    sampling = resolve(arm.parameters, gateway.catalog.resolve(served), model=served).parameters
+                system = arm.system or row.system
+                request = Request(
+                    protocol="openai",
+                    model=model,
+                    messages=(Message("user", (Text(row.prompt),)),),
+                    system=(Text(system),) if system else (),
+                    parameters=sampling,
+                )
+                began = clock.now()
+                try:
+                    done, exchange = await gateway.complete(request)
+                except Failure as failure:
+                    raise ValueError(f"{name}: {failure}") from None
+                against = done.text if name == control else against
+                into = found[name]
+                into["e2e"].append(clock.now() - began)
+                into["cost"].append(sum(call.cost or 0 for call in exchange.calls) / 1e9)
+                into["length"].append(float(len(done.text)))
+                into["quality"].append(await quality(gateway, row, done.text, against, judge, judge_model))
+    return found
 
 
 def _said(effect: Effect) -> str:

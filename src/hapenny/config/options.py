@@ -223,6 +223,6 @@ _SAFE: dict[str, Mode] = {
 }
 PRESETS: dict[str, dict[str, Mode]] = {
     "safe": _SAFE,
-    "balanced": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on"},
-    "demo": {**_SAFE, "templates": "on", "tiers": "on", "prune": "on", "window": "on", "semantic": "on"},
+    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
+    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from html import escape
@@ -30,7 +31,7 @@ def intervals(effects: Sequence[Effect], title: str) -> str:
         parts += [
             f'<text x="8" y="{y + 4}">{escape(one.metric)} {escape(one.arm)}</text>',
             _line(x(one.low), y, x(one.high), y, colour),
-            f'<circle cx="{x(one.difference):.1f}" cy="{y}" r="4" fill="{colour}"><title>{escape(said)}</title></circle>',
+            _dot(x(one.difference), y, colour, colour, said),
         ]
     return "".join([*parts, "</svg>"])
 
@@ -52,25 +53,29 @@ def pareto(points: Sequence[tuple[str, float, float, bool]], title: str) -> str:
     parts = [_open(height, title), f'<text x="{_WIDTH // 2 - 60}" y="{height - 12}">dollars a prompt (log)</text>']
     parts.append('<text x="8" y="42">quality</text>')
     front = sorted((cost, quality) for _, cost, quality, on in points if on)
-    for (c1, q1), (c2, q2) in zip(front, front[1:], strict=False):
+    for (c1, q1), (c2, q2) in itertools.pairwise(front):
         parts.append(_line(*at(c1, q1), *at(c2, q2), "#0b6e4f", "5 4"))
     for name, cost, quality, on in points:
         x, y = at(cost, quality)
         said = f"{name}: quality {quality:.3f}, ${cost:.6f}"
         fill = "#0b6e4f" if on else "#fff"
-        parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="#0b6e4f"><title>{escape(said)}</title></circle>'
-        )
+        parts.append(_dot(x, y, fill, "#0b6e4f", said))
         parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}">{escape(name)}</text>')
     return "".join([*parts, "</svg>"])
 
 
 def _open(height: int, title: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="#fff"/>'
         f'<text x="8" y="20" font-size="14" font-weight="bold">{escape(title)}</text>'
     )
+
+
+def _dot(x: float, y: float, fill: str, stroke: str, said: str) -> str:
+    title = f"<title>{escape(said)}</title>"
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{stroke}">{title}</circle>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "") -> str:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -21,10 +22,11 @@ from hapenny.evidence.special import Floats, normal_cdf, normal_ppf
 _FOR_EVER = 0.1
 
 
+@functools.lru_cache(maxsize=1_024)
 def straight_constant(alpha: float) -> float:
     """c with P(max over [0, 1] of |Brownian motion| >= c) = alpha."""
     low, high = 0.1, 10.0
-    for _ in range(80):
+    for _ in range(50):
         middle = 0.5 * (low + high)
         if _maximum_sf(middle) > alpha:
             low = middle
@@ -34,8 +36,14 @@ def straight_constant(alpha: float) -> float:
 
 
 def _maximum_sf(c: float) -> float:
-    terms = ((-1.0) ** k / (2 * k + 1) * math.exp(-(((2 * k + 1) * math.pi) ** 2) / (8 * c * c)) for k in range(200))
-    return 1 - 4 / math.pi * sum(terms)
+    # The series of the reflection principle; its terms vanish like a Gaussian.
+    total, k = 0.0, 0
+    while True:
+        term = math.exp(-(((2 * k + 1) * math.pi) ** 2) / (8 * c * c)) / (2 * k + 1)
+        total += -term if k % 2 else term
+        if term < 1e-17:
+            return 1 - 4 / math.pi * total
+        k += 1
 
 
 def threshold_any_time(information: npt.ArrayLike, horizon: float | None, alpha: float = 0.05) -> Floats:
@@ -65,7 +73,7 @@ def any_time_p(z: float, information: float, horizon: float | None) -> float:
     low, high = 1e-12, 1.0
     if abs(z) < float(threshold_any_time(information, horizon, 0.999_999)):
         return 1.0
-    for _ in range(60):
+    for _ in range(40):
         middle = math.sqrt(low * high)
         if abs(z) >= float(threshold_any_time(information, horizon, min(middle, 0.999_999))):
             high = middle

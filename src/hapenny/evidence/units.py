@@ -10,8 +10,8 @@ from hapenny.telemetry.rows import Row
 from hapenny.telemetry.schema import open_ledger, read_row
 
 METRICS = ("quality", "cost", "ttft", "e2e", "length", "escalated", "failed")
-"""What the ledger knows of a request: score by judge or feedback, dollars, seconds, tokens of the answer, whether it was
-escalated, whether it failed."""
+"""What the ledger knows of a request: score by judge or feedback, dollars, seconds, tokens of the answer, whether it
+was escalated, whether it failed."""
 
 
 def values(row: Row, label: float | None = None) -> dict[str, float]:

@@ -57,8 +57,8 @@ _POWERS, _INVERSES = _powers(4 * (HEAD + TAIL) + 8)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _PAIR = np.uint64(0x94D049BB133111EB)
 _FOLD = np.uint64(32)
-_UPPER_A = np.uint8(65)
-_OPERATORS = (b"*", b"+", b"-", b"/", b"<", b"=", b">", b"^")
+_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_OPERATORS = b"*+-/<=>^"
 
 SHAPE = (
     "tokens",
@@ -111,7 +111,7 @@ def extract(text: str) -> Features:
     words = _hash(data, starts, lengths)
     pairs = (words[:-1] * _PAIR + words[1:]) * _MIX
     pairs ^= pairs >> _FOLD
-    return Features(words, pairs, _shape(text.lower(), raw, data, first, lengths, words))
+    return Features(words, pairs, _shape(text.lower(), raw, first, lengths, words))
 
 
 def _spans(
@@ -149,7 +149,6 @@ def _hash(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.intp], lengths: np
 def _shape(
     low: str,
     raw: bytes,
-    data: npt.NDArray[np.uint8],
     first: npt.NDArray[np.uint8],
     lengths: npt.NDArray[np.intp],
     words: Hashes,
@@ -157,15 +156,17 @@ def _shape(
     size, n, log, count = len(raw), len(first), math.log, raw.count
     kinds = np.bincount(first, minlength=6).tolist()
     letters, digits, symbols, wide = kinds[_LETTER], kinds[_DIGIT], kinds[_SYMBOL], kinds[_WIDE]
-    sizes = np.bincount(lengths.take((first == _LETTER).nonzero()[0]), minlength=9)
-    long = int(sizes[8:].sum())
+    sizes: list[int] = np.bincount(lengths.take((first == _LETTER).nonzero()[0]), minlength=9).tolist()
+    long = sum(sizes[8:])
     commas, stops, questions = count(b","), count(b"."), count(b"?")
-    operators = sum(map(count, _OPERATORS))
+    # Deleting bytes and looking at what is left is the fastest way to count a class of them.
+    operators = size - len(raw.translate(None, _OPERATORS))
+    upper = size - len(raw.translate(None, _UPPER))
     return np.array(
         (
             log(5 + n),
             log(3 + max(0, symbols - commas - stops - questions - count(b"'"))),
-            log(2 + int(sizes[1])),
+            log(2 + sizes[1]),
             "how many" in low or "how much" in low,
             " not " in low or "except" in low or "false" in low,
             " if " in low or " each " in low or " per " in low or " then " in low,
@@ -175,7 +176,7 @@ def _shape(
             (size - count(b" ")) / max(1, n),
             long / max(1, letters),
             digits / max(1, n),
-            np.count_nonzero((data - _UPPER_A) < 26) / max(1, size),
+            upper / size,
             log(1 + count(b"\n")),
             log(1 + stops),
             log(1 + commas),

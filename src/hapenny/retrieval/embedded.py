@@ -22,14 +22,15 @@ from hapenny.retrieval.lexical import Boosts, LexicalIndex, Terms
 from hapenny.retrieval.rows import RowStore
 from hapenny.vectors.compact import CompactIndex, Shape
 
-EXACT_UP_TO = 4096
+EXACT_UP_TO = 12_000
+"""Rows up to which an exact scan (.3 ms at 10,000 x 384) costs no more than a graph that finds as much."""
 _FEW_FOR_TERMS = 400
 _OVERFETCH = 4096
 _VECTOR_FILE = "vectors.npz"
 
 
 class EmbeddedStore:
-    """`folder=None` keeps everything in memory. `shape=None` scans exactly up to 4,096 rows, then builds a graph."""
+    """`folder=None` keeps everything in memory. `shape=None` scans exactly up to 12,000 rows, then builds a graph."""
 
     def __init__(
         self,
@@ -118,12 +119,8 @@ class EmbeddedStore:
         with self._lock:
             self._rows.commit()
             self.refresh()
-            if self._shape is None and len(self._vectors) > EXACT_UP_TO:
-                wanted = Shape(effort=_effort(len(self._vectors)))
-                if self._vectors.shape.kind == "exact":
-                    self.reshape(wanted)
-                elif self._vectors.shape != wanted:
-                    self._vectors.shape = msgspec.structs.replace(self._vectors.shape, effort=wanted.effort)
+            if self._shape is None and self._vectors.shape.kind == "exact" and len(self._vectors) > EXACT_UP_TO:
+                self.reshape(Shape())
 
     def refresh(self) -> None:
         """Brings the indexes up to the rows: after own writes, another process's, or a crash."""
@@ -274,11 +271,6 @@ class EmbeddedStore:
 
     def _new_vectors(self, expected: int) -> CompactIndex:
         return CompactIndex(self._dim, self._shape or Shape(kind="exact" if expected <= EXACT_UP_TO else "hnsw"))
-
-
-def _effort(count: int) -> int:
-    """Beam of a graph search: a small graph finds as much with less (recall at 10 above .98 in both cases)."""
-    return 112 if count <= 20_000 else 192
 
 
 def mean_cosine(vectors: Matrix) -> float:

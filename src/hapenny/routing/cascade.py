@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
@@ -23,8 +23,8 @@ from hapenny.evidence.judges import agree
 class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which intents may be cascaded, and the two cheap tiers or models that answer first, the cheaper one first."""
 
-    intents: list[str] = ["extraction", "classification"]
-    first: list[str] = ["fast", "balanced"]
+    intents: list[str] = field(default_factory=lambda: ["extraction", "classification"])
+    first: list[str] = field(default_factory=lambda: ["fast", "balanced"])
     strong: str = "strong"
 
 

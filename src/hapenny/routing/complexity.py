@@ -16,6 +16,7 @@ import numpy as np
 from hapenny.intents.features import SHAPE, Features, Floats, extract
 
 MEASURES = SHAPE[:9]
+CLIP = 3.0
 
 
 class Weights(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ def default_weights() -> Weights:
 def raw_score(features: Features, weights: Weights) -> float:
     """The linear score in standard units; only its order means anything."""
     mean, scale, slope = _arrays(weights)
-    z = np.minimum(np.maximum((features.shape[:9] - mean) / scale, -3.0), 3.0)
+    z = np.minimum(np.maximum((features.shape[:9] - mean) / scale, -CLIP), CLIP)
     return float(z @ slope)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hapenny.intents.features import SHAPE, Features, Floats, extract
+from hapenny.routing.complexity import CLIP as COLD_CLIP
 from hapenny.routing.complexity import Weights, default_weights, raw_score
 
 BUCKETS = 1 << 14
@@ -58,25 +59,32 @@ class Scorer(msgspec.Struct, kw_only=True, frozen=True):
 class Reader:
     """A scorer made ready to decide: arrays unpacked, constants folded. Immutable and safe to share."""
 
-    __slots__ = ("_cold", "_idf", "_mean", "_scale", "_shape", "_text", "scorer")
+    __slots__ = ("_at", "_bias", "_idf", "_limit", "_low", "_mean", "_scale", "_slope", "_text", "scorer")
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self._text = np.frombuffer(scorer.text, dtype=np.float32)
         self._idf = np.frombuffer(scorer.idf, dtype=np.float32)
-        self._mean = np.array(scorer.shape_mean)
-        self._scale = 1 / np.array(scorer.shape_scale)
-        self._shape = np.array(scorer.shape)
-        self._cold = scorer.cold
+        cold, count = scorer.cold, len(SHAPE)
+        # Shape and cold-start score are both linear in clipped standardised measures: one pass for both.
+        self._at = np.concatenate([np.arange(count), np.arange(len(cold.slope))])
+        self._mean = np.array([*scorer.shape_mean, *cold.mean])
+        self._scale = 1 / np.array([*scorer.shape_scale, *cold.deviation])
+        self._slope = np.array([*scorer.shape, *(scorer.cold_slope * slope for slope in cold.slope)])
+        self._limit = np.array([_CLIP] * count + [COLD_CLIP] * len(cold.slope))
+        self._low = -self._limit
+        self._bias = scorer.intercept - scorer.cold_slope * scorer.cold_mean
 
     def gain(self, features: Features, task: str | None = None) -> float:
         """Expected discounted gain of the strong model on a 0-1 quality scale; higher means: send it up."""
-        scorer = self.scorer
-        value = scorer.intercept + scorer.cold_slope * (raw_score(features, self._cold) - scorer.cold_mean)
-        z = np.minimum(np.maximum((features.shape - self._mean) * self._scale, -_CLIP), _CLIP)
-        value += float(z @ self._shape)
+        z = features.shape.take(self._at)
+        z -= self._mean
+        z *= self._scale
+        np.maximum(z, self._low, out=z)
+        np.minimum(z, self._limit, out=z)
+        value = self._bias + float(z @ self._slope)
         if task is not None:
-            value += scorer.tasks.get(task, 0.0)
+            value += self.scorer.tasks.get(task, 0.0)
         at, tf, _ = _terms(features)
         if len(at):
             weight = tf * self._idf.take(at)
@@ -86,14 +94,15 @@ class Reader:
         return value
 
     def foreign(self, features: Features) -> bool:
-        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 % are."""
+        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 %."""
         return self.distance(features) > 1.0
 
     def distance(self, features: Features) -> float:
         """How unlike the training prompts: 1 is the border at which the scorer abstains."""
         return max(
             unseen(features, self._idf) / max(self.scorer.foreign_text, 1e-9),
-            _oddness(features.shape, self._mean, self._scale) / max(self.scorer.foreign_shape, 1e-9),
+            _oddness(features.shape, self._mean[: len(SHAPE)], self._scale[: len(SHAPE)])
+            / max(self.scorer.foreign_shape, 1e-9),
         )
 
 

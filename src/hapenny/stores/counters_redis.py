@@ -17,6 +17,9 @@ from typing import Any
 from hapenny.core.clock import Clock
 from hapenny.stores.counters import Charge, Grant, Limit, Ticket
 
+EXPIRE_EVERY_S = 30.0
+"""How often a process that reserves also settles the tickets of processes that died."""
+
 _COMMON = """
 local function now_s()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
@@ -177,6 +180,7 @@ class RedisCounters:
         self._outbox: deque[tuple[Any, list[str], list[Any]]] = deque(maxlen=100_000)
         self._sender: asyncio.Task[None] | None = None
         self._tags: dict[str, None] = {}
+        self._expired_at = clock.now()
         self.lost = 0
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
@@ -184,6 +188,10 @@ class RedisCounters:
         await self._flush()
         tag = _tag(charges[0].key) if charges else ""
         self._tags.setdefault(tag)
+        if self._clock.now() - self._expired_at > EXPIRE_EVERY_S:
+            self._expired_at = self._clock.now()
+            for used in self._tags:
+                self._post(self._expire, [self._index(used)], [self._now()])
         id = self._clock.new_id()
         keys = [self._index(tag), f"{self._prefix}{tag}:ticket:{id}", *(self._prefix + c.key for c in charges)]
         arguments: list[Any] = [self._now(), ttl_s]

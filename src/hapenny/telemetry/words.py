@@ -17,9 +17,9 @@ Bag = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], float]
 """Buckets of a text's words, how often each, and the square root of the sum of squares."""
 
 BITS = 13
-RATE = 0.4
+RATE = 0.7
 """Share of an error that is believed."""
-CALM = 30.0
+CALM = 100.0
 """Keeps a short text from moving its few words far."""
 CLIP = 0.1
 """Errors beyond this share are the estimator's to explain, not the words'."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 from msgspec import field
@@ -54,12 +55,34 @@ class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
         )
 
 
+Residency = Literal["region", "geography", "anywhere"]
+
+
+class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Where a model may be served.
+
+    `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
+    (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
+    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to.
+    """
+
+    source: str
+    residency: Residency = "geography"
+    provisioned: str = ""
+    tiers: tuple[str, ...] = ("standard",)
+    second_endpoint: str = ""
+
+
 class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """One model's quota, concurrency limit and endpoints. Without `endpoints` the target itself is the only one."""
+    """One model's quota, concurrency limit and endpoints.
+
+    Without `endpoints` they follow from `regions` and the catalog; without either the target itself is the only one.
+    """
 
     quota: QuotaSpec = field(default_factory=QuotaSpec)
     limit: LimitSpec | None = None
     endpoints: tuple[EndpointOptions, ...] = ()
+    regions: RegionPolicy | None = None
     affinity: bool = False
     hedge: bool = False
 
@@ -131,9 +154,17 @@ class Routes:
         """Those in use, for metrics and the console."""
         return dict(self._routes)
 
+    def _by_region(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
+        from hapenny.catalog import resolve
+        from hapenny.throughput.regions import endpoints
+
+        card = resolve(target.model) if model.regions is not None else None
+        return endpoints(card, model.regions) if card is not None and model.regions is not None else ()
+
     def _build(self, target: Target) -> Route:
         model = self.options.models.get(target.model, ModelOptions())
-        places = model.endpoints or (EndpointOptions(name=target.region or target.backend or "only"),)
+        places = model.endpoints or self._by_region(target, model)
+        places = places or (EndpointOptions(name=target.region or target.backend or "only"),)
         targets = {place.name: place.target(target) for place in places}
         endpoints = []
         for place in places:

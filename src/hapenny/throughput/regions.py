@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from hapenny.catalog.card import Card
 from hapenny.catalog.shelf import base_id, region_class
-from hapenny.throughput.options import EndpointOptions
-
-Residency = Literal["region", "geography", "anywhere"]
+from hapenny.throughput.options import EndpointOptions, RegionPolicy
 
 GEOGRAPHIES: Mapping[str, tuple[str, ...]] = {
     "us-gov": ("us-gov-",),
@@ -32,21 +28,6 @@ GEOGRAPHIES: Mapping[str, tuple[str, ...]] = {
     "sa": ("sa-",),
 }
 """Profile prefix to the regions that may be its source, by how their names begin."""
-
-
-class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Where a model may be served.
-
-    `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
-    (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
-    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to.
-    """
-
-    source: str
-    residency: Residency = "geography"
-    provisioned: str = ""
-    tiers: tuple[str, ...] = ("standard",)
-    second_endpoint: str = ""
 
 
 class Place(NamedTuple):

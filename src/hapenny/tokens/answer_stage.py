@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.answer import Answer, Replay
 from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stopped, TextDelta, Tokens, Usage
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import SERVING, Call, Exchange
 from hapenny.core.messages import Message, Text
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tokens.sizes import AnswerSizes
@@ -51,6 +51,8 @@ class AnswerSizeStage(Stage):
         parameters = request.parameters
         if (parameters.n or 1) > 1 or parameters.thinking is not None or parameters.effort is not None:
             return None
+        if not exchange.reason:  # once for all branches, and in shadow too: what is watched changes nothing
+            exchange.on_call(lambda call: self._learn(exchange, call))
         own = parameters.max_tokens
         limit = self._sizes.limit(exchange.intent)
         ceiling = own or self._ceiling(exchange)
@@ -62,12 +64,23 @@ class AnswerSizeStage(Stage):
             return Sized(limit=0, reason="learning" if limit is None else "not applied")
         return Sized(limit=limit, freed=ceiling - limit, reason=f"{limit} of {ceiling}")
 
+    def _learn(self, exchange: Exchange, call: Call) -> None:
+        """Take the length of a whole answer, as the provider reports it."""
+        if call.outcome != "complete" or call.tokens is None or call.purpose not in SERVING or call.request is None:
+            return
+        tokens = call.tokens.output - call.tokens.reasoning
+        limit = call.request.parameters.max_tokens
+        if limit is not None and call.tokens.output >= limit:
+            return
+        if call.purpose == "continue":
+            tokens += exchange.facts.get("answer_limit", 0)
+        self._sizes.learn(exchange.intent, tokens)
+
     async def apply(self, decision: Sized, exchange: Exchange, onward: Onward) -> Answer:
         """Answers within the limit, or whole after all."""
         request = exchange.request
         if decision.limit == 0:
-            answer = await onward(exchange)
-            return answer.through(_Learn(self._sizes, exchange))
+            return await onward(exchange)
         own = request.parameters
         exchange.request = replace(request, parameters=replace(own, max_tokens=decision.limit))
         exchange.facts["answer_limit"] = decision.limit
@@ -78,18 +91,16 @@ class AnswerSizeStage(Stage):
         finally:
             exchange.payer = payer
         if request.stream:
-            return Answer(_Continued(answer, exchange, onward, own.max_tokens, decision.limit)).through(
-                _Learn(self._sizes, exchange)
-            )
+            return Answer(_Continued(answer, exchange, onward, own.max_tokens, decision.limit))
         events = await _whole(answer)
         if not _cut(events):
-            return Answer(Replay(events)).through(_Learn(self._sizes, exchange))
+            return Answer(Replay(events))
         branch = exchange.branch("the learned limit cut the answer", purpose="retry", payer=self.name)
         branch.request = request
         exchange.facts["answer_cut"] = True
         answer = await onward(branch)
         exchange.adopt(branch)
-        return answer.through(_Learn(self._sizes, exchange))
+        return answer
 
 
 async def _whole(answer: Answer) -> list[Event]:
@@ -104,30 +115,6 @@ async def _whole(answer: Answer) -> list[Event]:
 
 def _cut(events: Sequence[Event]) -> bool:
     return any(isinstance(event, Stopped) and event.reason == "max_tokens" for event in events)
-
-
-class _Learn(Transform):
-    """Learns the length of whole answers from reported usage."""
-
-    def __init__(self, sizes: AnswerSizes, exchange: Exchange) -> None:
-        self._sizes = sizes
-        self._intent = exchange.intent
-        self._tokens = 0
-        self._whole = False
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        if isinstance(event, Usage):
-            self._tokens = event.tokens.output - event.tokens.reasoning
-        elif isinstance(event, Stopped):
-            self._whole = event.reason in ("end_turn", "stop_sequence", "tool_use")
-        return (event,)
-
-    def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Learns on `complete`."""
-        if outcome == "complete" and self._whole:
-            self._sizes.learn(self._intent, self._tokens)
-        return ()
 
 
 class _Continued:

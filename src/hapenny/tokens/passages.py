@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, terms
 from hapenny.tokens.segments import cut_units
@@ -135,3 +137,27 @@ def _same(a: frozenset[str], b: frozenset[str], similarity: float) -> bool:
     if common < similarity * (small + large - common):
         return False
     return not any(char.isdigit() for term in a ^ b for char in term)
+
+
+def aligned(passage: Passage, texts: Sequence[str], vectors: npt.NDArray[np.floating[Any]]) -> Passage:
+    """The passage with a vector for each of its units, from sentences that were cut and embedded elsewhere.
+
+    `texts` are the sentences, `vectors` theirs, unit length, shape (sentences, d). A unit takes the mean of the
+    sentences it overlaps, or of all if there is none.
+    """
+    whole = "".join(unit.text for unit in passage.units)
+    ends = np.cumsum([len(unit.text) for unit in passage.units])
+    sums = np.zeros((len(passage.units), vectors.shape[1]))
+    place = 0
+    for text, vector in zip(texts, vectors, strict=True):
+        found = whole.find(text, place)
+        if found < 0:
+            continue
+        place = found + len(text)
+        first, last = np.searchsorted(ends, [found, place - 1], side="right")
+        sums[first : last + 1] += vector
+    lost = ~sums.any(1)
+    if lost.any():
+        sums[lost] = np.asarray(vectors, np.float64).sum(0)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return msgspec.structs.replace(passage, vectors=sums / np.maximum(norms, 1e-12))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import msgspec
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
 from hapenny.tokens.money import counter, worth
 from hapenny.tokens.options import PruneOptions
-from hapenny.tokens.passages import Cost, Passage, analyse
+from hapenny.tokens.passages import Cost, Passage, aligned, analyse
 from hapenny.tokens.prune import Pruned, prune
 
 # Measured on an idle core, with room: what analysing a character and scoring a token will take, in seconds.
@@ -52,7 +53,8 @@ class PruneStage(Stage):
     """Prunes documents, tagged passages and search results.
 
     Stored sentence vectors are used where retrieval left them: `exchange.memo["sentence_vectors"]` maps a passage's
-    text to unit vectors, one a sentence, and `exchange.memo["question_vector"]` is the question's.
+    text to (its sentences, their unit vectors of shape (sentences, d)), `exchange.memo["question_vector"]` is the
+    question's.
     """
 
     name = "prune"
@@ -126,7 +128,7 @@ class PruneStage(Stage):
 
     def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
         options = self._options
-        vectors: Mapping[str, Any] = exchange.memo.get("sentence_vectors", {})
+        vectors: Mapping[str, tuple[Sequence[str], Any]] = exchange.memo.get("sentence_vectors", {})
         passages: list[Passage] = []
         tokens = 0.0
         for piece in turn.pieces:
@@ -137,8 +139,9 @@ class PruneStage(Stage):
             if exchange.clock.now() + ahead > until:
                 break
             passage = self._passage(piece.title, piece.text, count)
-            if piece.text in vectors:
-                passage = replace(passage, vectors=vectors[piece.text])
+            stored = vectors.get(piece.text) or vectors.get(unescape(piece.text))
+            if stored is not None and passage.units:
+                passage = aligned(passage, *stored)
             passages.append(passage)
             tokens += passage.cost
         unread = len(turn.pieces) - len(passages)

@@ -42,16 +42,16 @@ LEXICAL: tuple[float, ...] = (
 )
 
 VECTORS: tuple[float, ...] = (
-    0.351,  # lexical
-    0.529,  # cosine
-    0.486,  # cosine_best
-    0.673,  # cosine_near
-    0.636,  # cosine_passage
-    0.403,  # cosine_lexical
-    0.380,  # lexical, long question
-    -0.600,  # cosine, long question
-    -0.484,  # cosine_best, long question
-    -0.805,  # cosine_near, long question
-    -0.747,  # cosine_passage, long question
-    -0.057,  # cosine_lexical, long question
+    0.457,  # lexical
+    0.232,  # cosine
+    0.203,  # cosine_best
+    0.788,  # cosine_near
+    0.834,  # cosine_passage
+    0.160,  # cosine_lexical
+    0.358,  # lexical, long question
+    -0.386,  # cosine, long question
+    -0.289,  # cosine_best, long question
+    -0.331,  # cosine_near, long question
+    -0.851,  # cosine_passage, long question
+    0.028,  # cosine_lexical, long question
 )

@@ -27,10 +27,10 @@ def test_a_real_s3_client_lists_reads_and_writes(monkeypatch):
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket="batch-test")
         bucket = S3Bucket(client, "batch-test")
-        for number in range(1005):
+        for number in range(12):
             bucket.put(f"p/{number:04d}.jsonl.out", b"x%d" % number)
         bucket.put("q/other", b"y")
-        assert len(bucket.list("p/")) == 1005
+        assert len(bucket.list("p/")) == 12
         assert bucket.get("p/0007.jsonl.out") == b"x7"
 
 

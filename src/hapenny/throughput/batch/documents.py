@@ -136,11 +136,18 @@ class Documents:
 
         ids = [self._submit_first(number, shard) for number, shard in enumerate(shards)]
         driver = asyncio.get_running_loop().create_task(self._drive())
+        shard_tasks = [asyncio.get_running_loop().create_task(one(number)) for number in range(len(ids))]
         try:
-            await asyncio.gather(*(one(number) for number in range(len(ids))))
+            left = set(shard_tasks)
+            while left:
+                done, left = await asyncio.wait([*left, driver], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # the engine's own failure ends the run too
+                left.discard(driver)
         finally:
-            driver.cancel()
-            await asyncio.gather(driver, return_exceptions=True)
+            for task in (driver, *shard_tasks):
+                task.cancel()
+            await asyncio.gather(driver, *shard_tasks, return_exceptions=True)
         return [done for shard in results for done in shard]
 
     async def _drive(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,18 @@ import msgspec
 
 
 class Journal:
-    """Entries of `folder`/journal.jsonl. One process at a time: the folder is locked while it is open."""
+    """Entries of `folder`/journal.jsonl. One process at a time: the folder is locked while it is open.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    `look`: only look, without the lock; nothing can be written.
+    """
+
+    def __init__(self, folder: Path, *, look: bool = False) -> None:
         self.folder = folder
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        _lock(self._lock, folder)
+        self._lock = self._file = -1
+        if not look:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            _lock(self._lock, folder)
         path = folder / "journal.jsonl"
         self.entries: list[dict[str, Any]] = []
         good = 0
@@ -35,6 +39,8 @@ class Journal:
             except msgspec.DecodeError:
                 break
             good += len(line)
+        if look:
+            return
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         if good < len(data):
             os.ftruncate(self._file, good)
@@ -67,14 +73,21 @@ class Journal:
         path = self.folder / name
         return path.read_bytes() if path.exists() else b""
 
+    def logged(self, name: str) -> list[bytes]:
+        """The whole lines of a growing file."""
+        data = self.read(name)
+        return data[: data.rfind(b"\n") + 1].splitlines()
+
     def log(self, name: str) -> Log:
         """A growing file of the folder."""
         return Log(self.folder / name)
 
     def close(self) -> None:
         """Lets go of the folder."""
-        os.close(self._file)
-        os.close(self._lock)
+        for descriptor in (self._file, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock = -1
 
 
 class Log:
@@ -84,13 +97,9 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes() if path.exists() else b""
         good = data.rfind(b"\n") + 1
-        self._lines = data[:good]
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         if good < len(data):
             os.ftruncate(self._file, good)
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._lines.splitlines()
 
     def append(self, item: Any) -> None:
         """Adds a line; when this returns it is on disk."""

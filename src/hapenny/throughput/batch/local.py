@@ -35,6 +35,9 @@ class Local:
         """How long `records` will take, with half as much again to be safe."""
         return 1.5 * records / self.per_s
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._busy -= 1
+
     async def run(self, model: str, records: Sequence[Record], keep: Callable[[Result], None], until: float) -> None:
         """Sends all records; `keep` gets each result as it comes. Nothing new is started after `until` (wall)."""
         waiting = list(reversed(records))
@@ -80,6 +83,7 @@ class Local:
         finally:
             for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)  # their last results must be kept before we go
         elapsed = self._clock.now() - started
         if finished >= 10 and elapsed > 0:
             self.per_s += 0.5 * (finished / elapsed - self.per_s)

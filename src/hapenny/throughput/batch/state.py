@@ -114,8 +114,6 @@ def load(journal: Journal) -> dict[str, Batch]:
         else:
             batches[entry["batch"]].apply(entry)
     for batch in batches.values():
-        log = journal.log(f"{batch.id}/local.jsonl")
-        for line in log:
+        for line in journal.logged(f"{batch.id}/local.jsonl"):
             batch.take(msgspec.json.decode(line, type=Result), batched=False)
-        log.close()
     return batches

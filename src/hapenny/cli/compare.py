@@ -1,0 +1,200 @@
+"""`hapenny compare`: quality score, cost, latency and price to performance of models on the same prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from hapenny.cli.train import lines
+from hapenny.core.clock import RealClock
+
+if TYPE_CHECKING:
+    from hapenny.gateway import Gateway
+    from hapenny.routing.performance import Outcomes, Standing
+
+JUDGES = ("auto", "exact", "numeric", "schema", "llm")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Prompt(Struct, kw_only=True):
+    """One line of a prompts file. `json_schema` is what a structured answer must look like."""
+
+    prompt: str
+    reference: str | None = None
+    system: str | None = None
+    json_schema: dict[str, Any] | None = None
+
+
+@click.command()
+@click.option("--models", help="Models, tiers, aliases or prompt-router ARNs, comma-separated.")
+@click.option("--prompts", type=_FILE, help="JSON lines: prompt, reference, system, json_schema.")
+@click.option("--outcomes", type=_FILE, help="Instead: JSON lines of logged outcomes (score, cost, latency).")
+@click.option("--judge", type=click.Choice(JUDGES), default="auto", show_default=True)
+@click.option("--judge-model", default="strong", show_default=True, help="Who judges with --judge llm.")
+@click.option(
+    "--fixed", multiple=True, metavar="MODEL=DOLLARS", help="A month's fixed cost (training, hosting, index)."
+)
+@click.option("-c", "--config", help="Configuration to ask through; simulated models without.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write cost against quality as SVG.")
+@click.option("--json", "as_json", is_flag=True)
+def compare(
+    models: str | None,
+    prompts: Path | None,
+    outcomes: Path | None,
+    judge: str,
+    judge_model: str,
+    fixed: tuple[str, ...],
+    config: str | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare models: quality score / cost per prompt, with an interval, and who is on the Pareto front."""
+    from hapenny.config import ConfigError
+    from hapenny.routing.dominated import dominated
+    from hapenny.routing.performance import break_even, standings
+
+    wanted = [name.strip() for name in (models or "").split(",") if name.strip()]
+    try:
+        if outcomes is not None:
+            found = _logged(outcomes, wanted)
+        elif prompts is not None and wanted:
+            rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
+            found = asyncio.run(_ask_all(config, wanted, rows, judge, judge_model))
+        else:
+            raise click.UsageError("give --models and --prompts, or --outcomes")
+        table = standings(found)
+        monthly = {name: float(value) for name, _, value in (one.rpartition("=") for one in fixed)}
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise click.ClickException(str(error)) from None
+    by_name = {line.model: line for line in table}
+    points: list[dict[str, Any]] = []
+    for first in monthly:
+        for second in monthly:
+            if first != second and first in by_name and second in by_name:
+                volume = break_even(monthly[first], by_name[first].cost, monthly[second], by_name[second].cost)
+                points.append({"cheaper": first, "than": second, "from_requests_a_month": volume})
+    beaten = dominated({n: f.quality for n, f in found.items()}, {n: by_name[n].cost for n in found})
+    if plot is not None:
+        from hapenny.evidence.charts import pareto
+
+        marks = [(line.model, line.cost, line.quality, line.pareto) for line in table]
+        plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")
+    if as_json:
+        plain = [{k: _finite(v) for k, v in msgspec.to_builtins(line).items()} for line in table]
+        click.echo(json.dumps({"models": plain, "break_even": points, "dominated": msgspec.to_builtins(beaten)}))
+        return
+    _print(table)
+    for one in beaten:
+        click.echo(f"{one.model} is dominated by {one.by}: {one.gap:.3f} worse at {one.cost_ratio:.1f} times the cost")
+    for point in points:
+        least = point["from_requests_a_month"]
+        said = "never" if least is None else f"from {least:,.0f} requests a month"
+        click.echo(f"{point['cheaper']} is cheaper than {point['than']}: {said}")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _logged(path: Path, wanted: list[str]) -> dict[str, Outcomes]:
+    from hapenny.routing.performance import Outcomes
+    from hapenny.routing.training import read_outcomes
+
+    found: dict[str, Outcomes] = {}
+    for row in read_outcomes(lines(path)):
+        for name, done in row.models.items():
+            if (wanted and name not in wanted) or done.score is None or done.cost is None:
+                continue
+            into = found.setdefault(name, Outcomes(quality=[], cost=[]))
+            into.quality.append(done.score)
+            into.cost.append(done.cost)
+            into.latency.append(done.latency if done.latency is not None else math.nan)
+    if not found:
+        raise ValueError(f"{path}: no model has both score and cost")
+    return found
+
+
+async def _ask_all(
+    config: str | None, models: list[str], rows: list[Prompt], judge: str, judge_model: str
+) -> dict[str, Outcomes]:
+    from hapenny.config import load
+    from hapenny.core.errors import Failure
+    from hapenny.core.messages import Message, Request, Text
+    from hapenny.gateway import Gateway
+    from hapenny.routing.performance import Outcomes
+
+    loaded = load(config)
+    loaded.ledger = loaded.ledger if config else None
+    clock = RealClock()
+    found = {name: Outcomes(quality=[], cost=[]) for name in models}
+    async with Gateway(loaded) as gateway:
+        for row in rows:
+            answers: dict[str, str] = {}
+            for name in models:
+                request = Request(
+                    protocol="openai",
+                    model=name,
+                    messages=(Message("user", (Text(row.prompt),)),),
+                    system=(Text(row.system),) if row.system else (),
+                )
+                began = clock.now()
+                try:
+                    done, exchange = await gateway.complete(request)
+                except Failure as failure:
+                    raise ValueError(f"{name}: {failure}") from None
+                answers[name] = done.text
+                costs = [call.cost for call in exchange.calls]
+                known = [cost for cost in costs if cost is not None]
+                found[name].cost.append(sum(known) / 1e9 if len(known) == len(costs) else math.nan)
+                found[name].latency.append(clock.now() - began)
+            for name in models:
+                against = answers[models[-1]]
+                found[name].quality.append(await quality(gateway, row, answers[name], against, judge, judge_model))
+    return found
+
+
+async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judge: str, judge_model: str) -> float:
+    """Score in [0, 1] of an answer: by reference, schema, or an LLM judge against another answer."""
+    from hapenny.evidence import judges, llm
+
+    if judge == "llm":
+
+        async def ask(prompt: str) -> str:
+            return await gateway.chat(prompt, judge_model)
+
+        return (await llm.compare(ask, row.prompt, answer, against, row.reference or "")).score
+    if judge == "schema" or (judge == "auto" and row.json_schema is not None):
+        return judges.schema(answer, row.json_schema or {})
+    if row.reference is None:
+        raise ValueError(f"the judge {judge!r} needs a reference for {row.prompt[:40]!r}; or use --judge llm")
+    if judge == "numeric" or (judge == "auto" and judges.number(row.reference) is not None):
+        return judges.numeric(answer, row.reference)
+    return judges.exact(answer, row.reference)
+
+
+def _print(table: list[Standing]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("model", "prompts", "quality", "$ a prompt", "quality / $", "p50 s", "p95 s", "Pareto")
+    for line in table:
+        shown.add_row(
+            line.model,
+            str(line.prompts),
+            f"{line.quality:.3f} [{line.quality_low:.3f}, {line.quality_high:.3f}]",
+            f"{line.cost:.6f}",
+            f"{line.ratio:,.0f} [{line.ratio_low:,.0f}, {line.ratio_high:,.0f}]",
+            "" if line.latency_p50 is None else f"{line.latency_p50:.2f}",
+            "" if line.latency_p95 is None else f"{line.latency_p95:.2f}",
+            "yes" if line.pareto else "",
+        )
+    Console().print(shown)

@@ -1,0 +1,78 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from hapenny.cli.batch import batch
+
+
+def lines(count, **more):
+    rows = [
+        {
+            "custom_id": f"c{n}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "fast", "max_tokens": 20, "messages": [{"role": "user", "content": f"Question {n}?"}]},
+        }
+        | more
+        for n in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def invoke(tmp_path):
+    def run(*arguments, **rest):
+        return CliRunner().invoke(batch, [*arguments, "--folder", str(tmp_path / "jobs")], **rest)
+
+    return run
+
+
+def test_submit_status_fetch(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text(lines(3))
+    done = invoke("submit", str(tmp_path / "in.jsonl"), "--key", "k", "--wait")
+    assert done.exit_code == 0, done.output
+    id = done.output.splitlines()[0]
+    (status,) = json.loads(invoke("status", "--json").output)
+    assert (status["id"], status["state"], status["succeeded"]) == (id, "completed", 3)
+    rows = [json.loads(line) for line in invoke("fetch", id).output.splitlines()]
+    assert [row["id"] for row in rows] == ["c0", "c1", "c2"]
+    assert all(row["output"]["choices"][0]["message"]["content"] for row in rows)
+    again = invoke("submit", str(tmp_path / "in.jsonl"), "--key", "k")
+    assert again.output.strip() == id
+
+
+def test_cancel_before_anything_was_sent(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text(lines(2))
+    id = invoke("submit", str(tmp_path / "in.jsonl")).output.strip()
+    assert "in_progress: 0 of 2" in invoke("status", id).output
+    assert "cancelling" in invoke("cancel", id).output
+    assert invoke("run").exit_code == 0
+    assert "cancelled: 0 of 2" in invoke("status", id).output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{}\n", "line 1"), (lines(1) + '{"recordId":"a","modelInput":{}}\n', "line 2"), ("", "no records")],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, invoke, text, said):
+    (tmp_path / "in.jsonl").write_text(text)
+    done = invoke("submit", str(tmp_path / "in.jsonl"))
+    assert done.exit_code != 0
+    assert said in done.output
+
+
+def test_documents_show_the_cost_and_write_answers(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Shipping takes three days. Returns are free.")
+    (folder / "b.md").write_text("The shop opens at nine.")
+    done = invoke("documents", str(folder), "--task", "summarise", "--model", "fast", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "2 documents, 2 parts" in done.output
+    rows = [json.loads(line) for line in (tmp_path / "documents.jsonl").read_text().splitlines()]
+    assert [row["name"] for row in rows] == ["a.txt", "b.md"]
+    assert all(row["answer"] for row in rows)

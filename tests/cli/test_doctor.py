@@ -1,0 +1,60 @@
+from click.testing import CliRunner
+
+from hapenny.cli.doctor import doctor
+from hapenny.throughput.service_quotas import parse
+
+SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+def run(*arguments):
+    return CliRunner().invoke(doctor, list(arguments))
+
+
+def config(tmp_path, regions):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text(f"stages:\n  throughput:\n    models:\n      {regions}\n")
+    return str(path)
+
+
+def test_a_sound_configuration_shows_where_models_may_be_served(tmp_path):
+    done = run("-c", config(tmp_path, f'"{SONNET}": {{regions: {{source: eu-west-1, residency: anywhere}}}}'))
+    assert done.exit_code == 0, done.output
+    assert f"eu.{SONNET}" in done.output
+    assert f"global.{SONNET}" in done.output
+
+
+def test_provisioned_with_a_profile_is_found(tmp_path):
+    wrong = f'"us.{SONNET}": {{regions: {{source: us-east-1, provisioned: "arn:aws:bedrock:us-east-1:1:pm/x"}}}}'
+    done = run("-c", config(tmp_path, wrong))
+    assert done.exit_code == 1
+    assert "provisioned throughput cannot be used" in done.output
+
+
+def test_a_denied_region_is_explained():
+    message = (
+        "is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:eu-west-3::foundation-model/x "
+        "with an explicit deny in a service control policy"
+    )
+    done = run("--error", message, "--model", f"eu.{SONNET}")
+    assert done.exit_code == 1
+    assert "allow every region of the 'eu' profile" in done.output
+    assert run("--error", "something else").exit_code == 1
+
+
+def test_quotas_are_read_by_model():
+    found = parse(
+        [
+            {
+                "QuotaName": "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.5",
+                "Value": 400000.0,
+                "Adjustable": True,
+                "QuotaCode": "L-1",
+            },
+            {"QuotaName": "On-demand InvokeModel requests per minute for Amazon Nova Lite", "Value": 200.0},
+            {"QuotaName": "Number of custom models", "Value": 5.0},
+        ]
+    )
+    assert [(f.scope, f.field, f.model, f.value) for f in found] == [
+        ("cross-region", "tokens_per_minute", "Anthropic Claude Sonnet 4.5", 400000.0),
+        ("on-demand", "requests_per_minute", "Amazon Nova Lite", 200.0),
+    ]

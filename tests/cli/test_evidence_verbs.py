@@ -1,0 +1,174 @@
+"""train, select, compare and experiment, as people run them."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hapenny.cli.main import main
+from hapenny.core.clock import RealClock
+from hapenny.telemetry.ledger import Ledger, LedgerOptions
+from hapenny.telemetry.rows import Row
+from tests.routing.test_scorer import traffic
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*args, ok=True):
+        done = CliRunner().invoke(main, [str(arg) for arg in args])
+        assert (done.exit_code == 0) is ok, done.output
+        return done.output
+
+    return invoke
+
+
+def write(path, rows):
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    return path
+
+
+def outcomes(path, n=900):
+    prompts, weak, strong, tasks = traffic(n)
+    return write(
+        path,
+        [
+            {
+                "prompt": f"{p} {i}",
+                "intent": t,
+                "models": {"small": {"score": w, "cost": 0.001, "latency": 0.3}, "large": {"score": s, "cost": 0.01}},
+            }
+            for i, (p, w, s, t) in enumerate(zip(prompts, weak.tolist(), strong.tolist(), tasks, strict=True))
+        ],
+    )
+
+
+def test_train_then_select(run, tmp_path):
+    file = outcomes(tmp_path / "outcomes.jsonl", 2_000)
+    said = run("train", "router", "--outcomes", file, "--weak", "small", "--strong", "large",
+               "--max-quality-loss", "0.03", "--out", "r.msgpack")  # fmt: skip
+    assert "loss<=" in said
+    ask = ("select", "--trained", "r.msgpack", "--json")
+    easy = json.loads(run(*ask, "hello there how is the weather blue cat 7", "--intent", "chat"))
+    hard = json.loads(run(*ask, "prove the theorem of blue seven river cat 9", "--intent", "math"))
+    assert (easy["tier"], hard["tier"]) == ("fast", "strong")
+    assert "confidence=0.95" in easy["certificate"]
+    assert "fast" in run("select", "What time is it?")
+
+
+def test_train_says_what_is_wrong(run, tmp_path):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": 3}\n')
+    assert "line 1" in run("train", "router", "--outcomes", bad, "--weak", "a", "--strong", "b", ok=False)
+    few = outcomes(tmp_path / "few.jsonl", 20)
+    assert "40 are the least" in run(
+        "train", "router", "--outcomes", few, "--weak", "small", "--strong", "large", ok=False
+    )
+
+
+def test_train_intents(run, tmp_path):
+    file = write(
+        tmp_path / "labelled.jsonl",
+        [{"text": f"{word} my order {i}", "label": word} for i in range(40) for word in ("cancel", "track")],
+    )
+    assert "2 intents" in run("train", "intents", "--labelled", file)
+
+
+def test_export_needs_consent_and_redacts(run, tmp_path):
+    rows = [
+        {"prompt": "write to ann@example.com", "answer": "done", "score": 1.0},
+        {"prompt": "weak", "answer": "no", "score": 0.2},
+        {"prompt": "unverified", "answer": "hm"},
+        {"prompt": "refused", "answer": "x", "score": 1.0, "consent": False},
+    ]
+    file = write(tmp_path / "answers.jsonl", rows)
+    assert "--consent" in run("train", "export", "--answers", file, "--out", "x.jsonl", ok=False)
+    for shape in ("openai", "bedrock"):
+        said = run("train", "export", "--answers", file, "--format", shape, "--consent", "--out", f"{shape}.jsonl")
+        assert "1 of 4" in said
+        assert "ann@example.com" not in (tmp_path / f"{shape}.jsonl").read_text()
+
+
+def test_compare_logged_outcomes(run, tmp_path):
+    file = outcomes(tmp_path / "outcomes.jsonl", 200)
+    fixed = ("--fixed", "small=500", "--fixed", "large=5")
+    found = json.loads(run("compare", "--outcomes", file, *fixed, "--plot", "p.svg", "--json"))
+    assert [line["model"] for line in found["models"]] == ["small", "large"]
+    assert found["models"][0]["ratio_low"] < found["models"][0]["ratio"] < found["models"][0]["ratio_high"]
+    assert found["dominated"] == []
+    assert found["break_even"][0]["from_requests_a_month"] == pytest.approx(495 / 0.009)
+    assert "<svg" in (tmp_path / "p.svg").read_text()
+
+
+def test_compare_asks_simulated_models(run, tmp_path):
+    file = write(tmp_path / "p.jsonl", [{"prompt": "Say yes.", "json_schema": {"type": "object"}}] * 2)
+    found = json.loads(run("compare", "--models", "fast", "--prompts", file, "--json"))
+    assert found["models"][0]["cost"] > 0
+    assert found["models"][0]["quality"] == 0
+
+
+def test_replay_compares_arms_on_the_same_prompts(run, tmp_path):
+    (tmp_path / "e.yaml").write_text("name: e\narms: {control: {model: strong}, cheap: {model: fast}}\n")
+    rows = [{"prompt": f"Say the number {i}.", "json_schema": {"type": "number"}} for i in range(2)]
+    file = write(tmp_path / "p.jsonl", rows)
+    effects = json.loads(run("experiment", "replay", "e.yaml", "--prompts", file, "--json"))
+    cost = next(one for one in effects if one["metric"] == "cost")
+    assert cost["arm"] == "cheap"
+    assert cost["difference"] < 0
+
+
+EXPERIMENT = """
+name: shorter
+arms:
+  control: {}
+  short: {prompt_version: "2"}
+metric: quality
+horizon: 500
+guardrails: [{metric: cost, margin: 0.01}]
+secondary: [e2e]
+"""
+
+
+async def rows_of(path):
+    ledger = Ledger(LedgerOptions(path=path), RealClock(seed=1))
+    await ledger.start()
+    rng = np.random.default_rng(0)
+    for i in range(1_200):
+        arm = "short" if rng.random() < 0.5 else "control"
+        good = float(rng.random() < (0.8 if arm == "short" else 0.6))
+        ledger.write(
+            Row(id=f"r{i}", wall=float(i), tenant="t", session=str(i).encode(), arms={"shorter": arm},
+                scores={"quality": good}, e2e=1.0 + rng.random(), actual=1_000_000, output_tokens=50)
+        )  # fmt: skip
+    await ledger.aclose()
+
+
+async def test_an_experiment_from_start_to_verdict(run, tmp_path):
+    (tmp_path / "shorter.yaml").write_text(EXPERIMENT)
+    assert "control 50%" in run("experiment", "start", "shorter.yaml")
+    assert "running" in run("experiment", "start", "shorter.yaml", ok=False)
+    assert "shorter: running" in run("experiment", "status")
+    await rows_of(str(tmp_path / "ledger.db"))
+    base = ("experiment", "analyse", "shorter", "--ledger", "ledger.db")
+    said = run(*base, "--plot", "e.svg")
+    assert "short: better" in said
+    assert "guardrail cost (margin 0.01)" in said
+    assert "<svg" in (tmp_path / "e.svg").read_text()
+    assert json.loads(run(*base, "--json"))["verdicts"] == {"short": "better"}
+    assert json.loads(run(*base, "--cloudwatch"))["Namespace"] == "hapenny/experiments"
+    assert len(json.loads(run(*base, "--sagemaker"))) == 2
+    (tmp_path / "labels.csv").write_text("request_id,score\n" + "".join(f"r{i},down\n" for i in range(1_200)))
+    assert "no verdict yet" in run(*base, "--labels", "labels.csv")
+    assert "stopped" in run("experiment", "stop", "shorter")
+    assert "stopped" in run("experiment", "status")
+    assert "no experiment" in run("experiment", "analyse", "other", ok=False)
+
+
+def test_a_wrong_experiment_is_refused(run, tmp_path):
+    (tmp_path / "one.yaml").write_text("name: one\narms: {control: {}}\n")
+    assert "at least one variant" in run("experiment", "start", "one.yaml", ok=False)
+    (tmp_path / "odd.yaml").write_text("name: odd\narmz: {}\n")
+    assert "odd.yaml" in run("experiment", "start", "odd.yaml", ok=False)

@@ -1,0 +1,116 @@
+"""The cascade and the tier stage inside a real pipeline, over scripted answers."""
+
+import pytest
+
+from hapenny.core.answer import Answer, Replay
+from hapenny.core.clock import RealClock
+from hapenny.core.errors import Failure, Unavailable
+from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
+from hapenny.core.exchange import Exchange, Limits, Target
+from hapenny.core.messages import Context, Message, Request, Text, Tool
+from hapenny.core.metering import Metered
+from hapenny.core.stage import Pipeline
+from hapenny.routing.cascade import CascadeOptions, CascadeStage
+from hapenny.routing.names import Names
+from hapenny.routing.options import TierOptions
+from hapenny.routing.tiers import TierStage
+
+TIERS = {"fast": "haiku", "balanced": "mini", "strong": "sonnet"}
+NAMES = Names({}, TIERS, {}, {}, lambda name: Target(name))
+
+
+def ask(text="Which colour?", intent="extraction", model="auto", tools=()):
+    request = Request(protocol="openai", model=model, messages=(Message("user", (Text(text),)),), tools=tools)
+    exchange = Exchange(
+        id="r",
+        request=request,
+        context=Context(intent=intent, session="s"),
+        clock=RealClock(),
+        limits=Limits(1e9, 1e9),
+        baseline=Target("sonnet"),
+    )
+    exchange.facts["asked"] = NAMES.resolve(model)
+    return exchange
+
+
+def world(answers, *stages, mode="on"):
+    """A pipeline over models that say what `answers` holds (a text, a failure, or a text and a stop reason)."""
+    calls = []
+
+    async def call(exchange):
+        said = answers[exchange.target.model]
+        calls.append((exchange.target.model, exchange.purpose))
+        booked = exchange.begin_call(exchange.target, exchange.purpose, exchange.payer)
+        if isinstance(said, Failure):
+            exchange.end_call(booked, "failed", said)
+            raise said
+        text, reason = said if isinstance(said, tuple) else (said, "end_turn")
+        events = [Started("m", exchange.target.model), BlockStarted(0, "text"), TextDelta(text, 0), BlockStopped(0),
+                  Stopped(reason), Usage(Tokens(input=1, output=1))]  # fmt: skip
+        exchange.adopted = booked
+        return Answer(Replay(events)).through(Metered(booked, exchange))
+
+    return Pipeline(stages, {stage.name: mode for stage in stages}, call, None), calls
+
+
+def cascade(**options):
+    find = {tier: NAMES.resolve(tier).target for tier in TIERS}
+    return CascadeStage(CascadeOptions(**options), lambda name: find.get(name))
+
+
+async def run(pipeline, exchange):
+    return (await (await pipeline(exchange)).collect()).text
+
+
+async def test_agreement_is_served_by_the_first():
+    pipeline, calls = world({"haiku": "Blue.", "mini": "blue", "sonnet": "red"}, cascade())
+    exchange = ask()
+    assert await run(pipeline, exchange) == "Blue."
+    assert sorted(calls) == [("haiku", "serve"), ("mini", "serve")]
+    assert exchange.target.model == exchange.adopted.target.model == "haiku"
+    assert {call.technique for call in exchange.calls} == {"cascade"}
+    assert all(call.outcome == "complete" for call in exchange.calls)
+
+
+@pytest.mark.parametrize("second", ["green", Unavailable("down"), ("blue", "max_tokens")])
+async def test_anything_but_agreement_climbs(second):
+    pipeline, calls = world({"haiku": "blue", "mini": second, "sonnet": "red"}, cascade())
+    exchange = ask()
+    assert await run(pipeline, exchange) == "red"
+    assert calls[-1] == ("sonnet", "escalate")
+    assert exchange.facts["cascade"] == "escalated"
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [ask(intent="chat"), ask(model="sonnet"), ask(tools=(Tool("look"),))],
+    ids=["another intent", "a concrete model", "tools"],
+)
+async def test_where_it_is_not_allowed_one_call_is_made(exchange):
+    pipeline, calls = world({"haiku": "a", "mini": "a", "sonnet": "red"}, cascade())
+    assert await run(pipeline, exchange) == "red"
+    assert len(calls) == 1
+
+
+async def test_in_shadow_nothing_changes():
+    pipeline, calls = world({"haiku": "a", "mini": "a", "sonnet": "red"}, cascade(), mode="shadow")
+    exchange = ask()
+    assert await run(pipeline, exchange) == "red"
+    assert calls == [("sonnet", "serve")]
+    assert exchange.decisions[0].decision.reason == "haiku+mini>sonnet"
+
+
+async def test_tiers_by_use_case_and_score():
+    stage = TierStage(NAMES, TierOptions(), lambda text, intent: len(text) / 1_000)
+    answers = {"haiku": "cheap", "mini": "middle", "sonnet": "good"}
+    assert await run(world(answers, stage)[0], ask("hm", intent="unknown")) == "cheap"
+    assert await run(world(answers, stage)[0], ask("hm" * 400, intent="summarization")) == "cheap"
+    # No max tier is configured: the strongest there is.
+    assert await run(world(answers, stage)[0], ask("hm", intent="expert_reasoning")) == "good"
+
+
+async def test_an_experiment_arm_goes_first():
+    stage = TierStage(NAMES, TierOptions(), lambda text, intent: 0.9)
+    exchange = ask()
+    exchange.facts["arm_target"] = Target("mini")
+    assert await run(world({"mini": "arm"}, stage)[0], exchange) == "arm"
