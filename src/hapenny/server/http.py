@@ -39,13 +39,13 @@ class Headers(dict[str, str]):
 
     __slots__ = ()
 
-    @overload
+    @overload  # type: ignore[override]
     def get(self, name: str, default: None = None, /) -> str | None: ...
 
     @overload
     def get(self, name: str, default: str, /) -> str: ...
 
-    def get(self, name: str, default: str | None = None, /) -> str | None:  # type: ignore[override]
+    def get(self, name: str, default: str | None = None, /) -> str | None:
         """The field `name`, or `default`."""
         return dict.get(self, name.lower(), default)
 
