@@ -113,9 +113,20 @@ class Ledger:
 
     async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
-        row = self._ids.get(request_id)
-        if row is not None:
-            return row
+        row = self._ids.get(request_id) or self._written(request_id)
+        if row is None:
+            return None
+        waiting = {
+            str(item.detail["source"]): float(item.detail["score"])
+            for item in self._pending.values()
+            if isinstance(item, Entry) and item.kind == "feedback" and item.request == request_id
+        }
+        if waiting:
+            verdicts = schema.read_verdicts(self._reader, request_id) | waiting
+            row.scores["quality"] = sum(verdicts.values()) / len(verdicts)
+        return row
+
+    def _written(self, request_id: str) -> Row | None:
         found = self._reader.execute(
             "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
         ).fetchone()

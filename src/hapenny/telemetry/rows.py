@@ -105,9 +105,10 @@ class Row(Struct, kw_only=True):
 
 class Entry(Struct, frozen=True, kw_only=True):
     """A row that is no request: the bill of provisioned or own capacity (`capacity`, an hour each, as a technique's
-    negative saving), a late correction (`adjustment`), or what overflowed the queue (`overflow`)."""
+    negative saving), a late correction (`adjustment`), what overflowed the queue (`overflow`), or a person's verdict on
+    a request's answer (`feedback`; no money, `detail` says score and source)."""
 
-    kind: Literal["capacity", "adjustment", "overflow"]
+    kind: Literal["capacity", "adjustment", "overflow", "feedback"]
     wall: float
     technique: str
     actual: int
