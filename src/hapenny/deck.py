@@ -104,6 +104,8 @@ class Deck:
             rates=self._rates(),
             score=score,
         )
+        if heir is not None and heir._options.tiers.trained == options.tiers.trained:
+            self.router.keep(heir.router)
         self._experiments = read_experiments(options.arms.file)
         wanted = options.semantic
         if heir is None:

@@ -11,7 +11,7 @@ from hapenny.gateway import Gateway
 from hapenny.routing.select import select_json
 from hapenny.server.info import shown
 from hapenny.server.who import identify
-from hapenny.telemetry.rows import Entry
+from hapenny.telemetry.rows import verdict
 
 
 async def feedback(gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
@@ -26,6 +26,8 @@ async def feedback(gateway: Gateway, request: web.BaseRequest) -> web.StreamResp
     try:
         said = msgspec.json.decode(body, type=Feedback)
         score = said.value()
+        if said.source == "audit":
+            raise ValueError("source: audit is our own judge")
     except (msgspec.DecodeError, ValueError) as error:
         raise Failure(
             "invalid_request", f"the feedback is not as expected: {error}", fix="send request_id and thumbs or score"
@@ -34,16 +36,7 @@ async def feedback(gateway: Gateway, request: web.BaseRequest) -> web.StreamResp
     row = await ledger.get(said.request_id) if ledger is not None else None
     if ledger is None or row is None or row.tenant != identity.tenant or row.background:
         raise Failure("not_found", f"no request {said.request_id[:64]!r} in the ledger")
-    ledger.book(
-        Entry(
-            kind="feedback",
-            wall=gateway.clock.wall(),
-            technique="",
-            actual=0,
-            request=row.id,
-            detail={"score": score, "source": said.source[:64]},
-        )
-    )
+    ledger.book(verdict(row.id, score, said.source[:64], gateway.clock.wall()))
     if score < 0.5:
         gateway.deck.admin.feedback(row.id)
     kept = False

@@ -21,7 +21,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
 from hapenny.telemetry.folding import Folded
-from hapenny.telemetry.rows import Entry, Row
+from hapenny.telemetry.rows import Entry, Row, quality
 
 BATCH = 1_000
 MAX_BACKOFF = 5.0
@@ -122,8 +122,7 @@ class Ledger:
             if isinstance(item, Entry) and item.kind == "feedback" and item.request == request_id
         }
         if waiting:
-            verdicts = schema.read_verdicts(self._reader, request_id) | waiting
-            row.scores["quality"] = sum(verdicts.values()) / len(verdicts)
+            row.scores["quality"] = quality(schema.read_verdicts(self._reader, request_id) | waiting)
         return row
 
     def _written(self, request_id: str) -> Row | None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hapenny.core.events import Tokens
-from hapenny.telemetry.rows import CallRow, Entry, Row
+from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
 VERSION = 1
 
@@ -216,7 +216,7 @@ def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
         named[column] = bool(named[column])
     verdicts = read_verdicts(connection, named["id"])
     if verdicts:  # people go before judges
-        named["scores"]["quality"] = sum(verdicts.values()) / len(verdicts)
+        named["scores"]["quality"] = quality(verdicts)
     savings = dict(connection.execute("SELECT technique, nano FROM savings WHERE request = ?", (seq,)).fetchall())
     calls = connection.execute("SELECT * FROM calls WHERE request = ? ORDER BY number", (seq,)).fetchall()
     return Row(**named, savings=savings, calls=tuple(CallRow(*(*call[2:-1], bool(call[-1]))) for call in calls))
