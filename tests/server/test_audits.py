@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
+from hapenny.telemetry.summary import summarise
 from tests.server.house import SONNET, Scripted, serving
 
 RIGHT, WRONG = "The toll is half a penny.", "Cranes fly south over the misty lake."
@@ -66,6 +67,10 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
         assert (baseline, served) == (0, SONNET)
         assert saved == -actual < 0
         assert first in tags
+        found = summarise(str(tmp_path / "ledger.db"))
+        assert (found.exchange_rows, found.background_rows) == (30, app.gateway.watch.audited)
+        assert found.audits[0].loss == 1.0
+        assert found.identity_violations == 0
 
 
 async def test_equal_answers_change_nothing_and_named_models_are_never_audited(tmp_path):

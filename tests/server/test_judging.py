@@ -9,6 +9,7 @@ from hapenny.routing.certificates import Fingerprint, certify
 from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit
 from hapenny.routing.training import save_router
+from hapenny.telemetry.summary import summarise
 from tests.routing.test_scorer import traffic
 from tests.server.house import Scripted, serving
 
@@ -72,6 +73,8 @@ async def test_a_certificate_holds_for_the_models_prices_and_prompts_it_is_about
     tier, certificate = await chosen(tmp_path, router_file(tmp_path / "r"))
     assert tier == "fast"
     assert "confidence=0.95" in certificate
+    promise = summarise(str(tmp_path / "ledger.db")).certificates[0]
+    assert (promise.route, promise.requests, promise.certificate) == ("default", 1, certificate)
     assert (await chosen(tmp_path, router_file(tmp_path / "r", weak="fast", strong="strong")))[0] == "fast"
 
 

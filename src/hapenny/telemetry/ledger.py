@@ -113,7 +113,7 @@ class Ledger:
 
     async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
-        row = self._ids.get(request_id) or self._written(request_id)
+        row = self._ids.get(request_id) or schema.find_row(self._reader, request_id)
         if row is None:
             return None
         waiting = {
@@ -124,12 +124,6 @@ class Ledger:
         if waiting:
             row.scores["quality"] = quality(schema.read_verdicts(self._reader, request_id) | waiting)
         return row
-
-    def _written(self, request_id: str) -> Row | None:
-        found = self._reader.execute(
-            "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
-        ).fetchone()
-        return None if found is None else schema.read_row(self._reader, found)
 
     # -- writing -------------------------------------------------------------------------------------------------
 

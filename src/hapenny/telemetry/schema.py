@@ -201,6 +201,14 @@ def read_verdicts(connection: sqlite3.Connection, request_id: str) -> dict[str, 
     return {str(each["source"]): float(each["score"]) for each in details}
 
 
+def find_row(connection: sqlite3.Connection, request_id: str) -> Row | None:
+    """The row of a request; the newest where an id came twice."""
+    found = connection.execute(
+        "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
+    ).fetchone()
+    return None if found is None else read_row(connection, found)
+
+
 def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
     """A row of `SELECT * FROM requests`, with its savings and calls."""
     named = dict(zip(REQUEST, values, strict=True))
