@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
-
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
+from hapenny.server import http as web
 from hapenny.server.faults import FrameFault, frame_fault
 from hapenny.server.who import context_of, identify
 from hapenny.telemetry.headers import at_commit, at_end, totals
@@ -76,7 +75,7 @@ async def _stream(
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
     headers["Cache-Control"] = "private, no-store"
-    response = _Joined(headers=headers) if fault is None else web.StreamResponse(headers=headers)
+    response = web.StreamResponse(headers=headers)
     exchange.commit()
     await response.prepare(request)
     transport = request.transport
@@ -105,12 +104,6 @@ async def _stream(
         stall.cancel()
     await response.write_eof(last)
     return response
-
-
-class _Joined(web.StreamResponse):
-    """Its head goes out with the first frames, which are there already when it is prepared: one write less."""
-
-    _send_headers_immediately = False
 
 
 async def _spoiled(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from aiohttp import web
 
 from hapenny.core.errors import Failure
 from hapenny.evidence.labels import Feedback
 from hapenny.gateway import Gateway
 from hapenny.routing.select import select_json
+from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
 from hapenny.telemetry.rows import verdict

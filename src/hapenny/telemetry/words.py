@@ -7,6 +7,7 @@ mean squares (Widrow and Hoff 1960; Nagumo and Noda 1967) over a hashed bag of w
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -29,27 +30,48 @@ MAX_TEXTS = 64
 _dice = np.random.default_rng(20261120)
 _CODE = _dice.integers(1, 1 << 16, 256).astype(np.float64)
 _PLACE = _dice.integers(1, 1 << 16, 32).astype(np.float64)
-_LETTER = np.zeros(256, bool)
-_LETTER[[*range(65, 91), *range(97, 123), *range(128, 256)]] = True
+_LETTERS = bytes([*range(65, 91), *range(97, 123), *range(128, 256)])
+_IS_LETTER = bytes(byte in _LETTERS for byte in range(256))
+_OTHERS = bytes(byte for byte in range(256) if byte not in _LETTERS)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(64 - BITS)
 _EMPTY: Bag = (np.zeros(0, np.intp), np.zeros(0), 0.0)
 
 
 def bag(text: str) -> Bag:
     """The words of `text` as buckets and counts."""
-    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-    at = np.flatnonzero(_LETTER[data])
+    data = text.encode("utf-8", "surrogatepass")
+    at = np.frombuffer(data.translate(_IS_LETTER), np.bool_).nonzero()[0]
     if not len(at):
         return _EMPTY
-    first = np.empty(len(at), bool)
-    first[0] = True
-    np.greater(at[1:] - at[:-1], 1, out=first[1:])
-    word = np.cumsum(first) - 1
-    place = (at - at[first][word]) & 31
-    hashed = np.bincount(word, _CODE[data[at]] * _PLACE[place]).astype(np.uint64)  # exact: below 2**53
-    buckets, counts = np.unique(hashed * _MIX >> np.uint64(64 - BITS), return_counts=True)
-    weights = counts.astype(np.float64)
-    return buckets.astype(np.intp), weights, float(np.sqrt(weights @ weights))
+    letters = np.frombuffer(data.translate(None, _OTHERS), np.uint8)
+    firsts = _begins(at[1:] - at[:-1] > 1)
+    place = (at - at[firsts].repeat(_lengths(firsts, len(at)))) & 31
+    hashed = np.add.reduceat(_CODE.take(letters) * _PLACE.take(place), firsts).astype(np.uint64)  # exact: below 2**53
+    hashed *= _MIX
+    hashed >>= _SHIFT
+    buckets = hashed.astype(np.intp)
+    buckets.sort()
+    runs = _begins(buckets[1:] != buckets[:-1])
+    weights = _lengths(runs, len(buckets)).astype(np.float64)
+    return buckets[runs], weights, math.sqrt(float(weights @ weights))
+
+
+def _begins(changes: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Where runs begin: the first place, and each one behind a change."""
+    inner = changes.nonzero()[0]
+    begins = np.empty(len(inner) + 1, np.intp)
+    begins[0] = 0
+    np.add(inner, 1, out=begins[1:])
+    return begins
+
+
+def _lengths(begins: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
+    """How long the runs are that begin there, within `size` places."""
+    lengths = np.empty_like(begins)
+    np.subtract(begins[1:], begins[:-1], out=lengths[:-1])
+    lengths[-1] = size - begins[-1]
+    return lengths
 
 
 class Bags:

@@ -66,13 +66,23 @@ def test_stays_closed_where_neighbours_lie():
     assert served <= 20
 
 
-def test_closes_when_answers_turn_wrong():
+def test_closes_at_once_on_a_violation():
     decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.995)
     assert decider.stats().open
-    served, _ = drive(decider, memory, 3000, quality=0.3, seed=2)
-    assert decider.stats().closures >= 1
-    assert served < 900
+    for _ in range(8):
+        decider.report_wrong(0.002)
+    stats = decider.stats()
+    assert not stats.open
+    assert stats.closures >= 1
+    assert stats.closed_because in ("violation", "labels speak against the promise")
+
+
+def test_serves_less_when_answers_turn_wrong():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    before, _ = drive(decider, memory, 3000, quality=0.995)
+    after, _ = drive(decider, memory, 3000, quality=0.3, seed=2)
+    assert after < before / 2
 
 
 def test_closing_for_another_embedder_forgets_the_model():

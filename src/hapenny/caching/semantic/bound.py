@@ -23,6 +23,8 @@ _MIDDLES = np.array([0.0005, 0.002, 0.006, 0.018, 0.055, 0.17, 0.6])
 _PSEUDO = 12.0
 _MOST = 2_000
 _REMEMBERED = 4_000
+_LEAST = 20
+"""Labels at or below a threshold before it may open."""
 _PESSIMISM = 1.5
 _FLOOR = 0.003
 """The prior error of a band: 1.5 times what the model says plus 0.3 %: no model is trusted below that unproven."""
@@ -72,13 +74,15 @@ class Bands:
         return events / trials, np.maximum(_upper(events, z), events) / trials
 
     def below(self, scores: NDArray[np.float64], z: float) -> NDArray[np.float64]:
-        """Upper bound on the error of all labels up to each of the sorted `scores`; infinite without labels."""
+        """Upper bound on the error of all labels up to each of the sorted `scores`; infinite on fewer than 20."""
         if not self._all:
             return np.full(len(scores), np.inf)
         labels = np.array(sorted(self._all))
         count = np.searchsorted(labels[:, 0], scores, side="right")
         wrong = np.concatenate([[0.0], np.cumsum(labels[:, 1])])[count]
-        return np.asarray(np.where(count > 0, np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0), np.inf))
+        return np.asarray(
+            np.where(count >= _LEAST, np.minimum(_upper(wrong + 0.5, z) / np.maximum(count, 1), 1.0), np.inf)
+        )
 
     def estimate(self, score: float) -> float:
         """Error of one decision with this score, as the labels of its band correct it."""

@@ -225,7 +225,10 @@ class Decider:
             return
         rows = [row for row in self._recent if row is not None]
         self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
-        self._threshold = self._compute(self.promise.max_error)
+        before, self._threshold = self._threshold, self._compute(self.promise.max_error)
+        if before > 0 and self._threshold == 0.0:
+            self._counts.closures += 1
+            self._counts.closed_because = "labels speak against the promise"
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
 
     def _compute(self, max_error: float) -> float:
