@@ -15,7 +15,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
-from hapenny.server import caches, info, retrieving
+from hapenny.server import caches, info, judging, retrieving
 from hapenny.server import http as web
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.passing import forward
@@ -143,6 +143,10 @@ class App:
                 return await answer(gateway, request, door, model, faulty=self._faulty)
             if path == "/v1/retrieve" and request.method == "POST":
                 return await retrieving.answer(gateway, request)
+            if path == "/v1/feedback" and request.method == "POST":
+                return await judging.feedback(gateway, request)
+            if path == "/v1/select" and request.method == "POST":
+                return await judging.select(gateway, request)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):
