@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -193,6 +194,9 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    state: str | None = None
+    """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside
+    the ledger (`ledger.state.db`), nowhere if there is no ledger file. Empty: nowhere."""
     content: KeptTexts | None = None
     """Texts of requests, off unless a route opts in; needs the extra `content`."""
     traces: TraceOptions | None = None
@@ -205,6 +209,14 @@ class Config(Section):
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def state_path(self) -> Path | None:
+        """Where learnt state is kept; None: nowhere."""
+        if self.state is not None:
+            return Path(self.state) if self.state else None
+        if self.ledger is None or self.ledger.path in ("", ":memory:"):
+            return None
+        return Path(self.ledger.path).with_suffix(".state.db")
 
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""
