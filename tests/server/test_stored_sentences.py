@@ -37,7 +37,10 @@ def indexed(tmp_path, *flags):
 async def sent(tmp_path, folder, change=None):
     extra = f"""
 collections: {{bridge: {{path: "{folder}"}}}}
-stages: {{retrieval: {{collection: bridge}}, semantic: {{embedder: hashed}}, prune: {{share: 0.25, floor: 0, seconds: 5}}}}
+stages:
+  retrieval: {{collection: bridge}}
+  semantic: {{embedder: hashed}}
+  prune: {{share: 0.25, floor: 0, seconds: 5}}
 """
     backend = Scripted()
     config = load(text=CONFIG % ("demo, stages: {retrieval: 'on', prune: 'on'}", tmp_path / "ledger.db", extra))

@@ -17,7 +17,14 @@ from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
-from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
+from hapenny.tokens.options import (
+    BrevityOptions,
+    PruneOptions,
+    SizeOptions,
+    StructureOptions,
+    TemplateOptions,
+    WindowOptions,
+)
 from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
@@ -173,6 +180,7 @@ class StageOptions(Section):
     structure: StructureOptions = field(default_factory=StructureOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     prune: PruneOptions = field(default_factory=PruneOptions)
+    brevity: BrevityOptions = field(default_factory=BrevityOptions)
     answer_size: SizeOptions = field(default_factory=SizeOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
     prefix: PrefixOptions = field(default_factory=PrefixOptions)
@@ -247,6 +255,7 @@ _SAFE: dict[str, Mode] = {
     "structure": "on",
     "window": "shadow",
     "prune": "shadow",
+    "brevity": "on",
     "answer_size": "shadow",
     "parameters": "on",
     "prefix": "on",
