@@ -300,6 +300,9 @@ class Gateway:
         backend = self.backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
+        lost = backend.lost(exchange.request, target)
+        if lost:
+            exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by

@@ -125,7 +125,8 @@ class ArmStage(Stage):
     """Puts requests into the arms of running experiments and notes the exposure (`exchange.arms`, kept in the ledger).
 
     What an arm changes is either done here (system prompt) or left as a fact for the stage that owns it:
-    `acted` names the experiments whose arms a stage carries out by name alone (brevity); `arm_target` for routing, `arm_parameters` for the parameter stage, `arm_settings` for the others.
+    `arm_target` for routing, `arm_parameters` for the parameter stage, `arm_settings` for the others.
+    `acted` names the experiments whose arms a stage carries out by their name alone (brevity).
     """
 
     name = "arms"
