@@ -23,7 +23,9 @@ async def test_converse_and_invoke_tell_how_long_it_took(tmp_path):
         }
         async with session.post(url + "/model/strong/invoke", json=body) as answer:
             assert int(answer.headers["x-amzn-bedrock-invocation-latency"]) >= 50
-        async with session.post(url + "/model/strong/converse-stream", json=ASKED | {"system": [{"text": "x"}]}) as answer:
+        async with session.post(
+            url + "/model/strong/converse-stream", json=ASKED | {"system": [{"text": "x"}]}
+        ) as answer:
             streamed = await answer.read()
             at = streamed.index(b'"latencyMs":') + len(b'"latencyMs":')
             assert int(streamed[at : at + 6].split(b"}")[0]) >= 50

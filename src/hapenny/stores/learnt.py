@@ -72,11 +72,11 @@ class Learnt:
                     continue
                 kept = msgspec.msgpack.decode(value, type=_Kept)
                 if kept.version != VERSION:
-                    _log.warning("learnt state of another version is left out", part=name, version=kept.version)
+                    _log.warning("learnt state of another version is left out", name=name, version=kept.version)
                     continue
                 part.loads(kept.data)
             except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, ArithmeticError) as error:
-                _log.warning("learnt state cannot be read and is left out", part=name, error=error)
+                _log.warning("learnt state cannot be read and is left out", name=name, error=error)
                 continue
             self._last[name] = kept.data
             taken.append(name)
@@ -94,7 +94,7 @@ class Learnt:
             try:
                 await store.set(name, msgspec.msgpack.encode(_Kept(VERSION, self._clock.wall(), data)))
             except sqlite3.Error as error:
-                _log.warning("learnt state could not be kept", part=name, error=error)
+                _log.warning("learnt state could not be kept", name=name, error=error)
                 continue
             self._last[name] = data
 

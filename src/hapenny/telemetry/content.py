@@ -63,6 +63,8 @@ class Content(Struct, kw_only=True):
     """(role, text) in order, the system prompt first."""
     answer: str
     cut: bool = False
+    user: str = ""
+    """A keyed hash of the user; "" if nobody was named."""
 
 
 class ContentStore:
@@ -173,7 +175,10 @@ class ContentStore:
         route = record.body["route"]
         plain = self._cipher.decrypt(sealed[:12], sealed[12:], _bound(record.id, route))
         messages, answer, cut = msgspec.msgpack.decode(plain, type=tuple[list[tuple[str, str]], str, bool])
-        return Content(request=record.id, route=route, at=record.at, messages=messages, answer=answer, cut=cut)
+        user = record.body.get("user") or ""
+        return Content(
+            request=record.id, route=route, at=record.at, messages=messages, answer=answer, cut=cut, user=user
+        )
 
     def _user(self, tenant: str, user: str) -> str:
         return blake2b(f"{tenant}\0{user}".encode(), digest_size=16, key=self._names).hexdigest()
