@@ -33,7 +33,7 @@ from hapenny.routing.names import Names
 from hapenny.routing.router import Rates
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
-from hapenny.stores.counters import MemoryCounters
+from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
@@ -95,12 +95,14 @@ class Deck:
         if heir is None:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
-            self.counters = MemoryCounters(clock)
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
-            self.counters, self.sizes, self.edge = heir.counters, heir.sizes, heir.edge
+            self.sizes, self.edge = heir.sizes, heir.edge
+        self.counters = self._counters(heir)
+        self.counters_lent = False
+        """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder(wanted.embedder, clock)
         self.semantic: SemanticCache = (
             heir.semantic
@@ -175,9 +177,21 @@ class Deck:
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
-            ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
+            ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _counters(self, heir: Deck | None) -> Counters:
+        """Quotas of this process, or of all that share a Redis."""
+        wanted = self._config.counters
+        if heir is not None and heir._config.counters == wanted:
+            heir.counters_lent = True
+            return heir.counters
+        if wanted == "memory":
+            return MemoryCounters(self._clock)
+        from hapenny.stores.counters_redis import RedisCounters
+
+        return RedisCounters(wanted, self._clock)
 
     def _collections(self, heir: Deck | None) -> dict[str, Collection]:
         """Opens what is configured, for reading; what an heir has open stays open."""
@@ -207,6 +221,9 @@ class Deck:
     def _burndown(self, model: str) -> float:
         card = self._catalog.resolve(model)
         return float(card.burndown) if card is not None else 1.0
+
+    def _predicted(self, exchange: Exchange) -> int | None:
+        return self.sizes.typical(exchange.intent)
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

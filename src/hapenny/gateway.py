@@ -379,6 +379,8 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        if not (keep and self.deck.counters_lent):
+            await self.deck.counters.aclose()
         if not keep:
             await self.desk.aclose()
 
