@@ -35,6 +35,7 @@ from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
+from hapenny.throughput.microbatch import MicroBatcher
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -47,6 +48,7 @@ from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, read_experiments
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.embedder import Vectors
 
 
 class Deck:
@@ -104,6 +106,8 @@ class Deck:
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.embedding: MicroBatcher[str, Vector] = MicroBatcher(clock, self.embedder.embed, _tokens)
+        """Texts of requests under way at once, embedded together; one that finds nothing in flight never waits."""
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted

@@ -15,7 +15,7 @@ from tests.server.test_clients import ASK, aio, ant, bedrock, off_loop
 QUOTA = """
 stages:
   throughput:
-    gate: {patience_s: 0.0}
+    gate: {patience_s: 0.3}
     models: {%s: {quota: {requests_per_minute: %d, window: refill}}}
 """
 
@@ -93,15 +93,15 @@ async def test_a_shed_request_is_each_clients_own_429(tmp_path, stream):
 
 
 def _wait(headers):
-    """Milliseconds until the client may come back: of a quota of one a minute, most of the minute."""
+    """Milliseconds until the client may come back: of a quota of one a minute, most of it, spread by a fifth."""
     assert int(headers["retry-after"]) >= int(headers["retry-after-ms"]) / 1000
-    return 30_000 < int(headers["retry-after-ms"]) <= 60_000
+    return 30_000 < int(headers["retry-after-ms"]) <= 72_000
 
 
 FULL = """
 stages:
   throughput:
-    gate: {patience_s: 0.0}
+    gate: {patience_s: 0.3}
     models: {%s: {limit: {kind: fixed, initial: 1}}}
 """
 
@@ -133,7 +133,7 @@ async def test_full_servers_are_each_clients_own_503(tmp_path):
     ("extra", "said"),
     [
         ("counters: memcached://x", r"\$\.counters: 'memcached://x' is no store.*Fix: memory, or redis://"),
-        ("counters: 'redis://:secret@'", r"\$\.counters"),
+        ("counters: 'redis//:secret@x'", r"\$\.counters"),
         (
             "counters: redis://127.0.0.1:6379/0\nroutes: {default: {stages: {throughput: off}}}",
             r"\$\.counters: .*used by no route.*Fix",
