@@ -35,7 +35,7 @@ from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
-from hapenny.throughput.microbatch import MicroBatcher
+from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -48,7 +48,8 @@ from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, read_experiments
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
-from hapenny.vectors.embedder import Vectors
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.hashed import HashedEmbedder
 
 
 class Deck:
@@ -106,8 +107,7 @@ class Deck:
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder(wanted.embedder, clock)
-        self.embedding: MicroBatcher[str, Vector] = MicroBatcher(clock, self.embedder.embed, _tokens)
-        """Texts of requests under way at once, embedded together; one that finds nothing in flight never waits."""
+        self.gathered = GatheredEmbedder(self.embedder, clock)
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
@@ -117,6 +117,11 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+
+    @property
+    def asked(self) -> Embedder:
+        """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
+        return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:

@@ -412,7 +412,7 @@ class _Ask:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors from the deployment's embedder, which runs in this process and costs nothing."""
-        return await self._gateway.deck.embedder.embed(texts)
+        return await self._gateway.deck.asked.embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
