@@ -456,6 +456,8 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        if not (keep and self.deck.counters_lent):
+            await self.deck.counters.aclose()
         if not keep:
             if self._learnt is not None:
                 await self._learnt.aclose()
@@ -489,7 +491,7 @@ class _Ask:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors from the deployment's embedder, which runs in this process and costs nothing."""
-        return await self._gateway.deck.embedder.embed(texts)
+        return await self._gateway.deck.asked.embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

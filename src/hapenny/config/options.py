@@ -16,6 +16,7 @@ from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
+from hapenny.throughput.batch.engine import BatchOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import (
     BrevityOptions,
@@ -172,6 +173,14 @@ class CollectionOptions(Section):
     path: str
 
 
+class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`/v1/files` and `/v1/batches`, answered here."""
+
+    journal: str
+    """Folder that keeps files, batches and answers; of one process alone."""
+    poll_s: float = 5.0
+
+
 class StageOptions(Section):
     """What each stage may be told; the mode is the route's. In the order of a request's life."""
 
@@ -215,6 +224,10 @@ class Config(Section):
     """Texts of requests, off unless a route opts in; needs the extra `content`."""
     traces: TraceOptions | None = None
     """OpenTelemetry spans; needs the extra `otel`."""
+    batch: BatchJobs | None = None
+    """Batch jobs, off unless a journal is named."""
+    counters: str = "memory"
+    """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""
