@@ -16,6 +16,7 @@ FIELDS = frozenset(
         "active",
         "address",
         "attempt",
+        "batch",
         "backend",
         "bytes",
         "call",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -195,6 +196,7 @@ def fail(door: Door, failure: Failure, request_id: str) -> web.Response:
     headers.setdefault("x-request-id", request_id)
     if failure.retry_after is not None:
         headers.setdefault("retry-after-ms", str(max(1, round(failure.retry_after * 1000))))
+        headers.setdefault("retry-after", str(max(1, math.ceil(failure.retry_after))))
     return web.Response(status=status, body=body, headers=headers)
 
 

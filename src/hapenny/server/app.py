@@ -20,6 +20,7 @@ from hapenny.server import caches, info, judging, retrieving
 from hapenny.server import http as web
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.batches import Batches
+from hapenny.server.connection import Server
 from hapenny.server.passing import forward
 
 _log = get_logger("hapenny.server")
@@ -64,7 +65,7 @@ class App:
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
-        self._server: web.Server | None = None
+        self._server: Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.batches: Batches | None = None
 
@@ -77,7 +78,7 @@ class App:
             self.batches.start()
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
-        self._server = web.Server(self.handle, self.gateway.clock, limit)
+        self._server = Server(self.handle, self.gateway.clock, limit)
         where = host if host is not None else options.host
         where_port = options.port if port is None else port
         return await self._server.start(where, where_port, _tls(options))
