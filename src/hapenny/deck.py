@@ -35,20 +35,25 @@ from hapenny.routing.names import Names
 from hapenny.routing.router import Budget, Rates, Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
-from hapenny.stores.counters import MemoryCounters
+from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
+from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.prune_stage import PruneStage
 from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
+from hapenny.tokens.summary import Summariser
 from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, read_experiments
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.hashed import HashedEmbedder
 
 
 class Deck:
@@ -113,13 +118,16 @@ class Deck:
         if heir is None:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
-            self.counters = MemoryCounters(clock)
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
-            self.counters, self.sizes, self.edge = heir.counters, heir.sizes, heir.edge
+            self.sizes, self.edge = heir.sizes, heir.edge
+        self.counters = self._counters(heir)
+        self.counters_lent = False
+        """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.gathered = GatheredEmbedder(self.embedder, clock)
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
@@ -129,6 +137,11 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+
+    @property
+    def asked(self) -> Embedder:
+        """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
+        return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -147,7 +160,9 @@ class Deck:
         any_temperature = route.cache_any_temperature
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
-            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target))
+            # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
+            acted = frozenset({options.brevity.experiment}) if modes["brevity"] != "off" else frozenset()
+            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target, acted))
         if modes["templates"] != "off":
             stages.append(TemplateStage(self._templates(), options.templates))
         stages.append(
@@ -188,14 +203,27 @@ class Deck:
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
         stages += [
             StructureStage(prices, options.structure, options.window),
-            WindowStage(prices, options.window),
+            WindowStage(prices, options.window, self._summariser()),
             PruneStage(prices, options.prune),
+            *([BrevityStage(options.brevity)] if self._experiments else []),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
-            ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
+            ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _counters(self, heir: Deck | None) -> Counters:
+        """Quotas of this process, or of all that share a Redis."""
+        wanted = self._config.counters
+        if heir is not None and heir._config.counters == wanted:
+            heir.counters_lent = True
+            return heir.counters
+        if wanted == "memory":
+            return MemoryCounters(self._clock)
+        from hapenny.stores.counters_redis import RedisCounters
+
+        return RedisCounters(wanted, self._clock)
 
     def _collections(self, heir: Deck | None) -> dict[str, Collection]:
         """Opens what is configured, for reading; what an heir has open stays open."""
@@ -226,6 +254,9 @@ class Deck:
         card = self._catalog.resolve(model)
         return float(card.burndown) if card is not None else 1.0
 
+    def _predicted(self, exchange: Exchange) -> int | None:
+        return self.sizes.typical(exchange.intent)
+
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096
 
@@ -250,6 +281,10 @@ class Deck:
                 cached = rates.cache_read if rates.cache_read is not None else rates.input
                 found[tier] = Rates(float(rates.input), float(cached), float(rates.output))
         return found
+
+    def _summariser(self) -> Summariser | None:
+        options, fast = self._options.window, self._names.tiers.get("fast")
+        return Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
 
     def _templates(self) -> Templates:
         options = self._options.templates

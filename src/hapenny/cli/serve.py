@@ -85,10 +85,9 @@ async def _serve(
 async def _reload(app: App, rebuild: Callable[[Gateway], Gateway]) -> None:
     """Builds the new gateway beside the old one; a wrong file changes nothing."""
     try:
-        fresh = rebuild(app.gateway)
+        await app.swap(rebuild(app.gateway))
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"reload refused: {problem}", err=True)
         return
-    await app.swap(fresh)
     click.echo("configuration reloaded", err=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from hapenny.protocols.registry import codec
 from hapenny.server import caches, info, judging, retrieving
 from hapenny.server import http as web
 from hapenny.server.answering import Door, answer, count, fail
+from hapenny.server.batches import Batches
 from hapenny.server.passing import forward
 
 _log = get_logger("hapenny.server")
@@ -64,11 +66,15 @@ class App:
         self._idle = asyncio.Event()
         self._server: web.Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self.batches: Batches | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
     async def start(self, host: str | None = None, port: int | None = None) -> int:
-        """Listens; returns the port (0 asks for a free one)."""
+        """Listens; returns the port (0 asks for a free one). Raises `ConfigError` if the batch journal is taken."""
+        self.batches = self._batches(self.gateway)
+        if self.batches is not None:
+            self.batches.start()
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
         self._server = web.Server(self.handle, self.gateway.clock, limit)
@@ -79,6 +85,8 @@ class App:
     async def stop(self) -> None:
         """Refuses new connections, lets requests under way finish within `drain_s`, then ends."""
         self.draining = True
+        if self.batches is not None:
+            await self.batches.aclose()
         server = self._server
         if server is not None:
             server.refuse()
@@ -92,7 +100,12 @@ class App:
         await self.gateway.aclose()
 
     async def swap(self, gateway: Gateway) -> None:
-        """New requests go to `gateway` from now on; the old one closes when its last request has ended."""
+        """New requests go to `gateway` from now on; the old one closes when its last request has ended.
+
+        Raises:
+            ConfigError: its batch journal is taken; then nothing changes.
+        """
+        await self._rebatch(gateway)
         old, self.gateway = self.gateway, gateway
 
         async def close() -> None:
@@ -105,6 +118,41 @@ class App:
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _batches(self, gateway: Gateway) -> Batches | None:
+        options = gateway.config.batch
+        return Batches(options, gateway.clock, self._hold) if options is not None else None
+
+    async def _rebatch(self, gateway: Gateway) -> None:
+        """Batch jobs go on over a reload, unless their options changed."""
+        old, wanted = self.batches, gateway.config.batch
+        if (old.options if old is not None else None) == wanted:
+            return
+        moved = old is None or wanted is None or wanted.journal != old.options.journal
+        if old is not None and not moved:  # the folder has to be let go of first
+            await old.aclose()
+        self.batches = self._batches(gateway)
+        if self.batches is not None:
+            self.batches.start()
+        if old is not None and moved:
+            await old.aclose()
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Gateway]:
+        """The gateway of the moment, which a reload does not close meanwhile."""
+        gateway = self.gateway
+        self._active[gateway] = self._active.get(gateway, 0) + 1
+        try:
+            yield gateway
+        finally:
+            self._leave(gateway)
+
+    def _leave(self, gateway: Gateway) -> None:
+        active = self._active
+        active[gateway] -= 1
+        if not active[gateway]:
+            del active[gateway]
+            self._idle.set()
 
     async def _drained(self, gateway: Gateway) -> None:
         while self._active.get(gateway):
@@ -121,10 +169,7 @@ class App:
         try:
             return await self._route(gateway, request)
         finally:
-            active[gateway] -= 1
-            if not active[gateway]:
-                del active[gateway]
-                self._idle.set()
+            self._leave(gateway)
 
     async def _route(self, gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
@@ -147,6 +192,8 @@ class App:
                 return await judging.feedback(gateway, request)
             if path == "/v1/select" and request.method == "POST":
                 return await judging.select(gateway, request)
+            if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
+                return await self.batches.page(gateway, request, path)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):

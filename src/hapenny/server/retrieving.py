@@ -23,7 +23,7 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
     found = await retrieve(
         body,
         gateway.deck.collections,
-        gateway.deck.embedder.embed,
+        gateway.deck.asked.embed,
         tenant=identity.tenant,
         groups=identity.groups,
         until=gateway.clock.now() + SECONDS,
