@@ -28,10 +28,11 @@ from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
+from hapenny.routing.balance import Balancer
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Rates, Router
+from hapenny.routing.router import Budget, Rates, Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
@@ -108,6 +109,7 @@ class Deck:
             describe=self.about.describe(trained) if trained is not None else None,
             rates=self._rates(),
             score=score,
+            budget=self._budget(heir),
         )
         if heir is not None and heir._options.tiers.trained == options.tiers.trained:
             self.router.keep(heir.router)
@@ -261,6 +263,14 @@ class Deck:
     def _prefills(self, exchange: Exchange) -> bool:
         card = self._catalog.resolve(exchange.target.model)
         return card is not None and card.has("prefill")
+
+    def _budget(self, heir: Deck | None) -> Budget | None:
+        dollars = self._options.tiers.monthly_budget_usd
+        if dollars is None:
+            return None
+        if heir is not None and heir._options.tiers.monthly_budget_usd == dollars:
+            return heir.router.budget
+        return Budget(Balancer(dollars, started=self._clock.wall()), self._rates())
 
     def _rates(self) -> dict[str, Rates]:
         found = {}

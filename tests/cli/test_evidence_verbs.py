@@ -62,6 +62,25 @@ def test_train_then_select(run, tmp_path):
     assert "fast" in run("select", "What time is it?")
 
 
+def test_a_router_trained_for_a_deployment_holds_there_until_something_changes(run, tmp_path):
+    file = outcomes(tmp_path / "outcomes.jsonl", 2_000)
+    here, ask = tmp_path / "here.yaml", "hello there how is the weather blue cat 7"
+    here.write_text("stages: {tiers: {trained: r.msgpack}}\nledger: null\n")
+    train = ("train", "router", "--outcomes", file, "--weak", "small", "--strong", "large",
+             "--max-quality-loss", "0.03", "--out", "r.msgpack")  # fmt: skip
+
+    def tier():
+        router = Gateway.from_file(str(here)).deck.router
+        return router.rule(ask, "chat").tier
+
+    run(*train)
+    assert tier() == "strong"  # certified for `small` and `large`, whatever those are
+    run(*train, "-c", here)
+    assert tier() == "fast"
+    here.write_text(here.read_text() + "routes: {default: {prompt_version: '2'}}\n")
+    assert tier() == "strong"
+
+
 def test_train_says_what_is_wrong(run, tmp_path):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"prompt": 3}\n')

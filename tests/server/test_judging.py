@@ -90,3 +90,19 @@ async def test_select_refuses_what_it_does_not_know(tmp_path):
         found = (await post(session, url + "/v1/select", {"text": "Hello"}))[1]
         assert msgspec.json.encode(found)
         assert found["tier"] == "fast"
+
+
+async def test_an_arms_thresholds_route_its_sessions(tmp_path):
+    file = tmp_path / "arms.json"
+    arms = {"control": {}, "careful": {"settings": {"tiers.strong_from": 0.0}}}
+    file.write_bytes(msgspec.json.encode([{"name": "e", "arms": arms}]))
+    extra = f"stages: {{arms: {{file: {file}}}}}"
+    body = {"model": "auto", "messages": [{"role": "user", "content": EASY}]}
+    async with serving(tmp_path, Scripted(), extra=extra) as (url, app), aiohttp.ClientSession() as session:
+        served = {}
+        for number in range(12):
+            who = {"x-hapenny-session": f"s{number}"}
+            _, _, headers = await post(session, url + "/v1/chat/completions", body, who)
+            row = await app.gateway.ledger.get(headers["x-request-id"])
+            served.setdefault(row.arms["e"], set()).add(headers["x-hapenny-model"])
+        assert served == {"control": {HAIKU}, "careful": {SONNET}}

@@ -34,6 +34,7 @@ def train() -> None:
 @click.option("--max-quality-loss", default=0.02, show_default=True, type=click.FloatRange(0.001, 0.5))
 @click.option("--confidence", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999))
 @click.option("--n-min", default=200, show_default=True, help="Fewest calibration pairs for a certificate.")
+@click.option("-c", "--config", help="The deployment it is for: certificates name its models, prices, prompt versions.")
 @click.option("--out", type=_OUT, default=Path("router.msgpack"), show_default=True)
 def router(
     outcomes: Path,
@@ -44,9 +45,11 @@ def router(
     max_quality_loss: float,
     confidence: float,
     n_min: int,
+    config: str | None,
     out: Path,
 ) -> None:
     """Fit and certify a router between two tiers. The file is named in `stages.tiers.trained`."""
+    from hapenny.config import ConfigError
     from hapenny.routing.training import read_outcomes, save_router, train_router
 
     try:
@@ -61,6 +64,16 @@ def router(
             least=n_min,
             wall=RealClock().wall(),
         )
+        if config is not None:
+            from hapenny.config import load
+            from hapenny.gateway import Gateway
+
+            loaded = load(config)
+            loaded.ledger = loaded.content = loaded.traces = None
+            loaded.stages.tiers.trained = None
+            trained = Gateway(loaded).deck.about.stamp(trained)
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     out.write_bytes(save_router(trained))

@@ -96,6 +96,9 @@ def check(config: Config) -> Config:
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
             )
+    budget = config.stages.tiers.monthly_budget_usd
+    if budget is not None and budget <= 0:
+        problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
     problems += _throughput(config)
     wanted = config.stages.retrieval.collection
     if wanted and wanted not in config.collections:

@@ -387,3 +387,16 @@ class Exchange:
         self.cache = branch.cache
         self.adopted = branch.adopted
         self.reason = branch.reason
+
+
+def settled(exchange: Exchange, name: str, value: float, least: float, most: float) -> float:
+    """The value of an option for this request: what an experiment's arm sets under `name`, within bounds, else
+    `value`. What is no number is ignored, with a note."""
+    settings = exchange.facts.get("arm_settings")
+    if not settings or name not in settings:
+        return value
+    said = settings[name]
+    if isinstance(said, bool) or not isinstance(said, int | float) or not least <= said <= most:
+        exchange.note(f"experiment: {name} ignored, not within {least:g} to {most:g}")
+        return value
+    return float(said)

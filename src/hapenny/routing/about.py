@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from hapenny.catalog import Card
 from hapenny.core.exchange import Target
 from hapenny.routing.certificates import Fingerprint
@@ -65,6 +67,31 @@ class About:
             )
 
         return describe
+
+    def stamp(self, trained: Trained) -> Trained:
+        """`trained` with certificates about this deployment: its models, prices and prompt versions as they are now.
+
+        Raises:
+            ValueError: a tier is not configured.
+        """
+        for tier in (trained.weak, trained.strong):
+            if tier not in self._tiers:
+                raise ValueError(f"the tier {tier!r} is not configured. Fix: one of {', '.join(self._tiers)}")
+        prices = self.prices(trained.weak, trained.strong)
+        stamped = [
+            replace(
+                one,
+                about=replace(
+                    one.about,
+                    weak=self._tiers[trained.weak].model,
+                    strong=self._tiers[trained.strong].model,
+                    prices=prices,
+                    prompt_version=self._versions.get(one.about.route, ""),
+                ),
+            )
+            for one in trained.certificates
+        ]
+        return replace(trained, certificates=tuple(stamped))
 
     def _name(self, tier: str, said: str) -> str:
         """The certificate's own name of the tier's model if it means that model, else the model's id."""

@@ -17,6 +17,8 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     max_from: float = 1.1
     trained: str | None = None
     """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
+    monthly_budget_usd: float | None = None
+    """Dollars in 30 days for all `auto` requests; while spending runs ahead tiers are lowered, easy questions first."""
     sticky_s: float = 300.0
     """A session keeps its tier this long (the provider's cache lifetime) unless moving down saves money."""
 

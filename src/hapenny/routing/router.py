@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
+from hapenny.core.money import PICO
 from hapenny.evidence.eprocess import LossMonitor
 from hapenny.intents.features import extract
 from hapenny.routing import complexity
+from hapenny.routing.balance import Balancer, Offer
 from hapenny.routing.certificates import Certificate, Fingerprint
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
@@ -60,6 +62,45 @@ class Rates(Struct, frozen=True):
     output: float
 
 
+class Budget:
+    """A monthly budget over tiers (`balance.Balancer`): the ruling's tier, or a cheaper one while dollars are dear.
+
+    What the tier that was ruled adds over each cheaper one is taken from the ruling's score: with the score in [0, 1]
+    the tier k of n below gives up the score's share k / n of the quality. Rough, but in the right order: hard questions
+    give up most, so they keep their tier longest. Never a dearer tier, so every promise stays kept or is not made.
+
+    Args:
+        balancer: the budget and its shadow price.
+        rates: by tier, in pico-dollars a token.
+    """
+
+    def __init__(self, balancer: Balancer, rates: Mapping[str, Rates]) -> None:
+        self._balancer, self._rates = balancer, dict(rates)
+
+    def within(self, ruling: Ruling, prompt: int, output: int, wall: float) -> Ruling:
+        """The ruling, or one for a cheaper tier, which no certificate covers."""
+        self._balancer.renew(wall)
+        rank = TIERS.index(ruling.tier)
+        offers = []
+        for below in range(rank + 1):
+            rates = self._rates.get(TIERS[rank - below])
+            if rates is not None:
+                cost = (prompt * rates.input + output * rates.output) / PICO
+                worth = max(0.0, min(1.0, ruling.score)) * below / max(1, rank)
+                offers.append(Offer(tier=TIERS[rank - below], quality=1.0 - worth - 1e-6 * below, cost=cost))
+        if not offers:
+            return ruling
+        chosen = self._balancer.choose(offers).tier
+        if chosen == ruling.tier:
+            return ruling
+        return msgspec.structs.replace(ruling, tier=chosen, certificate=None, why=f"budget; {ruling.why}")
+
+    def book(self, cost: float, wall: float) -> None:
+        """Adds what a request really cost, dollars."""
+        self._balancer.renew(wall)
+        self._balancer.book(cost, wall)
+
+
 class Router:
     """Rules on tiers. Pure but for its memory of sessions and the monitors.
 
@@ -70,6 +111,7 @@ class Router:
             else is void.
         rates: prices by tier for the cost of switching within a session.
         score: the cold-start score.
+        budget: dollars a month over all routed requests; a dearer tier is given up while spending runs ahead of it.
     """
 
     def __init__(
@@ -80,13 +122,20 @@ class Router:
         describe: Callable[[str, str], Fingerprint] | None = None,
         rates: Mapping[str, Rates] | None = None,
         score: Callable[[str, str | None], float] = complexity.score,
+        budget: Budget | None = None,
     ) -> None:
-        self._options = options or TierOptions()
+        self._options = options = options or TierOptions()
+        self.thresholds = {
+            "balanced": options.balanced_from,
+            "strong": options.strong_from,
+            "max": options.max_from,
+        }
         self._trained = trained
         self._reader = Reader(trained.scorer) if trained is not None else None
         self._describe = describe
         self._rates = dict(rates or {})
         self._score = score
+        self.budget = budget
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self.monitors: dict[tuple[str, str], LossMonitor] = {}
         for certificate in trained.certificates if trained is not None else ():
@@ -103,6 +152,8 @@ class Router:
         now: float = 0.0,
         prefix_tokens: int = 0,
         output_tokens: int = 300,
+        thresholds: Mapping[str, float] | None = None,
+        wall: float = 0.0,
     ) -> Ruling:
         """The tier for a question.
 
@@ -113,8 +164,15 @@ class Router:
             now: seconds of any steady clock, for the age of the session's cached prefix.
             prefix_tokens: tokens in front of the question that the session's model may have cached.
             output_tokens: expected length of the answer.
+            thresholds: of the cold-start score by tier, in place of the options' (an experiment's arm).
+            wall: epoch seconds, for the budget's month.
         """
-        ruling = self._evidence(text, intent, route) if self._reader is not None else self._prior(text, intent)
+        if self._reader is not None:
+            ruling = self._evidence(text, intent, route)
+        else:
+            ruling = self._prior(text, intent, thresholds or self.thresholds)
+        if self.budget is not None:
+            ruling = self.budget.within(ruling, prefix_tokens + len(text) // 4, output_tokens, wall)
         return self._stick(ruling, session, now, prefix_tokens, output_tokens) if session else ruling
 
     def keep(self, before: Router) -> None:
@@ -162,18 +220,18 @@ class Router:
             certificate=certificate,
         )
 
-    def _prior(self, text: str, intent: str) -> Ruling:
+    def book(self, cost: float, wall: float) -> None:
+        """Tells the monthly budget what a routed request really cost, dollars."""
+        if self.budget is not None:
+            self.budget.book(cost, wall)
+
+    def _prior(self, text: str, intent: str, thresholds: Mapping[str, float]) -> Ruling:
         score = self._score(text, intent)
         tier = USE_CASES.get(intent)
         if tier is not None:
             return Ruling(tier=tier, why=f"use case {intent}", score=score)
         tier = "fast"
-        options = self._options
-        for name, threshold in (
-            ("balanced", options.balanced_from),
-            ("strong", options.strong_from),
-            ("max", options.max_from),
-        ):
+        for name, threshold in thresholds.items():
             if score >= threshold:
                 tier = name
         return Ruling(tier=tier, why="cold-start score", score=score)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Target
+from hapenny.core.exchange import Exchange, Target, settled
+from hapenny.core.money import NANO
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.routing.names import TIERS, Asked, Names
 from hapenny.routing.router import Router
@@ -56,6 +59,8 @@ class TierStage(Stage):
             session=session,
             now=exchange.clock.now(),
             prefix_tokens=before,
+            thresholds=_thresholds(exchange, self.router.thresholds),
+            wall=exchange.wall,
         )
         tier, target = self._tier(ruling.tier)
         return Choice(
@@ -70,6 +75,8 @@ class TierStage(Stage):
     async def apply(self, decision: Choice, exchange: Exchange, onward: Onward) -> Answer:
         """Serves with the choice; on `Unavailable`, before anything was sent, with the fallbacks in turn."""
         exchange.target = decision.target
+        if decision.tier:
+            exchange.on_end(lambda: self._book(exchange))
         if decision.certificate:
             exchange.facts["certificate"] = decision.certificate
         try:
@@ -93,8 +100,18 @@ class TierStage(Stage):
             return answer
         raise last
 
+    def _book(self, exchange: Exchange) -> None:
+        self.router.book(sum(call.cost or 0 for call in exchange.calls) / NANO, exchange.wall)
+
     def _tier(self, wanted: str) -> tuple[str, Target | None]:
         """The wanted tier, else the next stronger one that is configured, else the strongest there is."""
         tiers = self._names.tiers
         order = (*TIERS[TIERS.index(wanted) :], *reversed(TIERS[: TIERS.index(wanted)]))
         return next(((tier, tiers[tier]) for tier in order if tier in tiers), (wanted, None))
+
+
+def _thresholds(exchange: Exchange, usual: Mapping[str, float]) -> Mapping[str, float]:
+    """The thresholds, with those an experiment's arm sets (`tiers.balanced_from` …)."""
+    if "arm_settings" not in exchange.facts:
+        return usual
+    return {tier: settled(exchange, f"tiers.{tier}_from", value, 0.0, 1.1) for tier, value in usual.items()}

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import Exchange, settled
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
@@ -116,17 +116,18 @@ class PruneStage(Stage):
         return await onward(exchange)
 
     def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
-        key = hash((turn.question, tuple(piece.text for piece in turn.pieces)))
+        share = settled(exchange, "prune.share", self._options.share, 0.01, 1.0)
+        key = hash((turn.question, share, tuple(piece.text for piece in turn.pieces)))
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known
-        outcome = self._known[key] = self._decide(turn, count, exchange, until)
+        outcome = self._known[key] = self._decide(turn, count, exchange, until, share)
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return outcome
 
-    def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
+    def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float, share: float) -> Outcome:
         options = self._options
         vectors: Mapping[str, tuple[Sequence[str], Any]] = exchange.memo.get("sentence_vectors", {})
         passages: list[Passage] = []
@@ -152,7 +153,7 @@ class PruneStage(Stage):
         pruned = prune(
             turn.question,
             passages,
-            budget=max(options.share * tokens, float(options.floor)),
+            budget=max(share * tokens, float(options.floor)),
             mass=options.mass,
             floor=0.5 * options.floor,
             vector=exchange.memo.get("question_vector"),

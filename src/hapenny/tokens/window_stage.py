@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import Exchange, settled
 from hapenny.core.messages import Message
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
@@ -57,7 +57,7 @@ class WindowStage(Stage):
             count,
             prices=cache_prices(self._prices, exchange),
             lead=sum(count(text) for text in layout.texts),
-            limit=room(self._prices, exchange),
+            limit=self._limit(exchange),
             question=request.question,
             plain=exchange.original.messages,
         )
@@ -73,6 +73,11 @@ class WindowStage(Stage):
             would_save=worth(self._prices, exchange, saved),
             reason=f"{packed.cleared} cleared, {packed.dropped} dropped, {packed.recalled} recalled",
         )
+
+    def _limit(self, exchange: Exchange) -> int:
+        """The model's room, and what an experiment's arm allows."""
+        arm = round(settled(exchange, "window.limit", 0, 0, 1e9))
+        return min((bound for bound in (arm, room(self._prices, exchange)) if bound), default=0)
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays, and says so."""

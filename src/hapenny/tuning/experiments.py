@@ -25,8 +25,8 @@ class Arm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """One variant. What is left out stays as it is.
 
     `model`: a tier, alias or model for routed requests; `parameters`: a set of its own; `system`: replaces the system
-    prompt; `prompt_version` marks it in keys and ledger; `settings`: values that stages look up by name (a pruning
-    budget, a window, a threshold).
+    prompt; `prompt_version` marks it in keys and ledger; `settings`: values that stages look up by name
+    (`prune.share`, `window.limit` tokens, `tiers.balanced_from`, `tiers.strong_from`, `tiers.max_from`).
     """
 
     share: float = 1.0
