@@ -229,7 +229,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
 def drafts(suggestions: Iterable[Suggestion]) -> Library:
     """Templates as suggested, switched off: for a person to read, correct and enable. An answer that holds braces is
     left out, because a template would fill them."""
-    made = []
+    made: list[Template] = []
     for found in suggestions:
         if _FIELD.search(found.answer) or not found.user:
             continue
