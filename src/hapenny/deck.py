@@ -27,14 +27,16 @@ from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
+from hapenny.routing.about import About
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Rates
+from hapenny.routing.router import Rates, Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
-from hapenny.stores.counters import MemoryCounters
+from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
+from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -49,6 +51,8 @@ from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, read_experiments
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.hashed import HashedEmbedder
 
 
 class Deck:
@@ -91,19 +95,37 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
-        self._trained = read_router(options.tiers.trained)
+        trained = read_router(options.tiers.trained)
+        self.about = About(
+            names.tiers,
+            lambda name: names.resolve(name).target,
+            catalog.resolve,
+            {name: route.prompt_version for name, route in config.routes.items()},
+        )
+        self.router = Router(
+            options.tiers,
+            trained,
+            describe=self.about.describe(trained) if trained is not None else None,
+            rates=self._rates(),
+            score=score,
+        )
+        if heir is not None and heir._options.tiers.trained == options.tiers.trained:
+            self.router.keep(heir.router)
         self._experiments = read_experiments(options.arms.file)
         wanted = options.semantic
         if heir is None:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
-            self.counters = MemoryCounters(clock)
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
-            self.counters, self.sizes, self.edge = heir.counters, heir.sizes, heir.edge
+            self.sizes, self.edge = heir.sizes, heir.edge
+        self.counters = self._counters(heir)
+        self.counters_lent = False
+        """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.gathered = GatheredEmbedder(self.embedder, clock)
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
@@ -113,6 +135,11 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+
+    @property
+    def asked(self) -> Embedder:
+        """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
+        return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -169,7 +196,7 @@ class Deck:
             )
         if modes["retrieval"] != "off":
             stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
-        stages.append(TierStage(self._names, options.tiers, score, trained=self._trained, rates=self._rates()))
+        stages.append(TierStage(self._names, self.router))
         if modes["cascade"] != "off":
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
         stages += [
@@ -180,9 +207,21 @@ class Deck:
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
-            ThroughputStage(self.routes, size=self._size, most_output=self._most_output),
+            ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _counters(self, heir: Deck | None) -> Counters:
+        """Quotas of this process, or of all that share a Redis."""
+        wanted = self._config.counters
+        if heir is not None and heir._config.counters == wanted:
+            heir.counters_lent = True
+            return heir.counters
+        if wanted == "memory":
+            return MemoryCounters(self._clock)
+        from hapenny.stores.counters_redis import RedisCounters
+
+        return RedisCounters(wanted, self._clock)
 
     def _collections(self, heir: Deck | None) -> dict[str, Collection]:
         """Opens what is configured, for reading; what an heir has open stays open."""
@@ -212,6 +251,9 @@ class Deck:
     def _burndown(self, model: str) -> float:
         card = self._catalog.resolve(model)
         return float(card.burndown) if card is not None else 1.0
+
+    def _predicted(self, exchange: Exchange) -> int | None:
+        return self.sizes.typical(exchange.intent)
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

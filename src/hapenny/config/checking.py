@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import CARD_TIERS, TIERS, Config, RouteOptions, StageOptions
+from hapenny.config.options import CARD_TIERS, PRESETS, TIERS, Config, RouteOptions, StageOptions
 from hapenny.config.problems import ConfigError
 
 
@@ -75,9 +76,16 @@ def check(config: Config) -> Config:
                 problems.append(
                     f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(StageOptions.__struct_fields__)}"
                 )
-        for bound, value in (("max_quality_loss", route.max_quality_loss), ("holdout", route.holdout)):
+        shares = {
+            "max_quality_loss": route.max_quality_loss,
+            "holdout": route.holdout,
+            "audit_share": route.audit_share,
+        }
+        for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
+        if route.audit_budget_usd < 0:
+            problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:
@@ -88,6 +96,7 @@ def check(config: Config) -> Config:
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
             )
+    problems += _throughput(config)
     wanted = config.stages.retrieval.collection
     if wanted and wanted not in config.collections:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
@@ -104,3 +113,35 @@ def check(config: Config) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _throughput(config: Config) -> list[str]:
+    """What is wrong with shared counters and batch jobs."""
+    problems = []
+    where = config.counters
+    shown = re.sub(r"//[^@/]*@", "//***@", where)
+    if where != "memory" and not re.match(r"rediss?://[^/]", where):
+        problems.append(f"$.counters: {shown!r} is no store of counters. Fix: memory, or redis://HOST:PORT/DATABASE")
+    elif where != "memory" and importlib.util.find_spec("redis") is None:
+        problems.append(
+            f"$.counters: {shown!r} needs the redis client. Fix: pip install 'hapenny[redis]', or counters: memory"
+        )
+    off = [name for name, route in config.routes.items() if _mode(route, "throughput") == "off"]
+    if where != "memory" and len(off) == len(config.routes) > 0:
+        problems.append(
+            f"$.counters: {shown!r} is used by no route: throughput is off on all. "
+            "Fix: switch the stage on, or counters: memory"
+        )
+    if config.batch is not None:
+        journal = Path(config.batch.journal)
+        if not config.batch.journal or (journal.exists() and not journal.is_dir()):
+            problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
+        for name in ("attempts", "poll_s", "stop_s"):
+            if getattr(config.batch, name) <= 0:
+                problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
+    return problems
+
+
+def _mode(route: RouteOptions, stage: str) -> str:
+    """A stage's mode on a route."""
+    return route.stages.get(stage, PRESETS[route.preset][stage])

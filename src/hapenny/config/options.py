@@ -16,6 +16,7 @@ from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
+from hapenny.throughput.batch.engine import BatchOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import (
     BrevityOptions,
@@ -129,6 +130,12 @@ class RouteOptions(Section):
     idle_s: float = 60.0
     max_calls: int = 4
     max_quality_loss: float = 0.02
+    """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
+    audit_share: float = 0.0
+    """Share of requests that are also asked of the baseline, off the path, and compared. Costs what the baseline costs;
+    .01 is enough to notice a broken promise within some thousand requests."""
+    audit_budget_usd: float = 1.0
+    """Dollars a day that audits of this route may cost at most."""
     cache_any_temperature: bool = False
     """Consent to cache answers to requests whose temperature is unset or above 0."""
     cache_scope: Literal["user", "tenant"] = "tenant"
@@ -164,6 +171,14 @@ class CollectionOptions(Section):
     """A collection of documents that `hapenny index build` made."""
 
     path: str
+
+
+class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`/v1/files` and `/v1/batches`, answered here."""
+
+    journal: str
+    """Folder that keeps files, batches and answers; of one process alone."""
+    poll_s: float = 5.0
 
 
 class StageOptions(Section):
@@ -209,6 +224,10 @@ class Config(Section):
     """Texts of requests, off unless a route opts in; needs the extra `content`."""
     traces: TraceOptions | None = None
     """OpenTelemetry spans; needs the extra `otel`."""
+    batch: BatchJobs | None = None
+    """Batch jobs, off unless a journal is named."""
+    counters: str = "memory"
+    """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)
     prices: str | None = None
     """Path of a file with negotiated prices."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
-
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from hapenny.config import ServerOptions
 from hapenny.core.errors import Failure
@@ -18,8 +16,10 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
-from hapenny.server import caches, info, retrieving
+from hapenny.server import caches, info, judging, retrieving
+from hapenny.server import http as web
 from hapenny.server.answering import Door, answer, count, fail
+from hapenny.server.batches import Batches
 from hapenny.server.passing import forward
 
 _log = get_logger("hapenny.server")
@@ -64,49 +64,48 @@ class App:
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self.batches: Batches | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
     async def start(self, host: str | None = None, port: int | None = None) -> int:
-        """Listens; returns the port (0 asks for a free one)."""
+        """Listens; returns the port (0 asks for a free one). Raises `ConfigError` if the batch journal is taken."""
+        self.batches = self._batches(self.gateway)
+        if self.batches is not None:
+            self.batches.start()
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
-        loop = asyncio.get_running_loop()
-
-        def make(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
-
-        server = web.Server(
-            self.handle, request_factory=make, handler_cancellation=True, access_log=None, keepalive_timeout=75.0
-        )
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
+        self._server = web.Server(self.handle, self.gateway.clock, limit)
         where = host if host is not None else options.host
         where_port = options.port if port is None else port
-        site = web.TCPSite(self._runner, where, where_port, backlog=4096, ssl_context=_tls(options))
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        return await self._server.start(where, where_port, _tls(options))
 
     async def stop(self) -> None:
         """Refuses new connections, lets requests under way finish within `drain_s`, then ends."""
         self.draining = True
-        runner = self._runner
-        if runner is not None:
-            for site in list(runner.sites):
-                await site.stop()
+        if self.batches is not None:
+            await self.batches.aclose()
+        server = self._server
+        if server is not None:
+            server.refuse()
             try:
                 await asyncio.wait_for(self._drained(self.gateway), self.gateway.config.server.drain_s)
             except TimeoutError:
                 _log.warning("draining ended with requests under way", active=sum(self._active.values()))
-            await runner.cleanup()
+            await server.close()
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()
 
     async def swap(self, gateway: Gateway) -> None:
-        """New requests go to `gateway` from now on; the old one closes when its last request has ended."""
+        """New requests go to `gateway` from now on; the old one closes when its last request has ended.
+
+        Raises:
+            ConfigError: its batch journal is taken; then nothing changes.
+        """
+        await self._rebatch(gateway)
         old, self.gateway = self.gateway, gateway
 
         async def close() -> None:
@@ -119,6 +118,41 @@ class App:
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _batches(self, gateway: Gateway) -> Batches | None:
+        options = gateway.config.batch
+        return Batches(options, gateway.clock, self._hold) if options is not None else None
+
+    async def _rebatch(self, gateway: Gateway) -> None:
+        """Batch jobs go on over a reload, unless their options changed."""
+        old, wanted = self.batches, gateway.config.batch
+        if (old.options if old is not None else None) == wanted:
+            return
+        moved = old is None or wanted is None or wanted.journal != old.options.journal
+        if old is not None and not moved:  # the folder has to be let go of first
+            await old.aclose()
+        self.batches = self._batches(gateway)
+        if self.batches is not None:
+            self.batches.start()
+        if old is not None and moved:
+            await old.aclose()
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Gateway]:
+        """The gateway of the moment, which a reload does not close meanwhile."""
+        gateway = self.gateway
+        self._active[gateway] = self._active.get(gateway, 0) + 1
+        try:
+            yield gateway
+        finally:
+            self._leave(gateway)
+
+    def _leave(self, gateway: Gateway) -> None:
+        active = self._active
+        active[gateway] -= 1
+        if not active[gateway]:
+            del active[gateway]
+            self._idle.set()
 
     async def _drained(self, gateway: Gateway) -> None:
         while self._active.get(gateway):
@@ -135,10 +169,7 @@ class App:
         try:
             return await self._route(gateway, request)
         finally:
-            active[gateway] -= 1
-            if not active[gateway]:
-                del active[gateway]
-                self._idle.set()
+            self._leave(gateway)
 
     async def _route(self, gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
@@ -157,6 +188,12 @@ class App:
                 return await answer(gateway, request, door, model, faulty=self._faulty)
             if path == "/v1/retrieve" and request.method == "POST":
                 return await retrieving.answer(gateway, request)
+            if path == "/v1/feedback" and request.method == "POST":
+                return await judging.feedback(gateway, request)
+            if path == "/v1/select" and request.method == "POST":
+                return await judging.select(gateway, request)
+            if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
+                return await self.batches.page(gateway, request, path)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):
@@ -178,7 +215,7 @@ class App:
             return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
         except ConnectionError:  # the client has gone: there is nobody to tell, and nothing to log
             return web.Response(status=499)
-        except (asyncio.CancelledError, HttpProcessingError):
+        except asyncio.CancelledError:
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from hapenny.gateway import Gateway
 from hapenny.retrieval.endpoint import retrieve
+from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
 
@@ -24,7 +23,7 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
     found = await retrieve(
         body,
         gateway.deck.collections,
-        gateway.deck.embedder.embed,
+        gateway.deck.asked.embed,
         tenant=identity.tenant,
         groups=identity.groups,
         until=gateway.clock.now() + SECONDS,

@@ -294,8 +294,7 @@ class Gate:
             if now + self._ttft > job.begin_by or now >= min(job.finish_by, until):
                 # Estimates err, and other processes may take what was counted on.
                 self.queue.remove(entry)
-                self.counts["shed"] += 1
-                future.set_exception(Shed("the wait became too long", "overloaded", retry_after=1.0))
+                future.set_exception(self._shed(max(1.0, self.estimate(job)), 0.0))
                 continue
             self._wake.clear()
             leave, wait = await self._try(job)
@@ -322,8 +321,10 @@ class Gate:
 
     def _quota_wait(self, endpoint: Endpoint, head: float, jobs: int, units: float, own: float) -> float:
         quota = endpoint.quota
-        if quota is None or quota.tokens is None:
+        if quota is None:
             return 0.0
+        if quota.tokens is None:
+            return head + jobs * quota.between_s if quota.between_s is not None else 0.0
         if not jobs:
             return head
         after = max(0.0, units - self._head_cost) + own  # the head's own units come with its wait

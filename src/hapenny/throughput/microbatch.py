@@ -68,6 +68,11 @@ class MicroBatcher(Generic[Item, Result]):
         self.batches = 0
         self.items = 0
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a batch."""
+        return len(self._waiting)
+
     async def __call__(self, item: Item) -> Result:
         """The result of one item. Raises what `run` raised, or `QueueFull`."""
         if len(self._waiting) >= self.spec.queue:

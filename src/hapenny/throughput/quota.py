@@ -87,6 +87,13 @@ class Quota:
         tokens = self.tokens
         return tokens.window_s if tokens is not None and tokens.kind == "fixed" else 0.0
 
+    @property
+    def between_s(self) -> float | None:
+        """Seconds between two calls under the limits other than tokens a minute; None without such a limit."""
+        if self._requests is not None:
+            return self._requests.window_s / (self._requests.amount * self._share)
+        return 0.0 if self._day is not None else None
+
     async def reserve(self, job: Job) -> Grant:
         """Sets the job's units aside in every limit of the pool, or says how long that will take."""
         learner = self.learner

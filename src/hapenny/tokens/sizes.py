@@ -77,6 +77,14 @@ class AnswerSizes:
                 return max(options.floor, int(seen.quantile(options.quantile) * margin) + 1)
         return None
 
+    def typical(self, intent: str) -> int | None:
+        """Tokens that half of the answers of this intent (else of all) stay within; None while too little is known."""
+        for key in (intent, POOL):
+            seen = self._seen.get(key)
+            if seen is not None and len(seen.ranked) >= self.options.least:
+                return seen.quantile(0.5)
+        return None
+
     def dumps(self) -> bytes:
         """What was learned, as MessagePack."""
         return msgspec.msgpack.encode({intent: list(seen.order) for intent, seen in self._seen.items()})

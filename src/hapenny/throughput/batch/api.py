@@ -64,8 +64,10 @@ class BatchApi:
         self.file(owner, id)
         return self._engine.journal.read(f"files/{id}")
 
-    def create(self, owner: str, body: dict[str, Any], *, key: str = "") -> dict[str, Any]:
-        """`POST /v1/batches`. `key`: the request's idempotency key."""
+    def create(
+        self, owner: str, body: dict[str, Any], *, key: str = "", more: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """`POST /v1/batches`. `key`: the request's idempotency key; `more`: kept with the batch, shown to nobody."""
         source = body.get("input_file_id")
         if not isinstance(source, str):
             raise invalid("a batch needs its input", "input_file_id", "upload a file with purpose batch")
@@ -94,6 +96,7 @@ class BatchApi:
         if len({record.id for record in records}) != len(records):
             raise invalid("a custom_id is used twice", "input_file_id", "give each line its own")
         metadata = {
+            **(more or {}),
             "owner": owner,
             "endpoint": body.get("endpoint"),
             "input_file_id": source,
