@@ -41,6 +41,28 @@ async def test_without_an_experiment_nobody_is_asked_to_be_brief(tmp_path):
     assert backend.asked[0][0].system == ()
 
 
+async def test_the_best_passage_comes_first_with_its_own_number_where_that_is_wanted(tmp_path):
+    filler = "Gulls rest upon the northern tower through the winter and leave in spring. " * 6
+    texts = [filler, filler.replace("Gulls", "Terns"), f"{filler}The organ has four thousand pipes of tin."]
+    sources = "\n".join(f'<source number="{n}">\n{text}\n</source>' for n, text in enumerate(texts, 1))
+    content = f"<sources>\n{sources}\n</sources>\nHow many pipes does the organ have?"
+    body = {"model": "strong", "messages": [{"role": "user", "content": content}]}
+    sent = {}
+    for first in ("true", "false"):
+        backend = Scripted()
+        extra = f"stages: {{prune: {{share: 0.8, floor: 0, mass: 1.0, seconds: 5, best_first: {first}}}}}"
+        async with serving(tmp_path / first, backend, extra=extra) as (url, _), aiohttp.ClientSession() as session:
+            await post(url, session, body)
+        sent[first] = backend.asked[0][0].messages[-1].text
+    for text in sent.values():
+        assert "four thousand pipes" in text
+        assert text.count("<source number") == text.count("</source>") >= 2
+        assert text.startswith("<sources>\n<source number=")
+        assert text.endswith("</sources>\nHow many pipes does the organ have?")
+    assert sent["true"].index('number="3"') < sent["true"].index('number="1"')
+    assert sent["false"].index('number="3"') > sent["false"].index('number="1"')
+
+
 def long_talk():
     turns = []
     for number in range(16):

@@ -143,8 +143,15 @@ def _outside(text: str, pieces: Sequence[Piece]) -> str:
     return _ANY_TAG.sub(" ", " ".join([*parts, behind])).strip()
 
 
-def rewrite(messages: Sequence[Message], kept: Sequence[tuple[Piece, str]]) -> tuple[Message, ...]:
-    """The messages with each piece's text replaced; an empty text takes the element, document or text away."""
+def rewrite(
+    messages: Sequence[Message], kept: Sequence[tuple[Piece, str]], order: Sequence[Piece] = ()
+) -> tuple[Message, ...]:
+    """The messages with each piece's text replaced; an empty text takes the element, document or text away.
+
+    `order`: tagged passages of one text that are all in it and in `kept` are sent in this order, each with its own tags
+    and so with its own number.
+    """
+    ranks = {piece: rank for rank, piece in enumerate(order)}
     by_block: dict[tuple[int, int], list[tuple[Piece, str]]] = {}
     for piece, text in kept:
         by_block.setdefault((piece.message, piece.block), []).append((piece, text))
@@ -157,12 +164,12 @@ def rewrite(messages: Sequence[Message], kept: Sequence[tuple[Piece, str]]) -> t
         content: list[Block] = []
         for number, block in enumerate(message.content):
             changes = by_block.get((place, number))
-            content += [block] if changes is None else _changed(block, changes)
+            content += [block] if changes is None else _changed(block, changes, ranks)
         result.append(replace(message, content=tuple(content)) if content else message)
     return tuple(result)
 
 
-def _changed(block: Block, changes: list[tuple[Piece, str]]) -> list[Block]:
+def _changed(block: Block, changes: list[tuple[Piece, str]], ranks: dict[Piece, int]) -> list[Block]:
     piece, text = changes[0]
     if isinstance(block, Document):
         return [replace(block, text=text)] if text else []
@@ -173,14 +180,25 @@ def _changed(block: Block, changes: list[tuple[Piece, str]]) -> list[Block]:
     assert isinstance(block, Text)
     parts: list[str] = []
     place = 0
-    for piece, text in sorted(changes, key=lambda change: change[0].span or (0, 0)):
-        assert piece.span is not None
+    changes = sorted(changes, key=lambda change: change[0].span or (0, 0))
+    bodies = [_element(block.text, piece, text) for piece, text in changes if text]
+    stays = [piece for piece, text in changes if text]
+    if all(piece in ranks for piece in stays):
+        bodies = [bodies[index] for index in sorted(range(len(stays)), key=lambda index: ranks[stays[index]])]
+    left = iter(bodies)
+    for piece, text in changes:
         assert piece.whole is not None
+        parts.append(block.text[place : piece.whole[0]])
+        place = piece.whole[1]
         if text:
-            parts += [block.text[place : piece.span[0]], text]
-            place = piece.span[1]
-        else:
-            parts.append(block.text[place : piece.whole[0]])
-            place = piece.whole[1]
+            whole = block.text[piece.whole[0] : place]
+            parts += [next(left), whole[len(whole.rstrip()) :]]
     parts.append(block.text[place:])
     return [replace(block, text="".join(parts))]
+
+
+def _element(block: str, piece: Piece, text: str) -> str:
+    """The element with its tags around another text, without the white space behind it."""
+    assert piece.span is not None
+    assert piece.whole is not None
+    return (block[piece.whole[0] : piece.span[0]] + text + block[piece.span[1] : piece.whole[1]]).rstrip()

@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     after: float
     mass: float
     duplicates: int
+    order: tuple[int, ...] = ()
 
 
 class PruneStage(Stage):
@@ -92,9 +93,12 @@ class PruneStage(Stage):
         until = exchange.clock.now() + self._options.seconds
         outcomes = [(turn, self._outcome(turn, count, exchange, until)) for turn in turns]
         changes = [change for turn, outcome in outcomes for change in self._changes(turn, outcome, count)]
-        if not changes:
+        if all(text == piece.text for piece, text in changes) and not any(
+            list(outcome.order) != sorted(outcome.order) for _, outcome in outcomes
+        ):
             return None
-        exchange.memo[self.name] = rewrite(messages, changes)
+        order = [turn.pieces[place] for turn, outcome in outcomes for place in outcome.order]
+        exchange.memo[self.name] = rewrite(messages, changes, order)
         before = sum(outcome.before for _, outcome in outcomes)
         after = sum(outcome.after for _, outcome in outcomes)
         last = outcomes[-1][1]
@@ -157,8 +161,10 @@ class PruneStage(Stage):
             mass=options.mass,
             floor=0.5 * options.floor,
             vector=exchange.memo.get("question_vector"),
+            best_first=options.best_first,
         )
-        return _result(pruned, unread)
+        # Passages that were not read cannot be ranked: then all stay in their order.
+        return _result(pruned, unread, ordered=options.best_first and not unread)
 
     def _changes(self, turn: Turn, outcome: Outcome, count: Cost) -> Sequence[tuple[Piece, str]]:
         changes = []
@@ -168,10 +174,12 @@ class PruneStage(Stage):
             passage = self._passage(piece.title, piece.text, count)
             if len(units) < sum(not unit.pinned for unit in passage.units):
                 changes.append((piece, passage.render(units).rstrip() if units else ""))
+            elif outcome.order:
+                changes.append((piece, piece.text))
         return changes
 
 
-def _result(pruned: Pruned, unread: int) -> Outcome:
+def _result(pruned: Pruned, unread: int, *, ordered: bool) -> Outcome:
     kept: tuple[tuple[int, ...] | None, ...] = tuple(tuple(units) for units in pruned.kept)
     return Outcome(
         kept=kept + (None,) * unread,
@@ -179,4 +187,5 @@ def _result(pruned: Pruned, unread: int) -> Outcome:
         after=pruned.after,
         mass=pruned.mass,
         duplicates=len(pruned.duplicates),
+        order=tuple(pruned.order) if ordered else (),
     )
