@@ -27,10 +27,11 @@ from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
+from hapenny.routing.about import About
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Rates
+from hapenny.routing.router import Rates, Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
@@ -92,7 +93,22 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
-        self._trained = read_router(options.tiers.trained)
+        trained = read_router(options.tiers.trained)
+        self.about = About(
+            names.tiers,
+            lambda name: names.resolve(name).target,
+            catalog.resolve,
+            {name: route.prompt_version for name, route in config.routes.items()},
+        )
+        self.router = Router(
+            options.tiers,
+            trained,
+            describe=self.about.describe(trained) if trained is not None else None,
+            rates=self._rates(),
+            score=score,
+        )
+        if heir is not None and heir._options.tiers.trained == options.tiers.trained:
+            self.router.keep(heir.router)
         self._experiments = read_experiments(options.arms.file)
         wanted = options.semantic
         if heir is None:
@@ -176,7 +192,7 @@ class Deck:
             )
         if modes["retrieval"] != "off":
             stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
-        stages.append(TierStage(self._names, options.tiers, score, trained=self._trained, rates=self._rates()))
+        stages.append(TierStage(self._names, self.router))
         if modes["cascade"] != "off":
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
         stages += [

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +24,23 @@ from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
-from hapenny.core.exchange import Exchange, Limits, Purpose, Target
+from hapenny.core.exchange import Exchange, Limits, Purpose, Taken, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Pipeline
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
+from hapenny.evidence.audits import AuditOptions
+from hapenny.evidence.switch import Switch
+from hapenny.evidence.watching import Verdict, Watch
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked, Names
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
-from hapenny.telemetry.rows import Row
+from hapenny.telemetry.rows import Row, verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +110,7 @@ class Gateway:
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
             self.desk = heir.desk
+        self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
         self.deck: Deck = Deck(
@@ -126,8 +131,10 @@ class Gateway:
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
             modes = self.deck.modes(route)
-            self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask)
+            stepped_back = partial(self.switch.off, name)
+            self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask, stepped_back)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
+        self.watch = self._watch()
         self._baselines = {name: self._baseline(name, route) for name, route in config.routes.items()}
 
     @classmethod
@@ -160,6 +167,23 @@ class Gateway:
             return None
         region = options.region if options is not None and options.kind == "bedrock" else ""
         return Target(name, backend, region)
+
+    def _watch(self) -> Watch:
+        routes = self.config.routes
+        return Watch(
+            {
+                name: AuditOptions(share=route.audit_share, dollars_a_day=route.audit_budget_usd)
+                for name, route in routes.items()
+                if route.max_quality_loss < 1
+            },
+            {name: max(1e-4, route.max_quality_loss) for name, route in routes.items()},
+            self.switch,
+            self.clock,
+            ask=self._audit,
+            embed=self.deck.embedder.embed,
+            spawn=self.spawn,
+            routed=self.deck.router.observe,
+        )
 
     def _baseline(self, name: str, route: RouteOptions) -> Target:
         asked = self.names.resolve(route.baseline)
@@ -330,6 +354,41 @@ class Gateway:
 
         self.spawn(again())
 
+    async def _audit(
+        self, audited: Exchange, request: Request, target: Target, judged: Callable[[str], Awaitable[float]]
+    ) -> tuple[str, int]:
+        """Asks what the baseline would have answered, everything off, in a background row of its own; the judge's
+        verdict stands in that row, and as the quality of the audited request."""
+        route = self.config.routes[audited.route]
+        now = self.clock.now()
+        exchange = Exchange(
+            id=self.clock.new_id("req_"),
+            request=request,
+            context=msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id}),
+            clock=self.clock,
+            limits=Limits(now + route.begin_s, now + route.finish_s, route.idle_s),
+            baseline=target,
+            route=audited.route,
+            max_calls=1,
+            background="audit",
+        )
+        exchange.intent, exchange.purpose, exchange.payer = audited.intent, "audit", "audit"
+        exchange.on_call(self.books.settle)
+        exchange.on_end(lambda: self._written(exchange))
+        try:
+            answer = await self._pipelines[audited.route, True](exchange)
+            reference = (await answer.through(Delivered(exchange)).collect()).text
+            quality = 1.0 - await judged(reference)
+            exchange.decisions.append(Taken("audit", "on", Verdict(score=quality), 0.0))
+            if self.ledger is not None:
+                self.ledger.book(verdict(audited.id, quality, "audit", self.clock.wall()))
+        except Failure as failure:
+            exchange.failure = failure
+            raise
+        finally:
+            self.close(exchange)
+        return reference, sum(call.cost or 0 for call in exchange.calls)
+
     # -- small decisions -----------------------------------------------------------------------------------------
 
     def _route(self, request: Request, context: Context, identity: Identity) -> str:
@@ -364,6 +423,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
+        self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """train, select, compare and experiment, as people run them."""
 
+import asyncio
 import json
 
 import msgspec
@@ -9,8 +10,10 @@ from click.testing import CliRunner
 
 from hapenny.cli.main import main
 from hapenny.core.clock import RealClock
+from hapenny.core.messages import Message, Request, Text
+from hapenny.gateway import Gateway
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
-from hapenny.telemetry.rows import Row
+from hapenny.telemetry.rows import Row, verdict
 from tests.routing.test_scorer import traffic
 
 
@@ -172,3 +175,53 @@ def test_a_wrong_experiment_is_refused(run, tmp_path):
     assert "at least one variant" in run("experiment", "start", "one.yaml", ok=False)
     (tmp_path / "odd.yaml").write_text("name: odd\narmz: {}\n")
     assert "odd.yaml" in run("experiment", "start", "odd.yaml", ok=False)
+
+
+CONTENT = """
+backends: {simulated: {kind: simulated}}
+routes: {default: {holdout: 0}}
+ledger: {path: "%s/ledger.db"}
+content:
+  path: "%s/content.db"
+  options: {key: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", sample: 1, routes: [default]}
+"""
+
+
+def test_training_data_and_evaluations_come_from_the_content_store(run, tmp_path):
+    file = tmp_path / "hapenny.yaml"
+    file.write_text(CONTENT % (tmp_path, tmp_path))
+
+    async def asked():
+        async with Gateway.from_file(str(file)) as gateway:
+            for text in ("Where is the ferry? I am ann@example.com", "Where is the toll?", "Where is the lamp?"):
+                request = Request(protocol="openai", model="fast", messages=(Message("user", (Text(text),)),))
+                _, exchange = await gateway.complete(request)
+                while gateway._tasks:
+                    await asyncio.gather(*gateway._tasks)
+                if "ferry" in text:
+                    gateway.ledger.book(verdict(exchange.id, 1.0, "user", gateway.clock.wall()))
+                if "toll" in text:
+                    assert await gateway.desk.content.correct(exchange.id, "At the bridge.")
+
+    asyncio.run(asked())
+    assert "2 of 3" in run("train", "export", "-c", file, "--consent", "--out", "t.jsonl")
+    written = (tmp_path / "t.jsonl").read_text()
+    assert "ann@example.com" not in written
+    assert "At the bridge." in written
+    assert "lamp" not in written
+    assert "3 responses" in run("experiment", "export-evaluations", "-c", file, "--out", "e.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    results = [
+        {
+            "inputRecord": {"prompt": line["prompt"]},
+            "modelResponses": line["modelResponses"],
+            "automatedEvaluationResult": {"scores": [{"metricName": "Builtin.Correctness", "result": 1.0}]},
+        }
+        for line in lines
+    ]
+    done = write(tmp_path / "results.jsonl", results)
+    ask = ("experiment", "import-evaluations", done, "--out", "o.jsonl", "--metric")
+    assert "3 prompts" in run(*ask, "Builtin.Correctness")
+    first = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[0])
+    assert list(first["models"].values()) == [{"score": 1.0}]
+    assert "no record" in run(*ask, "Builtin.Style", ok=False)

@@ -12,7 +12,8 @@ from hapenny.core.metering import Metered
 from hapenny.core.stage import Pipeline
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.names import Names
-from hapenny.routing.options import CascadeOptions, TierOptions
+from hapenny.routing.options import CascadeOptions
+from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.headers import at_commit
 
@@ -102,7 +103,7 @@ async def test_in_shadow_nothing_changes():
 
 
 async def test_tiers_by_use_case_and_score():
-    stage = TierStage(NAMES, TierOptions(), lambda text, intent: len(text) / 1_000)
+    stage = TierStage(NAMES, Router(score=lambda text, intent: len(text) / 1_000))
     answers = {"haiku": "cheap", "mini": "middle", "sonnet": "good"}
     assert await run(world(answers, stage)[0], ask("hm", intent="unknown")) == "cheap"
     assert await run(world(answers, stage)[0], ask("hm" * 400, intent="summarization")) == "cheap"
@@ -111,7 +112,7 @@ async def test_tiers_by_use_case_and_score():
 
 
 async def test_an_experiment_arm_goes_first():
-    stage = TierStage(NAMES, TierOptions(), lambda text, intent: 0.9)
+    stage = TierStage(NAMES, Router(score=lambda text, intent: 0.9))
     exchange = ask()
     exchange.facts["arm_target"] = Target("mini")
     assert await run(world({"mini": "arm"}, stage)[0], exchange) == "arm"

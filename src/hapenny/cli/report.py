@@ -93,6 +93,14 @@ def show(summary: Summary, console: Console) -> None:
         console.print(_groups("feature", summary.features))
     if summary.models:
         console.print(_groups("model", summary.models))
+    for promise in summary.certificates:
+        where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
+        console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
+    for found in summary.audits:
+        console.print(
+            f"audits of {found.route}: {found.audits:,} answers compared with the baseline's, mean loss"
+            f" {found.loss:.4f}, for {money(found.cost)}"
+        )
     if summary.would_save:
         watched = ", ".join(f"{name} {money(nano)}" for name, nano in summary.would_save.items())
         console.print(f"[dim]In shadow, in no sum: {watched}[/]")

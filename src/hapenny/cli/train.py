@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from hapenny.core.clock import RealClock
+
+if TYPE_CHECKING:
+    from hapenny.evidence.export import Example
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -84,24 +89,86 @@ def intents(labelled: Path, precision: float, out: Path) -> None:
 
 
 @train.command()
-@click.option("--answers", type=_FILE, required=True, help="JSON lines: prompt, answer, score, consent, system.")
+@click.option("--answers", type=_FILE, help="JSON lines: prompt, answer, score, consent, system.")
+@click.option("-c", "--config", help="Instead: read the content store and the ledger of this configuration.")
+@click.option("--route", help="With --config: only this route's texts.")
 @click.option("--format", "shape", type=click.Choice(["openai", "bedrock"]), default="openai", show_default=True)
 @click.option("--min-score", default=0.9, show_default=True, help="Only answers verified at least this good.")
 @click.option("--consent", is_flag=True, help="You confirm that these texts may be used for training.")
 @click.option("--out", type=_OUT, required=True)
-def export(answers: Path, shape: str, min_score: float, consent: bool, out: Path) -> None:
+def export(
+    answers: Path | None, config: str | None, route: str | None, shape: str, min_score: float, consent: bool, out: Path
+) -> None:
     """Write distillation and fine-tuning data: verified answers only, personal data redacted."""
     from hapenny.evidence.export import Example, examples
 
     if not consent:
         raise click.ClickException("texts of clients leave the store only with --consent")
     try:
-        rows = [msgspec.json.decode(line, type=Example) for line in lines(answers)]
-    except msgspec.DecodeError as error:
-        raise click.ClickException(f"{answers}: {error}") from None
+        if answers is not None:
+            rows = [msgspec.json.decode(line, type=Example) for line in lines(answers)]
+        elif config is not None:
+            rows = [example for _, example in kept(config, route)]
+        else:
+            raise click.UsageError("give --answers or --config")
+    except (msgspec.DecodeError, ValueError, ImportError) as error:
+        raise click.ClickException(f"{answers or config}: {error}") from None
     made = list(examples(rows, shape, min_score))
     out.write_bytes(b"".join(made))
     click.echo(f"{out}: {len(made)} of {len(rows)} answers")
+
+
+def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:
+    """(model, example) of every single question in the content store, with its verdict in the ledger. Texts are there
+    only where their route opted in; those of a route that has opted out since are without consent. A corrected answer
+    stands in for the one that was given, and counts as verified.
+
+    Raises:
+        ValueError: the configuration has no content store or no ledger.
+    """
+    from hapenny.config import ConfigError, load
+    from hapenny.evidence.export import Example
+    from hapenny.stores.sqlite import SqliteFile, SqliteRows
+    from hapenny.telemetry.content import Content, ContentStore
+    from hapenny.telemetry.rows import Row
+    from hapenny.telemetry.schema import find_row, open_ledger
+
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        raise ValueError("; ".join(error.problems)) from None
+    if loaded.content is None or loaded.ledger is None:
+        raise ValueError("no content store or no ledger. Fix: set content and ledger")
+    options, clock = loaded.content.options, RealClock()
+    path = loaded.content.path
+
+    async def texts() -> list[Content]:
+        rows = SqliteRows(SqliteFile(path, clock))
+        try:
+            return await ContentStore(options, rows, clock).find(route=route, limit=1_000_000)
+        finally:
+            await rows.aclose()
+
+    found = []
+    ledger = open_ledger(loaded.ledger.path, read_only=True)
+    try:
+        for content in asyncio.run(texts()):
+            system = [text for role, text in content.messages if role == "system"]
+            turns = [text for role, text in content.messages if role != "system"]
+            row: Row | None = find_row(ledger, content.request)
+            if len(turns) != 1 or content.cut or row is None or row.outcome != "delivered":
+                continue
+            example = Example(
+                prompt=turns[0],
+                answer=content.corrected if content.corrected is not None else content.answer,
+                system=system[0] if system else None,
+                score=1.0 if content.corrected is not None else row.scores.get("quality"),
+                consent=content.route in options.routes,
+            )
+            found.append((row.model_served, example))
+    finally:
+        ledger.close()
+    return found
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -76,9 +76,16 @@ def check(config: Config) -> Config:
                 problems.append(
                     f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(StageOptions.__struct_fields__)}"
                 )
-        for bound, value in (("max_quality_loss", route.max_quality_loss), ("holdout", route.holdout)):
+        shares = {
+            "max_quality_loss": route.max_quality_loss,
+            "holdout": route.holdout,
+            "audit_share": route.audit_share,
+        }
+        for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
+        if route.audit_budget_usd < 0:
+            problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:

@@ -122,6 +122,12 @@ class RouteOptions(Section):
     idle_s: float = 60.0
     max_calls: int = 4
     max_quality_loss: float = 0.02
+    """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
+    audit_share: float = 0.0
+    """Share of requests that are also asked of the baseline, off the path, and compared. Costs what the baseline costs;
+    .01 is enough to notice a broken promise within some thousand requests."""
+    audit_budget_usd: float = 1.0
+    """Dollars a day that audits of this route may cost at most."""
     cache_any_temperature: bool = False
     """Consent to cache answers to requests whose temperature is unset or above 0."""
     cache_scope: Literal["user", "tenant"] = "tenant"

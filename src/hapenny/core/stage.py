@@ -68,16 +68,30 @@ class Pipeline:
 
     A decision that fails unexpectedly never fails the request: it is recorded with its error and the request goes
     on; only a `Failure` a stage raises on purpose ends it.
+
+    Args:
+        stages: in order.
+        modes: by stage; a stage that is not named is off.
+        terminal: makes the call.
+        ask: what stages call models with.
+        stepped_back: whether the stage of that name is to behave as off for now.
     """
 
-    def __init__(self, stages: Sequence[Stage], modes: Mapping[str, Mode], terminal: Onward, ask: Ask) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        modes: Mapping[str, Mode],
+        terminal: Onward,
+        ask: Ask,
+        stepped_back: Callable[[str], bool] | None = None,
+    ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
         onward = terminal
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
-                onward = _link(stage, mode, onward, ask)
+                onward = _link(stage, mode, onward, ask, stepped_back)
         self._first = onward
 
     async def __call__(self, exchange: Exchange) -> Answer:
@@ -85,7 +99,7 @@ class Pipeline:
         return await self._first(exchange)
 
 
-def _link(stage: Stage, mode: Mode, onward: Onward, ask: Ask) -> Onward:
+def _link(stage: Stage, mode: Mode, onward: Onward, ask: Ask, stepped_back: Callable[[str], bool] | None) -> Onward:
     name = stage.name
 
     async def decide(exchange: Exchange) -> Decision | None:
@@ -110,6 +124,8 @@ def _link(stage: Stage, mode: Mode, onward: Onward, ask: Ask) -> Onward:
         return await onward(exchange)
 
     async def run(exchange: Exchange) -> Answer:
+        if stepped_back is not None and stepped_back(name):
+            return await onward(exchange)
         decision = await decide(exchange)
         if decision is None:
             return await onward(exchange)

@@ -117,6 +117,12 @@ class Router:
         ruling = self._evidence(text, intent, route) if self._reader is not None else self._prior(text, intent)
         return self._stick(ruling, session, now, prefix_tokens, output_tokens) if session else ruling
 
+    def keep(self, before: Router) -> None:
+        """Goes on with the sessions and, for the same evidence, the monitors of a router before a reload."""
+        self._sessions = before._sessions
+        if self._trained is not None and before._trained == self._trained:
+            self.monitors = before.monitors
+
     def observe(self, route: str, intent: str, loss: float) -> bool:
         """Adds the loss of an audited pair; true if the promise of that route and intent is now refuted."""
         monitor = self.monitors.get((route, intent)) or self.monitors.get((route, ""))

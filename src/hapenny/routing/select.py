@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -47,8 +48,22 @@ def select(
     )
 
 
-def select_json(body: bytes, router: Router, models: dict[str, str] | None = None, now: float = 0.0) -> dict[str, Any]:
+def select_json(
+    body: bytes,
+    router: Router,
+    models: dict[str, str] | None = None,
+    now: float = 0.0,
+    *,
+    tenant: str | None = None,
+    may: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """The same over HTTP: a JSON `Question` in, a JSON-ready object out.
+
+    Args:
+        body: the question.
+        router, models, now: as for `select`.
+        tenant: whose sessions are meant; sessions of requests are named together with their tenant.
+        may: raises for a route the caller may not use.
 
     Raises:
         ValueError: naming the field that is wrong.
@@ -57,5 +72,9 @@ def select_json(body: bytes, router: Router, models: dict[str, str] | None = Non
         asked = msgspec.json.decode(body, type=Question)
     except msgspec.DecodeError as error:
         raise ValueError(f"{error}. Fix: send text, and optionally intent, route, session, prefix_tokens") from None
+    if may is not None:
+        may(asked.route)
+    if tenant is not None and asked.session:
+        asked = msgspec.structs.replace(asked, session=f"{tenant}\0{asked.session}")
     plain: dict[str, Any] = msgspec.to_builtins(select(asked, router, models, now))
     return plain

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.routing.names import TIERS, Asked, Names
-from hapenny.routing.options import TierOptions
-from hapenny.routing.router import Rates, Router, Trained
+from hapenny.routing.router import Router
 
 
 class Choice(Decision):
@@ -29,25 +26,14 @@ class TierStage(Stage):
 
     Args:
         names: what names mean; holds the tiers.
-        options: thresholds on the score.
-        score: difficulty in [0, 1] of a question with an intent ("unknown" included).
-        trained: evidence from `hapenny train router`, which overrides the thresholds.
-        rates: prices by tier, for the cost of switching a session's model.
+        router: rules on tiers; one for all routes of a deployment.
     """
 
     name = "tiers"
 
-    def __init__(
-        self,
-        names: Names,
-        options: TierOptions,
-        score: Callable[[str, str | None], float],
-        *,
-        trained: Trained | None = None,
-        rates: Mapping[str, Rates] | None = None,
-    ) -> None:
+    def __init__(self, names: Names, router: Router) -> None:
         self._names = names
-        self.router = Router(options, trained, rates=rates, score=score)
+        self.router = router
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model without fallbacks: that model answers."""

@@ -3,29 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
-
-from aiohttp import web
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
 from hapenny.protocols.codec import Codec
+from hapenny.server import http as web
 from hapenny.server.faults import FrameFault, frame_fault
 from hapenny.server.who import context_of, identify
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
 _HIGH_WATER = 262_144
 """Bytes a slow reader may lag behind before the upstream is made to wait for it."""
+_MEMO_BYTES = 16_000_000
+"""Bodies a door remembers, by their size."""
+_MEMO_BODY = 65_536
+"""The largest body that is remembered."""
+_READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
+"""How the headers begin that codecs read into a request."""
 
 
 class Door:
-    """One surface: a codec, and what its path says about streaming (None: the body says it)."""
+    """One surface: a codec, and what its path says about streaming (None: the body says it).
+
+    The same bytes decode to the same request, which is frozen: bodies that come again, as those of cache hits do, are
+    decoded once.
+    """
 
     def __init__(self, codec: Codec, stream: bool | None = None) -> None:
         self.codec = codec
         self.stream = stream
+        self._known: OrderedDict[bytes, tuple[Request, int]] = OrderedDict()
+        self._held = 0
+
+    def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
+        """The request in `body`. Raises `Failure`."""
+        if len(body) > _MEMO_BODY:
+            return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        digest = hashlib.blake2b(body, digest_size=24)
+        read = [pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)]
+        digest.update(repr((model, read)).encode())
+        key = digest.digest()
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            return known[0]
+        request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        self._known[key] = (request, len(body))
+        self._held += len(body)
+        while self._held > _MEMO_BYTES:
+            self._held -= self._known.popitem(last=False)[1][1]
+        return request
 
 
 async def answer(
@@ -39,7 +73,7 @@ async def answer(
     body = await request.read()
     headers = request.headers
     identity = identify(gateway.keyring, headers, request.method, request.raw_path, body, gateway.clock)
-    asked = door.codec.decode_request(body, model=model, stream=door.stream, headers=headers)
+    asked = door.decode(body, model, headers)
     exchange = gateway.open(asked, context_of(identity, headers, asked), identity)
     flow: Answer | None = None
     try:
@@ -76,7 +110,7 @@ async def _stream(
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
     headers["Cache-Control"] = "private, no-store"
-    response = _Joined(headers=headers) if fault is None else web.StreamResponse(headers=headers)
+    response = web.StreamResponse(headers=headers)
     exchange.commit()
     await response.prepare(request)
     transport = request.transport
@@ -105,12 +139,6 @@ async def _stream(
         stall.cancel()
     await response.write_eof(last)
     return response
-
-
-class _Joined(web.StreamResponse):
-    """Its head goes out with the first frames, which are there already when it is prepared: one write less."""
-
-    _send_headers_immediately = False
 
 
 async def _spoiled(

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-
 from hapenny.config import ServerOptions
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
-from hapenny.server import caches, info, retrieving
+from hapenny.server import caches, info, judging, retrieving
+from hapenny.server import http as web
 from hapenny.server.answering import Door, answer, count, fail
 from hapenny.server.batches import Batches
 from hapenny.server.passing import forward
@@ -66,7 +64,7 @@ class App:
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.batches: Batches | None = None
 
@@ -79,36 +77,24 @@ class App:
             self.batches.start()
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
-        loop = asyncio.get_running_loop()
-
-        def make(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
-
-        server = web.Server(
-            self.handle, request_factory=make, handler_cancellation=True, access_log=None, keepalive_timeout=75.0
-        )
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
+        self._server = web.Server(self.handle, self.gateway.clock, limit)
         where = host if host is not None else options.host
         where_port = options.port if port is None else port
-        site = web.TCPSite(self._runner, where, where_port, backlog=4096, ssl_context=_tls(options))
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        return await self._server.start(where, where_port, _tls(options))
 
     async def stop(self) -> None:
         """Refuses new connections, lets requests under way finish within `drain_s`, then ends."""
         self.draining = True
         if self.batches is not None:
             await self.batches.aclose()
-        runner = self._runner
-        if runner is not None:
-            for site in list(runner.sites):
-                await site.stop()
+        server = self._server
+        if server is not None:
+            server.refuse()
             try:
                 await asyncio.wait_for(self._drained(self.gateway), self.gateway.config.server.drain_s)
             except TimeoutError:
                 _log.warning("draining ended with requests under way", active=sum(self._active.values()))
-            await runner.cleanup()
+            await server.close()
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()
@@ -204,6 +190,10 @@ class App:
                 return await retrieving.answer(gateway, request)
             if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
                 return await self.batches.page(gateway, request, path)
+            if path == "/v1/feedback" and request.method == "POST":
+                return await judging.feedback(gateway, request)
+            if path == "/v1/select" and request.method == "POST":
+                return await judging.select(gateway, request)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):
@@ -225,7 +215,7 @@ class App:
             return fail(door or _guess(path), large, gateway.clock.new_id("req_"))
         except ConnectionError:  # the client has gone: there is nobody to tell, and nothing to log
             return web.Response(status=499)
-        except (asyncio.CancelledError, HttpProcessingError):
+        except asyncio.CancelledError:
             raise
         except Exception as error:
             _log.error("unexpected", error=type(error).__name__, where=_where(error))

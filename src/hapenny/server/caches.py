@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from aiohttp import web
 
 from hapenny.caching.admin import Invalidation
 from hapenny.core.errors import Failure
 from hapenny.gateway import Gateway
+from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
 
@@ -26,7 +26,7 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.Str
         found = gateway.deck.edge.get(
             path.removeprefix("/v1/answers/"), request.headers.get("if-none-match", ""), head=request.method == "HEAD"
         )
-        return web.Response(status=found.status, headers=found.headers, body=found.body or None)
+        return web.Response(status=found.status, headers=found.headers, body=found.body or b"")
     if not path.startswith("/v1/cache/"):
         return None
     verb = path.removeprefix("/v1/cache/")

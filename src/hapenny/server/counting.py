@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from aiohttp import web
 
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Request
@@ -11,6 +10,7 @@ from hapenny.gateway import Gateway
 from hapenny.protocols import fields
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
+from hapenny.server import http as web
 from hapenny.server.who import context_of, identify
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aiohttp import web
+from hapenny.server import http as web
 
 FRAME = "simulate_frame"
 HEADER = "x-simulate-frame"

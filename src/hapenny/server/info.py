@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from hapenny.core.errors import Failure
 from hapenny.gateway import Gateway
+from hapenny.server import http as web
 from hapenny.server.who import identify
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from hapenny.backends.contract import Backend
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway import Gateway
+from hapenny.server import http as web
 from hapenny.server.who import identify
 
 _KINDS = {"/v1/": ("openai", "anthropic"), "/openai/": ("openai", "bedrock"), "/anthropic/": ("anthropic",)}

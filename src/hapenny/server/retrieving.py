@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from hapenny.gateway import Gateway
 from hapenny.retrieval.endpoint import retrieve
+from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
 

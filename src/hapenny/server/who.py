@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from hapenny.admission.keys import Identity, Keyring
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
 from hapenny.protocols import sigv4
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
 
 _PROTOCOL_HEADERS = (
     "anthropic-beta",
@@ -26,7 +22,7 @@ _MAX_LABEL = 256
 
 
 def identify(
-    keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
+    keyring: Keyring, headers: Mapping[str, str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
     """Whose request this is: a bearer key, `x-api-key`, or an AWS signature made with one of our keys as secret.
 
@@ -44,7 +40,7 @@ def identify(
 
 
 def _signed(
-    keyring: Keyring, headers: CIMultiDictProxy[str], method: str, raw_path: str, body: bytes, clock: Clock
+    keyring: Keyring, headers: Mapping[str, str], method: str, raw_path: str, body: bytes, clock: Clock
 ) -> Identity:
     name = sigv4.access_key(headers.get("Authorization", ""))
     secret = keyring.secret_of(name) if name else None
@@ -58,7 +54,7 @@ def _signed(
     return keyring.who(secret)
 
 
-def context_of(identity: Identity, headers: CIMultiDictProxy[str], request: Request) -> Context:
+def context_of(identity: Identity, headers: Mapping[str, str], request: Request) -> Context:
     """The context of a request: tenant and groups from the key, the rest from `x-hapenny-*` headers, then the body's
     metadata.
 
@@ -92,7 +88,7 @@ def context_of(identity: Identity, headers: CIMultiDictProxy[str], request: Requ
 
 
 class _Labels:
-    def __init__(self, headers: CIMultiDictProxy[str], metadata: Mapping[str, object]) -> None:
+    def __init__(self, headers: Mapping[str, str], metadata: Mapping[str, object]) -> None:
         self._headers = headers
         self._metadata = metadata
 

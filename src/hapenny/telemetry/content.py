@@ -63,6 +63,8 @@ class Content(Struct, kw_only=True):
     """(role, text) in order, the system prompt first."""
     answer: str
     cut: bool = False
+    corrected: str | None = None
+    """The answer as somebody said it should have been."""
 
 
 class ContentStore:
@@ -139,6 +141,16 @@ class ContentStore:
         records = await self._rows.find(TABLE, where=where, since=since, until=until, newest=True, limit=limit)
         return [self._open(record) for record in records]
 
+    async def correct(self, request_id: str, answer: str) -> bool:
+        """Keeps the answer as it should have been beside the texts of that request; False where none are kept."""
+        record = await self._rows.get(TABLE, request_id)
+        if record is None:
+            return False
+        text = redact(answer[:MAX_TEXT]) if self._options.redact else answer[:MAX_TEXT]
+        sealed = self._seal(text.encode(), request_id, record.body["route"])
+        await self._rows.put(TABLE, request_id, {**record.body, "corrected": sealed}, at=record.at)
+        return True
+
     async def erase_user(self, tenant: str, user: str) -> int:
         """Deletes all texts of a user; how many."""
         return await self._rows.delete(TABLE, where={"user": self._user(tenant, user)})
@@ -156,24 +168,37 @@ class ContentStore:
             messages = [(role, redact(text)) for role, text in messages]
             answer = redact(answer)
         plain = msgspec.msgpack.encode((messages, answer, cut or len(exchange.output) > MAX_TEXT))
-        nonce = os.urandom(12)  # never from a clock whose seed may be fixed
-        sealed = nonce + self._cipher.encrypt(nonce, plain, _bound(exchange.id, exchange.route))
         body: dict[str, Any] = {
             "route": exchange.route,
             "user": self._user(context.tenant, user) if user else None,
-            "sealed": base64.b64encode(sealed).decode(),
+            "sealed": self._seal(plain, exchange.id, exchange.route),
         }
         await self._rows.put(TABLE, exchange.id, body, at=self._clock.wall())
         self._kept += 1
         if self._kept % 256 == 0:
             await self.expire()
 
+    def _seal(self, plain: bytes, request_id: str, route: str) -> str:
+        nonce = os.urandom(12)  # never from a clock whose seed may be fixed
+        return base64.b64encode(nonce + self._cipher.encrypt(nonce, plain, _bound(request_id, route))).decode()
+
+    def _opened(self, sealed: str, record: Record) -> bytes:
+        data = base64.b64decode(sealed)
+        return self._cipher.decrypt(data[:12], data[12:], _bound(record.id, record.body["route"]))
+
     def _open(self, record: Record) -> Content:
-        sealed = base64.b64decode(record.body["sealed"])
-        route = record.body["route"]
-        plain = self._cipher.decrypt(sealed[:12], sealed[12:], _bound(record.id, route))
+        plain = self._opened(record.body["sealed"], record)
         messages, answer, cut = msgspec.msgpack.decode(plain, type=tuple[list[tuple[str, str]], str, bool])
-        return Content(request=record.id, route=route, at=record.at, messages=messages, answer=answer, cut=cut)
+        corrected = record.body.get("corrected")
+        return Content(
+            request=record.id,
+            route=record.body["route"],
+            at=record.at,
+            messages=messages,
+            answer=answer,
+            cut=cut,
+            corrected=self._opened(corrected, record).decode() if corrected else None,
+        )
 
     def _user(self, tenant: str, user: str) -> str:
         return blake2b(f"{tenant}\0{user}".encode(), digest_size=16, key=self._names).hexdigest()

@@ -50,6 +50,27 @@ class Technique(Struct, kw_only=True):
     """Paid by calls of its own that delivered no answer; already subtracted from `saved`."""
 
 
+class Promise(Struct, kw_only=True):
+    """A certificate under which answers were served: which promise, on how many requests, and when last (epoch
+    seconds)."""
+
+    route: str
+    intent: str
+    certificate: str
+    requests: int
+    last: float
+
+
+class Audits(Struct, kw_only=True):
+    """What audits of a route found: the mean loss of answers that a technique had changed, against the baseline's."""
+
+    route: str
+    audits: int
+    loss: float
+    cost: int
+    """Nano-dollars."""
+
+
 class Slice(Struct, kw_only=True):
     """A span of time, `at` its start (epoch seconds); money in nano-dollars."""
 
@@ -105,6 +126,8 @@ class Summary(Struct, kw_only=True):
     decide_p95: dict[str, float]
     """Seconds each stage took to decide."""
     course: list[Slice]
+    certificates: list[Promise] = []
+    audits: list[Audits] = []
 
     @property
     def by_technique(self) -> dict[str, int]:

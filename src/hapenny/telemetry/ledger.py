@@ -21,7 +21,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
 from hapenny.telemetry.folding import Folded
-from hapenny.telemetry.rows import Entry, Row
+from hapenny.telemetry.rows import Entry, Row, quality
 
 BATCH = 1_000
 MAX_BACKOFF = 5.0
@@ -113,13 +113,17 @@ class Ledger:
 
     async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
-        row = self._ids.get(request_id)
-        if row is not None:
-            return row
-        found = self._reader.execute(
-            "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
-        ).fetchone()
-        return None if found is None else schema.read_row(self._reader, found)
+        row = self._ids.get(request_id) or schema.find_row(self._reader, request_id)
+        if row is None:
+            return None
+        waiting = {
+            str(item.detail["source"]): float(item.detail["score"])
+            for item in self._pending.values()
+            if isinstance(item, Entry) and item.kind == "feedback" and item.request == request_id
+        }
+        if waiting:
+            row.scores["quality"] = quality(schema.read_verdicts(self._reader, request_id) | waiting)
+        return row
 
     # -- writing -------------------------------------------------------------------------------------------------
 

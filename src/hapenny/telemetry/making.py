@@ -40,6 +40,7 @@ def make_row(
         if score is not None:
             scores[taken.stage] = float(score)
     facts = exchange.facts
+    promise = facts.get("certificate")
     parts: dict[str, int] = {}
     output = 0
     if not exchange.background:
@@ -78,7 +79,7 @@ def make_row(
         would_save=would_save,
         arms=exchange.arms,
         scores=scores,
-        notes=exchange.notes,
+        notes=[*exchange.notes, f"certificate={promise}"] if promise else exchange.notes,
         parts=parts,
         output_tokens=output,
         tokens=adopted.tokens if adopted is not None else None,

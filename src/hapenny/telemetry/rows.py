@@ -105,9 +105,10 @@ class Row(Struct, kw_only=True):
 
 class Entry(Struct, frozen=True, kw_only=True):
     """A row that is no request: the bill of provisioned or own capacity (`capacity`, an hour each, as a technique's
-    negative saving), a late correction (`adjustment`), or what overflowed the queue (`overflow`)."""
+    negative saving), a late correction (`adjustment`), what overflowed the queue (`overflow`), or a person's verdict on
+    a request's answer (`feedback`; no money, `detail` says score and source)."""
 
-    kind: Literal["capacity", "adjustment", "overflow"]
+    kind: Literal["capacity", "adjustment", "overflow", "feedback"]
     wall: float
     technique: str
     actual: int
@@ -121,3 +122,16 @@ class Entry(Struct, frozen=True, kw_only=True):
     """How many request rows an overflow stands for."""
     model: str = ""
     detail: Mapping[str, float | int | str] = {}
+
+
+def verdict(request: str, score: float, source: str, wall: float) -> Entry:
+    """The entry of a verdict in [0, 1] on a request's answer; `source` "audit" is our own judge's."""
+    return Entry(
+        kind="feedback", wall=wall, technique="", actual=0, request=request, detail={"score": score, "source": source}
+    )
+
+
+def quality(verdicts: Mapping[str, float]) -> float:
+    """One score of the newest verdict of each source: the mean of people's, else the judge's."""
+    people = [score for source, score in verdicts.items() if source != "audit"]
+    return sum(people) / len(people) if people else verdicts["audit"]

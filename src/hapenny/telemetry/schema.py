@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hapenny.core.events import Tokens
-from hapenny.telemetry.rows import CallRow, Entry, Row
+from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
 VERSION = 1
 
@@ -187,7 +187,26 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         raise ValueError(f"{path}: written by a newer hapenny (schema {version}, this one knows {VERSION})")
     if version == 0 and not read_only:
         connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+    if not read_only:
+        connection.execute("CREATE INDEX IF NOT EXISTS entries_feedback ON entries (request) WHERE kind = 'feedback'")
     return connection
+
+
+def read_verdicts(connection: sqlite3.Connection, request_id: str) -> dict[str, float]:
+    """The newest score each source gave to the answer of a request."""
+    found = connection.execute(
+        "SELECT detail FROM entries WHERE request = ? AND kind = 'feedback' ORDER BY seq", (request_id,)
+    ).fetchall()
+    details = [msgspec.json.decode(detail) for (detail,) in found if detail]
+    return {str(each["source"]): float(each["score"]) for each in details}
+
+
+def find_row(connection: sqlite3.Connection, request_id: str) -> Row | None:
+    """The row of a request; the newest where an id came twice."""
+    found = connection.execute(
+        "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
+    ).fetchone()
+    return None if found is None else read_row(connection, found)
 
 
 def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
@@ -203,6 +222,9 @@ def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
     named["tokens"] = msgspec.json.decode(used, type=Tokens) if used else None
     for column in ("stream", "holdout", "cache_hit", "unpriced", "reported"):
         named[column] = bool(named[column])
+    verdicts = read_verdicts(connection, named["id"])
+    if verdicts:  # people go before judges
+        named["scores"]["quality"] = quality(verdicts)
     savings = dict(connection.execute("SELECT technique, nano FROM savings WHERE request = ?", (seq,)).fetchall())
     calls = connection.execute("SELECT * FROM calls WHERE request = ? ORDER BY number", (seq,)).fetchall()
     return Row(**named, savings=savings, calls=tuple(CallRow(*(*call[2:-1], bool(call[-1]))) for call in calls))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hapenny.telemetry.figures import Group, Latency, Scope, Slice, Summary, Technique
+from hapenny.telemetry.figures import Audits, Group, Latency, Promise, Scope, Slice, Summary, Technique
 from hapenny.telemetry.schema import open_ledger
 
 __all__ = ["Group", "Latency", "Scope", "Slice", "Summary", "Technique", "summarise"]
@@ -113,6 +113,8 @@ class _Reader:
             e2e=self._latency("e2e"),
             decide_p95=self._decide(),
             course=self._course(first, last),
+            certificates=self._certificates(),
+            audits=self._audits(),
         )
 
     def _violations(self) -> int:
@@ -167,6 +169,25 @@ class _Reader:
                 known.saved += saved
                 known.cost += actual if kind == "capacity" else 0
         return sums
+
+    def _certificates(self) -> list[Promise]:
+        return [
+            Promise(route=route, intent=intent, certificate=said.removeprefix("certificate="), requests=count, last=at)
+            for route, intent, said, count, at in self._rows(
+                "route, intent, value, count(*), max(wall)", "GROUP BY 1, 2, 3 ORDER BY 5 DESC",
+                "requests, json_each(requests.notes)", " AND notes IS NOT NULL AND value LIKE 'certificate=%'",
+            )
+        ]  # fmt: skip
+
+    def _audits(self) -> list[Audits]:
+        return [
+            Audits(route=route, audits=count, loss=round(1.0 - quality, 6), cost=cost)
+            for route, count, quality, cost in self._rows(
+                "route, count(*), avg(json_extract(scores, '$.audit')), coalesce(sum(actual), 0)",
+                "GROUP BY 1 ORDER BY 1",
+                also=" AND background = 'audit' AND json_extract(scores, '$.audit') IS NOT NULL",
+            )
+        ]
 
     def _would_save(self) -> dict[str, int]:
         return dict(

@@ -14,6 +14,8 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tokens.options import TemplateOptions
 from hapenny.tokens.templates import Fired, Templates, Turn
 
+MAX_TURN = 600
+"""Characters: a longer turn is never a predictable one."""
 MODEL = "hapenny-template"
 """Who answered, as the answer's `model` says."""
 
@@ -71,7 +73,7 @@ def turn_of(request: Request, locale: str = "", *, with_tools: bool = False) -> 
     user = request.messages[user_at] if user_at >= 0 else None
     if user is None or user.role != "user":
         return None
-    if not all(isinstance(block, Text) for block in user.content):
+    if not all(isinstance(block, Text) and len(block.text) <= MAX_TURN for block in user.content):
         return None
     spoken = [message for message in request.messages[:user_at] if message.role == "assistant"]
     assistant = spoken[-1].text if spoken and not _calls(spoken[-1]) else ""

@@ -1,0 +1,67 @@
+"""One loss budget a route: when audits refute it, the technique with the largest attributed loss steps back, then the
+next (design: one loss budget). A technique that has stepped back behaves as if it were off.
+
+The budget is watched by an e-process over drawn traffic, so that it may be looked at after every audit; of the allowed
+error each possible step back gets an equal part (union bound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from hapenny.evidence.eprocess import LossMonitor
+
+LOSSY = ("semantic", "tiers", "cascade", "window", "prune")
+"""Techniques that can change an answer, as stages are named."""
+
+
+class Switch:
+    """Watches the loss of each route and says which techniques have stepped back.
+
+    Args:
+        delta: chance that anything ever steps back on a route that keeps its promise.
+    """
+
+    def __init__(self, delta: float = 0.05) -> None:
+        self._delta = delta / len(LOSSY)
+        self._monitors: dict[str, LossMonitor] = {}
+        self._attributed: dict[str, dict[str, float]] = {}
+        self._off: dict[str, list[str]] = {}
+
+    def off(self, route: str, technique: str) -> bool:
+        """Whether the technique has stepped back on that route."""
+        found = self._off.get(route)
+        return found is not None and technique in found
+
+    def observe(self, route: str, techniques: Collection[str], loss: float, limit: float) -> str | None:
+        """Adds a drawn request: `techniques` that changed its answer (none: its loss is 0), its loss in [0, 1], the
+        route's `limit`. Returns the technique that steps back because of it, if any.
+
+        The loss is shared equally among the techniques of the request: one audit cannot tell them apart, many can.
+        """
+        monitor = self._monitors.get(route)
+        if monitor is None or monitor.limit != limit:
+            monitor = self._monitors[route] = LossMonitor(limit, self._delta)
+        parts = self._attributed.setdefault(route, {})
+        for technique in techniques:
+            parts[technique] = parts.get(technique, 0.0) + loss / len(techniques)
+        if not monitor.update(loss if techniques else 0.0):
+            return None
+        left = {name: part for name, part in parts.items() if not self.off(route, name) and part > 0}
+        if not left:
+            return None
+        worst = max(sorted(left), key=lambda name: left[name])
+        self._off.setdefault(route, []).append(worst)
+        # What is left is judged anew, without the losses of what has gone.
+        del self._monitors[route]
+        self._attributed[route] = {}
+        return worst
+
+    def stepped_back(self) -> dict[str, list[str]]:
+        """Techniques that have stepped back, by route, in that order."""
+        return {route: list(names) for route, names in self._off.items()}
+
+    def restore(self, route: str) -> None:
+        """Lets every technique of a route serve again, watched from the start."""
+        for held in (self._off, self._monitors, self._attributed):
+            held.pop(route, None)
