@@ -40,9 +40,11 @@ from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.prune_stage import PruneStage
 from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
+from hapenny.tokens.summary import Summariser
 from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window_stage import WindowStage
@@ -156,7 +158,9 @@ class Deck:
         any_temperature = route.cache_any_temperature
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
-            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target))
+            # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
+            acted = frozenset({options.brevity.experiment}) if modes["brevity"] != "off" else frozenset()
+            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target, acted))
         if modes["templates"] != "off":
             stages.append(TemplateStage(self._templates(), options.templates))
         stages.append(
@@ -197,8 +201,9 @@ class Deck:
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
         stages += [
             StructureStage(prices, options.structure, options.window),
-            WindowStage(prices, options.window),
+            WindowStage(prices, options.window, self._summariser()),
             PruneStage(prices, options.prune),
+            *([BrevityStage(options.brevity)] if self._experiments else []),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
             ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
@@ -266,6 +271,10 @@ class Deck:
                 cached = rates.cache_read if rates.cache_read is not None else rates.input
                 found[tier] = Rates(float(rates.input), float(cached), float(rates.output))
         return found
+
+    def _summariser(self) -> Summariser | None:
+        options, fast = self._options.window, self._names.tiers.get("fast")
+        return Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
 
     def _templates(self) -> Templates:
         options = self._options.templates

@@ -36,6 +36,7 @@ from hapenny.evidence.switch import Switch
 from hapenny.evidence.watching import Verdict, Watch
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked, Names
+from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
@@ -125,6 +126,7 @@ class Gateway:
             spawn=self.spawn,
             heir=heir.deck if heir is not None else None,
         )
+        self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         self._ask = _Ask(self)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
@@ -192,6 +194,16 @@ class Gateway:
                 [f"$.routes.{name}.baseline: {route.baseline!r} names no model. Fix: a tier, an alias or a model id"]
             )
         return asked.target
+
+    def _memory(self) -> Learnt | None:
+        path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
+        if path is None:
+            return None
+        parts = {
+            "estimators": Part(estimators.dumps, estimators.loads),
+            "answer_sizes": Part(sizes.dumps, sizes.loads),
+        }
+        return Learnt(path, self.clock, parts)
 
     # -- a request -----------------------------------------------------------------------------------------------
 
@@ -312,6 +324,9 @@ class Gateway:
         backend = self.backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
+        lost = backend.lost(exchange.request, target)
+        if lost:
+            exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
@@ -430,6 +445,8 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
+        if self._learnt is not None:
+            await self._learnt.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -442,6 +459,8 @@ class Gateway:
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:
+            if self._learnt is not None:
+                await self._learnt.aclose()
             await self.desk.aclose()
 
     async def __aenter__(self) -> Gateway:

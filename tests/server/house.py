@@ -84,6 +84,9 @@ class Scripted:
         self.open += 1
         return _Slow(self)
 
+    def lost(self, request, target):
+        return []
+
     async def count(self, request, target):
         return None
 

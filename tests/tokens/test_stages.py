@@ -197,7 +197,7 @@ async def test_window_drops_turns_and_says_so():
 async def test_what_is_dropped_is_summarised_once_for_the_session():
     asked = []
 
-    async def summarise(there, text):
+    async def summarise(there, ask, text):
         asked.append(text)
         return "They spoke of a and b."
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, lower, passed, tiered
+from hapenny.backends.http import exchange, foreign, lower, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -47,6 +47,10 @@ class AnthropicBackend:
         return await exchange(
             self.pool, self._clock, self._codec, url, wire.headers, wire.body, request, target, limits
         )
+
+    def lost(self, request: Request, target: Target) -> list[str]:
+        """Names of what the wire cannot say."""
+        return foreign(self._codec, request)
 
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens by `/v1/messages/count_tokens`, free of charge."""

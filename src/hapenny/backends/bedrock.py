@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, lower, passed, tiered
+from hapenny.backends.http import exchange, foreign, lower, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.catalog import base_id
 from hapenny.core.answer import Source
@@ -84,6 +84,10 @@ class BedrockBackend:
         url = self._endpoint(target) + wire.path
         headers = await self._signed("POST", url, wire.headers, wire.body, target.region)
         return await exchange(self.pool, self._clock, chosen, url, headers, wire.body, request, target, limits)
+
+    def lost(self, request: Request, target: Target) -> list[str]:
+        """Names of what the wire cannot say."""
+        return foreign(self._dialect(request, target.model), request)
 
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens by CountTokens, free of charge; None where the model is not served by it."""

@@ -49,6 +49,9 @@ class Backend(Protocol):
             Failure: what the provider said, in the words of `core.errors`.
         """
 
+    def lost(self, request: Request, target: Target) -> list[str]:
+        """Names (never content) of what `call` leaves out because the provider's dialect has no word for it."""
+
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens as the provider counts them, free of charge; None when it has no such service."""
 

@@ -43,13 +43,14 @@ async def exchange(
     try:
         async with asyncio.timeout(max(0.0, until - clock.now())):
             lease = await pool.send("POST", url, headers, body)
+            answered = lower(lease.headers)
             if lease.status >= 400:
-                raise codec.decode_error(lease.status, lower(lease.headers), await lease.whole(ERROR_BYTES))
+                raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
+            id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             if not request.stream:
                 whole = await lease.whole()
-                events = codec.decode_answer(whole, lease.headers, model=target.model, created=clock.wall())
-                return Replay(events)
-        decoder = codec.decoder(model=target.model, created=clock.wall())
+                return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
+        decoder = codec.decoder(model=target.model, id=id, created=clock.wall())
         return Stream(lease, decoder, limits, clock, pool.idle_s)
     except TimeoutError:
         _let_go(lease)
@@ -155,6 +156,11 @@ class Stream:
 
 class _Late(Exception):
     """A limit of the stream has passed."""
+
+
+def foreign(codec: Codec, request: Request) -> list[str]:
+    """What of a request that came in another dialect `codec` has no word for, by name."""
+    return [] if request.protocol in codec.dialects else codec.lost(request)
 
 
 def tiered(request: Request, target: Target) -> Request:

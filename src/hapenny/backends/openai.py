@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.http import exchange, foreign, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -41,6 +41,10 @@ class OpenAIBackend:
         return await exchange(
             self.pool, self._clock, self._codec, url, wire.headers, wire.body, request, target, limits
         )
+
+    def lost(self, request: Request, target: Target) -> list[str]:
+        """Names of what the wire cannot say."""
+        return foreign(self._codec, request)
 
     async def count(self, request: Request, target: Target) -> int | None:
         """There is no counting service for chat completions."""

@@ -33,6 +33,10 @@ class SimulatedBackend:
         )
         return _Limited(call, limits, self.provider.clock, request.stream)
 
+    def lost(self, request: Request, target: Target) -> list[str]:
+        """Nothing: there is no wire."""
+        return []
+
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens as the simulated model's own tokenizer counts them."""
         return self.provider.count(request, target.model)

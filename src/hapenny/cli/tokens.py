@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 import msgspec
 
 from hapenny.catalog import default
+from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
@@ -19,9 +21,13 @@ from hapenny.telemetry.plots import money
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.explain import Explanation, Line, explain
 from hapenny.tokens.options import PruneOptions, TokenOptions
+from hapenny.tokens.templates import drafts, suggest
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from hapenny.telemetry.content import Content
+    from hapenny.telemetry.desk import KeptTexts
 
 _STYLES = {"kept": "default", "removed": "red strike", "rewritten": "yellow", "answered": "green"}
 
@@ -58,6 +64,74 @@ def explain_request(
         if found.saved_by(technique):
             console.print(f"{technique:>12}: {found.saved_by(technique)} tokens")
     console.print(_sum(found))
+
+
+@tokens.command("suggest")
+@click.option("-c", "--config", required=True, help="Configuration whose content store is read.")
+@click.option("--route", help="Only this route's texts.")
+@click.option("--days", type=click.FloatRange(min=0), default=30.0, show_default=True, help="How far back.")
+@click.option("--limit", type=click.IntRange(1), default=20_000, show_default=True, help="Requests read at most.")
+@click.option("--least-turns", type=click.IntRange(2), default=20, show_default=True)
+@click.option("--least-users", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--agreement", type=click.FloatRange(0.5, 1.0), default=0.95, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list instead of YAML.")
+def suggest_templates(
+    config: str,
+    route: str | None,
+    days: float,
+    limit: int,
+    least_turns: int,
+    least_users: int,
+    agreement: float,
+    as_json: bool,
+) -> None:
+    """Turns that come often, from many users, and are always answered alike, as templates to read and enable."""
+    kept = load(config).content
+    if kept is None or not Path(kept.path).exists():
+        where = kept.path if kept is not None else f"{config}: no section `content`"
+        raise click.ClickException(f"{where}: no texts are kept. Fix: let a route opt in under `content`")
+    turns = asyncio.run(_kept_turns(kept, route, days, limit))
+    found = suggest(turns, least_turns=least_turns, least_users=least_users, agreement=agreement)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    import yaml
+
+    click.echo(f"# {len(turns)} kept turns, {len(found)} candidates; all are off: read each, then remove `enabled`.")
+    for each in found:
+        click.echo(f"# {each.turns} turns, {each.users} users, {100 * each.agreement:.0f} % alike: {each.user}")
+    fields = msgspec.to_builtins(drafts(found))
+    for template in fields["templates"]:
+        for name in [
+            name for name, value in template.items() if value in (None, False, "", [], {}) and name != "enabled"
+        ]:
+            del template[name]
+    click.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).rstrip())
+
+
+async def _kept_turns(kept: KeptTexts, route: str | None, days: float, limit: int) -> list[tuple[str, str, str, str]]:
+    from hapenny.stores.sqlite import SqliteFile, SqliteRows
+    from hapenny.telemetry.content import ContentStore
+
+    clock = RealClock()
+    rows = SqliteRows(SqliteFile(kept.path, clock))
+    try:
+        store = ContentStore(kept.options, rows, clock)
+        found = await store.find(route=route, since=clock.wall() - days * 86_400, limit=limit)
+    except (ImportError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        await rows.aclose()
+    return [turn for each in found if not each.cut and (turn := _turn(each)) is not None]
+
+
+def _turn(content: Content) -> tuple[str, str, str, str] | None:
+    """(user, last assistant text, user text, answer); None if the last word was not a user's."""
+    said = [(role, text) for role, text in content.messages if role in ("user", "assistant")]
+    if not said or content.messages[-1][0] != "user" or not content.answer.strip():
+        return None
+    before = next((text for role, text in reversed(said) if role == "assistant"), "")
+    return content.user, before, said[-1][1], content.answer
 
 
 def guess(body: bytes) -> str:

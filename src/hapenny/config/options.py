@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -17,7 +18,14 @@ from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.batch.engine import BatchOptions
 from hapenny.throughput.options import ThroughputOptions
-from hapenny.tokens.options import PruneOptions, SizeOptions, StructureOptions, TemplateOptions, WindowOptions
+from hapenny.tokens.options import (
+    BrevityOptions,
+    PruneOptions,
+    SizeOptions,
+    StructureOptions,
+    TemplateOptions,
+    WindowOptions,
+)
 from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
@@ -187,6 +195,7 @@ class StageOptions(Section):
     structure: StructureOptions = field(default_factory=StructureOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     prune: PruneOptions = field(default_factory=PruneOptions)
+    brevity: BrevityOptions = field(default_factory=BrevityOptions)
     answer_size: SizeOptions = field(default_factory=SizeOptions)
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
     prefix: PrefixOptions = field(default_factory=PrefixOptions)
@@ -208,6 +217,9 @@ class Config(Section):
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
+    state: str | None = None
+    """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside
+    the ledger (`ledger.state.db`), nowhere if there is no ledger file. Empty: nowhere."""
     content: KeptTexts | None = None
     """Texts of requests, off unless a route opts in; needs the extra `content`."""
     traces: TraceOptions | None = None
@@ -224,6 +236,14 @@ class Config(Section):
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def state_path(self) -> Path | None:
+        """Where learnt state is kept; None: nowhere."""
+        if self.state is not None:
+            return Path(self.state) if self.state else None
+        if self.ledger is None or self.ledger.path in ("", ":memory:"):
+            return None
+        return Path(self.ledger.path).with_suffix(".state.db")
 
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""
@@ -254,6 +274,7 @@ _SAFE: dict[str, Mode] = {
     "structure": "on",
     "window": "shadow",
     "prune": "shadow",
+    "brevity": "on",
     "answer_size": "shadow",
     "parameters": "on",
     "prefix": "on",

@@ -13,7 +13,18 @@ from hapenny.core.events import Tokens
 from hapenny.core.messages import Context, Request
 
 Purpose: TypeAlias = Literal[
-    "serve", "retry", "hedge", "escalate", "continue", "audit", "judge", "embed", "rerank", "guard", "precompute"
+    "serve",
+    "retry",
+    "hedge",
+    "escalate",
+    "continue",
+    "audit",
+    "judge",
+    "embed",
+    "rerank",
+    "guard",
+    "summary",
+    "precompute",
 ]
 SERVING: frozenset[str] = frozenset({"serve", "retry", "hedge", "escalate", "continue"})
 

@@ -132,6 +132,8 @@ class Estimator:
         """Take over a saved state; False (and nothing changed) if it was made with other features or another base."""
         if state.has_base != self.has_base or len(state.weights) != SIZE or len(state.covariance) != SIZE * SIZE:
             return False
+        if not np.isfinite([*state.weights, *state.covariance, *state.errors, state.spread, state.level]).all():
+            return False
         self._weights = np.array(state.weights)
         self._covariance = np.array(state.covariance).reshape(SIZE, SIZE)
         self._errors = deque(state.errors, maxlen=_WINDOW)

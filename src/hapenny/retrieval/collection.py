@@ -44,19 +44,34 @@ class Found(msgspec.Struct, kw_only=True):
     rewritten: bool = False
     candidates: int = 0
     seconds: dict[str, float] = {}
+    vector: Scores | None = None
+    """The question's unit vector; of several parts, their mean."""
+
+
+Sentences: TypeAlias = Callable[[str], tuple[list[str], Matrix] | None]
+"""A chunk's sentences and their unit vectors, shape (n, d), by its id; None where none were kept. May block."""
 
 
 class Collection:
-    """One retriever with its embedder. `embedder` names the model its vectors came from."""
+    """One retriever with its embedder. `embedder` names the model its vectors came from; `sentences` gives the
+    sentence vectors that were kept when the chunks were indexed."""
 
     def __init__(
-        self, name: str, retriever: Retriever, clock: Clock, *, embedder: str = "", remote: Remote | None = None
+        self,
+        name: str,
+        retriever: Retriever,
+        clock: Clock,
+        *,
+        embedder: str = "",
+        remote: Remote | None = None,
+        sentences: Sentences | None = None,
     ) -> None:
         self.name = name
         self.retriever = retriever
         self.embedder = embedder
         self.remote = remote
         self._clock = clock
+        self._sentences = sentences
 
     async def search(
         self,
@@ -116,7 +131,20 @@ class Collection:
             rewritten=rewritten,
             candidates=len(picked),
             seconds=seconds,
+            vector=_mean(vectors),
         )
+
+    async def sentence_vectors(self, hits: Sequence[Hit]) -> dict[str, tuple[list[str], Matrix]]:
+        """The hits' texts with their sentences and their unit vectors, where they were kept."""
+        look = self._sentences
+        if look is None:
+            return {}
+
+        def found() -> dict[str, tuple[list[str], Matrix]]:
+            kept = ((hit.document.text.strip("\n"), look(hit.id)) for hit in hits)
+            return {text: each for text, each in kept if each is not None and len(each[0])}
+
+        return await self._clock.work("retrieve", 1, found)
 
     async def _ranked(self, text: str, vector: Scores, where: Filter, tenant: str) -> Ranked:
         return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
@@ -191,6 +219,12 @@ class Collection:
             if len(lists) > 1:
                 made[-1].explain["part"] = n
         return made
+
+
+def _mean(vectors: Matrix) -> Scores:
+    mean = np.asarray(vectors, np.float32).mean(axis=0)
+    unit: Scores = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return unit
 
 
 def _merged(lists: Sequence[Ranked]) -> list[tuple[int, int]]:

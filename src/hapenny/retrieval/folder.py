@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import yaml
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.collection import Collection, Remote
+from hapenny.retrieval.collection import Collection, Remote, Sentences
+from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.forest import Forest
 from hapenny.retrieval.manifest import Manifest
@@ -23,6 +25,7 @@ SETTINGS = "settings.yaml"
 FOREST = "ranker.json"
 SHAPE = "index.json"
 ROWS = "rows.sqlite"
+MANIFEST = "manifest.sqlite"
 
 
 class FolderError(ValueError):
@@ -53,7 +56,7 @@ class Folder:
 
     def manifest(self) -> Manifest:
         """What is indexed."""
-        return Manifest(self.path / "manifest.sqlite")
+        return Manifest(self.path / MANIFEST)
 
     def settings(self) -> Settings:
         """The collection's settings, or the defaults."""
@@ -86,7 +89,32 @@ class Folder:
 
     def collection(self, name: str, clock: Clock, remote: Remote | None = None) -> Collection:
         """As the gateway's stage and endpoint want it."""
-        return Collection(name, self.retriever(), clock, embedder=self.embedder.name, remote=remote)
+        return Collection(
+            name,
+            self.retriever(),
+            clock,
+            embedder=self.embedder.name,
+            remote=remote,
+            sentences=self._sentences(),
+        )
+
+    def _sentences(self) -> Sentences | None:
+        """Looks up kept sentence vectors; None if the folder's build kept none."""
+        try:
+            manifest = Manifest.reading(self.path / MANIFEST)
+            if not manifest.has_sentences():
+                return None
+        except sqlite3.Error:
+            return None
+
+        def look(chunk: str) -> tuple[list[str], Matrix] | None:
+            try:
+                return manifest.sentences(chunk, self.store.dim)
+            except (sqlite3.Error, ValueError):
+                # A help for pruning, never a condition: without vectors it goes by words.
+                return None
+
+        return look
 
     def close(self) -> None:
         """Commits and closes."""

@@ -28,6 +28,17 @@ class Manifest:
         self._db = sqlite3.connect(str(path) if path is not None else ":memory:", check_same_thread=False)
         self._db.executescript(_SCHEMA)
 
+    @classmethod
+    def reading(cls, path: Path) -> Manifest:
+        """An existing manifest, for reading beside a process that writes it.
+
+        Raises:
+            sqlite3.Error: there is none, or it cannot be read.
+        """
+        manifest = cls.__new__(cls)
+        manifest._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        return manifest
+
     def digest(self, id: str) -> str:
         """The digest a source was indexed with, "" if it was not."""
         found = self._db.execute("SELECT digest FROM sources WHERE id = ?", (id,)).fetchone()
@@ -65,6 +76,10 @@ class Manifest:
             return None
         vectors = np.frombuffer(found[1], np.float16).reshape(-1, dim).astype(np.float32)
         return msgspec.json.decode(found[0], type=list[str]), vectors
+
+    def has_sentences(self) -> bool:
+        """Whether any chunk's sentence vectors were kept."""
+        return self._db.execute("SELECT 1 FROM sentences LIMIT 1").fetchone() is not None
 
     def commit(self) -> None:
         """Makes entries durable."""

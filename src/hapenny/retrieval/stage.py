@@ -97,6 +97,9 @@ class RetrievalStage(Stage):
         """Puts the passages into the last user turn and tells later readers what was cited."""
         found: Found = exchange.memo[MEMO]
         exchange.facts["citations"] = citations(found.hits)
+        stored = await self._collections[self._options.collection].sentence_vectors(found.hits)
+        if stored and found.vector is not None:
+            exchange.memo["sentence_vectors"], exchange.memo["question_vector"] = stored, found.vector
         exchange.request = injected(exchange.request, found.hits, self._options.instruction)
         return await onward(exchange)
 

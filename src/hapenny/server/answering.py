@@ -10,6 +10,7 @@ from typing import Any
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
+from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
@@ -86,6 +87,7 @@ async def answer(
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
+        completion.extras.setdefault("latency_ms", _latency(exchange))
         out = at_commit(exchange)
         row = gateway.row(exchange)
         if row is not None:
@@ -117,9 +119,10 @@ async def _stream(
     if transport is not None:
         transport.set_write_buffer_limits(high=_HIGH_WATER)
     stall = _Stall(request, gateway.config.server.stalled_write_s)
+    timed = door.codec.name in ("bedrock", "invoke")
     try:
         while (batch := await flow.read()) is not None:
-            data = encoder.encode(batch)
+            data = encoder.encode([_timed(event, exchange) for event in batch] if timed else batch)
             if data and fault is not None:
                 data, over = fault.spoil(data)
                 if over:
@@ -139,6 +142,18 @@ async def _stream(
         stall.cancel()
     await response.write_eof(last)
     return response
+
+
+def _latency(exchange: Exchange) -> int:
+    """Milliseconds since the request came."""
+    return max(1, round(1000 * (exchange.clock.now() - exchange.arrived)))
+
+
+def _timed(event: Event, exchange: Exchange) -> Event:
+    """The event with the time that Bedrock's dialects tell beside the counts, unless the provider told its own."""
+    if type(event) is not Usage or "latency_ms" in event.extras:
+        return event
+    return Usage(event.tokens, {**event.extras, "latency_ms": _latency(exchange)}, event.raw)
 
 
 async def _spoiled(

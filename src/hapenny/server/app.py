@@ -188,12 +188,12 @@ class App:
                 return await answer(gateway, request, door, model, faulty=self._faulty)
             if path == "/v1/retrieve" and request.method == "POST":
                 return await retrieving.answer(gateway, request)
-            if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
-                return await self.batches.page(gateway, request, path)
             if path == "/v1/feedback" and request.method == "POST":
                 return await judging.feedback(gateway, request)
             if path == "/v1/select" and request.method == "POST":
                 return await judging.select(gateway, request)
+            if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
+                return await self.batches.page(gateway, request, path)
             if path in _COUNT:
                 return await count(gateway, request, _MESSAGES, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):

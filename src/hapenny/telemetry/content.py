@@ -65,6 +65,8 @@ class Content(Struct, kw_only=True):
     cut: bool = False
     corrected: str | None = None
     """The answer as somebody said it should have been."""
+    user: str = ""
+    """A keyed hash of the user; "" if nobody was named."""
 
 
 class ContentStore:
@@ -198,6 +200,7 @@ class ContentStore:
             answer=answer,
             cut=cut,
             corrected=self._opened(corrected, record).decode() if corrected else None,
+            user=record.body.get("user") or "",
         )
 
     def _user(self, tenant: str, user: str) -> str:

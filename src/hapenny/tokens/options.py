@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+from hapenny.tokens.brevity_stage import BrevityOptions
 from hapenny.tokens.sizes import SizeOptions
 from hapenny.tokens.window import WindowOptions
 
-__all__ = ["PruneOptions", "SizeOptions", "StructureOptions", "TemplateOptions", "TokenOptions", "WindowOptions"]
+__all__ = [
+    "BrevityOptions",
+    "PruneOptions",
+    "SizeOptions",
+    "StructureOptions",
+    "TemplateOptions",
+    "TokenOptions",
+    "WindowOptions",
+]
 
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -226,6 +226,31 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     agreement: float
 
 
+def drafts(suggestions: Iterable[Suggestion]) -> Library:
+    """Templates as suggested, switched off: for a person to read, correct and enable. An answer that holds braces is
+    left out, because a template would fill them."""
+    made: list[Template] = []
+    for found in suggestions:
+        if _FIELD.search(found.answer) or not found.user:
+            continue
+        before = found.after.split()
+        made.append(
+            Template(
+                name="-".join(found.user.split()[:6]) + f"-{len(made) + 1}",
+                user=Pattern(any=[rf"^\W*{_spaced(found.user.split())}\W*$"]),
+                after=Pattern(any=[rf"{_spaced(before)}\W*$"]) if before else None,
+                first=not before,
+                text=[found.answer],
+                enabled=False,
+            )
+        )
+    return Library(templates=made)
+
+
+def _spaced(words: Sequence[str]) -> str:
+    return r"\W+".join(re.escape(word) for word in words)
+
+
 def suggest(
     turns: Iterable[tuple[str, str, str, str]], *, least_turns: int = 20, least_users: int = 5, agreement: float = 0.95
 ) -> list[Suggestion]:

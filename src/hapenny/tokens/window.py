@@ -36,7 +36,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
     `duplicate_tokens`: from which size an equal result becomes a reference, `expected_calls`: calls still expected when
-    nothing is known about the session, `facts`: characters of facts kept of what is cleared.
+    nothing is known about the session, `facts`: characters of facts kept of what is cleared, `summarise`: whether the
+    fast tier writes a summary each time turns are dropped, in at most `summary_seconds`.
     """
 
     limit: int = 0
@@ -44,10 +45,14 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     duplicate_tokens: int = 24
     expected_calls: float = 4.0
     facts: int = 600
+    summarise: bool = False
+    summary_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.limit < 0 or self.recent < 2 or self.expected_calls < 0:
-            raise ValueError("limit must be at least 0, recent at least 2, expected_calls at least 0")
+        if self.limit < 0 or self.recent < 2 or self.expected_calls < 0 or self.summary_seconds <= 0:
+            raise ValueError(
+                "limit must be at least 0, recent at least 2, expected_calls at least 0, summary_seconds above 0"
+            )
 
 
 class Packed(msgspec.Struct, kw_only=True):

@@ -16,7 +16,7 @@ from hapenny.tokens.money import cache_prices, counter, room, worth
 from hapenny.tokens.pack import Window
 from hapenny.tokens.window import Count, WindowOptions, texts_of
 
-Summarise = Callable[[Exchange, str], Awaitable[str]]
+Summarise = Callable[[Exchange, Ask, str], Awaitable[str]]
 """Asks a cheap model for a summary of turns that are left out; its call is booked on the exchange. "" if it failed."""
 
 
@@ -63,7 +63,7 @@ class WindowStage(Stage):
         )
         if not packed.cleared and not packed.dropped:
             return None
-        exchange.memo[self.name] = (session, packed)
+        exchange.memo[self.name] = (session, packed, ask)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -76,9 +76,9 @@ class WindowStage(Stage):
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays, and says so."""
-        session, packed = exchange.memo.pop(self.name)
+        session, packed, ask = exchange.memo.pop(self.name)
         if self._summarise is not None and packed.lost:
-            summary = await self._summarise(exchange, "\n".join(packed.lost))
+            summary = await self._summarise(exchange, ask, "\n".join(packed.lost))
             if summary:
                 packed = self._window.summarised(session, exchange.request.messages, packed, summary)
         exchange.request = replace(exchange.request, messages=packed.messages)

@@ -126,16 +126,23 @@ class ArmStage(Stage):
 
     What an arm changes is either done here (system prompt) or left as a fact for the stage that owns it:
     `arm_target` for routing, `arm_parameters` for the parameter stage, `arm_settings` for the others.
+    `acted` names the experiments whose arms a stage carries out by their name alone (brevity).
     """
 
     name = "arms"
 
-    def __init__(self, experiments: Sequence[Experiment], find: Callable[[str], Target | None] | None = None) -> None:
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        find: Callable[[str], Target | None] | None = None,
+        acted: frozenset[str] = frozenset(),
+    ) -> None:
         problems = [problem for experiment in experiments for problem in experiment.problems()]
         if problems:
             raise ValueError("\n".join(problems))
         self._experiments = tuple(experiments)
         self._find = find
+        self._acted = acted
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Exposure | None:
         """None where no running experiment takes this request: no unit, another route, or the holdout."""
@@ -157,7 +164,7 @@ class ArmStage(Stage):
         for name, chosen in decision.arms.items():
             arm = by_name[name].arms[chosen]
             exchange.arms[name] = chosen
-            if _changes(arm):
+            if _changes(arm) or name in self._acted:
                 exchange.policy = (*exchange.policy, f"{name}={chosen}")
             if arm.model is not None and self._find is not None:
                 target = self._find(arm.model)

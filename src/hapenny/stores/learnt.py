@@ -1,0 +1,130 @@
+"""What was learnt, kept over a restart: named dumps in a small SQLite file, saved every few minutes and at the end.
+
+Losing it costs accuracy for a while and never an answer; so whatever cannot be read is left out, with a log line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
+from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
+
+VERSION = 1
+"""Of all that is kept; raised when a dump's meaning changes."""
+EVERY = 180.0
+"""Seconds between two saves."""
+
+_log = get_logger("hapenny.learnt")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Something that learns: `dumps` runs on the loop and is quick, `loads` takes over a dump or raises."""
+
+    dumps: Callable[[], bytes]
+    loads: Callable[[bytes], object]
+
+
+class _Kept(msgspec.Struct):
+    version: int
+    wall: float
+    data: bytes
+
+
+class Learnt:
+    """The state file.
+
+    Args:
+        path: of the SQLite file; its folder is made.
+        clock: the deployment's clock.
+        parts: what learns, by the name it is kept under.
+    """
+
+    def __init__(self, path: Path, clock: Clock, parts: Mapping[str, Part]) -> None:
+        self.path = path
+        self._clock = clock
+        self._parts = dict(parts)
+        self._task: asyncio.Task[None] | None = None
+        self._store: SqliteKeyValue | None = None
+        self._last: dict[str, bytes] = {}
+
+    async def start(self) -> list[str]:
+        """Opens the file, hands every part what was kept of it, and saves from now on; the names of those it taught."""
+        taken = await self._load()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        return taken
+
+    async def _load(self) -> list[str]:
+        self._store = store = await self._clock.work("sqlite", 1.0, self._open)
+        taken: list[str] = []
+        if store is None:
+            return taken
+        for name, part in self._parts.items():
+            try:
+                value = await store.get(name)
+                if value is None:
+                    continue
+                kept = msgspec.msgpack.decode(value, type=_Kept)
+                if kept.version != VERSION:
+                    _log.warning("learnt state of another version is left out", name=name, version=kept.version)
+                    continue
+                part.loads(kept.data)
+            except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, ArithmeticError) as error:
+                _log.warning("learnt state cannot be read and is left out", name=name, error=error)
+                continue
+            self._last[name] = kept.data
+            taken.append(name)
+        return taken
+
+    async def save(self) -> None:
+        """Keeps what is new. Never raises for the disk's sake."""
+        store = self._store
+        if store is None:
+            return
+        for name, part in self._parts.items():
+            data = part.dumps()
+            if data == self._last.get(name):
+                continue
+            try:
+                await store.set(name, msgspec.msgpack.encode(_Kept(VERSION, self._clock.wall(), data)))
+            except sqlite3.Error as error:
+                _log.warning("learnt state could not be kept", name=name, error=error)
+                continue
+            self._last[name] = data
+
+    async def aclose(self) -> None:
+        """Saves and closes the file. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self.save()
+        store, self._store = self._store, None
+        if store is not None:
+            await store.aclose()
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(EVERY)
+            await self.save()
+
+    def _open(self) -> SqliteKeyValue | None:
+        try:
+            return SqliteKeyValue(SqliteFile(str(self.path), self._clock))
+        except (sqlite3.OperationalError, OSError) as error:
+            _log.warning("the state file cannot be opened: what is learnt ends with this run", error=error)
+            return None
+        except sqlite3.DatabaseError as error:
+            _log.warning("the state file is damaged: it is set aside and a new one begun", error=error)
+        try:
+            self.path.replace(self.path.with_name(self.path.name + ".damaged"))
+            return SqliteKeyValue(SqliteFile(str(self.path), self._clock))
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("the state file cannot be opened: what is learnt ends with this run", error=error)
+            return None
