@@ -1,6 +1,7 @@
 from click.testing import CliRunner
 
-from hapenny.cli.doctor import doctor
+from hapenny.cli.doctor import doctor, write
+from hapenny.config import load
 from hapenny.throughput.service_quotas import parse
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -58,3 +59,18 @@ def test_quotas_are_read_by_model():
         ("cross-region", "tokens_per_minute", "Anthropic Claude Sonnet 4.5", 400000.0),
         ("on-demand", "requests_per_minute", "Amazon Nova Lite", 200.0),
     ]
+
+
+def test_quotas_are_written_as_configuration(tmp_path):
+    entries = [
+        ("Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.5 V1", 400000.0),
+        ("Cross-region model inference requests per minute for Anthropic Claude Sonnet 4.5 V1", 200.0),
+        ("On-demand model inference tokens per minute for Somebody Else 9", 1.0),
+    ]
+    found = parse([{"QuotaName": name, "Value": value} for name, value in entries])
+    write(found, "eu-west-1", str(tmp_path / "quotas.yaml"))
+    models = load(tmp_path / "quotas.yaml").stages.throughput.models
+    assert list(models) == [f"eu.{SONNET}"]
+    quota = models[f"eu.{SONNET}"].quota
+    assert (quota.tokens_per_minute, quota.requests_per_minute) == (400_000, 200)
+    assert run("--write", str(tmp_path / "x.yaml")).exit_code == 2

@@ -94,7 +94,6 @@ async def test_a_shed_request_is_each_clients_own_429(tmp_path, stream):
 
 def _wait(headers):
     """Milliseconds until the client may come back: of a quota of one a minute, most of it, spread by a fifth."""
-    assert int(headers["retry-after"]) >= int(headers["retry-after-ms"]) / 1000
     return 30_000 < int(headers["retry-after-ms"]) <= 72_000
 
 

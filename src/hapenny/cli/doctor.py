@@ -8,6 +8,7 @@ from hapenny.catalog import default
 from hapenny.config import ConfigError, load
 from hapenny.throughput.options import RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
+from hapenny.throughput.service_quotas import Found
 
 
 @click.command()
@@ -16,7 +17,8 @@ from hapenny.throughput.regions import Problem, check, diagnose, places
 @click.option("--model", default="", help="The model or inference profile that the error is about.")
 @click.option("--quotas", is_flag=True, help="Read the account's Bedrock quotas (needs credentials and hapenny[aws]).")
 @click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas are read.")
-def doctor(path: str | None, message: str, model: str, quotas: bool, region: str) -> None:
+@click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
+def doctor(path: str | None, message: str, model: str, quotas: bool, region: str, file: str | None) -> None:
     """Check a configuration, explain an error, or read the account's quotas. Exits with 1 if something is wrong."""
     if message:
         problem = diagnose(message, model)
@@ -24,8 +26,10 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
             raise click.ClickException("this is not the message of a service control policy's deny")
         _show([problem])
         raise SystemExit(1)
+    if file is not None and not quotas:
+        raise click.UsageError("--write needs --quotas")
     if quotas:
-        _quotas(region)
+        _quotas(region, file)
         return
     try:
         config = load(path)
@@ -69,7 +73,7 @@ def _show(problems: list[Problem]) -> None:
         click.echo(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
 
 
-def _quotas(region: str) -> None:
+def _quotas(region: str, file: str | None) -> None:
     try:
         import boto3
     except ImportError:
@@ -82,6 +86,25 @@ def _quotas(region: str) -> None:
         raise click.ClickException(f"Service Quotas cannot be read in {region}: {error}") from None
     for quota in sorted(found):
         click.echo(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
+    if file is not None:
+        write(found, region, file)
+
+
+def write(found: list[Found], region: str, file: str) -> None:
+    """Writes quotas as a fragment of a configuration; says which models have no card."""
+    import yaml
+
+    from hapenny.throughput.service_quotas import fragment
+
+    made, unknown = fragment(
+        found, [card.id for card in default().cards.values() if card.provider == "bedrock"], region
+    )
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")
+        yaml.safe_dump(made, out, sort_keys=True)
+    for name in unknown:
+        click.echo(f"not written, because the catalog has no such model: {name}", err=True)
+    click.echo(f"written: {file}")
 
 
 __all__ = ["doctor"]

@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from hapenny.admission.keys import OPEN, Identity
 from hapenny.config import BatchJobs, ConfigError
@@ -41,7 +41,7 @@ ENDPOINT = "/v1/chat/completions"
 """The only endpoint whose requests a batch may hold."""
 
 _BOUNDARY = re.compile(r'boundary="?([^";]{1,70})"?')
-_NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+_NO_HEADERS = web.Headers()
 _WHO: ContextVar[Identity] = ContextVar("batch_identity", default=OPEN)
 
 
@@ -107,10 +107,11 @@ class Batches:
             case "POST", ["batches"]:
                 return shown(self._create(who, body, request.headers.get("Idempotency-Key", "")))
             case "GET", ["batches"]:
-                limit = request.query.get("limit", "20")
+                query = parse_qs(request.raw_path.partition("?")[2])
+                limit = query.get("limit", ["20"])[-1]
                 if not limit.isdecimal():
                     raise invalid("limit is no whole number", "limit", "1 to 100")
-                return shown(api.list(owner, limit=int(limit), after=request.query.get("after", "")))
+                return shown(api.list(owner, limit=int(limit), after=query.get("after", [""])[-1]))
             case "GET", ["batches", id]:
                 return shown(api.retrieve(owner, id))
             case "POST", ["batches", id, "cancel"]:
