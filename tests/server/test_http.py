@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from hapenny.core.clock import RealClock
 from hapenny.server import http as web
+from hapenny.server.connection import Server
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, limit: int = 1000) -> AsyncIterator[tuple[web.Server, int]]:
-    server = web.Server(handler, RealClock(), limit)
+async def serving(handler: Handler, limit: int = 1000) -> AsyncIterator[tuple[Server, int]]:
+    server = Server(handler, RealClock(), limit)
     port = await server.start("127.0.0.1", 0)
     try:
         yield server, port
