@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapenny.core.clock import RealClock
+from hapenny.server import connection
 from hapenny.server import http as web
 from hapenny.server.connection import Server
 
@@ -250,8 +251,8 @@ async def test_refusing_closes_idle_connections_and_lets_answers_end() -> None:
 
 
 async def test_connections_that_say_nothing_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "LINGER_S", 0.05)
-    monkeypatch.setattr(web, "ARRIVE_S", 0.1)
+    monkeypatch.setattr(connection, "LINGER_S", 0.05)
+    monkeypatch.setattr(connection, "ARRIVE_S", 0.1)
     async with serving(echo) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nHost:")  # and then nothing
