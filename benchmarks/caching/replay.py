@@ -47,6 +47,9 @@ class ReplayClock:
         """Always 0."""
         return 0.0
 
+    def secret(self) -> bytes:
+        return b"replay" * 6
+
     def new_id(self, prefix: str = "") -> str:
         """Not asked for here."""
         return prefix

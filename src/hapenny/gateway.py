@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
+from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import Config, ConfigError, RouteOptions, load
+from hapenny.choosing import Choosing
+from hapenny.config import Config, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
-from hapenny.core.exchange import Exchange, Limits, Purpose, Taken, Target
+from hapenny.core.exchange import Exchange, Limits, Taken, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
@@ -35,17 +37,13 @@ from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
 from hapenny.evidence.watching import Verdict, Watch
 from hapenny.intents.classifier import read_intents
-from hapenny.routing.names import Asked, Names
+from hapenny.routing.names import Asked
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
 from hapenny.telemetry.rows import Row, verdict
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _log = get_logger("hapenny.gateway")
 
@@ -79,15 +77,6 @@ class Gateway:
             if backends is not None
             else {name: build(name, options, self.clock) for name, options in config.backends.items()}
         )
-        models = {name: self._target(model) for name, model in config.models.items()}
-        defaults = {models[name]: model.parameters.said() for name, model in config.models.items()}
-        self.names = Names(
-            models,
-            config.tiers,
-            config.aliases,
-            config.fallbacks,
-            self._find,
-        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self.keyring = Keyring(
             {
@@ -104,13 +93,15 @@ class Gateway:
             {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key},
         )
         if heir is None:
-            secret = config.fingerprint_key.encode() or self.clock.new_id().encode()
+            secret = config.fingerprint_key.encode() or self.clock.secret()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
             self.desk = Desk(self.clock, config.ledger, config.content, config.traces, self.spawn)
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
             self.desk = heir.desk
+        self._choosing = Choosing(config, self.catalog, self._secret)
+        self.names = self._choosing.names
         self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
@@ -121,23 +112,22 @@ class Gateway:
             self.books.prices,
             self.names,
             self._secret,
-            defaults,
+            self._choosing.defaults,
             refresh=self._again,
             spawn=self.spawn,
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        self._ask = _Ask(self)
+        ask = Asking(self.call, self.deck.asked)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
             modes = self.deck.modes(route)
             stepped_back = partial(self.switch.off, name)
-            self._pipelines[name, False] = Pipeline(stages, modes, self.call, self._ask, stepped_back)
-            self._pipelines[name, True] = Pipeline(stages, {}, self.call, self._ask)
+            self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
+            self._pipelines[name, True] = Pipeline(stages, {}, self.call, ask)
         self.watch = self._watch()
-        self._baselines = {name: self._baseline(name, route) for name, route in config.routes.items()}
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Gateway:
@@ -150,25 +140,6 @@ class Gateway:
         return self.desk.ledger
 
     # -- building ------------------------------------------------------------------------------------------------
-
-    def _target(self, model: Any) -> Target:
-        backend = self.config.backend_of(model.backend)
-        options = self.config.backends.get(backend)
-        region = model.region or (options.region if options is not None and options.kind == "bedrock" else "")
-        tier = "provisioned" if model.provisioned else model.service_tier
-        return Target(model.id, backend, region, tier, model.endpoint)
-
-    def _find(self, name: str) -> Target | None:
-        """A target for a provider's own model id: anything the catalog knows, or that looks like an ARN."""
-        card = self.catalog.resolve(name)
-        if card is None and not name.startswith("arn:") and not self.backends:
-            return None
-        backend = self.config.backend_of("")
-        options = self.config.backends.get(backend)
-        if card is None and options is not None and options.kind == "simulated":
-            return None
-        region = options.region if options is not None and options.kind == "bedrock" else ""
-        return Target(name, backend, region)
 
     def _watch(self) -> Watch:
         routes = self.config.routes
@@ -186,14 +157,6 @@ class Gateway:
             spawn=self.spawn,
             routed=self.deck.router.observe,
         )
-
-    def _baseline(self, name: str, route: RouteOptions) -> Target:
-        asked = self.names.resolve(route.baseline)
-        if asked.target is None:
-            raise ConfigError(
-                [f"$.routes.{name}.baseline: {route.baseline!r} names no model. Fix: a tier, an alias or a model id"]
-            )
-        return asked.target
 
     def _memory(self) -> Learnt | None:
         path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
@@ -225,17 +188,17 @@ class Gateway:
                 field="model",
                 fix=f"one of {', '.join(self.names.names())}, or a provider's model id",
             )
-        name = self._route(request, context, identity)
+        name = self._choosing.route(request, context, identity)
         route = self.config.routes[name]
         now = self.clock.now()
-        baseline = asked.target if asked.kind == "model" and asked.target is not None else self._baselines[name]
+        concrete = asked.target if asked.kind == "model" else None
         exchange = Exchange(
             id=id or self.clock.new_id("req_"),
             request=request,
             context=context,
             clock=self.clock,
             limits=Limits(now + route.begin_s, now + route.finish_s, route.idle_s),
-            baseline=baseline,
+            baseline=concrete if concrete is not None else self._choosing.baselines[name],
             route=name,
             max_calls=route.max_calls,
             background=background,
@@ -244,7 +207,7 @@ class Gateway:
         exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
-        exchange.holdout = self._held_out(exchange, route)
+        exchange.holdout = self._choosing.held_out(exchange)
         exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         if asked.kind == "tier" and asked.target is not None:
@@ -404,37 +367,6 @@ class Gateway:
             self.close(exchange)
         return reference, sum(call.cost or 0 for call in exchange.calls)
 
-    # -- small decisions -----------------------------------------------------------------------------------------
-
-    def _route(self, request: Request, context: Context, identity: Identity) -> str:
-        if identity.default_route:
-            return identity.default_route
-        if context.route is not None:
-            if context.route not in self.config.routes or not identity.may_route(context.route):
-                raise Failure(
-                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
-                )
-            return context.route
-        for name, route in self.config.routes.items():
-            match = route.match
-            if match is None or not identity.may_route(name):
-                continue
-            if (
-                (match.model is None or match.model == request.model)
-                and (match.feature is None or match.feature == context.feature)
-                and (match.intent is None or match.intent == context.intent)
-                and (match.protocol is None or match.protocol == request.protocol)
-            ):
-                return name
-        return "default"
-
-    def _held_out(self, exchange: Exchange, route: RouteOptions) -> bool:
-        who = exchange.context.session or exchange.context.user
-        if not who or route.holdout <= 0:
-            return False
-        digest = hashlib.blake2b(f"{exchange.context.tenant}\0{who}".encode(), digest_size=8, key=self._secret).digest()
-        return int.from_bytes(digest, "big") < route.holdout * 2**64
-
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
@@ -471,33 +403,6 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-class _Ask:
-    """How stages call models (`core.stage.Ask`)."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def model(
-        self, exchange: Exchange, request: Request, target: Target, *, purpose: Purpose, technique: str
-    ) -> Answer:
-        """A model's answer, begun, booked to `technique`."""
-        branch = exchange.branch(purpose, purpose=purpose, payer=technique)
-        branch.request, branch.target = request, target
-        return await self._gateway.call(branch)
-
-    async def embed(
-        self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
-    ) -> NDArray[np.float32]:
-        """Unit vectors from the deployment's embedder, which runs in this process and costs nothing."""
-        return await self._gateway.deck.asked.embed(texts)
-
-    async def rerank(
-        self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
-    ) -> list[float]:
-        """Scores from the deployment's reranker."""
-        raise Failure("unavailable", "no reranker is configured")
 
 
 __all__ = ["Asked", "Gateway"]

@@ -17,6 +17,9 @@ class HandClock:
     def wall(self):
         return self.time
 
+    def secret(self):
+        return b"hand" * 8
+
     def new_id(self, prefix=""):
         self._ids += 1
         return f"{prefix}{self._ids:04d}"

@@ -33,6 +33,10 @@ class Clock(Protocol):
     def new_id(self, prefix: str = "") -> str:
         """A fresh id of 96 random bits behind `prefix`."""
 
+    def secret(self) -> bytes:
+        """32 bytes that nobody can guess, also not from ids and draws that were seen; drawn from the seed when
+        virtual."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits `seconds` of this clock."""
 
@@ -60,6 +64,10 @@ class RealClock:
     def new_id(self, prefix: str = "") -> str:
         """A fresh random id."""
         return f"{prefix}{self.random.getrandbits(96):024x}"
+
+    def secret(self) -> bytes:
+        """From the operating system, never from the generator whose numbers become ids."""
+        return os.urandom(32)
 
     async def sleep(self, seconds: float) -> None:
         """Waits on the running loop."""

@@ -134,6 +134,10 @@ class VirtualClock:
         """An id of 96 seeded bits; draws from a stream of its own, so that ids never shift other chance."""
         return f"{prefix}{self._ids.getrandbits(96):024x}"
 
+    def secret(self) -> bytes:
+        """32 bytes of the seed."""
+        return self._ids.randbytes(32)
+
     async def sleep(self, seconds: float) -> None:
         """Lets `seconds` of virtual time pass."""
         await asyncio.sleep(seconds)

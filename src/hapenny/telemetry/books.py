@@ -58,7 +58,7 @@ class Books:
     ) -> None:
         self.prices = Prices(catalog, estimators, owned)
         self._clock = clock
-        self._key = (key or clock.random.randbytes(32))[:64]
+        self._key = (key or clock.secret())[:64]
         self._prefixes = Prefixes()
         self._log = get_logger("hapenny.books")
         self.violations = 0
