@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapenny.core.money import dollars, nano_from_pico, walk
+from hapenny.core.money import dollars, walk
 
 nano = st.integers(0, 10**12)
 names = st.sampled_from(["exact", "tiers", "pruning", "retry"])
@@ -36,10 +36,6 @@ def test_an_unknown_price_leaves_the_row_unpriced():
     ):
         assert books.actual is None
         assert books.savings == {}
-
-
-def test_rounding_is_half_to_even():
-    assert [nano_from_pico(p) for p in (499, 500, 501, 1500, 2500, -500)] == [0, 0, 1, 2, 2, 0]
 
 
 def test_dollars_are_exact_text():

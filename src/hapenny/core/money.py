@@ -14,14 +14,6 @@ NANO = 1_000_000_000
 PICO = 1_000_000_000_000
 
 
-def nano_from_pico(pico: int) -> int:
-    """Rounds pico-dollars to nano-dollars, halves to even."""
-    whole, rest = divmod(pico, 1000)
-    if rest > 500 or (rest == 500 and whole & 1):
-        return whole + 1
-    return whole
-
-
 def dollars(nano: int, digits: int = 6) -> str:
     """`nano` as a decimal dollar amount without a float in between: `-0.001250` for -1,250,000."""
     sign = "-" if nano < 0 else ""
