@@ -30,10 +30,9 @@ check: setup
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) lint-imports
-	@for v in 3.11 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
+	@for v in 3.11 3.12 3.13 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 
 check-long: check
-	@for v in 3.12 3.13; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 	@$(RUN) pytest --long
 
 bench: setup
