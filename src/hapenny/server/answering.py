@@ -183,13 +183,6 @@ async def _ended(
     return response
 
 
-async def count(gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None) -> web.StreamResponse:
-    """Counts the tokens of a request: by the provider where it offers that, else by our estimate."""
-    from hapenny.server.counting import count_tokens
-
-    return await count_tokens(gateway, request, door.codec, model)
-
-
 def fail(door: Door, failure: Failure, request_id: str) -> web.Response:
     """The error in the client's own dialect."""
     status, headers, body = door.codec.encode_error(failure, request_id)

@@ -18,9 +18,10 @@ from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
 from hapenny.server import caches, info, judging, retrieving
 from hapenny.server import http as web
-from hapenny.server.answering import Door, answer, count, fail
+from hapenny.server.answering import Door, answer, fail
 from hapenny.server.batches import Batches
 from hapenny.server.connection import Server
+from hapenny.server.counting import count_tokens
 from hapenny.server.passing import forward
 
 _log = get_logger("hapenny.server")
@@ -181,7 +182,7 @@ class App:
                 if found is not None:
                     model = unquote(found[1])
                     if found[2] == "count-tokens":
-                        return await count(gateway, request, _BEDROCK_DOORS["converse"], model)
+                        return await count_tokens(gateway, request, _BEDROCK_DOORS["converse"].codec, model)
                     door = _BEDROCK_DOORS[found[2]]
             if door is not None:
                 if request.method != "POST":
@@ -196,7 +197,7 @@ class App:
             if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
                 return await self.batches.page(gateway, request, path)
             if path in _COUNT:
-                return await count(gateway, request, _MESSAGES, None)
+                return await count_tokens(gateway, request, _MESSAGES.codec, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):
                 cached = await caches.page(gateway, request, path)
                 if cached is not None:

@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -107,11 +106,10 @@ class Batches:
             case "POST", ["batches"]:
                 return shown(self._create(who, body, request.headers.get("Idempotency-Key", "")))
             case "GET", ["batches"]:
-                query = parse_qs(request.raw_path.partition("?")[2])
-                limit = query.get("limit", ["20"])[-1]
+                limit = request.query.get("limit", "20")
                 if not limit.isdecimal():
                     raise invalid("limit is no whole number", "limit", "1 to 100")
-                return shown(api.list(owner, limit=int(limit), after=query.get("after", [""])[-1]))
+                return shown(api.list(owner, limit=int(limit), after=request.query.get("after", "")))
             case "GET", ["batches", id]:
                 return shown(api.retrieve(owner, id))
             case "POST", ["batches", id, "cancel"]:

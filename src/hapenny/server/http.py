@@ -58,8 +58,8 @@ class BaseRequest:
 
     @property
     def query(self) -> dict[str, str]:
-        """The target's query, the last value of each name."""
-        return dict(parse_qsl(self.raw_path.partition("?")[2], keep_blank_values=True))
+        """The target's query, the last value of each name; blank values are left out."""
+        return dict(parse_qsl(self.raw_path.partition("?")[2]))
 
     @property
     def transport(self) -> asyncio.Transport | None:
