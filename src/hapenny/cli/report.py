@@ -167,19 +167,19 @@ def _times(latency: Latency) -> list[str]:
 
 
 def _groups(name: str, groups: list[Group], width: int) -> Table:
-    room = max(12, width - 64)  # what the figures leave
     said = [spoken(group.name) for group in groups]
-    table = _table(
-        (name, "left"), ("requests", "right"), ("without", "right"), ("saved", "right"), ("paid", "right"),
-        ("share", "right"), ("first p95", "right"),
-    )  # fmt: skip
+    names, rows = [], [("requests", "without", "saved", "paid", "share", "first p95")]
     for group, brief in zip(groups[:12], said, strict=False):
         share = f"{group.saved / group.baseline:.1%}" if group.baseline else "–"
         first = "–" if group.ttft_p95 is None else seconds(group.ttft_p95)
         amounts = (money(group.baseline), money(group.saved), money(group.actual))
-        table.add_row(
-            short(brief if said.count(brief) == 1 else group.name, room), f"{group.requests:,}", *amounts, share, first
-        )
+        names.append(brief if said.count(brief) == 1 else group.name)
+        rows.append((f"{group.requests:,}", *amounts, share, first))
+    figures = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
+    room = max(12, width - figures - 2)  # the figures are read whole, a long name is cut in its middle
+    table = _table((name, "left"), *((title, "right") for title in rows[0]))
+    for label, row in zip(names, rows[1:], strict=True):
+        table.add_row(short(label, room), *row)
     return table
 
 
