@@ -22,6 +22,7 @@ _KINDS = {
     "/v1/": ("openai", "anthropic", "simulated"),
     "/openai/": ("openai", "bedrock"),
     "/anthropic/": ("anthropic",),
+    "/model/": ("bedrock", "simulated"),
 }
 
 
@@ -90,7 +91,7 @@ def _model(body: bytes) -> str:
 
 def _backend(gateway: Gateway, path: str, model: str) -> tuple[str, Backend]:
     """Where the model is configured to be, else the first backend of a kind that may know the path."""
-    kinds: tuple[str, ...] = ("bedrock", "simulated")
+    kinds: tuple[str, ...] = ("bedrock",)
     for prefix, wanted in _KINDS.items():
         if path.startswith(prefix):
             kinds = wanted
