@@ -24,7 +24,7 @@ async def forward(gateway: Gateway, request: web.BaseRequest, path: str) -> web.
     name, backend = _backend(gateway, path)
     model = path.split("/")[2] if path.startswith("/model/") else path
     asked = Request(protocol="openai", model=model, messages=())
-    exchange = gateway.pass_through(asked, Context(tenant=identity.tenant, key_id=identity.key_id), Target(model, name))
+    exchange = gateway.bare(asked, Context(tenant=identity.tenant, key_id=identity.key_id), Target(model, name))
     call = exchange.begin_call(exchange.target, "serve", "serve", asked)
     try:
         headers = {key.lower(): value for key, value in request.headers.items()}
