@@ -31,6 +31,7 @@ from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Pipeline
+from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
 from hapenny.evidence.audits import AuditOptions
@@ -316,7 +317,7 @@ class Gateway:
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+            with within(until - self.clock.now()):
                 answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
