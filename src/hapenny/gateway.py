@@ -122,7 +122,7 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = Asking(self.call, self.deck.asked)
+        ask = Asking(self.call, lambda: self.deck.asked)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -349,6 +349,7 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
+        self.deck.warm()
         if self._learnt is not None:
             await self._learnt.start()
 
