@@ -52,6 +52,17 @@ class Batch:
             self._records = {record.id: record for record in found}
         return self._records
 
+    def model_of(self, id: str) -> str:
+        """The model of a record."""
+        return self.records[id].model or self.model
+
+    def by_model(self, ids: list[str]) -> dict[str, list[str]]:
+        """Ids by model, in their order."""
+        found: dict[str, list[str]] = {}
+        for id in ids:
+            found.setdefault(self.model_of(id), []).append(id)
+        return found
+
     def take(self, result: Result, *, batched: bool) -> None:
         """Keeps a result: the first success of a record stays; failures count as attempts."""
         if result.id not in self.records:
