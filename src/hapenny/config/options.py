@@ -257,7 +257,13 @@ CARD_TIERS = {
         "balanced": "anthropic.claude-3-5-haiku-20241022-v1:0",
         "strong": "anthropic.claude-3-sonnet-20240229-v1:0",
         "max": "anthropic.claude-3-opus-20240229-v1:0",
-    }
+    },
+    "current-2026": {
+        "fast": "us.anthropic.claude-haiku-5-5",
+        "balanced": "us.amazon.nova-2-lite-v1:0",
+        "strong": "us.anthropic.claude-sonnet-5-5",
+        "max": "us.anthropic.claude-opus-5-5",
+    },
 }
 
 # What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the

@@ -173,6 +173,10 @@ class FolderJobs:
         """All jobs there are."""
         return [path.stem for path in sorted(self._state.glob("*.json"))]
 
+    def open(self) -> bool:
+        """Whether any job has not ended."""
+        return any(not self._job(id)["finished"] for id in self.ids())
+
     def advance(self, most: int = 50) -> bool:
         """Makes up to `most` answers that are due, so that nobody waits for all at the end; whether there were any."""
         left = most

@@ -45,4 +45,3 @@ class FolderBucket:
         if not key or ".." in key.split("/") or key.startswith("/"):
             raise FileNotFoundError(key)
         return self.folder / key
-

@@ -228,11 +228,7 @@ class BatchEngine:
         fit = [
             p
             for p in self.providers.values()
-            if p.price < 1
-            and count >= p.least
-            and p.turnaround_s <= left
-            and p.name not in refused
-            and p.serves(model)
+            if p.price < 1 and count >= p.least and p.turnaround_s <= left and p.name not in refused and p.serves(model)
         ]
         return min(fit, key=lambda p: (p.price, p.turnaround_s), default=None)
 
