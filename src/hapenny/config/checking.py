@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import CARD_TIERS, PRESETS, TIERS, Config, RouteOptions, StageOptions
+from hapenny.config.options import (
+    CARD_TIERS,
+    PRESETS,
+    TIERS,
+    BatchApiOptions,
+    Config,
+    RouteOptions,
+    StageOptions,
+)
 from hapenny.config.problems import ConfigError
 
 
@@ -139,9 +147,28 @@ def _throughput(config: Config) -> list[str]:
         journal = Path(config.batch.journal)
         if not config.batch.journal or (journal.exists() and not journal.is_dir()):
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
+        for index, api in enumerate(config.batch.apis):
+            problems += _batch_api(config, api, f"$.batch.apis[{index}]")
         for name in ("attempts", "poll_s", "stop_s"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
+    return problems
+
+
+def _batch_api(config: Config, api: BatchApiOptions, at: str) -> list[str]:
+    """What is wrong with a provider's batch API."""
+    backend = config.backends.get(config.backend_of(api.backend))
+    if backend is None:
+        return [f"{at}.backend: {api.backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"]
+    problems = []
+    if backend.kind in ("bedrock", "simulated") and not api.bucket:
+        what = "an S3 bucket" if backend.kind == "bedrock" else "a folder"
+        problems.append(f"{at}.bucket: empty. Fix: the name of {what} for input and output")
+    if backend.kind == "bedrock" and not api.role:
+        problems.append(f"{at}.role: empty. Fix: the ARN of the role that Bedrock takes to read and write the bucket")
+    least = 1 if api.least is None else api.least
+    if least < 1 or (api.most is not None and api.most < least) or api.turnaround_s < 0:
+        problems.append(f"{at}: give 1 <= least <= most, and a turnaround_s of 0 or more")
     return problems
 
 

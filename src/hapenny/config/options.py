@@ -173,12 +173,36 @@ class CollectionOptions(Section):
     path: str
 
 
+class BatchApiOptions(Section, frozen=True):
+    """A provider's batch API, used for records that can wait.
+
+    `backend`: whose models it serves. Bedrock needs `bucket` and `role` (ARN of the role that reads and writes it);
+    for a simulated provider `bucket` is a folder.
+    """
+
+    backend: str = ""
+    bucket: str = ""
+    role: str = ""
+    prefix: str = "hapenny-batch"
+    endpoint: str = ""
+    """URL of the control plane instead of the region's."""
+    s3_endpoint: str = ""
+    least: int | None = None
+    """Records a job needs; the provider's usual minimum when left out."""
+    most: int | None = None
+    turnaround_s: float = 14_400.0
+    """How long a job is expected to take until jobs have shown it; with less time left none is begun."""
+
+
 class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`/v1/files` and `/v1/batches`, answered here."""
 
     journal: str
     """Folder that keeps files, batches and answers; of one process alone."""
     poll_s: float = 5.0
+    apis: tuple[BatchApiOptions, ...] = ()
+    """Providers' batch APIs; records that none of them takes are answered one by one, at the flex tier where it is
+    cheaper and there is time."""
 
 
 class StageOptions(Section):

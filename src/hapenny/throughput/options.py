@@ -158,8 +158,12 @@ class Routes:
         from hapenny.catalog import resolve
         from hapenny.throughput.regions import endpoints
 
-        card = resolve(target.model) if model.regions is not None else None
-        return endpoints(card, model.regions) if card is not None and model.regions is not None else ()
+        card, policy = resolve(target.model), model.regions
+        if card is None or policy is None:
+            return ()
+        if target.service_tier not in ("standard", "provisioned"):  # asked for by name: that tier and no other
+            policy = msgspec.structs.replace(policy, tiers=(target.service_tier,))
+        return endpoints(card, policy)
 
     def _build(self, target: Target) -> Route:
         model = self.options.models.get(target.model, ModelOptions())

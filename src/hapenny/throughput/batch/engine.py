@@ -37,7 +37,8 @@ class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How a batch stands. `saved_share`: of what it would have cost on demand, by record."""
+    """How a batch stands. `saved_share`: of what it would have cost on demand, by record. `refused`: why providers did
+    not take jobs."""
 
     id: str
     state: str
@@ -48,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     on_demand: int
     saved_share: float
     late: bool
+    refused: tuple[str, ...] = ()
 
 
 class BatchEngine:
@@ -148,10 +150,13 @@ class BatchEngine:
         missing = batch.missing(self.options.attempts)
         if batch.cancelled:
             missing = []
-        rest: list[str] = []
-        for model, ids in batch.by_model(missing).items():
+        # The last attempt is not a job's: alone a request is shaped for its model, and fails for itself.
+        last = max(1, self.options.attempts - 1)
+        rest = [id for id in missing if batch.attempts.get(id, 0) >= last]
+        for model, ids in batch.by_model([id for id in missing if batch.attempts.get(id, 0) < last]).items():
             rest += await self._defer(batch, model, ids, len(missing))
-        missing = [id for id in batch.missing(self.options.attempts) if id in set(rest)]
+        stay = set(rest)
+        missing = [id for id in missing if id in stay]
         # Few left over while a job runs may share its retry; at the end, or in a hurry, they go one by one.
         if missing and (self._hurry(batch, len(missing)) or all(p.collected for p in batch.parts.values())):
             await self._send(batch, missing)
@@ -198,8 +203,6 @@ class BatchEngine:
         """How a batch stands."""
         batch = self.batches[id]
         good = {key for key, result in batch.results.items() if result.output is not None}
-        provider = next((self.providers.get(p.provider) for p in batch.parts.values() if not p.refused), None)
-        share = len(batch.batched) / max(1, len(good))
         if batch.done:
             state = "cancelled" if batch.cancelled else "completed"
         else:
@@ -215,22 +218,35 @@ class BatchEngine:
             ),
             batched=len(batch.batched),
             on_demand=len(good) - len(batch.batched),
-            saved_share=share * (1 - provider.price) if provider is not None else 0.0,
+            saved_share=sum(1 - price for price in batch.batched.values()) / max(1, len(good)),
             late=self.clock.wall() > batch.deadline and not batch.done,
+            refused=tuple(dict.fromkeys(f"{p.provider}: {p.refused}" for p in batch.parts.values() if p.refused)),
         )
 
     def _choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
         """The cheapest provider that takes so few records and will be done in time; None: send them here."""
         left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(of)
         refused = {
-            part.provider for part in batch.parts.values() if part.refused and batch.model_of(part.ids[0]) == model
+            part.provider
+            for part in batch.parts.values()
+            if (part.refused and batch.model_of(part.ids[0]) == model)
+            or part.stopping_since is not None  # too slow for this batch once
         }
         fit = [
             p
             for p in self.providers.values()
-            if p.price < 1 and count >= p.least and p.turnaround_s <= left and p.name not in refused and p.serves(model)
+            if p.price < 1
+            and count >= p.least
+            and self._turnaround(p) <= left
+            and p.name not in refused
+            and p.serves(model)
         ]
-        return min(fit, key=lambda p: (p.price, p.turnaround_s), default=None)
+        return min(fit, key=lambda p: (p.price, self._turnaround(p)), default=None)
+
+    def _turnaround(self, provider: BatchProvider) -> float:
+        """How long a job of the provider takes: the longest of the last few, else what is said of it."""
+        took = [s for batch in self.batches.values() for s in batch.took.get(provider.name, ())]
+        return max(took[-8:], default=provider.turnaround_s)
 
     def _hurry(self, batch: Batch, count: int) -> bool:
         """Whether the time left is only just enough to send `count` records one by one."""
@@ -240,7 +256,7 @@ class BatchEngine:
         number = len(batch.parts)
         self.journal.write(f"{batch.id}/part-{number}.json", msgspec.json.encode(ids))
         token = f"{batch.id}-{number}".replace("_", "-")
-        self._note(batch, "intent", part=number, provider=provider.name, token=token)
+        self._note(batch, "intent", part=number, provider=provider.name, token=token, price=provider.price)
         return batch.parts[number]
 
     async def _look(self, batch: Batch, part: Part) -> None:
@@ -260,14 +276,14 @@ class BatchEngine:
         provider = self.providers.get(part.provider)
         if provider is None:
             raise Failure("unavailable", f"the batch engine {part.provider!r} is not configured any more")
-        records = [batch.records[id] for id in part.ids]
+        records = [batch.full(id) for id in part.ids]
         if not part.job:
             try:
                 job = await provider.create(part.token, batch.model_of(part.ids[0]), records)
             except BatchRefused as refused:
                 self._note(batch, "refused", part=part.number, reason=str(refused))
                 return
-            self._note(batch, "created", part=part.number, job=job)
+            self._note(batch, "created", part=part.number, job=job, at=self.clock.wall())
         status = await provider.status(part.job)
         now = self.clock.wall()
         hurry = self._hurry(batch, self._waiting(batch))
@@ -284,7 +300,7 @@ class BatchEngine:
         ids = set(part.ids)
         found = [result for result in await provider.results(part.job, records) if result.id in ids]
         self.journal.write(f"{batch.id}/results-{part.number}.jsonl", lines(found))
-        self._note(batch, "collected", part=part.number)
+        self._note(batch, "collected", part=part.number, at=now)
 
     def _waiting(self, batch: Batch) -> int:
         """Records in jobs that are not collected."""
@@ -295,7 +311,7 @@ class BatchEngine:
 
         def keep(result: Result) -> None:
             log.append(result)
-            batch.take(result, batched=False)
+            batch.take(result)
 
         try:
             await self.local.run(batch.model, [batch.records[id] for id in ids], keep, batch.deadline + 3600)
