@@ -196,9 +196,10 @@ def book(
 
 
 def providers(
-    config: Config, apis: Sequence[BatchApiOptions], near: Codec, hold: Hold, clock: Clock, described: Described
+    config: Config, apis: Sequence[BatchApiOptions], near: Codec | None, hold: Hold, clock: Clock, described: Described
 ) -> dict[str, BatchProvider]:
-    """The batch APIs that are configured, by name.
+    """The batch APIs that are configured, by name. `near`: the dialect of the records; None: they are the provider's
+    own (InvokeModel's, for Bedrock), go as they are and come into no books.
 
     Raises:
         ValueError: one cannot be used here, with the fix.
@@ -207,6 +208,10 @@ def providers(
     for options in apis:
         name = config.backend_of(options.backend)
         backend = config.backends[name]
+        if near is None:
+            if backend.kind in ("bedrock", "simulated"):
+                found[name] = _inner(options, name, backend, "invoke", hold, clock)
+            continue
         form = near.name if near.name in ("bedrock", "invoke") and backend.kind in ("bedrock", "simulated") else ""
         far = codec(form or _FAR[backend.kind])
         inner = _inner(options, name, backend, far.name, hold, clock)

@@ -23,7 +23,7 @@ class SimulatedBackend:
         self._region = region
 
     async def call(self, request: Request, target: Target, limits: Limits) -> _Limited:
-        """Sends `request` to the simulated provider, at the tier of the target, else of the request. Raises `Failure`."""
+        """Sends `request` to the simulated provider, at the target's tier, else the request's. Raises `Failure`."""
         tier, asked = target.service_tier, request.parameters.service_tier
         call = await self.provider.call(
             request,

@@ -1,8 +1,8 @@
 """`/v1/files` and `/v1/batches` in OpenAI's dialect: requests that can wait, answered through the gateway.
 
 Each record is a request of its own, with a row and a baseline of its own, at background priority and under the identity
-of whoever handed the batch in. Providers' batch APIs answer what can wait at half the price, the gateway the rest. The journal outlives the process: what was answered is kept, the rest goes on at the
-next start.
+of whoever handed the batch in. Providers' batch APIs answer what can wait at half the price, the gateway the rest. The
+journal outlives the process: what was answered is kept, the rest goes on at the next start.
 """
 
 from __future__ import annotations

@@ -40,8 +40,9 @@ class JobStatus(msgspec.Struct, frozen=True):
 class BatchProvider(Protocol):
     """A provider's batch API.
 
-    `price`: of a record against on demand (0.5 is half). A job's records are of one model. `least`, `most`: records of one job. `turnaround_s`: how long
-    a job takes at worst, as far as known: less time than that until a deadline and it is not used.
+    A job's records are of one model. `price`: of a record against on demand (0.5 is half). `least`, `most`: records of
+    one job. `turnaround_s`: how long a job takes, as far as known: less time than that until a deadline and it is not
+    used.
     """
 
     name: str
