@@ -55,8 +55,8 @@ def read(data: bytes, model: str = "") -> tuple[str, list[Record]]:
             continue
         try:
             row = msgspec.json.decode(line)
-            found = next(f for f, (id, body) in FORMS.items() if id in row and isinstance(row[body], dict))
-        except (msgspec.DecodeError, StopIteration, TypeError, KeyError):
+            found = next(f for f, (id, body) in FORMS.items() if id in row and isinstance(row.get(body), dict))
+        except (msgspec.DecodeError, StopIteration, TypeError, AttributeError):
             raise click.ClickException(
                 f"line {number} is neither OpenAI's (custom_id, body), Bedrock's (recordId, modelInput) "
                 "nor Anthropic's (custom_id, params)"

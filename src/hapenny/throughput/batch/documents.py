@@ -1,8 +1,8 @@
 """Many documents through a model: chunk, send doubles once, a stage for chunks, one for whole documents.
 
 Documents go in shards; a shard's second stage runs while the next shard's first stage still does. A record is named by
-what it says, so whatever the run has asked before is found again: a run that was killed goes on where it was, a repeated
-one asks only for what is new or changed, and what was paid stays paid.
+what it says, so whatever the run has asked before is found again: a run that was killed goes on where it was, a
+repeated one asks only for what is new or changed, and what was paid stays paid.
 """
 
 from __future__ import annotations
