@@ -115,7 +115,7 @@ async def test_what_can_wait_is_answered_at_half_the_price(tmp_path):
 
 
 async def test_one_batch_may_hold_several_models(tmp_path):
-    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, app):
+    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, _):
         api = client(url)
         models = [HAIKU, NOVA] * 12 + ["us.anthropic.claude-haiku-5-5"] * 3
         batch = await finished(api, (await handed_in(api, lines(models))).id)
