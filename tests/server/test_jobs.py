@@ -247,4 +247,4 @@ async def test_embeddings_are_answered(tmp_path):
             aws_secret_access_key="y",
         )
         direct = await off(runtime.invoke_model, modelId=model, body=json.dumps(rows[3]["modelInput"]))
-        assert len(json.loads(direct["body"].read())["embedding"]) == 256
+        assert len(json.loads(direct["body"].read())["embedding"]) == 1024

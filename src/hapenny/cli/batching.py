@@ -202,16 +202,12 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     exchange.background = "documents"
     call = exchange.begin_call(target, "embed", "batch", asked)
     try:
-        if kind == "simulated":
-            from hapenny.simulation.batch_answers import embedding
-
-            answer = embedding(record.body)
-        elif kind == "openai":
+        if kind == "openai":
             body = {"model": target.model, "input": record.body["inputText"]}
             found = await _post(gateway, target, "/v1/embeddings", body)
             count = (found.get("usage") or {}).get("prompt_tokens", 0)
             answer = {"embedding": found["data"][0]["embedding"], "inputTextTokenCount": count}
-        elif kind == "bedrock":
+        elif kind in ("bedrock", "simulated"):
             answer = await _post(gateway, target, f"/model/{quote(target.model, safe='')}/invoke", record.body)
         else:
             raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")

@@ -225,23 +225,25 @@ class CollectionOptions(Section):
     """Folder that `hapenny index build` wrote."""
 
 
-class BatchApiOptions(Section, frozen=True):
-    """A provider's batch API, used for records that can wait.
-
-    `backend`: whose models it serves. Bedrock needs `bucket` and `role` (ARN of the role that reads and writes it);
-    for a simulated provider `bucket` is a folder.
-    """
+class BatchApiOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A provider's batch API, used for records that can wait."""
 
     backend: str = ""
+    """Whose models it serves; empty: the default backend."""
     bucket: str = ""
+    """S3 bucket for Bedrock's input and output; for a simulated provider a folder."""
     role: str = ""
+    """ARN of the role that Bedrock takes to read and write the bucket."""
     prefix: str = "hapenny-batch"
+    """Where in the bucket jobs have their folders."""
     endpoint: str = ""
     """URL of the control plane instead of the region's."""
     s3_endpoint: str = ""
+    """URL of S3 instead of the region's."""
     least: int | None = None
     """Records a job needs; the provider's usual minimum when left out."""
     most: int | None = None
+    """Records a job may hold; the provider's usual maximum when left out."""
     turnaround_s: float = 14_400.0
     """How long a job is expected to take until jobs have shown it; with less time left none is begun."""
 

@@ -17,10 +17,9 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from hapenny.core.clock import Clock
-from hapenny.core.errors import Failure
 from hapenny.server import http as web
 from hapenny.server.info import shown
-from hapenny.simulation.batch_answers import EMBEDDER, answers, embedding
+from hapenny.simulation.batch_answers import answers
 from hapenny.simulation.fleet_jobs import FolderJobs, Refused
 from hapenny.simulation.folder_bucket import FolderBucket
 from hapenny.simulation.provider import SimulatedProvider
@@ -87,8 +86,6 @@ class JobPages:
             return _refusal(refused)
         if path.startswith("/s3/"):
             return await self._object(request, path.removeprefix("/s3/"))
-        if path.startswith("/model/") and path.endswith("/invoke") and EMBEDDER in path:
-            return _embedded(await request.read())
         return None
 
     def _create(self, body: bytes) -> web.Response:
@@ -149,13 +146,6 @@ def _plain(body: bytes, headers: web.Headers) -> bytes:
         found.append(body[:size])
         body = body[size + 2 :]
     return b"".join(found)
-
-
-def _embedded(body: bytes) -> web.Response:
-    try:
-        return shown(embedding(msgspec.json.decode(body, type=dict[str, Any])))
-    except (Failure, msgspec.DecodeError, msgspec.ValidationError) as error:
-        return _refusal(Refused(str(error)))
 
 
 def _refusal(refused: Refused) -> web.Response:

@@ -7,16 +7,13 @@ from typing import Any
 
 import msgspec
 
+from hapenny.catalog import Card, resolve
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector
+from hapenny.core.events import Collector, Tokens
 from hapenny.protocols.registry import codec
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.tokenizer import tokenizer
 from hapenny.vectors.hashed import HashedEmbedder
-
-EMBEDDER = "embed"
-"""Part of the name of models that answer `inputText` with a vector; what it costs is not simulated."""
-
-_HASHED = HashedEmbedder(256)
 
 
 def answers(
@@ -26,8 +23,9 @@ def answers(
 
     def answer(job: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         model = str(job["modelId"]).rsplit("/", 1)[-1]
-        if EMBEDDER in model:
-            return embedding(body)
+        card = resolve(model)
+        if card is not None and card.kind == "embedding":
+            return _embedding(provider, card, model, body, region)
         dialect = codec("bedrock" if job["form"] == "Converse" else "invoke")
         request = dialect.decode_request(msgspec.json.encode(body), model=model, stream=False, headers={})
         collector = Collector()
@@ -39,10 +37,18 @@ def answers(
     return answer
 
 
-def embedding(body: dict[str, Any]) -> dict[str, Any]:
-    """A vector in Titan's form. Raises `Failure`, if there is no text."""
+def _embedding(
+    provider: SimulatedProvider, card: Card, called: str, body: dict[str, Any], region: str
+) -> dict[str, Any]:
+    """A vector in Titan's form."""
     text = body.get("inputText")
     if not isinstance(text, str) or not text:
         raise Failure("invalid_request", "inputText is missing", field="inputText", fix="send a text")
-    vector = _HASHED.encode([text])[0]
-    return {"embedding": [round(float(x), 6) for x in vector], "inputTextTokenCount": len(text) // 4 + 1}
+    tokens = tokenizer(card.tokenizer).count(text)
+    id = provider.clock.new_id("emb_sim_")
+    provider.bill.add(
+        id=id, model=card.id, called=called, region=region, service_tier="batch", tokens=Tokens(input=tokens),
+        outcome="complete",
+    )  # fmt: skip
+    vector = HashedEmbedder(int(body.get("dimensions") or card.dimensions or 1024)).encode([text])[0]
+    return {"embedding": vector.tolist(), "inputTextTokenCount": tokens}
