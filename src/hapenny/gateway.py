@@ -378,6 +378,7 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
+        self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
 

@@ -14,6 +14,8 @@ import click
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
 from hapenny.gateway import Gateway
+from hapenny.server import http as web
+from hapenny.server.account import quotas
 from hapenny.server.app import App
 from hapenny.server.jobs import JobPages
 
@@ -58,7 +60,12 @@ def provider(
 
     pages = {"/simulate/bill": invoice, "/simulate/card": deck}
     batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
-    return App(gateway, pages=pages, faulty=True, more=batch.page if batch is not None else None), backend
+
+    async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
+        found: web.StreamResponse | None = quotas(backend.provider, request, path)
+        return found or (await batch.page(request, path) if batch is not None else None)
+
+    return App(gateway, pages=pages, faulty=True, more=more), backend
 
 
 def describe(backend: SimulatedBackend) -> list[str]:
@@ -93,7 +100,8 @@ def simulate(
 ) -> None:
     """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill.
 
-    Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3.
+    Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3. The account's
+    quotas: AWS_ENDPOINT_URL_SERVICE_QUOTAS=http://HOST:PORT.
     """
     wanted: dict[str, Any] = {}
     for fault in faults:

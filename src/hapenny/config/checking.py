@@ -17,6 +17,7 @@ from hapenny.config.options import (
     StageOptions,
 )
 from hapenny.config.problems import ConfigError
+from hapenny.throughput.imported import of_file
 
 
 def check(config: Config) -> Config:
@@ -136,6 +137,16 @@ def _throughput(config: Config) -> list[str]:
     elif where != "memory" and importlib.util.find_spec("redis") is None:
         problems.append(
             f"$.counters: {shown!r} needs the redis client. Fix: pip install 'hapenny[redis]', or counters: memory"
+        )
+    file = config.stages.throughput.quotas.file
+    if file:
+        try:
+            of_file(file)
+        except ValueError as error:
+            problems.append(f"$.stages.throughput.quotas.file: {error}")
+    if config.stages.throughput.quotas.regions and importlib.util.find_spec("boto3") is None:
+        problems.append(
+            "$.stages.throughput.quotas.regions: reading them needs boto3. Fix: pip install 'hapenny[aws]', or a file"
         )
     off = [name for name, route in config.routes.items() if _mode(route, "throughput") == "off"]
     if where != "memory" and len(off) == len(config.routes) > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec
 from hapenny.throughput.hedge import Hedger, HedgeSpec
+from hapenny.throughput.imported import Place, QuotaImport, of_file
 from hapenny.throughput.pools import Pool, QuotaSpec
 from hapenny.throughput.quota import Quota
 from hapenny.throughput.retry import Backoff, RetryBudget
@@ -92,6 +93,9 @@ class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             raise ValueError("endpoints: two have the same name; give each its own")
 
 
+_NOTHING_SAID = ModelOptions()
+
+
 class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The throughput stage as configured; `models` by provider's model id.
 
@@ -104,6 +108,7 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
     retry: Backoff = field(default_factory=Backoff)
     retry_share: float = 0.1
     breaker: BreakerSpec = field(default_factory=BreakerSpec)
+    quotas: QuotaImport = field(default_factory=QuotaImport)
     hedge: HedgeSpec = field(default_factory=HedgeSpec)
 
 
@@ -140,6 +145,8 @@ class Routes:
         self._burndown = burndown
         self._budget = RetryBudget(options.retry_share, initial=5.0)
         self._routes: dict[Target, Route] = {}
+        self.imported: dict[Place, QuotaSpec] = of_file(options.quotas.file) if options.quotas.file else {}
+        """The account's own quotas, which hold where the configuration says nothing."""
 
     def of(self, target: Target) -> Route:
         """The dispatcher for calls to `target`."""
@@ -149,6 +156,25 @@ class Routes:
                 self._routes.pop(next(iter(self._routes)))
             route = self._routes[target] = self._build(target)
         return route
+
+    def told(self, quotas: Mapping[Place, QuotaSpec]) -> None:
+        """The account's quotas, as they have just been read: in force at once, also for routes in use."""
+        self.imported.update(quotas)
+        for target, route in self._routes.items():
+            model = self.options.models.get(target.model, _NOTHING_SAID)
+            for place, endpoint in zip(self._places(target, model), route.dispatcher.gate.endpoints, strict=True):
+                if endpoint.quota is not None:
+                    endpoint.quota.told(self._quota(place, model, route.targets[place.name]))
+            route.dispatcher.gate.wake()
+
+    def _quota(self, place: EndpointOptions, model: ModelOptions, there: Target) -> QuotaSpec:
+        """The quota of a place: its own, the model's, the account's; none known otherwise."""
+        if place.quota is not None:
+            return place.quota
+        if model.quota != _NOTHING_SAID.quota or there.endpoint or there.service_tier not in ("standard", "priority"):
+            return model.quota
+        known = self.imported
+        return known.get((there.region, there.model)) or known.get(("", there.model)) or model.quota
 
     def routes(self) -> dict[Target, Route]:
         """Those in use, for metrics and the console."""
@@ -165,10 +191,13 @@ class Routes:
             policy = msgspec.structs.replace(policy, tiers=(target.service_tier,))
         return endpoints(card, policy)
 
-    def _build(self, target: Target) -> Route:
-        model = self.options.models.get(target.model, ModelOptions())
+    def _places(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
         places = model.endpoints or self._by_region(target, model)
-        places = places or (EndpointOptions(name=target.region or target.backend or "only"),)
+        return places or (EndpointOptions(name=target.region or target.backend or "only"),)
+
+    def _build(self, target: Target) -> Route:
+        model = self.options.models.get(target.model, _NOTHING_SAID)
+        places = self._places(target, model)
         targets = {place.name: place.target(target) for place in places}
         endpoints = []
         for place in places:
@@ -181,7 +210,7 @@ class Routes:
                     self._clock,
                     quota=Quota(
                         pool,
-                        place.quota or model.quota,
+                        self._quota(place, model, there),
                         self._counters,
                         self._clock,
                         burndown=self._burndown(target.model),
