@@ -18,6 +18,7 @@ from hapenny.config.options import (
 )
 from hapenny.config.problems import ConfigError
 from hapenny.throughput.imported import of_file
+from hapenny.throughput.regions import check as check_regions
 
 
 def check(config: Config) -> Config:
@@ -148,6 +149,18 @@ def _throughput(config: Config) -> list[str]:
         problems.append(
             "$.stages.throughput.quotas.regions: reading them needs boto3. Fix: pip install 'hapenny[aws]', or a file"
         )
+    for name, model in config.stages.throughput.models.items():
+        at = f"$.stages.throughput.models.{name}"
+        if model.regions is not None:
+            found = check_regions(name, model.regions, resolve(name), f"{at}.regions")
+            problems += [f"{each.path}: {each.message}. Fix: {each.fix}" for each in found]
+        backends = [("endpoints", each.backend) for each in model.endpoints]
+        backends.append(("regions.second_endpoint", model.regions.second_endpoint if model.regions is not None else ""))
+        problems += [
+            f"{at}.{where}: {backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"
+            for where, backend in backends
+            if backend and backend not in config.backends
+        ]
     off = [name for name, route in config.routes.items() if _mode(route, "throughput") == "off"]
     if where != "memory" and len(off) == len(config.routes) > 0:
         problems.append(

@@ -30,6 +30,7 @@ from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
 
 _NORMAL = NormalDist()
+_PROFILES = ("us.", "eu.", "apac.", "jp.", "au.", "us-gov.", "global.")
 REFUSAL_SECONDS = 0.02
 """How long the provider takes to say no; assumed."""
 
@@ -137,7 +138,7 @@ class SimulatedProvider:
         if failure is not None:
             await self.clock.sleep(REFUSAL_SECONDS)
             raise failure
-        quota = self.quota(model.id, region, account)
+        quota = self.quota(model.id, region, account or _pool(called, service_tier))
         reserved = total + (request.parameters.max_tokens or card.max_output or 4096)
         reason = quota.reserve(reserved, now)
         if reason is not None:
@@ -243,6 +244,12 @@ class SimulatedProvider:
         plan.fault = fault
         plan.found = found
         return plan
+
+
+def _pool(called: str, tier: str) -> str:
+    """Inference profiles and service tiers have quotas of their own."""
+    profile = called.partition(".")[0] if called.startswith(_PROFILES) else ""
+    return f"{profile}/{tier}" if profile or tier not in ("", "standard", "default") else ""
 
 
 class _Settlement:

@@ -64,7 +64,8 @@ class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
     `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
     (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
-    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to.
+    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to. `second_endpoint`: name of
+    a backend for the provider's second endpoint family, a quota pool of its own.
     """
 
     source: str
@@ -99,6 +100,7 @@ _NOTHING_SAID = ModelOptions()
 class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The throughput stage as configured; `models` by provider's model id.
 
+    `shares`: weight of tenants in the queue where it is not 1: one of weight 2 gets twice as much of a full quota.
     `retry_share`: retries as a share of requests, over all. Models that are not named have no known quota: it is
     learnt from refusals, and nothing is held back before the first one.
     """
@@ -106,10 +108,16 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
     models: dict[str, ModelOptions] = field(default_factory=dict)
     gate: GateSpec = field(default_factory=GateSpec)
     retry: Backoff = field(default_factory=Backoff)
+    shares: dict[str, float] = field(default_factory=dict)
     retry_share: float = 0.1
     breaker: BreakerSpec = field(default_factory=BreakerSpec)
     quotas: QuotaImport = field(default_factory=QuotaImport)
     hedge: HedgeSpec = field(default_factory=HedgeSpec)
+
+    def __post_init__(self) -> None:
+        for tenant, weight in self.shares.items():
+            if not weight > 0:
+                raise ValueError(f"shares.{tenant}: {weight:g} would serve nobody; give a weight above 0")
 
 
 class Route:

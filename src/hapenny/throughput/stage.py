@@ -73,6 +73,7 @@ class ThroughputStage(Stage):
             max_tokens=most,
             predicted_output=min(most, self._predicted(exchange) or most),
             tenant=exchange.context.tenant,
+            weight=self.routes.options.shares.get(exchange.context.tenant, 1.0),
             priority=priority,
             prefix=prefix_of(request) if route.affinity else "",
             begin_by=exchange.limits.begin_by,
