@@ -91,7 +91,10 @@ class ThroughputStage(Stage):
             Shed: at once, when no answer could begin in time.
             Unavailable: when tries, time or the retry budget are used up.
         """
-        original = exchange.target = wanted(exchange)
+        original = wanted(exchange)
+        if original is not exchange.target:
+            exchange.target = original
+            exchange.step("service_tier")  # the client's own choice, and its saving
         route, job = self.routes.of(original), decision.job
         first = True
 

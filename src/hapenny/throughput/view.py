@@ -1,4 +1,4 @@
-"""What the throughput stage knows just now, for people: endpoints, quotas, limits, health, and what a shadow would do."""
+"""What the throughput stage knows now, for people: endpoints, quotas, limits, health, and what a shadow would do."""
 
 from __future__ import annotations
 
