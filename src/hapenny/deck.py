@@ -38,6 +38,7 @@ from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.embedding import GatheredEmbedder
+from hapenny.throughput.imported import keep
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -137,6 +138,13 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+
+    def start(self) -> None:
+        """Begins what goes on beside requests: the account's quotas are read where that is wanted."""
+        regions = self._options.throughput.quotas.regions
+        if regions:
+            ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
+            self._spawn(keep(regions, ids, self._clock, self.routes.told))
 
     @property
     def asked(self) -> Embedder:

@@ -350,6 +350,7 @@ class Gateway:
         """Opens what needs a running loop."""
         await self.desk.start()
         self.deck.warm()
+        self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
 

@@ -225,12 +225,38 @@ class CollectionOptions(Section):
     """Folder that `hapenny index build` wrote."""
 
 
+class BatchApiOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A provider's batch API, used for records that can wait."""
+
+    backend: str = ""
+    """Whose models it serves; empty: the default backend."""
+    bucket: str = ""
+    """S3 bucket for Bedrock's input and output; for a simulated provider a folder."""
+    role: str = ""
+    """ARN of the role that Bedrock takes to read and write the bucket."""
+    prefix: str = "hapenny-batch"
+    """Where in the bucket jobs have their folders."""
+    endpoint: str = ""
+    """URL of the control plane instead of the region's."""
+    s3_endpoint: str = ""
+    """URL of S3 instead of the region's."""
+    least: int | None = None
+    """Records a job needs; the provider's usual minimum when left out."""
+    most: int | None = None
+    """Records a job may hold; the provider's usual maximum when left out."""
+    turnaround_s: float = 14_400.0
+    """How long a job is expected to take until jobs have shown it; with less time left none is begun."""
+
+
 class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`/v1/files` and `/v1/batches`, answered here."""
 
     journal: str
     """Folder that keeps files, batches and answers; of one process alone."""
     poll_s: float = 5.0
+    apis: tuple[BatchApiOptions, ...] = ()
+    """Providers' batch APIs; records that none of them takes are answered one by one, at the flex tier where it is
+    cheaper and there is time."""
 
 
 class StageOptions(Section):
@@ -314,7 +340,13 @@ CARD_TIERS = {
         "balanced": "anthropic.claude-3-5-haiku-20241022-v1:0",
         "strong": "anthropic.claude-3-sonnet-20240229-v1:0",
         "max": "anthropic.claude-3-opus-20240229-v1:0",
-    }
+    },
+    "current-2026": {
+        "fast": "us.anthropic.claude-haiku-5-5",
+        "balanced": "us.amazon.nova-2-lite-v1:0",
+        "strong": "us.anthropic.claude-sonnet-5-5",
+        "max": "us.anthropic.claude-opus-5-5",
+    },
 }
 
 # What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the

@@ -23,6 +23,7 @@ from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import FairQueue
+from hapenny.throughput.quota import Quota
 
 NOTHING = Used(0, 0)
 
@@ -180,7 +181,7 @@ class Gate:
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = self.queue.ahead(int(job.priority))
+        jobs, units = self.queue.before(job)
         head = max(0.0, self._head_at - self.clock.now())
         best = math.inf
         for endpoint in self.endpoints:
@@ -319,21 +320,26 @@ class Gate:
         except TimeoutError:
             pass
 
-    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: int, units: float, own: float) -> float:
+    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: float, units: float, own: float) -> float:
         quota = endpoint.quota
         if quota is None:
             return 0.0
+        between = quota.between_s
         if quota.tokens is None:
-            return head + jobs * quota.between_s if quota.between_s is not None else 0.0
+            return head + jobs * between if between is not None else 0.0
         if not jobs:
             return head
+        by_requests = head + jobs * between if between is not None else 0.0
+        return max(by_requests, self._token_wait(quota, head, units, own))
+
+    def _token_wait(self, quota: Quota, head: float, units: float, own: float) -> float:
         after = max(0.0, units - self._head_cost) + own  # the head's own units come with its wait
         per_window = quota.window_s * quota.rate
         if per_window:
             return head + quota.window_s * math.floor(after / per_window)
         return head + after / (quota.rate * max(1, len(self.endpoints)))
 
-    def _place_wait(self, endpoint: Endpoint, jobs: int) -> float:
+    def _place_wait(self, endpoint: Endpoint, jobs: float) -> float:
         if endpoint.limit is None:
             return 0.0
         short = jobs + 1 - endpoint.free

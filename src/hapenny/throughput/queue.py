@@ -32,7 +32,9 @@ class Entry:
 
 
 class _Tenant:
-    __slots__ = ("by_prefix", "count", "heap", "klass", "last_prefix", "name", "place", "run", "virtual")
+    __slots__ = (
+        "by_prefix", "cost", "count", "heap", "klass", "last_prefix", "name", "place", "run", "virtual", "weight",
+    )  # fmt: skip
 
     def __init__(self, name: str, klass: _Class) -> None:
         self.name = name
@@ -40,6 +42,8 @@ class _Tenant:
         self.heap: list[Entry] = []
         self.by_prefix: dict[str, list[Entry]] = {}
         self.count = 0
+        self.cost = 0.0
+        self.weight = 1.0
         self.virtual = 0.0
         self.place = 0  # serial of this tenant's valid item in the class's heap
         self.last_prefix = ""
@@ -102,6 +106,8 @@ class FairQueue:
         if job.prefix:
             heapq.heappush(tenant.by_prefix.setdefault(job.prefix, []), entry)
         tenant.count += 1
+        tenant.cost += job.cost
+        tenant.weight = max(job.weight, 1e-6)
         klass.jobs += 1
         klass.tokens += job.cost
         self._count += 1
@@ -158,13 +164,41 @@ class FairQueue:
             self._drop(entry)
 
     def ahead(self, priority: int) -> tuple[int, float]:
-        """Jobs, and their cost, that wait in `priority` and the classes before it."""
+        """Jobs, and their cost, that wait in `priority` and the classes before it, whosever they are."""
         jobs, tokens = 0, 0.0
         for number in self._order:
             if number <= priority:
                 jobs += self._classes[number].jobs
                 tokens += self._classes[number].tokens
         return jobs, tokens
+
+    def before(self, job: Job) -> tuple[float, float]:
+        """Jobs, and their cost, that would be served before `job` if it were queued now: the classes before it, and of
+        its own what its tenant has waiting and the others' fair share up to then."""
+        jobs, cost = 0.0, 0.0
+        number = int(job.priority)
+        for other in self._order:
+            if other < number:
+                jobs += self._classes[other].jobs
+                cost += self._classes[other].tokens
+        klass = self._classes.get(number)
+        if klass is None or not klass.jobs:
+            return jobs, cost
+        own = klass.tenants.get(job.tenant)
+        if own is not None and own.count == klass.jobs:  # nobody else waits
+            return jobs + klass.jobs, cost + klass.tokens
+        start = max(klass.virtual, own.virtual if own is not None and own.count else 0.0)
+        if own is not None and own.count:
+            start += own.cost / max(job.weight, 1e-6)
+        for tenant in klass.tenants.values():
+            if not tenant.count:
+                continue
+            served = tenant.cost
+            if tenant is not own:  # what of it starts before
+                served = min(served, max(0.0, start - tenant.virtual) * tenant.weight + tenant.cost / tenant.count)
+            cost += served
+            jobs += tenant.count * served / tenant.cost if tenant.cost > 0 else tenant.count
+        return jobs, cost
 
     def entries(self) -> Iterator[Entry]:
         """All waiting entries, in no useful order."""
@@ -200,6 +234,7 @@ class FairQueue:
         job, tenant = entry.job, entry.tenant
         klass = tenant.klass
         tenant.count -= 1
+        tenant.cost = max(0.0, tenant.cost - job.cost) if tenant.count else 0.0
         klass.jobs -= 1
         klass.tokens -= job.cost
         self._count -= 1

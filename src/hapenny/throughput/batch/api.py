@@ -1,7 +1,7 @@
 """The OpenAI-compatible batch surface: `/v1/files` and `/v1/batches` as functions of decoded values.
 
-A server binds them to routes. Files live in the journal's folder; a batch's lines name their own endpoint and model,
-and all of one batch must name the same ones.
+A server binds them to routes. Files live in the journal's folder; a batch's lines name their own model, and all of one
+batch the same endpoint.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class BatchApi:
         window = re.fullmatch(r"(\d{1,3})h", str(body.get("completion_window", "24h")))
         if window is None or not 1 <= int(window[1]) <= 168:
             raise invalid("the completion window is not understood", "completion_window", "1h to 168h")
-        records, model = [], ""
+        records = []
         for number, line in enumerate(self.content(owner, source).splitlines(), 1):
             if not line.strip():
                 continue
@@ -87,10 +87,9 @@ class BatchApi:
                 raise invalid("a line needs custom_id and a body with model", at, "one JSON object a line") from None
             if row.get("url", body.get("endpoint")) != body.get("endpoint"):
                 raise invalid("the line is for another endpoint than the batch", at, str(body.get("endpoint")))
-            if model and named != model:
-                raise invalid(f"the line is for {named!r}, others for {model!r}", at, "one model a batch")
-            model = named
-            records.append(Record(str(id), request))
+            if not isinstance(named, str) or not named:
+                raise invalid("the line's model is no name", at, "name a model in its body")
+            records.append(Record(str(id), request, named))
         if not records or len(records) > MOST_LINES:
             raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
         if len({record.id for record in records}) != len(records):
@@ -104,7 +103,7 @@ class BatchApi:
             "metadata": body.get("metadata"),
         }
         made = self._engine.submit(
-            records, model, int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
+            records, "", int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
         )
         return self.retrieve(owner, made)
 
