@@ -89,13 +89,15 @@ def certify(
     dated: float,
     thresholds: Floats | None = None,
     least: int = 0,
+    spend: float = 1.0,
 ) -> Certificate:
     """Certifies from logged pairs: out-of-sample `scores` and, for each, the loss in [0, 1] if the weak had served.
 
     `least`: fewer pairs than this certify nothing. `thresholds` may be fixed from earlier, unlabelled traffic.
+    `spend`: share of the certificate's part of the allowed error that this look may use, where there are several.
     """
     score, loss = np.asarray(scores, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    delta = (1 - confidence) * CERTIFY_SHARE
+    delta = (1 - confidence) * CERTIFY_SHARE * spend
     wanted = max(least, smallest_sample(max_quality_loss, delta))
     steps = candidates(score) if thresholds is None and len(score) else thresholds
     threshold, share, mean, bound = None, 0.0, 0.0, 1.0
