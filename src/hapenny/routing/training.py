@@ -112,8 +112,8 @@ def train_router(
         groups = [("", routes == route, least)]
         groups += [(kind, (routes == route) & (kinds == kind), per_intent) for kind in sorted(set(kinds.tolist()))]
         for intent, mask, needed in groups:
-            if intent and mask.sum() < needed:
-                continue
+            if intent and (mask.sum() < needed or mask.sum() == (routes == route).sum()):
+                continue  # too few, or the whole route
             about = Fingerprint(
                 route=str(route),
                 intent=str(intent),
