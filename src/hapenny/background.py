@@ -98,7 +98,7 @@ class Background:
                 gateway.ledger.book(verdict(audited.id, quality, "audit", exchange.clock.wall()))
             content = gateway.desk.content
             if content is not None:
-                await content.beside(audited.id, Rival(told, exchange.id if probe else audited.id, target.model, probe))
+                await content.beside(audited, Rival(told, exchange.id if probe else audited.id, target.model, probe))
         except Failure as failure:
             exchange.failure = failure
             raise

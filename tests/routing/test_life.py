@@ -1,4 +1,4 @@
-"""The life of a certificate in a running gateway, in simulated time: it serves, is refuted, goes void, and is renewed."""
+"""The life of a certificate in a running gateway, in simulated time: it serves, is refuted, void, renewed."""
 
 import asyncio
 

@@ -1,8 +1,8 @@
 """The guarantee: how boldly may the weak model be used so that, with confidence, little quality is lost?
 
 Learn-then-Test from "always strong" down along the router's score (fixed before the labels), on the loss "what the
-strong model would have got and the served answer did not". The stated delta is shared between the certificate (three
-quarters) and the monitor that watches it afterwards (one quarter), so that both together keep the promise.
+strong model would have got and the served answer did not". The stated delta is shared between the certificate (two
+thirds) and the monitor that watches it afterwards (one third), so that both together keep the promise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hapenny.evidence.certify import nested_sequence
 from hapenny.evidence.eprocess import LossMonitor
 from hapenny.evidence.special import Floats
 
-CERTIFY_SHARE = 0.75
+CERTIFY_SHARE = 2 / 3
 
 
 class Fingerprint(msgspec.Struct, kw_only=True, frozen=True):

@@ -17,20 +17,24 @@ from msgspec import Struct
 
 from hapenny.intents.features import SHAPE, Features, Floats
 
-BUCKETS = 1 << 14
+BUCKETS = 1 << 15
+"""Words in the lower half, pairs in the upper."""
 CROSSED = 1 << 16
 CLIP = 4.0
-_MASK = np.uint64(BUCKETS - 1)
+_HALF = np.uint64(BUCKETS // 2)
+_MASK = np.uint64(BUCKETS // 2 - 1)
 
 
 class Options(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How to fit. `penalty`: ridge penalty; `discount`: weight of the strong score in the gain; `lost`: share of the
-    loss in the target, beside the gain; `prior`: slope on the standardised cold-start score in standard deviations of
-    the target; `shape`, `task`, `task_text`, `task_shape`: prior variance of these features beside the text's."""
+    loss in the target, beside the gain; `word`: scale of words beside pairs; `prior`: slope on the standardised
+    cold-start score in standard deviations of the target; `shape`, `task`, `task_text`, `task_shape`: prior variance
+    of these features beside the text's."""
 
-    penalty: float = 7.0
+    penalty: float = 5.0
     discount: float = 0.95
     lost: float = 0.5
+    word: float = 1.4
     prior: float = 0.15
     shape: float = 0.1
     task: float = 1.0
@@ -52,10 +56,11 @@ class Solved(Struct, frozen=True, kw_only=True):
 
 def terms(features: Features) -> tuple[npt.NDArray[np.uint64], Floats]:
     """Buckets of words and pairs, and dampened counts 1 + log(count)."""
-    found = np.concatenate((features.words, features.pairs))
-    found &= _MASK
-    if not len(found):
-        return found, np.zeros(0)
+    words, pairs = features.words & _MASK, features.pairs & _MASK
+    pairs |= _HALF
+    if not len(words):
+        return words, np.zeros(0)
+    found = np.concatenate((words, pairs))
     found.sort()
     edge = np.empty(len(found), dtype=bool)
     edge[0] = True
@@ -90,6 +95,7 @@ class Design:
         self.owner = owner = np.repeat(np.arange(self.rows), sizes)
         seen = np.bincount(self.at, minlength=BUCKETS)
         self.idf: Floats = np.where(seen > 0, np.log((self.rows + 1) / (seen + 1)) + 1, 0.0)
+        self.idf[: BUCKETS // 2] *= options.word
         value = tf * self.idf[self.at]
         length = np.sqrt(np.bincount(owner, value * value, minlength=self.rows))
         self.value = value / np.maximum(length, 1e-12)[owner]

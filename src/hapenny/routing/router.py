@@ -131,7 +131,7 @@ class Router:
         limits: Mapping[str, float] | None = None,
         instead: Mapping[str, str] | None = None,
     ) -> None:
-        self._instead = dict(instead or {})
+        self.instead = dict(instead or {})
         self._options = options = options or TierOptions()
         self.thresholds = {
             "balanced": options.balanced_from,
@@ -179,7 +179,7 @@ class Router:
             ruling = self._evidence(text, intent, route)
         else:
             ruling = self._prior(text, intent, thresholds or self.thresholds)
-        better = self._instead.get(ruling.tier)
+        better = self.instead.get(ruling.tier)
         if better is not None:
             why = f"{ruling.tier} is dominated; {ruling.why}"
             ruling = msgspec.structs.replace(ruling, tier=better, certificate=None, why=why)

@@ -129,7 +129,9 @@ def fit(
     slope = chosen.prior * float(y.std()) / (float(guess.std()) + 1e-12)
     rest = y - slope * (guess - guess.mean())
     design = Design(rows, tasks, chosen)
-    found = design.solve(rest - rest.mean(), chosen.penalty, chosen.steps)
+    # With labels each word stands in two columns: the same prior spread over both wants half as much penalty again.
+    penalty = chosen.penalty * (1.5 if design.names else 1.0)
+    found = design.solve(rest - rest.mean(), penalty, chosen.steps)
     mean, scale = design.mean, design.scale
     return Scorer(
         version=version,
@@ -153,7 +155,7 @@ def fit(
 
 def unseen(features: Features, idf: npt.NDArray[np.floating]) -> float:
     """Share of the prompt's words that training never saw."""
-    words = features.words & np.uint64(BUCKETS - 1)
+    words = features.words & np.uint64(BUCKETS // 2 - 1)
     return float(np.count_nonzero(idf.take(words.astype(np.intp)) == 0)) / (len(words) + 5) if len(words) else 0.0
 
 

@@ -27,6 +27,7 @@ TABLE = "content"
 DAY = 86_400.0
 MAX_TEXT = 200_000
 """Characters of one request that are kept at most; the rest is cut, and marked."""
+_EARLY = 64
 
 
 class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +117,7 @@ class ContentStore:
         self._names = blake2b(key, digest_size=32, person=b"hapenny-users").digest()
         self._log = get_logger("hapenny.content")
         self._kept = 0
+        self._early: dict[str, Rival] = {}
         self.failures = 0
 
     def wanted(self, exchange: Exchange) -> bool:
@@ -166,11 +168,17 @@ class ContentStore:
         await self._rows.put(TABLE, request_id, {**record.body, "corrected": sealed}, at=record.at)
         return True
 
-    async def beside(self, request_id: str, rival: Rival) -> bool:
+    async def beside(self, exchange: Exchange, rival: Rival) -> bool:
         """Keeps another model's answer beside the texts of that request; False where none are kept."""
-        record = await self._rows.get(TABLE, request_id)
-        if record is None:
+        if not self.wanted(exchange):
             return False
+        request_id = exchange.id
+        record = await self._rows.get(TABLE, request_id)
+        if record is None:  # its texts are still being written
+            self._early[request_id] = rival
+            if len(self._early) > _EARLY:
+                del self._early[next(iter(self._early))]
+            return True
         text = rival.text[:MAX_TEXT]
         kept = msgspec.structs.replace(rival, text=redact(text) if self._options.redact else text)
         sealed = self._seal(msgspec.msgpack.encode(kept), request_id, record.body["route"])
@@ -200,6 +208,9 @@ class ContentStore:
             "sealed": self._seal(plain, exchange.id, exchange.route),
         }
         await self._rows.put(TABLE, exchange.id, body, at=self._clock.wall())
+        rival = self._early.pop(exchange.id, None)
+        if rival is not None:
+            await self.beside(exchange, rival)
         self._kept += 1
         if self._kept % 256 == 0:
             await self.expire()
