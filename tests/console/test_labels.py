@@ -195,3 +195,21 @@ def test_without_texts_there_is_nothing_to_label(tmp_path):
     assert (found.exit_code, "Fix: set content" in found.output) == (1, True)
     console = Console(load(str(file)), RealClock())
     assert "labels need texts" in console.show("/labels", {}, "")[1]
+
+
+def test_audits_and_labels_become_outcomes_that_train_a_router(tmp_path):
+    file, out, run = written(tmp_path, count=60), tmp_path / "o.jsonl", CliRunner()
+    assert "--consent" in run.invoke(main, ["train", "outcomes", "-c", str(file), "--out", str(out)]).output
+    queue = Queue(load(str(file)), RealClock())
+    first = queue.items()[0]
+    queue.say(first.id, "tie", "ann")
+    queue.close()
+    done = run.invoke(main, ["train", "outcomes", "-c", str(file), "--consent", "--out", str(out)])
+    assert "60 prompts" in done.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    weak, strong = sorted(rows[0]["models"])
+    assert {row["models"][strong]["score"] for row in rows} == {1.0}
+    assert sorted(row["models"][weak]["score"] for row in rows) == [0.0] * 59 + [1.0]
+    assert all(row["models"][weak]["cost"] > 0 for row in rows)
+    made = ["train", "router", "--outcomes", str(out), "--weak", weak, "--strong", strong, "--out", str(tmp_path / "r")]
+    assert "fitted on" in run.invoke(main, made).output

@@ -71,14 +71,20 @@ class Queue:
         self._path, self._options = config.content.path, config.content.options
         self._ledger = open_ledger(config.ledger.path)
         self._items: dict[str, Item] = {}
+        self._kept: dict[str, Content] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Reads what is kept by now."""
-        items = [item(content) for content in self._contents()]
+        self._kept = {content.request: content for content in self._contents()}
+        items = [item(content) for content in self._kept.values()]
         items.sort(key=lambda one: hashlib.blake2b(one.id.encode(), digest_size=8).digest())
         items.sort(key=lambda one: -len(one.answers))  # pairs first: they calibrate the judge
         self._items = {one.id: one for one in items}
+
+    def contents(self) -> list[Content]:
+        """The texts themselves."""
+        return list(self._kept.values())
 
     def next(self, who: str, skipped: frozenset[str] = frozenset()) -> Item | None:
         """The first that `who` has not labelled; None when all are done."""
