@@ -111,6 +111,8 @@ class Deck:
             rates=self._rates(),
             score=score,
             budget=self._budget(heir),
+            limits={name: route.max_quality_loss for name, route in config.routes.items()},
+            instead=self.about.instead(trained) if trained is not None else None,
         )
         if heir is not None and heir._options.tiers.trained == options.tiers.trained:
             self.router.keep(heir.router)
@@ -221,7 +223,7 @@ class Deck:
             PruneStage(prices, options.prune),
             *([BrevityStage(options.brevity)] if self._experiments else []),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
+            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._learned_size),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
@@ -270,6 +272,9 @@ class Deck:
 
     def _predicted(self, exchange: Exchange) -> int | None:
         return self.sizes.typical(exchange.intent)
+
+    def _learned_size(self, route: str, intent: str) -> int | None:
+        return self.sizes.limit(intent)
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

@@ -34,11 +34,13 @@ from hapenny.core.stage import Pipeline
 from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
+from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
-from hapenny.evidence.watching import Watch
+from hapenny.evidence.watching import Judging, Watch
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked
+from hapenny.routing.probing import Probing
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.desk import Desk
@@ -148,7 +150,7 @@ class Gateway:
         routes = self.config.routes
         return Watch(
             {
-                name: AuditOptions(share=route.audit_share, dollars_a_day=route.audit_budget_usd)
+                name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
                 for name, route in routes.items()
                 if route.max_quality_loss < 1
             },
@@ -156,10 +158,16 @@ class Gateway:
             self.switch,
             self.clock,
             ask=background.audit,
-            embed=self.deck.embedder.embed,
+            judge={name: self._judge(route, background) for name, route in routes.items()},
             spawn=self.spawn,
-            routed=self.deck.router.observe,
+            router=Probing(self.deck.router, self.names.tiers, self.clock.wall),
         )
+
+    def _judge(self, route: RouteOptions, background: Background) -> Judging:
+        target = self.names.resolve(route.audit_judge).target if route.audit_judge else None
+        if target is not None:
+            return background.judging(target)
+        return judge(self.deck.embedder.embed, route.audit_alike, route.audit_apart)
 
     def _memory(self) -> Learnt | None:
         path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
@@ -168,6 +176,7 @@ class Gateway:
         parts = {
             "estimators": Part(estimators.dumps, estimators.loads),
             "answer_sizes": Part(sizes.dumps, sizes.loads),
+            "router": Part(self.deck.router.dumps, self.deck.router.loads),
         }
         return Learnt(path, self.clock, parts)
 

@@ -131,6 +131,33 @@ def export(
     click.echo(f"{out}: {len(made)} of {len(rows)} answers")
 
 
+@train.command()
+@click.option("-c", "--config", required=True, help="Configuration whose content store and ledger are read.")
+@click.option("--route", help="Only this route's answers.")
+@click.option("--consent", is_flag=True, help="Texts of clients may leave the store.")
+@click.option("--out", type=_OUT, required=True)
+def outcomes(config: str, route: str | None, consent: bool, out: Path) -> None:
+    """Write what audits and people found as outcomes, as `train router` and `compare --outcomes` read them.
+
+    The baseline's answer counts as right, the other one as the verdict says. Costs are those that were paid.
+    """
+    from hapenny.config import ConfigError, load
+    from hapenny.console.outcomes import collected
+    from hapenny.console.queue import Queue
+
+    if not consent:
+        raise click.ClickException("texts of clients leave the store only with --consent")
+    try:
+        queue = Queue(load(config), RealClock(), route)
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (ValueError, ImportError) as error:
+        raise click.ClickException(f"{config}: {error}") from None
+    rows = list(collected(queue))
+    out.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    click.echo(f"{out}: {len(rows)} prompts with two models' outcomes")
+
+
 def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:
     """(model, example) of every single question in the content store, with its verdict in the ledger. Texts are there
     only where their route opted in; those of a route that has opted out since are without consent. A corrected answer

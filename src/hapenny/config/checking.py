@@ -89,13 +89,19 @@ def check(config: Config) -> Config:
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
-            "audit_share": route.audit_share,
+            "audit_share": route.audits(),
+            "audit_alike": route.audit_alike,
+            "audit_apart": route.audit_apart,
         }
         for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
         if route.audit_budget_usd < 0:
             problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
+        if route.audit_apart >= route.audit_alike:
+            problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")
+        if route.audit_judge == "auto":
+            problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:

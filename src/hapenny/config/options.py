@@ -11,6 +11,7 @@ from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
+from hapenny.evidence.answers import ALIKE, APART
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
@@ -174,11 +175,18 @@ class RouteOptions(Section):
     """Serving calls that all stages may make together for one request."""
     max_quality_loss: float = 0.02
     """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
-    audit_share: float = 0.0
-    """Share of requests that are also asked of the baseline, off the path, and compared. Costs what the baseline costs;
-    .01 is enough to notice a broken promise within some thousand requests."""
+    audit_share: float | None = None
+    """Share of requests that are also asked of the baseline (or, where it answered, of the weak tier), off the path,
+    and compared. Costs what those calls cost; .01 is enough to notice a broken promise within some thousand requests.
+    None: the preset's, .005 for `balanced`, which switches on what can change answers, else 0."""
     audit_budget_usd: float = 1.0
-    """Dollars a day that audits of this route may cost at most."""
+    """Dollars a day that audits of this route may cost at most, judges included."""
+    audit_judge: str = ""
+    """A tier, alias or model that compares answers, twice with places swapped. Empty: words, numbers and vectors."""
+    audit_alike: float = ALIKE
+    """Without a model as judge: the cosine from which two answers count as the same (`hapenny train judge`)."""
+    audit_apart: float = APART
+    """The cosine up to which they count as different."""
     cache_any_temperature: bool = False
     """Consent to cache answers to requests whose temperature is unset or above 0."""
     cache_scope: Literal["user", "tenant"] = "tenant"
@@ -189,6 +197,10 @@ class RouteOptions(Section):
     """Part of every cache key and certificate: change it with the prompt."""
     holdout: float = 0.01
     """Share of sessions with everything off: the proof."""
+
+    def audits(self) -> float:
+        """The share that is audited."""
+        return self.audit_share if self.audit_share is not None else AUDITED.get(self.preset, 0.0)
 
 
 class KeyOptions(Section):
@@ -332,6 +344,10 @@ class Config(Section):
         """The backend to use where none is named."""
         return name or self.default_backend or next(iter(self.backends))
 
+
+AUDITED = {"balanced": 0.005}
+"""Share of requests that a preset audits where the route does not say: half a percent of the baseline's bill at most,
+and never more than `audit_budget_usd`. A promise that nobody checks is none."""
 
 TIERS = ("fast", "balanced", "strong", "max")
 CARD_TIERS = {

@@ -13,13 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.core.money import PICO
-from hapenny.evidence.eprocess import LossMonitor
 from hapenny.intents.features import extract
 from hapenny.routing import complexity
 from hapenny.routing.balance import Balancer, Offer
 from hapenny.routing.certificates import Certificate, Fingerprint
+from hapenny.routing.dominated import Dominated
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
+from hapenny.routing.promises import Promises
 from hapenny.routing.scorer import Reader, Scorer
 
 USE_CASES: dict[str, str] = {
@@ -35,13 +36,15 @@ _SESSIONS = 50_000
 
 
 class Trained(Struct, kw_only=True, frozen=True):
-    """What `hapenny train router` writes: a scorer between two tiers and the certificates earned with it."""
+    """What `hapenny train router` writes: a scorer between two tiers, the certificates earned with it, and the models
+    that lost to a no dearer one in the same outcomes."""
 
     weak: str
     strong: str
     scorer: Scorer
     certificates: tuple[Certificate, ...] = ()
     created: float = 0.0
+    dominated: tuple[Dominated, ...] = ()
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
@@ -112,6 +115,8 @@ class Router:
         rates: prices by tier for the cost of switching within a session.
         score: the cold-start score.
         budget: dollars a month over all routed requests; a dearer tier is given up while spending runs ahead of it.
+        limits: `max_quality_loss` by route, for certificates made from audited pairs.
+        instead: tiers whose model is dominated, and the tier of the model that beat it; nothing is sent to them.
     """
 
     def __init__(
@@ -123,7 +128,10 @@ class Router:
         rates: Mapping[str, Rates] | None = None,
         score: Callable[[str, str | None], float] = complexity.score,
         budget: Budget | None = None,
+        limits: Mapping[str, float] | None = None,
+        instead: Mapping[str, str] | None = None,
     ) -> None:
+        self.instead = dict(instead or {})
         self._options = options = options or TierOptions()
         self.thresholds = {
             "balanced": options.balanced_from,
@@ -137,10 +145,10 @@ class Router:
         self._score = score
         self.budget = budget
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self.monitors: dict[tuple[str, str], LossMonitor] = {}
-        for certificate in trained.certificates if trained is not None else ():
-            if certificate.threshold is not None:
-                self.monitors[certificate.about.route, certificate.about.intent] = certificate.monitor()
+        self.promises: Promises | None = None
+        if trained is not None:
+            version = f"{trained.scorer.version} {trained.created}"
+            self.promises = Promises(trained.certificates, version, describe or _as_trained(trained), limits=limits)
 
     def rule(
         self,
@@ -171,36 +179,46 @@ class Router:
             ruling = self._evidence(text, intent, route)
         else:
             ruling = self._prior(text, intent, thresholds or self.thresholds)
+        better = self.instead.get(ruling.tier)
+        if better is not None:
+            why = f"{ruling.tier} is dominated; {ruling.why}"
+            ruling = msgspec.structs.replace(ruling, tier=better, certificate=None, why=why)
         if self.budget is not None:
             ruling = self.budget.within(ruling, prefix_tokens + len(text) // 4, output_tokens, wall)
         return self._stick(ruling, session, now, prefix_tokens, output_tokens) if session else ruling
 
     def keep(self, before: Router) -> None:
-        """Goes on with the sessions and, for the same evidence, the monitors of a router before a reload."""
+        """Goes on with the sessions of a router before a reload and, for the same evidence, with all it learnt."""
         self._sessions = before._sessions
-        if self._trained is not None and before._trained == self._trained:
-            self.monitors = before.monitors
+        if self.promises is not None and before.promises is not None:
+            self.promises.keep(before.promises)
 
-    def observe(self, route: str, intent: str, loss: float) -> bool:
-        """Adds the loss of an audited pair; true if the promise of that route and intent is now refuted."""
-        monitor = self.monitors.get((route, intent)) or self.monitors.get((route, ""))
-        return monitor.update(loss) if monitor is not None else False
+    @property
+    def weak(self) -> str:
+        """The cheap tier: the trained one's, else `fast`."""
+        return self._trained.weak if self._trained is not None else "fast"
 
     def certificate(self, route: str, intent: str) -> Certificate | None:
         """The certificate in force for that traffic: about what runs now, and not refuted."""
-        if self._trained is None:
-            return None
-        for wanted in ((route, intent), (route, "")):
-            for one in self._trained.certificates:
-                if (one.about.route, one.about.intent) != wanted or one.threshold is None:
-                    continue
-                if self._describe is not None and not one.describes(self._describe(*wanted)):
-                    continue
-                monitor = self.monitors.get(wanted)
-                if monitor is not None and monitor.alarmed:
-                    return None
-                return one
-        return None
+        return self.promises.find(route, intent) if self.promises is not None else None
+
+    def observe(self, route: str, intent: str, loss: float) -> bool:
+        """Adds the loss of an audited pair; true if the promise of that route and intent is now refuted."""
+        return self.promises.observe(route, intent, loss) if self.promises is not None else False
+
+    def paired(self, route: str, intent: str, score: float, loss: float, wall: float = 0.0) -> None:
+        """Adds what the weak model would lose on a drawn request, for a new certificate where one is wanted."""
+        if self.promises is not None:
+            self.promises.paired(route, intent, score, loss, wall)
+
+    def dumps(self) -> bytes:
+        """What was learnt of this traffic, for a restart."""
+        return self.promises.dumps() if self.promises is not None else b""
+
+    def loads(self, data: bytes) -> None:
+        """Goes on from `dumps`."""
+        if self.promises is not None and data:
+            self.promises.loads(data)
 
     def _evidence(self, text: str, intent: str, route: str) -> Ruling:
         trained, reader = self._trained, self._reader
@@ -258,3 +276,15 @@ class Router:
         if len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)
         return ruling
+
+
+def _as_trained(trained: Trained) -> Callable[[str, str], Fingerprint]:
+    """What a certificate is about where nothing is known of the deployment: what it was trained for."""
+    made = {(one.about.route, one.about.intent): one.about for one in trained.certificates}
+
+    def about(route: str, intent: str) -> Fingerprint:
+        return made.get((route, intent)) or Fingerprint(
+            route=route, intent=intent, weak=trained.weak, strong=trained.strong, router_version=trained.scorer.version
+        )
+
+    return about
