@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
@@ -137,11 +138,17 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+        self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
 
     @property
     def asked(self) -> Embedder:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
+
+    async def aclose(self) -> None:
+        """Lets go of connections."""
+        for reranker in self.rerankers.values():
+            await reranker.aclose()
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -197,7 +204,8 @@ class Deck:
                 )
             )
         if modes["retrieval"] != "off":
-            stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
+            fast = self._names.tiers.get("fast")
+            stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
         stages.append(TierStage(self._names, self.router))
         if modes["cascade"] != "off":
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
@@ -235,7 +243,7 @@ class Deck:
             from hapenny.retrieval.folder import Folder
 
             folder = Folder(Path(options.path), self.embedder, read_only=True)
-            found[name] = folder.collection(name, self._clock)
+            found[name] = folder.collection(name, self._clock, options.remote)
         return found
 
     # -- what stages want to know of models ----------------------------------------------------------------------

@@ -119,7 +119,7 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = Asking(self.call, self.deck.asked)
+        ask = self.ask = Asking(self.call, self.deck.asked, self.deck.rerankers)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -388,6 +388,7 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        await self.deck.aclose()
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:

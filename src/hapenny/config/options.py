@@ -11,6 +11,7 @@ from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
+from hapenny.retrieval.collection import Remote
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
@@ -171,6 +172,25 @@ class CollectionOptions(Section):
     """A collection of documents that `hapenny index build` made."""
 
     path: str
+    remote: Remote = Remote()
+    """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
+
+
+class RerankerOptions(Section):
+    """A reranking model.
+
+    `kind`: `bedrock` (region and credentials), `server` (`base_url` before `/rerank`: Cohere, Jina, vLLM) or `tei`
+    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing.
+    """
+
+    kind: Literal["bedrock", "server", "tei"]
+    model: str
+    region: str = "us-east-1"
+    profile: str | None = None
+    base_url: str = ""
+    api_key: str | None = None
+    owned: bool = False
+    connect_s: float = 2.0
 
 
 class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -214,6 +234,7 @@ class Config(Section):
     fallbacks: dict[str, list[str]] = {}
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
     collections: dict[str, CollectionOptions] = {}
+    rerankers: dict[str, RerankerOptions] = {}
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
