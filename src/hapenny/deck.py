@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
@@ -140,9 +141,14 @@ class Deck:
         self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+        self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
 
     def start(self) -> None:
-        """Begins what goes on beside requests: the account's quotas are read where that is wanted."""
+        """Begins what goes on beside requests: the account's quotas are read where that is wanted. Loads the embedder
+        where a stage will ask for it, so that no request has to wait for that."""
+        modes = [self.modes(route) for route in self._config.routes.values()]
+        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+            _ = self.embedder.inner
         regions = self._options.throughput.quotas.regions
         if regions:
             ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
@@ -153,12 +159,7 @@ class Deck:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
-    def warm(self) -> None:
-        """Loads the embedder where a stage will ask for it, so that no request has to wait for that."""
-        modes = [self.modes(route) for route in self._config.routes.values()]
-        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
-            _ = self.embedder.inner
-
+<<<<<<< HEAD
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
         """The mode of every stage on a route."""
@@ -213,7 +214,8 @@ class Deck:
                 )
             )
         if modes["retrieval"] != "off":
-            stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
+            fast = self._names.tiers.get("fast")
+            stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
         stages.append(TierStage(self._names, self.router))
         if modes["cascade"] != "off":
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
@@ -251,7 +253,7 @@ class Deck:
             from hapenny.retrieval.folder import Folder
 
             folder = Folder(Path(options.path), self.embedder, read_only=True)
-            found[name] = folder.collection(name, self._clock)
+            found[name] = folder.collection(name, self._clock, options.remote)
         return found
 
     # -- what stages want to know of models ----------------------------------------------------------------------

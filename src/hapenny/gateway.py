@@ -124,7 +124,11 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
+<<<<<<< HEAD
         ask = Asking(self.call, lambda: self.deck.asked)
+=======
+        ask = self.ask = Asking(self.call, self.deck.asked, self.deck.rerankers)
+>>>>>>> retrieval2
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -358,7 +362,6 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
-        self.deck.warm()
         self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
@@ -371,6 +374,7 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        await self.deck.aclose()
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:

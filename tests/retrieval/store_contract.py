@@ -103,6 +103,20 @@ class StoreContract:
         best = store.lexical(terms, 1, BOOSTS).scores[0]
         assert 0.3 * store.ideal(terms, BOOSTS) < best < 2.5 * store.ideal(terms, BOOSTS)
 
+    def test_which_documents_hold_which_terms(self, store):
+        rows = np.array(store.rows_of(["2", "1", "6"]))
+        stems = [
+            *store.analyser.stems("robot iron"),
+            *(f"unknown{i}" for i in range(30)),
+            *store.analyser.stems("love"),
+        ]
+        held = store.holds(stems, rows)
+        assert held.shape == (3, len(stems))
+        assert held[:, 0].tolist() == [False, True, True]
+        assert held[:, 1].tolist() == [True, True, False]
+        assert not held[:, 2:-1].any()
+        assert held[:, -1].tolist() == [False, False, True]
+
     def test_hybrid_search_explains_itself(self, store):
         retriever = Retriever(store)
         ranked = retriever.rank("iron man", vector_of("iron man"))

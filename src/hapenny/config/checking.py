@@ -112,6 +112,7 @@ def check(config: Config) -> Config:
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
             )
+    problems += _rerankers(config)
     budget = config.stages.tiers.monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -132,6 +133,25 @@ def check(config: Config) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _rerankers(config: Config) -> list[str]:
+    """What is wrong with reranking models."""
+    problems = []
+    for name, reranker in config.rerankers.items():
+        at = f"$.rerankers.{name}"
+        if reranker.kind != "bedrock" and not re.match(r"https?://[^/]", reranker.base_url):
+            problems.append(
+                f"{at}.base_url: {reranker.base_url!r} is no URL. Fix: what stands before /rerank, e.g. "
+                "https://api.cohere.com/v2 or http://localhost:8000/v1"
+            )
+        if reranker.kind == "bedrock" and reranker.api_key:
+            problems.append(f"{at}.api_key: Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile")
+    wanted = config.stages.retrieval.rerank_model
+    if wanted is not None and wanted not in config.rerankers:
+        known = ", ".join(sorted(config.rerankers)) or "none is configured"
+        problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
 
 
 def _throughput(config: Config) -> list[str]:

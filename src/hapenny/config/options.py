@@ -12,6 +12,7 @@ from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode
 from hapenny.evidence.answers import ALIKE, APART
+from hapenny.retrieval.collection import Remote
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
@@ -235,6 +236,25 @@ class CollectionOptions(Section):
 
     path: str
     """Folder that `hapenny index build` wrote."""
+    remote: Remote = Remote()
+    """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
+
+
+class RerankerOptions(Section):
+    """A reranking model.
+
+    `kind`: `bedrock` (region and credentials), `server` (`base_url` before `/rerank`: Cohere, Jina, vLLM) or `tei`
+    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing.
+    """
+
+    kind: Literal["bedrock", "server", "tei"]
+    model: str
+    region: str = "us-east-1"
+    profile: str | None = None
+    base_url: str = ""
+    api_key: str | None = None
+    owned: bool = False
+    connect_s: float = 2.0
 
 
 class BatchApiOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -308,6 +328,7 @@ class Config(Section):
     """Where to go when a name's model is unavailable, in order."""
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
     collections: dict[str, CollectionOptions] = {}
+    rerankers: dict[str, RerankerOptions] = {}
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = []
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)

@@ -37,6 +37,8 @@ class Tokens(Struct, frozen=True, kw_only=True):
     cache_write_1h: int = 0
     reasoning: int = 0
     """The part of `output` that is hidden reasoning."""
+    queries: int = 0
+    """Queries billed by a reranking model; 0 for every other."""
 
     @property
     def prompt(self) -> int:

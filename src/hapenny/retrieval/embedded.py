@@ -201,6 +201,10 @@ class EmbeddedStore:
         """Quantiles of a numeric field."""
         return self._columns.quantiles(field)
 
+    def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which rows hold which index terms."""
+        return self._lexical.holds(stems, rows)
+
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The score of a perfect lexical match."""
         return self._lexical.ideal(terms, boosts)

@@ -85,13 +85,18 @@ def fuse(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float
     if how.method == "vector":
         return np.where(np.isnan(cosine), -1.0, cosine)
     if how.method == "comparable":
-        best = max(float(lexical.max()), how.weak * ideal, 1e-9)
         filled = np.where(np.isnan(cosine), np.nanmin(cosine, initial=0.0), cosine)
-        return how.alpha * filled + (1 - how.alpha) * lexical / best
+        return how.alpha * filled + (1 - how.alpha) * matched(found, how, ideal)
     scale = _minmax if how.method == "minmax" else _zscore
     return how.alpha * scale(cosine, found.vector_rank) + (1 - how.alpha) * scale(
         found.lexical.astype(np.float64), found.lexical_rank
     )
+
+
+def matched(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
+    """How well each candidate's words match, 0 to 1: BM25 over the best, or a share of the ideal if that is more."""
+    lexical = np.where(np.isnan(found.lexical), 0.0, found.lexical.astype(np.float64))
+    return lexical / max(float(lexical.max(initial=0.0)), how.weak * ideal, 1e-9)
 
 
 def order(rows: Rows, scores: NDArray[Any]) -> NDArray[np.int64]:

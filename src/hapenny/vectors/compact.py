@@ -56,6 +56,8 @@ class CompactIndex:
         self._keys = np.empty(0, np.int64)
         self._alive = np.empty(0, np.bool_)
         self._at: dict[int, int] = {}
+        self._rising = True
+        """Whether the keys came in rising order, so that a place is found by halving."""
 
     @property
     def dim(self) -> int:
@@ -90,6 +92,7 @@ class CompactIndex:
         with _threads(faiss, 1 if len(rows) <= _REPEATABLE else os.cpu_count() or 1):
             self._faiss.add(rows)
         self._keys = np.concatenate([self._keys, np.asarray(keys, np.int64)])
+        self._rising = bool(np.all(self._keys[1:] > self._keys[:-1]))
         self._alive = np.concatenate([self._alive, np.ones(len(rows), np.bool_)])
         self._at.update((int(key), start + i) for i, key in enumerate(keys))
 
@@ -124,7 +127,10 @@ class CompactIndex:
 
     def vectors(self, keys: Sequence[int] | NDArray[np.int64]) -> Vectors:
         """Stored vectors of known keys, as far as the quantiser kept them."""
-        at = np.array([self._at[int(key)] for key in keys], np.int64)
+        if self._rising and not self.dead:
+            at = np.searchsorted(self._keys, np.asarray(keys, np.int64))
+        else:
+            at = np.array([self._at[int(key)] for key in keys], np.int64)
         return np.asarray(self._storage().reconstruct_batch(at), np.float32) if len(at) else self._none()
 
     def compact(self) -> None:
@@ -161,6 +167,7 @@ class CompactIndex:
             if len(keys):
                 made._faiss = faiss.deserialize_index(stored["index"])
                 made._keys, made._alive = keys, np.ones(len(keys), np.bool_)
+                made._rising = bool(np.all(keys[1:] > keys[:-1]))
                 made._at = {int(key): i for i, key in enumerate(keys)}
         return made
 
