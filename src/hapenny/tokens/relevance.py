@@ -33,8 +33,8 @@ NAMES: tuple[str, ...] = (
 )  # fmt: skip
 _AT = {name: place for place, name in enumerate(NAMES)}
 
-VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical")
-"""Beside the lexical logit, whose weight comes first: few enough to be fitted on English questions alone."""
+VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical", *NAMES)
+"""Beside the lexical logit, whose weight comes first; fitted on English questions alone."""
 
 
 def probabilities(question: str, passages: Sequence[Passage], vector: Any = None) -> Floats:
@@ -45,19 +45,21 @@ def probabilities(question: str, passages: Sequence[Passage], vector: Any = None
     logits = found @ _LEXICAL_WEIGHTS
     # The local embedder reads English; for other scripts its vectors say less than the words do.
     if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
-        many = many_words(question)
+        words = lexical_share(question, passages)
         near = vector_features(passages, vector, found, logits) @ _VECTOR_WEIGHTS
-        logits = many * logits + (1 - many) * near
+        logits = words * logits + (1 - words) * near
     odds = np.exp(logits - logits.max())
     chances: Floats = odds / odds.sum()
     return chances
 
 
-def many_words(question: str) -> float:
-    """From 0 (up to five content words) to 1 (ten): such a question mostly joins facts of several passages, which
-    one vector cannot say."""
+def lexical_share(question: str, passages: Sequence[Passage]) -> float:
+    """What the words alone decide where vectors could: from 0 (up to five content words) to 1 (ten: such a question
+    mostly joins facts of several passages, which one vector cannot say). At least half where no passage has a title:
+    those are mostly parts of one text, and all are near the question."""
     content = sum(word not in STOP_WORDS for word in set(terms(question)))
-    return min(1.0, max(0.0, (content - 5) / 5))
+    share = min(1.0, max(0.0, (content - 5) / 5))
+    return share if any(passage.title for passage in passages) else max(0.5, share)
 
 
 def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, logits: Floats) -> Floats:
@@ -75,7 +77,8 @@ def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, l
             4 * (cosine - cosine.max()),
             4 * _smooth(cosine, starts, sizes, 1.5),
             4 * (best - best.max())[owner],
-            4 * cosine * lexical[:, NAMES.index("titled_best")],
+            4 * cosine * lexical[:, _AT["titled_best"]],
+            lexical,
         ]
     )
 
