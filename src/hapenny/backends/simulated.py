@@ -11,6 +11,7 @@ from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.simulation.call import SimulatedCall
+from hapenny.simulation.embedding import embed
 from hapenny.simulation.provider import SimulatedProvider
 
 
@@ -42,11 +43,32 @@ class SimulatedBackend:
         return self.provider.count(request, target.model)
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Nothing stands behind the simulated models."""
-        raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
+        """Embeddings; nothing else stands behind the simulated models. Raises `Failure`."""
+        answer = await embed(self.provider, path, body, self._region) if method == "POST" else None
+        if answer is None:
+            raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
+        return Raw(200, {"content-type": "application/json", **answer[0]}, _Whole(answer[1]))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
+
+
+class _Whole:
+    """A body that is already there."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    async def read(self) -> bytes | None:
+        """All of it, then None."""
+        body, self._body = self._body, None
+        return body
+
+    def close(self) -> None:
+        """Lets go of the rest."""
+        self._body = None
 
 
 class _Limited:

@@ -37,20 +37,28 @@ class ServerOptions(Section):
     """The near bank."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 8790
+    """Port to listen on; 0 takes a free one."""
     max_body_mb: float = 32.0
+    """The largest request body; a larger one is answered 413."""
     drain_s: float = 30.0
+    """How long requests under way may go on at shutdown or reload."""
     stalled_write_s: float = 60.0
+    """How long a client may take no byte of a stream before its request ends."""
     tls_certificate: str | None = None
     """Path of a PEM file; with `tls_key` the server speaks HTTPS."""
     tls_key: str | None = None
+    """Path of the PEM file with the certificate's key."""
 
 
 class QuotaOptions(Section):
     """Quotas of a simulated provider, a model; None is no limit."""
 
     rpm: int | None = None
+    """Requests a minute."""
     tpm: int | None = None
+    """Tokens a minute; `max_tokens` is reserved and settled, as Bedrock does."""
 
 
 class BackendOptions(Section):
@@ -61,29 +69,47 @@ class BackendOptions(Section):
     """
 
     kind: Literal["simulated", "bedrock", "openai", "anthropic"]
+    """The dialect it speaks."""
     region: str = "us-east-1"
+    """AWS region, where the model names none."""
     profile: str | None = None
+    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
     base_url: str | None = None
+    """Where to call instead of the provider's own address."""
     api_key: str | None = None
+    """Key of the provider; a bearer key for bedrock. Best given as `${NAME}`."""
     card: str = "manga-2024"
+    """Which simulated models: `manga-2024` or `current-2026`."""
     seed: int = 7
+    """Seeds simulated latencies and faults."""
     quota: QuotaOptions | None = None
     faults: dict[str, Any] = {}
+    """What goes wrong in a simulated provider: kind to share, e.g. `{throttle: 0.05}`."""
     connections: int | None = None
+    """Most connections to the provider; null follows the concurrency limit."""
     connect_s: float = 5.0
+    """How long a connection may take to open."""
     idle_s: float = 60.0
+    """The longest pause between bytes of a stream."""
     lifetime_s: float = 180.0
+    """After how long a connection is replaced, 60 to 300."""
 
 
 class ModelParameters(Section):
     """What is sent where the client sends nothing."""
 
     max_tokens: int | None = None
+    """The longest answer."""
     temperature: float | None = None
+    """0 is the most repeatable."""
     top_p: float | None = None
+    """Nucleus sampling; newer models take it or temperature, not both."""
     top_k: int | None = None
+    """How many tokens are candidates, where the model takes it."""
     stop: list[str] = []
+    """Sequences that end the answer."""
     effort: str | None = None
+    """How much to think, where the model takes it: low to max."""
 
     def said(self) -> Parameters:
         """As parameters of a request."""
@@ -101,11 +127,17 @@ class ModelOptions(Section):
     """A model under a name of our own."""
 
     id: str
+    """The provider's model id, inference profile or ARN."""
     backend: str = ""
+    """Name of a backend; empty: the default one."""
     region: str = ""
+    """AWS region; empty: the backend's."""
     service_tier: str = "standard"
+    """standard, priority, flex or batch."""
     endpoint: str = ""
+    """Address of an endpoint of its own (a second endpoint family, a server of a pool)."""
     provisioned: bool = False
+    """Paid by the hour: its calls cost 0, its capacity has rows of its own."""
     parameters: ModelParameters = field(default_factory=ModelParameters)
 
 
@@ -113,9 +145,13 @@ class RouteMatch(Section):
     """Which requests a route takes, if neither key nor header chose one. All given conditions must hold."""
 
     model: str | None = None
+    """The model as asked."""
     feature: str | None = None
+    """The label in `x-hapenny-feature`."""
     intent: str | None = None
+    """The intent in `x-hapenny-intent`."""
     protocol: str | None = None
+    """openai, anthropic, bedrock or invoke."""
 
 
 class RouteOptions(Section):
@@ -123,12 +159,19 @@ class RouteOptions(Section):
 
     match: RouteMatch | None = None
     baseline: str = "strong"
+    """Tier, alias or model that bills are compared with where a request names none."""
     preset: Literal["safe", "balanced", "demo"] = "safe"
+    """The modes of all stages: `safe` switches on what cannot change an answer and lets the rest watch."""
     stages: dict[str, Mode] = {}
+    """Modes that differ from the preset, by stage."""
     begin_s: float = 30.0
+    """How long an answer may take to begin."""
     finish_s: float = 600.0
+    """How long an answer may take in all."""
     idle_s: float = 60.0
+    """The longest pause within a stream."""
     max_calls: int = 4
+    """Serving calls that all stages may make together for one request."""
     max_quality_loss: float = 0.02
     """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
     audit_share: float = 0.0
@@ -141,7 +184,9 @@ class RouteOptions(Section):
     cache_scope: Literal["user", "tenant"] = "tenant"
     """`user` keeps answers of a named user to that user."""
     knowledge_epoch: str = ""
+    """Part of every cache key: change it when the knowledge behind answers changes."""
     prompt_version: str = ""
+    """Part of every cache key and certificate: change it with the prompt."""
     holdout: float = 0.01
     """Share of sessions with everything off: the proof."""
 
@@ -150,11 +195,17 @@ class KeyOptions(Section):
     """A key of ours: who holds it."""
 
     key: str
+    """The secret clients send; at least 8 characters. Best given as `${NAME}`."""
     tenant: str = "default"
+    """Whose books, quotas and cached answers its requests belong to."""
     routes: list[str] = field(default_factory=lambda: ["*"])
+    """Routes it may ask for by `x-hapenny-route`."""
     default_route: str | None = None
+    """The route of all its requests."""
     groups: list[str] = []
+    """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
+    """Models and tiers it may ask for; `*` is all."""
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 
@@ -171,6 +222,7 @@ class CollectionOptions(Section):
     """A collection of documents that `hapenny index build` made."""
 
     path: str
+    """Folder that `hapenny index build` wrote."""
 
 
 class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -208,10 +260,14 @@ class Config(Section):
     server: ServerOptions = field(default_factory=ServerOptions)
     backends: dict[str, BackendOptions] = field(default_factory=lambda: {"simulated": BackendOptions(kind="simulated")})
     default_backend: str = ""
+    """The backend of models that name none; empty: the first."""
     models: dict[str, ModelOptions] = {}
     aliases: dict[str, str] = {}
+    """Further names for models and tiers."""
     tiers: dict[str, str] = {}
+    """The model of each tier: fast, balanced, strong, max."""
     fallbacks: dict[str, list[str]] = {}
+    """Where to go when a name's model is unavailable, in order."""
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
     collections: dict[str, CollectionOptions] = {}
     stages: StageOptions = field(default_factory=StageOptions)
@@ -236,6 +292,7 @@ class Config(Section):
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are logged; prompts and keys never are."""
 
     def state_path(self) -> Path | None:
         """Where learnt state is kept; None: nowhere."""

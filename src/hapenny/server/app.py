@@ -15,6 +15,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway import Gateway
+from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server import caches, info, judging, retrieving
 from hapenny.server import http as web
@@ -184,6 +185,8 @@ class App:
                     if found[2] == "count-tokens":
                         return await count_tokens(gateway, request, _BEDROCK_DOORS["converse"].codec, model)
                     door = _BEDROCK_DOORS[found[2]]
+                    if found[2].startswith("invoke") and not is_native_anthropic(await request.read(), model):
+                        return await forward(gateway, request, path, model)
             if door is not None:
                 if request.method != "POST":
                     raise Failure("invalid_request", f"{request.method} is not answered here", fix="send POST")
