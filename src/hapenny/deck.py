@@ -159,7 +159,11 @@ class Deck:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
-<<<<<<< HEAD
+    async def aclose(self) -> None:
+        """Lets go of connections."""
+        for reranker in self.rerankers.values():
+            await reranker.aclose()
+
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
         """The mode of every stage on a route."""

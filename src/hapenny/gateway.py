@@ -124,11 +124,7 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-<<<<<<< HEAD
-        ask = Asking(self.call, lambda: self.deck.asked)
-=======
-        ask = self.ask = Asking(self.call, self.deck.asked, self.deck.rerankers)
->>>>>>> retrieval2
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)

@@ -118,6 +118,25 @@ def test_what_was_dropped_stays_dropped_so_that_the_prefix_holds() -> None:
     assert 1 <= changed <= 6
 
 
+def test_another_conversation_that_begins_alike_keeps_its_own_past() -> None:
+    window = Window(WindowOptions(limit=700))
+    long = conversation(14, 6)
+    assert window.pack("", long, count).dropped
+    other = [*long[:4], *(user(f"about the garden {n}") for n in range(56))]
+    assert window.pack("", other, count).dropped == 0
+    assert window.pack("", long, count).dropped
+
+
+def test_under_a_prefix_cache_drops_are_few_and_deep() -> None:
+    def drops(prices: CachePrices | None) -> int:
+        window = Window(WindowOptions(limit=1500))
+        messages = conversation(40, 14)
+        seen = [window.pack("s", messages[:end], count, prices=prices).dropped for end in range(4, 161, 4)]
+        return len({dropped for dropped in seen if dropped})
+
+    assert 1 <= drops(CachePrices()) < drops(None)
+
+
 def test_recall_brings_back_the_turn_that_is_asked_about() -> None:
     messages = conversation(10, 4)
     messages[8] = user("my cat is called Professor Whiskers")

@@ -36,8 +36,9 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
     `duplicate_tokens`: from which size an equal result becomes a reference, `expected_calls`: calls still expected when
-    nothing is known about the session, `facts`: characters of facts kept of what is cleared, `summarise`: whether the
-    fast tier writes a summary each time turns are dropped, in at most `summary_seconds`.
+    nothing is known about the session, `facts`: characters of facts kept of each cleared result (twice that of all
+    dropped turns), `summarise`: whether the fast tier writes a summary each time turns are dropped, in at most
+    `summary_seconds`.
     """
 
     limit: int = 0
@@ -219,11 +220,16 @@ class Sessions:
             self._plans.move_to_end(key)
         return plan
 
+    def renew(self, key: int) -> Plan:
+        """A new plan in place of what was decided."""
+        self._plans[key] = Plan()
+        return self._plans[key]
+
 
 class Plan(msgspec.Struct, kw_only=True):
     """What was decided for a conversation: tool results of messages before `cleared` are replaced by their facts,
     messages from the second turn to `dropped` are gone but for `recalled`, `summary` stands for them; `saved` in plain
-    input tokens."""
+    input tokens. `mark` is the hash of the messages that was decided on."""
 
     cleared: int = 0
     dropped: int = 0
@@ -231,3 +237,4 @@ class Plan(msgspec.Struct, kw_only=True):
     summary: str = ""
     saved: float = 0.0
     calls: int = 0
+    mark: int = 0
