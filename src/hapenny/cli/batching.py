@@ -198,7 +198,7 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
         raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
     kind = gateway.config.backends[target.backend].kind
     asked = Request(protocol="openai", model=model, messages=())
-    exchange = gateway.pass_through(asked, Context(priority=-1, feature="batch"), target)
+    exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target)
     exchange.background = "documents"
     call = exchange.begin_call(target, "embed", "batch", asked)
     try:

@@ -126,7 +126,7 @@ class _Rest:
         for stage, name, on, after in self.links:
             if on and stepped_back is not None and stepped_back(name):
                 continue
-            error = None
+            error: str | None = None
             decision: Decision | None = None
             try:
                 decision = await stage.decide(exchange, ask)
