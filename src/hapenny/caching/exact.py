@@ -23,7 +23,7 @@ STORABLE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of answers that may be served again."""
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """An answer as the cache keeps it."""
 
     events: tuple[Event, ...]
