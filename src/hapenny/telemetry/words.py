@@ -52,8 +52,8 @@ def bag(text: str) -> Bag:
     hashed -= sums.take(edges[::2])
     hashed *= _MIX
     hashed >>= _SHIFT
-    found: Bag = hashed.astype(np.uint16)
-    return found
+    buckets: Bag = hashed.astype(np.uint16)
+    return buckets
 
 
 class Bags:
