@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hapenny.core.answer import Answer
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Asking:
-    """Calls through `call`; vectors from `embedder`, which runs in this process and costs nothing."""
+    """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
+    costs nothing, and loads much."""
 
-    def __init__(self, call: Onward, embedder: Embedder) -> None:
+    def __init__(self, call: Onward, embedder: Callable[[], Embedder]) -> None:
         self._call = call
         self._embedder = embedder
 
@@ -36,7 +37,7 @@ class Asking:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors, one a text."""
-        return await self._embedder.embed(texts)
+        return await self._embedder().embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

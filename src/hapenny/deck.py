@@ -151,6 +151,12 @@ class Deck:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
 
+    def warm(self) -> None:
+        """Loads the embedder where a stage will ask for it, so that no request has to wait for that."""
+        modes = [self.modes(route) for route in self._config.routes.values()]
+        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+            _ = self.embedder.inner
+
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
         """The mode of every stage on a route."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
@@ -30,6 +30,8 @@ class Stored(Struct, frozen=True):
     tokens: Tokens
     model: str
     tenant: str
+    forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
+    """The answer as it was written last, by protocol."""
 
 
 Answers: TypeAlias = Store[Stored]
@@ -116,11 +118,13 @@ class ExactStage(Stage):
         if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
             self._refreshing.add(decision.key)
             self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
-        return Answer(Replay(entry.value.events))
+        return Answer(Replay(entry.value.events), forms=entry.value.forms)
 
 
 class Fill(Transform):
     """Watches an answer and stores it if it is whole and may be served again."""
+
+    watches = True
 
     def __init__(
         self,
@@ -205,7 +209,7 @@ def size_of(completion: Completion) -> int:
     for choice in completion.choices:
         for block in choice.content:
             if isinstance(block, (Text, Thinking)):
-                size += len(block.text.encode()) + 100
+                size += 2 * len(block.text.encode()) + 100  # as text, and as it is written
             else:
                 size += 400
     return size

@@ -27,6 +27,9 @@ class Source(Protocol):
 class Transform:
     """Watches or rewrites the flow. Synchronous; one object for one answer."""
 
+    watches = False
+    """Whether it leaves all events as they are."""
+
     def feed(self, event: Event) -> Sequence[Event]:
         """What goes on in place of `event`."""
         return (event,)
@@ -62,16 +65,23 @@ class Answer:
     `head` are events that were read before the answer counted as begun.
     """
 
-    __slots__ = ("_head", "_source", "_transforms", "outcome")
+    __slots__ = ("_head", "_source", "_transforms", "forms", "outcome")
 
-    def __init__(self, source: Source, head: Sequence[Event] = ()) -> None:
+    def __init__(
+        self, source: Source, head: Sequence[Event] = (), forms: dict[str, tuple[bytes, dict[str, str]]] | None = None
+    ) -> None:
         self._source = source
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
         self.outcome: Outcome | None = None
+        self.forms = forms
+        """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
+        None where it may be another one each time."""
 
     def through(self, transform: Transform) -> Answer:
         """Attaches `transform` behind those already there; only before the first read."""
+        if not transform.watches:
+            self.forms = None
         self._transforms.append(transform)
         return self
 
@@ -122,6 +132,14 @@ class Answer:
     async def aclose(self) -> None:
         """`close`, for `async with` and friends."""
         self.close()
+
+    async def drain(self) -> None:
+        """Reads to the end for what the transforms make of it."""
+        try:
+            while await self.read() is not None:
+                pass
+        finally:
+            self.close()
 
     async def collect(self) -> Completion:
         """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
