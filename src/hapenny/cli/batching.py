@@ -198,9 +198,10 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
         raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
     kind = gateway.config.backends[target.backend].kind
     asked = Request(protocol="openai", model=model, messages=())
-    exchange = gateway.pass_through(asked, Context(priority=-1, feature="batch"), target)
+    exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target)
     exchange.background = "documents"
     call = exchange.begin_call(target, "embed", "batch", asked)
+    call.request = None  # there is nothing to estimate tokens from
     try:
         if kind == "openai":
             body = {"model": target.model, "input": record.body["inputText"]}
