@@ -236,3 +236,32 @@ batch: {{journal: "{tmp_path}/jobs", poll_s: 0.05, apis: [{{bucket: "{tmp_path}/
         assert {row.savings.keys() == {"batch"} for row in await kept(app)} == {True}
     finally:
         await app.stop()
+
+
+async def test_an_openai_compatible_provider_runs_batches_too(tmp_path):
+    """One gateway's batches are another one's jobs: `/v1/files` and `/v1/batches` on both sides."""
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, far) as (far_url, _):
+        text = f"""
+backends: {{far: {{kind: openai, base_url: "{far_url}/v1", api_key: key-of-alpha}}}}
+tiers: {{strong: {HAIKU}}}
+routes: {{default: {{holdout: 0}}}}
+ledger: {{path: "{near}/ledger.db"}}
+batch: {{journal: "{near}/jobs", poll_s: 0.05, apis: [{{backend: far, turnaround_s: 5}}]}}
+"""
+        made = Gateway(load(text=text))
+        await made.start()
+        app = App(made)
+        url = f"http://127.0.0.1:{await app.start(port=0)}"
+        try:
+            api = client(url)
+            batch = await finished(api, (await handed_in(api, lines([HAIKU] * 20))).id)
+            assert batch.request_counts.completed == 20
+            assert list(await output(api, batch)) == [f"order/{n}" for n in range(20)]
+            booked = await kept(app)
+            assert {row.savings.keys() == {"batch"} for row in booked} == {True}
+            assert {line.service_tier for line in provider.provider.bill.lines} == {"batch"}
+        finally:
+            await app.stop()

@@ -159,6 +159,48 @@ def test_the_tier_a_client_asks_for_is_called_and_priced():
     run(main)
 
 
+DENY = (
+    "User: arn:aws:sts::111122223333:assumed-role/app/x is not authorized to perform: bedrock:InvokeModel on resource: "
+    "arn:aws:bedrock:::foundation-model/x with an explicit deny in a service control policy"
+)
+
+
+class Denying(SimulatedProvider):
+    """A service control policy denies the global profile. The message is constructed after IAM's form."""
+
+    denied = 0
+
+    async def call(self, request, name=None, **rest):
+        if name.startswith("global."):
+            self.denied += 1
+            raise Failure("permission", DENY, upstream_status=403, upstream_type="AccessDeniedException")
+        return await super().call(request, name, **rest)
+
+
+def test_a_profile_that_a_policy_denies_is_left_for_another():
+    async def main(clock, house):
+        aws = Denying(clock, CURRENT_2026, seed=7)
+        here = house(
+            REGIONS.replace("requests_per_minute: 10", "requests_per_minute: 1000") % (HAIKU, "anywhere", ""), aws
+        )
+        for n in range(100):
+            assert not isinstance(await here.ask(f"Question {n}?"), Failure)
+        assert 0 < aws.denied <= 30  # five, then a probe an interval
+        assert "global" not in here.lines("place")
+
+    run(main)
+
+
+def test_a_denied_model_without_another_place_keeps_its_own_error():
+    async def main(clock, house):
+        aws = Denying(clock, CURRENT_2026, seed=7)
+        here = house("gate: {patience_s: 1}", aws)
+        failure = await here.ask("Hello?", f"global.{HAIKU}")
+        assert (failure.kind, failure.status, aws.denied) == ("permission", 403, 1)
+
+    run(main)
+
+
 PLACES = """
 models:
   "%s":

@@ -160,9 +160,9 @@ def documents(
     texts = []
     for path in readers.files(directory):
         try:
-            texts += [
-                (each.id, "\n\n".join(filter(None, (each.title, each.text)))) for each in readers.read(path, directory)
-            ]
+            for each in readers.read(path, directory):
+                title = "" if each.title in (path.stem, path.name) else each.title  # a file's name says nothing
+                texts.append((each.id, "\n\n".join(filter(None, (title, each.text)))))
         except readers.UnreadableFile as error:
             click.echo(f"left out: {error}", err=True)
     if not texts:

@@ -201,6 +201,7 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target)
     exchange.background = "documents"
     call = exchange.begin_call(target, "embed", "batch", asked)
+    call.request = None  # there is nothing to estimate tokens from
     try:
         if kind == "openai":
             body = {"model": target.model, "input": record.body["inputText"]}

@@ -108,6 +108,10 @@ class Batches:
                 purpose, name, data = _upload(request.headers.get("Content-Type", ""), body)
                 # Syncing many megabytes takes long: not on the loop.
                 return shown(await self._clock.work("journal", 1, lambda: api.upload(owner, name, purpose, data)))
+            case "GET", ["files"]:
+                return shown(api.files(owner, limit=_limit(request, 10_000), after=request.query.get("after", "")))
+            case "DELETE", ["files", id]:
+                return shown(api.delete(owner, id))
             case "GET", ["files", id]:
                 return shown(api.file(owner, id))
             case "GET", ["files", id, "content"]:
@@ -115,10 +119,7 @@ class Batches:
             case "POST", ["batches"]:
                 return shown(self._create(who, body, request.headers.get("Idempotency-Key", "")))
             case "GET", ["batches"]:
-                limit = request.query.get("limit", "20")
-                if not limit.isdecimal():
-                    raise invalid("limit is no whole number", "limit", "1 to 100")
-                return shown(api.list(owner, limit=int(limit), after=request.query.get("after", "")))
+                return shown(api.list(owner, limit=_limit(request, 20), after=request.query.get("after", "")))
             case "GET", ["batches", id]:
                 return shown(api.retrieve(owner, id))
             case "POST", ["batches", id, "cancel"]:
@@ -194,6 +195,13 @@ class Batches:
         context = context_of(who, _NO_HEADERS, asked)
         feature = context.feature or "batch"
         return msgspec.structs.replace(context, priority=min(-1, context.priority), feature=feature), who
+
+
+def _limit(request: web.BaseRequest, usual: int) -> int:
+    limit = request.query.get("limit", str(usual))
+    if not limit.isdecimal():
+        raise invalid("limit is no whole number", "limit", "e.g. 20")
+    return int(limit)
 
 
 def _upload(content_type: str, body: bytes) -> tuple[str, str, bytes]:

@@ -42,13 +42,14 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     """The gate as configured.
 
     `patience_s`: the longest wait worth starting, where the deadline would allow more. `queue`: places. `ttft_s`,
-    `tokens_per_s`: how fast an answer is expected before anything has been measured.
+    `tokens_per_s`, `prompt_tokens_per_s`: how fast answers and prompts are expected to go.
     """
 
     patience_s: float = 2.0
     queue: int = 10_000
     ttft_s: float = 0.5
     tokens_per_s: float = 80.0
+    prompt_tokens_per_s: float = 4_000.0
     group_prefixes: int = 4
     preempt: bool = True
 
@@ -123,7 +124,11 @@ class Gate:
         self.spec = spec or GateSpec()
         self.endpoints = list(endpoints)
         self.balancer = balancer or Balancer(clock)
-        self.queue = FairQueue(run=self.spec.group_prefixes, tokens_per_s=self.spec.tokens_per_s)
+        self.queue = FairQueue(
+            run=self.spec.group_prefixes,
+            tokens_per_s=self.spec.tokens_per_s,
+            prompt_tokens_per_s=self.spec.prompt_tokens_per_s,
+        )
         self.unbegun: dict[int, Pass] = {}
         self.counts = {"granted": 0, "queued": 0, "shed": 0, "preempted": 0}
         self._waiters: dict[int, tuple[float, asyncio.Future[Pass]]] = {}

@@ -129,6 +129,8 @@ class Route:
         self.dispatcher = dispatcher
         self.targets = targets
         self.affinity = affinity
+        self.prefixes = affinity or any(endpoint.limit is not None for endpoint in dispatcher.gate.endpoints)
+        """Whether it matters which prompts begin alike: for servers that keep a prefix cache."""
 
 
 class Routes:

@@ -2,8 +2,9 @@
 
 Between classes: priority first, but each class that waits gets at least one turn in `starve_after`. Between tenants of
 a class: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) over tokens, by weight. Within a tenant: short
-before long, where a job of `s` predicted seconds is overtaken only by what arrives within `stretch * s` after it, so
-nothing starves; and jobs with the prefix served last go next, in runs of at most `run`, for the server's prefix cache.
+before long by prompt and predicted answer, where a job of `s` predicted seconds is overtaken only by what arrives
+within `stretch * s` after it, so nothing starves; and jobs with the prefix served last go next, in runs of at most
+`run`, for the server's prefix cache.
 """
 
 from __future__ import annotations
@@ -74,12 +75,19 @@ class FairQueue:
     """Waiting jobs, best next one first. All operations are O(log n)."""
 
     def __init__(
-        self, *, stretch: float = 0.5, run: int = 4, starve_after: int = 20, tokens_per_s: float = 80.0
+        self,
+        *,
+        stretch: float = 0.5,
+        run: int = 4,
+        starve_after: int = 20,
+        tokens_per_s: float = 80.0,
+        prompt_tokens_per_s: float = 4_000.0,
     ) -> None:
         self.stretch = stretch
         self.run = run
         self.starve_after = starve_after
         self.tokens_per_s = tokens_per_s
+        self.prompt_tokens_per_s = prompt_tokens_per_s
         self._classes: dict[int, _Class] = {}
         self._order: list[int] = []
         self._serial = 0
@@ -97,7 +105,8 @@ class FairQueue:
             tenant = klass.tenants[job.tenant] = _Tenant(job.tenant, klass)
         self._serial += 1
         # Length in powers of two: small errors of the prediction change nothing.
-        seconds = 2.0 ** round(math.log2(max(1.0, job.predicted_output / self.tokens_per_s)))
+        whole = job.predicted_output / self.tokens_per_s + job.input_tokens / self.prompt_tokens_per_s
+        seconds = 2.0 ** round(math.log2(max(1.0, whole)))
         entry = Entry(job, tenant, job.arrived + self.stretch * (seconds - 1.0), self._serial)
         if tenant.count == 0:
             tenant.virtual = max(tenant.virtual, klass.virtual)

@@ -16,6 +16,7 @@ from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
@@ -23,7 +24,9 @@ from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
 from hapenny.throughput.options import Routes
 from hapenny.throughput.pools import Used
+from hapenny.throughput.regions import diagnose
 
+_log = get_logger("hapenny.throughput")
 CHARS_PER_TOKEN = 4.0
 FLEX = frozenset({"flex", "batch"})
 ASKED = frozenset({"flex", "priority"})
@@ -75,7 +78,7 @@ class ThroughputStage(Stage):
             tenant=exchange.context.tenant,
             weight=self.routes.options.shares.get(exchange.context.tenant, 1.0),
             priority=priority,
-            prefix=prefix_of(request) if route.affinity else "",
+            prefix=prefix_of(request) if route.prefixes else "",
             begin_by=exchange.limits.begin_by,
             finish_by=exchange.limits.finish_by,
             arrived=exchange.clock.now(),
@@ -118,6 +121,8 @@ class ThroughputStage(Stage):
                 if len(exchange.calls) == calls:  # refused before any call was made
                     leave.done(gates.Outcome.UNCALLED)
                     raise _Refused(failure) from failure
+                if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
+                    raise denied from failure
                 raise
             return answer.through(_Settle(leave, job, there)), there
 
@@ -180,6 +185,17 @@ _OUTCOMES: dict[Outcome, gates.Outcome] = {
     "failed": gates.Outcome.FAILED,
     "abandoned": gates.Outcome.ABANDONED,
 }
+
+
+def _denied(failure: Failure, target: Target) -> Failure | None:
+    """A policy's deny of one place as that place's failure, with the fix: others may serve the same model."""
+    problem = diagnose(failure.message, target.model) if failure.kind == "permission" else None
+    if problem is None:
+        return None
+    _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
+    return Failure(
+        "unavailable", problem.message, fix=problem.fix, upstream_status=failure.upstream_status, retryable=True
+    )
 
 
 def wanted(exchange: Exchange) -> Target:

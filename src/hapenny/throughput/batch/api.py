@@ -17,6 +17,9 @@ from hapenny.throughput.batch.records import Record, Result
 
 MOST_LINES = 50_000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_MADE = ("-output", "-errors")
+"""Ends of the ids of files that are made from a batch's results."""
+
 _STATES = {"in_progress": "in_progress", "completed": "completed", "cancelling": "cancelling", "cancelled": "cancelled"}
 
 
@@ -45,16 +48,50 @@ class BatchApi:
         return about
 
     def file(self, owner: str, id: str) -> dict[str, Any]:
-        """`GET /v1/files/{id}`."""
+        """`GET /v1/files/{id}`, also of a batch's output."""
+        for suffix in _MADE:
+            if id.endswith(suffix):
+                batch = self._engine.batches[self._own(owner, id.removesuffix(suffix))]
+                return {
+                    "id": id,
+                    "object": "file",
+                    "bytes": len(self.content(owner, id)),
+                    "created_at": int(batch.created),
+                    "filename": f"{id}.jsonl",
+                    "purpose": "batch_output",
+                    "status": "processed",
+                }
         data = self._engine.journal.read(f"files/{id}.json") if _ID.fullmatch(id) else b""
         about: dict[str, Any] = msgspec.json.decode(data) if data else {}
         if about.pop("owner", None) != owner:
             raise Failure("not_found", f"no file {id!r}", field="file_id")
         return about
 
+    def files(self, owner: str, *, limit: int = 10_000, after: str = "") -> dict[str, Any]:
+        """`GET /v1/files`: what was uploaded, newest first."""
+        found = []
+        for name in self._engine.journal.names("files", ".json"):
+            about = msgspec.json.decode(self._engine.journal.read(f"files/{name}"))
+            if about.pop("owner", None) == owner:
+                found.append(about)
+        found.sort(key=lambda about: (-about["created_at"], about["id"]))
+        ids = [about["id"] for about in found]
+        start = ids.index(after) + 1 if after in ids else 0
+        page = found[start : start + max(1, limit)]
+        return {"object": "list", "data": page, "has_more": len(found) > start + len(page)}
+
+    def delete(self, owner: str, id: str) -> dict[str, Any]:
+        """`DELETE /v1/files/{id}`: an upload is removed; batches made of it have their own copy."""
+        if any(id.endswith(suffix) for suffix in _MADE):
+            raise invalid("a batch's output is part of the batch", "file_id", "delete uploads only")
+        self.file(owner, id)
+        self._engine.journal.remove(f"files/{id}.json")
+        self._engine.journal.remove(f"files/{id}")
+        return {"id": id, "object": "file", "deleted": True}
+
     def content(self, owner: str, id: str) -> bytes:
         """`GET /v1/files/{id}/content`; a batch's output file is made from its results."""
-        for suffix in ("-output", "-errors"):
+        for suffix in _MADE:
             if id.endswith(suffix):
                 batch = self._engine.batches.get(self._own(owner, id.removesuffix(suffix)))
                 assert batch is not None
