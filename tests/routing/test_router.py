@@ -34,6 +34,8 @@ def test_use_cases_before_any_evidence():
     assert router.rule("anything at all", "summarization").tier == "fast"
     assert router.rule("anything at all", "expert_reasoning").tier == "max"
     assert router.rule("hi").tier == "fast"
+    assert router.rule("hi", "general").tier == "balanced"
+    assert router.rule("if x then y, each of (a + b) * c; " * 40, "general").tier == "strong"
     assert router.rule("if x then y, each of (a + b) * c; " * 40).tier == "strong"
 
 

@@ -32,6 +32,9 @@ USE_CASES: dict[str, str] = {
 }
 """Tier by use case where there is no evidence: expert reasoning the best, preprocessing the cheapest."""
 
+LEAST: dict[str, str] = {"general": "balanced"}
+"""Use cases whose score decides, but not below a tier: general questions get balanced or strong."""
+
 _SESSIONS = 50_000
 
 
@@ -252,6 +255,7 @@ class Router:
         for name, threshold in thresholds.items():
             if score >= threshold:
                 tier = name
+        tier = TIERS[max(TIERS.index(tier), TIERS.index(LEAST.get(intent, "fast")))]
         return Ruling(tier=tier, why="cold-start score", score=score)
 
     def _stick(self, ruling: Ruling, session: str, now: float, prefix: int, output: int) -> Ruling:
