@@ -30,10 +30,11 @@ from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
+from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Budget, Rates, Router
+from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters

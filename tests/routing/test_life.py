@@ -125,7 +125,7 @@ def test_a_new_prompt_version_voids_the_certificate_until_pairs_renew_it(tmp_pat
                 assert renewed.state == "in force"
                 assert renewed.certificate.about.prompt_version == "2"
                 assert renewed.certificate.dated > 1e9
-                kept = promises.dumps()
+                kept = gateway.deck.router.dumps()
         # after a restart the renewed certificate is still there
         async with Gateway(config(tmp_path / "r", version="2"), clock=clock(), backends=backend) as fresh:
             assert (await ask(fresh, EASY))[0] == SONNET

@@ -248,10 +248,9 @@ async def _replayed(
 
 
 def _said(effect: Effect) -> str:
-    return (
-        f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} "
-        f"({effect.difference:+.4g}, [{effect.low:.4g}, {effect.high:.4g}])"
-    )
+    from hapenny.evidence.charts import said
+
+    return f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} ({said(effect)})"
 
 
 def _read(state: Path) -> dict[str, Experiment]:

@@ -81,6 +81,9 @@ def router(
     for one in trained.certificates:
         where = one.about.route + (f"/{one.about.intent}" if one.about.intent else "")
         click.echo(f"  {where}: {one.header()}")
+    for lost in trained.dominated:
+        said = f"{lost.by} is {lost.gap:.3f} better at 1/{lost.cost_ratio:.1f} the cost"
+        click.echo(f"  {lost.model} gets nothing: {said}")
 
 
 @train.command()

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
-from hapenny.core.money import PICO
 from hapenny.intents.features import extract
 from hapenny.routing import complexity
-from hapenny.routing.balance import Balancer, Offer
+from hapenny.routing.budget import Budget, Rates, Ruling
 from hapenny.routing.certificates import Certificate, Fingerprint
 from hapenny.routing.dominated import Dominated
 from hapenny.routing.names import TIERS
@@ -32,6 +31,9 @@ USE_CASES: dict[str, str] = {
 }
 """Tier by use case where there is no evidence: expert reasoning the best, preprocessing the cheapest."""
 
+LEAST: dict[str, str] = {"general": "balanced"}
+"""Use cases whose score decides, but not below a tier: general questions get balanced or strong."""
+
 _SESSIONS = 50_000
 
 
@@ -47,61 +49,9 @@ class Trained(Struct, kw_only=True, frozen=True):
     dominated: tuple[Dominated, ...] = ()
 
 
-class Ruling(Struct, frozen=True, kw_only=True):
-    """A tier, why, and the score it rests on. `certificate` is the promise that covers it, if any."""
-
-    tier: str
-    why: str
-    score: float
-    certificate: Certificate | None = None
-    sticky: bool = False
-
-
-class Rates(Struct, frozen=True):
-    """Price of a tier in any one unit per token: input, input read from the provider's cache, output."""
-
-    input: float
-    cached: float
-    output: float
-
-
-class Budget:
-    """A monthly budget over tiers (`balance.Balancer`): the ruling's tier, or a cheaper one while dollars are dear.
-
-    What the tier that was ruled adds over each cheaper one is taken from the ruling's score: with the score in [0, 1]
-    the tier k of n below gives up the score's share k / n of the quality. Rough, but in the right order: hard questions
-    give up most, so they keep their tier longest. Never a dearer tier, so every promise stays kept or is not made.
-
-    Args:
-        balancer: the budget and its shadow price.
-        rates: by tier, in pico-dollars a token.
-    """
-
-    def __init__(self, balancer: Balancer, rates: Mapping[str, Rates]) -> None:
-        self._balancer, self._rates = balancer, dict(rates)
-
-    def within(self, ruling: Ruling, prompt: int, output: int, wall: float) -> Ruling:
-        """The ruling, or one for a cheaper tier, which no certificate covers."""
-        self._balancer.renew(wall)
-        rank = TIERS.index(ruling.tier)
-        offers = []
-        for below in range(rank + 1):
-            rates = self._rates.get(TIERS[rank - below])
-            if rates is not None:
-                cost = (prompt * rates.input + output * rates.output) / PICO
-                worth = max(0.0, min(1.0, ruling.score)) * below / max(1, rank)
-                offers.append(Offer(tier=TIERS[rank - below], quality=1.0 - worth - 1e-6 * below, cost=cost))
-        if not offers:
-            return ruling
-        chosen = self._balancer.choose(offers).tier
-        if chosen == ruling.tier:
-            return ruling
-        return msgspec.structs.replace(ruling, tier=chosen, certificate=None, why=f"budget; {ruling.why}")
-
-    def book(self, cost: float, wall: float) -> None:
-        """Adds what a request really cost, dollars."""
-        self._balancer.renew(wall)
-        self._balancer.book(cost, wall)
+class _Kept(Struct):
+    promises: bytes
+    budget: tuple[float, float, float, float] | None
 
 
 class Router:
@@ -212,13 +162,17 @@ class Router:
             self.promises.paired(route, intent, score, loss, wall)
 
     def dumps(self) -> bytes:
-        """What was learnt of this traffic, for a restart."""
-        return self.promises.dumps() if self.promises is not None else b""
+        """What was learnt of this traffic and what is left of the month's budget, for a restart."""
+        promises = self.promises.dumps() if self.promises is not None else b""
+        return msgspec.msgpack.encode(_Kept(promises, self.budget.state() if self.budget is not None else None))
 
     def loads(self, data: bytes) -> None:
         """Goes on from `dumps`."""
-        if self.promises is not None and data:
-            self.promises.loads(data)
+        kept = msgspec.msgpack.decode(data, type=_Kept)
+        if self.promises is not None and kept.promises:
+            self.promises.loads(kept.promises)
+        if self.budget is not None and kept.budget is not None:
+            self.budget.restore(kept.budget)
 
     def _evidence(self, text: str, intent: str, route: str) -> Ruling:
         trained, reader = self._trained, self._reader
@@ -252,6 +206,7 @@ class Router:
         for name, threshold in thresholds.items():
             if score >= threshold:
                 tier = name
+        tier = TIERS[max(TIERS.index(tier), TIERS.index(LEAST.get(intent, "fast")))]
         return Ruling(tier=tier, why="cold-start score", score=score)
 
     def _stick(self, ruling: Ruling, session: str, now: float, prefix: int, output: int) -> Ruling:
