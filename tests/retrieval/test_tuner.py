@@ -28,7 +28,15 @@ def test_the_promise_holds_on_fresh_queries():
     assert recalls.mean() >= 0.89
     assert not drifted(tuned.target, recalls)
     assert drifted(tuned.target, recalls * 0.7)
-    assert {trial.shape.kind for trial in tuned.trials} == {"exact", "sq8", "hnsw", "hnsw_sq8", "ivf", "ivf_sq8"}
+    assert {trial.shape.kind for trial in tuned.trials} == {
+        "exact",
+        "half",
+        "sq8",
+        "hnsw",
+        "hnsw_sq8",
+        "ivf",
+        "ivf_sq8",
+    }
 
 
 def trial(lower_bound, p50):

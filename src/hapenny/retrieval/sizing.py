@@ -34,7 +34,7 @@ class _Asked(msgspec.Struct):
 
 
 async def read_evidence(data: bytes, embedder: Embedder) -> list[Evidence]:
-    """Questions of a file's content: JSON lines with `query` and `evidence`, the sentences that answer it, word for word.
+    """Questions of a file's content: JSON lines with `query` and `evidence`, sentences that answer it, word for word.
 
     Raises:
         msgspec.DecodeError: for a line that is not one.

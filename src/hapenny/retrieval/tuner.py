@@ -44,7 +44,7 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
 
 def shapes(count: int) -> list[Shape]:
     """What is worth building at a size; efforts are varied without building again."""
-    found = [Shape(kind="exact"), Shape(kind="sq8")]
+    found = [Shape(kind="exact"), Shape(kind="half"), Shape(kind="sq8")]
     if count >= 2000:
         found += [
             Shape(kind="hnsw", m=16),
