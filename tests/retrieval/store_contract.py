@@ -26,7 +26,7 @@ class StoreContract:
     def test_nearest_by_cosine_and_vectors_come_back(self, store, films):
         leg = store.vector(vector_of(films[5].searchable()), 3)
         assert ids(store, leg)[0] == "6"
-        assert leg.scores[0] == np.float32(1.0) or abs(leg.scores[0] - 1.0) < 1e-5
+        assert abs(leg.scores[0] - 1.0) < 1e-3
         assert store.vectors(leg.rows[:1]).shape == (1, DIM)
 
     def test_filters_agree_with_their_definition(self, store, films):

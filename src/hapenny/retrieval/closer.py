@@ -24,7 +24,7 @@ class Closer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nothing. It only adds, so that the head stays above the rest.
     """
 
-    head: int = 30
+    head: int = 20
     rarest: float = 0.1
 
     def __post_init__(self) -> None:
