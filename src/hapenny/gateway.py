@@ -40,6 +40,7 @@ from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
@@ -105,6 +106,7 @@ class Gateway:
         self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
+        self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
             self.clock,
@@ -160,13 +162,8 @@ class Gateway:
 
     def _memory(self) -> Learnt | None:
         path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
-        if path is None:
-            return None
-        parts = {
-            "estimators": Part(estimators.dumps, estimators.loads),
-            "answer_sizes": Part(sizes.dumps, sizes.loads),
-        }
-        return Learnt(path, self.clock, parts)
+        kept = {"estimators": Part(estimators.dumps, estimators.loads), "answer_sizes": Part(sizes.dumps, sizes.loads)}
+        return Learnt(path, self.clock, kept) if path is not None else None
 
     # -- a request -----------------------------------------------------------------------------------------------
 

@@ -76,10 +76,11 @@ class Layout:
         return vector
 
     def parts(self, tokens: int) -> dict[str, int]:
-        """`tokens` of the whole prompt by part, in proportion to characters; empty parts are left out."""
+        """`tokens` of the whole prompt by part, in proportion to bytes (a vocabulary spends about as much on
+        one Chinese character as on four Latin letters); empty parts are left out."""
         sizes = [0] * len(PARTS)
         for text, kind in zip(self.texts, self.kinds, strict=True):
-            sizes[kind] += len(text)
+            sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         whole = sum(sizes)
         if not whole:
             return {}
