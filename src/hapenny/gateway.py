@@ -43,6 +43,7 @@ from hapenny.routing.names import Asked
 from hapenny.routing.probing import Probing
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
@@ -110,6 +111,7 @@ class Gateway:
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
         background = Background(self)
+        self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
             self.clock,

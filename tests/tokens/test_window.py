@@ -1,5 +1,6 @@
 """The window only appends until compaction pays; pairs stay together; what is dropped leaves its facts."""
 
+import itertools
 import json
 
 import pytest
@@ -125,6 +126,23 @@ def test_another_conversation_that_begins_alike_keeps_its_own_past() -> None:
     other = [*long[:4], *(user(f"about the garden {n}") for n in range(56))]
     assert window.pack("", other, count).dropped == 0
     assert window.pack("", long, count).dropped
+
+
+def test_after_a_drop_the_next_turns_only_append_whatever_was_noted() -> None:
+    window = Window(WindowOptions(limit=900, recent=4, facts=600))
+    turns = [
+        (user(f"question {n} about my parcel A-{n}01 " + "tell me more " * 20), said(f"Parcel A-{n}01 is here. " * 10))
+        for n in range(20)
+    ]
+    messages = [message for pair in turns for message in pair]
+    seen = []
+    for end in range(27, 31, 2):
+        packed = window.pack("s", messages[:end], count)
+        if packed.lost:
+            packed = window.summarised("s", messages[:end], packed, "They talked about parcels, which are here. " * 6)
+        seen.append(packed.messages)
+        assert sum(count(text) for message in packed.messages for text in texts_of(message)) < 900
+    assert all(later[: len(first)] == first for first, later in itertools.pairwise(seen))
 
 
 def test_under_a_prefix_cache_drops_are_few_and_deep() -> None:

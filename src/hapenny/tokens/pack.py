@@ -27,6 +27,8 @@ from hapenny.tokens.window import (
 
 _KNOWN_BY = 3
 """Messages a conversation is known by, beside its session."""
+_FACT_LETTERS = 2.5
+"""Letters of identifiers, dates and names to a token."""
 _OVERHEAD = 4  # tokens a message carries beside its texts
 _FILL, _RECALL = 0.6, 0.75
 """Shares of the room that the last turns, and recalled turns after them, may fill when turns are dropped."""
@@ -93,7 +95,7 @@ class Window:
         plan = self._plan(session, messages)
         plan.summary = summary
         first = packed.messages[0]
-        note = Text(_about(summary, facts_of(packed.lost, 2 * self.options.facts)))
+        note = Text(_about(summary, packed.facts))
         content = first.content[:-1] if _is_note(first.content[-1]) else first.content
         first = replace(first, content=(*content, note))
         return replace(packed, messages=(first, *packed.messages[1:]), lost=())
@@ -164,10 +166,13 @@ class Window:
             plan.cleared = max(plan.cleared, len(packed) - self.options.recent)
             return
         weights = [sum(sizes[start:end]) for start, end in turns]
+        # The note on what is gone takes room too: a summary an eighth of it, the facts as much, or what is left.
+        left = 0.9 * room - (room / 8 if self.options.summarise else 0.0)
+        fill, recall = min(fill * room, left - room / 8), min(recall * room, left - room / 8)
         keep = weights[0] + weights[-1]
         first_kept = len(turns) - 1
         # Much of the room stays free, so that the next turns only append.
-        while first_kept > 1 and keep + weights[first_kept - 1] <= fill * room:
+        while first_kept > 1 and keep + weights[first_kept - 1] <= fill:
             first_kept -= 1
             keep += weights[first_kept]
         gone = turns[1:first_kept]
@@ -183,13 +188,14 @@ class Window:
                 max((c for c, o in zip(chances, owner, strict=True) if o == p), default=0.0) for p in range(len(gone))
             ]
             for place in sorted(range(len(gone)), key=lambda place: -best[place]):
-                if keep + weights[1 + place] <= recall * room:
+                if keep + weights[1 + place] <= recall:
                     keep += weights[1 + place]
                     recalled.append(1 + place)
         decided = (gone[-1][1], tuple(sorted(recalled)))
         if decided != (plan.dropped, plan.recalled):
             plan.dropped, plan.recalled = decided
             plan.summary = ""
+            plan.facts = min(2 * self.options.facts, int(max(0.0, left - keep) * _FACT_LETTERS))
 
     def _apply(self, plan: Plan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
         messages = list(packed)
@@ -199,6 +205,7 @@ class Window:
             cleared += smaller is not messages[place]
             messages[place] = smaller
         dropped = 0
+        facts = ""
         lost: list[str] = []
         if plan.dropped and plan.dropped < len(messages):
             turns = turns_of(messages)
@@ -209,7 +216,12 @@ class Window:
                     lost += [text for message in messages[start:end] for text in texts_of(message)]
                 else:
                     kept += messages[start:end]
-            facts = facts_of(lost, 2 * self.options.facts)
+            # What stands elsewhere for good need not be said again; newer turns may go, so they do not count.
+            stays = [text for message in messages[: turns[0][1]] for text in texts_of(message)]
+            for number in plan.recalled:
+                start, end = turns[number]
+                stays += [text for message in messages[start:end] for text in texts_of(message)]
+            facts = facts_of(lost, plan.facts, "\n".join(stays))
             if facts or plan.summary:
                 kept[0] = replace(kept[0], content=(*kept[0].content, Text(_about(plan.summary, facts))))
             messages = kept
@@ -221,6 +233,7 @@ class Window:
             dropped=dropped,
             recalled=len(plan.recalled),
             lost=() if plan.summary else tuple(lost),
+            facts=facts,
         )
 
     def _cleared(self, message: Message) -> Message:
