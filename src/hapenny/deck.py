@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
@@ -15,13 +16,15 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.results import Results
+from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
+from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
@@ -59,6 +62,10 @@ from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 
+Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
+"""Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
+
+
 class Deck:
     """The stages of a deployment and the stores that outlive a reload.
 
@@ -72,6 +79,7 @@ class Deck:
         defaults: parameters of configured models.
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
+        aside: asks a model off the path, in a background row of its own.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -87,6 +95,7 @@ class Deck:
         *,
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        aside: Aside,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -99,6 +108,7 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
+        self._aside = aside
         trained = read_router(options.tiers.trained)
         self.about = About(
             names.tiers,
@@ -136,10 +146,19 @@ class Deck:
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
-            else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
+            else SemanticCache(
+                clock, self.paraphrases, AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
+                embedder=wanted.embedder,
+            )
         )
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
-        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
+        held = {"exact": self.answers, "semantic": self.paraphrases}
+        self.returns: Returns = (
+            heir.returns
+            if heir is not None
+            else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
+        )
+        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
@@ -216,6 +235,7 @@ class Deck:
                     ttl=semantic.ttl_s,
                     fixed=semantic.similarity,
                     any_temperature=any_temperature,
+                    stopped=partial(self.returns.stopped, "semantic"),
                 )
             )
         if modes["retrieval"] != "off":
@@ -235,6 +255,22 @@ class Deck:
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _judge(self, name: str | None) -> Asks | None:
+        """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""
+        if name is None:
+            return None
+        if self._names.resolve(name).target is None:
+            problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
+            raise ConfigError([problem])
+        aside = self._aside
+
+        async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
+            return await aside(
+                name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route
+            )
+
+        return asks
 
     def _counters(self, heir: Deck | None) -> Counters:
         """Quotas of this process, or of all that share a Redis."""

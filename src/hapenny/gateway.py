@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
+from hapenny.aside import aside
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -122,6 +123,7 @@ class Gateway:
             self._choosing.defaults,
             refresh=background.refresh,
             spawn=self.spawn,
+            aside=partial(aside, self),
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
@@ -179,6 +181,7 @@ class Gateway:
             "estimators": Part(estimators.dumps, estimators.loads),
             "answer_sizes": Part(sizes.dumps, sizes.loads),
             "router": Part(self.deck.router.dumps, self.deck.router.loads),
+            "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
         }
         return Learnt(path, self.clock, parts)
 
@@ -353,6 +356,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
+        self.deck.returns.book(exchange, row)
         self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
