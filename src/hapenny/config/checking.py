@@ -7,16 +7,10 @@ import re
 from pathlib import Path
 
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import (
-    CARD_TIERS,
-    PRESETS,
-    TIERS,
-    BatchApiOptions,
-    Config,
-    RouteOptions,
-    StageOptions,
-)
+from hapenny.config.options import Config, StageOptions
 from hapenny.config.problems import ConfigError
+from hapenny.config.providers import BatchApiOptions
+from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, RouteOptions
 from hapenny.throughput.imported import of_file
 from hapenny.throughput.regions import check as check_regions
 
