@@ -92,7 +92,7 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
             yield Option(at + suffix, "section", "", f"As `{told[inner]}`.", True)
             continue
         told[inner] = at + suffix
-        yield Option(at + suffix, "section", "", meanings.get(name) or _about(inner), True)
+        yield Option(at + suffix, "section", "", " ".join(filter(None, (meanings.get(name), _about(inner)))), True)
         yield from _walk(inner, at + suffix, told)
 
 
