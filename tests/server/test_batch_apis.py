@@ -22,7 +22,7 @@ backends:
   aws: {kind: bedrock, region: us-east-1, base_url: "%(url)s", api_key: any-key-will-do}
 tiers: {strong: %(model)s}
 routes: {default: {preset: safe, holdout: 0, cache_any_temperature: false}}
-keys: [{key: key-of-alpha, tenant: alpha}, {key: key-of-bravo, tenant: bravo}]
+keys: [{key: key-of-alpha, tenant: alpha}, {key: key-of-bravo, tenant: bravo, models: ["%(nova)s"]}]
 ledger: {path: "%(folder)s/ledger.db"}
 batch:
   journal: "%(folder)s/jobs"
@@ -47,7 +47,7 @@ def credentials(monkeypatch):
 
 @contextlib.asynccontextmanager
 async def gateway(url, folder, *, margin=60):
-    config = load(text=CONFIG % {"url": url, "folder": folder, "model": HAIKU, "margin": margin})
+    config = load(text=CONFIG % {"url": url, "folder": folder, "model": HAIKU, "nova": NOVA, "margin": margin})
     made = Gateway(config)
     await made.start()
     app = App(made)
@@ -142,6 +142,14 @@ async def test_a_record_that_a_job_cannot_answer_is_sent_alone(tmp_path):
         assert (batch.request_counts.completed, batch.request_counts.failed) == (20, 1)
         assert "bad" in (await api.files.content(batch.error_file_id)).text
         assert provider.provider.bill.calls == 20
+
+
+async def test_what_a_key_may_not_ask_for_is_in_no_job(tmp_path):
+    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, _):
+        api = client(url, "key-of-bravo")
+        batch = await finished(api, (await handed_in(api, lines([HAIKU] * 12 + [NOVA] * 12))).id)
+        assert (batch.request_counts.completed, batch.request_counts.failed) == (12, 12)
+        assert {line.model for line in provider.provider.bill.lines} == {NOVA.removeprefix("us.")}
 
 
 async def test_too_few_records_go_one_by_one_and_a_slower_tier_is_used_where_it_is_cheaper(tmp_path):
