@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
+from hapenny.aside import aside
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -34,13 +35,16 @@ from hapenny.core.stage import Pipeline
 from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
+from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
-from hapenny.evidence.watching import Watch
+from hapenny.evidence.watching import Judging, Watch
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked
+from hapenny.routing.probing import Probing
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
@@ -108,6 +112,7 @@ class Gateway:
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
         background = Background(self)
+        self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
             self.clock,
@@ -118,11 +123,12 @@ class Gateway:
             self._choosing.defaults,
             refresh=background.refresh,
             spawn=self.spawn,
+            aside=partial(aside, self),
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = Asking(self.call, lambda: self.deck.asked)
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -148,7 +154,7 @@ class Gateway:
         routes = self.config.routes
         return Watch(
             {
-                name: AuditOptions(share=route.audit_share, dollars_a_day=route.audit_budget_usd)
+                name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
                 for name, route in routes.items()
                 if route.max_quality_loss < 1
             },
@@ -156,10 +162,16 @@ class Gateway:
             self.switch,
             self.clock,
             ask=background.audit,
-            embed=self.deck.embedder.embed,
+            judge={name: self._judge(route, background) for name, route in routes.items()},
             spawn=self.spawn,
-            routed=self.deck.router.observe,
+            router=Probing(self.deck.router, self.names.tiers, self.clock.wall),
         )
+
+    def _judge(self, route: RouteOptions, background: Background) -> Judging:
+        target = self.names.resolve(route.audit_judge).target if route.audit_judge else None
+        if target is not None:
+            return background.judging(target)
+        return judge(self.deck.embedder.embed, route.audit_alike, route.audit_apart)
 
     def _memory(self) -> Learnt | None:
         path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
@@ -168,6 +180,8 @@ class Gateway:
         parts = {
             "estimators": Part(estimators.dumps, estimators.loads),
             "answer_sizes": Part(sizes.dumps, sizes.loads),
+            "router": Part(self.deck.router.dumps, self.deck.router.loads),
+            "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
         }
         return Learnt(path, self.clock, parts)
 
@@ -342,6 +356,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
+        self.deck.returns.book(exchange, row)
         self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
@@ -349,7 +364,6 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
-        self.deck.warm()
         self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
@@ -362,6 +376,7 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        await self.deck.aclose()
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:

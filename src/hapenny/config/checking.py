@@ -7,16 +7,10 @@ import re
 from pathlib import Path
 
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import (
-    CARD_TIERS,
-    PRESETS,
-    TIERS,
-    BatchApiOptions,
-    Config,
-    RouteOptions,
-    StageOptions,
-)
+from hapenny.config.options import Config, StageOptions
 from hapenny.config.problems import ConfigError
+from hapenny.config.providers import BatchApiOptions
+from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, RouteOptions
 from hapenny.throughput.imported import of_file
 from hapenny.throughput.regions import check as check_regions
 
@@ -89,13 +83,19 @@ def check(config: Config) -> Config:
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
-            "audit_share": route.audit_share,
+            "audit_share": route.audits(),
+            "audit_alike": route.audit_alike,
+            "audit_apart": route.audit_apart,
         }
         for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
         if route.audit_budget_usd < 0:
             problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
+        if route.audit_apart >= route.audit_alike:
+            problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")
+        if route.audit_judge == "auto":
+            problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:
@@ -106,6 +106,7 @@ def check(config: Config) -> Config:
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
             )
+    problems += _rerankers(config)
     budget = config.stages.tiers.monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -126,6 +127,25 @@ def check(config: Config) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _rerankers(config: Config) -> list[str]:
+    """What is wrong with reranking models."""
+    problems = []
+    for name, reranker in config.rerankers.items():
+        at = f"$.rerankers.{name}"
+        if reranker.kind != "bedrock" and not re.match(r"https?://[^/]", reranker.base_url):
+            problems.append(
+                f"{at}.base_url: {reranker.base_url!r} is no URL. Fix: what stands before /rerank, e.g. "
+                "https://api.cohere.com/v2 or http://localhost:8000/v1"
+            )
+        if reranker.kind == "bedrock" and reranker.api_key:
+            problems.append(f"{at}.api_key: Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile")
+    wanted = config.stages.retrieval.rerank_model
+    if wanted is not None and wanted not in config.rerankers:
+        known = ", ".join(sorted(config.rerankers)) or "none is configured"
+        problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
 
 
 def _throughput(config: Config) -> list[str]:

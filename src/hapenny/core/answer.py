@@ -43,6 +43,32 @@ class Transform:
         return ()
 
 
+class Collecting(Transform):
+    """Watches, and has the whole answer when it has ended."""
+
+    watches = True
+
+    def __init__(self) -> None:
+        self.collector = Collector()
+        self.collected: Completion | None = None
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
+        for event in batch:
+            self.collector.feed(event)
+        return batch
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Makes the completion of a complete answer."""
+        if outcome == "complete":
+            self.collected = self.collector.finish()
+        return ()
+
+
 class Replay:
     """A source of events that are already there."""
 
@@ -143,17 +169,31 @@ class Answer:
 
     async def collect(self) -> Completion:
         """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
-        collector = Collector()
-        try:
-            while (batch := await self.read()) is not None:
-                for event in batch:
-                    collector.feed(event)
-        finally:
-            self.close()
-        completion = collector.finish()
+        known = self._collecting()
+        if known is not None:
+            await self.drain()
+            completion = known.collected or Completion(choices=[])
+        else:
+            collector = Collector()
+            try:
+                while (batch := await self.read()) is not None:
+                    for event in batch:
+                        collector.feed(event)
+            finally:
+                self.close()
+            completion = collector.finish()
         if completion.reason is None:
             raise Failure("truncated", "the upstream answer ended before its closing event")
         return completion
+
+    def _collecting(self) -> Collecting | None:
+        """A transform that collects the whole answer anyway, with none behind it that would change it."""
+        for transform in reversed(self._transforms):
+            if not transform.watches:
+                return None
+            if isinstance(transform, Collecting):
+                return transform
+        return None
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         self.outcome = outcome

@@ -22,7 +22,7 @@ Onward: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Passes the exchange to the next stage; returns when the answer has begun."""
 
 
-class Decision(Struct, kw_only=True):
+class Decision(Struct, kw_only=True, gc=False):
     """What a stage decided. Stages extend it with what `apply` needs; it must hold no text of the client."""
 
     would_save: int | None = None
@@ -126,7 +126,7 @@ class _Rest:
         for stage, name, on, after in self.links:
             if on and stepped_back is not None and stepped_back(name):
                 continue
-            error = None
+            error: str | None = None
             decision: Decision | None = None
             try:
                 decision = await stage.decide(exchange, ask)

@@ -106,7 +106,8 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
         await flow.drain()
         return forms[codec.name]
     completion = await flow.collect()
-    completion.extras.setdefault("latency_ms", _latency(exchange))
+    if not codec.steady:
+        completion.extras = {"latency_ms": _latency(exchange), **completion.extras}
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
     if forms is not None and codec.steady and completion.model:

@@ -206,6 +206,8 @@ class App:
                 return await judging.feedback(gateway, request)
             if path == "/v1/select" and request.method == "POST":
                 return await judging.select(gateway, request)
+            if path == "/v1/certificates" and request.method == "GET":
+                return await judging.certificates(gateway, request)
             if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
                 return await self.batches.page(gateway, request, path)
             if path in _COUNT:

@@ -81,16 +81,18 @@ class Layout:
         return vector
 
     def parts(self, tokens: int) -> dict[str, int]:
-        """`tokens` of the whole prompt by part, in proportion to characters; empty parts are left out."""
+        """`tokens` of the whole prompt by part, in proportion to bytes (a vocabulary spends about as much on
+        one Chinese character as on four Latin letters); empty parts are left out."""
         known = self._parts
         if known is not None and known[0] == tokens:
             return known[1]
-        if not self.size:
-            return {}
         sizes = [0] * len(PARTS)
         for text, kind in zip(self.texts, self.kinds, strict=True):
-            sizes[kind] += len(text)
-        found = {PARTS[kind]: tokens * size // self.size for kind, size in enumerate(sizes) if size}
+            sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        whole = sum(sizes)
+        if not whole:
+            return {}
+        found = {PARTS[kind]: tokens * size // whole for kind, size in enumerate(sizes) if size}
         found[next(reversed(found))] += tokens - sum(found.values())
         self._parts = tokens, found
         return found

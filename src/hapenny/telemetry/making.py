@@ -42,6 +42,8 @@ def make_row(
             scores[taken.stage] = float(score)
     facts = exchange.facts
     promise = facts.get("certificate")
+    if "answer_freed" in facts:
+        scores["answer_freed"] = float(facts["answer_freed"])
     parts: dict[str, int] = {}
     output = 0
     layout = prices.layout(exchange.original)

@@ -52,7 +52,8 @@ def bag(text: str) -> Bag:
     hashed -= sums.take(edges[::2])
     hashed *= _MIX
     hashed >>= _SHIFT
-    return hashed.astype(np.uint16)
+    buckets: Bag = hashed.astype(np.uint16)
+    return buckets
 
 
 class Bags:
