@@ -170,7 +170,7 @@ async def test_a_job_that_will_not_end_in_time_is_cut_off(tmp_path):
     """The job would take hours; the margin leaves the client's window just now."""
     async with (
         simulated(tmp_path / "aws", records_per_s=20.0, delay_s=0.2) as (aws, provider),
-        gateway(aws, tmp_path, margin=86_397 - 100 * 1.5) as (url, _),
+        gateway(aws, tmp_path, margin=86_397 - 100 * 1.5 / 4) as (url, _),
     ):
         api = client(url)
         batch = await finished(api, (await handed_in(api, lines([HAIKU] * 100))).id)
