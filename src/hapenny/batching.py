@@ -36,6 +36,8 @@ Described = Callable[[Request], tuple[Context, Identity]]
 """Who asks, and under which conditions, for a record's request."""
 
 TECHNIQUE = "batch"
+TURN = 25
+"""Records that are translated in one turn of the loop, so that requests go on meanwhile."""
 _FAR = {"bedrock": "bedrock", "simulated": "bedrock", "openai": "openai", "anthropic": "anthropic"}
 _NOT_IN_JOBS = ("model", "stream", "stream_options", "service_tier", "serviceTier", "performanceConfig")
 
@@ -50,10 +52,18 @@ class Deferred:
         backend: the configured backend whose models `inner` serves.
         hold: the gateway of the moment.
         described: context and identity of a record's request.
+        clock: the deployment's.
     """
 
     def __init__(
-        self, inner: BatchProvider, near: Codec, far: Codec, backend: str, hold: Hold, described: Described
+        self,
+        inner: BatchProvider,
+        near: Codec,
+        far: Codec,
+        backend: str,
+        hold: Hold,
+        described: Described,
+        clock: Clock,
     ) -> None:
         self._inner = inner
         self._near = near
@@ -61,6 +71,7 @@ class Deferred:
         self._backend = backend
         self._hold = hold
         self._described = described
+        self._clock = clock
         self.name = f"{inner.name}:{backend}"
         self.price, self.least, self.most = inner.price, inner.least, inner.most
         self.turnaround_s = inner.turnaround_s
@@ -92,8 +103,13 @@ class Deferred:
             raise BatchRefused(f"the model {model!r} is not known any more")
         found = []
         for number, record in enumerate(records):
+            if number % TURN == 0:
+                await self._clock.sleep(0)
             with contextlib.suppress(Failure):
-                wire = self._far.encode_request(self._request(model, record), model=target.model)
+                request = self._request(model, record)
+                if not self._described(request)[1].may_ask(request.model):
+                    continue  # refused with its reason when it is sent alone, before it is paid
+                wire = self._far.encode_request(request, model=target.model)
                 body = msgspec.json.decode(wire.body, type=dict[str, Any])
                 for name in _NOT_IN_JOBS:
                     body.pop(name, None)
@@ -114,7 +130,9 @@ class Deferred:
         raw = {result.id: result for result in await self._inner.results(job, ())}
         found, booked = [], False
         with self._hold() as gateway:
-            for number, record in known.items():
+            for place, (number, record) in enumerate(known.items()):
+                if place % TURN == 0:
+                    await self._clock.sleep(0)
                 result = raw.get(number)
                 if result is None or result.output is None:
                     # Sent one by one the request is shaped for its model: another try may help.
@@ -215,7 +233,7 @@ def providers(
         form = near.name if near.name in ("bedrock", "invoke") and backend.kind in ("bedrock", "simulated") else ""
         far = codec(form or _FAR[backend.kind])
         inner = _inner(options, name, backend, far.name, hold, clock)
-        made = Deferred(inner, near, far, name, hold, described)
+        made = Deferred(inner, near, far, name, hold, described, clock)
         found[made.name] = made
     return found
 

@@ -22,7 +22,7 @@ backends:
   aws: {kind: bedrock, region: us-east-1, base_url: "%(url)s", api_key: any-key-will-do}
 tiers: {strong: %(model)s}
 routes: {default: {preset: safe, holdout: 0, cache_any_temperature: false}}
-keys: [{key: key-of-alpha, tenant: alpha}, {key: key-of-bravo, tenant: bravo}]
+keys: [{key: key-of-alpha, tenant: alpha}, {key: key-of-bravo, tenant: bravo, models: ["%(nova)s"]}]
 ledger: {path: "%(folder)s/ledger.db"}
 batch:
   journal: "%(folder)s/jobs"
@@ -47,7 +47,7 @@ def credentials(monkeypatch):
 
 @contextlib.asynccontextmanager
 async def gateway(url, folder, *, margin=60):
-    config = load(text=CONFIG % {"url": url, "folder": folder, "model": HAIKU, "margin": margin})
+    config = load(text=CONFIG % {"url": url, "folder": folder, "model": HAIKU, "nova": NOVA, "margin": margin})
     made = Gateway(config)
     await made.start()
     app = App(made)
@@ -144,6 +144,14 @@ async def test_a_record_that_a_job_cannot_answer_is_sent_alone(tmp_path):
         assert provider.provider.bill.calls == 20
 
 
+async def test_what_a_key_may_not_ask_for_is_in_no_job(tmp_path):
+    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, _):
+        api = client(url, "key-of-bravo")
+        batch = await finished(api, (await handed_in(api, lines([HAIKU] * 12 + [NOVA] * 12))).id)
+        assert (batch.request_counts.completed, batch.request_counts.failed) == (12, 12)
+        assert {line.model for line in provider.provider.bill.lines} == {NOVA.removeprefix("us.")}
+
+
 async def test_too_few_records_go_one_by_one_and_a_slower_tier_is_used_where_it_is_cheaper(tmp_path):
     async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, app):
         api = client(url)
@@ -162,7 +170,7 @@ async def test_a_job_that_will_not_end_in_time_is_cut_off(tmp_path):
     """The job would take hours; the margin leaves the client's window just now."""
     async with (
         simulated(tmp_path / "aws", records_per_s=20.0, delay_s=0.2) as (aws, provider),
-        gateway(aws, tmp_path, margin=86_397 - 100 * 1.5) as (url, _),
+        gateway(aws, tmp_path, margin=86_397 - 100 * 1.5 / 4) as (url, _),
     ):
         api = client(url)
         batch = await finished(api, (await handed_in(api, lines([HAIKU] * 100))).id)

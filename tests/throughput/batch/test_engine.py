@@ -137,6 +137,33 @@ def test_ids_must_differ(tmp_path):
     loop.run(main)
 
 
+def test_a_full_batch_of_a_day_goes_to_the_provider(tmp_path):
+    """What is kept back for sending everything one by one leaves time for jobs."""
+
+    async def main(clock):
+        house = House(clock, tmp_path, turnaround=14_400.0)
+        house.engine.local = Local(house.invoke, clock)
+        id = house.engine.submit(records(300), "model", 86_400)
+        batch = house.engine.batches[id]
+        assert house.engine._choose(batch, "model", 300, 50_000) is not None
+
+    loop.run(main)
+
+
+def test_how_fast_records_go_alone_is_remembered(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        id = house.engine.submit(records(60), "model", 300)
+        await house.engine.run(id)
+        learnt = house.engine.local.per_s
+        house.journal.close()
+        again = House(clock, tmp_path)
+        assert learnt != 10
+        assert again.engine.local.per_s == learnt
+
+    loop.run(main)
+
+
 class Killed(BaseException):
     pass
 

@@ -114,12 +114,12 @@ class BedrockBatch:
         """As in `BatchProvider`: the token is the job's name, its folder and its `clientRequestToken`."""
         if len(records) < self.least:
             raise BatchRefused(f"{len(records)} records; a job needs at least {self.least}")
-        data = b"".join(msgspec.json.encode({"recordId": r.id, "modelInput": r.body}) + b"\n" for r in records)
         source = f"{self._prefix}/{token}/input.jsonl"
         target = f"s3://{self._bucket.name}/{self._prefix}/{token}/out/"
 
         def create() -> str:
-            self._bucket.put(source, data)
+            rows = (msgspec.json.encode({"recordId": r.id, "modelInput": r.body}) for r in records)
+            self._bucket.put(source, b"".join(row + b"\n" for row in rows))
             job = self._control.create_model_invocation_job(
                 jobName=f"hapenny-{token}",
                 clientRequestToken=token,

@@ -69,6 +69,9 @@ class BatchEngine:
         self.clock = clock
         self.options = options or BatchOptions()
         self.batches = load(journal)
+        for entry in journal.entries:
+            if entry["kind"] == "pace":  # what was learnt before
+                local.per_s = entry["per_s"]
 
     def submit(
         self,
@@ -317,6 +320,8 @@ class BatchEngine:
             await self.local.run(batch.model, [batch.records[id] for id in ids], keep, batch.deadline + 3600)
         finally:
             log.close()
+        if len(ids) >= 10:
+            self._note(batch, "pace", per_s=self.local.per_s)
 
     def _note(self, batch: Batch, kind: str, **fields: Any) -> None:
         batch.apply(self.journal.append(kind, batch=batch.id, **fields))

@@ -18,12 +18,12 @@ Invoke = Callable[[str, Record], Awaitable[dict[str, Any]]]
 class Local:
     """Sends records with `invoke(model, record)`, through the gateway at background priority and flex tier.
 
-    `per_s`: records a second it is sure to manage, for planning; it learns better. `limit`: calls at once, adaptive on
-    refusals and, by `SLO(ttft_s)`, on slow answers.
+    `per_s`: records a second it is sure to manage, for planning (16 at once of 4 s each; assumed); it learns better.
+    `limit`: calls at once, adaptive on refusals and, by `SLO(ttft_s)`, on slow answers.
     """
 
     def __init__(
-        self, invoke: Invoke, clock: Clock, *, per_s: float = 1.0, limit: ConcurrencyLimit | None = None
+        self, invoke: Invoke, clock: Clock, *, per_s: float = 4.0, limit: ConcurrencyLimit | None = None
     ) -> None:
         self._invoke = invoke
         self._clock = clock
