@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
+from hapenny.aside import aside
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -31,6 +32,7 @@ from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Pipeline
+from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
 from hapenny.evidence.answers import judge
@@ -42,6 +44,7 @@ from hapenny.routing.names import Asked
 from hapenny.routing.probing import Probing
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
@@ -109,6 +112,7 @@ class Gateway:
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
         background = Background(self)
+        self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
             self.clock,
@@ -119,11 +123,12 @@ class Gateway:
             self._choosing.defaults,
             refresh=background.refresh,
             spawn=self.spawn,
+            aside=partial(aside, self),
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = Asking(self.call, self.deck.asked)
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -176,6 +181,7 @@ class Gateway:
             "estimators": Part(estimators.dumps, estimators.loads),
             "answer_sizes": Part(sizes.dumps, sizes.loads),
             "router": Part(self.deck.router.dumps, self.deck.router.loads),
+            "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
         }
         return Learnt(path, self.clock, parts)
 
@@ -325,7 +331,7 @@ class Gateway:
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+            with within(until - self.clock.now()):
                 answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
@@ -350,6 +356,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
+        self.deck.returns.book(exchange, row)
         self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
@@ -357,6 +364,7 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
+        self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
 
@@ -368,6 +376,7 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        await self.deck.aclose()
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:

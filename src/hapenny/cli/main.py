@@ -11,6 +11,7 @@ VERBS = {
     "simulate": "simulate",
     "demo": "demo",
     "report": "report",
+    "options": "options",
     "cache": "cache",
     "tokens": "tokens",
     "compare": "compare",

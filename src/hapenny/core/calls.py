@@ -30,7 +30,7 @@ CallOutcome: TypeAlias = Literal["open", "complete", "failed", "abandoned"]
 Provenance: TypeAlias = Literal["reported", "estimated", "unknown"]
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, gc=False):
     """Where a call goes. Only routing changes `model`; throughput may change the rest."""
 
     model: str

@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """The request as it stood when a technique passed it on: what the price walk prices."""
 
     technique: str
@@ -28,7 +28,7 @@ class Step(Struct, frozen=True):
     """The technique answered by itself: nothing is left to pay."""
 
 
-class Taken(Struct):
+class Taken(Struct, gc=False):
     """A decision as recorded. `seconds` is the time it took to decide."""
 
     stage: str
@@ -38,7 +38,7 @@ class Taken(Struct):
     error: str | None = None
 
 
-class CacheFact(Struct, frozen=True, kw_only=True):
+class CacheFact(Struct, frozen=True, kw_only=True, gc=False):
     """What the cache did, for `Cache-Status` (RFC 9211) and `Age`."""
 
     layer: str
@@ -229,7 +229,8 @@ class Exchange:
         story.holds -= 1
         if story.holds <= 0 and not story.ended:
             story.ended = True
-            for hook in story.on_end:
+            hooks, story.on_end, story.on_call = story.on_end, [], []
+            for hook in hooks:  # let go of: hooks know the exchange, and rings of references live on until a collection
                 hook()
 
     def on_end(self, hook: Callable[[], None]) -> None:

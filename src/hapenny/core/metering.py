@@ -40,6 +40,8 @@ class Metered(Transform):
     A stream that ends without `Stopped` is a truncated answer and is turned into a failure here, for every stage.
     """
 
+    watches = True
+
     def __init__(self, call: Call, exchange: Exchange) -> None:
         self._call = call
         self._exchange = exchange
@@ -78,6 +80,8 @@ class Metered(Transform):
 
 class Delivered(Transform):
     """Notes what reached the client and when."""
+
+    watches = True
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
