@@ -61,7 +61,6 @@ from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
-
 Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
 """Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
 
@@ -147,7 +146,9 @@ class Deck:
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
             else SemanticCache(
-                clock, self.paraphrases, AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
+                clock,
+                self.paraphrases,
+                AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
                 embedder=wanted.embedder,
             )
         )
@@ -266,9 +267,7 @@ class Deck:
         aside = self._aside
 
         async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
-            return await aside(
-                name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route
-            )
+            return await aside(name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route)
 
         return asks
 
