@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ class Table:
     def score(self, model: str) -> Floats:
         return self.scores[:, self.models.index(model)]
 
-    def folds(self, count: int = 5) -> npt.NDArray[np.intp]:
-        return np.array([zlib.crc32(stem(p).encode()) % count for p in self.prompts])
+    def folds(self, count: int = 5, seed: str = "") -> npt.NDArray[np.intp]:
+        """Questions that begin alike are in one fold, so that none is learned from its twin."""
+        return np.array([zlib.crc32((seed + key).encode()) % count for key in questions(self.prompts)])
 
     def answers(self, model: str) -> list[str]:
         return [str(row["models"][model].get("answer", "")) for row in self.rows]
@@ -79,8 +81,21 @@ class Table:
         return np.array(size)
 
 
+def whole(prompt: str) -> str:
+    return re.sub(r"\W+", " ", prompt.lower()).strip()
+
+
 def stem(prompt: str) -> str:
-    return re.sub(r"\W+", " ", prompt.lower()).strip()[:200]
+    return whole(prompt)[:200]
+
+
+def questions(prompts: list[str]) -> list[str]:
+    """What makes each prompt a question of its own: how it begins. A beginning that many prompts share is a template
+    and no question: those go by their whole text, or a whole task would count as one question."""
+    stems = [stem(p) for p in prompts]
+    seen = Counter(stems)
+    most = max(20, len(stems) // 50)
+    return [s if seen[s] <= most else whole(p) for s, p in zip(stems, prompts, strict=True)]
 
 
 def read(folder: Path) -> dict[str, Table]:

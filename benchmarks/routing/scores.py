@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.routing import cold
-from benchmarks.routing.data import Table, pairs_in, stem
+from benchmarks.routing.data import Table, pairs_in, questions
 from hapenny.intents.features import Features, extract
 from hapenny.routing.complexity import MEASURES, Weights
 from hapenny.routing.scorer import Reader, fit
@@ -75,8 +75,10 @@ def learn(
     table, features = source.tables[name], source.features[name]
     used = np.arange(len(table.prompts)) if rows is None else rows
     if source is not target:
-        held = {stem(p) for p in target.tables[name].prompts}
-        used = np.array([i for i in used if stem(table.prompts[i]) not in held])
+        count = len(table.prompts)
+        keys = questions([*table.prompts, *target.tables[name].prompts])
+        held = set(keys[count:])
+        used = np.array([i for i in used if keys[i] not in held])
     tasks: Sequence[str] | None = [table.tasks[i] for i in used] if kind == "full" else None
     reader = Reader(
         fit([features[i] for i in used], table.score(weak)[used], table.score(strong)[used], tasks, cold=weights)

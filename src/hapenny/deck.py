@@ -61,7 +61,6 @@ from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
-
 Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
 """Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
 

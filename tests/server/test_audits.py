@@ -155,3 +155,23 @@ async def test_a_preset_that_changes_answers_is_audited_within_a_daily_budget(tm
             route = app.gateway.config.routes["default"]
             assert (route.audits(), route.audit_budget_usd) == (share, 1.0)
             assert ("default" in app.gateway.watch._auditors) == bool(share)
+
+
+async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_no_promise(tmp_path):
+    file = tmp_path / "arms.json"
+    file.write_text('[{"name": "e", "arms": {"control": {"model": "strong"}, "cheap": {"model": "fast"}}}]')
+    extra = f"stages: {{semantic: {{embedder: hashed}}, arms: {{file: {file}}}}}"
+    running = serving(tmp_path, TwoMinds(WRONG), preset=audited(1.0), extra=extra)
+    async with running as (url, app), aiohttp.ClientSession() as session:
+        found = {"control": set(), "cheap": set()}
+        for number in range(16):
+            body = {"model": "auto", "messages": [{"role": "user", "content": f"What is the toll, bridge {number}?"}]}
+            headers = {"x-hapenny-session": f"s{number}"}
+            async with session.post(url + "/v1/chat/completions", json=body, headers=headers) as answer:
+                id = answer.headers["x-request-id"]
+            await settled(app)
+            row = await app.gateway.ledger.get(id)
+            found[row.arms["e"]].add(row.scores["quality"])
+        assert found == {"control": {1.0}, "cheap": {0.0}}
+        assert app.gateway.switch.stepped_back() == {}
+        assert app.gateway.watch.audited == 16

@@ -109,12 +109,13 @@ def calibrate(pairs: Sequence[Labelled]) -> Agreement:
     at = np.array([one.cosine for one in open_pairs])
     said = np.array([one.loss for one in open_pairs])
     best = (np.inf, 0.0, ALIKE, APART)
-    for alike in np.arange(0.10, 1.0, 0.05):
-        for apart in np.arange(0.0, alike, 0.05):
+    for top in range(2, 20):
+        for bottom in range(top):
+            alike, apart = top / 20, bottom / 20
             mine = np.clip((alike - at) / (alike - apart), 0.0, 1.0)
             error = round(float(((mine - said) ** 2).mean()), 9)
-            best = min(best, (error, abs(alike - ALIKE) + abs(apart - APART), float(alike), float(apart)))
-    return agreement(pairs, round(best[2], 2), round(best[3], 2))
+            best = min(best, (error, abs(alike - ALIKE) + abs(apart - APART), alike, apart))
+    return agreement(pairs, best[2], best[3])
 
 
 def _plainly(served: str, reference: str) -> float | None:

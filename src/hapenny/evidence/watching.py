@@ -106,6 +106,9 @@ class Watch:
         auditor = self._auditors.get(exchange.route)
         if auditor is None or not fit(exchange, row) or not auditor.wants():
             return
+        if exchange.arms:
+            self._spawn(self._grade(auditor, exchange))
+            return
         changed = changed_by(exchange)
         if changed:
             self._spawn(self._audit(auditor, exchange, row, changed))
@@ -138,6 +141,20 @@ class Watch:
         if changed == ("tiers",):
             self._router.paired(pair.route, pair.intent, pair.score, pair.loss)
         self._book(exchange, changed, pair.loss, routed=weak)
+
+    async def _grade(self, auditor: Auditor, exchange: Exchange) -> None:
+        """An experiment's answer beside the baseline's: its quality, for the experiment alone. Every arm is asked
+        alike, so that the judge's noise falls on all of them."""
+        served = Served(
+            id=exchange.id,
+            route=exchange.route,
+            intent=exchange.intent,
+            weak=False,
+            score=0.0,
+            answer=exchange.output,
+        )
+        if await self._run(auditor, exchange, served, exchange.baseline, probe=False) is not None:
+            self.audited += 1
 
     async def _look(self, auditor: Auditor, exchange: Exchange, probe: Probe) -> None:
         """What would the weak model have said?"""
@@ -206,9 +223,9 @@ def plain(exchange: Exchange) -> Request:
 
 
 def fit(exchange: Exchange, row: Row) -> bool:
-    """Whether this request can be judged: a client's whole answer in words, outside holdout and experiments, not
-    repeated from a store whose answers were drawn when they were made."""
-    if exchange.background or exchange.holdout or exchange.arms or row.outcome != "delivered" or not exchange.output:
+    """Whether this request can be judged: a client's whole answer in words, outside the holdout, not repeated from a
+    store whose answers were drawn when they were made."""
+    if exchange.background or exchange.holdout or row.outcome != "delivered" or not exchange.output:
         return False
     if exchange.original.tools or "no-store" in exchange.context.cache_control:
         return False
