@@ -25,8 +25,9 @@ class Counts(dict[tuple[str, ...], float]):
 
     def inc(self, labels: tuple[str, ...], by: float = 1.0) -> None:
         """Adds."""
-        if labels in self:
-            self[labels] += by
+        known = self.get(labels)
+        if known is not None:
+            self[labels] = known + by
         elif len(self) < MAX_SERIES:
             self[labels] = by
         else:
