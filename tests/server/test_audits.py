@@ -155,3 +155,48 @@ async def test_a_preset_that_changes_answers_is_audited_within_a_daily_budget(tm
             route = app.gateway.config.routes["default"]
             assert (route.audits(), route.audit_budget_usd) == (share, 1.0)
             assert ("default" in app.gateway.watch._auditors) == bool(share)
+
+
+class Reader(Scripted):
+    """Answers right as long as the whole context reaches it."""
+
+    async def call(self, request, target, limits):
+        whole = sum("keeper" in message.text for message in request.messages)
+        self.events = said(RIGHT if whole else WRONG, target.model)
+        return await super().call(request, target, limits)
+
+
+async def test_a_template_that_says_what_the_model_would_not_steps_back(tmp_path):
+    extra = "stages: {semantic: {embedder: hashed}}"
+    async with (
+        serving(tmp_path, TwoMinds(RIGHT), preset=audited(1.0), extra=extra) as (url, app),
+        aiohttp.ClientSession() as session,
+    ):
+        served = []
+        for _ in range(30):
+            body = {"model": "strong", "messages": [{"role": "user", "content": "Hello!"}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                served.append((await answer.json())["choices"][0]["message"]["content"])
+            await settled(app)
+        assert served[0] == "Hello! How can I help you?"
+        assert served[-1] == RIGHT
+        assert app.gateway.switch.stepped_back() == {"default": ["templates"]}
+
+
+async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
+    extra = "stages: {semantic: {embedder: hashed}, prune: {share: 0.2, floor: 20, seconds: 60}}"
+    filler = " ".join(f"Toll number {n} of the bridge was set on a Monday." for n in range(12))
+    async with (
+        serving(tmp_path, Reader(), preset=audited(1.0), extra=extra) as (url, app),
+        aiohttp.ClientSession() as session,
+    ):
+        served = []
+        for number in range(30):
+            text = f"<document>{filler} The keeper wrote a diary.</document>\nWhich bridge toll is number {number}?"
+            body = {"model": "strong", "messages": [{"role": "user", "content": text}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                served.append((await answer.json())["choices"][0]["message"]["content"])
+            await settled(app)
+        assert served[0] == WRONG
+        assert served[-1] == RIGHT
+        assert app.gateway.switch.stepped_back() == {"default": ["prune"]}

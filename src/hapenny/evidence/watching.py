@@ -212,7 +212,7 @@ def fit(exchange: Exchange, row: Row) -> bool:
         return False
     if exchange.original.tools or "no-store" in exchange.context.cache_control:
         return False
-    return not any(step.free and step.technique != "semantic" for step in exchange.steps)
+    return not any(step.free and step.technique not in ("semantic", "templates") for step in exchange.steps)
 
 
 def auto(exchange: Exchange) -> bool:
