@@ -166,21 +166,32 @@ class Reader(Scripted):
         return await super().call(request, target, limits)
 
 
-async def test_a_template_that_says_what_the_model_would_not_steps_back(tmp_path):
-    extra = "stages: {semantic: {embedder: hashed}}"
+async def greeted(tmp_path, preset, times):
+    """What "Hello!" was answered with, and the gateway's app."""
+    served = []
     async with (
-        serving(tmp_path, TwoMinds(RIGHT), preset=audited(1.0), extra=extra) as (url, app),
+        serving(tmp_path, Judging(RIGHT), preset=preset) as (url, app),
         aiohttp.ClientSession() as session,
     ):
-        served = []
-        for _ in range(30):
+        for _ in range(times):
             body = {"model": "strong", "messages": [{"role": "user", "content": "Hello!"}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:
                 served.append((await answer.json())["choices"][0]["message"]["content"])
             await settled(app)
-        assert served[0] == "Hello! How can I help you?"
-        assert served[-1] == RIGHT
-        assert app.gateway.switch.stepped_back() == {"default": ["templates"]}
+    return served, app
+
+
+async def test_a_template_that_a_model_judges_worse_steps_back(tmp_path):
+    served, app = await greeted(tmp_path, audited(1.0, ", audit_judge: max"), 30)
+    assert served[0] == "Hello! How can I help you?"
+    assert served[-1] == RIGHT
+    assert app.gateway.switch.stepped_back() == {"default": ["templates"]}
+
+
+async def test_templates_are_not_judged_by_their_words_alone(tmp_path):
+    served, app = await greeted(tmp_path, audited(1.0), 6)
+    assert set(served) == {"Hello! How can I help you?"}
+    assert app.gateway.watch.audited == 0
 
 
 async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
