@@ -165,6 +165,7 @@ class Gateway:
             judge={name: self._judge(route, background) for name, route in routes.items()},
             spawn=self.spawn,
             router=Probing(self.deck.router, self.names.tiers, self.clock.wall),
+            reading=[name for name, route in routes.items() if route.audit_judge],
         )
 
     def _judge(self, route: RouteOptions, background: Background) -> Judging:

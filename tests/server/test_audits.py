@@ -175,3 +175,59 @@ async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_n
         assert found == {"control": {1.0}, "cheap": {0.0}}
         assert app.gateway.switch.stepped_back() == {}
         assert app.gateway.watch.audited == 16
+
+
+class Reader(Scripted):
+    """Answers right as long as the whole context reaches it."""
+
+    async def call(self, request, target, limits):
+        whole = sum("keeper" in message.text for message in request.messages)
+        self.events = said(RIGHT if whole else WRONG, target.model)
+        return await super().call(request, target, limits)
+
+
+async def greeted(tmp_path, preset, times):
+    """What "Hello!" was answered with, and the gateway's app."""
+    served = []
+    async with (
+        serving(tmp_path, Judging(RIGHT), preset=preset) as (url, app),
+        aiohttp.ClientSession() as session,
+    ):
+        for _ in range(times):
+            body = {"model": "strong", "messages": [{"role": "user", "content": "Hello!"}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                served.append((await answer.json())["choices"][0]["message"]["content"])
+            await settled(app)
+    return served, app
+
+
+async def test_a_template_that_a_model_judges_worse_steps_back(tmp_path):
+    served, app = await greeted(tmp_path, audited(1.0, ", audit_judge: max"), 30)
+    assert served[0] == "Hello! How can I help you?"
+    assert served[-1] == RIGHT
+    assert app.gateway.switch.stepped_back() == {"default": ["templates"]}
+
+
+async def test_templates_are_not_judged_by_their_words_alone(tmp_path):
+    served, app = await greeted(tmp_path, audited(1.0), 6)
+    assert set(served) == {"Hello! How can I help you?"}
+    assert app.gateway.watch.audited == 0
+
+
+async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
+    extra = "stages: {semantic: {embedder: hashed}, prune: {share: 0.2, floor: 20, seconds: 60}}"
+    filler = " ".join(f"Toll number {n} of the bridge was set on a Monday." for n in range(12))
+    async with (
+        serving(tmp_path, Reader(), preset=audited(1.0), extra=extra) as (url, app),
+        aiohttp.ClientSession() as session,
+    ):
+        served = []
+        for number in range(30):
+            text = f"<document>{filler} The keeper wrote a diary.</document>\nWhich bridge toll is number {number}?"
+            body = {"model": "strong", "messages": [{"role": "user", "content": text}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                served.append((await answer.json())["choices"][0]["message"]["content"])
+            await settled(app)
+        assert served[0] == WRONG
+        assert served[-1] == RIGHT
+        assert app.gateway.switch.stepped_back() == {"default": ["prune"]}

@@ -142,3 +142,28 @@ def test_shrinker_keeps_the_bytes_first_sent_and_is_bounded() -> None:
     for n in range(5):
         shrink(text + " " * n, len)
     assert len(shrink._known) == 2
+
+
+MOMENTS = st.builds(
+    lambda day, second, zone: f"2026-07-{day:02}T18:{second // 60:02}:{second % 60:02}{zone}",
+    st.integers(1, 31),
+    st.integers(0, 3599),
+    st.sampled_from(["Z", "Z", "+02:00", ""]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"at": MOMENTS, "n": st.integers(), "a~b*": st.text()}), min_size=2))
+def test_moments_give_their_common_ends_to_the_head_and_read_back(items: list[dict[str, object]]) -> None:
+    kind, text = compact(items)
+    assert expand(kind, text) == items
+
+
+def test_only_moments_are_taken_apart() -> None:
+    rows = [
+        {"id": f"2026-07-{n:02}-A", "at": f"2026-07-23T18:{n}:00Z", "link": f"https://x.example/{n}Z"}
+        for n in range(20, 40)
+    ]
+    text = compact(rows)[1]
+    assert text.startswith("id,at~2026-07-23T18:*Z,link\n")
+    assert "2026-07-39-A,39:00, https://x.example/39Z" in text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from hapenny.catalog import default
+from hapenny.catalog import Catalog, default, overrides
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
@@ -20,10 +20,11 @@ from hapenny.protocols.registry import CODECS
 from hapenny.telemetry.plots import money
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.explain import Explanation, Line, explain
-from hapenny.tokens.options import PruneOptions, TokenOptions
-from hapenny.tokens.templates import drafts, suggest
+from hapenny.tokens.options import TokenOptions
+from hapenny.tokens.templates import Templates, drafts, suggest
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from hapenny.telemetry.content import Content
@@ -42,27 +43,27 @@ def tokens() -> None:
 @click.option("--protocol", type=click.Choice(sorted(CODECS)), help="The request's dialect; guessed if not given.")
 @click.option("--model", help="Count and price for this model instead of the request's.")
 @click.option("--share", type=click.FloatRange(0.01, 1.0), help="Share of the context that may stay.")
+@click.option("-c", "--config", help="Configuration whose stage options, templates and prices hold.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; money in nano-dollars.")
 def explain_request(
-    request_file: Path, protocol: str | None, model: str | None, share: float | None, as_json: bool
+    request_file: Path, protocol: str | None, model: str | None, share: float | None, config: str | None, as_json: bool
 ) -> None:
     """Show what would be removed from REQUEST.json and why, coloured, with money. Nothing is sent."""
     request = _read(request_file.read_bytes(), protocol, model)
-    options = TokenOptions(prune=PruneOptions(share=share)) if share is not None else TokenOptions()
-    prices = Prices(default(), Estimators.best())
-    found = explain(request, Target(model or request.model), prices, RealClock(), options)
+    options, templates, catalog = _settings(config)
+    if share is not None:
+        options.prune = msgspec.structs.replace(options.prune, share=share)
+    prices = Prices(catalog, Estimators.best())
+    found = explain(request, Target(model or request.model), prices, RealClock(), options, templates)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
     from rich.console import Console
 
     console = Console()
-    for line in found.lines:
-        console.print(_shown(line))
-    console.print()
     for technique in dict.fromkeys(line.technique for line in found.lines):
-        if found.saved_by(technique):
-            console.print(f"{technique:>12}: {found.saved_by(technique)} tokens")
+        console.print(_heading(found, technique))
+        console.print(_shown([line for line in found.lines if line.technique == technique]))
     console.print(_sum(found))
 
 
@@ -162,16 +163,60 @@ def _read(body: bytes, protocol: str | None, model: str | None) -> Request:
         raise click.ClickException(f"not a {dialect} request: {failure.message}{fix}") from None
 
 
-def _shown(line: Line) -> Text:
+def _settings(config: str | None) -> tuple[TokenOptions, Templates, Catalog]:
+    if config is None:
+        return TokenOptions(), Templates.shipped(), default()
+    found = load(config)
+    stages = found.stages
+    files = [Path(each) for each in stages.templates.files]
+    templates = Templates.of_files([*(Templates.shipped_files() if stages.templates.shipped else []), *files])
+    options = TokenOptions(
+        structure=stages.structure,
+        prune=stages.prune,
+        window=stages.window,
+        answer_size=stages.answer_size,
+        templates=stages.templates,
+    )
+    return options, templates, overrides.load(found.prices, default()) if found.prices else default()
+
+
+def _heading(found: Explanation, technique: str) -> Text:
     from rich.text import Text
 
-    text = Text(f"{line.technique:>10} {line.verdict:<9} {line.tokens:>6} ", style="dim")
-    text.append(line.text.strip(), style=_STYLES[line.verdict])
-    if line.instead:
-        text.append("\n" + " " * 28 + "→ ", style="dim")
-        text.append(line.instead, style="green")
-    text.append(f"  ({line.reason})", style="dim italic")
+    saved = found.saved_by(technique)
+    text = Text(f"\n{technique}", style="bold")
+    if saved and found.cost_before is not None and found.cost_after is not None and found.before > found.after:
+        nano = round((found.cost_before - found.cost_after) * saved / (found.before - found.after))
+        text.append(f"  {saved:,} tokens, {money(nano)} a request", style="green")
+    elif saved:
+        text.append(f"  {saved:,} tokens", style="green")
     return text
+
+
+def _shown(lines: list[Line]) -> Table:
+    """Verdict, tokens, the piece (and what stands for it), why; equal reasons in a row are said once."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(ratio=3, overflow="fold")
+    table.add_column(ratio=1, min_width=18, style="dim italic")
+    reason = question = ""
+    for line in lines:
+        if line.question != question:
+            question = line.question
+            table.add_row("", "", Text(f"“{question}”", style="bold italic"), "")
+        text = Text(line.text.strip(), style=_STYLES[line.verdict])
+        if line.instead:
+            text.append("\n→ ", style="dim")
+            text.append(line.instead, style="green")
+        told = "″" if line.reason == reason else line.reason
+        tokens = f"{line.tokens:,}" if not line.instead else f"{line.tokens:,}→{line.tokens - line.saved:,}"
+        table.add_row(Text(line.verdict, style=_STYLES[line.verdict].split()[0]), tokens, text, told)
+        reason = line.reason
+    return table
 
 
 def _sum(found: Explanation) -> str:

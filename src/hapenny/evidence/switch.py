@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from hapenny.evidence.eprocess import LossMonitor
 
-LOSSY = ("semantic", "tiers", "cascade", "window", "prune")
+LOSSY = ("templates", "semantic", "tiers", "cascade", "window", "prune")
 """Techniques that can change an answer, as stages are named."""
 
 

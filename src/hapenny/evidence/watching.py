@@ -8,7 +8,7 @@ all traffic, and a watching router learns what it would have lost.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -78,6 +78,8 @@ class Watch:
         clock: chance and the day.
         ask: asks the baseline or the weak model.
         judge: by route.
+        reading: routes whose judge is a model. Elsewhere answers of templates are not audited: a greeting in other
+            words is no loss, but no comparison of words can tell.
         spawn: runs work off the path.
         router: told of each drawn `auto` request.
     """
@@ -93,11 +95,13 @@ class Watch:
         judge: Mapping[str, Judging],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         router: Routed,
+        reading: Collection[str] = (),
     ) -> None:
         self._auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share > 0}
         self._limits = dict(limits)
         self._switch = switch
         self._ask, self._judge, self._spawn, self._router = ask, dict(judge), spawn, router
+        self._reading = frozenset(reading)
         self.audited = 0
         self.probed = 0
 
@@ -110,6 +114,8 @@ class Watch:
             self._spawn(self._grade(auditor, exchange))
             return
         changed = changed_by(exchange)
+        if "templates" in changed and exchange.route not in self._reading:
+            return
         if changed:
             self._spawn(self._audit(auditor, exchange, row, changed))
             return
@@ -229,7 +235,7 @@ def fit(exchange: Exchange, row: Row) -> bool:
         return False
     if exchange.original.tools or "no-store" in exchange.context.cache_control:
         return False
-    return not any(step.free and step.technique != "semantic" for step in exchange.steps)
+    return not any(step.free and step.technique not in ("semantic", "templates") for step in exchange.steps)
 
 
 def auto(exchange: Exchange) -> bool:

@@ -104,10 +104,10 @@ class CountChecks:
         try:
             error = await seed(self._prices.place(target).prompts, endpoint)
         except Exception as failure:  # a help, never a condition
-            _log.info("not seeded", model=target.model, why=type(failure).__name__)
+            _log.info("not seeded", model=target.model, error=failure)
             return
         self.seeded += 1
-        _log.info("estimator seeded by the provider's count", model=target.model, first_error=round(error, 4))
+        _log.info("estimator seeded by the provider's count", model=target.model, error=round(error, 4))
 
     async def audit(self, request: Request, target: Target) -> None:
         """Counts a prompt again at the provider and notes how far the estimate is off."""
@@ -115,7 +115,7 @@ class CountChecks:
         try:
             counted = await backend.count(request, target) if backend is not None else None
         except Exception as failure:
-            _log.info("not audited", model=target.model, why=type(failure).__name__)
+            _log.info("not audited", model=target.model, error=failure)
             return
         if counted:
             self.audits += 1

@@ -1,10 +1,11 @@
 """A compact, exactly reversible form of JSON for models to read: rows under one head, constants said once.
 
     value  = scalar | {key:value,...} | [value,...] | {head NEWLINE row NEWLINE row ...}
-    head   = field,field,...        field = key  key$  key=constant  key{head}  key[head]  key[n head]
+    head   = field,field,...        field = key  key$  key=constant  key~2026-07-*Z  key{head}  key[head]  key[n head]
     row    = the cells of all fields in order; nothing for a constant; an empty cell is an absent key
 
-`key$` marks a column of strings (a zip code stays a string without quotes), `key{head}` a nested object whose cells
+`key$` marks a column of strings (a zip code stays a string without quotes), `key~2026-07-*Z` one of moments whose
+common beginning and time zone stand in the head and the rest in the cells, `key{head}` a nested object whose cells
 stand in the row, `key[head]` a list of objects in brackets, `key[n head]` one of always n objects, cell by cell. At
 the top the outer braces of rows are left out and an object has one `key:value` on a line. Strings stand bare unless
 they would read as something else. Values are never changed, so identifiers, quotes and URLs can be echoed as they are.
@@ -37,12 +38,14 @@ class Const:
 
 
 class Leaf:
-    """A field with a value of its own in each row; `stringly`: all are strings."""
+    """A field with a value of its own in each row; `stringly`: all are strings; `ends`: how all of them begin and
+    end."""
 
-    __slots__ = ("stringly",)
+    __slots__ = ("ends", "stringly")
 
-    def __init__(self, stringly: bool = False) -> None:
+    def __init__(self, stringly: bool = False, ends: tuple[str, str] | None = None) -> None:
         self.stringly = stringly
+        self.ends = ends
 
 
 class Record:
@@ -69,7 +72,8 @@ ABSENT = object()
 
 LITERAL = re.compile(r"(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$")
 _UNSAFE = re.compile('[,\\[\\]{}"\x00-\x1f\x7f]|^[\\s]|\\s$')
-_UNSAFE_KEY = re.compile('[,:=$\\[\\]{}"\\s\x00-\x1f\x7f]|^-?\\d')
+_UNSAFE_KEY = re.compile('[,:=~$\\[\\]{}"\\s\x00-\x1f\x7f]|^-?\\d')
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d|)$")
 _WORD = re.compile(r"[A-Za-zÀ-ỹ]{3}")
 
 
@@ -111,7 +115,31 @@ def _shape(values: Sequence[Json], depth: int = 0) -> Shape:
     if whole and len(values) > 1 and depth and _all_equal(present):
         return Const(first)
     stringly = all(type(value) is str for value in present)
+    if stringly and whole and depth:
+        ends = _moments(present)
+        if ends is not None:
+            return Leaf(ends=ends)
     return Leaf(stringly and any(not value or LITERAL.match(value) for value in present))
+
+
+def _moments(values: Sequence[str]) -> tuple[str, str] | None:
+    """How all of these dates with times begin and what zone ends them; None if they are none or it is not worth it.
+
+    Nobody has to echo a moment to the letter, as they do an identifier or a URL: those are never taken apart.
+    """
+    zones = set()
+    for value in values:
+        match = _MOMENT.match(value)
+        if match is None:
+            return None
+        zones.add(match.group(1))
+    after = zones.pop() if len(zones) == 1 else ""
+    low, high = min(values), max(values)
+    before = low[: next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
+    before = before[: max(before.rfind(mark) for mark in "-T :") + 1]
+    if (len(before) + len(after)) * len(values) <= 2 * len(before) + 8:
+        return None
+    return before, after
 
 
 def _all_equal(values: Sequence[Json]) -> bool:
@@ -252,6 +280,8 @@ def _field(key: str, shape: Shape) -> str:
         return f"{name}{{{head(shape)}}}"
     if isinstance(shape, Items):
         return f"{name}[{_items_head(shape)}]"
+    if shape.ends is not None:
+        return f"{name}~{shape.ends[0]}*{shape.ends[1]}"
     return f"{name}$" if shape.stringly else name
 
 
@@ -259,6 +289,9 @@ def _cells(shape: Shape, value: Json) -> Iterator[str]:
     if isinstance(shape, Leaf):
         if value is ABSENT:
             yield ""
+        elif shape.ends is not None:
+            before, after = shape.ends
+            yield value[len(before) : len(value) - len(after)]
         elif type(value) is str:
             yield _spaced(value, scalar_text(value, shape.stringly))
         else:

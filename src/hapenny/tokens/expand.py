@@ -11,7 +11,8 @@ from hapenny.tokens.compact import LITERAL, Const, Items, Json, Kind, Leaf, Numb
 
 _SCAN: Callable[[str, int, bool], tuple[str, int]] = vars(decoder)["scanstring"]
 _BARE = re.compile('[^,\\[\\]{}"\n]*')
-_KEY = re.compile('[^,:=$\\[\\]{}"\\s]*')
+_KEY = re.compile('[^,:=~$\\[\\]{}"\\s]*')
+_ENDS = re.compile(r"~([\dT:. +-]*)\*(Z|[+-]\d\d:?\d\d|)")
 _LENGTH = re.compile(r"(\d+) ")
 
 
@@ -169,6 +170,12 @@ class _Reader:
         if char == "$":
             self.place += 1
             return Leaf(stringly=True)
+        if char == "~":
+            match = _ENDS.match(self.text, self.place)
+            if match is None:
+                raise Unreadable(f"no moment at {self.place}")
+            self.place = match.end()
+            return Leaf(ends=(match.group(1), match.group(2)))
         if char == "{":
             self.place += 1
             record = Record(self.fields())
@@ -221,6 +228,11 @@ class _Reader:
         raise Unreadable("a leaf stands in a record")
 
     def leaf(self, shape: Leaf) -> Json:
+        if shape.ends is not None:
+            match = _BARE.match(self.text, self.place)
+            assert match is not None
+            self.place = match.end()
+            return shape.ends[0] + match.group() + shape.ends[1]
         return self.cell(True) if shape.stringly else self.value()
 
 

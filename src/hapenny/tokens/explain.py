@@ -12,8 +12,9 @@ from hapenny.core.messages import Context, Request
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import context_turns
 from hapenny.tokens.definitions import Definitions, text_of
-from hapenny.tokens.money import counter, worth
+from hapenny.tokens.money import cache_prices, counter, room, worth
 from hapenny.tokens.options import TokenOptions
+from hapenny.tokens.pack import Window
 from hapenny.tokens.passages import analyse
 from hapenny.tokens.prune import prune
 from hapenny.tokens.structure_stage import defined, structured
@@ -25,7 +26,8 @@ Verdict = Literal["kept", "removed", "rewritten", "answered"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of the request: what becomes of it and why. Tokens are estimates, `saved` what its fate frees."""
+    """One piece of the request: what becomes of it and why. Tokens are estimates, `saved` what its fate frees,
+    `question` what a piece of context was judged by."""
 
     technique: str
     verdict: Verdict
@@ -34,6 +36,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     saved: int = 0
     instead: str = ""
+    question: str = ""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +55,17 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    request: Request, target: Target, prices: Prices, clock: Clock, options: TokenOptions | None = None
+    request: Request,
+    target: Target,
+    prices: Prices,
+    clock: Clock,
+    options: TokenOptions | None = None,
+    templates: Templates | None = None,
 ) -> Explanation:
-    """Run every technique on a copy of the request, as if all were on; nothing is sent anywhere."""
+    """Run every technique on a copy of the request, as if all were on; nothing is sent anywhere.
+
+    `templates`: the deployment's; default the shipped ones.
+    """
     options = options or TokenOptions()
     now = clock.now()
     exchange = Exchange(
@@ -62,7 +73,9 @@ def explain(
     )
     count = counter(prices, exchange)
     before = prices.prompt(request, target)
-    lines = [*_template(request, before, options), *_structure(request, exchange, prices, options)]
+    lines = _template(request, before, options, templates or Templates.shipped())
+    lines += _structure(request, exchange, prices, options)
+    lines += _window(request, exchange, prices, options)
     lines += _context(request, exchange, prices, options)
     saved = before if any(line.verdict == "answered" for line in lines) else sum(line.saved for line in lines)
     if not lines:
@@ -82,9 +95,9 @@ def explain(
     )
 
 
-def _template(request: Request, before: int, options: TokenOptions) -> list[Line]:
+def _template(request: Request, before: int, options: TokenOptions, templates: Templates) -> list[Line]:
     turn = turn_of(request, with_tools=options.templates.with_tools)
-    fired = Templates.shipped().match(turn) if turn is not None else None
+    fired = templates.match(turn) if turn is not None else None
     if turn is None or fired is None or fired.name in options.templates.skip:
         return []
     reason = f"template {fired.name}: the words and the turn before fit"
@@ -130,6 +143,39 @@ def _structure(request: Request, exchange: Exchange, prices: Prices, options: To
     return lines
 
 
+def _window(request: Request, exchange: Exchange, prices: Prices, options: TokenOptions) -> list[Line]:
+    """What would be left out of a conversation whose earlier calls nobody saw: what its room and prices say."""
+    settings = options.window
+    count = counter(prices, exchange)
+    if len(request.messages) <= settings.recent:
+        return []
+    lead = prices.prompt(request, exchange.target) - sum(count(t) for m in request.messages for t in texts_of(m) if t)
+    most = room(prices, exchange)
+    packed = Window(settings).pack(
+        None, request.messages, count, prices=cache_prices(prices, exchange), lead=max(0.0, lead), limit=most
+    )
+    if not packed.dropped:
+        return []
+    packed_texts = {"\n".join(texts_of(message)) for message in packed.messages}
+    structured_messages, _, _ = structured(request.messages, count, options.structure, settings)
+    bound = min(bound for bound in (settings.limit, most) if bound)
+    lines = []
+    for message in structured_messages[1:]:
+        text = "\n".join(texts_of(message))
+        if text not in packed_texts:
+            tokens = round(count(text))
+            reason = f"an earlier turn; all of it is more than the room of {bound:,} tokens"
+            lines.append(
+                Line(technique="window", verdict="removed", text=text, reason=reason, tokens=tokens, saved=tokens)
+            )
+    note = texts_of(packed.messages[0])[-1]
+    tokens = round(count(note))
+    lines.append(
+        Line(technique="window", verdict="kept", text=note, reason="stands for them", tokens=tokens, saved=-tokens)
+    )
+    return lines
+
+
 def _context(request: Request, exchange: Exchange, prices: Prices, options: TokenOptions) -> list[Line]:
     count = counter(prices, exchange)
     settings = options.prune
@@ -138,6 +184,9 @@ def _context(request: Request, exchange: Exchange, prices: Prices, options: Toke
         passages = [analyse(piece.title, piece.text, count) for piece in turn.pieces]
         tokens = sum(passage.cost for passage in passages)
         if tokens < settings.floor:
+            reason = f"context under the floor of {settings.floor} tokens is not pruned"
+            whole = "\n".join(piece.text for piece in turn.pieces)
+            lines.append(Line(technique="prune", verdict="kept", text=whole, reason=reason, tokens=round(tokens)))
             continue
         pruned = prune(
             turn.question, passages, budget=max(settings.share * tokens, float(settings.floor)), mass=settings.mass,
@@ -148,18 +197,14 @@ def _context(request: Request, exchange: Exchange, prices: Prices, options: Toke
             kept = set(pruned.kept[place])
             for index, unit in enumerate(passage.units):
                 stays = index in kept or (unit.pinned and bool(kept))
-                reason = f"{100 * pruned.scores[number]:.1f} % of the evidence for “{_short(turn.question)}”"
+                reason = f"{100 * pruned.scores[number]:.1f} % of the evidence"
                 if place in pruned.duplicates:
                     reason = "repeats another passage"
                 lines.append(
                     Line(
                         technique="prune", verdict="kept" if stays else "removed", text=unit.text, reason=reason,
-                        tokens=round(unit.cost), saved=0 if stays else round(unit.cost),
+                        tokens=round(unit.cost), saved=0 if stays else round(unit.cost), question=turn.question,
                     )
                 )  # fmt: skip
                 number += 1
     return lines
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -7,19 +7,16 @@ what is in brackets behind it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from hapenny.tokens.analysis import STOP_WORDS, terms
-from hapenny.tokens.passages import Passage
+from hapenny.tokens.passages import Passage, plain
 
 Floats = npt.NDArray[np.float64]
 
-_BRACKETED = re.compile(r"\s*[(（].*?[)）]\s*")
-_WORD = re.compile(r"[^\W_]+")
 _HEADS = 4
 """Units whose words may lead on."""
 _SHORTEST = 3
@@ -50,16 +47,18 @@ def expand(
             linked[number] = max(shares, default=0.0)
     out[:, 0] = asked_share[owner]
     out[:, 1] = linked[owner]
-    new = {term for words in head_terms for term in words if term not in asked and len(term) > 2}
-    names = [title_sets[home] for home, _ in heads]
+    new = frozenset(term for words in head_terms for term in words if term not in asked and len(term) > 2)
+    names = [(home, title_sets[home]) for home, _ in heads if title_sets[home]]
     row = 0
     for number, passage in enumerate(passages):
+        # What does not stand in the passage at all need not be looked for in its units.
+        led = [title for home, title in names if home != number and not title.isdisjoint(passage.words)]
+        brought = new & passage.words
         for unit in passage.units:
-            words = set(unit.terms)
-            for (home, _), title in zip(heads, names, strict=True):
-                if home != number and title:
-                    out[row, 2] = max(out[row, 2], len(title & words) / len(title))
-            out[row, 3] = len(words & new) / (4 + len(words))
+            for title in led:
+                out[row, 2] = max(out[row, 2], len(title.intersection(unit.terms)) / len(title))
+            if brought:
+                out[row, 3] = len(brought.intersection(unit.terms)) / (4 + len(unit.terms))
             row += 1
 
 
@@ -76,8 +75,8 @@ def bridges(
     share of the question's words here that the best unit did not have."""
     if not any(passage.title for passage in passages):
         return
-    asked_for = _plain(question)
-    titles = [_plain(_BRACKETED.sub(" ", passage.title)) if passage.title else "" for passage in passages]
+    asked_for = plain(question)
+    titles = [passage.name for passage in passages]
     is_name = [len(title) >= _SHORTEST + 2 for title in titles]
     named = [ok and title in asked_for for ok, title in zip(is_name, titles, strict=True)]
     best = np.argsort(-first, kind="stable")[:_HEADS].tolist()
@@ -85,7 +84,7 @@ def bridges(
     reached: dict[int, float] = {}
     for place in best:
         home = int(owner[place])
-        text = _plain(passages[home].units[place - int(starts[home])].text)
+        text = plain(passages[home].units[place - int(starts[home])].text)
         for number, title in enumerate(titles):
             if is_name[number] and not named[number] and title != titles[home] and title in text:
                 reached[number] = max(reached.get(number, 0.0), float(first[place]) / top)
@@ -103,8 +102,3 @@ def bridges(
             out[place, 3] = strength * len(left.intersection(unit.terms)) / max(1, len(left))
         if passages[number].units:
             out[starts[number], 2] = strength
-
-
-def _plain(text: str) -> str:
-    """Words in lower case between single spaces, with one at each end."""
-    return f" {' '.join(_WORD.findall(text.lower()))} "

@@ -15,6 +15,10 @@ from hapenny.tokens.segments import cut_units
 
 Cost = Callable[[str], float]
 
+STEM = 5
+"""Letters that words of one family share: "intercepted", "interceptions"."""
+_BRACKETED = re.compile(r"\s*[(（].*?[)）]\s*")
+_WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
 _CJK_NUMBER = re.compile("[一二三四五六七八九十百千万]+[年月日人個回歳代]")
 _CJK_PLACE = re.compile("[県市町村区国州島]")
@@ -22,16 +26,12 @@ _KATAKANA = re.compile("[ァ-ヶー]{3,}")
 _CAPITAL = re.compile(r"[A-ZĐÀ-Ỵ][\w'’-]+")
 _PLACE = re.compile(r" (?:in|at|near|from|tại|ở|từ) [A-ZĐ]")
 _QUOTED = re.compile('["“”「」『』（(]')
-_DEFINES = re.compile(
-    r"known as|called|named|\brefer|\bterm\b|abbreviat|meaning|gọi là|được biết|tên là|nghĩa là"
-    r"|略称|別名|呼ば|という|通称|とも",
-    re.IGNORECASE,
-)
-_EXPLAINS = re.compile(
-    r"because|due to|\bsince\b|result|\bcause|reason|in order|so that|\bvì\b|\bdo\b|nguyên nhân|bởi|nhằm|khiến|để"
-    r"|ため|から|により|によって|ので|原因|理由",
-    re.IGNORECASE,
-)
+_DEFINES = frozenset(
+    terms("known called named refer referred term abbreviation abbreviated meaning means 略称 別名 呼ば いう 通称 とも")
+) | {"gọi là", "được biết", "tên là", "nghĩa là"}
+_EXPLAINS = frozenset(
+    terms("because due since result resulted cause caused reason vì bởi nhằm khiến ため から より ので 原因 理由")
+) | {"nguyên nhân"}
 _MONTHS = frozenset(
     terms("January February March April June July August September October November December century 世紀 thế kỷ")
 )
@@ -60,6 +60,7 @@ class Passage(msgspec.Struct, frozen=True):
     """A retrieved chunk with its units in order; `vectors` holds one sentence vector a unit if stored.
 
     `frame` is what stands before, between and after the units: ("[", ",", "]") for the records of a JSON array.
+    `families` are the words by their first `STEM` letters, `name` is the title as it would be named in a text.
     """
 
     title: str
@@ -68,6 +69,8 @@ class Passage(msgspec.Struct, frozen=True):
     overhead: float = 0.0
     frame: tuple[str, str, str] = ("", "", "")
     words: frozenset[str] = frozenset()
+    families: dict[str, tuple[str, ...]] = {}
+    name: str = ""
     vectors: Any = None
 
     @property
@@ -101,15 +104,27 @@ def analyse(title: str, text: str | Sequence[str], cost: Cost, vectors: Any = No
         for place, (part, size) in enumerate(zip(cut, sizes, strict=True))
     )
     head = sum(unit.cost for unit in found[:pinned])
+    words = frozenset(term for unit in found for term in unit.terms)
+    families: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        if len(word) >= STEM:
+            families[word[:STEM]] = (*families.get(word[:STEM], ()), word)
     return Passage(
         title,
         found,
         tuple(term for term in terms(title, pairs=pairs) if term not in STOP_WORDS),
         head + (cost(title + "\n") if title else 0.0),
         frame,
-        frozenset(term for unit in found for term in unit.terms),
+        words,
+        families,
+        plain(_BRACKETED.sub(" ", title)) if title else "",
         vectors,
     )
+
+
+def plain(text: str) -> str:
+    """Words in lower case between single spaces, with one at each end: what a name is looked for in."""
+    return f" {' '.join(_WORD.findall(text.lower()))} "
 
 
 def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
@@ -125,7 +140,7 @@ def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
         names += len(_KATAKANA.findall(text))
         places += len(_CJK_PLACE.findall(text))
     quotes = len(_QUOTED.findall(text))
-    defines, explains = _DEFINES.search(text) is not None, _EXPLAINS.search(text) is not None
+    defines, explains = not _DEFINES.isdisjoint(words), not _EXPLAINS.isdisjoint(words)
     return Unit(text, words, cost, digits, years, max(0, names), places, pinned, quotes, defines, explains)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, query_weights, terms
 from hapenny.tokens.asks import wants
 from hapenny.tokens.hops import bridges, expand
-from hapenny.tokens.passages import Passage
+from hapenny.tokens.passages import STEM, Passage
 from hapenny.tokens.weights import LEXICAL, VECTORS
 
 Floats = npt.NDArray[np.float64]
@@ -100,6 +100,8 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
     counts = np.zeros((total, len(prior)))
     titles = np.zeros((len(passages), len(prior)))
     akin = _akin(column)
+    codes = dict(column)  # the place of a word of the question; below 0: of words of its family
+    groups: list[list[int]] = []
     near = np.zeros((total, len(prior)))
     titled = np.zeros((len(passages), len(prior)))
     pairs = np.zeros(total)
@@ -111,23 +113,29 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
             if place is not None:
                 titles[number, place] += 1
                 titled[number, place] = 1
-            elif len(term) >= _STEM:
-                for place in akin.get(term[:_STEM], ()):
+            elif len(term) >= STEM:
+                for place in akin.get(term[:STEM], ()):
                     titled[number, place] = max(titled[number, place], _AKIN)
+        for stem, places in akin.items():
+            for term in passage.families.get(stem, ()):
+                if term not in codes:
+                    codes[term] = -1 - len(groups)
+                    groups.append(places)
         for unit in passage.units:
             last = -2
             for term in unit.terms:
-                place = column.get(term)
-                if place is not None:
+                place = codes.get(term)
+                if place is None:
+                    last = -2
+                elif place >= 0:
                     counts[row, place] += 1
                     if place == last + 1:
                         pairs[row] += 1
                     last = place
                 else:
                     last = -2
-                    if len(term) >= _STEM:
-                        for place in akin.get(term[:_STEM], ()):
-                            near[row, place] = _AKIN
+                    for other in groups[-1 - place]:
+                        near[row, other] = _AKIN
             lengths[row] = len(unit.terms)
             row += 1
     owner = np.repeat(np.arange(len(passages)), sizes)
@@ -139,7 +147,6 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
     return found
 
 
-_STEM = 5
 _AKIN = 0.6
 
 
@@ -147,8 +154,8 @@ def _akin(column: dict[str, int]) -> dict[str, list[int]]:
     """Columns of the query's words by their first letters: "intercepted" is nearly said by "interceptions"."""
     found: dict[str, list[int]] = {}
     for term, place in column.items():
-        if len(term) >= _STEM and term.isascii() and term not in STOP_WORDS and " " not in term:
-            found.setdefault(term[:_STEM], []).append(place)
+        if len(term) >= STEM and term.isascii() and term not in STOP_WORDS and " " not in term:
+            found.setdefault(term[:STEM], []).append(place)
     return found
 
 

@@ -1,107 +1,107 @@
 """Weights of the relevance scorer (made by `benchmarks/tokens/fit_pruner.py`)."""
 
 LEXICAL: tuple[float, ...] = (
-    -0.125,  # unit
-    -0.059,  # unit_best
+    -0.124,  # unit
+    -0.062,  # unit_best
     0.143,  # titled
-    0.916,  # titled_best
-    -0.225,  # coverage
+    0.912,  # titled_best
+    -0.231,  # coverage
     1.471,  # covered_title
-    0.098,  # passage
-    0.840,  # passage_best
-    1.006,  # passage_rank
-    0.521,  # passage_cover
+    0.096,  # passage
+    0.838,  # passage_best
+    1.007,  # passage_rank
+    0.519,  # passage_cover
     0.175,  # before
-    -0.078,  # after
-    -0.427,  # near
-    -0.001,  # wide
-    0.157,  # wide_best
-    0.418,  # first
-    0.093,  # second
+    -0.077,  # after
+    -0.424,  # near
+    0.004,  # wide
+    0.156,  # wide_best
+    0.419,  # first
+    0.092,  # second
     -0.105,  # place
-    0.273,  # pairs
-    -0.672,  # rare
-    -0.048,  # names_asked
-    2.483,  # title_asked
-    -0.195,  # title_linked
-    0.245,  # links_title
-    0.574,  # expansion
-    0.680,  # length
-    -0.832,  # short
-    1.073,  # number
-    2.697,  # year
-    1.929,  # name
-    1.609,  # place_name
-    -0.047,  # digits
-    -0.102,  # names
-    0.067,  # open_first
-    -1.492,  # long_unit
-    0.617,  # long_wide
+    0.280,  # pairs
+    -0.675,  # rare
+    -0.051,  # names_asked
+    2.485,  # title_asked
+    -0.196,  # title_linked
+    0.240,  # links_title
+    0.669,  # expansion
+    0.766,  # length
+    -0.817,  # short
+    1.083,  # number
+    2.703,  # year
+    1.930,  # name
+    1.604,  # place_name
+    -0.054,  # digits
+    -0.105,  # names
+    0.065,  # open_first
+    -1.481,  # long_unit
+    0.621,  # long_wide
     2.495,  # long_wider
-    0.749,  # alone
-    0.192,  # known
-    0.110,  # said_to_be
-    0.694,  # reason
-    0.396,  # mentioned_first
-    2.727,  # bridge
-    0.650,  # bridge_first
-    0.451,  # bridge_left
-    1.183,  # with_before
-    1.284,  # with_after
+    0.746,  # alone
+    0.165,  # known
+    0.171,  # said_to_be
+    0.646,  # reason
+    0.393,  # mentioned_first
+    2.723,  # bridge
+    0.644,  # bridge_first
+    0.455,  # bridge_left
+    1.184,  # with_before
+    1.279,  # with_after
 )
 
 VECTORS: tuple[float, ...] = (
     0.122,  # lexical
-    0.572,  # cosine
+    0.571,  # cosine
     0.381,  # cosine_best
-    1.067,  # cosine_near
+    1.066,  # cosine_near
     0.867,  # cosine_passage
-    0.138,  # cosine_lexical
-    -1.150,  # unit
+    0.141,  # cosine_lexical
+    -1.142,  # unit
     -0.587,  # unit_best
-    0.715,  # titled
-    0.343,  # titled_best
-    -0.778,  # coverage
-    1.609,  # covered_title
-    1.038,  # passage
+    0.724,  # titled
+    0.344,  # titled_best
+    -0.792,  # coverage
+    1.613,  # covered_title
+    1.043,  # passage
     0.367,  # passage_best
-    0.608,  # passage_rank
+    0.615,  # passage_rank
     0.399,  # passage_cover
     0.049,  # before
-    -0.202,  # after
+    -0.197,  # after
     -1.150,  # near
-    -0.674,  # wide
-    -0.282,  # wide_best
-    0.320,  # first
-    -0.142,  # second
-    -0.436,  # place
-    -0.034,  # pairs
-    -1.301,  # rare
-    -0.049,  # names_asked
-    1.613,  # title_asked
-    -0.210,  # title_linked
-    -0.821,  # links_title
-    0.522,  # expansion
-    0.441,  # length
-    -1.143,  # short
-    0.697,  # number
-    2.827,  # year
-    1.921,  # name
-    1.392,  # place_name
-    0.151,  # digits
+    -0.673,  # wide
+    -0.284,  # wide_best
+    0.322,  # first
+    -0.140,  # second
+    -0.438,  # place
+    -0.029,  # pairs
+    -1.305,  # rare
+    -0.048,  # names_asked
+    1.611,  # title_asked
+    -0.205,  # title_linked
+    -0.823,  # links_title
+    0.573,  # expansion
+    0.507,  # length
+    -1.135,  # short
+    0.706,  # number
+    2.834,  # year
+    1.927,  # name
+    1.384,  # place_name
+    0.142,  # digits
     -0.062,  # names
-    -0.022,  # open_first
+    -0.020,  # open_first
     0.000,  # long_unit
     0.000,  # long_wide
     0.000,  # long_wider
-    0.874,  # alone
-    -0.016,  # known
-    0.510,  # said_to_be
-    0.597,  # reason
-    -0.122,  # mentioned_first
-    2.823,  # bridge
-    -0.008,  # bridge_first
-    1.345,  # bridge_left
+    0.870,  # alone
+    -0.134,  # known
+    0.725,  # said_to_be
+    0.449,  # reason
+    -0.121,  # mentioned_first
+    2.826,  # bridge
+    -0.012,  # bridge_first
+    1.340,  # bridge_left
     0.701,  # with_before
-    1.550,  # with_after
+    1.544,  # with_after
 )
