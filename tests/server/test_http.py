@@ -259,3 +259,22 @@ async def test_connections_that_say_nothing_end(monkeypatch: pytest.MonkeyPatch)
         assert await asyncio.wait_for(reader.read(), 3) == b""
         assert not server.connections
         writer.close()
+
+
+async def test_a_client_that_takes_nothing_of_a_whole_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_S", 0.01)
+
+    async def large(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=b"x" * 32_000_000)
+
+    server = Server(large, RealClock(), 1000, stalled_s=0.05)
+    port = await server.start("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    async with asyncio.timeout(20):
+        while not server.connections:
+            await asyncio.sleep(0)
+        while server.connections:
+            await asyncio.sleep(0.01)
+    writer.close()
+    await server.close()

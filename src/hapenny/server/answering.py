@@ -96,7 +96,8 @@ async def answer(
     finally:
         if flow is not None:
             flow.close()
-        gateway.close(exchange)
+        # The books are written when the answer is on its way: the client need not wait for them.
+        asyncio.get_running_loop().call_soon(gateway.close, exchange)
 
 
 async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes, dict[str, str]]:

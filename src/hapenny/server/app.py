@@ -87,7 +87,7 @@ class App:
             self.batches.start()
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
-        self._server = Server(self.handle, self.gateway.clock, limit)
+        self._server = Server(self.handle, self.gateway.clock, limit, options.stalled_write_s)
         where = host if host is not None else options.host
         where_port = options.port if port is None else port
         return await self._server.start(where, where_port, _tls(options))

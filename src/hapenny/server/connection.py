@@ -40,11 +40,13 @@ class Server:
         handler: answers a request, or fills a stream and returns it.
         clock: dates answers.
         limit: the largest body in bytes.
+        stalled_s: how long a client may take nothing of what is written for it.
     """
 
-    def __init__(self, handler: Handler, clock: Clock, limit: int) -> None:
+    def __init__(self, handler: Handler, clock: Clock, limit: int, stalled_s: float = 60.0) -> None:
         self.handler = handler
         self.limit = limit
+        self.stalled_s = stalled_s
         self.connections: set[Connection] = set()
         self._clock = clock
         self._listener: asyncio.Server | None = None
@@ -89,7 +91,8 @@ class Server:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in list(self.connections):
-            if connection.idle_since is not None and now - connection.idle_since > connection.patience:
+            since = connection.idle_since
+            if since is not None and not connection.moved(now) and now - since > connection.patience:
                 connection.abort()
         self._sweeper = loop.call_later(LINGER_S, self._sweep)
 
@@ -104,6 +107,7 @@ class Connection(http1.Parser, asyncio.Protocol):
         "_request",
         "_rest",
         "_server",
+        "_unsent",
         "bodiless",
         "idle_since",
         "keep",
@@ -137,6 +141,7 @@ class Connection(http1.Parser, asyncio.Protocol):
         self._request: BaseRequest | None = None
         self._rest = b""
         self._drained: asyncio.Future[None] | None = None
+        self._unsent = 0
 
     # -- what answers use ------------------------------------------------------------------------------------------
 
@@ -158,13 +163,25 @@ class Connection(http1.Parser, asyncio.Protocol):
         transport.write(data)
 
     async def drain(self) -> None:
-        """Waits until the client has caught up."""
+        """Waits until the client has caught up; one that takes nothing at all for too long is let go."""
+        if self.waits:
+            self.idle_since, self.patience = self._loop.time(), self._server.stalled_s
         while self.waits:
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
+        self.idle_since = None
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
+
+    def moved(self, now: float) -> bool:
+        """Whether a slow client has taken something since it was last looked at."""
+        if not self.waits or self.transport is None:
+            return False
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if before != self._unsent:
+            self.idle_since = now
+        return before != self._unsent
 
     def abort(self) -> None:
         """Ends the connection at once."""

@@ -94,7 +94,7 @@ class Words:
         table, get = self._table, self._bags.get
         total = 0.0
         for text in texts:
-            total += float(table.take(get(text)).sum())
+            total += float(np.add.reduce(table.take(get(text))))
         return total
 
     def learn(self, texts: Sequence[str], missing: float, reported: int) -> None:

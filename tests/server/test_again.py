@@ -1,0 +1,76 @@
+"""What comes again: stored answers in every client's dialect, and nothing left behind by those that are over."""
+
+import gc
+import subprocess
+import sys
+
+import aiohttp
+
+from hapenny.core.exchange import Exchange
+from tests.server.house import Scripted, serving
+
+CHAT = {"model": "strong", "temperature": 0, "messages": [{"role": "user", "content": "What is the toll?"}]}
+MESSAGE = {**CHAT, "max_tokens": 64}
+CONVERSE = {
+    "messages": [{"role": "user", "content": [{"text": "What is the toll?"}]}],
+    "inferenceConfig": {"temperature": 0, "maxTokens": 64},
+}
+ASKED = {
+    "/v1/chat/completions": {**CHAT, "max_tokens": 64},
+    "/v1/messages": MESSAGE,
+    "/model/strong/converse": CONVERSE,
+}
+
+
+async def test_a_stored_answer_is_the_same_in_every_dialect_and_its_headers_are_its_own(tmp_path):
+    backend = Scripted()
+    async with serving(tmp_path, backend) as (url, _), aiohttp.ClientSession() as session:
+        told = {}
+        for turn in range(3):
+            for path, body in ASKED.items():
+                async with session.post(url + path, json=body) as answer:
+                    assert answer.status == 200
+                    said = await answer.json()
+                    hit = "hit" in answer.headers["Cache-Status"]
+                    ids = told.setdefault(path, set())
+                    assert answer.headers["x-request-id"] not in ids
+                    ids.add(answer.headers["x-request-id"])
+                assert hit or not turn
+                if "converse" in path:
+                    assert said["output"]["message"]["content"] == [{"text": "Half a penny."}]
+                    assert said["metrics"]["latencyMs"] >= 1
+                elif "messages" in path:
+                    assert said["content"][0]["text"] == "Half a penny."
+                    assert said["usage"]["output_tokens"] == 5
+                else:
+                    assert said["choices"][0]["message"]["content"] == "Half a penny."
+                    assert said["usage"]["completion_tokens"] == 5
+        assert len(backend.asked) == 1
+        assert all(len(ids) == 3 for ids in told.values())
+
+
+async def test_a_finished_request_is_freed_at_once_without_a_collection(tmp_path):
+    async with serving(tmp_path, Scripted()) as (url, app), aiohttp.ClientSession() as session:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(6):
+                for stream in (False, True):
+                    messages = [{"role": "user", "content": f"What is the toll of bridge {number}?"}]
+                    body = {"model": "strong", "temperature": 0, "stream": stream, "messages": messages}
+                    async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                        await answer.read()
+            await app.gateway.desk.ledger.flush()
+            left = [each for each in gc.get_objects() if isinstance(each, Exchange)]
+        finally:
+            gc.enable()
+        assert len(left) <= 1  # the last one may still be on its way out
+
+
+def test_a_gateway_that_embeds_nothing_loads_no_embedder():
+    code = (
+        "import sys; from hapenny import Gateway; Gateway();"
+        "print(sorted({'onnxruntime', 'tokenizers'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
