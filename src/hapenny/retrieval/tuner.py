@@ -49,7 +49,7 @@ def shapes(count: int) -> list[Shape]:
         found += [
             Shape(kind="hnsw", m=16),
             Shape(kind="hnsw_sq8", m=16),
-            Shape(kind="hnsw", m=32),
+            Shape(kind="hnsw_half", m=32),
             Shape(kind="ivf"),
             Shape(kind="ivf_sq8"),
         ]
