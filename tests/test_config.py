@@ -3,6 +3,7 @@
 import pytest
 
 from hapenny.config import ConfigError, load
+from hapenny.gateway import Gateway
 
 WRONG = {
     "nonsense: 1": ("$.nonsense", "unknown key"),
@@ -11,7 +12,8 @@ WRONG = {
     "routes: {default: {holdout: 2}}": ("$.routes.default.holdout", "2"),
     "routes: {default: {stages: {exakt: on}}}": ("$.routes.default.stages", ""),
     "routes: {default: {stages: {exakt: 'on'}}}": ("$.routes.default.stages.exakt", "unknown stage"),
-    "routes: {default: {stages: {exact: maybe}}}": ("$.routes.default.stages", "maybe"),
+    "routes: {default: {stages: {exact: maybe}}}": ("$.routes.default.stages.exact", "one of off, on, shadow"),
+    "routes: {default: {preset: fast}}": ("$.routes.default.preset", "one of balanced, demo, safe"),
     "tiers: {huge: x}": ("$.tiers.huge", "unknown tier"),
     "aliases: {a: b, b: a}": ("$.aliases.a", "circle"),
     "default_backend: mars": ("$.default_backend", "'mars'"),
@@ -37,6 +39,11 @@ def test_what_is_wrong_is_named_with_its_fix(text):
     assert path in problem
     assert what in problem
     assert "Fix:" in problem
+
+
+def test_a_tier_that_names_no_model_is_said_to_be_the_fault():
+    with pytest.raises(ConfigError, match=r"\$\.tiers\.strong: 'claude-nine'"):
+        Gateway(load(text="tiers: {strong: claude-nine}"))
 
 
 def test_nothing_at_all_is_a_configuration():

@@ -55,8 +55,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _find(data: Path, folder: str, name: str) -> Path:
-    matches = sorted((data / folder).glob(f"{name}*.jsonl.gz"))
-    return matches[0] if matches else data / folder / f"{name}.jsonl.gz"
+    return next(iter(sorted((data / folder).glob(f"{name}*.jsonl.gz"))), data / folder / f"{name}.jsonl.gz")
 
 
 def faq(data: Path, name: str, system: str, rng: random.Random, count: int) -> list[Item]:
@@ -167,7 +166,10 @@ def build(data: Path, requests: int, seed: int = 11) -> list[Item]:
 
 def arrivals(data: Path, requests: int, compress: float) -> list[float]:
     """Seconds from the start at which the requests come: the trace's own gaps, compressed."""
-    path = data / "traces" / "azure2023_conv.csv.gz"
+    found = sorted((data / "traces").glob("azure2023_conv*.csv.gz"))
+    if not found:
+        raise SystemExit(f"no trace azure2023_conv*.csv.gz in {data / 'traces'}")
+    path = found[0]
     with gzip.open(path, "rt") as lines:
         times = [float(row["timestamp_s"]) for row in csv.DictReader(lines)]
     times = [time - times[0] for time in times]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hapenny.backends.rerank import Reranker
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 
 class Asking:
-    """Calls through `call`; vectors from `embedder`, which runs in this process and costs nothing; relevance from
-    `rerankers` by name."""
+    """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
+    costs nothing, and loads much; relevance from `rerankers` by name."""
 
-    def __init__(self, call: Onward, embedder: Embedder, rerankers: Mapping[str, Reranker] | None = None) -> None:
+    def __init__(
+        self, call: Onward, embedder: Callable[[], Embedder], rerankers: Mapping[str, Reranker] | None = None
+    ) -> None:
         self._call = call
         self._embedder = embedder
         self._rerankers = rerankers or {}
@@ -41,7 +43,7 @@ class Asking:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors, one a text."""
-        return await self._embedder.embed(texts)
+        return await self._embedder().embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

@@ -36,6 +36,13 @@ class Choosing:
         }
         """Parameters of configured models, where the client sends none."""
         self.names = Names(models, config.tiers, config.aliases, config.fallbacks, self._find)
+        lost = [
+            f"$.tiers.{tier}: {name!r} names no model. Fix: a configured model, an alias or a provider's model id"
+            for tier, name in config.tiers.items()
+            if tier not in self.names.tiers
+        ]
+        if lost:
+            raise ConfigError(lost)
         self.baselines = {name: self._baseline(name, route.baseline) for name, route in config.routes.items()}
 
     def route(self, request: Request, context: Context, identity: Identity) -> str:

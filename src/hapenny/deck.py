@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
@@ -15,13 +16,15 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.results import Results
+from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
+from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
@@ -30,15 +33,17 @@ from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
+from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Budget, Rates, Router
+from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.embedding import GatheredEmbedder
+from hapenny.throughput.imported import keep
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -57,6 +62,10 @@ from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 
+Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
+"""Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
+
+
 class Deck:
     """The stages of a deployment and the stores that outlive a reload.
 
@@ -70,6 +79,7 @@ class Deck:
         defaults: parameters of configured models.
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
+        aside: asks a model off the path, in a background row of its own.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -85,6 +95,7 @@ class Deck:
         *,
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        aside: Aside,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -97,6 +108,7 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
+        self._aside = aside
         trained = read_router(options.tiers.trained)
         self.about = About(
             names.tiers,
@@ -111,6 +123,8 @@ class Deck:
             rates=self._rates(),
             score=score,
             budget=self._budget(heir),
+            limits={name: route.max_quality_loss for name, route in config.routes.items()},
+            instead=self.about.instead(trained) if trained is not None else None,
         )
         if heir is not None and heir._options.tiers.trained == options.tiers.trained:
             self.router.keep(heir.router)
@@ -132,13 +146,33 @@ class Deck:
         self.semantic: SemanticCache = (
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
-            else SemanticCache(clock, self.paraphrases, AnswerJudge(self.embedder), embedder=wanted.embedder)
+            else SemanticCache(
+                clock, self.paraphrases, AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
+                embedder=wanted.embedder,
+            )
         )
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
-        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases)
+        held = {"exact": self.answers, "semantic": self.paraphrases}
+        self.returns: Returns = (
+            heir.returns
+            if heir is not None
+            else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
+        )
+        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
+
+    def start(self) -> None:
+        """Begins what goes on beside requests: the account's quotas are read where that is wanted. Loads the embedder
+        where a stage will ask for it, so that no request has to wait for that."""
+        modes = [self.modes(route) for route in self._config.routes.values()]
+        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+            _ = self.embedder.inner
+        regions = self._options.throughput.quotas.regions
+        if regions:
+            ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
+            self._spawn(keep(regions, ids, self._clock, self.routes.told))
 
     @property
     def asked(self) -> Embedder:
@@ -201,6 +235,7 @@ class Deck:
                     ttl=semantic.ttl_s,
                     fixed=semantic.similarity,
                     any_temperature=any_temperature,
+                    stopped=partial(self.returns.stopped, "semantic"),
                 )
             )
         if modes["retrieval"] != "off":
@@ -215,11 +250,27 @@ class Deck:
             PruneStage(prices, options.prune),
             *([BrevityStage(options.brevity)] if self._experiments else []),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
+            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._learned_size),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _judge(self, name: str | None) -> Asks | None:
+        """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""
+        if name is None:
+            return None
+        if self._names.resolve(name).target is None:
+            problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
+            raise ConfigError([problem])
+        aside = self._aside
+
+        async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
+            return await aside(
+                name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route
+            )
+
+        return asks
 
     def _counters(self, heir: Deck | None) -> Counters:
         """Quotas of this process, or of all that share a Redis."""
@@ -264,6 +315,9 @@ class Deck:
 
     def _predicted(self, exchange: Exchange) -> int | None:
         return self.sizes.typical(exchange.intent)
+
+    def _learned_size(self, route: str, intent: str) -> int | None:
+        return self.sizes.limit(intent)
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

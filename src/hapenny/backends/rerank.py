@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hapenny.backends.bedrock import Signing
-from hapenny.backends.http import ERROR_BYTES, lower
+from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -71,7 +71,7 @@ class Reranker:
                 lease = await self._pool.send("POST", self._base + wire.path, headers, wire.body)
                 if lease.status >= 400:
                     answer = await lease.whole(ERROR_BYTES)
-                    raise self._codec.decode_error(lease.status, lower(lease.headers), answer)
+                    raise self._codec.decode_error(lease.status, lease.headers, answer)
                 return self._codec.decode(await lease.whole(), request)
         except TimeoutError:
             raise Failure("timeout", "the reranker did not answer in time") from None

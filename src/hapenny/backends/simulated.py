@@ -11,6 +11,7 @@ from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.simulation.call import SimulatedCall
+from hapenny.simulation.embedding import embed
 from hapenny.simulation.provider import SimulatedProvider
 
 
@@ -23,12 +24,13 @@ class SimulatedBackend:
         self._region = region
 
     async def call(self, request: Request, target: Target, limits: Limits) -> _Limited:
-        """Sends `request` to the simulated provider. Raises `Failure`."""
+        """Sends `request` to the simulated provider, at the target's tier, else the request's. Raises `Failure`."""
+        tier, asked = target.service_tier, request.parameters.service_tier
         call = await self.provider.call(
             request,
             target.model,
             region=target.region or self._region,
-            service_tier=target.service_tier,
+            service_tier=asked if asked in ("flex", "priority") and tier == "standard" else tier,
             account=target.endpoint,
         )
         return _Limited(call, limits, self.provider.clock, request.stream)
@@ -42,11 +44,32 @@ class SimulatedBackend:
         return self.provider.count(request, target.model)
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Nothing stands behind the simulated models."""
-        raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
+        """Embeddings; nothing else stands behind the simulated models. Raises `Failure`."""
+        answer = await embed(self.provider, path, body, self._region) if method == "POST" else None
+        if answer is None:
+            raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
+        return Raw(200, {"content-type": "application/json", **answer[0]}, _Whole(answer[1]))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
+
+
+class _Whole:
+    """A body that is already there."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    async def read(self) -> bytes | None:
+        """All of it, then None."""
+        body, self._body = self._body, None
+        return body
+
+    def close(self) -> None:
+        """Lets go of the rest."""
+        self._body = None
 
 
 class _Limited:

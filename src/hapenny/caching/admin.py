@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from hapenny.caching.exact import Answers
+from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.store import Purged, Selector
 
@@ -27,9 +28,14 @@ class CacheAdmin:
     """The caches of a deployment, seen from outside. A tenant only ever reaches its own entries."""
 
     def __init__(
-        self, answers: Answers, semantic: SemanticCache | None = None, paraphrases: Answers | None = None
+        self,
+        answers: Answers,
+        semantic: SemanticCache | None = None,
+        paraphrases: Answers | None = None,
+        returns: Returns | None = None,
     ) -> None:
-        """`paraphrases`: the semantic layer's store."""
+        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn."""
+        self._returns = returns
         self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
         self._semantic = semantic
 
@@ -38,6 +44,9 @@ class CacheAdmin:
         out: dict[str, Any] = {name: msgspec.to_builtins(store.stats()) for name, store in self._layers.items()}
         if self._semantic is not None:
             out["routes"] = msgspec.to_builtins(self._semantic.stats())
+            out["judging"] = self._semantic.judging()
+        if self._returns is not None:
+            out["returns"] = [{**msgspec.to_builtins(each), "net": each.net} for each in self._returns.books()]
         return out
 
     def explain(self, key: str, tenant: str, now: float) -> list[dict[str, Any]]:

@@ -36,3 +36,7 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ttl_s: float = 3600.0
     max_mb: float = 256.0
     embedder: Literal["local", "hashed"] = "local"
+    judge: str | None = None
+    """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
+    it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts
+    as different, so the cache serves less."""

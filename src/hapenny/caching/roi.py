@@ -1,10 +1,18 @@
-"""What each cache layer earns: saved minus its own cost; a layer that loses money is stopped."""
+"""What each cache layer earns on each route: saved minus its own cost; a layer that loses money is stopped.
+
+`Returns.book` reads finished rows; the semantic stage and pre-computation ask `stopped` before they spend anything.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
+import msgspec
 from msgspec import Struct
+
+from hapenny.core.exchange import Exchange
+from hapenny.telemetry.rows import Row
 
 GIB_HOUR = 5_000_000
 """Nano-dollars a GiB of memory costs an hour: an assumption of $3.60 a month, to be set by the operator."""
@@ -14,6 +22,7 @@ class Return(Struct, frozen=True, kw_only=True):
     """A layer's books over the window. Money in nano-dollars."""
 
     layer: str
+    route: str = ""
     requests: int
     hits: int
     saved: int
@@ -44,12 +53,15 @@ class Layer:
         self._window = window
         self._storage = 0
         self._waiting = 0
+        self.seen = 0
+        """Requests booked since it last started."""
 
     def add(self, *, hit: bool, saved: int = 0, embedding: int = 0, judging: int = 0) -> None:
         """Books one request that the layer looked at."""
         if self.stopped:
             self.skip()
             return
+        self.seen += 1
         row = (hit, saved, embedding, judging)
         if len(self._rows) == self._window:
             self._sums = [total - old for total, old in zip(self._sums, self._rows[0], strict=True)]
@@ -58,6 +70,14 @@ class Layer:
         if len(self._rows) == self._window and self.books().net < 0:
             self.stopped = True
             self._waiting = 0
+
+    def charge(self, judging: int) -> None:
+        """Books what verifying or pre-computing cost, on the newest request."""
+        if not self._rows:
+            self._rows.append((False, 0, 0, 0))
+        hit, saved, embedding, before = self._rows[-1]
+        self._rows[-1] = (hit, saved, embedding, before + judging)
+        self._sums[3] += judging
 
     def skip(self) -> None:
         """Counts a request the stopped layer did not look at."""
@@ -72,6 +92,7 @@ class Layer:
     def resume(self) -> None:
         """Starts again with empty books."""
         self.stopped = False
+        self.seen = 0
         self._rows.clear()
         self._sums = [0, 0, 0, 0]
 
@@ -82,3 +103,64 @@ class Layer:
             layer=self.name, requests=len(self._rows), hits=hits, saved=saved, embedding=embedding, judging=judging,
             storage=self._storage, stopped=self.stopped,
         )  # fmt: skip
+
+
+class Returns:
+    """The books of all layers by route. The exact layer costs nothing but memory and is never stopped."""
+
+    def __init__(self, held: Callable[[], dict[str, int]], *, window: int = 2_000) -> None:
+        """`held`: bytes each layer's store holds now. `window`: requests a layer is judged by."""
+        self._held = held
+        self._window = window
+        self._layers: dict[tuple[str, str], Layer] = {}
+        self._since: dict[tuple[str, str], float] = {}
+
+    def layer(self, name: str, route: str) -> Layer:
+        """The books of a layer on a route, opened on first use."""
+        key = (name, route)
+        if key not in self._layers:
+            self._layers[key] = Layer(name, window=self._window)
+        return self._layers[key]
+
+    def stopped(self, name: str, route: str) -> bool:
+        """Whether a layer is stopped on a route, as it lost money; asking counts as a request it did not look at."""
+        layer = self._layers.get((name, route))
+        if layer is None or not layer.stopped:
+            return False
+        layer.skip()
+        return layer.stopped
+
+    def book(self, exchange: Exchange, row: Row) -> None:
+        """Reads a finished request, or background work that a layer paid for."""
+        if row.background:
+            name = {"judge": "semantic", "precompute": "precompute"}.get(row.background)
+            if name is not None and row.actual:
+                self.layer(name, row.route).charge(row.actual)
+            return
+        facts = exchange.facts
+        if facts.get("precomputed"):
+            self._add("precompute", row, hit=True, saved=sum(max(0, value) for value in row.savings.values()))
+        if "semantic" in exchange.memo:
+            embedding = sum(call.cost or 0 for call in row.calls if call.purpose == "embed" and call.cost)
+            hit = row.cache_hit and row.cache_layer == "semantic"
+            saved = row.savings.get("semantic", 0) + embedding
+            self._add("semantic", row, hit=hit, saved=saved, embedding=embedding)
+        elif row.cache_layer == "exact":
+            self._add("exact", row, hit=row.cache_hit, saved=row.savings.get("exact", 0))
+
+    def books(self) -> list[Return]:
+        """Where every layer stands, by layer and route."""
+        return [
+            msgspec.structs.replace(layer.books(), route=route) for (_, route), layer in sorted(self._layers.items())
+        ]
+
+    def _add(self, name: str, row: Row, *, hit: bool, saved: int, embedding: int = 0) -> None:
+        layer = self.layer(name, row.route)
+        since = self._since.setdefault((name, row.route), row.wall)
+        hours = max(0.0, row.wall - since) / 3600
+        # What the window holds in memory: the whole store over the time the window spans.
+        share = min(1.0, self._window / max(layer.seen, 1))
+        layer.store(self._held().get(name, 0), hours * share)
+        layer.add(hit=hit, saved=saved, embedding=embedding)
+        if name == "exact":
+            layer.stopped = False

@@ -7,6 +7,7 @@ from hapenny.catalog.capability import Refusal, nearest_effort, refusals
 from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling
 from hapenny.catalog.pricing import amount, half_even, price
 from hapenny.catalog.shelf import Catalog, base_id, default, region_class, resolve
+from hapenny.catalog.spoken import spoken
 
 __all__ = [
     "SERVICE_TIERS",
@@ -25,4 +26,5 @@ __all__ = [
     "refusals",
     "region_class",
     "resolve",
+    "spoken",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hapenny.cli.report import show
+from hapenny.cli.report import show, waterfall
 from hapenny.cli.simulate import describe, provider
 from hapenny.config import load
 from hapenny.core.clock import RealClock
@@ -24,7 +24,7 @@ from hapenny.telemetry.page import page
 from hapenny.telemetry.summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from hapenny.backends.simulated import SimulatedBackend
 
@@ -157,26 +157,36 @@ class _Progress:
         if self._console.is_terminal:
             from rich.live import Live
 
-            with Live(self._text(), console=self._console, refresh_per_second=4) as live:
+            with Live(self._picture(), console=self._console, refresh_per_second=4, transient=True) as live:
                 while not self.done:
                     await self._clock.sleep(0.25)
-                    live.update(self._text())
+                    live.update(self._picture())
+            self._console.print(self._text(self._books()), highlight=False)
             return
         waited = 0
         while not self.done:
             await self._clock.sleep(0.5)
             waited += 1
             if waited % 20 == 0:
-                self._console.print(self._text(), highlight=False)
-        self._console.print(self._text(), highlight=False)
+                self._console.print(self._text(self._books()), highlight=False)
+        self._console.print(self._text(self._books()), highlight=False)
 
-    def _text(self) -> str:
-        share = self._seen / self._total
-        bar = "█" * int(share * 30) + "·" * (30 - int(share * 30))
+    def _picture(self) -> RenderableType:
+        """The bar, and under it the bill that falls technique by technique."""
+        from rich.console import Group
+
+        books = self._books()
+        return Group(self._text(books), *([waterfall(books, self._console.width)] if books is not None else []))
+
+    def _books(self) -> Summary | None:
         try:
-            books = summarise(self._ledger)
-            money = f"would have cost {books.baseline / 1e9:8.4f} $, cost {books.actual / 1e9:7.4f} $"
+            return summarise(self._ledger)
         except (FileNotFoundError, ValueError):
-            money = ""
+            return None
+
+    def _text(self, books: Summary | None) -> str:
+        share = self._seen / self._total
+        bar = "█" * int(share * 20) + "·" * (20 - int(share * 20))
+        money = f"{books.actual / 1e9:.3f} $, not {books.baseline / 1e9:.3f} $" if books is not None else ""
         errors = f", {self._errors} errors" if self._errors else ""
-        return f"{bar} {self._seen:4d} of {self._total} answered, {self._hits} from the cache{errors}  {money}"
+        return f"{bar}  {self._seen} of {self._total}, {self._hits} from cache{errors}  {money}"

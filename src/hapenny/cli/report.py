@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from hapenny.catalog import spoken
 from hapenny.core.clock import RealClock
-from hapenny.telemetry.plots import money, seconds, shown
+from hapenny.telemetry.plots import money, seconds, short, shown
 from hapenny.telemetry.summary import Group, Latency, Scope, Summary, summarise
 
 if TYPE_CHECKING:
@@ -86,13 +87,17 @@ def show(summary: Summary, console: Console) -> None:
     console.print(
         f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
     )
-    console.print(_waterfall(summary, console.width))
+    console.print(waterfall(summary, console.width))
     _checks(summary, console)
     console.print(_latencies(summary))
     if summary.features:
-        console.print(_groups("feature", summary.features))
+        console.print(_groups("feature", summary.features, console.width))
     if summary.models:
-        console.print(_groups("model", summary.models))
+        console.print(_groups("model", summary.models, console.width))
+    if summary.parts:
+        console.print(_prompts(summary))
+    if summary.quota_freed:
+        console.print(f"answer limits left {summary.quota_freed:,} output tokens of quota unreserved")
     for promise in summary.certificates:
         where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
         console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
@@ -106,7 +111,8 @@ def show(summary: Summary, console: Console) -> None:
         console.print(f"[dim]In shadow, in no sum: {watched}[/]")
 
 
-def _waterfall(summary: Summary, width: int) -> Table:
+def waterfall(summary: Summary, width: int) -> Table:
+    """From what it would have cost, technique by technique, to what was paid; `width` in columns of the terminal."""
     table = _table(("", "left"), ("amount", "right"), ("of the bill", "right"), ("requests", "right"), ("", "left"))
     room = max(10, min(40, width - 62))
     whole = max(summary.baseline, summary.actual, 1)
@@ -164,16 +170,37 @@ def _times(latency: Latency) -> list[str]:
     return ["–" if value is None else seconds(value) for value in (latency.p50, latency.p90, latency.p95, latency.p99)]
 
 
-def _groups(name: str, groups: list[Group]) -> Table:
-    table = _table(
-        (name, "left"), ("requests", "right"), ("without", "right"), ("saved", "right"), ("paid", "right"),
-        ("share", "right"), ("first p95", "right"),
-    )  # fmt: skip
-    for group in groups[:12]:
+def _groups(name: str, groups: list[Group], width: int) -> Table:
+    said = [spoken(group.name) for group in groups]
+    names, rows = [], [("requests", "without", "saved", "paid", "share", "first p95")]
+    for group, brief in zip(groups[:12], said, strict=False):
         share = f"{group.saved / group.baseline:.1%}" if group.baseline else "–"
         first = "–" if group.ttft_p95 is None else seconds(group.ttft_p95)
         amounts = (money(group.baseline), money(group.saved), money(group.actual))
-        table.add_row(group.name, f"{group.requests:,}", *amounts, share, first)
+        names.append(brief if said.count(brief) == 1 else group.name)
+        rows.append((f"{group.requests:,}", *amounts, share, first))
+    figures = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
+    room = max(12, width - figures - 2)  # the figures are read whole, a long name is cut in its middle
+    table = _table((name, "left"), *((title, "right") for title in rows[0]))
+    for label, row in zip(names, rows[1:], strict=True):
+        table.add_row(short(label, room), *row)
+    return table
+
+
+def _prompts(summary: Summary) -> Table:
+    """Prompt tokens by part, in all and by tenant, feature and model where there are several."""
+    parts = list(summary.parts)
+    table = _table(("prompt tokens, estimated", "left"), *((part, "right") for part in parts), ("in all", "right"))
+
+    def add(name: str, found: dict[str, int]) -> None:
+        figures = [f"{found[part]:,}" if part in found else "–" for part in parts]
+        table.add_row(name, *figures, f"{sum(found.values()):,}")
+
+    add("all", summary.parts)
+    for dimension, groups in summary.prompts.items():
+        if len(groups) > 1:
+            for name, found in list(groups.items())[:8]:
+                add(short(f"{dimension} {spoken(name)}", 34), found)
     return table
 
 

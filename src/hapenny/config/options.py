@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import field
 
 from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
-from hapenny.core.messages import Parameters
-from hapenny.core.stage import Mode
+from hapenny.config.providers import BackendOptions, BatchJobs, ModelOptions, RerankerOptions
+from hapenny.config.routes import KeyOptions, RouteOptions
+from hapenny.config.section import Section
 from hapenny.retrieval.collection import Remote
 from hapenny.retrieval.stage import RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.traces import TraceOptions
-from hapenny.throughput.batch.engine import BatchOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import (
     BrevityOptions,
@@ -30,134 +30,23 @@ from hapenny.tokens.options import (
 from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
-class Section(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A part of the configuration."""
-
-
 class ServerOptions(Section):
     """The near bank."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 8790
+    """Port to listen on; 0 takes a free one."""
     max_body_mb: float = 32.0
+    """The largest request body; a larger one is answered 413."""
     drain_s: float = 30.0
+    """How long requests under way may go on at shutdown or reload."""
     stalled_write_s: float = 60.0
+    """How long a client may take no byte of a stream before its request ends."""
     tls_certificate: str | None = None
     """Path of a PEM file; with `tls_key` the server speaks HTTPS."""
     tls_key: str | None = None
-
-
-class QuotaOptions(Section):
-    """Quotas of a simulated provider, a model; None is no limit."""
-
-    rpm: int | None = None
-    tpm: int | None = None
-
-
-class BackendOptions(Section):
-    """A provider we call.
-
-    `kind` decides which other fields matter: `region` and credentials for bedrock, `base_url` and `api_key` for
-    openai and anthropic, `card`, `seed`, `speed` and `quota` for simulated.
-    """
-
-    kind: Literal["simulated", "bedrock", "openai", "anthropic"]
-    region: str = "us-east-1"
-    profile: str | None = None
-    base_url: str | None = None
-    api_key: str | None = None
-    card: str = "manga-2024"
-    seed: int = 7
-    quota: QuotaOptions | None = None
-    faults: dict[str, Any] = {}
-    connections: int | None = None
-    connect_s: float = 5.0
-    idle_s: float = 60.0
-    lifetime_s: float = 180.0
-
-
-class ModelParameters(Section):
-    """What is sent where the client sends nothing."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    stop: list[str] = []
-    effort: str | None = None
-
-    def said(self) -> Parameters:
-        """As parameters of a request."""
-        return Parameters(
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            stop=tuple(self.stop),
-            effort=self.effort,
-        )
-
-
-class ModelOptions(Section):
-    """A model under a name of our own."""
-
-    id: str
-    backend: str = ""
-    region: str = ""
-    service_tier: str = "standard"
-    endpoint: str = ""
-    provisioned: bool = False
-    parameters: ModelParameters = field(default_factory=ModelParameters)
-
-
-class RouteMatch(Section):
-    """Which requests a route takes, if neither key nor header chose one. All given conditions must hold."""
-
-    model: str | None = None
-    feature: str | None = None
-    intent: str | None = None
-    protocol: str | None = None
-
-
-class RouteOptions(Section):
-    """How one kind of traffic is treated."""
-
-    match: RouteMatch | None = None
-    baseline: str = "strong"
-    preset: Literal["safe", "balanced", "demo"] = "safe"
-    stages: dict[str, Mode] = {}
-    begin_s: float = 30.0
-    finish_s: float = 600.0
-    idle_s: float = 60.0
-    max_calls: int = 4
-    max_quality_loss: float = 0.02
-    """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
-    audit_share: float = 0.0
-    """Share of requests that are also asked of the baseline, off the path, and compared. Costs what the baseline costs;
-    .01 is enough to notice a broken promise within some thousand requests."""
-    audit_budget_usd: float = 1.0
-    """Dollars a day that audits of this route may cost at most."""
-    cache_any_temperature: bool = False
-    """Consent to cache answers to requests whose temperature is unset or above 0."""
-    cache_scope: Literal["user", "tenant"] = "tenant"
-    """`user` keeps answers of a named user to that user."""
-    knowledge_epoch: str = ""
-    prompt_version: str = ""
-    holdout: float = 0.01
-    """Share of sessions with everything off: the proof."""
-
-
-class KeyOptions(Section):
-    """A key of ours: who holds it."""
-
-    key: str
-    tenant: str = "default"
-    routes: list[str] = field(default_factory=lambda: ["*"])
-    default_route: str | None = None
-    groups: list[str] = []
-    models: list[str] = field(default_factory=lambda: ["*"])
-    sigv4_access_key: str | None = None
-    """Lets an AWS client sign with this access key id; `key` is then its secret."""
+    """Path of the PEM file with the certificate's key."""
 
 
 class CountingOptions(Section):
@@ -166,39 +55,20 @@ class CountingOptions(Section):
     vocabulary: bool = False
     """Start from the o200k vocabulary (extra `tokenizers`): estimates are a fifth closer, for about 0.1 ms more CPU on
     each 3 KB of new text and 75 MB of memory."""
+    seed: bool = False
+    """Teach the estimator of a model that is used for the first time by the provider's own free count (Bedrock
+    CountTokens, Anthropic count_tokens) of twenty short texts. Bedrock needs the permission `bedrock:CountTokens`."""
+    audit_share: float = 0.0
+    """Share of requests whose prompt the provider counts again, free of charge: `hapenny_count_audit_error_ratio`."""
 
 
 class CollectionOptions(Section):
     """A collection of documents that `hapenny index build` made."""
 
     path: str
+    """Folder that `hapenny index build` wrote."""
     remote: Remote = Remote()
     """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
-
-
-class RerankerOptions(Section):
-    """A reranking model.
-
-    `kind`: `bedrock` (region and credentials), `server` (`base_url` before `/rerank`: Cohere, Jina, vLLM) or `tei`
-    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing.
-    """
-
-    kind: Literal["bedrock", "server", "tei"]
-    model: str
-    region: str = "us-east-1"
-    profile: str | None = None
-    base_url: str = ""
-    api_key: str | None = None
-    owned: bool = False
-    connect_s: float = 2.0
-
-
-class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """`/v1/files` and `/v1/batches`, answered here."""
-
-    journal: str
-    """Folder that keeps files, batches and answers; of one process alone."""
-    poll_s: float = 5.0
 
 
 class StageOptions(Section):
@@ -228,15 +98,19 @@ class Config(Section):
     server: ServerOptions = field(default_factory=ServerOptions)
     backends: dict[str, BackendOptions] = field(default_factory=lambda: {"simulated": BackendOptions(kind="simulated")})
     default_backend: str = ""
-    models: dict[str, ModelOptions] = {}
-    aliases: dict[str, str] = {}
-    tiers: dict[str, str] = {}
-    fallbacks: dict[str, list[str]] = {}
+    """The backend of models that name none; empty: the first."""
+    models: dict[str, ModelOptions] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Further names for models and tiers."""
+    tiers: dict[str, str] = field(default_factory=dict)
+    """The model of each tier: fast, balanced, strong, max."""
+    fallbacks: dict[str, list[str]] = field(default_factory=dict)
+    """Where to go when a name's model is unavailable, in order."""
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
-    collections: dict[str, CollectionOptions] = {}
-    rerankers: dict[str, RerankerOptions] = {}
+    collections: dict[str, CollectionOptions] = field(default_factory=dict)
+    rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
     stages: StageOptions = field(default_factory=StageOptions)
-    keys: list[KeyOptions] = []
+    keys: list[KeyOptions] = field(default_factory=list)
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
     state: str | None = None
     """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside
@@ -257,6 +131,7 @@ class Config(Section):
     fingerprint_key: str = ""
     """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are logged; prompts and keys never are."""
 
     def state_path(self) -> Path | None:
         """Where learnt state is kept; None: nowhere."""
@@ -269,40 +144,3 @@ class Config(Section):
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""
         return name or self.default_backend or next(iter(self.backends))
-
-
-TIERS = ("fast", "balanced", "strong", "max")
-CARD_TIERS = {
-    "manga-2024": {
-        "fast": "anthropic.claude-3-haiku-20240307-v1:0",
-        "balanced": "anthropic.claude-3-5-haiku-20241022-v1:0",
-        "strong": "anthropic.claude-3-sonnet-20240229-v1:0",
-        "max": "anthropic.claude-3-opus-20240229-v1:0",
-    }
-}
-
-# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
-# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
-_SAFE: dict[str, Mode] = {
-    "arms": "on",
-    "templates": "shadow",
-    "exact": "on",
-    "flights": "on",
-    "semantic": "off",
-    "retrieval": "off",
-    "tiers": "shadow",
-    "cascade": "off",
-    "structure": "on",
-    "window": "shadow",
-    "prune": "shadow",
-    "brevity": "on",
-    "answer_size": "shadow",
-    "parameters": "on",
-    "prefix": "on",
-    "throughput": "on",
-}
-PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": _SAFE,
-    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
-    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
-}

@@ -30,7 +30,7 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
     if options.remote:
         asked = Request(protocol="openai", model="retrieve", messages=())
         context = Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups)
-        exchange = gateway.pass_through(asked, context, Target("retrieve"))
+        exchange = gateway.bare(asked, context, Target("retrieve"))
         exchange.background = "retrieve"
         fast = gateway.names.tiers.get("fast")
         help = helpers(gateway.ask, exchange, options.rerank_model, fast, reranks=bool(deck.rerankers))

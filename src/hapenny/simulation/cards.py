@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from hapenny.catalog import Card, resolve
+from hapenny.catalog import Card, resolve, spoken
 
 ASSUMED = "assumed"
 ANSWER = "assumed: 650 ms of streaming at 80 tokens/s, the reference application's latency budget"
@@ -78,22 +78,33 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
         return next((model for model in self.models if model.tier == tier), None)
 
     def describe(self) -> list[str]:
-        """One line a model, for people: what is simulated and whence it comes."""
-        lines = [f"simulated models: card {self.name} of {self.date}, {self.digest()}, baseline {self.baseline}"]
+        """A small table for people: what is simulated, and under it where each figure comes from."""
+        sources = sorted({source for model in self.models for source in model.sources.values()}, key=len)
+        mark = {source: "*¹²³⁴⁵⁶⁷⁸⁹"[number] for number, source in enumerate(sources)}
+        rows = [("tier", "model", "first token", "tokens/s", "answer", "calls, tokens a minute", "right like")]
         for model in self.models:
-            lines.append(
-                f"  {model.tier:<9}{model.id}: first token {model.ttft_p50:g}/{model.ttft_p95:g} s "
-                f"({_source(model, 'ttft_p50')}), {model.rate_p50:g}/{model.rate_p95:g} tokens/s "
-                f"({_source(model, 'rate_p50')}), {model.rpm:,} requests and {model.tpm:,} tokens a minute "
-                f"({_source(model, 'rpm')}), answers of {model.output_p50}/{model.output_p95} tokens "
-                f"({_source(model, 'output_p95')}), right like {model.correctness_of} ({_source(model, 'correctness')})"
+
+            def said(text: str, name: str, model: SimulatedModel = model) -> str:
+                return text + mark[model.sources[name]]
+
+            rows.append(
+                (
+                    model.tier,
+                    spoken(model.id),
+                    said(f"{model.ttft_p50:g}/{model.ttft_p95:g} s", "ttft_p50"),
+                    said(f"{model.rate_p50:g}/{model.rate_p95:g}", "rate_p50"),
+                    said(f"{model.output_p50}/{model.output_p95}", "output_p50"),
+                    said(f"{model.rpm:,}, {model.tpm:,}", "rpm"),
+                    said(model.correctness_of, "correctness"),
+                )
             )
-        lines.append("  two figures are p50/p95, p95 the slow end")
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = [f"simulated models: card {self.name} of {self.date}, {self.digest()}, baseline {self.baseline}"]
+        for row in rows:
+            lines.append("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append("  two figures are p50/p95, p95 the slow or long end")
+        lines += [f"  {sign} {source}" for source, sign in mark.items()]
         return lines
-
-
-def _source(model: SimulatedModel, field: str) -> str:
-    return model.sources[field].partition(", WildEval")[0]
 
 
 def _sources(**own: str) -> dict[str, str]:

@@ -121,7 +121,10 @@ class Books:
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         if delivered and not exchange.background and exchange.failure is None and exchange.stopped not in REFUSALS:
-            prices = self._steps(exchange, adopted)
+            if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
+                prices = [("", adopted.cost if adopted is not None else None)]
+            else:
+                prices = self._steps(exchange, adopted)
         else:
             adopted = None
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]

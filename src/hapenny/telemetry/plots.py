@@ -68,7 +68,8 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
         return '<p class="none">Nothing measured.</p>'
     width, height, bottom, top, side = 470, 236, 30, 50, 12
     edges = [math.log10(edge) for edge in latency.edges]
-    low, high = edges[0], max(edges[-1], *(math.log10(value) for value, _ in bars)) + 0.03
+    # Room to the right of the last bar to be kept under, for its name.
+    low, high = edges[0], max(edges[-1] + 0.03, *(math.log10(value) + 0.3 for value, _ in bars))
     plot = width - 2 * side
 
     def x(log: float) -> float:
@@ -83,9 +84,10 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
             at = x(value)
             if low - 1e-9 <= value <= high and all(abs(at - other) >= 44 for other in taken):
                 taken.append(at)
+                anchor = "start" if at < side + 20 else "end" if at > width - side - 20 else "middle"
                 parts.append(_line(at, top, at, height - bottom, "grid"))
                 parts.append(
-                    f'<text class="tick" x="{at:.1f}" y="{height - bottom + 18}" text-anchor="middle">'
+                    f'<text class="tick" x="{at:.1f}" y="{height - bottom + 18}" text-anchor="{anchor}">'
                     f"{seconds(factor * 10.0**exponent)}</text>"
                 )
     for count, start, end in zip(latency.counts, edges, edges[1:], strict=False):
@@ -101,7 +103,7 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
     marks += [(value, name, "limit") for value, name in bars]
     for level, (value, name, kind) in enumerate(marks):
         at = x(max(low, math.log10(value)))
-        anchor, shift = ("start", 5) if at < width * 0.72 else ("end", -5)
+        anchor, shift = ("start", 5) if kind == "limit" or at < width * 0.72 else ("end", -5)
         parts.append(_line(at, 4 + 14 * level, at, height - bottom, kind))
         parts.append(
             f'<text class="{kind}-name" x="{at + shift:.1f}" y="{13 + 14 * level}" text-anchor="{anchor}">'

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from hapenny.caching.exact import Answers, Stored
@@ -13,11 +15,15 @@ from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.store import Entry
 from hapenny.core.clock import Clock
+from hapenny.core.events import TextDelta
+from hapenny.core.exchange import Exchange
 from hapenny.vectors import Index, Vectors, open_index
 
 NEAREST = 24
 MAX_SPACES = 2_000
 MAX_ENTRIES = 50_000
+MAX_NAMES = 200
+"""Names asked for on a route whose models are watched."""
 
 
 class _Space:
@@ -27,6 +33,26 @@ class _Space:
         self.memory = Memory()
         self.index: Index = open_index(dim)
         self.questions: OrderedDict[int, str] = OrderedDict()
+
+
+class _Policy(Struct):
+    """What a route's labels were learnt under: its versions and epoch, and the model behind each name asked for."""
+
+    versions: tuple[str, ...]
+    models: dict[str, str] = {}
+
+
+class _Kept(Struct):
+    """A route's decider as it is kept over a restart."""
+
+    policy: _Policy | None
+    promise: Promise
+    state: bytes
+
+
+class _Dump(Struct):
+    embedder: str
+    routes: dict[str, _Kept]
 
 
 class Lookup(Struct):
@@ -51,24 +77,55 @@ class SemanticCache:
         self._embedder = embedder
         self._spaces: OrderedDict[bytes, _Space] = OrderedDict()
         self._deciders: dict[str, Decider] = {}
-        self._policies: dict[str, object] = {}
+        self._policies: dict[str, _Policy] = {}
+        self._kept: dict[str, _Kept] = {}
         self._next = 0
         self._places: dict[int, bytes] = {}
-        self._served: OrderedDict[str, tuple[str, int, float]] = OrderedDict()
+        self._served: OrderedDict[str, tuple[str, int, Looked]] = OrderedDict()
 
     def decider(self, route: str, promise: Promise, *, fixed: float | None = None) -> Decider:
-        """The route's decider, made on first use."""
-        if route not in self._deciders:
-            self._deciders[route] = Decider(promise, self._clock, fixed=fixed)
-        return self._deciders[route]
+        """The route's decider, made on first use; it goes on with what was kept of it under the same promise."""
+        decider = self._deciders.get(route)
+        if decider is None:
+            decider = self._deciders[route] = Decider(promise, self._clock, fixed=fixed)
+            kept = self._kept.pop(route, None)
+            if kept is not None and kept.promise == promise:
+                decider.loads(kept.state)
+                if kept.policy is not None:
+                    self._policies[route] = kept.policy
+        return decider
 
-    def policy(self, route: str, policy: object) -> None:
-        """Closes the route's cache when its model policy, prompt version or knowledge epoch changed."""
-        before = self._policies.setdefault(route, policy)
-        if before != policy:
-            self._policies[route] = policy
-            if route in self._deciders:
-                self._deciders[route].close("policy changed")
+    def policy(self, route: str, policy: Sequence[str], asked: str = "") -> None:
+        """Closes the route's cache when its configuration, prompt version or knowledge epoch changed, or another model
+        stands behind the name that was asked for.
+
+        Args:
+            policy: what the name asked for means, then versions and epoch (`Exchange.policy`).
+            asked: that name; two names of one route are no change.
+        """
+        model, versions = (policy[0] if policy else ""), tuple(policy[1:])
+        known = self._policies.get(route)
+        changed = known is not None and (known.versions != versions or known.models.get(asked, model) != model)
+        if known is None or changed:
+            known = self._policies[route] = _Policy(versions)
+        if asked not in known.models and len(known.models) < MAX_NAMES:
+            known.models[asked] = model
+        if changed and route in self._deciders:
+            self._deciders[route].close("policy changed")
+
+    def dumps(self) -> bytes:
+        """Labels, models and thresholds of every route, without a text: what `loads` takes over after a restart."""
+        routes = {
+            route: _Kept(self._policies.get(route), decider.promise, decider.dumps())
+            for route, decider in self._deciders.items()
+        }
+        return msgspec.msgpack.encode(_Dump(self._embedder, {**self._kept, **routes}))
+
+    def loads(self, data: bytes) -> None:
+        """Takes over a dump; one made with another embedder is left out. ValueError or `MsgspecError` on nonsense."""
+        dump = msgspec.msgpack.decode(data, type=_Dump)
+        if dump.embedder == self._embedder:
+            self._kept = {route: kept for route, kept in dump.routes.items() if route not in self._deciders}
 
     def change_embedder(self, name: str) -> None:
         """Another embedder: no stored vector means anything any more, nor what was learnt from them."""
@@ -102,7 +159,7 @@ class SemanticCache:
     def served(self, request: str, found: Lookup) -> None:
         """Remembers which entry answered a request, for feedback; the last 10,000."""
         if found.looked.candidate is not None:
-            self._served[request] = (found.route, found.looked.candidate.entry, found.looked.score)
+            self._served[request] = (found.route, found.looked.candidate.entry, found.looked)
             while len(self._served) > 10_000:
                 self._served.popitem(last=False)
 
@@ -111,24 +168,28 @@ class SemanticCache:
         known = self._served.pop(request, None)
         if known is None:
             return False
-        route, entry, score = known
+        route, entry, looked = known
         self.remove(entry)
         if route in self._deciders:
-            self._deciders[route].report_wrong(score)
+            self._deciders[route].report_wrong(looked)
         return True
 
     async def learn(
-        self, found: Lookup, stored: Stored, text: str, *, size: int, ttl: float, tags: tuple[str, ...]
-    ) -> None:
+        self, exchange: Exchange, found: Lookup, stored: Stored, text: str, *,
+        size: int, ttl: float, tags: tuple[str, ...],
+    ) -> None:  # fmt: skip
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
         decider = self._deciders[found.route]
+        decider.hidden = self._judge.error
         steps = decider.verify(found.looked, self._open(found.space, len(found.vector)).memory)
         answer: int | None = None
         try:
             entry = next(steps)
             while True:
                 other = self._answers.peek(_key(entry))
-                equal = other is not None and await self._judge.equal(found.question, text_of(other.value), text)
+                equal = other is not None and await self._judge.equal(
+                    exchange, found.question, text_of(other.value), text
+                )
                 entry = steps.send(equal)
         except StopIteration as done:
             answer = done.value
@@ -161,6 +222,10 @@ class SemanticCache:
         """Where each route stands."""
         return {route: decider.stats() for route, decider in sorted(self._deciders.items())}
 
+    def judging(self) -> dict[str, float]:
+        """How labels came about, what they cost, and the judge's estimated error."""
+        return {**msgspec.to_builtins(self._judge.stats), "error": self._judge.error}
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -183,6 +248,4 @@ def _key(entry: int) -> bytes:
 
 def text_of(stored: Stored) -> str:
     """The text of a stored answer."""
-    from hapenny.core.events import TextDelta
-
     return "".join(event.text for event in stored.events if isinstance(event, TextDelta))

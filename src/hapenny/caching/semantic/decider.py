@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from hapenny.caching.semantic.bound import Bands, threshold
-from hapenny.caching.semantic.features import Candidate, Neighbour, candidate
+from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
+from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.model import ErrorModel
 from hapenny.caching.semantic.terms import Terms, contradiction
@@ -83,6 +84,12 @@ class DeciderStats(Struct, kw_only=True):
     closed_because: str
 
 
+class _Dump(Struct):
+    model: bytes
+    recent: bytes
+    requests: int
+
+
 class Decider:
     """Starts closed, opens as verified labels arrive, closes at once when they speak against the promise.
 
@@ -96,7 +103,11 @@ class Decider:
         self._fixed = fixed
         self._z = normal_ppf(promise.confidence)
         self._model = ErrorModel()
-        self._bands = Bands()
+        self._evidence = NO_EVIDENCE
+        self._stale = False
+        """Whether labels came since `_evidence` was read."""
+        self.hidden = 0.0
+        """Upper estimate of the share of wrong answers that labels call right: the judge's error, priced in."""
         self._monitor = LossMonitor(promise.max_error, _ALARM)
         self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=_WINDOW)
         self._scores: NDArray[np.float64] = np.zeros(0)
@@ -138,7 +149,7 @@ class Decider:
             limit = min(limit, self._compute(max_error)) if max_error > 0 else 0.0
         if score > limit or limit == 0.0:
             return Looked("miss", close, found, score, reason="closed" if limit == 0.0 else "not sure enough")
-        error = self._bands.estimate(score)
+        error = self._evidence.estimate(score)
         if self._clock.random.random() < self.promise.audit_share:
             counts.audits += 1
             return Looked("audit", close, found, score, error, "audit")
@@ -171,16 +182,19 @@ class Decider:
                 return neighbour.answer
         return None
 
-    def report_wrong(self, score: float) -> None:
+    def report_wrong(self, looked: Looked) -> None:
         """A served answer was reported wrong: a label, and evidence for the monitor."""
-        self._bands.add(score, True)
-        self._counts.labels += 1
+        if looked.candidate is not None:
+            self._counts.labels += 1
+            self._model.learn(looked.candidate.features, True)
+            self._stale = True
         self._watch(wrong=True)
         self._refresh()
 
     def close(self, reason: str, *, forget: bool = False) -> None:
         """Serves nothing until new evidence has come; `forget` also drops the model (another embedder)."""
-        self._bands.clear()
+        self._model.void()
+        self._evidence, self._stale = NO_EVIDENCE, False
         self._monitor = LossMonitor(self.promise.max_error, _ALARM)
         if forget:
             self._model.forget()
@@ -197,10 +211,25 @@ class Decider:
         values.update(open=opened, threshold=self._threshold, closed_because="" if opened else counts.closed_because)
         return DeciderStats(**values)
 
+    def dumps(self) -> bytes:
+        """Labels, model and the recent requests' features."""
+        recent = [row for row in self._recent if row is not None]
+        rows = np.array(recent, dtype="<f4").tobytes() if recent else b""
+        return msgspec.msgpack.encode(_Dump(self._model.dumps(), rows, len(self._recent)))
+
+    def loads(self, data: bytes) -> None:
+        """Goes on where a dump stopped; ValueError or `MsgspecError` on nonsense."""
+        dump = msgspec.msgpack.decode(data, type=_Dump)
+        self._model.loads(dump.model)
+        rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
+        self._recent.extend([None] * max(0, dump.requests - len(rows)))
+        self._recent.extend(rows)
+        self._stale = True
+        self._refresh()
+
     def _learn(self, looked: Looked, found: Candidate, *, wrong: bool) -> None:
         self._counts.labels += 1
-        if self._model.weights is not None:
-            self._bands.add(looked.score, wrong)
+        self._stale = True
         if looked.action == "audit":
             self._counts.audits_wrong += wrong
             self._watch(wrong=wrong)
@@ -223,6 +252,8 @@ class Decider:
         self._wait = 0
         if self._model.weights is None:
             return
+        if self._stale:
+            self._evidence, self._stale = Evidence(*self._model.evidence()), False
         rows = [row for row in self._recent if row is not None]
         self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
         before, self._threshold = self._threshold, self._compute(self.promise.max_error)
@@ -232,12 +263,13 @@ class Decider:
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
 
     def _compute(self, max_error: float) -> float:
+        most = self.promise.max_wrong_hits
         return threshold(
-            self._bands,
+            self._evidence,
             self._scores,
             len(self._recent),
-            max_error=max_error,
-            max_wrong_hits=self.promise.max_wrong_hits,
+            max_error=max_error * (1 - self.hidden),
+            max_wrong_hits=None if most is None else most * (1 - self.hidden),
             z=self._z,
         )
 

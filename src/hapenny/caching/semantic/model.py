@@ -1,10 +1,17 @@
-"""The chance that the found answer is wrong: one logistic model a route, learnt online from verified labels."""
+"""The chance that the found answer is wrong: one logistic model a route, learnt online from verified labels.
+
+The same labels are the evidence for the bound, so each is scored as if the model had not seen it: one Newton step back
+from the fit without the label (the leave-one-out estimate of Pregibon 1981 and Cook and Weisberg 1982 for logistic
+regression), at the cost of one matrix product a fit.
+"""
 
 from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from hapenny.caching.semantic.features import NAMES
@@ -18,6 +25,16 @@ KEPT = 4_000
 """Labels the model remembers: the newest."""
 
 
+class _Dump(Struct):
+    size: int
+    count: int
+    next: int
+    rows: bytes
+    wrong: bytes
+    valid: bytes
+    weights: bytes
+
+
 class ErrorModel:
     """Maximum a posteriori logistic regression under a Gaussian prior, refitted by Newton's method as labels grow."""
 
@@ -25,6 +42,10 @@ class ErrorModel:
         size = len(NAMES)
         self._rows = np.zeros((KEPT, size))
         self._wrong = np.zeros(KEPT)
+        self._unseen = np.ones(KEPT)
+        """Scores as if the label had not been learnt."""
+        self._valid = np.zeros(KEPT, dtype=bool)
+        """Whether the label is evidence for the bound; those from before a closure only teach the model."""
         self._ridge = np.full(size, _RIDGE)
         self._ridge[0] = _RIDGE_BIAS
         self._count = 0
@@ -52,6 +73,7 @@ class ErrorModel:
         """Adds a label; true when the model was fitted anew (after every 8 % more labels, and 15)."""
         slot = self._count % KEPT
         self._rows[slot], self._wrong[slot] = features, wrong
+        self._unseen[slot], self._valid[slot] = self.error(features), True
         self._count += 1
         if self._count < self._next:
             return False
@@ -59,9 +81,59 @@ class ErrorModel:
         self._next = self._count + min(int(self._count * 0.08), KEPT // 12) + 15
         return True
 
+    def evidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score without itself, and whether it was wrong, of every label that counts; none before the first fit."""
+        valid = self._valid if self.weights is not None else np.zeros(KEPT, dtype=bool)
+        return self._unseen[valid], self._wrong[valid]
+
+    def void(self) -> None:
+        """What was verified so far is no evidence any more; the model stays, as a guess."""
+        self._valid[:] = False
+
     def forget(self) -> None:
         """Starts again from nothing."""
         self._count, self._next, self.weights = 0, FIRST, None
+        self._valid[:] = False
+
+    def dumps(self) -> bytes:
+        """Labels and weights: numbers alone, from which no text can be told."""
+        count = min(self._count, KEPT)
+        weights = self.weights if self.weights is not None else np.zeros(0)
+        return msgspec.msgpack.encode(
+            _Dump(
+                self._rows.shape[1], self._count, self._next, self._rows[:count].astype("<f4").tobytes(),
+                self._wrong[:count].astype("u1").tobytes(), self._valid[:count].astype("u1").tobytes(),
+                weights.astype("<f8").tobytes(),
+            )
+        )  # fmt: skip
+
+    def loads(self, data: bytes) -> None:
+        """Takes over a dump; ValueError for one of another shape."""
+        dump = msgspec.msgpack.decode(data, type=_Dump)
+        size, count = len(NAMES), min(dump.count, KEPT)
+        rows, weights = np.frombuffer(dump.rows, "<f4"), np.frombuffer(dump.weights, "<f8")
+        if dump.size != size or len(rows) != count * size or len(dump.wrong) != count or len(weights) not in (0, size):
+            raise ValueError("labels of another version")
+        self._rows[:count] = rows.reshape(count, size)
+        self._wrong[:count] = np.frombuffer(dump.wrong, "u1")
+        self._valid[:] = False
+        self._valid[:count] = np.frombuffer(dump.valid, "u1")
+        self._count, self._next = dump.count, dump.next
+        self.weights = weights.copy() if len(weights) else None
+        if self.weights is not None:
+            self._rescore(self.weights)
+
+    def _rescore(self, weights: NDArray[np.float64]) -> None:
+        """Scores every label without itself."""
+        count = min(self._count, KEPT)
+        rows, wrong = self._rows[:count], self._wrong[:count]
+        logit = np.clip(rows @ weights, -30, 30)
+        chance = 1 / (1 + np.exp(-logit))
+        weight = np.maximum(chance * (1 - chance), 1e-9)
+        curve = (rows * weight[:, None]).T @ rows + np.diag(self._ridge)
+        leverage = weight * np.einsum("ij,ij->i", rows @ np.linalg.inv(curve), rows)
+        logit = logit - leverage / weight * (wrong - chance) / np.maximum(1 - leverage, 0.1)
+        self._unseen[:count] = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
 
     def _fit(self) -> None:
         count = min(self._count, KEPT)
@@ -76,3 +148,4 @@ class ErrorModel:
             if np.abs(step).max() < 1e-3:
                 break
         self.weights = weights
+        self._rescore(weights)

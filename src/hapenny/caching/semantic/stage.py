@@ -52,8 +52,10 @@ class SemanticStage(Stage):
         ttl: float = 3_600.0,
         fixed: float | None = None,
         any_temperature: bool = False,
+        stopped: Callable[[str], bool] = lambda route: False,
     ) -> None:
-        """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits)."""
+        """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits);
+        `stopped`: whether the layer lost money on a route and does not even embed for now."""
         self._cache = cache
         self._keys = keys
         self._promise = promise
@@ -61,6 +63,7 @@ class SemanticStage(Stage):
         self._ttl = ttl
         self._fixed = fixed
         self._any_temperature = any_temperature
+        self._stopped = stopped
 
     async def decide(self, exchange: Exchange, ask: Ask) -> SemanticDecision | None:
         """Looks up; None for what may not be cached or is no short text question."""
@@ -69,10 +72,10 @@ class SemanticStage(Stage):
         if "no-cache" in exchange.context.cache_control:
             return None
         question = asked(exchange.request)
-        if question is None:
+        if question is None or self._stopped(exchange.route):
             return None
         decider = self._cache.decider(exchange.route, self._promise, fixed=self._fixed)
-        self._cache.policy(exchange.route, exchange.policy)
+        self._cache.policy(exchange.route, exchange.policy, exchange.original.model)
         vector = (await ask.embed(exchange, [question], technique=self.name))[0]
         found = self._cache.look(
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
@@ -109,7 +112,7 @@ class SemanticStage(Stage):
     def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
         """Verifies and stores, off the path."""
         tags = (f"route:{exchange.route}", f"model:{stored.model}", *exchange.facts.get("cache_tags", ()))
-        self._spawn(self._cache.learn(found, stored, text, size=size, ttl=self._ttl, tags=tags))
+        self._spawn(self._cache.learn(exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags))
 
 
 class _Learn(Transform):

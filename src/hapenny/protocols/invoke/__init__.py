@@ -13,12 +13,13 @@ from urllib.parse import quote
 from msgspec import structs
 
 from hapenny.core.errors import Failure
-from hapenny.core.events import Completion, Event, Tokens, Usage
+from hapenny.core.events import Completion, Event, Usage
 from hapenny.core.messages import Protocol, Request
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, request
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
+from hapenny.protocols.gauge import counts
 from hapenny.protocols.invoke import stream
 
 VERSION = "bedrock-2023-05-31"
@@ -93,9 +94,9 @@ class Invoke(Codec):
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
     ) -> list[Event]:
         events = answer.decode(body, model, id, created)
-        counts = _counts(headers)
-        if counts is not None and not any(isinstance(event, Usage) for event in events):
-            events.append(Usage(counts))
+        told = counts(headers)
+        if told is not None and not any(isinstance(event, Usage) for event in events):
+            events.append(Usage(told))
         return events
 
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
@@ -125,18 +126,3 @@ class Invoke(Codec):
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return errors.decode(status, headers, body)
-
-
-def _counts(headers: Mapping[str, str]) -> Tokens | None:
-    """Counts from the headers of an answer: some models report them nowhere else."""
-    values: dict[str, int] = {}
-    for name, header in (
-        ("input", "input-token-count"),
-        ("output", "output-token-count"),
-        ("cache_read", "cache-read-input-token-count"),
-        ("cache_write", "cache-write-input-token-count"),
-    ):
-        text = headers.get(_PREFIX + header, "")
-        if text.isdecimal() and len(text) < 16:
-            values[name] = int(text)
-    return Tokens(**values) if values else None

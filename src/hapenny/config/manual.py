@@ -1,0 +1,170 @@
+"""The manual of the configuration, read off the structs themselves: every option with its kind, default and meaning.
+
+The meaning of an option is the string that stands under it in the source, of a section the docstring of its struct.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+import msgspec.inspect as types
+from msgspec import Struct
+
+from hapenny.config.options import Config
+
+
+class Option(Struct, frozen=True):
+    """One option. `path` is dotted; NAME stands for a name of the operator's, N for a place in a list."""
+
+    path: str
+    kind: str
+    default: str
+    """As YAML would say it; empty: the option has to be given."""
+    meaning: str
+    section: bool
+    """Whether it only holds further options."""
+
+
+def options() -> list[Option]:
+    """Every option, in the order of the file."""
+    return list(_walk(Config, "", {}))
+
+
+def markdown() -> str:
+    """The manual as a page."""
+    lines = [
+        "# Configuration",
+        "",
+        "One YAML file, `hapenny serve -c hapenny.yaml`. Every option is optional unless it says *required*; with no",
+        "file at all simulated models are served. `${NAME}` and `${NAME:-default}` stand for environment variables.",
+        "Unknown keys, wrong types and contradictions are refused at start. `SIGHUP` reloads without losing a stream.",
+        "This page is made by `hapenny options --markdown` from the program itself.",
+    ]
+    for option in options():
+        if option.section:
+            lines += ["", f"## {option.path}", ""] if "." not in option.path else ["", f"### {option.path}", ""]
+            lines += [option.meaning, "", "| option | kind | default | |", "| --- | --- | --- | --- |"]
+        else:
+            if lines[-1] and not lines[-1].startswith("|"):
+                lines += ["", "| option | kind | default | |", "| --- | --- | --- | --- |"]
+            default = f"`{option.default}`" if option.default else "*required*"
+            meaning = option.meaning.replace("|", "\\|")
+            lines.append(f"| `{option.path}` | {option.kind} | {default} | {meaning} |")
+    return "\n".join(_without_empty(lines)) + "\n"
+
+
+def _without_empty(lines: list[str]) -> Iterator[str]:
+    """Leaves out the heads of tables that have no row."""
+    head = ["| option | kind | default | |", "| --- | --- | --- | --- |"]
+    place = 0
+    while place < len(lines):
+        if lines[place : place + 2] == head and not (place + 2 < len(lines) and lines[place + 2].startswith("| `")):
+            place += 3 if place + 2 < len(lines) and not lines[place + 2] else 2
+            continue
+        yield lines[place]
+        place += 1
+
+
+def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
+    """`told`: structs that were told already, and where: they are told once."""
+    info = types.type_info(kind)
+    assert isinstance(info, types.StructType)
+    meanings = _meanings(kind)
+    plain: list[types.Field] = []
+    nested: list[types.Field] = []
+    for field in info.fields:
+        (nested if _inner(field.type) else plain).append(field)
+    for field in [*plain, *nested]:
+        name = field.encode_name
+        at = f"{path}.{name}" if path else name
+        found = _inner(field.type)
+        if found is None:
+            yield Option(at, _kind(field.type), _default(field), meanings.get(name, ""), False)
+            continue
+        inner, suffix = found
+        if inner in told:
+            yield Option(at + suffix, "section", "", f"As `{told[inner]}`.", True)
+            continue
+        told[inner] = at + suffix
+        yield Option(at + suffix, "section", "", meanings.get(name) or _about(inner), True)
+        yield from _walk(inner, at + suffix, told)
+
+
+def _inner(node: types.Type) -> tuple[type, str] | None:
+    """The struct inside a type, and how its place is written."""
+    if isinstance(node, types.UnionType):
+        return next((found for each in node.types if (found := _inner(each))), None)
+    if isinstance(node, types.StructType):
+        return node.cls, ""
+    if isinstance(node, types.DictType) and isinstance(node.value_type, types.StructType):
+        return node.value_type.cls, ".NAME"
+    if isinstance(node, types.ListType) and isinstance(node.item_type, types.StructType):
+        return node.item_type.cls, "[N]"
+    if isinstance(node, types.VarTupleType) and isinstance(node.item_type, types.StructType):
+        return node.item_type.cls, "[N]"
+    return None
+
+
+_KINDS: dict[type, str] = {
+    types.StrType: "text", types.IntType: "whole number", types.FloatType: "number", types.BoolType: "true or false",
+    types.AnyType: "anything", types.NoneType: "null",
+}  # fmt: skip
+
+
+def _kind(node: types.Type) -> str:
+    if isinstance(node, types.UnionType):
+        return " or ".join(dict.fromkeys(_kind(each) for each in node.types if not isinstance(each, types.NoneType)))
+    if isinstance(node, types.LiteralType):
+        return ", ".join(f"`{value}`" for value in node.values)
+    if isinstance(node, types.DictType):
+        return f"mapping of {_kind(node.key_type)} to {_kind(node.value_type)}"
+    if isinstance(node, types.ListType | types.VarTupleType | types.SetType | types.FrozenSetType):
+        return f"list of {_kind(node.item_type)}"
+    if isinstance(node, types.TupleType):
+        return f"list of {len(node.item_types)}"
+    return _KINDS.get(type(node), type(node).__name__.removesuffix("Type").lower())
+
+
+def _default(field: types.Field) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return _said(field.default)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return _said(field.default_factory())
+    return ""
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        value = int(value)
+    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+
+
+def _about(kind: type) -> str:
+    return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+
+
+@cache
+def _meanings(kind: type) -> dict[str, str]:
+    """The strings under the fields of a struct and of what it extends."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        if each in (object, Struct) or not hasattr(each, "__struct_fields__") or each.__module__.startswith("msgspec"):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for node, after in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+                and isinstance(after.value.value, str)
+            ):
+                found[node.target.id] = " ".join(after.value.value.split())
+    return found
