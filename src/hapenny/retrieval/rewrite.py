@@ -29,8 +29,9 @@ _ABOUT = re.compile(r"^(?:what|how) about\b", re.IGNORECASE)
 
 _TURNS = 12
 _SOCIAL = re.compile(
-    r"^(?:(?:hi|hello|hey|thanks|thank you|thx|ok|okay|yes|no|yeah|sure|great|bye"
-    r"|good (?:morning|afternoon|evening)|there|so much|a lot|xin chào|chào|cảm ơn|vâng|dạ|こんにちは|ありがとう(?:ございます)?|はい|いいえ)[\s,.!。、]*)+$",
+    r"^(?:(?:hi|hello|hey|thanks|thank you|thx|ok|okay|yes|no|yeah|sure|great|bye|good (?:morning|afternoon|evening)"
+    r"|there|so much|a lot|xin chào|chào|cảm ơn|vâng|dạ|こんにちは|ありがとう(?:ございます)?|はい|いいえ)"
+    r"[\s,.!。、]*)+$",
     re.IGNORECASE,
 )
 """Turns that are about nothing."""
