@@ -47,6 +47,7 @@ class _English(State):
 def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalone:
     """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer."""
     history = [turn for turn in history if not _SOCIAL.match(turn.strip())]
+    answer = "" if _SOCIAL.match(answer.strip()) else answer
     rules = _other(query, history)
     if rules is not None:
         return _elsewhere(rules, query, history, answer)
