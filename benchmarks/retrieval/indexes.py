@@ -17,7 +17,7 @@ from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.metrics import quality
 from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.tuner import choose, exact, measure
+from hapenny.retrieval.tuner import build, choose, exact, measure
 from hapenny.vectors.compact import CompactIndex, Mask, Shape
 from hapenny.vectors.reduced import ReducedIndex
 
@@ -141,8 +141,9 @@ def tuned(made: Prepared, quick: bool) -> dict[str, Any]:
     first = [query.vector for query in made.judged.get("train", [])[: 200 if quick else 1000]]
     known, fresh = (np.stack(first), queries[: 200 if quick else 600]) if first else (queries[::2], queries[1::2])
     clock = RealClock()
-    grid = measure(made.vectors, known, clock, k=K, progress=say)
-    check = measure(made.vectors, fresh, clock, k=K)
+    built = build(made.vectors, clock, progress=say)
+    grid = measure(made.vectors, known, clock, k=K, built=built)
+    check = measure(made.vectors, fresh, clock, k=K, built=built)
     out: dict[str, Any] = {}
     for name in TARGETS:
         target = float(name)

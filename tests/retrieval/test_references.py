@@ -58,3 +58,16 @@ def test_a_reference_without_anything_to_refer_to_is_unsure(question):
 def test_the_last_answer_gives_the_focus():
     assert prepare("Nó ở đâu?", ["chào"], "Hồ Gươm là một hồ nước. Hồ rất đẹp.").text == "Hồ Gươm ở đâu?"
     assert prepare("それはどこ？", ["やあ"], "東京タワーは電波塔です。高いです。").text == "東京タワーはどこ？"
+
+
+@pytest.mark.parametrize(
+    ("history", "question", "expected"),
+    [
+        (["Tell me about the bridge"], "What does it cost?", "What does the bridge cost?"),
+        (["Tell me about the bridge", "What is a ferry?"], "What does it cost?", "What does ferry cost?"),
+        (["Hello there!"], "What does it cost?", "What does it cost?"),
+        (["What is throat cancer?", "Thanks!"], "Is it treatable?", "Is throat cancer treatable?"),
+    ],
+)
+def test_known_things_stand_in_and_greetings_are_about_nothing(history, question, expected):
+    assert standalone(question, history).text == expected

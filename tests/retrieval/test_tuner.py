@@ -33,6 +33,7 @@ def test_the_promise_holds_on_fresh_queries():
         "half",
         "sq8",
         "hnsw",
+        "hnsw_half",
         "hnsw_sq8",
         "ivf",
         "ivf_sq8",

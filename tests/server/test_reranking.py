@@ -86,3 +86,26 @@ async def test_a_silent_reranker_leaves_the_fused_order(tmp_path):
 def test_a_reranker_that_cannot_work_is_refused_at_start(text, field):
     with pytest.raises(ConfigError, match=field):
         load(text=text)
+
+
+async def test_the_fast_tier_helps_with_a_reference_no_rule_resolves(tmp_path):
+    indexed(tmp_path / "bridge", tmp_path / "notes")
+    extra = f"""
+collections: {{bridge: {{path: "{tmp_path / "bridge"}", remote: {{rewrite_seconds: 1}}}}}}
+stages: {{retrieval: {{collection: bridge, remote: true, seconds: 3}}, semantic: {{embedder: hashed}}}}
+"""
+    backend = Scripted()
+    async with serving(tmp_path, backend, preset="demo, stages: {retrieval: 'on'}", extra=extra) as (url, _):
+        messages = [
+            {"role": "user", "content": "Hello there"},
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": "How much does it cost?"},
+        ]
+        body = {"model": "strong", "messages": messages}
+        async with aiohttp.ClientSession() as session, session.post(url + "/v1/chat/completions", json=body) as answer:
+            assert answer.status == 200
+    first = backend.asked[0][0].messages[-1].text
+    assert first.startswith("Rewrite the last question")
+    assert "Last question: How much does it cost?" in first
+    assert "Rewrite" not in backend.asked[-1][0].messages[-1].text
+    assert ("rerank", "retrieval") in {row[:2] for row in calls(tmp_path)}

@@ -124,7 +124,7 @@ class EmbeddedStore:
                 and self._vectors.shape.kind in ("exact", "half")
                 and len(self._vectors) > EXACT_UP_TO
             ):
-                self.reshape(Shape())
+                self.reshape(Shape(kind="hnsw_half"))
 
     def refresh(self) -> None:
         """Brings the indexes up to the rows: after own writes, another process's, or a crash."""
@@ -278,7 +278,7 @@ class EmbeddedStore:
             self._rows.close()
 
     def _new_vectors(self, expected: int) -> CompactIndex:
-        return CompactIndex(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw"))
+        return CompactIndex(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw_half"))
 
 
 def mean_cosine(vectors: Matrix) -> float:

@@ -9,6 +9,7 @@ BM25: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and B
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -221,4 +222,4 @@ class LexicalIndex:
 
 def idf(frequency: int, count: int) -> float:
     """The inverse document frequency as BM25 in Lucene and tantivy has it (never negative)."""
-    return float(np.log1p((count - frequency + 0.5) / (frequency + 0.5)))
+    return math.log1p((count - frequency + 0.5) / (frequency + 0.5))

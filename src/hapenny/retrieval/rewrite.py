@@ -1,9 +1,9 @@
 """Makes a conversational question stand alone, by rule: pronouns and left-out topics come from the history.
 
-A conversation has a topic (usually of its first turn) and a focus (the thing the latest self-contained turn asked
-about). Pronouns take the focus; a bare relational noun ("What are the symptoms?") gets "of" the focus; everything
-else stays as it came, because a wrong addition costs more than a missing one. `unsure` tells the caller when a
-small model would help. Vietnamese and Japanese have rules of their own; what is written here is for English.
+A conversation has a focus: the thing the latest self-contained turn asked about. Pronouns take the focus; a bare
+relational noun ("What are the symptoms?") gets "of" the focus; everything else stays as it came, because a wrong
+addition costs more than a missing one. `unsure` tells the caller when a small model would help. Vietnamese and
+Japanese have rules of their own; what is written here is for English.
 
 The task: Dalton, Xiong and Callan, "TREC CAsT 2019: The Conversational Assistance Track Overview" (2020).
 """
@@ -28,16 +28,26 @@ _ABOUT = re.compile(r"^(?:what|how) about\b", re.IGNORECASE)
 
 
 _TURNS = 12
+_SOCIAL = re.compile(
+    r"^(?:(?:hi|hello|hey|thanks|thank you|thx|ok|okay|yes|no|yeah|sure|great|bye|good (?:morning|afternoon|evening)"
+    r"|there|so much|a lot|xin chào|chào|cảm ơn|vâng|dạ|こんにちは|ありがとう(?:ございます)?|はい|いいえ)"
+    r"[\s,.!。、]*)+$",
+    re.IGNORECASE,
+)
+"""Turns that are about nothing."""
 _REFERS = re.compile(rf"\b(?:{'|'.join(sorted(SUBJECTS | POSSESSIVES))})\b", re.IGNORECASE)
 _Rules: TypeAlias = "tuple[Callable[[str, State], Standalone], Callable[[str], str]]"
 
 
 class _English(State):
-    topic: str = ""
+    known: str = ""
+    """The first thing that was only spoken of as known ("the bridge"): it stands in while nothing better was named."""
 
 
 def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalone:
     """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer."""
+    history = [turn for turn in history if not _SOCIAL.match(turn.strip())]
+    answer = "" if _SOCIAL.match(answer.strip()) else answer
     rules = _other(query, history)
     if rules is not None:
         return _elsewhere(rules, query, history, answer)
@@ -73,6 +83,9 @@ def _elsewhere(rules: _Rules, query: str, history: Sequence[str], answer: str) -
 
 def _resolve(query: str, state: _English) -> Standalone:
     if not state.focus:
+        replaced = _pronouns(query, state.known) if state.known else query
+        if replaced != query:
+            return Standalone(replaced, True)
         return Standalone(query, False, unsure=bool(_REFERS.search(query)))
     replaced = _definite(_pronouns(query, state.focus), state.focus)
     if replaced != query:
@@ -148,12 +161,13 @@ def _possessive(phrase: str) -> str:
 
 
 def _observe(state: _English, turn: Standalone) -> None:
-    """Lets a turn that brought its own subject set the focus and, first, the topic."""
-    phrase = "" if turn.changed else _subject(turn.text)
-    if phrase:
-        state.focus = phrase
-        if not state.topic:
-            state.topic = phrase
+    """Lets a turn that brought its own subject set the focus."""
+    if turn.changed:
+        return
+    state.focus = _subject(turn.text) or state.focus
+    if not state.known:
+        things = (each.text for each in phrases(turn.text) if each.opened == "the" and not each.relational)
+        state.known = next((f"the {thing}" for thing in things), "")
 
 
 def _subject(turn: str) -> str:

@@ -7,6 +7,7 @@ least median latency wins. The exact scan is in the grid, so there is always an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -49,7 +50,7 @@ def shapes(count: int) -> list[Shape]:
         found += [
             Shape(kind="hnsw", m=16),
             Shape(kind="hnsw_sq8", m=16),
-            Shape(kind="hnsw", m=32),
+            Shape(kind="hnsw_half", m=32),
             Shape(kind="ivf"),
             Shape(kind="ivf_sq8"),
         ]
@@ -83,6 +84,29 @@ def choose(target: float, trials: list[Trial], queries: int) -> Tuned:
     return Tuned(target=target, chosen=min(good, key=lambda trial: trial.p50_ms), trials=trials, queries=queries)
 
 
+Built: TypeAlias = "tuple[CompactIndex, Shape, float]"
+"""An index, the setting it is searched with, and the seconds its build took."""
+
+
+def build(
+    vectors: Matrix,
+    clock: Clock,
+    grid: Sequence[Shape] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Built]:
+    """Every setting of the grid; those that differ only in effort share an index."""
+    built: list[Built] = []
+    for shape in grid if grid is not None else shapes(len(vectors)):
+        started = clock.now()
+        index = CompactIndex(vectors.shape[1], shape)
+        index.add(np.arange(len(vectors)), vectors)
+        seconds = clock.now() - started
+        built += [(index, variant, seconds) for variant in _efforts(shape, len(vectors))]
+        if progress is not None:
+            progress(f"{shape.kind} m={shape.m}: built in {seconds:.1f} s")
+    return built
+
+
 def measure(
     vectors: Matrix,
     queries: Matrix,
@@ -91,19 +115,11 @@ def measure(
     k: int = 10,
     grid: Sequence[Shape] | None = None,
     progress: Callable[[str], None] | None = None,
+    built: Sequence[Built] | None = None,
 ) -> list[Trial]:
-    """Every setting of the grid as measured."""
+    """Every setting of the grid as measured; on indexes that `build` made, if given."""
     truth = exact(vectors, queries, k)
-    keys = np.arange(len(vectors))
-    built: list[tuple[CompactIndex, Shape, float]] = []
-    for shape in grid if grid is not None else shapes(len(vectors)):
-        started = clock.now()
-        index = CompactIndex(vectors.shape[1], shape)
-        index.add(keys, vectors)
-        seconds = clock.now() - started
-        built += [(index, variant, seconds) for variant in _efforts(shape, len(vectors))]
-        if progress is not None:
-            progress(f"{shape.kind} m={shape.m}: built in {seconds:.1f} s")
+    built = built if built is not None else build(vectors, clock, grid, progress)
     found: list[list[int]] = [[] for _ in built]
     spent = np.empty((len(built), _ROUNDS, len(queries)))
     for turn in range(_ROUNDS):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hapenny.vectors.embedder import Vectors
 from hapenny.vectors.index import Hits, checked, written
 
-Kind = Literal["exact", "half", "sq8", "hnsw", "hnsw_sq8", "ivf", "ivf_sq8"]
+Kind = Literal["exact", "half", "sq8", "hnsw", "hnsw_half", "hnsw_sq8", "ivf", "ivf_sq8"]
 Mask = NDArray[np.bool_]
 
 NOTHING = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -32,7 +32,7 @@ _REPEATABLE = 20_000
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How vectors are stored and searched. `half` is an exact scan over 16-bit floats: cosines are right to .0005, and
+    """How vectors are stored and searched. `half` is a full scan over 16-bit floats: cosines are right to .0005, and
     a scan, which waits for memory, takes two thirds of the time.
 
     `m`, `build`, `effort`: links, beam at build and beam at search of a graph. `lists`, `probes`: inverted lists
@@ -255,11 +255,11 @@ def _make(faiss: Any, dim: int, shape: Shape, expected: int) -> Any:
     if shape.kind == "sq8":
         return faiss.IndexScalarQuantizer(dim, eight, cosine)
     if shape.kind.startswith("hnsw"):
-        graph = (
-            faiss.IndexHNSWSQ(dim, eight, shape.m, cosine)
-            if shape.kind == "hnsw_sq8"
-            else faiss.IndexHNSWFlat(dim, shape.m, cosine)
-        )
+        if shape.kind == "hnsw":
+            graph = faiss.IndexHNSWFlat(dim, shape.m, cosine)
+        else:
+            code = eight if shape.kind == "hnsw_sq8" else faiss.ScalarQuantizer.QT_fp16
+            graph = faiss.IndexHNSWSQ(dim, code, shape.m, cosine)
         graph.hnsw.efConstruction = shape.build
         return graph
     lists = shape.lists or max(1, int(expected**0.5))
