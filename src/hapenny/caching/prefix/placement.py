@@ -90,6 +90,7 @@ class Planner:
         chosen = [top] + ([known] if known in allowed else [])
         tails = self._reuse.tails.items()
         shared = [(min(len(chain) - tail, top), count) for tail, count in tails if len(chain) - tail > read]
+        shared += [(min(head, top), count) for head, count in self._reuse.heads.items() if head > read]
         candidates = {depth for depth, _ in shared} & set(allowed)
         while len(chosen) < self._most:
             scored = [
