@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from hapenny.caching.admin import CacheAdmin
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
-from hapenny.caching.keys import Keys
+from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.publishing import Publisher
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
@@ -57,7 +58,6 @@ from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
-
 
 Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
 """Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
@@ -153,7 +153,7 @@ class Deck:
             if heir is not None
             else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
         )
-        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns)
+        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns, self.edge)
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
 
@@ -167,7 +167,7 @@ class Deck:
         """The mode of every stage on a route."""
         return {**PRESETS[route.preset], **route.stages}
 
-    def keys(self, scope: Literal["user", "tenant"]) -> Keys:
+    def keys(self, scope: Scope) -> Keys:
         """The key maker for a scope."""
         return Keys(self._secret, scope)
 
@@ -177,6 +177,7 @@ class Deck:
         modes = self.modes(route)
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
+        publisher = Publisher(self.edge, self.results, route.knowledge_epoch) if keys.shared else None
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
             # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
@@ -193,6 +194,7 @@ class Deck:
                 any_temperature=any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
                 results=self.results,
+                publisher=publisher,
             )
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
@@ -214,6 +216,7 @@ class Deck:
                     fixed=semantic.similarity,
                     any_temperature=any_temperature,
                     stopped=partial(self.returns.stopped, "semantic"),
+                    publisher=publisher,
                 )
             )
         if modes["retrieval"] != "off":

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
@@ -33,8 +34,10 @@ class CacheAdmin:
         semantic: SemanticCache | None = None,
         paraphrases: Answers | None = None,
         returns: Returns | None = None,
+        edge: Edge | None = None,
     ) -> None:
-        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn."""
+        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers."""
+        self._edge = edge
         self._returns = returns
         self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
         self._semantic = semantic
@@ -78,6 +81,9 @@ class CacheAdmin:
             ]
             total = Purged(sum(p.entries for p in gone), sum(p.bytes for p in gone), which.dry_run)
             out[name] = msgspec.to_builtins(total)
+        if self._edge is not None and which.epoch is not None and which.key is None and which.tag is None:
+            gone_there = self._edge.purge(which.epoch, dry_run=which.dry_run)
+            out["edge"] = {"entries": gone_there, "bytes": 0, "dry_run": which.dry_run}
         return out
 
     def feedback(self, request_id: str) -> bool:

@@ -16,9 +16,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-Kind: TypeAlias = tuple[str | int, ...]
+Kind: TypeAlias = tuple[str, int, int, int, int]
 
 _PSEUDO = 100.0
+_TRUST = 0.88
+"""Of the learnt worth of having a segment cached: learnt from few prompts, it is believed in part."""
 _CACHED = {"seen": 0.6, "new": 0.15}
 """Worth of having a segment cached, before evidence: a second use often brings a third; a first use brings none."""
 _WAITING = {"seen": 0.06, "new": 0.045}
@@ -88,7 +90,7 @@ class Reuse:
     def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
         """What writing each segment now gains over waiting, in units of its plain input price."""
         kinds = self._kinds(chain, blocks, now)
-        return [0.85 * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
+        return [_TRUST * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
 
     def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
         """Learns from a request; call once for each, after `advantages`."""
@@ -133,7 +135,8 @@ class Reuse:
                 out.append(("seen", min(seen.uses, 4), ago, size // 4, grown))
             else:
                 left = len(chain) - 1 - at
-                out.append(("new", before, added, 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3))
+                near = 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3
+                out.append(("new", before, added, near, 0))
         return out
 
     def _ripen(self, now: float) -> None:
