@@ -1,23 +1,35 @@
-"""A model asked off the path of any request, with everything off, in a background row of its own: its cost is in the
-ledger under the technique that wanted to know."""
+"""Work off the path of any request, each piece in a background row of its own, so that its cost is in the ledger."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
+import msgspec
+
+from hapenny.catalog import Catalog
 from hapenny.core.answer import Answer
+from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
+
+_log = get_logger("hapenny.aside")
 
 
 class Asked(Protocol):
     """What is needed of a gateway."""
+
+    catalog: Catalog
 
     def open(self, request: Request, context: Context, *, background: str = "") -> Exchange:
         """The exchange of a request."""
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Its answer, begun."""
+
+    def spawn(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Runs background work."""
 
     def close(self, exchange: Exchange) -> None:
         """Ends it."""
@@ -54,3 +66,47 @@ async def aside(
     finally:
         gateway.close(exchange)
     return answer.text, sum(call.cost or 0 for call in exchange.calls)
+
+
+async def repeat(gateway: Asked, request: Request, context: Context, route: str) -> int:
+    """Answers a client's request again in a background row, so that its answer is stored; what it cost in nano-dollars,
+    -1 if it failed. A model with a flex tier is asked in it: nobody waits.
+
+    Args:
+        gateway: as in `aside`.
+        request: as the client sent it.
+        context: the client's.
+        route: the request's route.
+    """
+    try:
+        exchange = gateway.open(request, context, background="precompute")
+    except Failure:
+        return -1
+    exchange.route, exchange.purpose, exchange.payer = route, "precompute", "precompute"
+    card = gateway.catalog.resolve(exchange.target.model)
+    if card is not None and card.rates("flex") is not None:
+        exchange.target = msgspec.structs.replace(exchange.target, service_tier="flex")
+    try:
+        await (await gateway.answer(exchange)).collect()
+    except Failure:
+        return -1
+    finally:
+        gateway.close(exchange)
+    return sum(call.cost or 0 for call in exchange.calls)
+
+
+def refresh(gateway: Asked, stale: Exchange, done: Callable[[], None]) -> None:
+    """Answers a stale request again, then calls back."""
+
+    async def again() -> None:
+        exchange = gateway.open(stale.original, stale.context, background="refresh")
+        exchange.intent = stale.intent
+        try:
+            await (await gateway.answer(exchange)).collect()
+        except Failure as failure:
+            _log.info("refresh failed", kind=failure.kind, route=exchange.route)
+        finally:
+            gateway.close(exchange)
+            done()
+
+    gateway.spawn(again())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hapenny.caching.admin import CacheAdmin
+from hapenny.caching.ahead import Ahead, Repeat
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
@@ -41,6 +42,7 @@ from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
+from hapenny.telemetry.rows import Row
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
@@ -77,6 +79,7 @@ class Deck:
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
         aside: asks a model off the path, in a background row of its own.
+        repeat: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -93,6 +96,7 @@ class Deck:
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         aside: Aside,
+        repeat: Repeat,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -142,7 +146,9 @@ class Deck:
             heir.semantic
             if heir is not None and heir._options.semantic == wanted
             else SemanticCache(
-                clock, self.paraphrases, AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
+                clock,
+                self.paraphrases,
+                AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
                 embedder=wanted.embedder,
             )
         )
@@ -153,9 +159,35 @@ class Deck:
             if heir is not None
             else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
         )
-        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns, self.edge)
+        self.ahead: Ahead | None = None
+        if config.precompute.routes:
+            self.ahead = Ahead(config.precompute, self.answers, self.returns, clock, repeat, ttl=options.exact.ttl_s)
+            if heir is not None and heir.ahead is not None:
+                self.ahead.follow(heir.ahead)
+        self._withdraw(heir)
+        self.admin = CacheAdmin(
+            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead
+        )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+
+    def observe(self, exchange: Exchange, row: Row) -> None:
+        """Reads a finished request: what the caches earned, and what may be answered ahead."""
+        self.returns.book(exchange, row)
+        if self.ahead is not None:
+            self.ahead.observe(exchange, row)
+
+    def start(self) -> None:
+        """Starts what works off the path."""
+        if self.ahead is not None:
+            self._spawn(self.ahead.run())
+
+    def _withdraw(self, heir: Deck | None) -> None:
+        """Takes published answers of epochs that ended from the edge."""
+        if heir is not None:
+            now = {route.knowledge_epoch for route in self._config.routes.values()}
+            for epoch in {route.knowledge_epoch for route in heir._config.routes.values()} - now:
+                self.edge.purge(epoch)
 
     @property
     def asked(self) -> Embedder:
@@ -246,9 +278,7 @@ class Deck:
         aside = self._aside
 
         async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
-            return await aside(
-                name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route
-            )
+            return await aside(name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route)
 
         return asks
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
-from hapenny.aside import aside
+from hapenny.aside import aside, refresh, repeat
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -114,9 +114,10 @@ class Gateway:
             self.names,
             self._secret,
             self._choosing.defaults,
-            refresh=self._again,
+            refresh=partial(refresh, self),
             spawn=self.spawn,
             aside=partial(aside, self),
+            repeat=partial(repeat, self),
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
@@ -320,22 +321,6 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _again(self, stale: Exchange, done: Callable[[], None]) -> None:
-        """Answers a stale request again, off its path, in a row of its own."""
-
-        async def again() -> None:
-            exchange = self.open(stale.original, stale.context, background="refresh")
-            exchange.intent = stale.intent
-            try:
-                await (await self.answer(exchange)).collect()
-            except Failure as failure:
-                _log.info("refresh failed", kind=failure.kind, route=exchange.route)
-            finally:
-                self.close(exchange)
-                done()
-
-        self.spawn(again())
-
     async def _audit(
         self, audited: Exchange, request: Request, target: Target, judged: Callable[[str], Awaitable[float]]
     ) -> tuple[str, int]:
@@ -374,7 +359,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
-        self.deck.returns.book(exchange, row)
+        self.deck.observe(exchange, row)
         self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------
@@ -384,6 +369,7 @@ class Gateway:
         await self.desk.start()
         if self._learnt is not None:
             await self._learnt.start()
+        self.deck.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""

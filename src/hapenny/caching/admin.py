@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.ahead import Ahead
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers
 from hapenny.caching.roi import Returns
@@ -35,9 +36,12 @@ class CacheAdmin:
         paraphrases: Answers | None = None,
         returns: Returns | None = None,
         edge: Edge | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
-        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers."""
+        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers;
+        `ahead`: what is answered ahead."""
         self._edge = edge
+        self._ahead = ahead
         self._returns = returns
         self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
         self._semantic = semantic
@@ -48,6 +52,8 @@ class CacheAdmin:
         if self._semantic is not None:
             out["routes"] = msgspec.to_builtins(self._semantic.stats())
             out["judging"] = self._semantic.judging()
+        if self._ahead is not None:
+            out["precompute"] = msgspec.to_builtins(self._ahead.stats())
         if self._returns is not None:
             out["returns"] = [{**msgspec.to_builtins(each), "net": each.net} for each in self._returns.books()]
         return out
@@ -85,6 +91,10 @@ class CacheAdmin:
             gone_there = self._edge.purge(which.epoch, dry_run=which.dry_run)
             out["edge"] = {"entries": gone_there, "bytes": 0, "dry_run": which.dry_run}
         return out
+
+    async def warm(self, tenant: str, most: int) -> int | None:
+        """Answers the tenant's most asked questions again that are not stored; how many, None where that is off."""
+        return await self._ahead.renew(tenant, most) if self._ahead is not None else None
 
     def feedback(self, request_id: str) -> bool:
         """A semantic hit was reported wrong; False if the request is not known as one."""

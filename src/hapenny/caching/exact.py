@@ -101,7 +101,7 @@ class ExactStage(Stage):
             return None
         key = self._keys.key(exchange)
         directives = exchange.context.cache_control
-        if "no-cache" in directives or exchange.background == "refresh":
+        if "no-cache" in directives or exchange.background in ("refresh", "precompute"):
             return Lookup(key=key, reason="no-cache")
         entry = self._answers.get(key)
         if entry is None or entry.key != key or not self._mine(entry, exchange):

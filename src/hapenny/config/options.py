@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from hapenny.caching.ahead import AheadOptions
 from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.core.messages import Parameters
@@ -283,6 +284,8 @@ class Config(Section):
     """OpenTelemetry spans; needs the extra `otel`."""
     batch: BatchJobs | None = None
     """Batch jobs, off unless a journal is named."""
+    precompute: AheadOptions = field(default_factory=AheadOptions)
+    """Predictable questions answered ahead, off unless routes are named."""
     counters: str = "memory"
     """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)

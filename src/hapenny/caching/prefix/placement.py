@@ -14,7 +14,7 @@ MOST_POINTS = 4
 MINIMUM_TOKENS = 1_024
 _DEAR = 0.5
 """Premium from which a write must be covered by what reads have saved."""
-_CREDIT = 0.002
+_CREDIT = 0.001
 """Share of all input that such writes may be ahead."""
 
 
