@@ -136,5 +136,5 @@ async def test_tenants_share_nothing_where_nobody_said_so(tmp_path):
 @pytest.mark.parametrize("bad", ["budget_usd: 0", "off_peak: [24]"])
 async def test_senseless_options_are_refused(tmp_path, bad):
     with pytest.raises(ValueError, match=bad.split(":")[0]):
-        async with serving(tmp_path, extra="precompute: {routes: [default], %s}" % bad):
+        async with serving(tmp_path, extra=f"precompute: {{routes: [default], {bad}}}"):
             pass

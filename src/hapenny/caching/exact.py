@@ -33,6 +33,8 @@ class Stored(Struct, frozen=True):
     tenant: str
 
 
+MOST_TAGS = 16
+"""Of a caller's own tags that an entry keeps."""
 PRECOMPUTED = "precomputed"
 """Tag of answers that were asked for ahead."""
 Answers: TypeAlias = Store[Stored]
@@ -54,6 +56,7 @@ def tags_of(exchange: Exchange, model: str, evidence: Sequence[tuple[str, str]] 
         *((f"epoch:{epoch}",) if epoch else ()),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
         *exchange.facts.get("cache_tags", ()),
+        *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
         *evidence_tags(evidence),
     )
 
