@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from hapenny.core.clock import RealClock
-from hapenny.simulation.fleet_jobs import FolderBucket, FolderJobs
+from hapenny.simulation.fleet_jobs import FolderJobs
+from hapenny.simulation.folder_bucket import FolderBucket
 from hapenny.throughput.batch.bedrock import BedrockBatch
 from hapenny.throughput.batch.engine import BatchEngine, BatchOptions
 from hapenny.throughput.batch.journal import Journal
@@ -44,7 +45,7 @@ def jobs(folder: Path, stuck: bool) -> tuple[FolderBucket, FolderJobs]:
     return bucket, FolderJobs(
         bucket,
         RealClock(),
-        answer,
+        lambda job, body: answer(body),
         records_per_s=100.0,
         delay_s=0.3,
         fails=fails,

@@ -26,9 +26,9 @@ def main() -> None:
     parts = set(arguments.only.split(",")) if arguments.only else set(PARTS)
     by = embedder(Path(arguments.cache) if arguments.cache else None)
     limit = 100 if arguments.quick else 0
-    prepared = [prepare(folder, by, limit) for folder in find(data)]
+    prepared = [made for folder in find(data) if (made := prepare(folder, by, limit)) is not None]
     if arguments.train:
-        training = [prepare(folder, by, limit) for folder in find(Path(arguments.train))]
+        training = [made for folder in find(Path(arguments.train)) if (made := prepare(folder, by)) is not None]
         learnt = {made.name: made.noise for made in training}
         for made in prepared:
             made.noise = learnt.get(made.name, ())

@@ -70,10 +70,10 @@ def compression(prepared: Sequence[Prepared]) -> dict[str, Any]:
     """Memory and hybrid nDCG of 8-bit vectors, recall of fewer dimensions with rescoring."""
     out: dict[str, Any] = {"SQ8": {}, "reduced": {}}
     losses, shares, recalls, reduced_memory = [], [], [], []
+    whole = small = 0
     for made in prepared:
         judged = made.judged[evaluated(made)]
         scores = {}
-        stores: dict[str, EmbeddedStore] = {}
         for kind in ("exact", "sq8"):
             store = made.store
             store.reshape(Shape(kind=kind))
@@ -83,11 +83,12 @@ def compression(prepared: Sequence[Prepared]) -> dict[str, Any]:
                 rows = retriever.rank(query.text, query.vector).rows[:20].tolist()
                 runs.append([document.id for document in store.fetch(rows)])
             scores[kind] = quality(runs, [query.gains for query in judged]).ndcg10
-            stores[kind] = store
             if kind == "exact":
                 full = store.memory()
+                whole += full
             else:
                 shares.append(store.memory() / full)
+                small += store.memory()
         made.store.reshape(Shape(kind="exact"))
         losses.append(scores["exact"] - scores["sq8"])
         out["SQ8"][made.name] = {"ndcg10_loss": round(losses[-1], 4), "memory_share": round(shares[-1], 4)}
@@ -99,7 +100,7 @@ def compression(prepared: Sequence[Prepared]) -> dict[str, Any]:
         recalls.append(_recall(found, truth))
         reduced_memory.append(reduced.memory() / made.vectors.nbytes)
         out["reduced"][made.name] = {"recall": round(recalls[-1], 4), "memory_share": round(reduced_memory[-1], 4)}
-    out["SQ8"] |= {"ndcg10_loss": round(float(np.max(losses)), 4), "memory_share": round(float(np.max(shares)), 4)}
+    out["SQ8"] |= {"ndcg10_loss": round(float(np.max(losses)), 4), "memory_share": round(small / max(1, whole), 4)}
     out["reduced"] |= {"recall": round(min(recalls), 4), "memory_share": round(max(reduced_memory), 4)}
     say(f"compression: {out}")
     return out

@@ -51,13 +51,18 @@ def embedder(cache: Path | None) -> Embedder:
     return CachedEmbedder(inner, cache) if cache is not None else inner
 
 
-def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared:
-    """Reads, embeds and indexes one collection; `limit` bounds the queries of each split."""
+def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared | None:
+    """Reads, embeds and indexes one collection; `limit` bounds the queries of each split. None if there is nothing."""
     collection = read(folder)
+    if not collection.documents or not any(collection.queries.values()):
+        say(f"{collection.name}: left out, it has no documents or no queries")
+        return None
     language = detect(document.searchable() for document in collection.documents[:2000])
     vectors = asyncio.run(document_vectors(by, collection.documents))
     judged: dict[str, list[Judged]] = {}
     for split, queries in collection.queries.items():
+        if not queries:
+            continue
         kept = queries[:limit] if limit else queries
         found = asyncio.run(by.embed([query.text for query in kept]))
         judged[split] = [Judged(q.text, q.gains, vector) for q, vector in zip(kept, found, strict=True)]

@@ -29,12 +29,17 @@ from hapenny.vectors.minilm import MiniLM
 
 PEERS = ("txtai", "lancedb", "llamaindex", "haystack")
 K = 5
+TURN = 10
+"""Queries of one turn beside a peer: both feel the same moments of the machine."""
 
 
-def latencies(retriever: Retriever, judged: Sequence[Judged], rounds: int = 2) -> tuple[list[float], list[float]]:
+def latencies(
+    retriever: Retriever, judged: Sequence[Judged], rounds: int = 2, warm: int = 20
+) -> tuple[list[float], list[float]]:
     """Milliseconds of rank + documents of the best five after a warm-up: on the clock, and of this process's CPU."""
-    for query in judged[:20]:
-        retriever.hits(retriever.rank(query.text, query.vector), range(K))
+    for query in judged[:warm]:
+        ranked = retriever.rank(query.text, query.vector)
+        retriever.hits(ranked, range(min(K, len(ranked))))
     gc.collect()
     gc.freeze()
     spent, busy = [], []
@@ -113,46 +118,89 @@ def _noise(vectors: Matrix) -> float:
 
 
 def rivals(made: Prepared, python: Path, seconds: float) -> dict[str, Any]:
-    """Every installed peer on this collection, ours measured before and after each."""
+    """Every installed peer on this collection, taking turns with ours on the same few queries."""
     if not python.exists():
         say("rivals: no environment; run `make rivals`")
         return {}
     judged = made.judged[evaluated(made)][:400]
     texts = [document.searchable() for document in made.collection.documents]
-    ids = [document.id for document in made.collection.documents]
     retriever = Retriever(made.store, made.settings(PRESETS["default"]))
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         arrays, strings = Path(folder) / "vectors.npz", Path(folder) / "texts.json"
         np.savez(arrays, vectors=made.vectors, queries=np.stack([query.vector for query in judged]))
-        held = {"texts": texts, "queries": [query.text for query in judged], "seconds": seconds}
+        held = {"texts": texts, "queries": [query.text for query in judged]}
         strings.write_text(json.dumps(held), encoding="utf-8")
         for name in PEERS:
-            before = latencies(retriever, judged, 1)
-            script = Path(__file__).with_name("peers.py")
-            done = subprocess.run(
-                [str(python), str(script), name, str(arrays), str(strings)], capture_output=True, text=True, check=False
-            )
-            after = latencies(retriever, judged, 1)
-            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-            if done.returncode or not lines:
-                out[name] = {"error": done.stderr.strip().splitlines()[-1:] or ["no output"]}
-                say(f"{name}: {out[name]}")
-                continue
-            told = json.loads(lines[-1])
-            runs = [[ids[i] for i in top] for top in told["tops"]]
-            gains = [query.gains for query in judged[: len(runs)]]
-            ours = [[ids[row - 1] for row in retriever.rank(q.text, q.vector).rows[:10]] for q in judged[: len(runs)]]
-            mine, working = (float(np.median(a + b)) for a, b in zip(before, after, strict=True))
-            out[name] = {
-                **quantiles(told["ms"], told["cpu_ms"]),
-                "ndcg10": round(quality(runs, gains).ndcg10, 4),
-                "hapenny_p50_ms": round(mine, 3),
-                "hapenny_ndcg10": round(quality(ours, gains).ndcg10, 4),
-                "hapenny_cpu_p50_ms": round(working, 3),
-                "times_slower": round(float(np.median(told["ms"])) / mine, 1),
-                "times_slower_cpu": round(float(np.median(told["cpu_ms"])) / working, 1),
-                "queries": len(runs),
-            }
+            command = [str(python), str(Path(__file__).with_name("peers.py")), name, str(arrays), str(strings)]
+            out[name] = _beside(command, made, retriever, judged, seconds)
             say(f"{name}: {out[name]}")
     return out
+
+
+def _beside(
+    command: Sequence[str], made: Prepared, retriever: Retriever, judged: Sequence[Judged], seconds: float
+) -> dict[str, Any]:
+    """One peer's process and ours in turns of a few queries, for `seconds` of searching in all."""
+    ids = [document.id for document in made.collection.documents]
+    theirs: dict[str, list[Any]] = {"ms": [], "cpu_ms": [], "tops": []}
+    mine: list[float] = []
+    working: list[float] = []
+    with tempfile.TemporaryFile("w+") as errors:
+        peer = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
+        )
+        assert peer.stdin is not None
+        assert peer.stdout is not None
+        with peer:
+            line = peer.stdout.readline()
+            while line and line.strip() != "ready":
+                line = peer.stdout.readline()
+            latencies(retriever, judged[:3], 1)
+            limit = time.perf_counter() + seconds
+            for start in range(0, len(judged), TURN):
+                part = judged[start : start + TURN]
+                spent, busy = latencies(retriever, part, 1, warm=0)
+                mine, working = mine + spent, working + busy
+                told = _turn(peer, start, start + len(part)) if line else None
+                if told is None:
+                    break
+                for key, values in theirs.items():
+                    values.extend(told[key])
+                if time.perf_counter() > limit:
+                    break
+            peer.stdin.close()
+        if not theirs["ms"]:
+            errors.seek(0)
+            return {"error": errors.read().strip().splitlines()[-1:] or ["no output"]}
+    count = len(theirs["ms"])
+    gains = [query.gains for query in judged[:count]]
+    runs = [[ids[i] for i in top] for top in theirs["tops"]]
+    # Rows of a store start at 1.
+    ours = [[ids[row - 1] for row in retriever.rank(q.text, q.vector).rows[:10]] for q in judged[:count]]
+    return {
+        **quantiles(theirs["ms"], theirs["cpu_ms"]),
+        "ndcg10": round(quality(runs, gains).ndcg10, 4),
+        "hapenny_p50_ms": round(float(np.median(mine)), 3),
+        "hapenny_ndcg10": round(quality(ours, gains).ndcg10, 4),
+        "hapenny_cpu_p50_ms": round(float(np.median(working)), 3),
+        "times_slower": round(float(np.median(theirs["ms"]) / np.median(mine)), 1),
+        "times_slower_cpu": round(float(np.median(theirs["cpu_ms"]) / np.median(working)), 1),
+        "queries": count,
+    }
+
+
+def _turn(peer: subprocess.Popen[str], first: int, last: int) -> dict[str, list[Any]] | None:
+    """The peer's searches of some queries; None if it is gone."""
+    assert peer.stdin is not None
+    assert peer.stdout is not None
+    try:
+        peer.stdin.write(f"{first} {last}\n")
+        peer.stdin.flush()
+    except BrokenPipeError:
+        return None
+    for line in peer.stdout:
+        if line.startswith("{"):
+            found: dict[str, list[Any]] = json.loads(line)
+            return found
+    return None

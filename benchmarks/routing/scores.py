@@ -51,12 +51,12 @@ def score_pair(here: Source, there: Source | None, pair: tuple[str, str, str], k
     if there is not None:
         if name not in there.tables or not {weak, strong} <= set(there.tables[name].models):
             return score_pair(here, None, pair, kind)
-        return learn(there, name, weak, strong, kind, weight, None, here)
+        return learn(there, name, weak, strong, kind, weight, None, here, np.arange(len(table.prompts)))
     folds = table.folds()
     scores = np.zeros(len(table.prompts))
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold)
-        scores[held] = learn(here, name, weak, strong, kind, weight, np.flatnonzero(folds != fold), here)[held]
+        scores[held] = learn(here, name, weak, strong, kind, weight, np.flatnonzero(folds != fold), here, held)
     return scores
 
 
@@ -69,7 +69,9 @@ def learn(
     weights: Weights,
     rows: npt.NDArray[np.intp] | None,
     target: Source,
+    goal: npt.NDArray[np.intp],
 ) -> Floats:
+    """Scores of the rows `goal` of `target`, learned from `rows` (None: all) of `source`."""
     table, features = source.tables[name], source.features[name]
     used = np.arange(len(table.prompts)) if rows is None else rows
     if source is not target:
@@ -79,14 +81,9 @@ def learn(
     reader = Reader(
         fit([features[i] for i in used], table.score(weak)[used], table.score(strong)[used], tasks, cold=weights)
     )
-    goal = target.tables[name].tasks
+    told, seen = target.tables[name].tasks, target.features[name]
     # The intercept differs from fold to fold and says nothing about order.
-    return np.array(
-        [
-            reader.gain(f, goal[i] if kind == "full" else None) - reader.scorer.intercept
-            for i, f in enumerate(target.features[name])
-        ]
-    )
+    return np.array([reader.gain(seen[i], told[i] if kind == "full" else None) - reader.scorer.intercept for i in goal])
 
 
 def all_scores(here: Source, there: Source | None) -> dict[tuple[str, str, str], dict[str, Floats]]:

@@ -20,7 +20,7 @@ from benchmarks.tokens import contexts, vectors
 from benchmarks.tokens.data import say
 from benchmarks.tokens.prune import Measured, measure, o200k_count, prepare
 from hapenny.tokens import relevance
-from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, many_words, vector_features
+from hapenny.tokens.relevance import NAMES, VECTOR_NAMES, featurise, lexical_share, vector_features
 from hapenny.vectors.weights import ModelMissing
 
 # How much a set counts, whatever its size: each is one kind of traffic.
@@ -39,9 +39,9 @@ def example(measured: Measured, with_vectors: bool) -> Example:
     offset = np.zeros(len(found))
     if with_vectors:
         lexical = found @ relevance._LEXICAL_WEIGHTS
-        many = many_words(case.question)
-        offset = many * lexical
-        found = (1 - many) * vector_features(measured.passages, measured.vector, found, lexical)
+        words = lexical_share(case.question, measured.passages)
+        offset = words * lexical
+        found = (1 - words) * vector_features(measured.passages, measured.vector, found, lexical)
     gold = np.array([is_gold for row in case.evidence for is_gold in row], float)
     if case.weights:
         gold *= np.array([weight for row in case.weights for weight in row])

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokens.data import rows, say
-from benchmarks.tokens.prune import o200k_count
+from benchmarks.tokens.data import Row, rows, say
+from benchmarks.tokens.prune import Count, o200k_count
+from hapenny.core.messages import Tool
 from hapenny.counting import Estimator
+from hapenny.tokens.definitions import Definitions, meaning, text_of
 from hapenny.tokens.lossless import restore, smallest
 
 Record = Callable[[dict[str, Any]], None]
@@ -82,6 +84,31 @@ def run(directory: Path, record: Record, *, quick: bool = False) -> dict[str, An
             "exact": round(exact / min(len(kept), 60 if quick else len(kept)), 6),
         }
         say(f"json {name}: {result[name]}")
+    if definitions := rows(directory, "bfcl_tools"):
+        result["definitions"] = _definitions(definitions, count, record)
+        say(f"json definitions: {result['definitions']}")
     if not result:
         return {}
     return {"json": result, "json_ms_per_1k": round(1e6 * spent / tokens, 3)}
+
+
+def _definitions(found: list[Row], count: Count, record: Record) -> dict[str, float]:
+    """Tool definitions as tools: what the gateway sends against the default text. Exact: the schemas mean the same
+    and the shortened form does not get shorter still."""
+    before = after = exact = 0
+    for row in found:
+        tools = tuple(
+            Tool(tool["name"], tool.get("description"), tool.get("parameters") or tool.get("inputSchema"))
+            for tool in row["tools"]
+        )
+        sent = Definitions()(tools)
+        was = sum(count(f"{t.name}\n{t.description or ''}\n{json.dumps(t.schema)}") for t in tools)
+        now = sum(count(text_of(tool)) for tool in sent)
+        same = all(
+            a.name == b.name
+            and json.dumps(meaning(a.schema, a.name)) == json.dumps(meaning(b.schema, b.name)) == json.dumps(b.schema)
+            for a, b in zip(tools, sent, strict=True)
+        )
+        before, after, exact = before + was, after + now, exact + same
+        record({"part": "json", "set": "definitions", "before": was, "after": now, "exact": same})
+    return {"ratio": round(after / before, 4), "exact": round(exact / len(found), 6)}

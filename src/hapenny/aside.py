@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from hapenny.catalog import Catalog
 from hapenny.core.answer import Answer
+from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Purpose
-from hapenny.core.log import get_logger
+from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-
-_log = get_logger("hapenny.aside")
 
 
 class Asked(Protocol):
@@ -27,9 +24,6 @@ class Asked(Protocol):
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Its answer, begun."""
-
-    def spawn(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Runs background work."""
 
     def close(self, exchange: Exchange) -> None:
         """Ends it."""
@@ -93,20 +87,3 @@ async def repeat(gateway: Asked, request: Request, context: Context, route: str)
     finally:
         gateway.close(exchange)
     return sum(call.cost or 0 for call in exchange.calls)
-
-
-def refresh(gateway: Asked, stale: Exchange, done: Callable[[], None]) -> None:
-    """Answers a stale request again, then calls back."""
-
-    async def again() -> None:
-        exchange = gateway.open(stale.original, stale.context, background="refresh")
-        exchange.intent = stale.intent
-        try:
-            await (await gateway.answer(exchange)).collect()
-        except Failure as failure:
-            _log.info("refresh failed", kind=failure.kind, route=exchange.route)
-        finally:
-            gateway.close(exchange)
-            done()
-
-    gateway.spawn(again())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hapenny.backends.rerank import Reranker
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.messages import Request
+from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.core.stage import Onward
+from hapenny.telemetry.books import UNBILLED
 from hapenny.vectors import Embedder
 
 if TYPE_CHECKING:
@@ -18,11 +21,15 @@ if TYPE_CHECKING:
 
 
 class Asking:
-    """Calls through `call`; vectors from `embedder`, which runs in this process and costs nothing."""
+    """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
+    costs nothing, and loads much; relevance from `rerankers` by name."""
 
-    def __init__(self, call: Onward, embedder: Embedder) -> None:
+    def __init__(
+        self, call: Onward, embedder: Callable[[], Embedder], rerankers: Mapping[str, Reranker] | None = None
+    ) -> None:
         self._call = call
         self._embedder = embedder
+        self._rerankers = rerankers or {}
 
     async def model(
         self, exchange: Exchange, request: Request, target: Target, *, purpose: Purpose, technique: str
@@ -36,10 +43,34 @@ class Asking:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors, one a text."""
-        return await self._embedder.embed(texts)
+        return await self._embedder().embed(texts)
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
     ) -> list[float]:
-        """Scores from the deployment's reranker. Raises `Failure`: none is configured."""
-        raise Failure("unavailable", "no reranker is configured")
+        """Scores from the reranker named `model`, or the first one; the call is booked to `technique`.
+
+        Raises:
+            Failure: the provider's, or `unavailable` when there is none of that name.
+        """
+        reranker = self._rerankers.get(model or next(iter(self._rerankers), ""))
+        if reranker is None:
+            raise Failure("unavailable", "no reranker is configured", fix="name one under `rerankers`")
+        target = reranker.target
+        asked = RerankRequest(model=target.model, query=query, documents=tuple(documents))
+        call = exchange.begin_call(target, "rerank", technique)
+        # What may have been billed although no answer came.
+        call.tokens, call.provenance = estimated(asked), "estimated"
+        try:
+            found = await reranker.rerank(asked, exchange.limits.finish_by)
+        except Failure as failure:
+            if failure.kind in UNBILLED:
+                call.tokens = None
+            exchange.end_call(call, "failed", failure)
+            raise
+        except BaseException:
+            exchange.end_call(call, "abandoned")
+            raise
+        call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
+        exchange.end_call(call, "complete")
+        return list(found.scores)

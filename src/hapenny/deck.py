@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
 from hapenny.caching.ahead import Ahead, Repeat
 from hapenny.caching.edge import Edge
@@ -34,16 +35,18 @@ from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
+from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
-from hapenny.routing.router import Budget, Rates, Router
+from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import Row
 from hapenny.throughput.embedding import GatheredEmbedder
+from hapenny.throughput.imported import keep
 from hapenny.throughput.options import Routes
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
@@ -124,6 +127,8 @@ class Deck:
             rates=self._rates(),
             score=score,
             budget=self._budget(heir),
+            limits={name: route.max_quality_loss for name, route in config.routes.items()},
+            instead=self.about.instead(trained) if trained is not None else None,
         )
         if heir is not None and heir._options.tiers.trained == options.tiers.trained:
             self.router.keep(heir.router)
@@ -170,17 +175,26 @@ class Deck:
         )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
+        self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
+
+    def start(self) -> None:
+        """Begins what goes on beside requests: the account's quotas are read where that is wanted. Loads the embedder
+        where a stage will ask for it, so that no request has to wait for that."""
+        if self.ahead is not None:
+            self._spawn(self.ahead.run())
+        modes = [self.modes(route) for route in self._config.routes.values()]
+        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+            _ = self.embedder.inner
+        regions = self._options.throughput.quotas.regions
+        if regions:
+            ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
+            self._spawn(keep(regions, ids, self._clock, self.routes.told))
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Reads a finished request: what the caches earned, and what may be answered ahead."""
         self.returns.book(exchange, row)
         if self.ahead is not None:
             self.ahead.observe(exchange, row)
-
-    def start(self) -> None:
-        """Starts what works off the path."""
-        if self.ahead is not None:
-            self._spawn(self.ahead.run())
 
     def _withdraw(self, heir: Deck | None) -> None:
         """Takes published answers of epochs that ended from the edge."""
@@ -193,6 +207,11 @@ class Deck:
     def asked(self) -> Embedder:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
+
+    async def aclose(self) -> None:
+        """Lets go of connections."""
+        for reranker in self.rerankers.values():
+            await reranker.aclose()
 
     @staticmethod
     def modes(route: RouteOptions) -> dict[str, Mode]:
@@ -252,7 +271,8 @@ class Deck:
                 )
             )
         if modes["retrieval"] != "off":
-            stages.append(RetrievalStage(self.collections, options.retrieval, self._names.tiers.get("fast")))
+            fast = self._names.tiers.get("fast")
+            stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
         stages.append(TierStage(self._names, self.router))
         if modes["cascade"] != "off":
             stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
@@ -262,7 +282,7 @@ class Deck:
             PruneStage(prices, options.prune),
             *([BrevityStage(options.brevity)] if self._experiments else []),
             AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults),
+            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._learned_size),
             PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
@@ -304,7 +324,7 @@ class Deck:
             from hapenny.retrieval.folder import Folder
 
             folder = Folder(Path(options.path), self.embedder, read_only=True)
-            found[name] = folder.collection(name, self._clock)
+            found[name] = folder.collection(name, self._clock, options.remote)
         return found
 
     # -- what stages want to know of models ----------------------------------------------------------------------
@@ -325,6 +345,9 @@ class Deck:
 
     def _predicted(self, exchange: Exchange) -> int | None:
         return self.sizes.typical(exchange.intent)
+
+    def _learned_size(self, route: str, intent: str) -> int | None:
+        return self.sizes.limit(intent)
 
     def _ceiling(self, exchange: Exchange) -> int:
         return self._most_output(exchange.target.model) or 4096

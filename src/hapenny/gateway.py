@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -15,38 +15,43 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
-from hapenny.aside import aside, refresh, repeat
+from hapenny.aside import aside, repeat
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
+from hapenny.background import Background
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.choosing import Choosing
-from hapenny.config import Config, load
+from hapenny.config import Config, RouteOptions, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
-from hapenny.core.exchange import Exchange, Limits, Taken, Target
-from hapenny.core.log import get_logger
+from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.stage import Pipeline
+from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
+from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
-from hapenny.evidence.watching import Verdict, Watch
+from hapenny.evidence.watching import Judging, Watch
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.names import Asked
+from hapenny.routing.probing import Probing
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
-from hapenny.telemetry.rows import Row, verdict
+from hapenny.telemetry.rows import Row
 
-_log = get_logger("hapenny.gateway")
+_PASSED = RouteOptions(begin_s=600.0)
+"""The limits of requests that are passed on as they are."""
 
 
 class Gateway:
@@ -106,6 +111,8 @@ class Gateway:
         self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
+        background = Background(self)
+        self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
             self.clock,
@@ -114,7 +121,7 @@ class Gateway:
             self.names,
             self._secret,
             self._choosing.defaults,
-            refresh=partial(refresh, self),
+            refresh=background.refresh,
             spawn=self.spawn,
             aside=partial(aside, self),
             repeat=partial(repeat, self),
@@ -122,7 +129,7 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = Asking(self.call, self.deck.asked)
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -130,7 +137,7 @@ class Gateway:
             stepped_back = partial(self.switch.off, name)
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, ask)
-        self.watch = self._watch()
+        self.watch = self._watch(background)
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Gateway:
@@ -144,22 +151,28 @@ class Gateway:
 
     # -- building ------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> Watch:
+    def _watch(self, background: Background) -> Watch:
         routes = self.config.routes
         return Watch(
             {
-                name: AuditOptions(share=route.audit_share, dollars_a_day=route.audit_budget_usd)
+                name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
                 for name, route in routes.items()
                 if route.max_quality_loss < 1
             },
             {name: max(1e-4, route.max_quality_loss) for name, route in routes.items()},
             self.switch,
             self.clock,
-            ask=self._audit,
-            embed=self.deck.embedder.embed,
+            ask=background.audit,
+            judge={name: self._judge(route, background) for name, route in routes.items()},
             spawn=self.spawn,
-            routed=self.deck.router.observe,
+            router=Probing(self.deck.router, self.names.tiers, self.clock.wall),
         )
+
+    def _judge(self, route: RouteOptions, background: Background) -> Judging:
+        target = self.names.resolve(route.audit_judge).target if route.audit_judge else None
+        if target is not None:
+            return background.judging(target)
+        return judge(self.deck.embedder.embed, route.audit_alike, route.audit_apart)
 
     def _memory(self) -> Learnt | None:
         path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
@@ -168,6 +181,7 @@ class Gateway:
         parts = {
             "estimators": Part(estimators.dumps, estimators.loads),
             "answer_sizes": Part(sizes.dumps, sizes.loads),
+            "router": Part(self.deck.router.dumps, self.deck.router.loads),
             "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
         }
         return Learnt(path, self.clock, parts)
@@ -194,14 +208,13 @@ class Gateway:
             )
         name = self._choosing.route(request, context, identity)
         route = self.config.routes[name]
-        now = self.clock.now()
         concrete = asked.target if asked.kind == "model" else None
         exchange = Exchange(
             id=id or self.clock.new_id("req_"),
             request=request,
             context=context,
             clock=self.clock,
-            limits=Limits(now + route.begin_s, now + route.finish_s, route.idle_s),
+            limits=self._limits(route),
             baseline=concrete if concrete is not None else self._choosing.baselines[name],
             route=name,
             max_calls=route.max_calls,
@@ -212,26 +225,46 @@ class Gateway:
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._choosing.held_out(exchange)
-        exchange.on_call(self.books.settle)
-        exchange.on_end(lambda: self._written(exchange))
+        self._kept(exchange)
         if asked.kind == "tier" and asked.target is not None:
             exchange.target = asked.target
             exchange.step("tiers")
         return exchange
 
-    def pass_through(self, request: Request, context: Context, target: Target) -> Exchange:
-        """The exchange of a request we do not understand: metered, and unpriced where its usage is unknown."""
-        now = self.clock.now()
+    def again(self, exchange: Exchange, background: str) -> Exchange:
+        """A fresh exchange of the same request, in the background."""
+        fresh = self.open(exchange.original, exchange.context, background=background)
+        fresh.intent = exchange.intent
+        return fresh
+
+    def bare(
+        self, request: Request, context: Context, target: Target, route: str = "", background: str = ""
+    ) -> Exchange:
+        """The exchange of one call that nothing is decided about: an audit on its route, or a request we do not
+        understand, which is metered, and unpriced where its usage is unknown."""
         exchange = Exchange(
             id=self.clock.new_id("req_"),
             request=request,
             context=context,
             clock=self.clock,
-            limits=Limits(now + 600, now + 600),
+            limits=self._limits(self.config.routes[route] if route else _PASSED),
             baseline=target,
+            route=route or "default",
             max_calls=1,
+            background=background,
         )
-        exchange.facts["passed"] = True
+        return self._kept(exchange)
+
+    async def plain(self, exchange: Exchange) -> Answer:
+        """Runs the exchange with every stage off."""
+        return await self._pipelines[exchange.route, True](exchange)
+
+    def _limits(self, route: RouteOptions) -> Limits:
+        now = self.clock.now()
+        return Limits(now + route.begin_s, now + route.finish_s, route.idle_s)
+
+    def _kept(self, exchange: Exchange) -> Exchange:
+        """The exchange, its calls and its row in the books."""
         exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         return exchange
@@ -299,7 +332,7 @@ class Gateway:
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
-            async with asyncio.timeout(max(0.0, until - self.clock.now())):
+            with within(until - self.clock.now()):
                 answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
@@ -321,41 +354,6 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _audit(
-        self, audited: Exchange, request: Request, target: Target, judged: Callable[[str], Awaitable[float]]
-    ) -> tuple[str, int]:
-        """Asks what the baseline would have answered, everything off, in a background row of its own; the judge's
-        verdict stands in that row, and as the quality of the audited request."""
-        route = self.config.routes[audited.route]
-        now = self.clock.now()
-        exchange = Exchange(
-            id=self.clock.new_id("req_"),
-            request=request,
-            context=msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id}),
-            clock=self.clock,
-            limits=Limits(now + route.begin_s, now + route.finish_s, route.idle_s),
-            baseline=target,
-            route=audited.route,
-            max_calls=1,
-            background="audit",
-        )
-        exchange.intent, exchange.purpose, exchange.payer = audited.intent, "audit", "audit"
-        exchange.on_call(self.books.settle)
-        exchange.on_end(lambda: self._written(exchange))
-        try:
-            answer = await self._pipelines[audited.route, True](exchange)
-            reference = (await answer.through(Delivered(exchange)).collect()).text
-            quality = 1.0 - await judged(reference)
-            exchange.decisions.append(Taken("audit", "on", Verdict(score=quality), 0.0))
-            if self.ledger is not None:
-                self.ledger.book(verdict(audited.id, quality, "audit", self.clock.wall()))
-        except Failure as failure:
-            exchange.failure = failure
-            raise
-        finally:
-            self.close(exchange)
-        return reference, sum(call.cost or 0 for call in exchange.calls)
-
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
@@ -367,9 +365,9 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
+        self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
-        self.deck.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
@@ -379,6 +377,7 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for backend in self.backends.values():
             await backend.aclose()
+        await self.deck.aclose()
         if not (keep and self.deck.counters_lent):
             await self.deck.counters.aclose()
         if not keep:

@@ -76,3 +76,37 @@ def test_documents_show_the_cost_and_write_answers(tmp_path, invoke, monkeypatch
     rows = [json.loads(line) for line in (tmp_path / "documents.jsonl").read_text().splitlines()]
     assert [row["name"] for row in rows] == ["a.txt", "b.md"]
     assert all(row["answer"] for row in rows)
+
+
+def test_documents_of_every_format_are_asked_once_and_the_cost_is_shown_after(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.html").write_text("<html><body><h1>Shipping</h1><p>It takes three days.</p></body></html>")
+    (folder / "b.csv").write_text("id,text\n1,The shop opens at nine.\n2,Returns are free.\n")
+    (folder / "c.txt").write_text("Shipping takes three days.")
+    (folder / "d.txt").write_text("Shipping takes three days.")
+    verb = ("documents", str(folder), "--task", "classify", "--model", "fast", "--yes")
+    done = invoke(*verb)
+    assert done.exit_code == 0, done.output
+    assert "(1 double)" in done.output
+    rows = [json.loads(line) for line in (tmp_path / "documents.jsonl").read_text().splitlines()]
+    assert len(rows) == 5
+    assert all(row["answer"] and not row["error"] for row in rows)
+    assert "4 one by one" in done.output
+    assert "on demand $0.0" in done.output
+    before = (tmp_path / "documents.jsonl").read_bytes()
+    again = invoke(*verb)
+    assert "about 0 tokens in, 0 out to ask for: $0.0000" in again.output
+    assert (tmp_path / "documents.jsonl").read_bytes() == before
+
+
+def test_documents_are_embedded(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Shipping takes three days.")
+    done = invoke("documents", str(folder), "--task", "embed", "--model", "amazon.titan-embed-text-v2:0", "--yes")
+    assert done.exit_code == 0, done.output
+    (row,) = [json.loads(line) for line in (tmp_path / "documents.jsonl").read_text().splitlines()]
+    assert len(row["answer"][0]) == 1024

@@ -142,6 +142,26 @@ def test_replay_compares_arms_on_the_same_prompts(run, tmp_path):
     assert cost["difference"] < 0
 
 
+def test_replay_carries_out_thresholds_parameters_and_prompts_as_traffic_would(run, tmp_path):
+    (tmp_path / "h.yaml").write_text("ledger: null\nroutes: {default: {preset: demo, stages: {semantic: 'off'}}}\n")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\narms:\n  control: {}\n  bold: {settings: {tiers.balanced_from: 1.1, tiers.strong_from: 1.1}}\n"
+        "  careful: {settings: {tiers.strong_from: 0.0}}\n  brief: {parameters: {max_tokens: 8, override: true}}\n"
+    )
+    asked = "If x, compare each of (a + b) * c and derive the plan; then prove it. " * 6
+    file = write(
+        tmp_path / "p.jsonl", [{"prompt": asked + str(i), "json_schema": {"type": "number"}} for i in range(2)]
+    )
+    base = ("experiment", "replay", "e.yaml", "--prompts", file, "-c", "h.yaml")
+    effects = json.loads(run(*base, "--json", "--plot", "e.svg"))
+    by = {(one["arm"], one["metric"]): one for one in effects}
+    assert by["bold", "cost"]["difference"] < 0
+    assert by["careful", "cost"]["difference"] == 0
+    assert by["brief", "length"]["difference"] < 0
+    assert {metric for _, metric in by} == {"quality", "cost", "ttft", "e2e", "length", "escalated"}
+    assert "e, replayed" in (tmp_path / "e.svg").read_text()
+
+
 EXPERIMENT = """
 name: shorter
 arms:

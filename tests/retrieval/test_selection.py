@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hapenny.retrieval.scoring import InStock, Near, Popularity, Recency, Scoring, bonuses, quantile
+from hapenny.retrieval.scoring import InStock, Near, Popularity, Recency, Scoring, Stated, bonuses, quantile
 from hapenny.retrieval.selection import calibrate, select
 from hapenny.retrieval.settings import Selection
 
@@ -51,9 +51,9 @@ NUMBERS = {"votes": scores(10, 1000, np.nan), "year": scores(2000, 2020, np.nan)
 REFERENCE = {"votes": np.linspace(0, 1000, 201)}
 
 
-def added(*rules):
+def added(*rules, **rest):
     return bonuses(
-        rules, lambda name: NUMBERS.get(name, np.full(3, np.nan)), lambda name: REFERENCE.get(name, np.empty(0))
+        rules, lambda name: NUMBERS.get(name, np.full(3, np.nan)), lambda name: REFERENCE.get(name, np.empty(0)), **rest
     )
 
 
@@ -65,10 +65,30 @@ def test_rules_add_at_most_their_weight():
     assert added(Popularity(fields=("nothing",))) == {}
 
 
+def test_popularity_counts_as_far_as_the_words_match():
+    found = added(Popularity(weight=0.1), matched=scores(1.0, 0.5, 1.0))["popularity"]
+    assert found == pytest.approx([0.001, 0.05, 0.0], abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("musicals of 2020", [0, 1, 0]),
+        ("2000, or 2020?", [1, 1, 0]),
+        ("blade runner 2049", [0, 0, 0]),
+        ("item 20200 for 120201", None),
+        ("musicals", None),
+    ],
+)
+def test_a_year_that_the_question_states_counts(question, expected):
+    found = added(Stated(weight=1.0), question=question)
+    assert (found["stated"].tolist() if found else None) == expected
+
+
 def test_a_tenant_may_have_its_own_rules():
     scoring = Scoring(tenants={"acme": ()})
     assert scoring.of("acme") == ()
-    assert scoring.of("other") == (Popularity(),)
+    assert scoring.of("other") == (Popularity(), Stated())
 
 
 def test_unknown_values_are_at_the_bottom():

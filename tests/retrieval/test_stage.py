@@ -68,7 +68,9 @@ async def run(store, made, mode="on", ask=None, remote=None, use_remote=False, *
         seen.append(there.request)
 
     stage = RetrievalStage(
-        {"films": collection(store, remote)}, RetrievalOptions(collection="films", remote=use_remote, **options)
+        {"films": collection(store, remote)},
+        RetrievalOptions(collection="films", remote=use_remote, **options),
+        reranks=use_remote,
     )
     await Pipeline([stage], {"retrieval": mode}, onward, ask or Asked())(made)
     return seen[0]

@@ -4,7 +4,8 @@ import pytest
 
 from hapenny.core.exchange import settled
 from hapenny.routing.balance import MONTH_S, Balancer
-from hapenny.routing.router import Budget, Rates, Router
+from hapenny.routing.budget import Budget, Rates
+from hapenny.routing.router import Router
 from tests.core.house import exchange
 
 RATES = {name: Rates(price, price, price) for name, price in (("fast", 1e6), ("balanced", 5e6), ("strong", 2e7))}
@@ -55,3 +56,16 @@ def test_an_arms_thresholds_move_the_tiers():
     router = Router(score=lambda text, intent: 0.5)
     assert router.rule("x").tier == "strong"
     assert router.rule("x", thresholds={"balanced": 0.4, "strong": 0.6, "max": 1.1}).tier == "balanced"
+
+
+def test_what_was_spent_outlives_a_restart_unless_the_budget_changed():
+    def make(dollars):
+        return Router(budget=Budget(Balancer(dollars, started=0.0), RATES), rates=RATES)
+
+    old = make(10.0)
+    old.book(9.5, 1_000.0)
+    fresh, other = make(10.0), make(20.0)
+    for router in (fresh, other):
+        router.loads(old.dumps())
+    assert fresh.budget.state() == old.budget.state()
+    assert other.budget.state()[2] == 0.0

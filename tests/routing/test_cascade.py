@@ -7,10 +7,10 @@ from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Exchange, Limits, Target
-from hapenny.core.messages import Context, Message, Request, Text, Tool
+from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool
 from hapenny.core.metering import Metered
 from hapenny.core.stage import Pipeline
-from hapenny.routing.cascade import CascadeStage
+from hapenny.routing.cascade import CascadeStage, sure
 from hapenny.routing.names import Names
 from hapenny.routing.options import CascadeOptions
 from hapenny.routing.router import Router
@@ -165,3 +165,72 @@ stages: {{tiers: {{trained: {tmp_path}/r.msgpack}}, arms: {{file: {tmp_path}/e.j
     ask = Request(protocol="openai", model="fast", messages=(Message("user", (Text("please cancel my order"),)),))
     assert gateway.open(ask, Context()).intent == "cancel"
     assert gateway.open(ask, Context(intent="refund")).intent == "refund"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said", "asked"),
+    [
+        ({"haiku": "blue"}, "blue", ["haiku"]),
+        ({"haiku": "I am not sure.", "sonnet": "red"}, "red", ["haiku", "sonnet"]),
+        ({"haiku": ("blu", "max_tokens"), "sonnet": "red"}, "red", ["haiku", "sonnet"]),
+        ({"haiku": Unavailable("down"), "sonnet": "red"}, "red", ["haiku", "sonnet"]),
+    ],
+)
+async def test_confidence_asks_one_cheap_model_alone(answers, said, asked):
+    pipeline, calls = world(answers, cascade(gate="confidence"))
+    exchange = ask()
+    assert await run(pipeline, exchange) == said
+    assert [model for model, _ in calls] == asked
+    assert exchange.facts["cascade"] == ("confident" if len(asked) == 1 else "escalated")
+
+
+async def test_a_hard_question_is_never_answered_on_confidence_alone():
+    hard = "If x, compare each of (a + b) * c and derive the plan; then prove it. " * 6
+    pipeline, calls = world({"haiku": "blue", "sonnet": "red"}, cascade(gate="confidence"))
+    assert await run(pipeline, ask(hard)) == "red"
+    assert len(calls) == 2
+
+
+async def test_either_gate_takes_the_second_only_where_the_first_is_unsure():
+    pipeline, calls = world({"haiku": "unclear: 7", "mini": "Unclear: 7", "sonnet": "9"}, cascade(gate="either"))
+    assert await run(pipeline, ask()) == "unclear: 7"
+    assert [model for model, _ in calls] == ["haiku", "mini"]
+    pipeline, calls = world({"haiku": "7", "mini": "8", "sonnet": "9"}, cascade(gate="either"))
+    assert await run(pipeline, ask()) == "7"
+    assert [model for model, _ in calls] == ["haiku"]
+
+
+async def test_background_work_and_every_intent_may_be_allowed():
+    quiet = ask(intent="chat")
+    quiet.context = Context(intent="chat", priority=-1)
+    answers = {"haiku": "x", "mini": "x", "sonnet": "y"}
+    for options, exchange, count in (
+        ({}, quiet, 1),
+        ({"background": True}, quiet, 2),
+        ({"background": True}, ask(intent="chat"), 1),
+        ({"intents": ["*"]}, ask(intent="chat"), 2),
+    ):
+        pipeline, calls = world(answers, cascade(**options))
+        await run(pipeline, exchange)
+        assert len(calls) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "good"),
+    [
+        ('{"a": 1}', {"type": "json_object"}, True),
+        ("a is 1", {"type": "json_object"}, False),
+        ('{"a": 1}', {"type": "json_schema", "json_schema": {"schema": {"required": ["b"]}}}, False),
+        ("plain", None, True),
+        ("  ", None, False),
+        ("I cannot determine that.", None, False),
+    ],
+)
+def test_what_looks_sure(text, wanted, good):
+    request = Request(
+        protocol="openai",
+        model="auto",
+        messages=(Message("user", (Text("x"),)),),
+        parameters=Parameters(format=wanted),
+    )
+    assert sure(text, request) is good

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from hapenny.intents.features import extract
+from hapenny.routing.budget import Rates
 from hapenny.routing.certificates import Fingerprint, certify
 from hapenny.routing.options import TierOptions
-from hapenny.routing.router import Rates, Router, Trained
+from hapenny.routing.router import Router, Trained
 from hapenny.routing.scorer import Reader, fit
 from tests.routing.test_scorer import traffic
 
@@ -34,6 +35,8 @@ def test_use_cases_before_any_evidence():
     assert router.rule("anything at all", "summarization").tier == "fast"
     assert router.rule("anything at all", "expert_reasoning").tier == "max"
     assert router.rule("hi").tier == "fast"
+    assert router.rule("hi", "general").tier == "balanced"
+    assert router.rule("if x then y, each of (a + b) * c; " * 40, "general").tier == "strong"
     assert router.rule("if x then y, each of (a + b) * c; " * 40).tier == "strong"
 
 

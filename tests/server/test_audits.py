@@ -100,3 +100,58 @@ async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
                 await ask(session, url, number)
                 await settled(app)
             assert app.gateway.watch.audited == most
+
+
+class Judging(TwoMinds):
+    """`max` judges: it prefers the answer that names the penny, wherever it stands."""
+
+    def __init__(self, other, broken=False):
+        super().__init__(other)
+        self.broken = broken
+        self.questions = []
+
+    async def call(self, request, target, limits):
+        if "opus" not in target.model:
+            return await super().call(request, target, limits)
+        self.questions.append(request.question)
+        first = request.question.split("<answer_a>")[1].split("</answer_a>")[0]
+        self.events = said("hm" if self.broken else f"Verdict: {'A' if 'penny' in first else 'B'}", target.model)
+        return await Scripted.call(self, request, target, limits)
+
+
+async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_ledger(tmp_path):
+    backend = Judging("It was half of something.")
+    preset = audited(1.0, ", audit_judge: max")
+    async with serving(tmp_path, backend, preset=preset) as (url, app), aiohttp.ClientSession() as session:
+        first, _ = await ask(session, url, 0)
+        await settled(app)
+        assert len(backend.questions) == 2
+        assert backend.questions[0] != backend.questions[1]
+        assert all("bridge 0?" in each for each in backend.questions)
+        assert (await app.gateway.ledger.get(first)).scores["quality"] == 0.0
+        await app.gateway.ledger.flush()
+        found = app.gateway.ledger._reader.execute(
+            "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
+            " WHERE background != '' ORDER BY background"
+        ).fetchall()
+        assert [row[:3] for row in found] == [("audit", "audit", 0), ("judge", "judge", 0), ("judge", "judge", 0)]
+        assert all(saved == -actual < 0 for _, _, _, saved, actual in found)
+        spent = app.gateway.watch._auditors["default"]._spent
+        assert spent == sum(actual for *_, actual in found)
+
+
+async def test_a_judge_without_a_verdict_finds_no_loss(tmp_path):
+    backend = Judging(WRONG, broken=True)
+    preset = audited(1.0, ", audit_judge: max")
+    async with serving(tmp_path, backend, preset=preset) as (url, app), aiohttp.ClientSession() as session:
+        first, _ = await ask(session, url, 0)
+        await settled(app)
+        assert (await app.gateway.ledger.get(first)).scores["quality"] == 1.0
+
+
+async def test_a_preset_that_changes_answers_is_audited_within_a_daily_budget(tmp_path):
+    for preset, share in (("balanced", 0.005), ("safe", 0.0), ("demo", 0.0), ("balanced, audit_share: 0", 0.0)):
+        async with serving(tmp_path, Scripted(), preset=preset) as (_, app):
+            route = app.gateway.config.routes["default"]
+            assert (route.audits(), route.audit_budget_usd) == (share, 1.0)
+            assert ("default" in app.gateway.watch._auditors) == bool(share)

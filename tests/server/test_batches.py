@@ -83,6 +83,24 @@ async def test_a_batch_is_answered_and_booked(tmp_path):
         assert all(row.baseline > 0 for row in kept)
 
 
+async def test_files_are_listed_described_and_deleted(tmp_path):
+    async with serving(tmp_path, Scripted(), preset="safe", extra=jobs(tmp_path)) as (url, _):
+        api, other = client(url), client(url, "key-of-bravo")
+        batch = await finished(api, (await handed_in(api, lines())).id)
+        more = await api.files.create(file=("more.jsonl", lines()), purpose="batch")
+        assert {each.id async for each in api.files.list()} == {batch.input_file_id, more.id}
+        assert [each async for each in other.files.list()] == []
+        made = await api.files.retrieve(batch.output_file_id)
+        assert made.bytes == len((await api.files.content(batch.output_file_id)).content)
+        with pytest.raises(openai.NotFoundError):
+            await other.files.delete(more.id)
+        with pytest.raises(openai.BadRequestError):
+            await api.files.delete(batch.output_file_id)
+        assert (await api.files.delete(batch.input_file_id)).deleted
+        assert [each.id async for each in api.files.list()] == [more.id]
+        assert len(await output(api, batch)) == 3
+
+
 async def test_records_wait_behind_people(tmp_path):
     backend = Scripted()
     seen = []

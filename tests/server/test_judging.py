@@ -73,6 +73,11 @@ async def test_a_certificate_holds_for_the_models_prices_and_prompts_it_is_about
     tier, certificate = await chosen(tmp_path, router_file(tmp_path / "r"))
     assert tier == "fast"
     assert "confidence=0.95" in certificate
+    extra = f"stages: {{tiers: {{trained: {tmp_path / 'r'}}}}}"
+    async with serving(tmp_path, extra=extra) as (url, _), aiohttp.ClientSession() as session:
+        answer = await session.get(url + "/v1/certificates")
+        found = (await answer.json())["certificates"]
+    assert [(one["state"], one["certificate"]["max_quality_loss"]) for one in found] == [("in force", 0.05)]
     promise = summarise(str(tmp_path / "ledger.db")).certificates[0]
     assert (promise.route, promise.requests, promise.certificate) == ("default", 1, certificate)
     assert (await chosen(tmp_path, router_file(tmp_path / "r", weak="fast", strong="strong")))[0] == "fast"

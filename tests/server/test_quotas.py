@@ -2,6 +2,7 @@
 
 import contextlib
 
+import aiohttp
 import anthropic
 import botocore.exceptions
 import openai
@@ -152,3 +153,16 @@ def test_a_missing_extra_is_refused_at_start(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "redis" else there(name))
     with pytest.raises(ConfigError, match=r"\$\.counters: .*pip install 'hapenny\[redis\]'"):
         load(text="counters: redis://127.0.0.1:6379/0")
+
+
+async def test_what_the_stage_knows_is_shown(tmp_path):
+    backend = Scripted()
+    async with serving(tmp_path, backend, preset="safe", extra=quota(5)) as (url, _):
+        await aio(url).chat.completions.create(model=SONNET, messages=ASK)
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/throughput") as answer:
+            (route,) = (await answer.json())["routes"]
+        assert route["model"] == SONNET
+        assert route["totals"]["granted"] == 1
+        (endpoint,) = route["endpoints"]
+        assert endpoint["health"] == "closed"
+        assert endpoint["quota"]["requests_per_minute"] == 5

@@ -140,3 +140,29 @@ def test_everything_pushed_leaves_exactly_once(plan):
         assert len(queue) == len(waiting) == queue.ahead(2)[0]
         assert {id(entry) for entry in queue.entries()} == set(waiting)
     assert left + len(drain(queue)) == pushed
+
+
+def test_a_long_prompt_counts_as_long():
+    queue = FairQueue()
+    queue.push(job(tokens=120_000, at=0.0))
+    queue.push(job(tokens=200, at=1.0))
+    assert [j.input_tokens for j in drain(queue)] == [200, 120_000]
+
+
+def test_what_comes_before_a_job_is_its_tenants_own_and_the_others_share():
+    queue = FairQueue()
+    assert queue.before(job("quiet")) == (0, 0)
+    for _ in range(100):
+        queue.push(job("flood"))
+    assert queue.before(job("flood"))[0] == 100
+    jobs, cost = queue.before(job("quiet"))
+    assert jobs <= 2  # not the whole flood
+    assert cost <= 2 * 200
+    assert queue.before(job("quiet", priority=Priority.URGENT)) == (0, 0)
+    assert queue.before(job("quiet", priority=Priority.BACKGROUND))[0] == 100
+    for _ in range(10):
+        queue.push(job("quiet"))
+    jobs, _ = queue.before(job("quiet"))
+    assert 20 <= jobs <= 22
+    jobs, _ = queue.before(job("quiet", weight=5.0))
+    assert 12 <= jobs <= 14

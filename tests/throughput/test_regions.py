@@ -5,6 +5,7 @@ from hapenny.throughput.options import RegionPolicy
 from hapenny.throughput.regions import check, diagnose, endpoints, geography, places
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,13 @@ def test_contradictions_are_found_before_anything_is_called(card):
     assert check(SONNET, RegionPolicy(source="us-east-1", residency="region"), card) == []
 
 
-def test_the_second_endpoint_is_a_place_of_its_own(card):
-    policy = RegionPolicy(source="us-east-1", residency="region", second_endpoint="bedrock-mantle")
-    assert {place.endpoint for place in places(card, policy)} == {"", "bedrock-mantle"}
+def test_the_second_endpoint_is_a_place_of_its_own():
+    policy = RegionPolicy(source="us-east-1", residency="region", second_endpoint="mantle")
+    (found,) = [e for e in endpoints(default().resolve(HAIKU), policy) if e.backend]
+    # Its ids have neither date nor version; where it does not serve a model it is no place.
+    assert (found.backend, found.profile) == ("mantle", "anthropic.claude-haiku-4-5")
+    nova = default().resolve("amazon.nova-micro-v1:0")
+    assert {place.backend for place in places(nova, policy)} == {""}
 
 
 @pytest.mark.parametrize(

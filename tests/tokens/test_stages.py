@@ -7,6 +7,7 @@ import pytest
 
 from hapenny.catalog import default
 from hapenny.core.answer import Replay, begin
+from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Document, Message, Parameters, Text, Tool, ToolResult, ToolUse
@@ -185,6 +186,44 @@ async def test_prune_leaves_documents_with_citations_alone():
     there = exchange(messages=(Message("user", (*cited, Text("when was the bridge opened?"))),))
     _, terminal = await served(STAGES["prune"](), there)
     assert terminal.seen[0][0] is there.original
+
+
+def turns(number, words=40):
+    pairs = [(user(f"u{n} " * words), Message("assistant", (Text(f"b{n} " * words),))) for n in range(number)]
+    return (*(message for pair in pairs for message in pair), user("and now?"))
+
+
+async def test_a_prompt_the_provider_finds_too_long_is_compacted_and_asked_again():
+    stage = WindowStage(PRICES, WindowOptions(recent=2))
+    refusal = Failure("context_overflow", "prompt is too long", upstream_status=400)
+    there = exchange(messages=turns(30))
+    there.target = Target("a-model-nobody-knows", "bedrock")
+    terminal = Terminal(failures=[refusal])
+    answer = await Pipeline([stage], {"window": "on"}, terminal, Asks())(there)
+    assert (await answer.collect()).text == "answer"
+    first, second = (request.messages for request, _ in terminal.seen)
+    assert len(second) < len(first) == 61
+    assert second[-1] == first[-1]
+    assert any("too long for the model" in note for note in there.notes)
+    # The room is known now: the next request is compacted before it is sent.
+    again = exchange(messages=(*turns(31)[:-1], user("and then?")))
+    again.target = there.target
+    terminal = Terminal()
+    await (await Pipeline([stage], {"window": "on"}, terminal, Asks())(again)).collect()
+    assert len(terminal.seen) == 1
+    assert len(terminal.seen[0][0].messages) < 63
+
+
+async def test_what_cannot_be_compacted_ends_with_a_clear_error():
+    stage = WindowStage(PRICES, WindowOptions(recent=2))
+    messages = (user("x " * 2000), Message("assistant", (Text("y"),)), user("z " * 2000))
+    there = exchange(messages=messages)
+    there.target = Target("a-model-nobody-knows", "bedrock")
+    refusal = Failure("context_overflow", "prompt is too long", upstream_status=400)
+    with pytest.raises(Failure, match="holds no earlier turns") as raised:
+        await Pipeline([stage], {"window": "on"}, Terminal(failures=[refusal]), Asks())(there)
+    assert raised.value.field == "messages"
+    assert "larger context" in raised.value.fix
 
 
 async def test_window_drops_turns_and_says_so():

@@ -1,5 +1,6 @@
 """The window only appends until compaction pays; pairs stay together; what is dropped leaves its facts."""
 
+import itertools
 import json
 
 import pytest
@@ -116,6 +117,42 @@ def test_what_was_dropped_stays_dropped_so_that_the_prefix_holds() -> None:
         changed += bool(before) and same < min(len(before), len(packed))
         before = packed
     assert 1 <= changed <= 6
+
+
+def test_another_conversation_that_begins_alike_keeps_its_own_past() -> None:
+    window = Window(WindowOptions(limit=700))
+    long = conversation(14, 6)
+    assert window.pack("", long, count).dropped
+    other = [*long[:4], *(user(f"about the garden {n}") for n in range(56))]
+    assert window.pack("", other, count).dropped == 0
+    assert window.pack("", long, count).dropped
+
+
+def test_after_a_drop_the_next_turns_only_append_whatever_was_noted() -> None:
+    window = Window(WindowOptions(limit=900, recent=4, facts=600))
+    turns = [
+        (user(f"question {n} about my parcel A-{n}01 " + "tell me more " * 20), said(f"Parcel A-{n}01 is here. " * 10))
+        for n in range(20)
+    ]
+    messages = [message for pair in turns for message in pair]
+    seen = []
+    for end in range(27, 31, 2):
+        packed = window.pack("s", messages[:end], count)
+        if packed.lost:
+            packed = window.summarised("s", messages[:end], packed, "They talked about parcels, which are here. " * 6)
+        seen.append(packed.messages)
+        assert sum(count(text) for message in packed.messages for text in texts_of(message)) < 900
+    assert all(later[: len(first)] == first for first, later in itertools.pairwise(seen))
+
+
+def test_under_a_prefix_cache_drops_are_few_and_deep() -> None:
+    def drops(prices: CachePrices | None) -> int:
+        window = Window(WindowOptions(limit=1500))
+        messages = conversation(40, 14)
+        seen = [window.pack("s", messages[:end], count, prices=prices).dropped for end in range(4, 161, 4)]
+        return len({dropped for dropped in seen if dropped})
+
+    assert 1 <= drops(CachePrices()) < drops(None)
 
 
 def test_recall_brings_back_the_turn_that_is_asked_about() -> None:

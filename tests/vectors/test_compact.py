@@ -5,7 +5,7 @@ from hapenny.vectors.compact import CompactIndex, Shape
 from hapenny.vectors.embedder import unit
 from hapenny.vectors.reduced import ReducedIndex
 
-KINDS = ("exact", "sq8", "hnsw", "hnsw_sq8", "ivf", "ivf_sq8")
+KINDS = ("exact", "half", "sq8", "hnsw", "hnsw_sq8", "ivf", "ivf_sq8")
 DIM, COUNT, K = 48, 1500, 10
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, foreign, lower, passed, tiered
+from hapenny.backends.http import exchange, foreign, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -62,7 +62,7 @@ class AnthropicBackend:
             lease = await self.pool.send("POST", url, headers, msgspec.json.encode(body))
             answer = await lease.whole()
         if lease.status >= 400:
-            raise self._codec.decode_error(lease.status, lower(lease.headers), answer)
+            raise self._codec.decode_error(lease.status, lease.headers, answer)
         counted: Any = msgspec.json.decode(answer)
         return int(counted["input_tokens"])
 

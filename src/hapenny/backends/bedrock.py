@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, foreign, lower, passed, tiered
+from hapenny.backends.http import exchange, foreign, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.catalog import base_id
 from hapenny.core.answer import Source
@@ -111,7 +111,7 @@ class BedrockBackend:
         if lease.status in (400, 404):
             return None
         if lease.status >= 400:
-            raise self._converse.decode_error(lease.status, lower(lease.headers), answer)
+            raise self._converse.decode_error(lease.status, lease.headers, answer)
         return int(msgspec.json.decode(answer)["inputTokens"])
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:

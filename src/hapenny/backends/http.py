@@ -15,6 +15,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
+from hapenny.core.within import within
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20
@@ -41,9 +42,9 @@ async def exchange(
     until = limits.begin_by if request.stream else limits.finish_by
     lease: Lease | None = None
     try:
-        async with asyncio.timeout(max(0.0, until - clock.now())):
+        with within(until - clock.now()):
             lease = await pool.send("POST", url, headers, body)
-            answered = lower(lease.headers)
+            answered = lease.headers
             if lease.status >= 400:
                 raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
@@ -176,11 +177,11 @@ async def passed(
 ) -> Raw:
     """A request passed through as it is; errors of the provider pass through too."""
     try:
-        async with asyncio.timeout(max(0.0, limits.begin_by - clock.now())):
+        with within(limits.begin_by - clock.now()):
             lease = await pool.send(method, url, headers, body)
     except TimeoutError:
         raise Failure("timeout", "the provider did not accept the request in time") from None
-    kept = {name: value for name, value in lower(lease.headers).items() if name not in HOP_BY_HOP}
+    kept = {name: value for name, value in lease.headers.items() if name not in HOP_BY_HOP}
     return Raw(lease.status, kept, _Pieces(lease, limits, clock))
 
 
@@ -198,7 +199,7 @@ class _Pieces:
         """The next piece; None at the end."""
         left = min(self._limits.idle, self._limits.finish_by - self._clock.now())
         try:
-            async with asyncio.timeout(max(0.0, left)):
+            with within(left):
                 return await self._lease.piece() or None
         except TimeoutError:
             self.close()
@@ -210,8 +211,3 @@ class _Pieces:
     def close(self) -> None:
         """Ends the answer and its connection at once."""
         self._lease.close()
-
-
-def lower(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers by lower-case names."""
-    return {name.lower(): value for name, value in headers.items()}

@@ -78,6 +78,11 @@ class Connection(http1.Parser, asyncio.Protocol):
         """Whether a request may be sent."""
         return self._error is None and self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def whole(self) -> bool:
+        """Whether the rest of the answer has come, and may be taken at once."""
+        return self.state == http1.DONE and not self._paused and bool(self.out)
+
     def start(self, request: bytes, body: bytes, *, without_body: bool = False) -> None:
         """Sends a request. `without_body`: the answer has none (HEAD)."""
         transport = self._transport

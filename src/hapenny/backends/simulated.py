@@ -24,12 +24,13 @@ class SimulatedBackend:
         self._region = region
 
     async def call(self, request: Request, target: Target, limits: Limits) -> _Limited:
-        """Sends `request` to the simulated provider. Raises `Failure`."""
+        """Sends `request` to the simulated provider, at the target's tier, else the request's. Raises `Failure`."""
+        tier, asked = target.service_tier, request.parameters.service_tier
         call = await self.provider.call(
             request,
             target.model,
             region=target.region or self._region,
-            service_tier=target.service_tier,
+            service_tier=asked if asked in ("flex", "priority") and tier == "standard" else tier,
             account=target.endpoint,
         )
         return _Limited(call, limits, self.provider.clock, request.stream)

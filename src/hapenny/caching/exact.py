@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
-from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.answer import Answer, Collecting, Outcome, Replay
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Completion, Event, Tokens, events_of
+from hapenny.core.events import Completion, Event, Tokens, events_of
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -24,13 +24,15 @@ STORABLE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of answers that may be served again."""
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """An answer as the cache keeps it."""
 
     events: tuple[Event, ...]
     tokens: Tokens
     model: str
     tenant: str
+    forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
+    """The answer as it was written last, by protocol."""
 
 
 MOST_TAGS = 16
@@ -154,10 +156,10 @@ class ExactStage(Stage):
         if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
             self._refreshing.add(decision.key)
             self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
-        return Answer(Replay(entry.value.events))
+        return Answer(Replay(entry.value.events), forms=entry.value.forms)
 
 
-class Fill(Transform):
+class Fill(Collecting):
     """Watches an answer and stores it if it is whole and may be served again."""
 
     def __init__(
@@ -171,6 +173,7 @@ class Fill(Transform):
         results: Results | None = None,
         publisher: Publisher | None = None,
     ) -> None:
+        super().__init__()
         self._results = results
         self._publisher = publisher
         self._answers = answers
@@ -178,23 +181,13 @@ class Fill(Transform):
         self._exchange = exchange
         self._ttl = ttl
         self._stale = stale
-        self._collector = Collector()
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        return self.flow((event,))
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        for event in batch:
-            self._collector.feed(event)
-        return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Stores on `complete`."""
-        if outcome == "complete":
+        super().end(outcome)
+        completion = self.collected
+        if completion is not None:
             exchange = self._exchange
-            completion = self._collector.finish()
             stored = storable(completion, exchange)
             known = self._answers.peek(self._key)
             if known is not None and known.stored >= exchange.wall:
@@ -243,7 +236,7 @@ def size_of(completion: Completion) -> int:
     for choice in completion.choices:
         for block in choice.content:
             if isinstance(block, (Text, Thinking)):
-                size += len(block.text.encode()) + 100
+                size += 2 * len(block.text.encode()) + 100  # as text, and as it is written
             else:
                 size += 400
     return size

@@ -8,6 +8,7 @@ the hash is BLAKE2b-256 keyed per deployment.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -135,6 +136,10 @@ _DELIVERY: dict[type, dict[str, Any]] = {
 }
 """What delivery fields of nested structs are set to before they are encoded."""
 
+_REMEMBERED = 512
+_REMEMBERED_BYTES = 16_384
+"""How many requests' digests are remembered, and of what size at most."""
+
 _MUTABLE_EXTRAS = frozenset(
     {"previous_response_id", "conversation", "container", "background", "web_search_options", "mcp_servers", "plugins"}
 )
@@ -161,10 +166,13 @@ def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
         reason = "temperature"
     elif not _MUTABLE_EXTRAS.isdisjoint(request.extras):
         reason = "server-state"
-    elif any(tool.kind for tool in request.tools):
+    elif request.tools and any(tool.kind for tool in request.tools):
         reason = "server-tool"
-    elif any(_refers(block) for message in request.messages for block in message.content):
-        reason = "mutable-reference"
+    else:
+        for message in request.messages:
+            for block in message.content:
+                if type(block) is not Text and _refers(block):
+                    return "mutable-reference"
     return reason
 
 
@@ -192,6 +200,7 @@ class Keys:
         self.shared = scope == "shared"
         """Whether tenants share answers."""
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
+        self._digests: OrderedDict[int, tuple[Request, bytes]] = OrderedDict()
 
     def key(self, exchange: Exchange) -> bytes:
         """The 32-byte key of the request as it stands; the same request on the same exchange is hashed once."""
@@ -204,7 +213,8 @@ class Keys:
         return key
 
     def encoded(self, exchange: Exchange) -> bytes:
-        """The canonical encoding that is hashed; injective over everything declared `answer` or `scope`."""
+        """The canonical encoding that is hashed: everything declared `scope`, and a digest of everything declared
+        `answer`; injective as far as BLAKE2b has no collisions."""
         context, request = exchange.context, exchange.request
         user = (context.user, request.user) if self._scope == "user" else None
         whole = (
@@ -212,10 +222,23 @@ class Keys:
             (None if self.shared else context.tenant, user, sorted(context.groups), context.locale),
             (exchange.route, exchange.policy, sorted(exchange.arms.items())),
             (exchange.intent, sorted(context.headers.items())),
-            request.protocol if _has_extras(request) else None,
-            _normal(request),
+            self._asked(request),
         )
         return self._encode(whole)
+
+    def _asked(self, request: Request) -> bytes:
+        """A digest of what is asked, remembered by the request: the doors decode equal bodies to one and the same."""
+        known = self._digests.get(id(request))
+        if known is not None and known[0] is request:
+            return known[1]
+        protocol = request.protocol if _has_extras(request) else None
+        encoded = self._encode((protocol, _normal(request)))
+        digest = hashlib.blake2b(encoded, digest_size=32, key=self._secret).digest()
+        if len(encoded) <= _REMEMBERED_BYTES:
+            self._digests[id(request)] = request, digest
+            if len(self._digests) > _REMEMBERED:
+                self._digests.popitem(last=False)
+        return digest
 
     def fingerprint(self, *parts: Any) -> bytes:
         """A keyed 32-byte hash of any encodable parts (result fingerprints, ledger fingerprints)."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import msgspec
-
 from hapenny.caching.exact import Answers, Stored
 from hapenny.caching.keys import Keys
 from hapenny.caching.store import Selector
+from hapenny.core.events import Started
 
 MOST = 100_000
 
@@ -31,7 +30,7 @@ class Results:
         self, stored: Stored, *, evidence: Sequence[tuple[str, str]] = (), prompt_version: str = ""
     ) -> bytes:
         """32 bytes, keyed: says nothing about the answer to who does not hold the secret."""
-        content = [msgspec.to_builtins(event) for event in stored.events if not hasattr(event, "created")]
+        content = [event for event in stored.events if type(event) is not Started]
         return self._keys.fingerprint(stored.tenant, content, sorted(evidence), stored.model, prompt_version)
 
     def share(self, fingerprint: bytes, stored: Stored) -> tuple[Stored, bool]:

@@ -24,7 +24,7 @@ _SMALL_SHARE = 0.1
 _MOST_USES = 3
 
 
-class Entry(Struct, Generic[V]):
+class Entry(Struct, Generic[V], gc=False):
     """A stored value. Times are epoch seconds (`Clock.wall`)."""
 
     key: bytes

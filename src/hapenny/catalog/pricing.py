@@ -32,8 +32,8 @@ def price(
     return None if rates is None else amount(rates, tokens, queries)
 
 
-def amount(rates: Rates, tokens: Tokens, queries: int = 1) -> int | None:
-    """`tokens` at `rates`, in nano-dollars; None when a rate that is needed is unknown."""
+def amount(rates: Rates, tokens: Tokens, queries: int | None = None) -> int | None:
+    """`tokens` (with their queries, unless given) at `rates`, in nano-dollars; None when a needed rate is unknown."""
     if rates.long is not None and rates.long_over is not None and tokens.prompt > rates.long_over:
         rates = rates.long
     total = 0
@@ -49,7 +49,7 @@ def amount(rates: Rates, tokens: Tokens, queries: int = 1) -> int | None:
                 return None
             total += count * rate
     if rates.query is not None:
-        total += queries * rates.query
+        total += (tokens.queries if queries is None else queries) * rates.query
     return half_even(total, 1000)
 
 

@@ -182,19 +182,25 @@ async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judg
 
 
 def _print(table: list[Standing]) -> None:
+    """Names are never cut: whoever compares models wants to know which."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table("model", "prompts", "quality", "$ a prompt", "quality / $", "p50 s", "p95 s", "Pareto")
+    timed = any(line.latency_p50 is not None for line in table)
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    shown.add_column("model", overflow="fold", no_wrap=False, min_width=12)
+    for name in ("n", "quality", "$ a prompt", "quality / $", *(("p50 s", "p95 s") if timed else ())):
+        shown.add_column(name, justify="right", no_wrap=True)
     for line in table:
+        times = ("", "") if line.latency_p50 is None else (f"{line.latency_p50:.2f}", f"{line.latency_p95:.2f}")
         shown.add_row(
-            line.model,
-            str(line.prompts),
-            f"{line.quality:.3f} [{line.quality_low:.3f}, {line.quality_high:.3f}]",
+            f"{line.model} *" if line.pareto else line.model,
+            f"{line.prompts:,}",
+            f"{line.quality:.3f} ±{(line.quality_high - line.quality_low) / 2:.3f}",
             f"{line.cost:.6f}",
-            f"{line.ratio:,.0f} [{line.ratio_low:,.0f}, {line.ratio_high:,.0f}]",
-            "" if line.latency_p50 is None else f"{line.latency_p50:.2f}",
-            "" if line.latency_p95 is None else f"{line.latency_p95:.2f}",
-            "yes" if line.pareto else "",
+            f"{line.ratio:,.0f} ({line.ratio_low:,.0f}–{line.ratio_high:,.0f})",
+            *(times if timed else ()),
         )
     Console().print(shown)
+    click.echo("* on the Pareto front: no model is better and cheaper\n")

@@ -152,9 +152,20 @@ def analyse(
 @click.option("--prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @click.option("--judge", type=click.Choice(JUDGES), default="auto", show_default=True)
 @click.option("--judge-model", default="strong", show_default=True)
+@click.option("--model", default="auto", show_default=True, help="What arms ask for that name no model.")
 @click.option("-c", "--config", help="Configuration to ask through; simulated models without.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the intervals as SVG.")
 @click.option("--json", "as_json", is_flag=True)
-def replay(file: Path, prompts: Path, judge: str, judge_model: str, config: str | None, as_json: bool) -> None:
+def replay(
+    file: Path,
+    prompts: Path,
+    judge: str,
+    judge_model: str,
+    model: str,
+    config: str | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Run every arm of FILE on the same logged prompts and compare in pairs; no traffic is touched."""
     import yaml
 
@@ -164,7 +175,9 @@ def replay(file: Path, prompts: Path, judge: str, judge_model: str, config: str 
     try:
         one = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
         rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
-        found = asyncio.run(_replayed(one, rows, judge, judge_model, config))
+        if problems := one.problems():
+            raise ValueError("\n".join(problems))
+        found = asyncio.run(_replayed(one, rows, judge, judge_model, model, config))
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
     except (yaml.YAMLError, msgspec.DecodeError, ValueError) as error:
@@ -174,8 +187,12 @@ def replay(file: Path, prompts: Path, judge: str, judge_model: str, config: str 
     effects = [
         paired_effect(metric, arm, found[control][metric], found[arm][metric], alpha=level, horizon=len(rows))
         for arm in variants
-        for metric in ("quality", "cost", "e2e", "length")
+        for metric in _REPLAYED
     ]
+    if plot is not None:
+        from hapenny.evidence.charts import intervals
+
+        plot.write_text(intervals(effects, f"{one.name}, replayed"), encoding="utf-8")
     if as_json:
         click.echo(msgspec.json.encode(effects).decode())
         return
@@ -183,59 +200,57 @@ def replay(file: Path, prompts: Path, judge: str, judge_model: str, config: str 
         click.echo(f"{effect.arm}: {_said(effect)}")
 
 
+_REPLAYED = ("quality", "cost", "ttft", "e2e", "length", "escalated")
+
+
 async def _replayed(
-    one: Experiment, rows: list[Prompt], judge: str, judge_model: str, config: str | None
+    one: Experiment, rows: list[Prompt], judge: str, judge_model: str, usual: str, config: str | None
 ) -> dict[str, dict[str, list[float]]]:
     from hapenny.config import load
     from hapenny.core.errors import Failure
-    from hapenny.core.messages import Message, Parameters, Request, Text
+    from hapenny.core.messages import Context, Message, Request, Text
     from hapenny.gateway import Gateway
-    from hapenny.tuning.sets import resolve
+    from hapenny.tuning.experiments import carry
 
     loaded = load(config)
     loaded.ledger = loaded.ledger if config else None
-    clock = RealClock()
-    found: dict[str, dict[str, list[float]]] = {
-        arm: {metric: [] for metric in ("quality", "cost", "e2e", "length")} for arm in one.arms
-    }
+    found: dict[str, dict[str, list[float]]] = {arm: {metric: [] for metric in _REPLAYED} for arm in one.arms}
     control = next(iter(one.arms))
     async with Gateway(loaded) as gateway:
         for row in rows:
             against = ""
             for name, arm in one.arms.items():
-                model = arm.model or "strong"
-                target = gateway.names.resolve(model).target
-                served = target.model if target is not None else model
-                sampling = Parameters()
-                if arm.parameters is not None:
-                    sampling = resolve(arm.parameters, gateway.catalog.resolve(served), model=served).parameters
-                system = arm.system or row.system
                 request = Request(
                     protocol="openai",
-                    model=model,
+                    model=arm.model or usual,
                     messages=(Message("user", (Text(row.prompt),)),),
-                    system=(Text(system),) if system else (),
-                    parameters=sampling,
+                    system=(Text(row.system),) if row.system else (),
                 )
-                began = clock.now()
                 try:
-                    done, exchange = await gateway.complete(request)
+                    # A stored answer would be the other arm's, or none of today's.
+                    exchange = gateway.open(request, Context(cache_control=("no-cache", "no-store")))
+                    carry(exchange, one.name, name, arm)
+                    try:
+                        done = await (await gateway.answer(exchange)).collect()
+                    finally:
+                        gateway.close(exchange)
                 except Failure as failure:
                     raise ValueError(f"{name}: {failure}") from None
                 against = done.text if name == control else against
-                into = found[name]
-                into["e2e"].append(clock.now() - began)
+                into, began = found[name], exchange.calls[-1].began if exchange.calls else None
+                into["ttft"].append((began if began is not None else gateway.clock.now()) - exchange.arrived)
+                into["e2e"].append((exchange.finished or gateway.clock.now()) - exchange.arrived)
                 into["cost"].append(sum(call.cost or 0 for call in exchange.calls) / 1e9)
                 into["length"].append(float(len(done.text)))
+                into["escalated"].append(float(any(call.purpose == "escalate" for call in exchange.calls)))
                 into["quality"].append(await quality(gateway, row, done.text, against, judge, judge_model))
     return found
 
 
 def _said(effect: Effect) -> str:
-    return (
-        f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} "
-        f"({effect.difference:+.4g}, [{effect.low:.4g}, {effect.high:.4g}])"
-    )
+    from hapenny.evidence.charts import said
+
+    return f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} ({said(effect)})"
 
 
 def _read(state: Path) -> dict[str, Experiment]:

@@ -10,19 +10,13 @@ from typing import Any
 import click
 import msgspec
 
+from hapenny.cli.index_tune import tune
+from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
+from hapenny.retrieval.opening import Layout
 from hapenny.retrieval.settings import PRESETS, Settings
 from hapenny.retrieval.training import Judged
-from hapenny.vectors.embedder import Embedder
-
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-_EMBEDDER = click.option(
-    "--embedder",
-    type=click.Choice(["minilm", "hashed"]),
-    default="minilm",
-    help="minilm needs `hapenny setup local`; hashed words need nothing and find less.",
-)
 
 
 @click.group()
@@ -30,15 +24,24 @@ def index() -> None:
     """Collections of documents: build, search, explain, evaluate, train, tune."""
 
 
+index.add_command(tune)
+
+
 @index.command()
-@_FOLDER
+@FOLDER
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@_EMBEDDER
+@EMBEDDER
 @click.option("--language", type=click.Choice(["auto", "en", "vi", "ja", "other"]), default="auto")
 @click.option("--size", default=256, help="Tokens of a chunk, estimated.")
 @click.option("--overlap", default=32, help="Tokens two neighbouring chunks share.")
 @click.option("--complete", is_flag=True, help="PATHS are all there is: remove what is no longer among them.")
 @click.option("--sentences", is_flag=True, help="Keep sentence vectors, for pruning at request time.")
+@click.option(
+    "--postgres", metavar="DSN", help="Keep rows and indexes in PostgreSQL with pgvector; FOLDER the settings."
+)
+@click.option("--name", default="hapenny_retrieval", help="With --postgres: prefix of the tables.")
+@click.option("--shards", type=click.IntRange(2, 256), help="Split the collection into so many parts.")
+@click.option("--shard-by", default="@tenant", help="With --shards: the facet that decides; a document's tenant.")
 def build(
     folder: Path,
     paths: tuple[Path, ...],
@@ -48,6 +51,10 @@ def build(
     overlap: int,
     complete: bool,
     sentences: bool,
+    postgres: str | None,
+    name: str,
+    shards: int | None,
+    shard_by: str,
 ) -> None:
     """Index files (Markdown, HTML, PDF, JSON lines, CSV, text) into FOLDER; repeat it after changes."""
     from hapenny.retrieval import readers
@@ -66,7 +73,7 @@ def build(
         raise click.ClickException(f"nothing readable; formats: {', '.join(readers.SUFFIXES)}")
     found = detect(document.searchable() for document in documents[:2000])
     chosen = found if language == "auto" else msgspec.convert(language, type(found))
-    opened = _open(folder, embedder, language=chosen)
+    opened = open_folder(folder, embedder, language=chosen, layout=_layout(postgres, name, shards, shard_by))
     manifest = opened.manifest()
 
     def tell(progress: Progress) -> None:
@@ -81,13 +88,13 @@ def build(
     finally:
         manifest.close()
         opened.close()
-    click.echo(json.dumps(msgspec.to_builtins(done) | {"language": opened.store.language}))
+    click.echo(json.dumps(msgspec.to_builtins(done) | {"language": opened.store.analyser.language}))
 
 
 @index.command()
-@_FOLDER
+@FOLDER
 @click.argument("query")
-@_EMBEDDER
+@EMBEDDER
 @click.option("-k", type=click.IntRange(1, 100), help="Results; without it the score decides, 2 to 5.")
 @click.option("--filter", "where", help='JSON, as {"field": "year", "gte": 2000}.')
 @click.option("--settings", help="A YAML file or a preset.")
@@ -99,9 +106,9 @@ def search(folder: Path, query: str, embedder: str, k: int | None, where: str | 
 
 
 @index.command()
-@_FOLDER
+@FOLDER
 @click.argument("query")
-@_EMBEDDER
+@EMBEDDER
 @click.option("-k", type=click.IntRange(1, 100), default=5)
 @click.option("--filter", "where", help="JSON.")
 @click.option("--settings", help="A YAML file or a preset.")
@@ -112,16 +119,16 @@ def explain(folder: Path, query: str, embedder: str, k: int, where: str | None, 
 
 
 @index.command("eval")
-@_FOLDER
+@FOLDER
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@_EMBEDDER
+@EMBEDDER
 @click.option("--settings", help="A YAML file or a preset; the folder's own if left out.")
 @click.option("--against", help="Settings to compare with: a YAML file or a preset.")
 def evaluate(folder: Path, queries: Path, embedder: str, settings: str | None, against: str | None) -> None:
     """Measure FOLDER on judged QUERIES (JSON lines: query, judgements)."""
     from hapenny.retrieval import evaluation
 
-    opened = _open(folder, embedder, read_only=True)
+    opened = open_folder(folder, embedder, read_only=True)
     try:
         rows = _judged(queries, opened)
         one = evaluation.evaluate(opened.retriever(_settings(settings)), rows)
@@ -139,14 +146,19 @@ def evaluate(folder: Path, queries: Path, embedder: str, settings: str | None, a
 
 
 @index.command()
-@_FOLDER
+@FOLDER
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@_EMBEDDER
-def train(folder: Path, queries: Path, embedder: str) -> None:
-    """Learn noise words and the ranker from judged QUERIES, and switch them on in FOLDER."""
+@EMBEDDER
+@click.option("--floor", is_flag=True, help="Also find the relevance floor: what scores less is never sent.")
+@click.option("--keep", default=0.95, type=click.FloatRange(0.5, 1.0), help="With --floor: relevant share that passes.")
+def train(folder: Path, queries: Path, embedder: str, floor: bool, keep: float) -> None:
+    """Learn noise words and the ranker from judged QUERIES, and switch them on in FOLDER.
+
+    Clicks do as well: give each document clicks over views as its grade.
+    """
     from hapenny.retrieval import evaluation, training
 
-    opened = _open(folder, embedder)
+    opened = open_folder(folder, embedder)
     try:
         rows = evaluation.by_chunk(_judged(queries, opened), opened.manifest())
         noise = tuple(sorted(training.noise_words(opened.store, rows)))
@@ -155,46 +167,16 @@ def train(folder: Path, queries: Path, embedder: str) -> None:
         if not len(found.gains):
             raise click.ClickException("no judged query finds a relevant document: nothing to learn from")
         forest = training.fit([found])
+        if floor:
+            lowest = training.relevance_floor(opened.retriever(settings), rows, keep)
+            chosen = msgspec.structs.replace(settings.selection, floor=lowest)
+            settings = msgspec.structs.replace(settings, selection=chosen)
         opened.write_settings(settings)
         opened.write_forest(forest)
     finally:
         opened.close()
-    click.echo(json.dumps({"noise": noise, "rows": len(found.gains), "trees": len(forest.leaves)}))
-
-
-@index.command()
-@_FOLDER
-@click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@_EMBEDDER
-@click.option("--target", default=0.95, help="Recall at 10 to promise.")
-@click.option("--apply", "write", is_flag=True, help="Rebuild FOLDER in the chosen shape.")
-def tune(folder: Path, queries: Path, embedder: str, target: float, write: bool) -> None:
-    """Find the fastest vector index that surely reaches the recall, on real QUERIES (JSON lines with `query`)."""
-    import numpy as np
-
-    from hapenny.retrieval.tuner import tune as choose
-
-    opened = _open(folder, embedder, read_only=not write)
-    try:
-        texts = [str(msgspec.json.decode(line)["query"]) for line in queries.read_bytes().splitlines() if line.strip()]
-        asked = asyncio.run(opened.embedder.embed(texts))
-        rows = np.flatnonzero(opened.store.columns.live)
-        vectors = opened.store.vectors(rows)
-        tuned = choose(vectors, asked, target, RealClock(), progress=lambda text: click.echo(text, err=True))
-        if write:
-            opened.write_shape(tuned.chosen.shape)
-    except (ValueError, KeyError) as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        opened.close()
-    for trial in sorted(tuned.trials, key=lambda each: each.p50_ms):
-        mark = "*" if trial is tuned.chosen else " "
-        shape = trial.shape
-        click.echo(
-            f"{mark} {shape.kind:9} m={shape.m:<3} effort={shape.effort:<4} probes={shape.probes:<4}"
-            f" recall {trial.recall:.4f} (surely {trial.lower:.4f})  p50 {trial.p50_ms:.3f} ms"
-            f"  {trial.memory / 1e6:.1f} MB  built in {trial.build:.1f} s"
-        )
+    told = {"noise": noise, "rows": len(found.gains), "trees": len(forest.leaves)}
+    click.echo(json.dumps(told | ({"floor": settings.selection.floor} if floor else {})))
 
 
 def _search(
@@ -203,7 +185,7 @@ def _search(
     from hapenny.core.errors import Failure
     from hapenny.retrieval.endpoint import retrieve
 
-    opened = _open(folder, embedder, read_only=True)
+    opened = open_folder(folder, embedder, read_only=True)
     try:
         body = {"query": query, "k": k, "explain": True, "filter": json.loads(where) if where else None}
         collection = opened.collection("c", RealClock())
@@ -217,6 +199,15 @@ def _search(
         opened.close()
     found: list[dict[str, Any]] = answer["data"]
     return found
+
+
+def _layout(postgres: str | None, name: str, shards: int | None, by: str) -> Layout | None:
+    """What was asked for; None leaves it as it is."""
+    if postgres and shards:
+        raise click.UsageError("--postgres or --shards, not both")
+    if postgres:
+        return Layout(kind="postgres", dsn=postgres, name=name)
+    return Layout(kind="sharded", shards=shards, by=by) if shards else None
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:
@@ -234,26 +225,3 @@ def _settings(name: str | None) -> Settings | None:
         return read_settings(Path(name))
     except FolderError as error:
         raise click.ClickException(f"{error}; presets are {', '.join(PRESETS)}") from error
-
-
-def _open(folder: Path, embedder: str, *, language: Any = "en", read_only: bool = False) -> Folder:
-    try:
-        return Folder(folder, _embedder(embedder), language, read_only=read_only)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _embedder(name: str) -> Embedder:
-    if name == "hashed":
-        from hapenny.vectors.hashed import HashedEmbedder
-
-        return HashedEmbedder()
-    from hapenny.vectors.minilm import MiniLM
-    from hapenny.vectors.weights import ModelMissing
-
-    model = MiniLM(RealClock())
-    try:
-        model.load()
-    except (ModelMissing, ImportError) as error:
-        raise click.ClickException(f"{error}; or take --embedder hashed") from error
-    return model

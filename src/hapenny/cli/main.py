@@ -18,6 +18,8 @@ VERBS = {
     "select": "select",
     "train": "train",
     "experiment": "experiment",
+    "labels": "labels",
+    "console": "console",
     "index": "index",
     "batch": "batch",
     "doctor": "doctor",

@@ -94,6 +94,10 @@ def show(summary: Summary, console: Console) -> None:
         console.print(_groups("feature", summary.features, console.width))
     if summary.models:
         console.print(_groups("model", summary.models, console.width))
+    if summary.parts:
+        console.print(_prompts(summary))
+    if summary.quota_freed:
+        console.print(f"answer limits left {summary.quota_freed:,} output tokens of quota unreserved")
     for promise in summary.certificates:
         where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
         console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
@@ -180,6 +184,23 @@ def _groups(name: str, groups: list[Group], width: int) -> Table:
     table = _table((name, "left"), *((title, "right") for title in rows[0]))
     for label, row in zip(names, rows[1:], strict=True):
         table.add_row(short(label, room), *row)
+    return table
+
+
+def _prompts(summary: Summary) -> Table:
+    """Prompt tokens by part, in all and by tenant, feature and model where there are several."""
+    parts = list(summary.parts)
+    table = _table(("prompt tokens, estimated", "left"), *((part, "right") for part in parts), ("in all", "right"))
+
+    def add(name: str, found: dict[str, int]) -> None:
+        figures = [f"{found[part]:,}" if part in found else "–" for part in parts]
+        table.add_row(name, *figures, f"{sum(found.values()):,}")
+
+    add("all", summary.parts)
+    for dimension, groups in summary.prompts.items():
+        if len(groups) > 1:
+            for name, found in list(groups.items())[:8]:
+                add(short(f"{dimension} {spoken(name)}", 34), found)
     return table
 
 

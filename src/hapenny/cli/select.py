@@ -25,14 +25,23 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
 
     try:
         loaded = load(config)
-        options = loaded.stages.tiers
-        file = trained or (Path(options.trained) if options.trained else None)
-        router = Router(options, load_router(file.read_bytes()) if file is not None else None)
+        if config is not None:
+            # As this deployment decides; what it learnt since it started, only the gateway knows (POST /v1/select).
+            from hapenny.gateway import Gateway
+
+            if trained is not None:
+                loaded.stages.tiers.trained = str(trained)
+            loaded.ledger = loaded.content = loaded.traces = None
+            gateway = Gateway(loaded)
+            router = gateway.deck.router
+            models = {tier: target.model for tier, target in gateway.names.tiers.items()}
+        else:
+            router = Router(loaded.stages.tiers, load_router(trained.read_bytes()) if trained is not None else None)
+            models = dict(loaded.tiers)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise click.ClickException(f"the trained router cannot be read: {error}") from None
-    models = {tier: loaded.models[name].id if name in loaded.models else name for tier, name in loaded.tiers.items()}
     found = decide(Question(text=text, intent=intent, route=route), router, models)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())

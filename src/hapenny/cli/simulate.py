@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,15 +14,26 @@ import click
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
 from hapenny.gateway import Gateway
+from hapenny.server import http as web
+from hapenny.server.account import quotas
 from hapenny.server.app import App
+from hapenny.server.jobs import JobPages
 
 OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 
 
 def provider(
-    card: str = "manga-2024", seed: int = 7, quota: QuotaOptions | None = None, faults: dict[str, Any] | None = None
+    card: str = "manga-2024",
+    seed: int = 7,
+    quota: QuotaOptions | None = None,
+    faults: dict[str, Any] | None = None,
+    folder: Path | None = None,
+    **jobs: Any,
 ) -> tuple[App, SimulatedBackend]:
-    """A simulated provider as a server: every stage off, nothing kept."""
+    """A simulated provider as a server: every stage off, nothing kept.
+
+    `folder`: keeps batch jobs and their S3, served where it is given; `jobs`: how they go (`FolderJobs`).
+    """
     config = check(
         Config(
             backends={
@@ -45,7 +58,14 @@ def provider(
             "lines": describe(backend),
         }
 
-    return App(gateway, pages={"/simulate/bill": invoice, "/simulate/card": deck}, faulty=True), backend
+    pages = {"/simulate/bill": invoice, "/simulate/card": deck}
+    batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
+
+    async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
+        found: web.StreamResponse | None = quotas(backend.provider, request, path)
+        return found or (await batch.page(request, path) if batch is not None else None)
+
+    return App(gateway, pages=pages, faulty=True, more=more), backend
 
 
 def describe(backend: SimulatedBackend) -> list[str]:
@@ -60,11 +80,29 @@ def describe(backend: SimulatedBackend) -> list[str]:
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--rpm", type=int, help="Requests a minute of each model.")
 @click.option("--tpm", type=int, help="Tokens a minute of each model.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keeps batch jobs and their S3.")
+@click.option("--job-rate", type=float, default=50.0, show_default=True, help="Records a second of a batch job.")
+@click.option("--job-delay", type=float, default=2.0, show_default=True, help="Seconds before a batch job starts.")
+@click.option("--job-least", type=int, default=100, show_default=True, help="Records that a batch job needs.")
 @click.option("--fault", "faults", multiple=True, metavar="KIND=SHARE", help="e.g. throttle=0.05; may be repeated.")
 def simulate(
-    host: str, port: int, card: str, seed: int, rpm: int | None, tpm: int | None, faults: tuple[str, ...]
+    host: str,
+    port: int,
+    card: str,
+    seed: int,
+    rpm: int | None,
+    tpm: int | None,
+    folder: Path | None,
+    job_rate: float,
+    job_delay: float,
+    job_least: int,
+    faults: tuple[str, ...],
 ) -> None:
-    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill."""
+    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill.
+
+    Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3. The account's
+    quotas: AWS_ENDPOINT_URL_SERVICE_QUOTAS=http://HOST:PORT.
+    """
     wanted: dict[str, Any] = {}
     for fault in faults:
         kind, _, share = fault.partition("=")
@@ -76,16 +114,16 @@ def simulate(
     try:
         import uvloop
 
-        uvloop.run(_simulate(host, port, card, seed, quota, wanted))
+        jobs = {"records_per_s": job_rate, "delay_s": job_delay, "least": job_least, "stop_s": 0.2}
+        with tempfile.TemporaryDirectory(prefix="hapenny-s3-") as scratch:
+            made = provider(card, seed, quota, wanted, folder or Path(scratch), **jobs)
+            uvloop.run(_simulate(host, port, *made))
     except ValueError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
 
 
-async def _simulate(
-    host: str, port: int, card: str, seed: int, quota: QuotaOptions | None, faults: dict[str, Any]
-) -> None:
-    app, backend = provider(card, seed, quota, faults)
+async def _simulate(host: str, port: int, app: App, backend: SimulatedBackend) -> None:
     await app.gateway.start()
     for line in describe(backend):
         click.echo(line, err=True)

@@ -81,6 +81,9 @@ def router(
     for one in trained.certificates:
         where = one.about.route + (f"/{one.about.intent}" if one.about.intent else "")
         click.echo(f"  {where}: {one.header()}")
+    for lost in trained.dominated:
+        said = f"{lost.by} is {lost.gap:.3f} better at 1/{lost.cost_ratio:.1f} the cost"
+        click.echo(f"  {lost.model} gets nothing: {said}")
 
 
 @train.command()
@@ -129,6 +132,33 @@ def export(
     made = list(examples(rows, shape, min_score))
     out.write_bytes(b"".join(made))
     click.echo(f"{out}: {len(made)} of {len(rows)} answers")
+
+
+@train.command()
+@click.option("-c", "--config", required=True, help="Configuration whose content store and ledger are read.")
+@click.option("--route", help="Only this route's answers.")
+@click.option("--consent", is_flag=True, help="Texts of clients may leave the store.")
+@click.option("--out", type=_OUT, required=True)
+def outcomes(config: str, route: str | None, consent: bool, out: Path) -> None:
+    """Write what audits and people found as outcomes, as `train router` and `compare --outcomes` read them.
+
+    The baseline's answer counts as right, the other one as the verdict says. Costs are those that were paid.
+    """
+    from hapenny.config import ConfigError, load
+    from hapenny.console.outcomes import collected
+    from hapenny.console.queue import Queue
+
+    if not consent:
+        raise click.ClickException("texts of clients leave the store only with --consent")
+    try:
+        queue = Queue(load(config), RealClock(), route)
+    except ConfigError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (ValueError, ImportError) as error:
+        raise click.ClickException(f"{config}: {error}") from None
+    rows = list(collected(queue))
+    out.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    click.echo(f"{out}: {len(rows)} prompts with two models' outcomes")
 
 
 def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:

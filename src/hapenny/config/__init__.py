@@ -5,22 +5,11 @@ everything below it.
 """
 
 from hapenny.config.checking import check
-from hapenny.config.options import (
-    CARD_TIERS,
-    PRESETS,
-    TIERS,
-    BackendOptions,
-    BatchJobs,
-    Config,
-    KeyOptions,
-    ModelOptions,
-    QuotaOptions,
-    RouteOptions,
-    ServerOptions,
-    StageOptions,
-)
+from hapenny.config.options import Config, ServerOptions, StageOptions
 from hapenny.config.problems import ConfigError
+from hapenny.config.providers import BackendOptions, BatchApiOptions, BatchJobs, ModelOptions, QuotaOptions
 from hapenny.config.reading import load
+from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, KeyOptions, RouteOptions
 from hapenny.telemetry.ledger import LedgerOptions
 
 __all__ = [
@@ -28,6 +17,7 @@ __all__ = [
     "PRESETS",
     "TIERS",
     "BackendOptions",
+    "BatchApiOptions",
     "BatchJobs",
     "Config",
     "ConfigError",

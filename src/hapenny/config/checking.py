@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import CARD_TIERS, PRESETS, TIERS, Config, RouteOptions, StageOptions
+from hapenny.config.options import Config, StageOptions
 from hapenny.config.problems import ConfigError
+from hapenny.config.providers import BatchApiOptions
+from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, RouteOptions
+from hapenny.throughput.imported import of_file
+from hapenny.throughput.regions import check as check_regions
 
 
 def check(config: Config) -> Config:
@@ -79,13 +83,19 @@ def check(config: Config) -> Config:
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
-            "audit_share": route.audit_share,
+            "audit_share": route.audits(),
+            "audit_alike": route.audit_alike,
+            "audit_apart": route.audit_apart,
         }
         for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
         if route.audit_budget_usd < 0:
             problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
+        if route.audit_apart >= route.audit_alike:
+            problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")
+        if route.audit_judge == "auto":
+            problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
         if route.max_calls < 1:
@@ -96,6 +106,7 @@ def check(config: Config) -> Config:
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
             )
+    problems += _rerankers(config)
     budget = config.stages.tiers.monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -118,6 +129,25 @@ def check(config: Config) -> Config:
     return config
 
 
+def _rerankers(config: Config) -> list[str]:
+    """What is wrong with reranking models."""
+    problems = []
+    for name, reranker in config.rerankers.items():
+        at = f"$.rerankers.{name}"
+        if reranker.kind != "bedrock" and not re.match(r"https?://[^/]", reranker.base_url):
+            problems.append(
+                f"{at}.base_url: {reranker.base_url!r} is no URL. Fix: what stands before /rerank, e.g. "
+                "https://api.cohere.com/v2 or http://localhost:8000/v1"
+            )
+        if reranker.kind == "bedrock" and reranker.api_key:
+            problems.append(f"{at}.api_key: Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile")
+    wanted = config.stages.retrieval.rerank_model
+    if wanted is not None and wanted not in config.rerankers:
+        known = ", ".join(sorted(config.rerankers)) or "none is configured"
+        problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
+
+
 def _throughput(config: Config) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
     problems = []
@@ -129,6 +159,28 @@ def _throughput(config: Config) -> list[str]:
         problems.append(
             f"$.counters: {shown!r} needs the redis client. Fix: pip install 'hapenny[redis]', or counters: memory"
         )
+    file = config.stages.throughput.quotas.file
+    if file:
+        try:
+            of_file(file)
+        except ValueError as error:
+            problems.append(f"$.stages.throughput.quotas.file: {error}")
+    if config.stages.throughput.quotas.regions and importlib.util.find_spec("boto3") is None:
+        problems.append(
+            "$.stages.throughput.quotas.regions: reading them needs boto3. Fix: pip install 'hapenny[aws]', or a file"
+        )
+    for name, model in config.stages.throughput.models.items():
+        at = f"$.stages.throughput.models.{name}"
+        if model.regions is not None:
+            found = check_regions(name, model.regions, resolve(name), f"{at}.regions")
+            problems += [f"{each.path}: {each.message}. Fix: {each.fix}" for each in found]
+        backends = [("endpoints", each.backend) for each in model.endpoints]
+        backends.append(("regions.second_endpoint", model.regions.second_endpoint if model.regions is not None else ""))
+        problems += [
+            f"{at}.{where}: {backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"
+            for where, backend in backends
+            if backend and backend not in config.backends
+        ]
     off = [name for name, route in config.routes.items() if _mode(route, "throughput") == "off"]
     if where != "memory" and len(off) == len(config.routes) > 0:
         problems.append(
@@ -139,9 +191,28 @@ def _throughput(config: Config) -> list[str]:
         journal = Path(config.batch.journal)
         if not config.batch.journal or (journal.exists() and not journal.is_dir()):
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
+        for index, api in enumerate(config.batch.apis):
+            problems += _batch_api(config, api, f"$.batch.apis[{index}]")
         for name in ("attempts", "poll_s", "stop_s"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
+    return problems
+
+
+def _batch_api(config: Config, api: BatchApiOptions, at: str) -> list[str]:
+    """What is wrong with a provider's batch API."""
+    backend = config.backends.get(config.backend_of(api.backend))
+    if backend is None:
+        return [f"{at}.backend: {api.backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"]
+    problems = []
+    if backend.kind in ("bedrock", "simulated") and not api.bucket:
+        what = "an S3 bucket" if backend.kind == "bedrock" else "a folder"
+        problems.append(f"{at}.bucket: empty. Fix: the name of {what} for input and output")
+    if backend.kind == "bedrock" and not api.role:
+        problems.append(f"{at}.role: empty. Fix: the ARN of the role that Bedrock takes to read and write the bucket")
+    least = 1 if api.least is None else api.least
+    if least < 1 or (api.most is not None and api.most < least) or api.turnaround_s < 0:
+        problems.append(f"{at}: give 1 <= least <= most, and a turnaround_s of 0 or more")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""The pages people look at: a process of its own that reads the ledger.
+"""The pages people look at: a process of its own that reads ledger and content store, and writes people's labels.
 
-May import anything below except the server. Waits for its issue.
+May import anything below except the server.
 """

@@ -27,6 +27,9 @@ class Source(Protocol):
 class Transform:
     """Watches or rewrites the flow. Synchronous; one object for one answer."""
 
+    watches = False
+    """Whether it leaves all events as they are."""
+
     def feed(self, event: Event) -> Sequence[Event]:
         """What goes on in place of `event`."""
         return (event,)
@@ -37,6 +40,32 @@ class Transform:
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Called exactly once. What it returns is sent last, if the outcome is `complete`."""
+        return ()
+
+
+class Collecting(Transform):
+    """Watches, and has the whole answer when it has ended."""
+
+    watches = True
+
+    def __init__(self) -> None:
+        self.collector = Collector()
+        self.collected: Completion | None = None
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
+        for event in batch:
+            self.collector.feed(event)
+        return batch
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Makes the completion of a complete answer."""
+        if outcome == "complete":
+            self.collected = self.collector.finish()
         return ()
 
 
@@ -62,16 +91,23 @@ class Answer:
     `head` are events that were read before the answer counted as begun.
     """
 
-    __slots__ = ("_head", "_source", "_transforms", "outcome")
+    __slots__ = ("_head", "_source", "_transforms", "forms", "outcome")
 
-    def __init__(self, source: Source, head: Sequence[Event] = ()) -> None:
+    def __init__(
+        self, source: Source, head: Sequence[Event] = (), forms: dict[str, tuple[bytes, dict[str, str]]] | None = None
+    ) -> None:
         self._source = source
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
         self.outcome: Outcome | None = None
+        self.forms = forms
+        """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
+        None where it may be another one each time."""
 
     def through(self, transform: Transform) -> Answer:
         """Attaches `transform` behind those already there; only before the first read."""
+        if not transform.watches:
+            self.forms = None
         self._transforms.append(transform)
         return self
 
@@ -123,19 +159,41 @@ class Answer:
         """`close`, for `async with` and friends."""
         self.close()
 
-    async def collect(self) -> Completion:
-        """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
-        collector = Collector()
+    async def drain(self) -> None:
+        """Reads to the end for what the transforms make of it."""
         try:
-            while (batch := await self.read()) is not None:
-                for event in batch:
-                    collector.feed(event)
+            while await self.read() is not None:
+                pass
         finally:
             self.close()
-        completion = collector.finish()
+
+    async def collect(self) -> Completion:
+        """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
+        known = self._collecting()
+        if known is not None:
+            await self.drain()
+            completion = known.collected or Completion(choices=[])
+        else:
+            collector = Collector()
+            try:
+                while (batch := await self.read()) is not None:
+                    for event in batch:
+                        collector.feed(event)
+            finally:
+                self.close()
+            completion = collector.finish()
         if completion.reason is None:
             raise Failure("truncated", "the upstream answer ended before its closing event")
         return completion
+
+    def _collecting(self) -> Collecting | None:
+        """A transform that collects the whole answer anyway, with none behind it that would change it."""
+        for transform in reversed(self._transforms):
+            if not transform.watches:
+                return None
+            if isinstance(transform, Collecting):
+                return transform
+        return None
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         self.outcome = outcome

@@ -53,13 +53,10 @@ class RealClock:
     def __init__(self, seed: int | None = None) -> None:
         self.random = random.Random(seed) if seed is not None else random.Random(os.urandom(16))
 
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Epoch seconds."""
-        return time.time()
+    now = staticmethod(time.monotonic)
+    """Monotonic seconds. Asked some forty times a request, so without a frame of its own."""
+    wall = staticmethod(time.time)
+    """Epoch seconds."""
 
     def new_id(self, prefix: str = "") -> str:
         """A fresh random id."""

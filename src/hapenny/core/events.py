@@ -26,7 +26,7 @@ StopReason: TypeAlias = Literal[
 ]
 
 
-class Tokens(Struct, frozen=True, kw_only=True):
+class Tokens(Struct, frozen=True, gc=False, kw_only=True):
     """Counts of one call. `input` leaves out what was read from or written to the provider's prompt cache."""
 
     input: int = 0
@@ -37,6 +37,8 @@ class Tokens(Struct, frozen=True, kw_only=True):
     cache_write_1h: int = 0
     reasoning: int = 0
     """The part of `output` that is hidden reasoning."""
+    queries: int = 0
+    """Queries billed by a reranking model; 0 for every other."""
 
     @property
     def prompt(self) -> int:
@@ -44,7 +46,7 @@ class Tokens(Struct, frozen=True, kw_only=True):
         return self.input + self.cache_read + self.cache_write + self.cache_write_1h
 
 
-class Started(Struct, frozen=True):
+class Started(Struct, frozen=True, gc=False):
     """The provider accepted: not yet content (Bedrock may still throttle after it)."""
 
     id: str = ""
@@ -56,7 +58,7 @@ class Started(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class BlockStarted(Struct, frozen=True):
+class BlockStarted(Struct, frozen=True, gc=False):
     """A block begins. `id` and `name` belong to tool calls. `payload` is the block itself (an `Opaque`) for kinds only
     one protocol knows, or further fields of a tool call by protocol."""
 
@@ -69,7 +71,7 @@ class BlockStarted(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class TextDelta(Struct, frozen=True):
+class TextDelta(Struct, frozen=True, gc=False):
     """A piece of text."""
 
     text: str
@@ -78,7 +80,7 @@ class TextDelta(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class ThinkingDelta(Struct, frozen=True):
+class ThinkingDelta(Struct, frozen=True, gc=False):
     """A piece of reasoning; `redacted` is an encrypted whole."""
 
     text: str
@@ -88,7 +90,7 @@ class ThinkingDelta(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class SignatureDelta(Struct, frozen=True):
+class SignatureDelta(Struct, frozen=True, gc=False):
     """The signature of a reasoning block."""
 
     signature: str
@@ -97,7 +99,7 @@ class SignatureDelta(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class ToolCallDelta(Struct, frozen=True):
+class ToolCallDelta(Struct, frozen=True, gc=False):
     """A piece of a tool call's JSON arguments."""
 
     arguments: str
@@ -106,7 +108,7 @@ class ToolCallDelta(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class CitationDelta(Struct, frozen=True):
+class CitationDelta(Struct, frozen=True, gc=False):
     """A citation, as the provider wrote it."""
 
     citation: Json
@@ -115,7 +117,7 @@ class CitationDelta(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class BlockStopped(Struct, frozen=True):
+class BlockStopped(Struct, frozen=True, gc=False):
     """A block is complete."""
 
     block: int
@@ -123,7 +125,7 @@ class BlockStopped(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """What the provider will bill."""
 
     tokens: Tokens
@@ -131,7 +133,7 @@ class Usage(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class Stopped(Struct, frozen=True):
+class Stopped(Struct, frozen=True, gc=False):
     """The model stopped (one for each choice). An answer without it is truncated."""
 
     reason: StopReason
@@ -141,7 +143,7 @@ class Stopped(Struct, frozen=True):
     raw: bytes | None = None
 
 
-class Other(Struct, frozen=True):
+class Other(Struct, frozen=True, gc=False):
     """A frame the codec passes on unread, to the same protocol only."""
 
     payload: Json

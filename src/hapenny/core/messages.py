@@ -31,7 +31,7 @@ _PASSAGE = re.compile(
 """Retrieved context as applications write it into a turn."""
 
 
-class Text(Struct, frozen=True, tag="text"):
+class Text(Struct, frozen=True, gc=False, tag="text"):
     """Plain text. `citations` are the provider's own citation objects, kept as they came."""
 
     text: str
@@ -40,7 +40,7 @@ class Text(Struct, frozen=True, tag="text"):
     extras: dict[str, Json] = {}
 
 
-class Image(Struct, frozen=True, tag="image"):
+class Image(Struct, frozen=True, gc=False, tag="image"):
     """An image by value (`data`, raw bytes) or by reference (`url`; an s3:// URL for Bedrock)."""
 
     media_type: str = ""
@@ -51,7 +51,7 @@ class Image(Struct, frozen=True, tag="image"):
     extras: dict[str, Json] = {}
 
 
-class Document(Struct, frozen=True, tag="document"):
+class Document(Struct, frozen=True, gc=False, tag="document"):
     """A document by value (`data` bytes or `text`), by its chunks (`content`) or by reference (`url`, a file id)."""
 
     media_type: str = ""
@@ -66,7 +66,7 @@ class Document(Struct, frozen=True, tag="document"):
     extras: dict[str, Json] = {}
 
 
-class ToolUse(Struct, frozen=True, tag="tool_use"):
+class ToolUse(Struct, frozen=True, gc=False, tag="tool_use"):
     """A call the model asks for. `arguments` is the JSON text as the model wrote it (it may be invalid)."""
 
     id: str
@@ -76,7 +76,7 @@ class ToolUse(Struct, frozen=True, tag="tool_use"):
     extras: dict[str, Json] = {}
 
 
-class ToolResult(Struct, frozen=True, tag="tool_result"):
+class ToolResult(Struct, frozen=True, gc=False, tag="tool_result"):
     """What a tool answered. `content` holds text, images, documents or JSON values as `Data`."""
 
     id: str
@@ -86,14 +86,14 @@ class ToolResult(Struct, frozen=True, tag="tool_result"):
     extras: dict[str, Json] = {}
 
 
-class Data(Struct, frozen=True, tag="data"):
+class Data(Struct, frozen=True, gc=False, tag="data"):
     """A JSON value as content (Bedrock tool results)."""
 
     value: Json
     checkpoint: Ttl = ""
 
 
-class Thinking(Struct, frozen=True, tag="thinking"):
+class Thinking(Struct, frozen=True, gc=False, tag="thinking"):
     """Signed reasoning of the model: never edited, only dropped whole. `redacted` is the encrypted form."""
 
     text: str = ""
@@ -102,7 +102,7 @@ class Thinking(Struct, frozen=True, tag="thinking"):
     extras: dict[str, Json] = {}
 
 
-class Opaque(Struct, frozen=True, tag="opaque"):
+class Opaque(Struct, frozen=True, gc=False, tag="opaque"):
     """A block a codec did not understand: forwarded to the same protocol, refused by the others."""
 
     protocol: Protocol
@@ -113,7 +113,7 @@ class Opaque(Struct, frozen=True, tag="opaque"):
 Block: TypeAlias = Text | Image | Document | ToolUse | ToolResult | Data | Thinking | Opaque
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One turn. Role `tool` holds only tool results (OpenAI); other protocols put them into user turns."""
 
     role: Role
@@ -127,7 +127,7 @@ class Message(Struct, frozen=True):
         return "\n".join(block.text for block in self.content if isinstance(block, Text))
 
 
-class Tool(Struct, frozen=True):
+class Tool(Struct, frozen=True, gc=False):
     """A tool the model may call. `schema` is a JSON schema; `kind` names a provider's own (server) tool."""
 
     name: str
@@ -139,7 +139,7 @@ class Tool(Struct, frozen=True):
     extras: dict[str, Json] = {}
 
 
-class ToolChoice(Struct, frozen=True):
+class ToolChoice(Struct, frozen=True, gc=False):
     """Which tools the model may or must call. `parallel` False forbids several calls in one turn."""
 
     kind: Literal["auto", "any", "none", "tool"] = "auto"
@@ -147,7 +147,7 @@ class ToolChoice(Struct, frozen=True):
     parallel: bool | None = None
 
 
-class Thinks(Struct, frozen=True):
+class Thinks(Struct, frozen=True, gc=False):
     """Reasoning as asked for: `kind` as Anthropic names it, `budget` in tokens."""
 
     kind: str = "enabled"
@@ -155,7 +155,7 @@ class Thinks(Struct, frozen=True):
     extras: dict[str, Json] = {}
 
 
-class Parameters(Struct, frozen=True, kw_only=True):
+class Parameters(Struct, frozen=True, gc=False, kw_only=True):
     """Model parameters. None means: not sent."""
 
     max_tokens: int | None = None
@@ -199,7 +199,7 @@ class Context(Struct, kw_only=True):
     """Headers that affect the protocol or guardrails (anthropic-beta, x-amzn-bedrock-…), lower-case names."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, gc=False, kw_only=True):
     """One question to a model, in no dialect."""
 
     protocol: Protocol

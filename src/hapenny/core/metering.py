@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage
-from hapenny.core.exchange import Call, Exchange
+from hapenny.core.exchange import Call, Exchange, Target
+
+ROUTER = "prompt-router/"
+"""In the ARN of a Bedrock prompt router: a model that is another one each time."""
+
+
+def behind(router: Target, usage: Usage) -> Target:
+    """The model that a Bedrock prompt router says it chose (`trace.promptRouter.invokedModelId`), which is the one that
+    is paid; the router itself where it does not say."""
+    trace = usage.extras.get("bedrock.usage", {}).get("trace")
+    chosen = trace.get("promptRouter") if isinstance(trace, dict) else None
+    model = chosen.get("invokedModelId") if isinstance(chosen, dict) else None
+    return msgspec.structs.replace(router, model=model) if isinstance(model, str) and model else router
+
+
+def unmask(exchange: Exchange, call: Call, chosen: Target) -> None:
+    """Names the model behind a router wherever the router stands in the exchange, so that its price is known."""
+    router, call.target = call.target, chosen
+    for index, step in enumerate(exchange.steps):
+        if step.target.model == router.model:
+            exchange.steps[index] = msgspec.structs.replace(step, target=chosen)
+    if exchange.baseline.model == router.model:
+        exchange.baseline = chosen
 
 
 class Metered(Transform):
@@ -15,6 +39,8 @@ class Metered(Transform):
 
     A stream that ends without `Stopped` is a truncated answer and is turned into a failure here, for every stage.
     """
+
+    watches = True
 
     def __init__(self, call: Call, exchange: Exchange) -> None:
         self._call = call
@@ -36,6 +62,8 @@ class Metered(Transform):
             elif isinstance(event, Usage):
                 call.tokens = event.tokens
                 call.provenance = "reported"
+                if ROUTER in call.target.model:
+                    unmask(self._exchange, call, behind(call.target, event))
             elif isinstance(event, Stopped):
                 self._stopped = True
         return batch
@@ -52,6 +80,8 @@ class Metered(Transform):
 
 class Delivered(Transform):
     """Notes what reached the client and when."""
+
+    watches = True
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

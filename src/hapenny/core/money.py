@@ -24,7 +24,7 @@ def dollars(nano: int, digits: int = 6) -> str:
     return f"{sign}{whole}.{fraction:0{digits}d}" if digits else f"{sign}{whole}"
 
 
-class Walk(Struct, frozen=True, kw_only=True):
+class Walk(Struct, frozen=True, kw_only=True, gc=False):
     """The money of one request, in nano-dollars. None anywhere: a price was unknown, the row counts as unpriced.
 
     `baseline - sum(savings.values()) - estimate_error == actual` holds for every priced row.

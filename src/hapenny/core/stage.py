@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ Onward: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Passes the exchange to the next stage; returns when the answer has begun."""
 
 
-class Decision(Struct, kw_only=True):
+class Decision(Struct, kw_only=True, gc=False):
     """What a stage decided. Stages extend it with what `apply` needs; it must hold no text of the client."""
 
     would_save: int | None = None
@@ -87,59 +87,80 @@ class Pipeline:
     ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
-        onward = terminal
+        self._first = _Rest((), terminal, ask, stepped_back)
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
-                onward = _link(stage, mode, onward, ask, stepped_back)
-        self._first = onward
+                links = (_Link(stage, stage.name, mode == "on", self._first), *self._first.links)
+                self._first = _Rest(links, terminal, ask, stepped_back)
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Runs the exchange through; returns when the answer has begun."""
         return await self._first(exchange)
 
 
-def _link(stage: Stage, mode: Mode, onward: Onward, ask: Ask, stepped_back: Callable[[str], bool] | None) -> Onward:
-    name = stage.name
+class _Link(NamedTuple):
+    stage: Stage
+    name: str
+    on: bool
+    after: _Rest
 
-    async def decide(exchange: Exchange) -> Decision | None:
-        started = exchange.clock.now()
-        try:
-            decision = await stage.decide(exchange, ask)
-        except Failure as failure:
-            taken = Taken(name, mode, None, exchange.clock.now() - started, failure.kind)
-            exchange.decisions.append(taken)
-            if mode == "on":
-                raise
-            return None
-        except Exception as error:
-            exchange.decisions.append(Taken(name, mode, None, exchange.clock.now() - started, type(error).__name__))
-            return None
-        if decision is not None:
-            exchange.decisions.append(Taken(name, mode, decision, exchange.clock.now() - started))
-        return decision
 
-    async def shadow(exchange: Exchange) -> Answer:
-        await decide(exchange)
-        return await onward(exchange)
+class _Rest:
+    """The pipeline from one stage on. Stages that only look cost a turn of its loop; the first that acts is handed what
+    is left behind it."""
 
-    async def run(exchange: Exchange) -> Answer:
-        if stepped_back is not None and stepped_back(name):
-            return await onward(exchange)
-        decision = await decide(exchange)
-        if decision is None:
-            return await onward(exchange)
-        passed = False
+    __slots__ = ("_ask", "_stepped_back", "_terminal", "links")
 
-        async def stepped(there: Exchange) -> Answer:
-            nonlocal passed
-            passed = True
-            there.step(name)
-            return await onward(there)
+    def __init__(
+        self, links: tuple[_Link, ...], terminal: Onward, ask: Ask, stepped_back: Callable[[str], bool] | None
+    ) -> None:
+        self.links = links
+        self._terminal = terminal
+        self._ask = ask
+        self._stepped_back = stepped_back
 
-        answer = await stage.apply(decision, exchange, stepped)
-        if not passed:
-            exchange.step(name, free=True)
-        return answer
+    async def __call__(self, exchange: Exchange) -> Answer:
+        clock, ask, stepped_back = exchange.clock, self._ask, self._stepped_back
+        before = clock.now()
+        for stage, name, on, after in self.links:
+            if on and stepped_back is not None and stepped_back(name):
+                continue
+            error: str | None = None
+            decision: Decision | None = None
+            try:
+                decision = await stage.decide(exchange, ask)
+            except Failure as failure:
+                if on:
+                    exchange.decisions.append(Taken(name, "on", None, clock.now() - before, failure.kind))
+                    raise
+                error = failure.kind
+            except Exception as unexpected:
+                error = type(unexpected).__name__
+            now = clock.now()
+            if decision is not None or error is not None:
+                exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
+                if on and decision is not None:
+                    onward = _Onward(name, after)
+                    answer = await stage.apply(decision, exchange, onward)
+                    if not onward.passed:
+                        exchange.step(name, free=True)
+                    return answer
+            before = now
+        return await self._terminal(exchange)
 
-    return shadow if mode == "shadow" else run
+
+class _Onward:
+    """What an acting stage calls: the rest of the pipeline, after the change it made is noted."""
+
+    __slots__ = ("_after", "_name", "passed")
+
+    def __init__(self, name: str, after: _Rest) -> None:
+        self._name = name
+        self._after = after
+        self.passed = False
+
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, Answer]:
+        self.passed = True
+        exchange.step(self._name)
+        return self._after(exchange)

@@ -92,17 +92,10 @@ _KINDS = [int(kind) for kind in _byte_classes()]
 _TABLE = bytes(_KINDS)
 _ROW = bytes(kind * _CLASSES for kind in _KINDS)
 _IS_LETTER = bytes(kind in _LETTERS for kind in _KINDS)
-_IS_DIGIT = bytes(kind == _DIGIT for kind in _KINDS)
+_ONLY_DIGITS = bytes(48 if kind == _DIGIT else 32 for kind in _KINDS)
 _PROJECTION = _projection()
 _DIGITS = NAMES.index("digit")
 _WORDS = NAMES.index("words_3")
-
-
-def _runs(data: bytes, table: bytes) -> npt.NDArray[np.intp]:
-    flags = np.frombuffer(data.translate(table), np.bool_)
-    edges = (flags[1:] != flags[:-1]).nonzero()[0]
-    runs: npt.NDArray[np.intp] = edges[1::2] - edges[::2]
-    return runs
 
 
 def _script(vector: Vector, size: int) -> int:
@@ -124,15 +117,16 @@ def features(text: str, base: Counter | None = None) -> Vector:
     data = b" " + text.encode("utf-8", "surrogatepass") + b" "
     before = np.frombuffer(data.translate(_ROW), np.uint8)[:-2]
     pairs = before + np.frombuffer(data.translate(_TABLE), np.uint8)[1:-1]
-    vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES) @ _PROJECTION
-    words = _runs(data, _IS_LETTER)
-    if len(words):
-        lengths = np.bincount(np.minimum(words, 10), minlength=11).tolist()
+    vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES).astype(np.float64) @ _PROJECTION
+    letters = np.frombuffer(data.translate(_IS_LETTER), np.bool_)
+    edges = (letters[1:] != letters[:-1]).nonzero()[0]
+    if len(edges):
+        lengths = np.bincount(np.minimum(edges[1::2] - edges[::2], 10), minlength=11).tolist()
         vector[_WORDS : _WORDS + 4] = sum(lengths[1:4]), sum(lengths[4:7]), sum(lengths[7:10]), lengths[10]
     if vector[_DIGITS]:
-        digits = _runs(data, _IS_DIGIT)
+        digits = data.translate(_ONLY_DIGITS).split()
         vector[_WORDS + 4] = len(digits)
-        vector[_WORDS + 5] = ((digits + 2) // 3).sum()
+        vector[_WORDS + 5] = sum([(len(run) + 2) // 3 for run in digits])
     vector[SEGMENTS] = 1
     if base is not None:
         vector[2 + _script(vector, len(data))] = base(text)

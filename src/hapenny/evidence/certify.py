@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hapenny.evidence.bounds import binomial_cdf, critical_count, upper_bound
+from hapenny.evidence.special import Floats
 
 
 class Choice(msgspec.Struct, kw_only=True, frozen=True):
@@ -37,12 +38,34 @@ def fixed_sequence(losses: npt.ArrayLike, epsilon: float, delta: float = 0.05) -
     n = table.shape[0]
     if n == 0 or table.shape[1] == 0:
         return Choice(index=-1, loss=0.0, bound=1.0, tested=0)
-    means = table.mean(axis=0)
-    binary = bool(np.isin(table, (0.0, 1.0)).all())
+    return _walk(table.sum(axis=0), n, bool(np.isin(table, (0.0, 1.0)).all()), epsilon, delta)
+
+
+def nested_sequence(
+    scores: npt.ArrayLike, losses: npt.ArrayLike, thresholds: npt.ArrayLike, epsilon: float, delta: float = 0.05
+) -> Choice:
+    """The same for rising thresholds, each of which takes on the losses of the rows scored up to it: what a threshold
+    has lost stays lost with the next, so a grid may be as fine as one likes and costs nothing.
+
+    `scores` and `losses` have shape (n,).
+    """
+    score, loss = np.asarray(scores, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    steps = np.asarray(thresholds, dtype=np.float64)
+    n = len(score)
+    if n == 0 or len(steps) == 0:
+        return Choice(index=-1, loss=0.0, bound=1.0, tested=0)
+    first = np.searchsorted(steps, score)
+    sums: Floats = np.cumsum(np.bincount(first, loss, minlength=len(steps) + 1))[: len(steps)].astype(np.float64)
+    return _walk(sums, n, bool(np.isin(loss, (0.0, 1.0)).all()), epsilon, delta)
+
+
+def _walk(sums: Floats, n: int, binary: bool, epsilon: float, delta: float) -> Choice:
+    means = sums / n
     if binary:
-        passed = table.sum(axis=0) <= critical_count(n, epsilon, delta)
+        passed = sums <= critical_count(n, epsilon, delta)
     else:
-        passed = np.array([hoeffding_bentkus(float(mean), n, epsilon) <= delta for mean in means])
+        distinct, where = np.unique(means, return_inverse=True)
+        passed = np.array([hoeffding_bentkus(float(mean), n, epsilon) <= delta for mean in distinct])[where]
     tested = len(passed) if passed.all() else int(np.argmin(passed)) + 1
     index = tested - 1 if passed[tested - 1] else tested - 2
     if index < 0:

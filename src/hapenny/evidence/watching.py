@@ -1,17 +1,18 @@
 """Audits of live traffic: a drawn share of finished requests is also asked of the baseline, off the path, in a
 background row of its own, and compared. What comes out moves the loss budget, the router's monitors and the ledger.
 
-Drawn requests whose answer no technique could have changed cost nothing: their loss is 0.
+Drawn requests whose answer no technique could have changed have loss 0. Where routing sent one of them to the strong
+model, or only watches (shadow), the weak model is asked instead, a *probe*: certificates are calibrated on pairs from
+all traffic, and a watching router learns what it would have lost.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
+from msgspec import Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
@@ -19,40 +20,52 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.stage import Decision
 from hapenny.evidence.audits import AuditOptions, Auditor, Pair, Served
-from hapenny.evidence.judges import agree, number, similarity
 from hapenny.evidence.switch import LOSSY, Switch
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
-_DIGITS = re.compile(r"\d+")
-ALIKE, APART = 0.85, 0.5
-"""Cosines from which answers count as the same, and up to which as different; linear between."""
 
-Embed: TypeAlias = Callable[[list[str]], Awaitable[Any]]
-Ask: TypeAlias = Callable[[Exchange, Request, Target, Callable[[str], Awaitable[float]]], Awaitable[tuple[str, int]]]
-"""Asks the baseline (the exchange gives route and context) in a row of its own, in which the loss is noted that the
-judge says of its answer; returns answer and cost in nano-dollars."""
+Judging: TypeAlias = Callable[[Exchange, str, str], Awaitable[tuple[float, int]]]
+"""Loss in [0, 1] of the first answer against the second, and what judging cost, nano-dollars."""
+Judged: TypeAlias = Callable[[str], Awaitable[float]]
+"""Told the answer that was asked for, says its loss."""
+
+
+class Ask(Protocol):
+    """Asks a model off the path, in a row of its own, in which the loss is noted that `judged` says of its answer;
+    returns answer and cost in nano-dollars. `probe`: it is this answer that is judged, not the audited one."""
+
+    async def __call__(
+        self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: bool
+    ) -> tuple[str, int]:
+        """Asks; the audited exchange gives route and context."""
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """What routing might have done with a request the strong model answered. `would`: it would have, were it on."""
+
+    target: Target
+    score: float
+    would: bool
+
+
+class Routed(Protocol):
+    """The router, as audits know it."""
+
+    def observe(self, route: str, intent: str, loss: float) -> bool:
+        """Takes the loss of a drawn request of its own; true if its promise is now refuted."""
+
+    def paired(self, route: str, intent: str, score: float, loss: float) -> None:
+        """Takes what the weak model would lose on a drawn request, whoever served it."""
+
+    def probe(self, exchange: Exchange) -> Probe | None:
+        """The weak model for a request that it did not serve; None where there is nothing to learn."""
 
 
 class Verdict(Decision):
     """What the judge said of the audited answer: quality in [0, 1] beside the baseline's."""
 
     score: float
-
-
-async def compare(served: str, reference: str, embed: Embed) -> float:
-    """Loss in [0, 1] of an answer against the baseline's: 0 where they say the same (normalised or numerically), 1
-    where one is a number and they differ or each names numbers the other has not, else by the cosine of their vectors.
-    """
-    if agree(served, reference):
-        return 0.0
-    if number(served) is not None or number(reference) is not None:
-        return 1.0
-    mine, theirs = set(_DIGITS.findall(served)), set(_DIGITS.findall(reference))
-    if mine - theirs and theirs - mine:
-        return 1.0
-    one, other = np.asarray(await embed([served, reference]))
-    return min(1.0, max(0.0, (ALIKE - similarity(one, other)) / (ALIKE - APART)))
 
 
 class Watch:
@@ -63,10 +76,10 @@ class Watch:
         limits: the promised `max_quality_loss` by route.
         switch: which techniques have stepped back.
         clock: chance and the day.
-        ask: asks the baseline.
-        embed: unit vectors of texts.
+        ask: asks the baseline or the weak model.
+        judge: by route.
         spawn: runs work off the path.
-        routed: told (route, intent, loss) of each drawn `auto` request: the router's monitors.
+        router: told of each drawn `auto` request.
     """
 
     def __init__(
@@ -77,18 +90,16 @@ class Watch:
         clock: Clock,
         *,
         ask: Ask,
-        embed: Embed,
+        judge: Mapping[str, Judging],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        routed: Callable[[str, str, float], bool],
+        router: Routed,
     ) -> None:
         self._auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share > 0}
         self._limits = dict(limits)
         self._switch = switch
-        self._ask, self._embed, self._spawn, self._routed = ask, embed, spawn, routed
-        for auditor in self._auditors.values():
-            auditor.listen(self._heard)
-        self._changed: dict[str, tuple[str, ...]] = {}
+        self._ask, self._judge, self._spawn, self._router = ask, dict(judge), spawn, router
         self.audited = 0
+        self.probed = 0
 
     def consider(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request; never waits and never fails it."""
@@ -96,52 +107,81 @@ class Watch:
         if auditor is None or not fit(exchange, row) or not auditor.wants():
             return
         changed = changed_by(exchange)
-        if not changed:
-            self._book(exchange.id, exchange.route, exchange.intent, (), 0.0, routed=_auto(exchange))
+        if changed:
+            self._spawn(self._audit(auditor, exchange, row, changed))
             return
-        served = Served(
-            id=exchange.id,
-            route=exchange.route,
-            intent=exchange.intent,
-            weak="tiers" in changed,
-            score=row.scores.get("tiers", 0.0),
-            answer=exchange.output,
-        )
-        self._changed[exchange.id] = changed
-        self._spawn(self._audit(auditor, exchange, served))
+        probe = self._router.probe(exchange) if auto(exchange) else None
+        if probe is not None:
+            self._spawn(self._look(auditor, exchange, probe))
+        if probe is None or not probe.would:
+            self._book(exchange, (), 0.0, routed=auto(exchange))
 
-    async def _audit(self, auditor: Auditor, exchange: Exchange, served: Served) -> None:
-        losses: list[float] = []
-
-        async def judged(reference: str) -> float:
-            losses.append(await compare(served.answer, reference, self._embed))
-            return losses[0]
-
+    async def _audit(self, auditor: Auditor, exchange: Exchange, row: Row, changed: tuple[str, ...]) -> None:
+        """What would the baseline have said?"""
         asked = exchange.facts.get("asked")
         target = exchange.baseline
         if asked is not None and asked.kind == "tier" and asked.target is not None:
             target = asked.target
-
-        async def baseline() -> tuple[str, int]:
-            return await self._ask(exchange, plain(exchange), target, judged)
-
-        async def judge(answer: str, reference: str) -> tuple[float, int]:
-            return losses[0], 0
-
-        try:
-            await auditor.run(served, baseline, judge)
-        finally:
-            self._changed.pop(exchange.id, None)
-
-    def _heard(self, pair: Pair) -> None:
-        changed = self._changed.get(pair.id, ())
+        weak = "tiers" in changed
+        served = Served(
+            id=exchange.id,
+            route=exchange.route,
+            intent=exchange.intent,
+            weak=weak,
+            score=row.scores.get("tiers", 0.0),
+            answer=exchange.output,
+        )
+        pair = await self._run(auditor, exchange, served, target, probe=False)
+        if pair is None:
+            return
         self.audited += 1
-        self._book(pair.id, pair.route, pair.intent, changed, pair.loss, routed="tiers" in changed)
+        if changed == ("tiers",):
+            self._router.paired(pair.route, pair.intent, pair.score, pair.loss)
+        self._book(exchange, changed, pair.loss, routed=weak)
+
+    async def _look(self, auditor: Auditor, exchange: Exchange, probe: Probe) -> None:
+        """What would the weak model have said?"""
+        served = Served(
+            id=exchange.id,
+            route=exchange.route,
+            intent=exchange.intent,
+            weak=False,
+            score=probe.score,
+            answer=exchange.output,
+        )
+        pair = await self._run(auditor, exchange, served, probe.target, probe=True)
+        if pair is None:
+            return
+        self.probed += 1
+        self._router.paired(pair.route, pair.intent, pair.score, pair.loss)
+        if probe.would:
+            self._book(exchange, (), 0.0, routed=True, loss_routed=pair.loss)
+
+    async def _run(
+        self, auditor: Auditor, exchange: Exchange, served: Served, target: Target, *, probe: bool
+    ) -> Pair | None:
+        found: list[tuple[float, int]] = []
+        judge = self._judge[exchange.route]
+
+        async def judged(other: str) -> float:
+            pair = (other, served.answer) if probe else (served.answer, other)
+            found.append(await judge(exchange, *pair))
+            return found[0][0]
+
+        async def other() -> tuple[str, int]:
+            return await self._ask(exchange, plain(exchange), target, judged, probe=probe)
+
+        async def verdict(answer: str, reference: str) -> tuple[float, int]:
+            return found[0]
+
+        return await auditor.run(served, other, verdict)
 
     def _book(
-        self, request: str, route: str, intent: str, changed: tuple[str, ...], loss: float, *, routed: bool
+        self, exchange: Exchange, changed: tuple[str, ...], loss: float, *, routed: bool, loss_routed: float = 0.0
     ) -> None:
-        if routed and self._routed(route, intent, loss / len(changed) if "tiers" in changed else 0.0):
+        route, intent = exchange.route, exchange.intent
+        mine = loss / len(changed) if "tiers" in changed else loss_routed
+        if routed and self._router.observe(route, intent, mine):
             _log.warning("the router's promise is refuted: strong serves", route=route, intent=intent)
         gone = self._switch.observe(route, changed, loss, self._limits[route])
         if gone is not None:
@@ -151,7 +191,7 @@ class Watch:
 def changed_by(exchange: Exchange) -> tuple[str, ...]:
     """Techniques that could have changed this answer."""
     found = {step.technique for step in exchange.steps} & set(LOSSY)
-    if not _auto(exchange):
+    if not auto(exchange):
         found.discard("tiers")  # the client named the tier
     return tuple(name for name in LOSSY if name in found)
 
@@ -175,6 +215,7 @@ def fit(exchange: Exchange, row: Row) -> bool:
     return not any(step.free and step.technique != "semantic" for step in exchange.steps)
 
 
-def _auto(exchange: Exchange) -> bool:
+def auto(exchange: Exchange) -> bool:
+    """Whether routing chose, or would have chosen, the tier."""
     asked = exchange.facts.get("asked")
     return asked is not None and asked.kind == "auto"

@@ -91,6 +91,8 @@ class Codec(ABC):
     name: ClassVar[Protocol]
     dialects: ClassVar[frozenset[Protocol]]
     """The protocols whose `extras` and opaque blocks this codec can carry."""
+    steady: ClassVar[bool] = False
+    """Whether a whole answer that names its model is always written in the same bytes, whoever asked and whenever."""
 
     @abstractmethod
     def decode_request(

@@ -139,12 +139,26 @@ def fields(lines: list[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name[0] in " \t" or name[-1] in " \t":
-            raise ValueError("no header")
-        name, value = name.lower(), value.strip(" \t")
+        name, value = _LINES.get(line) or _field(line)
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+_LINES: dict[str, tuple[str, str]] = {}
+"""Lines read before: most clients say the same about themselves with every request."""
+_SECRET = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie", "x-amz-security-token"})
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name or name[0] in " \t" or name[-1] in " \t":
+        raise ValueError("no header")
+    pair = name.lower(), value.strip(" \t")
+    if len(line) <= 128 and pair[0] not in _SECRET:
+        if len(_LINES) >= 2_048:
+            _LINES.clear()
+        _LINES[line] = pair
+    return pair
 
 
 def written(first: str, headers: Mapping[str, str], more: str = "") -> bytes:

@@ -22,6 +22,7 @@ _RUNS = re.compile(f"[{_CJK}]+|[^\\W_{_CJK}]+")
 _CJK_CHARACTER = re.compile(f"[{_CJK}]")
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _VIETNAMESE = re.compile("[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", re.IGNORECASE)
+_VIETNAMESE_WORDS = re.compile(r"\b(?:gì|thì sao|bao nhiêu|thế nào|của nó)\b", re.IGNORECASE)
 _LETTER = re.compile(r"[^\W\d_]")
 _LONGEST = 64
 
@@ -36,6 +37,13 @@ def detect(texts: Iterable[str]) -> Language:
         return "vi"
     ascii_letters = sum(1 for character in sample if character.isascii() and character.isalpha())
     return "en" if ascii_letters / letters > 0.9 else "other"
+
+
+def spoken(text: str) -> Language:
+    """The language of one question, by letters that only one of the known languages uses; `en` if there are none."""
+    if _KANA.search(text):
+        return "ja"
+    return "vi" if _VIETNAMESE.search(text) or _VIETNAMESE_WORDS.search(text) else "en"
 
 
 class Analyser:

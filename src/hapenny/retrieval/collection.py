@@ -18,20 +18,31 @@ from hapenny.retrieval.selection import select
 
 Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Matrix]]
 Rerank: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
-Rewrite: TypeAlias = Callable[[str, Sequence[str]], Awaitable[str]]
+Rewrite: TypeAlias = Callable[[str, Sequence[str], str], Awaitable[str]]
+"""(question, earlier user turns, last answer) -> the question as it stands alone."""
 
 
 class Remote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The last rung of the ladder: a reranking model, asked only when the fused order is unclear.
+    """When paid models are asked, where they may be.
 
-    `margin`: it is asked when the best score leads the last that would leave by less than this share.
-    `seconds`: its time limit; when it is over, or less than that is left, the fused order stands.
+    `margin`: a reranker is asked for the first `depth` when the best score leads the last that would leave by less
+    than this share; each passage is cut at `characters`. `seconds`: its time limit; when it is over, or less than
+    that is left, the fused order stands. `rewrite_seconds`: the same for a model that rewrites the question.
     """
 
     margin: float = 0.15
     depth: int = 25
     seconds: float = 0.25
     characters: int = 2000
+    rewrite_seconds: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.margin <= 1.0:
+            raise ValueError(f"margin: {self.margin}; use a share, 0 to 1")
+        if not 2 <= self.depth <= 1000:
+            raise ValueError(f"depth: {self.depth}; use 2 to 1000")
+        if min(self.seconds, self.rewrite_seconds) <= 0 or self.characters < 1:
+            raise ValueError("seconds, rewrite_seconds, characters: use values above 0")
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -69,7 +80,7 @@ class Collection:
         self.name = name
         self.retriever = retriever
         self.embedder = embedder
-        self.remote = remote
+        self.remote = remote or Remote()
         self._clock = clock
         self._sentences = sentences
 
@@ -96,8 +107,8 @@ class Collection:
         started = clock.now()
         query = prepare(question, history, answer)
         rewritten = False
-        if query.unsure and history and rewrite is not None and self._time(until):
-            text = await self._bounded(rewrite(query.text, history), until)
+        if query.unsure and rewrite is not None and until - clock.now() > self.remote.rewrite_seconds:
+            text = await self._bounded(rewrite(query.text, history, answer), until)
             if text:
                 query, rewritten = prepare(text), True
         seconds["query"] = clock.now() - started
@@ -150,19 +161,17 @@ class Collection:
         return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
 
     def _time(self, until: float) -> bool:
-        need = self.remote.seconds if self.remote is not None else 0.0
-        return self.remote is not None and until - self._clock.now() > need
+        return until - self._clock.now() > self.remote.seconds
 
     def _unclear(self, scores: np.ndarray[tuple[int], np.dtype[np.float64]], k: int) -> bool:
-        if self.remote is None or len(scores) < 2:
+        if len(scores) < 2:
             return False
         last = scores[min(k, len(scores)) - 1]
         return bool(scores[0] - last < self.remote.margin * abs(scores[0]))
 
     async def _bounded(self, work: Awaitable[str], until: float) -> str:
-        assert self.remote is not None
         try:
-            async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):
+            async with asyncio.timeout(min(self.remote.rewrite_seconds, until - self._clock.now())):
                 return await work
         except Exception:
             # A rewrite is a help, never a condition: the rule's text is searched instead.
@@ -177,7 +186,6 @@ class Collection:
         rerank: Rerank,
         until: float,
     ) -> tuple[list[tuple[int, int]], np.ndarray[tuple[int], np.dtype[np.float64]], bool]:
-        assert self.remote is not None
         head = picked[: self.remote.depth]
         store = self.retriever.store
         rows = [int(lists[n].rows[at]) for n, at in head]

@@ -23,14 +23,14 @@ from hapenny.retrieval.rows import RowStore
 from hapenny.vectors.compact import CompactIndex, Shape
 
 EXACT_UP_TO = 12_000
-"""Rows up to which an exact scan (.3 ms at 10,000 x 384) costs no more than a graph that finds as much."""
+"""Rows up to which a scan (.3 ms at 10,000 x 384) costs no more than a graph that finds as much."""
 _FEW_FOR_TERMS = 400
 _OVERFETCH = 4096
 _VECTOR_FILE = "vectors.npz"
 
 
 class EmbeddedStore:
-    """`folder=None` keeps everything in memory. `shape=None` scans exactly up to 12,000 rows, then builds a graph."""
+    """`folder=None` keeps all in memory. `shape=None` scans 16-bit vectors up to 12,000 rows, then builds a graph."""
 
     def __init__(
         self,
@@ -119,7 +119,11 @@ class EmbeddedStore:
         with self._lock:
             self._rows.commit()
             self.refresh()
-            if self._shape is None and self._vectors.shape.kind == "exact" and len(self._vectors) > EXACT_UP_TO:
+            if (
+                self._shape is None
+                and self._vectors.shape.kind in ("exact", "half")
+                and len(self._vectors) > EXACT_UP_TO
+            ):
                 self.reshape(Shape())
 
     def refresh(self) -> None:
@@ -201,6 +205,10 @@ class EmbeddedStore:
         """Quantiles of a numeric field."""
         return self._columns.quantiles(field)
 
+    def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which rows hold which index terms."""
+        return self._lexical.holds(stems, rows)
+
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The score of a perfect lexical match."""
         return self._lexical.ideal(terms, boosts)
@@ -270,7 +278,7 @@ class EmbeddedStore:
             self._rows.close()
 
     def _new_vectors(self, expected: int) -> CompactIndex:
-        return CompactIndex(self._dim, self._shape or Shape(kind="exact" if expected <= EXACT_UP_TO else "hnsw"))
+        return CompactIndex(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw"))
 
 
 def mean_cosine(vectors: Matrix) -> float:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from hapenny.core.errors import Failure
-from hapenny.retrieval.collection import Collection, Embed, Rerank
+from hapenny.retrieval.collection import Collection, Embed
 from hapenny.retrieval.filters import FilterError, parse
+from hapenny.retrieval.helping import Helpers
 
 MAX_RESULTS = 100
 
@@ -33,7 +34,7 @@ async def retrieve(
     *,
     tenant: str = "",
     groups: Sequence[str] = (),
-    rerank: Rerank | None = None,
+    help: Helpers | None = None,
     until: float = float("inf"),
 ) -> dict[str, Any]:
     """Searches for a caller. Tenant and groups come from the key, never from the body.
@@ -67,7 +68,8 @@ async def retrieve(
         tenant=tenant,
         groups=groups,
         k=asked.k,
-        rerank=rerank,
+        rerank=help.rerank if help else None,
+        rewrite=help.rewrite if help else None,
         until=until,
     )
     return {
@@ -76,6 +78,7 @@ async def retrieve(
         "query": {"text": found.query.text, "parts": found.query.parts[1:], "steps": found.query.steps},
         "keywords": found.keywords,
         "reranked": found.reranked,
+        "rewritten": found.rewritten,
         "data": [
             {
                 "id": hit.id,

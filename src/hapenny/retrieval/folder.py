@@ -16,14 +16,17 @@ from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.forest import Forest
 from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
 from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.store import Store
 from hapenny.vectors.compact import Shape
 from hapenny.vectors.embedder import Embedder
 
 SETTINGS = "settings.yaml"
 FOREST = "ranker.json"
 SHAPE = "index.json"
+PROMISE = "promise.json"
 ROWS = "rows.sqlite"
 MANIFEST = "manifest.sqlite"
 
@@ -33,26 +36,67 @@ class FolderError(ValueError):
 
 
 class Folder:
-    """Opens `path`; a new one is made with `language` for `embedder`."""
+    """Opens `path`; a new one is made with `language` for `embedder`, in `layout` if that is given."""
 
-    def __init__(self, path: Path, embedder: Embedder, language: Language = "en", *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        embedder: Embedder,
+        language: Language = "en",
+        *,
+        read_only: bool = False,
+        layout: Layout | None = None,
+    ) -> None:
         self.path = path
         self.embedder = embedder
-        if read_only and not (path / ROWS).exists():
+        there = (path / ROWS).exists() or (path / LAYOUT).exists()
+        if read_only and not there:
             raise FolderError(f"{path}: no collection here; make one with `hapenny index build {path} FILES`")
+        known = read_layout(path)
+        if not there and layout is not None and layout.kind != "embedded":
+            known = msgspec.structs.replace(layout, embedder=embedder.name, language=language)
+        elif layout is not None and not same_place(known, layout):
+            raise FolderError(f"{path}: is {known.kind} already; build into another folder")
+        self.layout = known
+        if known.kind != "embedded":
+            self._belongs(known.embedder)
         shape = path / SHAPE
-        self.store = EmbeddedStore(
+        self.store: Store = open_store(
+            known,
+            path,
             embedder.dim,
             language,
-            path,
-            shape=msgspec.json.decode(shape.read_bytes(), type=Shape) if shape.exists() else None,
+            msgspec.json.decode(shape.read_bytes(), type=Shape) if shape.exists() else None,
             read_only=read_only,
         )
-        known = self.store.noted("embedder")
-        if known and known != embedder.name:
-            raise FolderError(f"{path}: holds vectors of {known}, not of {embedder.name}; rebuild it or use {known}")
-        if not known and not read_only:
-            self.store.note("embedder", embedder.name)
+        if isinstance(self.store, EmbeddedStore):
+            self._belongs(self.store.noted("embedder"))
+            if not read_only:
+                self.store.note("embedder", embedder.name)
+        elif not there:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / LAYOUT).write_bytes(msgspec.json.encode(known))
+
+    def _belongs(self, known: str) -> None:
+        name = self.embedder.name
+        if known and known != name:
+            raise FolderError(f"{self.path}: holds vectors of {known}, not of {name}; rebuild it or use {known}")
+
+    @property
+    def embedded(self) -> EmbeddedStore:
+        """The store, where it is of one piece in this folder: what the tuner works on.
+
+        Raises:
+            FolderError: it is not.
+        """
+        if not isinstance(self.store, EmbeddedStore):
+            raise FolderError(f"{self.path}: is {self.layout.kind}; only a collection in one folder can be tuned")
+        return self.store
+
+    def promise(self) -> float | None:
+        """The recall that tuning promised, None if it never ran."""
+        path = self.path / PROMISE
+        return float(msgspec.json.decode(path.read_bytes())["recall"]) if path.exists() else None
 
     def manifest(self) -> Manifest:
         """What is indexed."""
@@ -77,11 +121,13 @@ class Folder:
         """Keeps a learned ranker."""
         (self.path / FOREST).write_bytes(forest.dump())
 
-    def write_shape(self, shape: Shape) -> None:
-        """Rebuilds the vector index in a tuned shape, and keeps it."""
+    def write_shape(self, shape: Shape, recall: float) -> None:
+        """Rebuilds the vector index in a tuned shape, and keeps it with the recall it was tuned for."""
+        store = self.embedded
         (self.path / SHAPE).write_bytes(msgspec.json.encode(shape))
-        self.store.reshape(shape)
-        self.store.snapshot()
+        (self.path / PROMISE).write_bytes(msgspec.json.encode({"recall": recall}))
+        store.reshape(shape)
+        store.snapshot()
 
     def retriever(self, settings: Settings | None = None) -> Retriever:
         """A retriever with the folder's settings and ranker."""

@@ -53,20 +53,20 @@ class Candidates(msgspec.Struct, frozen=True):
 
 
 def gather(lexical: Leg, vector: Leg) -> Candidates:
-    """The union of both legs. Scores of the other leg are NaN where unknown."""
-    both = np.concatenate([lexical.rows, vector.rows])
-    _, first, inverse = np.unique(both, return_index=True, return_inverse=True)
-    by_arrival = np.argsort(first)
-    place = np.empty(len(first), np.int64)
-    place[by_arrival] = np.arange(len(first))
-    rows, count = both[first[by_arrival]], len(first)
-    known = [np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)]
-    ranks = [np.full(count, -1, np.int64), np.full(count, -1, np.int64)]
-    places = place[inverse.reshape(-1)]
-    for leg, at, scores, rank in zip(
-        (lexical, vector), (places[: len(lexical)], places[len(lexical) :]), known, ranks, strict=True
-    ):
-        scores[at], rank[at] = leg.scores, np.arange(len(leg))
+    """The union of both legs, lexical rows first. Scores of the other leg are NaN where unknown."""
+    first, second = len(lexical), len(vector)
+    places = np.arange(first, first + second)
+    fresh = np.ones(second, np.bool_)
+    if first and second:
+        by = np.argsort(lexical.rows)
+        near = by[np.minimum(np.searchsorted(lexical.rows, vector.rows, sorter=by), first - 1)]
+        fresh = lexical.rows[near] != vector.rows
+        places = np.where(fresh, first - 1 + np.cumsum(fresh), near)
+    rows = np.concatenate([lexical.rows, vector.rows[fresh]])
+    known = [np.full(len(rows), np.nan, np.float32), np.full(len(rows), np.nan, np.float32)]
+    ranks = [np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)]
+    known[0][:first], ranks[0][:first] = lexical.scores, np.arange(first)
+    known[1][places], ranks[1][places] = vector.scores, np.arange(second)
     return Candidates(rows, known[0], known[1], ranks[0], ranks[1])
 
 
@@ -78,20 +78,26 @@ def fuse(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float
         return _reciprocal(found.lexical_rank, how.rrf) * (1 - how.alpha) + how.alpha * _reciprocal(
             found.vector_rank, how.rrf
         )
-    lexical = np.nan_to_num(found.lexical.astype(np.float64))
+    lexical = np.where(np.isnan(found.lexical), 0.0, found.lexical.astype(np.float64))
     cosine = found.cosine.astype(np.float64)
     if how.method == "lexical":
         return lexical
     if how.method == "vector":
         return np.where(np.isnan(cosine), -1.0, cosine)
     if how.method == "comparable":
-        best = max(float(lexical.max()), how.weak * ideal, 1e-9)
-        filled = np.where(np.isnan(cosine), np.nanmin(cosine, initial=0.0), cosine)
-        return how.alpha * filled + (1 - how.alpha) * lexical / best
+        unknown = np.isnan(cosine)
+        filled = np.where(unknown, np.nanmin(cosine, initial=0.0), cosine) if unknown.any() else cosine
+        return how.alpha * filled + (1 - how.alpha) * matched(found, how, ideal)
     scale = _minmax if how.method == "minmax" else _zscore
     return how.alpha * scale(cosine, found.vector_rank) + (1 - how.alpha) * scale(
         found.lexical.astype(np.float64), found.lexical_rank
     )
+
+
+def matched(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
+    """How well each candidate's words match, 0 to 1: BM25 over the best, or a share of the ideal if that is more."""
+    lexical = np.where(np.isnan(found.lexical), 0.0, found.lexical.astype(np.float64))
+    return lexical / max(float(lexical.max(initial=0.0)), how.weak * ideal, 1e-9)
 
 
 def order(rows: Rows, scores: NDArray[Any]) -> NDArray[np.int64]:

@@ -194,6 +194,20 @@ class PostgresStore:
         with self._lock:
             return int(self._one("SELECT count(*) FROM {n}_postings WHERE field = 0 AND term = %s", (stem,)))
 
+    def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which rows hold which index terms."""
+        with self._lock:
+            found = self._all(
+                'SELECT "row", term FROM {n}_postings WHERE field = 0 AND "row" = ANY(%s) AND term = ANY(%s)',
+                (rows.tolist(), list(stems)),
+            )
+        place = {int(row): i for i, row in enumerate(rows)}
+        column = {stem: i for i, stem in enumerate(stems)}
+        out = np.zeros((len(rows), len(stems)), np.bool_)
+        for row, term in found:
+            out[place[row], column[term]] = True
+        return out
+
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The score of a perfect lexical match."""
         with self._lock:

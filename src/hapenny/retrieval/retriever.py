@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hapenny.retrieval.closer import held
 from hapenny.retrieval.documents import Hit, Rows, Scores
 from hapenny.retrieval.features import Profiles, table
 from hapenny.retrieval.filters import Filter
 from hapenny.retrieval.forest import Forest, Table
-from hapenny.retrieval.fusion import Candidates, fuse, gather, order
+from hapenny.retrieval.fusion import Candidates, fuse, gather, matched, order
 from hapenny.retrieval.lexical import Terms
 from hapenny.retrieval.scoring import bonuses
 from hapenny.retrieval.settings import Settings
@@ -84,9 +85,21 @@ class Retriever:
         how = settings.weighted(self.store.alike())
         fused = fuse(found, how, ideal)
         store = self.store
-        added = bonuses(settings.scoring.of(tenant), lambda name: store.numbers(name, found.rows), store.quantiles)
+        added = bonuses(
+            settings.scoring.of(tenant),
+            lambda name: store.numbers(name, found.rows),
+            store.quantiles,
+            question=text,
+            matched=matched(found, how, ideal),
+        )
         scores = np.sum([fused, *added.values()], axis=0) if added else fused
         best = order(found.rows, scores)
+        if settings.closer.head and settings.closer.rarest and len(best) > 1:
+            head = best[: settings.closer.head]
+            added["rarest"] = np.zeros(len(scores))
+            added["rarest"][head] = settings.closer.rarest * held(store, terms.stems, found.rows[head])
+            scores = scores + added["rarest"]
+            best = order(found.rows, scores)
         learned: NDArray[np.float64] | None = None
         if settings.rerank == "learned" and self.forest is not None and len(best) > 1:
             head = best[:LEARNED_DEPTH]

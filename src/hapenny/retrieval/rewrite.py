@@ -3,7 +3,7 @@
 A conversation has a topic (usually of its first turn) and a focus (the thing the latest self-contained turn asked
 about). Pronouns take the focus; a bare relational noun ("What are the symptoms?") gets "of" the focus; everything
 else stays as it came, because a wrong addition costs more than a missing one. `unsure` tells the caller when a
-small model would help.
+small model would help. Vietnamese and Japanese have rules of their own; what is written here is for English.
 
 The task: Dalton, Xiong and Callan, "TREC CAsT 2019: The Conversational Assistance Track Overview" (2020).
 """
@@ -11,11 +11,13 @@ The task: Dalton, Xiong and Callan, "TREC CAsT 2019: The Conversational Assistan
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-import msgspec
-
+from hapenny.retrieval import rewrite_ja, rewrite_vi
+from hapenny.retrieval.analysis import spoken
 from hapenny.retrieval.phrases import AUXILIARY, CLOSED, POSSESSIVES, PREPOSITIONS, SUBJECTS, Phrase, phrases
+from hapenny.retrieval.turns import Standalone, State, observe
 
 _INTRODUCES = re.compile(
     r"^(?:tell (?:me )?(?:more )?about|describe|explain|what (?:is|are|was|were|about)|what['’]s|how about"
@@ -26,24 +28,20 @@ _ABOUT = re.compile(r"^(?:what|how) about\b", re.IGNORECASE)
 
 
 _TURNS = 12
+_REFERS = re.compile(rf"\b(?:{'|'.join(sorted(SUBJECTS | POSSESSIVES))})\b", re.IGNORECASE)
+_Rules: TypeAlias = "tuple[Callable[[str, State], Standalone], Callable[[str], str]]"
 
 
-class Standalone(msgspec.Struct, frozen=True):
-    """A question that needs no history. `unsure`: it looks incomplete, and no rule applied with confidence."""
-
-    text: str
-    changed: bool
-    unsure: bool = False
-
-
-class _State(msgspec.Struct):
+class _English(State):
     topic: str = ""
-    focus: str = ""
 
 
 def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalone:
     """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer."""
-    state = _State()
+    rules = _other(query, history)
+    if rules is not None:
+        return _elsewhere(rules, query, history, answer)
+    state = _English()
     for turn in history[-_TURNS:]:
         _observe(state, _resolve(turn.strip(), state))
     if not state.focus and answer:
@@ -51,9 +49,31 @@ def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalo
     return _resolve(query.strip(), state)
 
 
-def _resolve(query: str, state: _State) -> Standalone:
+def _other(query: str, history: Sequence[str]) -> _Rules | None:
+    """The rules of the conversation's language, None for those of this file."""
+    for text in (query, *reversed(history[-_TURNS:])):
+        language = spoken(text)
+        if language == "ja":
+            return rewrite_ja.resolve, rewrite_ja.subject
+        if language == "vi":
+            return rewrite_vi.resolve, rewrite_vi.subject
+    return None
+
+
+def _elsewhere(rules: _Rules, query: str, history: Sequence[str], answer: str) -> Standalone:
+    resolve, subject = rules
+    state = State()
+    for turn in history[-_TURNS:]:
+        text = turn.strip()
+        observe(state, resolve(text, state), subject(text))
+    if not state.focus and answer:
+        state.focus = subject(re.split(r"[.。]", answer, maxsplit=1)[0])
+    return resolve(query.strip(), state)
+
+
+def _resolve(query: str, state: _English) -> Standalone:
     if not state.focus:
-        return Standalone(query, False, False)
+        return Standalone(query, False, unsure=bool(_REFERS.search(query)))
     replaced = _definite(_pronouns(query, state.focus), state.focus)
     if replaced != query:
         return Standalone(replaced, True)
@@ -127,7 +147,7 @@ def _possessive(phrase: str) -> str:
     return phrase + ("'" if phrase.endswith("s") else "'s")
 
 
-def _observe(state: _State, turn: Standalone) -> None:
+def _observe(state: _English, turn: Standalone) -> None:
     """Lets a turn that brought its own subject set the focus and, first, the topic."""
     phrase = "" if turn.changed else _subject(turn.text)
     if phrase:

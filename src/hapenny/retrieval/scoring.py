@@ -7,6 +7,7 @@ collection: .05 lifts the most popular document as much as .05 more cosine would
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -19,16 +20,28 @@ Numbers: TypeAlias = "Callable[[str], NDArray[np.float64]]"
 Quantiles: TypeAlias = "Callable[[str], NDArray[np.float64]]"
 """Sorted reference values of a field over the collection (empty if it has none)."""
 
+_YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)")
 POPULARITY = ("votes", "vote_count", "rating_count", "popularity", "views", "sales", "clicks")
+
+
+YEARS = ("year", "release_year", "published", "date")
 
 
 class Popularity(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="popularity"
 ):
-    """The document's quantile in the first of `fields` that the collection has."""
+    """The document's quantile in the first of `fields` that the collection has, as far as the question's words match:
+    it decides between documents of one name, and lifts nothing that is only alike."""
+
+    weight: float = 0.08
+    fields: tuple[str, ...] = POPULARITY
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="stated"):
+    """1 where a year that the question states is the document's, in one of `fields`."""
 
     weight: float = 0.05
-    fields: tuple[str, ...] = POPULARITY
+    fields: tuple[str, ...] = YEARS
 
 
 class Recency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="recency"):
@@ -56,13 +69,13 @@ class Near(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     width: float
 
 
-Rule: TypeAlias = "Popularity | Recency | InStock | Near"
+Rule: TypeAlias = "Popularity | Stated | Recency | InStock | Near"
 
 
 class Scoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules for everyone, and rules of single tenants that replace them."""
 
-    rules: tuple[Rule, ...] = (Popularity(),)
+    rules: tuple[Rule, ...] = (Popularity(), Stated())
     tenants: dict[str, tuple[Rule, ...]] = {}
 
     def of(self, tenant: str) -> tuple[Rule, ...]:
@@ -70,11 +83,24 @@ class Scoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.tenants.get(tenant, self.rules)
 
 
-def bonuses(rules: tuple[Rule, ...], numbers: Numbers, quantiles: Quantiles) -> dict[str, NDArray[np.float64]]:
-    """What each rule adds to each candidate, by rule name; rules without data are left out."""
+def bonuses(
+    rules: tuple[Rule, ...],
+    numbers: Numbers,
+    quantiles: Quantiles,
+    *,
+    question: str = "",
+    matched: NDArray[np.float64] | float = 1.0,
+) -> dict[str, NDArray[np.float64]]:
+    """What each rule adds to each candidate, by rule name; rules without data are left out.
+
+    `matched`: how well each candidate's words match the question, 0 to 1.
+    """
     found: dict[str, NDArray[np.float64]] = {}
     for rule in rules:
-        values = _values(rule, numbers, quantiles)
+        if isinstance(rule, Stated):
+            values = _stated(rule, numbers, question)
+        else:
+            values = _values(rule, numbers, quantiles, matched)
         if values is not None:
             name = type(rule).__name__.lower()
             found[name] = found.get(name, 0.0) + rule.weight * values
@@ -87,12 +113,24 @@ def quantile(values: NDArray[np.float64], reference: NDArray[np.float64]) -> NDA
     return np.where(np.isnan(values), 0.0, place / max(1, len(reference)))
 
 
-def _values(rule: Rule, numbers: Numbers, quantiles: Quantiles) -> NDArray[np.float64] | None:
+def _stated(rule: Stated, numbers: Numbers, question: str) -> NDArray[np.float64] | None:
+    years = [float(year) for year in _YEAR.findall(question)]
+    if not years:
+        return None
+    return np.asarray(np.any([np.isin(numbers(field), years) for field in rule.fields], axis=0), np.float64)
+
+
+def _values(
+    rule: Popularity | Recency | InStock | Near,
+    numbers: Numbers,
+    quantiles: Quantiles,
+    matched: NDArray[np.float64] | float,
+) -> NDArray[np.float64] | None:
     if isinstance(rule, Popularity):
         for field in rule.fields:
             reference = quantiles(field)
             if len(reference) and reference[0] < reference[-1]:
-                return quantile(numbers(field), reference)
+                return quantile(numbers(field), reference) * matched
         return None
     data = numbers(rule.field)
     if not len(data) or np.isnan(data).all():

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from hapenny.retrieval.closer import OFF, Closer
 from hapenny.retrieval.fusion import SEED, Fusion
 from hapenny.retrieval.lexical import Boosts
 from hapenny.retrieval.scoring import Scoring
@@ -13,7 +14,7 @@ from hapenny.retrieval.scoring import Scoring
 TITLE_SHARE = 0.3
 """Weight of the title's own vector in a document's vector (the rest is title and text together)."""
 
-Rerank = Literal["none", "learned", "remote"]
+Rerank = Literal["none", "learned"]
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fusion: Fusion = Fusion()
     boosts: Boosts = Boosts()
     scoring: Scoring = Scoring()
+    closer: Closer = Closer()
     selection: Selection = Selection()
     rerank: Rerank = "none"
     calibrated: bool = True
@@ -67,11 +69,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return msgspec.structs.replace(self.fusion, alpha=self.fusion.alpha * (1.0 - min(1.0, alike)) ** 2)
 
 
+_PLAIN = Scoring(rules=())
 PRESETS = {
     "default": Settings(),
     "learned": Settings(rerank="learned"),
-    "seed": Settings(fusion=SEED, scoring=Scoring(rules=()), calibrated=False),
-    "rrf": Settings(fusion=Fusion(method="rrf", alpha=0.5), scoring=Scoring(rules=())),
-    "bm25": Settings(fusion=Fusion(method="lexical", vector=0), scoring=Scoring(rules=())),
-    "vector": Settings(fusion=Fusion(method="vector", lexical=0), scoring=Scoring(rules=())),
+    "seed": Settings(fusion=SEED, scoring=_PLAIN, closer=OFF, calibrated=False),
+    "rrf": Settings(fusion=Fusion(method="rrf", alpha=0.5), scoring=_PLAIN, closer=OFF),
+    "bm25": Settings(fusion=Fusion(method="lexical", vector=0), scoring=_PLAIN, closer=OFF),
+    "vector": Settings(fusion=Fusion(method="vector", lexical=0), scoring=_PLAIN, closer=OFF),
 }

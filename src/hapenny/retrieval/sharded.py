@@ -93,6 +93,13 @@ class ShardedStore:
         """Documents that hold an index term."""
         return sum(store.frequency(stem) for store in self._shards)
 
+    def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which rows hold which index terms."""
+        out = np.zeros((len(rows), len(stems)), np.bool_)
+        for number, at, local in self._split(rows):
+            out[at] = self._shards[number].holds(stems, local)
+        return out
+
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The highest of the shards'."""
         return max(store.ideal(terms, boosts) for store in self._shards)

@@ -28,6 +28,22 @@ class Evidence(msgspec.Struct, frozen=True):
     sentences: tuple[str, ...]
 
 
+class _Asked(msgspec.Struct):
+    query: str
+    evidence: list[str]
+
+
+async def read_evidence(data: bytes, embedder: Embedder) -> list[Evidence]:
+    """Questions of a file's content: JSON lines with `query` and `evidence`, sentences that answer it, word for word.
+
+    Raises:
+        msgspec.DecodeError: for a line that is not one.
+    """
+    rows = [msgspec.json.decode(line, type=_Asked) for line in data.splitlines() if line.strip()]
+    vectors = await embedder.embed([row.query for row in rows])
+    return [Evidence(row.query, vector, tuple(row.evidence)) for row, vector in zip(rows, vectors, strict=True)]
+
+
 class Sized(msgspec.Struct, frozen=True, kw_only=True):
     """One size as measured, a value a query. `tokens` are those sent within the budget."""
 

@@ -13,25 +13,22 @@ import msgspec
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange, Target
-from hapenny.core.messages import Message, Parameters, Request, Text
+from hapenny.core.messages import Request, Text
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Hit
 from hapenny.retrieval.filters import Filter, parse
+from hapenny.retrieval.helping import Helpers, helpers
 
 MEMO = "retrieval"
-
-_REWRITE = (
-    "Rewrite the last question so that it can be understood without the conversation. "
-    "Answer with the question alone.\n\nConversation:\n{history}\n\nLast question: {question}"
-)
 
 
 class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a route retrieves.
 
-    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets a reranking model
-    and `rewriter` (a fast model) help when the rules are unsure.
+    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets paid models help:
+    the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is unclear, and the
+    fast tier when a follow-up question cannot be resolved by rule. In shadow they are asked, too, and booked.
     """
 
     collection: str = ""
@@ -59,15 +56,22 @@ class Retrieved(Decision, kw_only=True):
 
 
 class RetrievalStage(Stage):
-    """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references."""
+    """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references; `reranks`:
+    the deployment has a reranking model."""
 
     name = "retrieval"
 
     def __init__(
-        self, collections: Mapping[str, Collection], options: RetrievalOptions, rewriter: Target | None = None
+        self,
+        collections: Mapping[str, Collection],
+        options: RetrievalOptions,
+        rewriter: Target | None = None,
+        *,
+        reranks: bool = False,
     ) -> None:
         self._collections = collections
         self._options = options
+        self._reranks = reranks
         self._rewriter = rewriter
         self._filter: Filter | None = parse(options.filter) if options.filter is not None else None
 
@@ -111,21 +115,9 @@ class RetrievalStage(Stage):
         async def embed(texts: Sequence[str]) -> Any:
             return await ask.embed(exchange, texts, technique=self.name, model=collection.embedder or None)
 
-        async def rerank(query: str, documents: Sequence[str]) -> Sequence[float]:
-            return await ask.rerank(exchange, query, documents, technique=self.name, model=options.rerank_model)
-
-        async def rewrite(query: str, history: Sequence[str]) -> str:
-            assert self._rewriter is not None
-            text = _REWRITE.format(history="\n".join(history[-6:]), question=query)
-            asked = Request(
-                protocol=exchange.request.protocol,
-                model=self._rewriter.model,
-                messages=(Message("user", (Text(text),)),),
-                parameters=Parameters(max_tokens=80),
-            )
-            answer = await ask.model(exchange, asked, self._rewriter, purpose="rerank", technique=self.name)
-            return (await answer.collect()).text.strip()
-
+        help = Helpers()
+        if options.remote:
+            help = helpers(ask, exchange, options.rerank_model, self._rewriter, reranks=self._reranks)
         return await collection.search(
             question,
             embed,
@@ -134,8 +126,8 @@ class RetrievalStage(Stage):
             where=self._filter,
             tenant=context.tenant,
             groups=context.groups,
-            rerank=rerank if options.remote else None,
-            rewrite=rewrite if options.remote and self._rewriter is not None else None,
+            rerank=help.rerank,
+            rewrite=help.rewrite,
             until=min(exchange.limits.begin_by, exchange.clock.now() + options.seconds),
         )
 

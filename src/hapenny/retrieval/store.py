@@ -52,6 +52,9 @@ class Store(Protocol):
     def frequency(self, stem: str) -> int:
         """Documents that hold an index term."""
 
+    def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which of `rows` hold which index terms, shape (len(rows), len(stems))."""
+
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The lexical score of a document of average length that holds every term once."""
 

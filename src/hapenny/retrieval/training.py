@@ -12,7 +12,11 @@ from hapenny.retrieval.features import NAMES
 from hapenny.retrieval.forest import Forest, Table, Training, train
 from hapenny.retrieval.noise import learn
 from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.selection import calibrate
 from hapenny.retrieval.store import Store
+
+FLOOR_DEPTH = 20
+"""How far down a list relevant documents count for the floor."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -39,6 +43,22 @@ def noise_words(store: Store, judged: Sequence[Judged]) -> frozenset[str]:
         texts = [document.searchable() for document in store.fetch([row for row in rows if row is not None])]
         examples.append((query.text, texts))
     return learn(examples, store.analyser, least=5, share=0.3)
+
+
+def relevance_floor(retriever: Retriever, judged: Sequence[Judged], keep: float = 0.95) -> float | None:
+    """The highest floor (`Selection.floor`) under which at most `1 - keep` of the relevant documents that are found
+    would be lost. Of a document's chunks the best counts. None when nothing relevant is found."""
+    best: list[tuple[float, bool]] = []
+    for query in judged:
+        ranked = retriever.rank(query.text, query.vector)
+        documents = retriever.store.fetch(ranked.rows[:FLOOR_DEPTH].tolist())
+        seen: set[str] = set()
+        for document, score in zip(documents, ranked.scores[:FLOOR_DEPTH].tolist(), strict=True):
+            parent = document.parent or document.id
+            if parent not in seen:
+                seen.add(parent)
+                best.append((score, max(query.gains.get(document.id, 0.0), query.gains.get(parent, 0.0)) >= 1.0))
+    return calibrate(best, keep)
 
 
 def examples(retriever: Retriever, judged: Sequence[Judged], first: int = 0) -> Examples:

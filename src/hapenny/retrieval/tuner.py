@@ -44,7 +44,7 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
 
 def shapes(count: int) -> list[Shape]:
     """What is worth building at a size; efforts are varied without building again."""
-    found = [Shape(kind="exact"), Shape(kind="sq8")]
+    found = [Shape(kind="exact"), Shape(kind="half"), Shape(kind="sq8")]
     if count >= 2000:
         found += [
             Shape(kind="hnsw", m=16),
@@ -147,9 +147,16 @@ def lower(recalls: NDArray[np.float64], level: float = 0.95, rounds: int = 1000,
     return float(np.quantile(recalls[picks].mean(axis=1), 1.0 - level))
 
 
-def drifted(promised: Tuned, recalls: NDArray[np.float64]) -> bool:
+def recalls(index: CompactIndex, keys: NDArray[np.int64], queries: Matrix, k: int = 10) -> NDArray[np.float64]:
+    """Recall at `k` of an index as it stands, a value a query; `keys` are its live keys in the order of their rows."""
+    truth = keys[exact(index.vectors(keys), queries, k)]
+    found = [index.search(query, k).keys for query in queries]
+    return np.array([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, truth, strict=True)])
+
+
+def drifted(target: float, recalls: NDArray[np.float64]) -> bool:
     """Whether recalls of fresh queries fall under the promise: their upper bound misses the target."""
-    return -lower(-recalls) < promised.target
+    return -lower(-recalls) < target
 
 
 def _efforts(shape: Shape, count: int) -> Iterator[Shape]:

@@ -93,6 +93,30 @@ class About:
         ]
         return replace(trained, certificates=tuple(stamped))
 
+    def instead(self, trained: Trained) -> dict[str, str]:
+        """Tiers whose model is dominated in `trained`'s outcomes, and the tier to use instead: that of the model that
+        beat it, or of the one that beat that."""
+        beaten: dict[str, str] = {}
+        for one in trained.dominated:
+            losers = [tier for tier in self._tiers if self._means(tier, one.model)]
+            winners = [tier for tier in self._tiers if self._means(tier, one.by)]
+            if winners:
+                beaten |= dict.fromkeys(losers, winners[0])
+        found = {}
+        for tier, by in beaten.items():
+            seen = {tier}
+            while by in beaten and by not in seen:
+                seen.add(by)
+                by = beaten[by]
+            if by not in seen:
+                found[tier] = by
+        return found
+
+    def _means(self, tier: str, said: str) -> bool:
+        """Whether a name means the tier's model."""
+        target = self._tiers[tier]
+        return self._name(tier, said) != target.model or said == target.model
+
     def _name(self, tier: str, said: str) -> str:
         """The certificate's own name of the tier's model if it means that model, else the model's id."""
         target = self._tiers.get(tier)

@@ -1,13 +1,16 @@
-"""The cascade: two cheap models answer at once; where they agree, the cheaper one's answer is served.
+"""The cascade: cheap models answer first, and the strong one only where a gate does not let their answer through.
 
-Agreement of independent models is the strongest signal of a right answer that costs no judge. For comparable answers
-(extraction, classification, a number) and for traffic that can wait for a second call. Nothing is sent to the client
-before the choice, so an escalation streams nothing twice.
+Agreement of independent models is the strongest signal of a right answer that costs no judge; asked at once, the pair
+takes no longer than its slower half. For comparable answers (extraction, classification, a number). Where a second
+cheap call costs too much, or answers do not compare, confidence lets through what looks sure: an easy question, an
+answer that ended by itself, does not hedge and has the shape that was asked for. Nothing is sent to the client before
+the choice, so an escalation streams nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -16,16 +19,25 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Event
 from hapenny.core.exchange import Exchange, Target
+from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.evidence.judges import agree
+from hapenny.evidence.judges import agree, schema
+from hapenny.routing import complexity
 from hapenny.routing.options import CascadeOptions
+
+_HEDGES = re.compile(
+    r"\b(?:not sure|unsure|uncertain|don'?t know|do not know|can(?:no|')t (?:determine|tell|answer|help|say)"
+    r"|unable to|not enough (?:information|context)|insufficient information|unclear|as an ai)\b",
+    re.IGNORECASE,
+)
 
 
 class Climb(Decision):
-    """The two that are asked first, and the one that is asked where they differ."""
+    """Who is asked first, and who where that does not do. `easy`: a sure answer to this question may be trusted."""
 
     first: tuple[Target, Target]
     strong: Target
+    easy: bool = False
 
 
 class _Told(Struct):
@@ -54,32 +66,57 @@ class CascadeStage(Stage):
         self._options, self._find, self._same = options, find, same
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Climb | None:
-        """None for concrete models, for tools (their calls are not comparable text) and for other intents."""
+        """None for concrete models, for tools (their calls are not comparable text) and for other requests."""
+        options = self._options
         asked = exchange.facts.get("asked")
-        if asked is None or asked.kind == "model" or exchange.intent not in self._options.intents:
+        if asked is None or asked.kind == "model" or not options.first or not self._allowed(exchange):
             return None
-        found = [self._find(name) for name in (*self._options.first, self._options.strong)]
-        if exchange.request.tools or len(found) != 3 or any(target is None for target in found):
+        alone = options.gate == "confidence"
+        names = (options.first[0], options.first[0] if alone else options.first[-1], options.strong)
+        found = [self._find(name) for name in names]
+        if exchange.request.tools or any(target is None for target in found):
             return None
         first, second, strong = (target for target in found if target is not None)
-        if len({first.model, second.model, strong.model}) < 3:
+        if len({first.model, second.model, strong.model}) < (2 if alone else 3):
             return None
-        return Climb(first=(first, second), strong=strong, reason=f"{first.model}+{second.model}>{strong.model}")
+        easy = options.gate != "agreement" and (
+            complexity.score(exchange.request.question, exchange.intent) < options.confident_below
+        )
+        names_tried = first.model if alone else f"{first.model}+{second.model}"
+        return Climb(first=(first, second), strong=strong, easy=easy, reason=f"{names_tried}>{strong.model}")
+
+    def _allowed(self, exchange: Exchange) -> bool:
+        options = self._options
+        if "*" in options.intents or exchange.intent in options.intents:
+            return True
+        return options.background and exchange.context.priority < 0
 
     async def apply(self, decision: Climb, exchange: Exchange, onward: Onward) -> Answer:
-        """Asks both cheap models at once, then serves the first one's answer or climbs."""
-        told = await asyncio.gather(*(self._try(exchange, target, onward) for target in decision.first))
-        first, second = told
+        """Asks the cheap models as the gate says, then serves the first one's answer or climbs."""
+        gate = self._options.gate
+        first: _Told | None
+        second: _Told | None = None
+        if gate == "agreement":
+            first, second = await asyncio.gather(*(self._try(exchange, target, onward) for target in decision.first))
+        else:
+            first = await self._try(exchange, decision.first[0], onward)
+            if first is not None and decision.easy and sure(first.text, exchange.request):
+                return self._serve(exchange, first, "confident")
+            if gate == "either":
+                second = await self._try(exchange, decision.first[1], onward)
         if first is not None and second is not None and self._same(first.text, second.text):
-            exchange.adopt(first.branch)
-            exchange.facts["cascade"] = "agreed"
-            return Answer(Replay(first.events))
+            return self._serve(exchange, first, "agreed")
         branch = exchange.branch(f"escalate to {decision.strong.model}", purpose="escalate", payer=self.name)
         branch.target = decision.strong
         answer = await onward(branch)
         exchange.adopt(branch)
         exchange.facts["cascade"] = "escalated"
         return answer
+
+    def _serve(self, exchange: Exchange, told: _Told, why: str) -> Answer:
+        exchange.adopt(told.branch)
+        exchange.facts["cascade"] = why
+        return Answer(Replay(told.events))
 
     async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> _Told | None:
         branch = exchange.branch(f"cascade {target.model}", payer=self.name)
@@ -99,6 +136,17 @@ class CascadeStage(Stage):
             return None
         # A cut or refused answer agrees with nothing.
         return _Told(branch, events, done.text) if done.reason in ("end_turn", "stop_sequence") else None
+
+
+def sure(text: str, request: Request) -> bool:
+    """Whether an answer looks sure: it says something, does not hedge, and is the JSON that was asked for."""
+    if not text.strip() or _HEDGES.search(text):
+        return False
+    wanted = request.parameters.format
+    if not isinstance(wanted, dict) or wanted.get("type") not in ("json_object", "json_schema"):
+        return True
+    shape = (wanted.get("json_schema") or {}).get("schema") or {"type": "object"}
+    return schema(text, shape) == 1.0
 
 
 def _feed(collector: Collector, batch: Sequence[Event]) -> None:

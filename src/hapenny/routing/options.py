@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 
@@ -24,8 +26,16 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which intents may be cascaded, and the two cheap tiers or models that answer first, the cheaper one first."""
+    """Which requests may be cascaded, and the two cheap tiers or models that answer first, the cheaper one first."""
 
     intents: list[str] = field(default_factory=lambda: ["extraction", "classification"])
+    """`*` is every intent."""
+    background: bool = False
+    """Whether background work (batch jobs, priorities below 0) may be cascaded whatever its intent."""
+    gate: Literal["agreement", "confidence", "either"] = "agreement"
+    """`agreement`: both are asked at once and must say the same. `confidence`: the first is asked alone and must look
+    sure. `either`: the first alone; where it does not look sure, the second must say the same."""
+    confident_below: float = 0.25
+    """An answer looks sure only to a question whose cold-start score is below this."""
     first: list[str] = field(default_factory=lambda: ["fast", "balanced"])
     strong: str = "strong"

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
-from hapenny.core.money import PICO
-from hapenny.evidence.eprocess import LossMonitor
 from hapenny.intents.features import extract
 from hapenny.routing import complexity
-from hapenny.routing.balance import Balancer, Offer
+from hapenny.routing.budget import Budget, Rates, Ruling
 from hapenny.routing.certificates import Certificate, Fingerprint
+from hapenny.routing.dominated import Dominated
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
+from hapenny.routing.promises import Promises
 from hapenny.routing.scorer import Reader, Scorer
 
 USE_CASES: dict[str, str] = {
@@ -31,74 +31,27 @@ USE_CASES: dict[str, str] = {
 }
 """Tier by use case where there is no evidence: expert reasoning the best, preprocessing the cheapest."""
 
+LEAST: dict[str, str] = {"general": "balanced"}
+"""Use cases whose score decides, but not below a tier: general questions get balanced or strong."""
+
 _SESSIONS = 50_000
 
 
 class Trained(Struct, kw_only=True, frozen=True):
-    """What `hapenny train router` writes: a scorer between two tiers and the certificates earned with it."""
+    """What `hapenny train router` writes: a scorer between two tiers, the certificates earned with it, and the models
+    that lost to a no dearer one in the same outcomes."""
 
     weak: str
     strong: str
     scorer: Scorer
     certificates: tuple[Certificate, ...] = ()
     created: float = 0.0
+    dominated: tuple[Dominated, ...] = ()
 
 
-class Ruling(Struct, frozen=True, kw_only=True):
-    """A tier, why, and the score it rests on. `certificate` is the promise that covers it, if any."""
-
-    tier: str
-    why: str
-    score: float
-    certificate: Certificate | None = None
-    sticky: bool = False
-
-
-class Rates(Struct, frozen=True):
-    """Price of a tier in any one unit per token: input, input read from the provider's cache, output."""
-
-    input: float
-    cached: float
-    output: float
-
-
-class Budget:
-    """A monthly budget over tiers (`balance.Balancer`): the ruling's tier, or a cheaper one while dollars are dear.
-
-    What the tier that was ruled adds over each cheaper one is taken from the ruling's score: with the score in [0, 1]
-    the tier k of n below gives up the score's share k / n of the quality. Rough, but in the right order: hard questions
-    give up most, so they keep their tier longest. Never a dearer tier, so every promise stays kept or is not made.
-
-    Args:
-        balancer: the budget and its shadow price.
-        rates: by tier, in pico-dollars a token.
-    """
-
-    def __init__(self, balancer: Balancer, rates: Mapping[str, Rates]) -> None:
-        self._balancer, self._rates = balancer, dict(rates)
-
-    def within(self, ruling: Ruling, prompt: int, output: int, wall: float) -> Ruling:
-        """The ruling, or one for a cheaper tier, which no certificate covers."""
-        self._balancer.renew(wall)
-        rank = TIERS.index(ruling.tier)
-        offers = []
-        for below in range(rank + 1):
-            rates = self._rates.get(TIERS[rank - below])
-            if rates is not None:
-                cost = (prompt * rates.input + output * rates.output) / PICO
-                worth = max(0.0, min(1.0, ruling.score)) * below / max(1, rank)
-                offers.append(Offer(tier=TIERS[rank - below], quality=1.0 - worth - 1e-6 * below, cost=cost))
-        if not offers:
-            return ruling
-        chosen = self._balancer.choose(offers).tier
-        if chosen == ruling.tier:
-            return ruling
-        return msgspec.structs.replace(ruling, tier=chosen, certificate=None, why=f"budget; {ruling.why}")
-
-    def book(self, cost: float, wall: float) -> None:
-        """Adds what a request really cost, dollars."""
-        self._balancer.renew(wall)
-        self._balancer.book(cost, wall)
+class _Kept(Struct):
+    promises: bytes
+    budget: tuple[float, float, float, float] | None
 
 
 class Router:
@@ -112,6 +65,8 @@ class Router:
         rates: prices by tier for the cost of switching within a session.
         score: the cold-start score.
         budget: dollars a month over all routed requests; a dearer tier is given up while spending runs ahead of it.
+        limits: `max_quality_loss` by route, for certificates made from audited pairs.
+        instead: tiers whose model is dominated, and the tier of the model that beat it; nothing is sent to them.
     """
 
     def __init__(
@@ -123,7 +78,10 @@ class Router:
         rates: Mapping[str, Rates] | None = None,
         score: Callable[[str, str | None], float] = complexity.score,
         budget: Budget | None = None,
+        limits: Mapping[str, float] | None = None,
+        instead: Mapping[str, str] | None = None,
     ) -> None:
+        self.instead = dict(instead or {})
         self._options = options = options or TierOptions()
         self.thresholds = {
             "balanced": options.balanced_from,
@@ -137,10 +95,10 @@ class Router:
         self._score = score
         self.budget = budget
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self.monitors: dict[tuple[str, str], LossMonitor] = {}
-        for certificate in trained.certificates if trained is not None else ():
-            if certificate.threshold is not None:
-                self.monitors[certificate.about.route, certificate.about.intent] = certificate.monitor()
+        self.promises: Promises | None = None
+        if trained is not None:
+            version = f"{trained.scorer.version} {trained.created}"
+            self.promises = Promises(trained.certificates, version, describe or _as_trained(trained), limits=limits)
 
     def rule(
         self,
@@ -171,36 +129,50 @@ class Router:
             ruling = self._evidence(text, intent, route)
         else:
             ruling = self._prior(text, intent, thresholds or self.thresholds)
+        better = self.instead.get(ruling.tier)
+        if better is not None:
+            why = f"{ruling.tier} is dominated; {ruling.why}"
+            ruling = msgspec.structs.replace(ruling, tier=better, certificate=None, why=why)
         if self.budget is not None:
             ruling = self.budget.within(ruling, prefix_tokens + len(text) // 4, output_tokens, wall)
         return self._stick(ruling, session, now, prefix_tokens, output_tokens) if session else ruling
 
     def keep(self, before: Router) -> None:
-        """Goes on with the sessions and, for the same evidence, the monitors of a router before a reload."""
+        """Goes on with the sessions of a router before a reload and, for the same evidence, with all it learnt."""
         self._sessions = before._sessions
-        if self._trained is not None and before._trained == self._trained:
-            self.monitors = before.monitors
+        if self.promises is not None and before.promises is not None:
+            self.promises.keep(before.promises)
 
-    def observe(self, route: str, intent: str, loss: float) -> bool:
-        """Adds the loss of an audited pair; true if the promise of that route and intent is now refuted."""
-        monitor = self.monitors.get((route, intent)) or self.monitors.get((route, ""))
-        return monitor.update(loss) if monitor is not None else False
+    @property
+    def weak(self) -> str:
+        """The cheap tier: the trained one's, else `fast`."""
+        return self._trained.weak if self._trained is not None else "fast"
 
     def certificate(self, route: str, intent: str) -> Certificate | None:
         """The certificate in force for that traffic: about what runs now, and not refuted."""
-        if self._trained is None:
-            return None
-        for wanted in ((route, intent), (route, "")):
-            for one in self._trained.certificates:
-                if (one.about.route, one.about.intent) != wanted or one.threshold is None:
-                    continue
-                if self._describe is not None and not one.describes(self._describe(*wanted)):
-                    continue
-                monitor = self.monitors.get(wanted)
-                if monitor is not None and monitor.alarmed:
-                    return None
-                return one
-        return None
+        return self.promises.find(route, intent) if self.promises is not None else None
+
+    def observe(self, route: str, intent: str, loss: float) -> bool:
+        """Adds the loss of an audited pair; true if the promise of that route and intent is now refuted."""
+        return self.promises.observe(route, intent, loss) if self.promises is not None else False
+
+    def paired(self, route: str, intent: str, score: float, loss: float, wall: float = 0.0) -> None:
+        """Adds what the weak model would lose on a drawn request, for a new certificate where one is wanted."""
+        if self.promises is not None:
+            self.promises.paired(route, intent, score, loss, wall)
+
+    def dumps(self) -> bytes:
+        """What was learnt of this traffic and what is left of the month's budget, for a restart."""
+        promises = self.promises.dumps() if self.promises is not None else b""
+        return msgspec.msgpack.encode(_Kept(promises, self.budget.state() if self.budget is not None else None))
+
+    def loads(self, data: bytes) -> None:
+        """Goes on from `dumps`."""
+        kept = msgspec.msgpack.decode(data, type=_Kept)
+        if self.promises is not None and kept.promises:
+            self.promises.loads(kept.promises)
+        if self.budget is not None and kept.budget is not None:
+            self.budget.restore(kept.budget)
 
     def _evidence(self, text: str, intent: str, route: str) -> Ruling:
         trained, reader = self._trained, self._reader
@@ -234,6 +206,7 @@ class Router:
         for name, threshold in thresholds.items():
             if score >= threshold:
                 tier = name
+        tier = TIERS[max(TIERS.index(tier), TIERS.index(LEAST.get(intent, "fast")))]
         return Ruling(tier=tier, why="cold-start score", score=score)
 
     def _stick(self, ruling: Ruling, session: str, now: float, prefix: int, output: int) -> Ruling:
@@ -258,3 +231,15 @@ class Router:
         if len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)
         return ruling
+
+
+def _as_trained(trained: Trained) -> Callable[[str, str], Fingerprint]:
+    """What a certificate is about where nothing is known of the deployment: what it was trained for."""
+    made = {(one.about.route, one.about.intent): one.about for one in trained.certificates}
+
+    def about(route: str, intent: str) -> Fingerprint:
+        return made.get((route, intent)) or Fingerprint(
+            route=route, intent=intent, weak=trained.weak, strong=trained.strong, router_version=trained.scorer.version
+        )
+
+    return about

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from hapenny.intents.features import extract
 from hapenny.routing.certificates import Certificate, Fingerprint, certify
+from hapenny.routing.dominated import Dominated, dominated
 from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit
 
@@ -111,8 +112,8 @@ def train_router(
         groups = [("", routes == route, least)]
         groups += [(kind, (routes == route) & (kinds == kind), per_intent) for kind in sorted(set(kinds.tolist()))]
         for intent, mask, needed in groups:
-            if intent and mask.sum() < needed:
-                continue
+            if intent and (mask.sum() < needed or mask.sum() == (routes == route).sum()):
+                continue  # too few, or the whole route
             about = Fingerprint(
                 route=str(route),
                 intent=str(intent),
@@ -133,7 +134,27 @@ def train_router(
                     least=needed,
                 )
             )
-    return Trained(weak=weak_tier, strong=strong_tier, scorer=scorer, certificates=tuple(certificates), created=wall)
+    return Trained(
+        weak=weak_tier,
+        strong=strong_tier,
+        scorer=scorer,
+        certificates=tuple(certificates),
+        created=wall,
+        dominated=tuple(beaten(rows)),
+    )
+
+
+def beaten(rows: Sequence[Logged]) -> list[Dominated]:
+    """Models of the outcomes that a no dearer one beats on the same prompts; those without costs are left out."""
+    names = sorted({name for row in rows for name in row.models})
+    scores, costs = {}, {}
+    for name in names:
+        paid = [found.cost for row in rows if (found := row.models.get(name)) is not None and found.cost is not None]
+        if paid:
+            values = [_score(row, name) for row in rows]
+            scores[name] = np.array([np.nan if value is None else value for value in values])
+            costs[name] = sum(paid) / len(paid)
+    return dominated(scores, costs)
 
 
 def load_router(data: bytes) -> Trained:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from hapenny.telemetry.headers import at_commit, at_end, totals
 
 _HIGH_WATER = 262_144
 """Bytes a slow reader may lag behind before the upstream is made to wait for it."""
-_MEMO_BYTES = 16_000_000
+_MEMO_BYTES = 8_000_000
 """Bodies a door remembers, by their size."""
 _MEMO_BODY = 65_536
 """The largest body that is remembered."""
@@ -41,24 +40,21 @@ class Door:
     def __init__(self, codec: Codec, stream: bool | None = None) -> None:
         self.codec = codec
         self.stream = stream
-        self._known: OrderedDict[bytes, tuple[Request, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
         self._held = 0
 
     def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
         """The request in `body`. Raises `Failure`."""
         if len(body) > _MEMO_BODY:
             return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        digest = hashlib.blake2b(body, digest_size=24)
-        read = [pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)]
-        digest.update(repr((model, read)).encode())
-        key = digest.digest()
+        key = (body, model, *[pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)])
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known[0]
         request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        self._known[key] = (request, len(body))
-        self._held += len(body)
+        self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
+        self._held += 2 * len(body)
         while self._held > _MEMO_BYTES:
             self._held -= self._known.popitem(last=False)[1][1]
         return request
@@ -83,18 +79,16 @@ async def answer(
             flow = await gateway.answer(exchange)
             if asked.stream:
                 return await _stream(gateway, request, door, exchange, flow, faulty)
-            completion = await flow.collect()
+            body, own = await _whole(flow, door.codec, exchange)
         except Failure as failure:
             exchange.failure = failure
             return fail(door, failure, exchange.id)
         exchange.commit()
-        completion.extras.setdefault("latency_ms", _latency(exchange))
         out = at_commit(exchange)
         row = gateway.row(exchange)
         if row is not None:
             out.update(at_end(exchange, row))
-        out.update(door.codec.answer_headers(completion, asked))
-        body = door.codec.encode_answer(completion, asked)
+        out.update(own)
         fault = frame_fault(request, asked.metadata) if faulty else None
         if fault is None:
             return web.Response(body=body, headers=out)
@@ -103,6 +97,22 @@ async def answer(
         if flow is not None:
             flow.close()
         gateway.close(exchange)
+
+
+async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a whole answer, written once where it is always the same."""
+    forms = flow.forms
+    if forms is not None and codec.name in forms:
+        await flow.drain()
+        return forms[codec.name]
+    completion = await flow.collect()
+    if not codec.steady:
+        completion.extras = {"latency_ms": _latency(exchange), **completion.extras}
+    asked = exchange.original
+    written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
+    if forms is not None and codec.steady and completion.model:
+        forms[codec.name] = written
+    return written
 
 
 async def _stream(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -56,14 +56,21 @@ class App:
         gateway: what answers.
         pages: further GET pages, path -> what to show as JSON.
         faulty: obey requests for faults of the wire, as a simulated provider does.
+        more: asked first about every request; None from it: not its own.
     """
 
     def __init__(
-        self, gateway: Gateway, *, pages: Mapping[str, Callable[[], Any]] | None = None, faulty: bool = False
+        self,
+        gateway: Gateway,
+        *,
+        pages: Mapping[str, Callable[[], Any]] | None = None,
+        faulty: bool = False,
+        more: Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse | None]] | None = None,
     ) -> None:
         self.gateway = gateway
         self._pages = dict(pages or {})
         self._faulty = faulty
+        self._more = more
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
@@ -178,6 +185,8 @@ class App:
         path = request.raw_path.partition("?")[0]
         door, model = _DOORS.get(path), None
         try:
+            if self._more is not None and (other := await self._more(request, path)) is not None:
+                return other
             if door is None and path.startswith("/model/"):
                 found = _MODEL.fullmatch(path)
                 if found is not None:
@@ -197,6 +206,8 @@ class App:
                 return await judging.feedback(gateway, request)
             if path == "/v1/select" and request.method == "POST":
                 return await judging.select(gateway, request)
+            if path == "/v1/certificates" and request.method == "GET":
+                return await judging.certificates(gateway, request)
             if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
                 return await self.batches.page(gateway, request, path)
             if path in _COUNT:

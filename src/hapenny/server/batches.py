@@ -1,8 +1,8 @@
 """`/v1/files` and `/v1/batches` in OpenAI's dialect: requests that can wait, answered through the gateway.
 
 Each record is a request of its own, with a row and a baseline of its own, at background priority and under the identity
-of whoever handed the batch in. The journal outlives the process: what was answered is kept, the rest goes on at the
-next start.
+of whoever handed the batch in. Providers' batch APIs answer what can wait at half the price, the gateway the rest. The
+journal outlives the process: what was answered is kept, the rest goes on at the next start.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity
+from hapenny.batching import TECHNIQUE, flexible, providers
 from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.log import get_logger
+from hapenny.core.messages import Context, Request
 from hapenny.gateway import Gateway
 from hapenny.protocols.registry import codec
 from hapenny.server import http as web
@@ -42,6 +44,7 @@ ENDPOINT = "/v1/chat/completions"
 _BOUNDARY = re.compile(r'boundary="?([^";]{1,70})"?')
 _NO_HEADERS = web.Headers()
 _WHO: ContextVar[Identity] = ContextVar("batch_identity", default=OPEN)
+_DEADLINE: ContextVar[float] = ContextVar("batch_deadline", default=0.0)
 
 
 class Batches:
@@ -66,7 +69,13 @@ class Batches:
             ) from None
         self._clock = clock
         self._hold = hold
-        self._engine = BatchEngine(self._journal, {}, Local(self._record, clock), clock, options)
+        try:
+            with hold() as gateway:
+                apis = providers(gateway.config, options.apis, _CODEC, hold, clock, self._described)
+        except ValueError as error:
+            self._journal.close()
+            raise ConfigError([f"$.batch.apis: {error}"]) from None
+        self._engine = BatchEngine(self._journal, apis, Local(self._record, clock), clock, options)
         self._api = BatchApi(self._engine)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -99,6 +108,10 @@ class Batches:
                 purpose, name, data = _upload(request.headers.get("Content-Type", ""), body)
                 # Syncing many megabytes takes long: not on the loop.
                 return shown(await self._clock.work("journal", 1, lambda: api.upload(owner, name, purpose, data)))
+            case "GET", ["files"]:
+                return shown(api.files(owner, limit=_limit(request, 10_000), after=request.query.get("after", "")))
+            case "DELETE", ["files", id]:
+                return shown(api.delete(owner, id))
             case "GET", ["files", id]:
                 return shown(api.file(owner, id))
             case "GET", ["files", id, "content"]:
@@ -106,10 +119,7 @@ class Batches:
             case "POST", ["batches"]:
                 return shown(self._create(who, body, request.headers.get("Idempotency-Key", "")))
             case "GET", ["batches"]:
-                limit = request.query.get("limit", "20")
-                if not limit.isdecimal():
-                    raise invalid("limit is no whole number", "limit", "1 to 100")
-                return shown(api.list(owner, limit=int(limit), after=request.query.get("after", "")))
+                return shown(api.list(owner, limit=_limit(request, 20), after=request.query.get("after", "")))
             case "GET", ["batches", id]:
                 return shown(api.retrieve(owner, id))
             case "POST", ["batches", id, "cancel"]:
@@ -146,6 +156,7 @@ class Batches:
 
     async def _work(self, id: str) -> None:
         batch = self._engine.batches[id]
+        _DEADLINE.set(batch.deadline)
         _WHO.set(msgspec.convert(batch.metadata.get("who") or {}, Identity))
         while not batch.done:
             try:
@@ -156,15 +167,16 @@ class Batches:
 
     async def _record(self, model: str, record: Record) -> dict[str, Any]:
         """The answer to one record, as its endpoint would have given it."""
-        who = _WHO.get()
         body = msgspec.json.encode({**record.body, "model": model})
         asked = _CODEC.decode_request(body, model=None, stream=False, headers=_NO_HEADERS)
-        context = context_of(who, _NO_HEADERS, asked)
-        context = msgspec.structs.replace(
-            context, priority=min(-1, context.priority), feature=context.feature or "batch"
-        )
+        context, who = self._described(asked)
         with self._hold() as gateway:
             exchange = gateway.open(asked, context, who)
+            if self._clock.wall() + 2 * self.options.margin_s < _DEADLINE.get():  # there is time for a slower tier
+                flex = flexible(gateway, model)
+                if flex is not None:
+                    exchange.target = flex
+                    exchange.step(TECHNIQUE)
             try:
                 completion = await (await gateway.answer(exchange)).collect()
                 exchange.commit()
@@ -175,6 +187,21 @@ class Batches:
                 gateway.close(exchange)
         answer: dict[str, Any] = msgspec.json.decode(_CODEC.encode_answer(completion, asked))
         return answer
+
+    @staticmethod
+    def _described(asked: Request) -> tuple[Context, Identity]:
+        """The context of a record: its batch's tenant, background priority."""
+        who = _WHO.get()
+        context = context_of(who, _NO_HEADERS, asked)
+        feature = context.feature or "batch"
+        return msgspec.structs.replace(context, priority=min(-1, context.priority), feature=feature), who
+
+
+def _limit(request: web.BaseRequest, usual: int) -> int:
+    limit = request.query.get("limit", str(usual))
+    if not limit.isdecimal():
+        raise invalid("limit is no whole number", "limit", "e.g. 20")
+    return int(limit)
 
 
 def _upload(content_type: str, body: bytes) -> tuple[str, str, bytes]:

@@ -10,6 +10,7 @@ from hapenny.core.errors import Failure
 from hapenny.gateway import Gateway
 from hapenny.server import http as web
 from hapenny.server.who import identify
+from hapenny.throughput.view import view
 
 
 async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, draining: bool) -> web.Response | None:
@@ -22,6 +23,9 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, drainin
         return shown({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
         return web.Response(body=gateway.desk.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+    if path == "/v1/throughput":
+        identify(gateway.keyring, request.headers, "GET", request.raw_path, b"", gateway.clock)
+        return shown({"routes": view(gateway.deck.routes)})
     if path == "/v1/models":
         return _models(gateway, request)
     if path.startswith("/v1/requests/"):

@@ -1,4 +1,5 @@
-"""`POST /v1/feedback`: what a person says of an answer. `POST /v1/select`: our routing decision alone."""
+"""`POST /v1/feedback`: what a person says of an answer. `POST /v1/select`: our routing decision alone.
+`GET /v1/certificates`: which promises routing makes, and how they stand."""
 
 from __future__ import annotations
 
@@ -65,3 +66,24 @@ async def select(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
         )
     except ValueError as error:
         raise Failure("invalid_request", str(error)) from None
+
+
+async def certificates(gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
+    """Every certificate of the routes the key may use and its state, how many audited pairs there are towards the next
+    one, what audits did, and which techniques have stepped back."""
+    body = await request.read()
+    identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
+    promises = gateway.deck.router.promises
+    mine = [name for name in gateway.config.routes if identity.may_route(name)]
+    held = [] if promises is None else [one for one in promises.held() if one.certificate.about.route in mine]
+    stepped = {name: gone for name, gone in gateway.switch.stepped_back().items() if name in mine}
+    return shown(
+        {
+            "certificates": held,
+            "pairs": {} if promises is None else {name: promises.pairs(name) for name in mine},
+            "audited": gateway.watch.audited,
+            "probed": gateway.watch.probed,
+            "stepped_back": stepped,
+            "dominated": gateway.deck.router.instead,
+        }
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hapenny.core.exchange import Target
+from hapenny.core.messages import Context, Request
 from hapenny.gateway import Gateway
 from hapenny.retrieval.endpoint import retrieve
+from hapenny.retrieval.helping import helpers
 from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
@@ -15,17 +18,33 @@ SECONDS = 2.0
 async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
     """What the caller's tenant and groups may see of the answer to a query.
 
+    Where the configuration lets paid models help a search, their calls stand in a row of their own.
+
     Raises:
         Failure: `invalid_request` or `not_found`, with field and fix.
     """
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    found = await retrieve(
-        body,
-        gateway.deck.collections,
-        gateway.deck.asked.embed,
-        tenant=identity.tenant,
-        groups=identity.groups,
-        until=gateway.clock.now() + SECONDS,
-    )
+    deck, options = gateway.deck, gateway.config.stages.retrieval
+    exchange = help = None
+    if options.remote:
+        asked = Request(protocol="openai", model="retrieve", messages=())
+        context = Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups)
+        exchange = gateway.bare(asked, context, Target("retrieve"))
+        exchange.background = "retrieve"
+        fast = gateway.names.tiers.get("fast")
+        help = helpers(gateway.ask, exchange, options.rerank_model, fast, reranks=bool(deck.rerankers))
+    try:
+        found = await retrieve(
+            body,
+            deck.collections,
+            deck.asked.embed,
+            tenant=identity.tenant,
+            groups=identity.groups,
+            help=help,
+            until=gateway.clock.now() + SECONDS,
+        )
+    finally:
+        if exchange is not None:
+            gateway.close(exchange)
     return shown(found)

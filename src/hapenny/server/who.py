@@ -18,6 +18,9 @@ _PROTOCOL_HEADERS = (
 )
 """Headers that change what the model or a guardrail answers: part of the cache key, forwarded as they are."""
 
+_TOLD = ("x-hapenny-", "cache-control", *_PROTOCOL_HEADERS)
+"""How the names of all headers begin that a context is made of."""
+
 _MAX_LABEL = 256
 
 
@@ -56,11 +59,13 @@ def _signed(
 
 def context_of(identity: Identity, headers: Mapping[str, str], request: Request) -> Context:
     """The context of a request: tenant and groups from the key, the rest from `x-hapenny-*` headers, then the body's
-    metadata.
+    metadata. Names of headers are in lower case.
 
     Raises:
         Failure: `invalid_request`, for a header that is too long or no number where one belongs.
     """
+    if not request.metadata and not [name for name in headers if name.startswith(_TOLD)]:
+        return Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups, user=request.user)
     labels = _Labels(headers, request.metadata)
     priority = labels.get("priority")
     try:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from hapenny.catalog import Card, refusals
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import Tokens
+from hapenny.core.events import Event, Started, Stopped, Tokens, Usage
 from hapenny.core.messages import Request
 from hapenny.simulation import latents
 from hapenny.simulation.answering import compose
@@ -30,6 +30,7 @@ from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
 
 _NORMAL = NormalDist()
+_PROFILES = ("us.", "eu.", "apac.", "jp.", "au.", "us-gov.", "global.")
 REFUSAL_SECONDS = 0.02
 """How long the provider takes to say no; assumed."""
 
@@ -137,7 +138,7 @@ class SimulatedProvider:
         if failure is not None:
             await self.clock.sleep(REFUSAL_SECONDS)
             raise failure
-        quota = self.quota(model.id, region, account)
+        quota = self.quota(model.id, region, account or _pool(called, service_tier))
         reserved = total + (request.parameters.max_tokens or card.max_output or 4096)
         reason = quota.reserve(reserved, now)
         if reason is not None:
@@ -160,6 +161,28 @@ class SimulatedProvider:
             stream=request.stream,
             settle=_Settlement(self, quota, reserved, card.burndown, model.id, called, region, service_tier),
         )
+
+    def batched(self, request: Request, name: str, *, region: str = "us-east-1") -> list[Event]:
+        """The events of an answer in a batch job: no quota, no prompt cache and no waiting, billed as batch.
+
+        Raises:
+            Failure: not_found, invalid_request, context_overflow.
+        """
+        model, card = self.find(name)
+        prompt = parts(request, tokenizer(card.tokenizer))
+        total = sum(part.tokens for part in prompt)
+        self._validate(request, card, 0, total)
+        draws = (self.seed, self.deck.name, model.id, fingerprint(prompt), "batch")
+        plan = self._plan(request, model, card, Found(), total, draws, None, "batch")
+        tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
+        id = self.clock.new_id("msg_sim_")
+        self.bill.add(
+            id=id, model=model.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete"
+        )
+        events: list[Event] = [Started(id, model.id, self.clock.wall())]
+        for step, _ in plan.steps:
+            events += step
+        return [*events, Stopped(plan.reason, 0, plan.sequence), Usage(tokens)]
 
     def _validate(self, request: Request, card: Card, points: int, total: int) -> None:
         wrong = refusals(card, request.parameters)
@@ -221,6 +244,12 @@ class SimulatedProvider:
         plan.fault = fault
         plan.found = found
         return plan
+
+
+def _pool(called: str, tier: str) -> str:
+    """Inference profiles and service tiers have quotas of their own."""
+    profile = called.partition(".")[0] if called.startswith(_PROFILES) else ""
+    return f"{profile}/{tier}" if profile or tier not in ("", "standard", "default") else ""
 
 
 class _Settlement:

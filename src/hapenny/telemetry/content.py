@@ -27,6 +27,7 @@ TABLE = "content"
 DAY = 86_400.0
 MAX_TEXT = 200_000
 """Characters of one request that are kept at most; the rest is cut, and marked."""
+_EARLY = 64
 
 
 class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +53,17 @@ class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("key: texts are never kept in the clear; give 32 bytes in base64")
 
 
+class Rival(Struct, frozen=True):
+    """Another model's answer to a kept request. `judges`: the row whose quality a comparison of both is about;
+    `candidate`: that is this answer's own row (a probe), else the request's, whose answer this one is the measure of.
+    """
+
+    text: str
+    judges: str
+    model: str
+    candidate: bool
+
+
 class Content(Struct, kw_only=True):
     """The texts of one request."""
 
@@ -67,6 +79,8 @@ class Content(Struct, kw_only=True):
     """The answer as somebody said it should have been."""
     user: str = ""
     """A keyed hash of the user; "" if nobody was named."""
+    rival: Rival | None = None
+    """The other answer to the same request that an audit asked for."""
 
 
 class ContentStore:
@@ -103,6 +117,7 @@ class ContentStore:
         self._names = blake2b(key, digest_size=32, person=b"hapenny-users").digest()
         self._log = get_logger("hapenny.content")
         self._kept = 0
+        self._early: dict[str, Rival] = {}
         self.failures = 0
 
     def wanted(self, exchange: Exchange) -> bool:
@@ -153,6 +168,23 @@ class ContentStore:
         await self._rows.put(TABLE, request_id, {**record.body, "corrected": sealed}, at=record.at)
         return True
 
+    async def beside(self, exchange: Exchange, rival: Rival) -> bool:
+        """Keeps another model's answer beside the texts of that request; False where none are kept."""
+        if not self.wanted(exchange):
+            return False
+        request_id = exchange.id
+        record = await self._rows.get(TABLE, request_id)
+        if record is None:  # its texts are still being written
+            self._early[request_id] = rival
+            if len(self._early) > _EARLY:
+                del self._early[next(iter(self._early))]
+            return True
+        text = rival.text[:MAX_TEXT]
+        kept = msgspec.structs.replace(rival, text=redact(text) if self._options.redact else text)
+        sealed = self._seal(msgspec.msgpack.encode(kept), request_id, record.body["route"])
+        await self._rows.put(TABLE, request_id, {**record.body, "rival": sealed}, at=record.at)
+        return True
+
     async def erase_user(self, tenant: str, user: str) -> int:
         """Deletes all texts of a user; how many."""
         return await self._rows.delete(TABLE, where={"user": self._user(tenant, user)})
@@ -176,6 +208,9 @@ class ContentStore:
             "sealed": self._seal(plain, exchange.id, exchange.route),
         }
         await self._rows.put(TABLE, exchange.id, body, at=self._clock.wall())
+        rival = self._early.pop(exchange.id, None)
+        if rival is not None:
+            await self.beside(exchange, rival)
         self._kept += 1
         if self._kept % 256 == 0:
             await self.expire()
@@ -191,7 +226,7 @@ class ContentStore:
     def _open(self, record: Record) -> Content:
         plain = self._opened(record.body["sealed"], record)
         messages, answer, cut = msgspec.msgpack.decode(plain, type=tuple[list[tuple[str, str]], str, bool])
-        corrected = record.body.get("corrected")
+        corrected, rival = record.body.get("corrected"), record.body.get("rival")
         return Content(
             request=record.id,
             route=record.body["route"],
@@ -201,6 +236,7 @@ class ContentStore:
             cut=cut,
             corrected=self._opened(corrected, record).decode() if corrected else None,
             user=record.body.get("user") or "",
+            rival=msgspec.msgpack.decode(self._opened(rival, record), type=Rival) if rival else None,
         )
 
     def _user(self, tenant: str, user: str) -> str:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.content import ContentOptions, ContentStore
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.live import Live
@@ -54,6 +55,7 @@ class Desk:
         self.traces = Traces.open(traces) if traces is not None else None
         self.content = _content(content, clock) if content is not None else None
         self._spawn = spawn
+        self._checks: CountChecks | None = None
         kept = self.ledger
         if kept is not None:
             self.metrics.gauge("hapenny_ledger_waiting_rows", "Rows not yet on disk.", lambda: kept.waiting)
@@ -70,9 +72,19 @@ class Desk:
             "hapenny_identity_violations_total", "Rows that do not add up.", lambda: float(books.violations)
         )
 
+    def check(self, checks: CountChecks) -> None:
+        """Holds the estimates of finished requests against the provider's count from now on."""
+        self._checks = checks
+        self.metrics.gauge("hapenny_count_audits_total", "Prompts counted again.", lambda: float(checks.audits))
+        self.metrics.gauge(
+            "hapenny_count_audit_error_ratio", "Mean relative error of audited estimates.", lambda: checks.error
+        )
+
     def write(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request. Never waits and never fails the request."""
         self.metrics.observe(exchange, row)
+        if self._checks is not None:
+            self._checks.consider(exchange)
         if self.ledger is not None:
             self.ledger.write(row)
         if self.traces is not None:

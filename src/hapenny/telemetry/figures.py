@@ -121,6 +121,10 @@ class Summary(Struct, kw_only=True):
     """Billed tokens by kind."""
     parts: dict[str, int]
     """Estimated prompt tokens by part, before anything was done."""
+    prompts: dict[str, dict[str, dict[str, int]]]
+    """The same by `tenant`, `feature` and `model` (who answered): dimension, name, part."""
+    quota_freed: int
+    """Output tokens of quota that learned answer limits did not reserve."""
     ttft: Latency
     e2e: Latency
     decide_p95: dict[str, float]

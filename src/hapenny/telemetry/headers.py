@@ -117,8 +117,9 @@ def server_timing(exchange: Exchange) -> str:
     """Milliseconds: each stage's decision, the wait before the first call, upstream's first content, the whole."""
     spent: dict[str, float] = {}
     for taken in exchange.decisions:
-        spent[taken.stage] = spent.get(taken.stage, 0.0) + taken.seconds
-    parts = [f"{name};dur={seconds * 1e3:.2f}" for name, seconds in spent.items() if seconds >= 5e-6]
+        if taken.seconds >= 5e-6:
+            spent[taken.stage] = spent.get(taken.stage, 0.0) + taken.seconds
+    parts = [f"{name};dur={seconds * 1e3:.2f}" for name, seconds in spent.items()]
     adopted = exchange.adopted
     if adopted is not None:
         parts.append(f"queue;dur={(adopted.started - exchange.arrived) * 1e3:.2f}")
@@ -131,6 +132,8 @@ def server_timing(exchange: Exchange) -> str:
 
 def safe(text: str) -> str:
     """`text` as a header value: printable ASCII, bounded."""
+    if text.isascii() and text.isprintable() and len(text) <= MAX_VALUE:  # nearly always
+        return text
     return _UNSAFE.sub("?", text)[:MAX_VALUE]
 
 

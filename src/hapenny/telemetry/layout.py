@@ -35,7 +35,7 @@ class Layout:
         media: how many images and binary documents, whose tokens no text tells.
     """
 
-    __slots__ = ("_chain", "counted", "ends", "kinds", "media", "points", "texts", "vector")
+    __slots__ = ("_chain", "_parts", "counted", "ends", "kinds", "marks", "media", "points", "size", "texts", "vector")
 
     def __init__(self, request: Request) -> None:
         self.texts: list[str] = []
@@ -46,7 +46,10 @@ class Layout:
         self.vector: Vector | None = None
         self.counted: tuple[object, float] | None = None
         """What was counted last, and by what state of whose estimator."""
+        self.marks: dict[str, bytes] = {}
+        """Fingerprints made of it, by what they are for: kept for a request that comes again."""
         self._chain: list[int] | None = None
+        self._parts: tuple[int, dict[str, int]] | None = None
         for tool in request.tools:
             text = f"{tool.name}\n{tool.description or ''}\n"
             if tool.schema is not None:
@@ -63,6 +66,8 @@ class Layout:
             self.ends.append(len(self.texts))
         if request.checkpoint and self.texts:
             self._point(request.checkpoint)
+        self.size = sum(map(len, self.texts))
+        """Characters of all segments."""
 
     def measure(self, features: FeatureCache) -> Vector:
         """The feature vector of the whole request, with the constant that every request carries."""
@@ -76,15 +81,20 @@ class Layout:
         return vector
 
     def parts(self, tokens: int) -> dict[str, int]:
-        """`tokens` of the whole prompt by part, in proportion to characters; empty parts are left out."""
+        """`tokens` of the whole prompt by part, in proportion to bytes (a vocabulary spends about as much on
+        one Chinese character as on four Latin letters); empty parts are left out."""
+        known = self._parts
+        if known is not None and known[0] == tokens:
+            return known[1]
         sizes = [0] * len(PARTS)
         for text, kind in zip(self.texts, self.kinds, strict=True):
-            sizes[kind] += len(text)
+            sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         whole = sum(sizes)
         if not whole:
             return {}
         found = {PARTS[kind]: tokens * size // whole for kind, size in enumerate(sizes) if size}
         found[next(reversed(found))] += tokens - sum(found.values())
+        self._parts = tokens, found
         return found
 
     def upto(self, index: int, features: FeatureCache) -> Vector:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange
+from hapenny.core.messages import Request
 from hapenny.core.money import Walk
+from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
 
@@ -24,7 +26,6 @@ def make_row(
     reported = True
     for call in exchange.calls:
         reported = reported and call.provenance == "reported"
-    question = exchange.original.question
     cache = exchange.cache
     decide: dict[str, float] = {}
     would_save: dict[str, int] = {}
@@ -41,10 +42,13 @@ def make_row(
             scores[taken.stage] = float(score)
     facts = exchange.facts
     promise = facts.get("certificate")
+    if "answer_freed" in facts:
+        scores["answer_freed"] = float(facts["answer_freed"])
     parts: dict[str, int] = {}
     output = 0
+    layout = prices.layout(exchange.original)
     if not exchange.background:
-        place, layout = prices.place(exchange.baseline), prices.layout(exchange.original)
+        place = prices.place(exchange.baseline)
         parts = layout.parts(place.prompt(layout))
         output = place.output(exchange.output)
     return Row(
@@ -54,7 +58,7 @@ def make_row(
         key_id=context.key_id,
         user=fingerprint(context.user) if context.user else None,
         session=fingerprint(context.session) if context.session else None,
-        fingerprint=fingerprint(levelled(question)) if question else None,
+        fingerprint=_asked(exchange.original, layout, fingerprint),
         feature=context.feature or "",
         tags=context.tags,
         route=exchange.route,
@@ -91,6 +95,15 @@ def make_row(
         reported=reported,
         calls=calls,
     )
+
+
+def _asked(request: Request, layout: Layout, fingerprint: Callable[[str], bytes]) -> bytes | None:
+    """The fingerprint of the question, made once for a request that comes again."""
+    known = layout.marks.get("question")
+    if known is None:
+        question = request.question
+        known = layout.marks["question"] = fingerprint(levelled(question)) if question else b""
+    return known or None
 
 
 _BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"

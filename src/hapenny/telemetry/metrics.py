@@ -25,8 +25,9 @@ class Counts(dict[tuple[str, ...], float]):
 
     def inc(self, labels: tuple[str, ...], by: float = 1.0) -> None:
         """Adds."""
-        if labels in self:
-            self[labels] += by
+        known = self.get(labels)
+        if known is not None:
+            self[labels] = known + by
         elif len(self) < MAX_SERIES:
             self[labels] = by
         else:
@@ -89,6 +90,7 @@ class Metrics:
         self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
         self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
         self._saved, self._error, self._unpriced = Counts(), Counts(), Counts()
+        self._prompts, self._freed = Counts(), Counts()
         self._e2e, self._ttft = Histograms(SECONDS), Histograms(SECONDS)
         self._decide = Histograms(DECIDE_SECONDS)
         self._registry: Any = None
@@ -111,6 +113,11 @@ class Metrics:
             self._decide.observe((stage,), seconds)
         if row.cache_layer is not None:
             self._cache.inc((row.cache_layer, "hit" if row.cache_hit else "miss"))
+        for part, count in row.parts.items():
+            if count:
+                self._prompts.inc((row.tenant, row.feature, row.model_served, part), count)
+        if freed := row.scores.get("answer_freed"):
+            self._freed.inc((route,), freed)
         for call in row.calls:
             model = call.model
             self._calls.inc((model, call.purpose, call.outcome))
@@ -152,6 +159,13 @@ class Metrics:
             ("hapenny_calls", "Calls made to providers.", ("model", "purpose", "outcome"), self._calls),
             ("hapenny_cache_requests", "Cache look-ups.", ("layer", "result"), self._cache),
             ("hapenny_tokens", "Tokens billed by providers.", ("model", "kind"), self._tokens),
+            (
+                "hapenny_prompt_tokens",
+                "Tokens of prompts as they came, estimated.",
+                ("tenant", "feature", "model", "part"),
+                self._prompts,
+            ),
+            ("hapenny_quota_freed_tokens", "Output tokens that answer_size did not reserve.", ("route",), self._freed),
             ("hapenny_cost_dollars", "What calls cost.", ("model",), self._cost),
             ("hapenny_baseline_dollars", "What requests would have cost without hapenny.", ("route",), self._baseline),
             ("hapenny_estimate_error_dollars", "Sum of absolute estimate errors.", ("route",), self._error),

@@ -25,6 +25,9 @@ CALM = 0.005
 """Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
 _KEPT = 512
+_SMALL = 16_384
+"""Characters up to which a request's layout is kept when it is over: the doors decode equal bodies to one request, so
+that one which comes again, as those of cache hits do, need not be read again."""
 
 
 class Resolves(Protocol):
@@ -180,7 +183,7 @@ class Prices:
         return self._owned(target)
 
     def layout(self, request: Request) -> Layout:
-        """The segments of a request, kept while it is under way."""
+        """The segments of a request, kept while it is under way; small ones until newer ones take their place."""
         found = self._layouts.get(id(request))
         if found is not None and found[0] is request:
             return found[1]
@@ -191,8 +194,10 @@ class Prices:
         return layout
 
     def release(self, request: Request) -> None:
-        """The request is over: lets go of its text."""
-        self._layouts.pop(id(request), None)
+        """The request is over: lets go of its text, if that is much."""
+        found = self._layouts.get(id(request))
+        if found is not None and found[1].size > _SMALL:
+            del self._layouts[id(request)]
 
     def prompt(self, request: Request, target: Target) -> int:
         """Expected prompt tokens of a request."""

@@ -38,7 +38,7 @@ class CallRow(Struct, frozen=True, gc=False):
     adopted: bool
 
 
-class Row(Struct, kw_only=True):
+class Row(Struct, kw_only=True, gc=False):
     """One request. Money in nano-dollars, times in seconds.
 
     `baseline - sum(savings.values()) - estimate_error == actual` unless `unpriced`.

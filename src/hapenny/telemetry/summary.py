@@ -109,6 +109,16 @@ class _Reader:
             cache=dict(self._rows("cache_layer, count(*)", "GROUP BY 1 ORDER BY 2 DESC", also=" AND cache_hit")),
             tokens=self._tokens(),
             parts=self._parts(),
+            prompts={
+                "tenant": self._prompts("tenant"),
+                "feature": self._prompts("CASE feature WHEN '' THEN '(none)' ELSE feature END"),
+                "model": self._prompts("CASE model_served WHEN '' THEN '(none)' ELSE model_served END"),
+            },
+            quota_freed=int(
+                self._rows("coalesce(sum(json_extract(scores, '$.answer_freed')), 0)", also=" AND scores IS NOT NULL")[
+                    0
+                ][0]
+            ),
             ttft=self._latency("ttft"),
             e2e=self._latency("e2e"),
             decide_p95=self._decide(),
@@ -232,6 +242,16 @@ class _Reader:
                 " AND parts IS NOT NULL",
             )
         )  # fmt: skip
+
+    def _prompts(self, label: str) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        rows = self._rows(
+            f"{label}, key, sum(value)", "GROUP BY 1, 2 ORDER BY 3 DESC", "requests, json_each(requests.parts)",
+            " AND parts IS NOT NULL",
+        )  # fmt: skip
+        for name, part, tokens in rows:
+            found.setdefault(name, {})[part] = tokens
+        return found
 
     def _latency(self, column: str) -> Latency:
         also = f" AND {column} IS NOT NULL AND background = '' AND outcome = 'delivered'"

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Bag = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], float]
-"""Buckets of a text's words, how often each, and the square root of the sum of squares."""
+Bag = npt.NDArray[np.uint16]
+"""The bucket of each word of a text, in order."""
 
 BITS = 13
 RATE = 0.7
@@ -27,51 +27,33 @@ CLIP = 0.1
 MAX_TEXTS = 64
 """Requests of more segments are left to the estimator alone."""
 
-_dice = np.random.default_rng(20261120)
-_CODE = _dice.integers(1, 1 << 16, 256).astype(np.float64)
-_PLACE = _dice.integers(1, 1 << 16, 32).astype(np.float64)
-_LETTERS = bytes([*range(65, 91), *range(97, 123), *range(128, 256)])
+_LETTERS = frozenset([*range(65, 91), *range(97, 123), *range(128, 256)])
 _IS_LETTER = bytes(byte in _LETTERS for byte in range(256))
-_OTHERS = bytes(byte for byte in range(256) if byte not in _LETTERS)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(64 - BITS)
-_EMPTY: Bag = (np.zeros(0, np.intp), np.zeros(0), 0.0)
+_dice = np.random.default_rng(20261120).integers(2, 256, (2, 256))
+# A word's hash is a sum over its letters, each times what follows it; what is no letter adds nothing.
+_LETTER = bytes(int(code) if byte in _LETTERS else 0 for byte, code in enumerate(_dice[0]))
+_NEXT = bytes(int(code) if byte in _LETTERS else 1 for byte, code in enumerate(_dice[1]))
+_MIX = np.uint32(0x9E3779B1)
+_SHIFT = np.uint32(32 - BITS)
+_EMPTY: Bag = np.zeros(0, np.uint16)
 
 
 def bag(text: str) -> Bag:
-    """The words of `text` as buckets and counts."""
-    data = text.encode("utf-8", "surrogatepass")
-    at = np.frombuffer(data.translate(_IS_LETTER), np.bool_).nonzero()[0]
-    if not len(at):
+    """The words of `text` as buckets."""
+    data = b" " + text.encode("utf-8", "surrogatepass") + b" "
+    letters = np.frombuffer(data.translate(_IS_LETTER), np.bool_)
+    edges = (letters[1:] != letters[:-1]).nonzero()[0]
+    if not len(edges):
         return _EMPTY
-    letters = np.frombuffer(data.translate(None, _OTHERS), np.uint8)
-    firsts = _begins(at[1:] - at[:-1] > 1)
-    place = (at - at[firsts].repeat(_lengths(firsts, len(at)))) & 31
-    hashed = np.add.reduceat(_CODE.take(letters) * _PLACE.take(place), firsts).astype(np.uint64)  # exact: below 2**53
+    codes = np.frombuffer(data.translate(_LETTER), np.uint8)[:-1]
+    nexts = np.frombuffer(data.translate(_NEXT), np.uint8)[1:]
+    sums = np.multiply(codes, nexts, dtype=np.uint32).cumsum(dtype=np.uint32)  # may wrap around: differences do not
+    hashed = sums.take(edges[1::2])
+    hashed -= sums.take(edges[::2])
     hashed *= _MIX
     hashed >>= _SHIFT
-    buckets = hashed.astype(np.intp)
-    buckets.sort()
-    runs = _begins(buckets[1:] != buckets[:-1])
-    weights = _lengths(runs, len(buckets)).astype(np.float64)
-    return buckets[runs], weights, math.sqrt(float(weights @ weights))
-
-
-def _begins(changes: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Where runs begin: the first place, and each one behind a change."""
-    inner = changes.nonzero()[0]
-    begins = np.empty(len(inner) + 1, np.intp)
-    begins[0] = 0
-    np.add(inner, 1, out=begins[1:])
-    return begins
-
-
-def _lengths(begins: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
-    """How long the runs are that begin there, within `size` places."""
-    lengths = np.empty_like(begins)
-    np.subtract(begins[1:], begins[:-1], out=lengths[:-1])
-    lengths[-1] = size - begins[-1]
-    return lengths
+    buckets: Bag = hashed.astype(np.uint16)
+    return buckets
 
 
 class Bags:
@@ -107,13 +89,12 @@ class Words:
 
     def extra(self, texts: Sequence[str]) -> float:
         """Tokens to add to the estimate of `texts`."""
-        if len(texts) > MAX_TEXTS:
+        if len(texts) > MAX_TEXTS or not self.learned:
             return 0.0
         table, get = self._table, self._bags.get
         total = 0.0
         for text in texts:
-            buckets, counts, _ = get(text)
-            total += float(table[buckets] @ counts)
+            total += float(table.take(get(text)).sum())
         return total
 
     def learn(self, texts: Sequence[str], missing: float, reported: int) -> None:
@@ -121,10 +102,9 @@ class Words:
         if len(texts) > MAX_TEXTS:
             return
         self.learned += 1
-        get = self._bags.get
-        bags = [get(text) for text in texts]
-        length = sum(size for _, _, size in bags)  # of all bags together at most
+        counts = [np.bincount(self._bags.get(text), minlength=1 << BITS) for text in texts]
+        length = sum(math.sqrt(float(each @ each)) for each in counts)  # of all bags together at most
         limit = CLIP * reported
         step = RATE * min(max(missing, -limit), limit) / (length * length + CALM)
-        for buckets, counts, _ in bags:
-            self._table[buckets] += step * counts
+        for each in counts:
+            self._table += step * each

@@ -61,7 +61,7 @@ class Dispatcher(Generic[T]):
                 tried = max(tried, 1)
                 continue
             except Failure as failure:
-                outcome = verdict(failure)
+                outcome, probe = verdict(failure), leave.probe
                 leave.done(outcome, Used(0, 0) if outcome is not Outcome.OK else Used(job.input_tokens, 0))
                 tried += 1
                 if not failure.retryable or not may_retry():
@@ -72,7 +72,9 @@ class Dispatcher(Generic[T]):
                     raise Unavailable(failure.message, cause=failure) from failure
                 if outcome is Outcome.THROTTLED:
                     continue  # the gate knows when there is quota again
-                if all(e.breaker.state == "open" for e in self.gate.endpoints) or not self.budget.take():
+                down = all(e.breaker.state == "open" for e in self.gate.endpoints)
+                # Probes are rationed already; who was sent on one goes on where it is known to work, at no charge.
+                if down or not (probe or self.budget.take()):
                     raise Unavailable(failure.message, cause=failure) from failure  # another probe is for another one
                 if len(self.gate.endpoints) < 2:
                     await self.clock.sleep(wait)

@@ -23,6 +23,7 @@ from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import FairQueue
+from hapenny.throughput.quota import Quota
 
 NOTHING = Used(0, 0)
 
@@ -41,13 +42,14 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     """The gate as configured.
 
     `patience_s`: the longest wait worth starting, where the deadline would allow more. `queue`: places. `ttft_s`,
-    `tokens_per_s`: how fast an answer is expected before anything has been measured.
+    `tokens_per_s`, `prompt_tokens_per_s`: how fast answers and prompts are expected to go.
     """
 
     patience_s: float = 2.0
     queue: int = 10_000
     ttft_s: float = 0.5
     tokens_per_s: float = 80.0
+    prompt_tokens_per_s: float = 4_000.0
     group_prefixes: int = 4
     preempt: bool = True
 
@@ -122,7 +124,11 @@ class Gate:
         self.spec = spec or GateSpec()
         self.endpoints = list(endpoints)
         self.balancer = balancer or Balancer(clock)
-        self.queue = FairQueue(run=self.spec.group_prefixes, tokens_per_s=self.spec.tokens_per_s)
+        self.queue = FairQueue(
+            run=self.spec.group_prefixes,
+            tokens_per_s=self.spec.tokens_per_s,
+            prompt_tokens_per_s=self.spec.prompt_tokens_per_s,
+        )
         self.unbegun: dict[int, Pass] = {}
         self.counts = {"granted": 0, "queued": 0, "shed": 0, "preempted": 0}
         self._waiters: dict[int, tuple[float, asyncio.Future[Pass]]] = {}
@@ -180,7 +186,7 @@ class Gate:
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = self.queue.ahead(int(job.priority))
+        jobs, units = self.queue.before(job)
         head = max(0.0, self._head_at - self.clock.now())
         best = math.inf
         for endpoint in self.endpoints:
@@ -319,21 +325,26 @@ class Gate:
         except TimeoutError:
             pass
 
-    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: int, units: float, own: float) -> float:
+    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: float, units: float, own: float) -> float:
         quota = endpoint.quota
         if quota is None:
             return 0.0
+        between = quota.between_s
         if quota.tokens is None:
-            return head + jobs * quota.between_s if quota.between_s is not None else 0.0
+            return head + jobs * between if between is not None else 0.0
         if not jobs:
             return head
+        by_requests = head + jobs * between if between is not None else 0.0
+        return max(by_requests, self._token_wait(quota, head, units, own))
+
+    def _token_wait(self, quota: Quota, head: float, units: float, own: float) -> float:
         after = max(0.0, units - self._head_cost) + own  # the head's own units come with its wait
         per_window = quota.window_s * quota.rate
         if per_window:
             return head + quota.window_s * math.floor(after / per_window)
         return head + after / (quota.rate * max(1, len(self.endpoints)))
 
-    def _place_wait(self, endpoint: Endpoint, jobs: int) -> float:
+    def _place_wait(self, endpoint: Endpoint, jobs: float) -> float:
         if endpoint.limit is None:
             return 0.0
         short = jobs + 1 - endpoint.free

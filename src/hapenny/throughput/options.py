@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec
 from hapenny.throughput.hedge import Hedger, HedgeSpec
+from hapenny.throughput.imported import Place, QuotaImport, of_file
 from hapenny.throughput.pools import Pool, QuotaSpec
 from hapenny.throughput.quota import Quota
 from hapenny.throughput.retry import Backoff, RetryBudget
@@ -63,7 +64,8 @@ class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
     `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
     (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
-    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to.
+    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to. `second_endpoint`: name of
+    a backend for the provider's second endpoint family, a quota pool of its own.
     """
 
     source: str
@@ -92,9 +94,13 @@ class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             raise ValueError("endpoints: two have the same name; give each its own")
 
 
+_NOTHING_SAID = ModelOptions()
+
+
 class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The throughput stage as configured; `models` by provider's model id.
 
+    `shares`: weight of tenants in the queue where it is not 1: one of weight 2 gets twice as much of a full quota.
     `retry_share`: retries as a share of requests, over all. Models that are not named have no known quota: it is
     learnt from refusals, and nothing is held back before the first one.
     """
@@ -102,9 +108,16 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
     models: dict[str, ModelOptions] = field(default_factory=dict)
     gate: GateSpec = field(default_factory=GateSpec)
     retry: Backoff = field(default_factory=Backoff)
+    shares: dict[str, float] = field(default_factory=dict)
     retry_share: float = 0.1
     breaker: BreakerSpec = field(default_factory=BreakerSpec)
+    quotas: QuotaImport = field(default_factory=QuotaImport)
     hedge: HedgeSpec = field(default_factory=HedgeSpec)
+
+    def __post_init__(self) -> None:
+        for tenant, weight in self.shares.items():
+            if not weight > 0:
+                raise ValueError(f"shares.{tenant}: {weight:g} would serve nobody; give a weight above 0")
 
 
 class Route:
@@ -116,6 +129,8 @@ class Route:
         self.dispatcher = dispatcher
         self.targets = targets
         self.affinity = affinity
+        self.prefixes = affinity or any(endpoint.limit is not None for endpoint in dispatcher.gate.endpoints)
+        """Whether it matters which prompts begin alike: for servers that keep a prefix cache."""
 
 
 class Routes:
@@ -140,6 +155,8 @@ class Routes:
         self._burndown = burndown
         self._budget = RetryBudget(options.retry_share, initial=5.0)
         self._routes: dict[Target, Route] = {}
+        self.imported: dict[Place, QuotaSpec] = of_file(options.quotas.file) if options.quotas.file else {}
+        """The account's own quotas, which hold where the configuration says nothing."""
 
     def of(self, target: Target) -> Route:
         """The dispatcher for calls to `target`."""
@@ -150,6 +167,25 @@ class Routes:
             route = self._routes[target] = self._build(target)
         return route
 
+    def told(self, quotas: Mapping[Place, QuotaSpec]) -> None:
+        """The account's quotas, as they have just been read: in force at once, also for routes in use."""
+        self.imported.update(quotas)
+        for target, route in self._routes.items():
+            model = self.options.models.get(target.model, _NOTHING_SAID)
+            for place, endpoint in zip(self._places(target, model), route.dispatcher.gate.endpoints, strict=True):
+                if endpoint.quota is not None:
+                    endpoint.quota.told(self._quota(place, model, route.targets[place.name]))
+            route.dispatcher.gate.wake()
+
+    def _quota(self, place: EndpointOptions, model: ModelOptions, there: Target) -> QuotaSpec:
+        """The quota of a place: its own, the model's, the account's; none known otherwise."""
+        if place.quota is not None:
+            return place.quota
+        if model.quota != _NOTHING_SAID.quota or there.endpoint or there.service_tier not in ("standard", "priority"):
+            return model.quota
+        known = self.imported
+        return known.get((there.region, there.model)) or known.get(("", there.model)) or model.quota
+
     def routes(self) -> dict[Target, Route]:
         """Those in use, for metrics and the console."""
         return dict(self._routes)
@@ -158,13 +194,20 @@ class Routes:
         from hapenny.catalog import resolve
         from hapenny.throughput.regions import endpoints
 
-        card = resolve(target.model) if model.regions is not None else None
-        return endpoints(card, model.regions) if card is not None and model.regions is not None else ()
+        card, policy = resolve(target.model), model.regions
+        if card is None or policy is None:
+            return ()
+        if target.service_tier not in ("standard", "provisioned"):  # asked for by name: that tier and no other
+            policy = msgspec.structs.replace(policy, tiers=(target.service_tier,))
+        return endpoints(card, policy)
+
+    def _places(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
+        places = model.endpoints or self._by_region(target, model)
+        return places or (EndpointOptions(name=target.region or target.backend or "only"),)
 
     def _build(self, target: Target) -> Route:
-        model = self.options.models.get(target.model, ModelOptions())
-        places = model.endpoints or self._by_region(target, model)
-        places = places or (EndpointOptions(name=target.region or target.backend or "only"),)
+        model = self.options.models.get(target.model, _NOTHING_SAID)
+        places = self._places(target, model)
         targets = {place.name: place.target(target) for place in places}
         endpoints = []
         for place in places:
@@ -177,7 +220,7 @@ class Routes:
                     self._clock,
                     quota=Quota(
                         pool,
-                        place.quota or model.quota,
+                        self._quota(place, model, there),
                         self._counters,
                         self._clock,
                         burndown=self._burndown(target.model),

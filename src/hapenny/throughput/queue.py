@@ -2,8 +2,9 @@
 
 Between classes: priority first, but each class that waits gets at least one turn in `starve_after`. Between tenants of
 a class: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) over tokens, by weight. Within a tenant: short
-before long, where a job of `s` predicted seconds is overtaken only by what arrives within `stretch * s` after it, so
-nothing starves; and jobs with the prefix served last go next, in runs of at most `run`, for the server's prefix cache.
+before long by prompt and predicted answer, where a job of `s` predicted seconds is overtaken only by what arrives
+within `stretch * s` after it, so nothing starves; and jobs with the prefix served last go next, in runs of at most
+`run`, for the server's prefix cache.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Entry:
 
 
 class _Tenant:
-    __slots__ = ("by_prefix", "count", "heap", "klass", "last_prefix", "name", "place", "run", "virtual")
+    __slots__ = (
+        "by_prefix", "cost", "count", "heap", "klass", "last_prefix", "name", "place", "run", "virtual", "weight",
+    )  # fmt: skip
 
     def __init__(self, name: str, klass: _Class) -> None:
         self.name = name
@@ -40,6 +43,8 @@ class _Tenant:
         self.heap: list[Entry] = []
         self.by_prefix: dict[str, list[Entry]] = {}
         self.count = 0
+        self.cost = 0.0
+        self.weight = 1.0
         self.virtual = 0.0
         self.place = 0  # serial of this tenant's valid item in the class's heap
         self.last_prefix = ""
@@ -70,12 +75,19 @@ class FairQueue:
     """Waiting jobs, best next one first. All operations are O(log n)."""
 
     def __init__(
-        self, *, stretch: float = 0.5, run: int = 4, starve_after: int = 20, tokens_per_s: float = 80.0
+        self,
+        *,
+        stretch: float = 0.5,
+        run: int = 4,
+        starve_after: int = 20,
+        tokens_per_s: float = 80.0,
+        prompt_tokens_per_s: float = 4_000.0,
     ) -> None:
         self.stretch = stretch
         self.run = run
         self.starve_after = starve_after
         self.tokens_per_s = tokens_per_s
+        self.prompt_tokens_per_s = prompt_tokens_per_s
         self._classes: dict[int, _Class] = {}
         self._order: list[int] = []
         self._serial = 0
@@ -93,7 +105,8 @@ class FairQueue:
             tenant = klass.tenants[job.tenant] = _Tenant(job.tenant, klass)
         self._serial += 1
         # Length in powers of two: small errors of the prediction change nothing.
-        seconds = 2.0 ** round(math.log2(max(1.0, job.predicted_output / self.tokens_per_s)))
+        whole = job.predicted_output / self.tokens_per_s + job.input_tokens / self.prompt_tokens_per_s
+        seconds = 2.0 ** round(math.log2(max(1.0, whole)))
         entry = Entry(job, tenant, job.arrived + self.stretch * (seconds - 1.0), self._serial)
         if tenant.count == 0:
             tenant.virtual = max(tenant.virtual, klass.virtual)
@@ -102,6 +115,8 @@ class FairQueue:
         if job.prefix:
             heapq.heappush(tenant.by_prefix.setdefault(job.prefix, []), entry)
         tenant.count += 1
+        tenant.cost += job.cost
+        tenant.weight = max(job.weight, 1e-6)
         klass.jobs += 1
         klass.tokens += job.cost
         self._count += 1
@@ -158,13 +173,41 @@ class FairQueue:
             self._drop(entry)
 
     def ahead(self, priority: int) -> tuple[int, float]:
-        """Jobs, and their cost, that wait in `priority` and the classes before it."""
+        """Jobs, and their cost, that wait in `priority` and the classes before it, whosever they are."""
         jobs, tokens = 0, 0.0
         for number in self._order:
             if number <= priority:
                 jobs += self._classes[number].jobs
                 tokens += self._classes[number].tokens
         return jobs, tokens
+
+    def before(self, job: Job) -> tuple[float, float]:
+        """Jobs, and their cost, that would be served before `job` if it were queued now: the classes before it, and of
+        its own what its tenant has waiting and the others' fair share up to then."""
+        jobs, cost = 0.0, 0.0
+        number = int(job.priority)
+        for other in self._order:
+            if other < number:
+                jobs += self._classes[other].jobs
+                cost += self._classes[other].tokens
+        klass = self._classes.get(number)
+        if klass is None or not klass.jobs:
+            return jobs, cost
+        own = klass.tenants.get(job.tenant)
+        if own is not None and own.count == klass.jobs:  # nobody else waits
+            return jobs + klass.jobs, cost + klass.tokens
+        start = max(klass.virtual, own.virtual if own is not None and own.count else 0.0)
+        if own is not None and own.count:
+            start += own.cost / max(job.weight, 1e-6)
+        for tenant in klass.tenants.values():
+            if not tenant.count:
+                continue
+            served = tenant.cost
+            if tenant is not own:  # what of it starts before
+                served = min(served, max(0.0, start - tenant.virtual) * tenant.weight + tenant.cost / tenant.count)
+            cost += served
+            jobs += tenant.count * served / tenant.cost if tenant.cost > 0 else tenant.count
+        return jobs, cost
 
     def entries(self) -> Iterator[Entry]:
         """All waiting entries, in no useful order."""
@@ -200,6 +243,7 @@ class FairQueue:
         job, tenant = entry.job, entry.tenant
         klass = tenant.klass
         tenant.count -= 1
+        tenant.cost = max(0.0, tenant.cost - job.cost) if tenant.count else 0.0
         klass.jobs -= 1
         klass.tokens -= job.cost
         self._count -= 1

@@ -37,16 +37,10 @@ class Quota:
         self._counters = counters
         self._clock = clock
         self._ttl_s = ttl_s
-        self._burndown = spec.output_burndown if spec.output_burndown is not None else burndown
+        self._default_burndown = burndown
         self.learner: Learner | None = None
-        kind: Literal["refill", "fixed"] = "fixed" if spec.window == "minute" else "refill"
         self._tokens: Limit | None = None
-        if spec.tokens_per_minute is not None:
-            self._tokens = Limit(amount=spec.tokens_per_minute, kind=kind)
-        elif spec.learn:
-            self.learner = Learner(clock)
-        self._requests = Limit(amount=spec.requests_per_minute, kind=kind) if spec.requests_per_minute else None
-        self._day = Limit(amount=spec.tokens_per_day, window_s=86_400, kind="fixed") if spec.tokens_per_day else None
+        self._limits()
         key = pool.key
         self._keys = (key + ":tpm", key + ":rpm", key + ":tpd")
         self._spare: MemoryCounters | None = None
@@ -57,6 +51,24 @@ class Quota:
         self._share = 1.0
         self._own_taken = 0.0
         self._mark: tuple[float, float, float] | None = None
+
+    def _limits(self) -> None:
+        spec = self.spec
+        kind: Literal["refill", "fixed"] = "fixed" if spec.window == "minute" else "refill"
+        self._burndown = spec.output_burndown if spec.output_burndown is not None else self._default_burndown
+        self._tokens = None
+        if spec.tokens_per_minute is not None:
+            self._tokens, self.learner = Limit(amount=spec.tokens_per_minute, kind=kind), None
+        elif spec.learn and self.learner is None:
+            self.learner = Learner(self._clock)
+        self._requests = Limit(amount=spec.requests_per_minute, kind=kind) if spec.requests_per_minute else None
+        self._day = Limit(amount=spec.tokens_per_day, window_s=86_400, kind="fixed") if spec.tokens_per_day else None
+
+    def told(self, spec: QuotaSpec) -> None:
+        """The pool's limits have become known, or others. Calls under way settle as they were reserved."""
+        if spec != self.spec:
+            self.spec = spec
+            self._limits()
 
     def reserved_units(self, job: Job) -> float:
         """Units the provider sets aside when `job` starts."""

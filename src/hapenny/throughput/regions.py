@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hapenny.catalog import resolve
 from hapenny.catalog.card import Card
 from hapenny.catalog.shelf import base_id, region_class
 from hapenny.throughput.options import EndpointOptions, RegionPolicy
@@ -30,14 +31,19 @@ GEOGRAPHIES: Mapping[str, tuple[str, ...]] = {
 """Profile prefix to the regions that may be its source, by how their names begin."""
 
 
+_DATED = re.compile(r"(-20\d{6})?(-v\d+(:\d+)?)?$")
+"""What ids of the second endpoint family do not have: date and version."""
+
+
 class Place(NamedTuple):
-    """A way to call a model: `price` is pico-dollars of a typical call (3 input tokens to 1 output), None unknown."""
+    """A way to call a model: `price` is pico-dollars of a typical call (3 input tokens to 1 output), None unknown;
+    `backend` is the second endpoint family's, where it is called there."""
 
     name: str
     model: str
     region: str
     tier: str
-    endpoint: str
+    backend: str
     price: int | None
 
 
@@ -80,7 +86,9 @@ def places(card: Card, policy: RegionPolicy) -> list[Place]:
             price = _price(card, tier, kind)
             found.append(Place(f"{scope}-{tier}", model, policy.source, tier, "", price))
             if policy.second_endpoint and scope == "region":
-                found.append(Place(f"second-{tier}", base, policy.source, tier, policy.second_endpoint, price))
+                plain = _DATED.sub("", base)
+                if resolve(f"bedrock_mantle/{plain}") is not None:
+                    found.append(Place(f"second-{tier}", plain, policy.source, tier, policy.second_endpoint, price))
     found.sort(key=lambda place: (place.price is None, place.price or 0))
     if policy.provisioned:
         found.insert(0, Place("provisioned", policy.provisioned, policy.source, "provisioned", "", 0))
@@ -96,7 +104,7 @@ def endpoints(card: Card, policy: RegionPolicy) -> tuple[EndpointOptions, ...]:
             name=place.name,
             region=place.region,
             service_tier=place.tier,
-            endpoint=place.endpoint,
+            backend=place.backend,
             profile=place.model,
             cost_factor=2.0 if place.price is None else round(place.price / least, 4),
         )

@@ -62,8 +62,10 @@ def fragment(found: Iterable[Found], ids: Iterable[str], region: str) -> tuple[d
     not calls, and are left out; so is a name that more than one id could mean.
     """
     by_words: dict[tuple[str, ...], list[str]] = {}
-    for id in ids:
-        by_words.setdefault(_words(id.partition(":")[0]), []).append(id)
+    for id in sorted(ids, key=lambda id: "@" in id):  # another cloud's spelling counts only where it is alone
+        meant = by_words.setdefault(_words(id.partition(":")[0]), [])
+        if "@" not in id or not meant:
+            meant.append(id)
     geography = next((prefix for start, prefix in _PREFIXES.items() if region.startswith(start)), "")
     prefixes = {"on-demand": "", "cross-region": geography, "global cross-region": "global."}
     models: dict[str, Any] = {}

@@ -15,7 +15,8 @@ import msgspec
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
-from hapenny.core.exchange import Exchange, Purpose
+from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
@@ -23,9 +24,13 @@ from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
 from hapenny.throughput.options import Routes
 from hapenny.throughput.pools import Used
+from hapenny.throughput.regions import diagnose
 
+_log = get_logger("hapenny.throughput")
 CHARS_PER_TOKEN = 4.0
 FLEX = frozenset({"flex", "batch"})
+ASKED = frozenset({"flex", "priority"})
+"""Service tiers that a client may ask for itself: what it asked for is what is called, and what is priced."""
 
 
 class Leave(Decision):
@@ -60,7 +65,7 @@ class ThroughputStage(Stage):
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
         """Sizes the job; asks nobody and reserves nothing."""
-        request, route = exchange.request, self.routes.of(exchange.target)
+        request, route = exchange.request, self.routes.of(wanted(exchange))
         most = request.parameters.max_tokens or self._most_output(exchange.target.model) or 4096
         level = exchange.context.priority
         priority = Priority.URGENT if level > 0 else Priority.NORMAL
@@ -71,8 +76,9 @@ class ThroughputStage(Stage):
             max_tokens=most,
             predicted_output=min(most, self._predicted(exchange) or most),
             tenant=exchange.context.tenant,
+            weight=self.routes.options.shares.get(exchange.context.tenant, 1.0),
             priority=priority,
-            prefix=prefix_of(request) if route.affinity else "",
+            prefix=prefix_of(request) if route.prefixes else "",
             begin_by=exchange.limits.begin_by,
             finish_by=exchange.limits.finish_by,
             arrived=exchange.clock.now(),
@@ -88,7 +94,11 @@ class ThroughputStage(Stage):
             Shed: at once, when no answer could begin in time.
             Unavailable: when tries, time or the retry budget are used up.
         """
-        route, job, original = self.routes.of(exchange.target), decision.job, exchange.target
+        original = wanted(exchange)
+        if original is not exchange.target:
+            exchange.target = original
+            exchange.step("service_tier")  # the client's own choice, and its saving
+        route, job = self.routes.of(original), decision.job
         first = True
 
         async def attempt(leave: Pass, purpose: Purpose) -> tuple[Answer, Exchange]:
@@ -111,6 +121,8 @@ class ThroughputStage(Stage):
                 if len(exchange.calls) == calls:  # refused before any call was made
                     leave.done(gates.Outcome.UNCALLED)
                     raise _Refused(failure) from failure
+                if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
+                    raise denied from failure
                 raise
             return answer.through(_Settle(leave, job, there)), there
 
@@ -173,6 +185,25 @@ _OUTCOMES: dict[Outcome, gates.Outcome] = {
     "failed": gates.Outcome.FAILED,
     "abandoned": gates.Outcome.ABANDONED,
 }
+
+
+def _denied(failure: Failure, target: Target) -> Failure | None:
+    """A policy's deny of one place as that place's failure, with the fix: others may serve the same model."""
+    problem = diagnose(failure.message, target.model) if failure.kind == "permission" else None
+    if problem is None:
+        return None
+    _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
+    return Failure(
+        "unavailable", problem.message, fix=problem.fix, upstream_status=failure.upstream_status, retryable=True
+    )
+
+
+def wanted(exchange: Exchange) -> Target:
+    """The exchange's target, at the service tier the client asked for."""
+    target, tier = exchange.target, exchange.request.parameters.service_tier
+    if tier in ASKED and target.service_tier == "standard":
+        return msgspec.structs.replace(target, service_tier=tier)
+    return target
 
 
 def rough_size(request: Request) -> int:

@@ -46,6 +46,8 @@ class Turn(msgspec.Struct, frozen=True):
 
 def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[Turn]:
     """All turns that carry passages. A document with the provider's own citations is left alone."""
+    if not any(_may_carry(block, tools) for message in messages for block in message.content):
+        return []
     searches = {
         block.id
         for message in messages
@@ -76,6 +78,13 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> lis
         if pieces and question.strip():
             found.append(Turn(question.strip(), tuple(pieces)))
     return found
+
+
+def _may_carry(block: Block, tools: Sequence[str]) -> bool:
+    """Whether a block can hold passages: told at a glance, since most requests have none."""
+    if isinstance(block, Text):
+        return "</" in block.text
+    return isinstance(block, Document) or (isinstance(block, ToolUse) and block.name in tools)
 
 
 def _elements(message: int, block: int, text: str) -> list[Piece]:

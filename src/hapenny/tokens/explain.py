@@ -11,11 +11,12 @@ from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Request
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import context_turns
+from hapenny.tokens.definitions import Definitions, text_of
 from hapenny.tokens.money import counter, worth
 from hapenny.tokens.options import TokenOptions
 from hapenny.tokens.passages import analyse
 from hapenny.tokens.prune import prune
-from hapenny.tokens.structure_stage import structured
+from hapenny.tokens.structure_stage import defined, structured
 from hapenny.tokens.template_stage import turn_of
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window import block_texts, texts_of
@@ -98,6 +99,18 @@ def _template(request: Request, before: int, options: TokenOptions) -> list[Line
 def _structure(request: Request, exchange: Exchange, prices: Prices, options: TokenOptions) -> list[Line]:
     count = counter(prices, exchange)
     lines = []
+    tools = defined(request.tools, Definitions(), options.structure)
+    for came, sent in zip(request.tools, tools, strict=True):
+        if came is not sent:
+            text, shorter = text_of(came), text_of(sent)
+            tokens = round(count(text))
+            reason = "layout, repeated titles and empty keywords say nothing"
+            lines.append(
+                Line(
+                    technique="structure", verdict="rewritten", text=text, reason=reason, tokens=tokens,
+                    saved=tokens - round(count(shorter)), instead=shorter,
+                )
+            )  # fmt: skip
     packed, _, _ = structured(request.messages, count, options.structure, options.window)
     for was, now in zip(request.messages, packed, strict=True):
         for old, new in zip(was.content, now.content, strict=True):

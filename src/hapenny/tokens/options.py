@@ -20,10 +20,12 @@ __all__ = [
 
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lossless forms of tool results. `compact` False only minifies; `tools_untouched` names tools whose results must
-    reach the model byte for byte (code, schemas)."""
+    """Lossless forms of tool results and tool definitions. `compact` False only minifies; `definitions` False leaves
+    tool definitions as they come; `tools_untouched` names tools whose results and definitions must reach the model as
+    they are (code, schemas)."""
 
     compact: bool = True
+    definitions: bool = True
     tools_untouched: tuple[str, ...] = ()
 
 

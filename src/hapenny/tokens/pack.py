@@ -25,7 +25,15 @@ from hapenny.tokens.window import (
     turns_of,
 )
 
+_KNOWN_BY = 3
+"""Messages a conversation is known by, beside its session."""
+_FACT_LETTERS = 2.5
+"""Letters of identifiers, dates and names to a token."""
 _OVERHEAD = 4  # tokens a message carries beside its texts
+_FILL, _RECALL = 0.6, 0.75
+"""Shares of the room that the last turns, and recalled turns after them, may fill when turns are dropped."""
+_FILL_CACHED, _RECALL_CACHED = 0.3, 0.4
+"""The same where a prefix cache makes each drop dear: what stays is written anew, so drops must be few and deep."""
 
 
 class Window:
@@ -60,6 +68,8 @@ class Window:
             question: what recall is judged by; default: the last human text.
         """
         options = self.options
+        if not messages:
+            return Packed(messages=())
         packed, shortened, references = append_only(messages, self.shrink, count, options)
         plan = self._plan(session, messages)
         before = [self._tokens(message, count) for message in (plain if plain is not None else messages)]
@@ -69,7 +79,7 @@ class Window:
         planned = self._apply(plan, packed, shortened, references)
         # What was dropped before stays dropped: only what is still sent counts against the room.
         if room and lead + sum(self._tokens(message, count) for message in planned.messages) > room:
-            self._drop(plan, packed, after, room - lead, count, question)
+            self._drop(plan, packed, after, room - lead, count, question, cached=prices is not None)
         elif prices is not None:
             cleared = plan.cleared
             self._clear(plan, packed, after, count, prices)
@@ -77,6 +87,7 @@ class Window:
                 return planned
         else:
             return planned
+        plan.mark = _mark(messages, max(plan.cleared, plan.dropped))
         return self._apply(plan, packed, shortened, references)
 
     def summarised(self, session: str | None, messages: Sequence[Message], packed: Packed, summary: str) -> Packed:
@@ -84,14 +95,19 @@ class Window:
         plan = self._plan(session, messages)
         plan.summary = summary
         first = packed.messages[0]
-        note = Text(_about(summary, facts_of(packed.lost, self.options.facts)))
+        note = Text(_about(summary, packed.facts))
         content = first.content[:-1] if _is_note(first.content[-1]) else first.content
         first = replace(first, content=(*content, note))
         return replace(packed, messages=(first, *packed.messages[1:]), lost=())
 
     def _plan(self, session: str | None, messages: Sequence[Message]) -> Plan:
-        texts = texts_of(messages[0])
-        return self.sessions.get(hash((session, texts[0] if texts else "")))
+        key = hash((session, *(tuple(texts_of(message)) for message in messages[:_KNOWN_BY])))
+        plan = self.sessions.get(key)
+        end = max(plan.cleared, plan.dropped)
+        if end and plan.mark != _mark(messages, end):
+            # Another conversation that begins with the same words, or one whose past was edited.
+            plan = self.sessions.renew(key)
+        return plan
 
     @staticmethod
     def _tokens(message: Message, count: Count) -> float:
@@ -140,18 +156,23 @@ class Window:
             plan.cleared = end
 
     def _drop(
-        self, plan: Plan, packed: Sequence[Message], sizes: list[float], room: float, count: Count, question: str
-    ) -> None:
+        self, plan: Plan, packed: Sequence[Message], sizes: list[float], room: float, count: Count, question: str,
+        *, cached: bool,
+    ) -> None:  # fmt: skip
         """Drop the oldest whole turns, recall the most relevant of them, never the first turn nor the last ones."""
+        fill, recall = (_FILL_CACHED, _RECALL_CACHED) if cached else (_FILL, _RECALL)
         turns = turns_of(packed)
         if len(turns) < 3:
             plan.cleared = max(plan.cleared, len(packed) - self.options.recent)
             return
         weights = [sum(sizes[start:end]) for start, end in turns]
+        # The note on what is gone takes room too: a summary an eighth of it, the facts as much, or what is left.
+        left = 0.9 * room - (room / 8 if self.options.summarise else 0.0)
+        fill, recall = min(fill * room, left - room / 8), min(recall * room, left - room / 8)
         keep = weights[0] + weights[-1]
         first_kept = len(turns) - 1
-        # Half of the room stays free, so that the next turns only append.
-        while first_kept > 1 and keep + weights[first_kept - 1] <= 0.6 * room:
+        # Much of the room stays free, so that the next turns only append.
+        while first_kept > 1 and keep + weights[first_kept - 1] <= fill:
             first_kept -= 1
             keep += weights[first_kept]
         gone = turns[1:first_kept]
@@ -167,13 +188,14 @@ class Window:
                 max((c for c, o in zip(chances, owner, strict=True) if o == p), default=0.0) for p in range(len(gone))
             ]
             for place in sorted(range(len(gone)), key=lambda place: -best[place]):
-                if keep + weights[1 + place] <= 0.75 * room:
+                if keep + weights[1 + place] <= recall:
                     keep += weights[1 + place]
                     recalled.append(1 + place)
         decided = (gone[-1][1], tuple(sorted(recalled)))
         if decided != (plan.dropped, plan.recalled):
             plan.dropped, plan.recalled = decided
             plan.summary = ""
+            plan.facts = min(2 * self.options.facts, int(max(0.0, left - keep) * _FACT_LETTERS))
 
     def _apply(self, plan: Plan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
         messages = list(packed)
@@ -183,6 +205,7 @@ class Window:
             cleared += smaller is not messages[place]
             messages[place] = smaller
         dropped = 0
+        facts = ""
         lost: list[str] = []
         if plan.dropped and plan.dropped < len(messages):
             turns = turns_of(messages)
@@ -193,7 +216,12 @@ class Window:
                     lost += [text for message in messages[start:end] for text in texts_of(message)]
                 else:
                     kept += messages[start:end]
-            facts = facts_of(lost, self.options.facts)
+            # What stands elsewhere for good need not be said again; newer turns may go, so they do not count.
+            stays = [text for message in messages[: turns[0][1]] for text in texts_of(message)]
+            for number in plan.recalled:
+                start, end = turns[number]
+                stays += [text for message in messages[start:end] for text in texts_of(message)]
+            facts = facts_of(lost, plan.facts, "\n".join(stays))
             if facts or plan.summary:
                 kept[0] = replace(kept[0], content=(*kept[0].content, Text(_about(plan.summary, facts))))
             messages = kept
@@ -205,6 +233,7 @@ class Window:
             dropped=dropped,
             recalled=len(plan.recalled),
             lost=() if plan.summary else tuple(lost),
+            facts=facts,
         )
 
     def _cleared(self, message: Message) -> Message:
@@ -223,6 +252,10 @@ class Window:
             if any(a is not b for a, b in zip(content, message.content, strict=True))
             else message
         )
+
+
+def _mark(messages: Sequence[Message], end: int) -> int:
+    return hash(tuple(tuple(texts_of(message)) for message in messages[:end])) if end <= len(messages) else 0
 
 
 _NOTE = "(Earlier turns were left out."

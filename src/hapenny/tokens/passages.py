@@ -21,6 +21,17 @@ _CJK_PLACE = re.compile("[県市町村区国州島]")
 _KATAKANA = re.compile("[ァ-ヶー]{3,}")
 _CAPITAL = re.compile(r"[A-ZĐÀ-Ỵ][\w'’-]+")
 _PLACE = re.compile(r" (?:in|at|near|from|tại|ở|từ) [A-ZĐ]")
+_QUOTED = re.compile('["“”「」『』（(]')
+_DEFINES = re.compile(
+    r"known as|called|named|\brefer|\bterm\b|abbreviat|meaning|gọi là|được biết|tên là|nghĩa là"
+    r"|略称|別名|呼ば|という|通称|とも",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(
+    r"because|due to|\bsince\b|result|\bcause|reason|in order|so that|\bvì\b|\bdo\b|nguyên nhân|bởi|nhằm|khiến|để"
+    r"|ため|から|により|によって|ので|原因|理由",
+    re.IGNORECASE,
+)
 _MONTHS = frozenset(
     terms("January February March April June July August September October November December century 世紀 thế kỷ")
 )
@@ -40,6 +51,9 @@ class Unit(msgspec.Struct, frozen=True):
     names: int
     places: int
     pinned: bool = False
+    quotes: int = 0
+    defines: bool = False
+    explains: bool = False
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -110,7 +124,9 @@ def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
         years += text.count("年")
         names += len(_KATAKANA.findall(text))
         places += len(_CJK_PLACE.findall(text))
-    return Unit(text, words, cost, digits, years, max(0, names), places, pinned)
+    quotes = len(_QUOTED.findall(text))
+    defines, explains = _DEFINES.search(text) is not None, _EXPLAINS.search(text) is not None
+    return Unit(text, words, cost, digits, years, max(0, names), places, pinned, quotes, defines, explains)
 
 
 def near_duplicates(passages: Sequence[Passage], similarity: float = 0.85) -> list[int]:

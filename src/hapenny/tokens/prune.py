@@ -19,7 +19,7 @@ from hapenny.tokens.relevance import probabilities
 
 Floats = npt.NDArray[np.float64]
 
-_SIZE_POWER = 0.7
+_SIZE_POWER = 0.85
 _SIZE_OFFSET = 3.0
 
 

@@ -1,8 +1,9 @@
 """How likely each unit of a context holds what a question asks for: lexical features and a small fitted scorer.
 
 Features: BM25 (Robertson and Zaragoza 2009) of the unit alone, with its title, of its neighbours and its passage,
-coverage of the query, one hop of expansion through the titles and terms of the best units (after Qi et al. 2019,
-"Answering complex open-domain questions through iterative query generation"), what the question asks for.
+coverage of the query alone and with a neighbour, one hop of expansion through the titles and terms of the best units
+(after Qi et al. 2019, "Answering complex open-domain questions through iterative query generation"), what the question
+asks for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, query_weights, terms
+from hapenny.tokens.asks import wants
+from hapenny.tokens.hops import bridges, expand
 from hapenny.tokens.passages import Passage
 from hapenny.tokens.weights import LEXICAL, VECTORS
 
@@ -25,30 +28,13 @@ NAMES: tuple[str, ...] = (
     "passage_rank", "passage_cover", "before", "after", "near", "wide", "wide_best", "first", "second", "place",
     "pairs", "rare", "names_asked", "title_asked", "title_linked", "links_title", "expansion", "length", "short",
     "number", "year", "name", "place_name", "digits", "names", "open_first", "long_unit", "long_wide", "long_wider",
-    "alone",
+    "alone", "known", "said_to_be", "reason", "mentioned_first", "bridge", "bridge_first", "bridge_left",
+    "with_before", "with_after",
 )  # fmt: skip
+_AT = {name: place for place, name in enumerate(NAMES)}
 
-_ASKS_NUMBER = re.compile(
-    r"\bhow (?:many|much|long|old|far|tall|big|high|large|often|fast|deep)\b|\bnumber of\b|percent|population"
-    r"|bao nhiêu|\bmấy\b|いくつ|いくら|何[人個回%パ歳台冊本枚件勝点キメ]|どれくらい|割合",
-    re.IGNORECASE,
-)
-_ASKS_YEAR = re.compile(
-    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào"
-    r"|thời gian nào|いつ|何[年月日世時]",
-    re.IGNORECASE,
-)
-_ASKS_NAME = re.compile(
-    r"\bwho(?:se|m)?\b|\bwhat is the name\b|\bai\b|người nào|tên|誰|だれ|何という|名前|名称", re.IGNORECASE
-)
-_ASKS_PLACE = re.compile(
-    r"\bwhere\b|\b(?:what|which) (?:city|country|state|town|place|county)\b|ở đâu|nơi nào|nước nào|thành phố nào|どこ",
-    re.IGNORECASE,
-)
-
-
-VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical")
-"""Beside the lexical logit, whose weight comes first: few enough to be fitted on English questions alone."""
+VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine_passage", "cosine_lexical", *NAMES)
+"""Beside the lexical logit, whose weight comes first; fitted on English questions alone."""
 
 
 def probabilities(question: str, passages: Sequence[Passage], vector: Any = None) -> Floats:
@@ -59,19 +45,21 @@ def probabilities(question: str, passages: Sequence[Passage], vector: Any = None
     logits = found @ _LEXICAL_WEIGHTS
     # The local embedder reads English; for other scripts its vectors say less than the words do.
     if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
-        many = many_words(question)
+        words = lexical_share(question, passages)
         near = vector_features(passages, vector, found, logits) @ _VECTOR_WEIGHTS
-        logits = many * logits + (1 - many) * near
+        logits = words * logits + (1 - words) * near
     odds = np.exp(logits - logits.max())
     chances: Floats = odds / odds.sum()
     return chances
 
 
-def many_words(question: str) -> float:
-    """From 0 (up to five content words) to 1 (ten): such a question mostly joins facts of several passages, which
-    one vector cannot say."""
+def lexical_share(question: str, passages: Sequence[Passage]) -> float:
+    """What the words alone decide where vectors could: from 0 (up to five content words) to 1 (ten: such a question
+    mostly joins facts of several passages, which one vector cannot say). At least half where no passage has a title:
+    those are mostly parts of one text, and all are near the question."""
     content = sum(word not in STOP_WORDS for word in set(terms(question)))
-    return min(1.0, max(0.0, (content - 5) / 5))
+    share = min(1.0, max(0.0, (content - 5) / 5))
+    return share if any(passage.title for passage in passages) else max(0.5, share)
 
 
 def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, logits: Floats) -> Floats:
@@ -89,11 +77,14 @@ def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, l
             4 * (cosine - cosine.max()),
             4 * _smooth(cosine, starts, sizes, 1.5),
             4 * (best - best.max())[owner],
-            4 * cosine * lexical[:, NAMES.index("titled_best")],
+            4 * cosine * lexical[:, _AT["titled_best"]],
+            lexical,
         ]
     )
 
 
+_TRANSCRIPT = 100
+"""Units from which a context is read as a transcript."""
 _NAMED = re.compile(r"(?<=[\s(\"'“])[A-ZĐÀ-Ỵ][\w'’-]+|\d[\d.,]*")
 
 
@@ -108,6 +99,9 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
     total = sum(sizes)
     counts = np.zeros((total, len(prior)))
     titles = np.zeros((len(passages), len(prior)))
+    akin = _akin(column)
+    near = np.zeros((total, len(prior)))
+    titled = np.zeros((len(passages), len(prior)))
     pairs = np.zeros(total)
     lengths = np.zeros(total)
     row = 0
@@ -116,6 +110,10 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
             place = column.get(term)
             if place is not None:
                 titles[number, place] += 1
+                titled[number, place] = 1
+            elif len(term) >= _STEM:
+                for place in akin.get(term[:_STEM], ()):
+                    titled[number, place] = max(titled[number, place], _AKIN)
         for unit in passage.units:
             last = -2
             for term in unit.terms:
@@ -125,13 +123,48 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
                     if place == last + 1:
                         pairs[row] += 1
                     last = place
-                elif last >= 0:
+                else:
                     last = -2
+                    if len(term) >= _STEM:
+                        for place in akin.get(term[:_STEM], ()):
+                            near[row, place] = _AKIN
             lengths[row] = len(unit.terms)
             row += 1
     owner = np.repeat(np.arange(len(passages)), sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
-    return _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior, is_named)
+    found = _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior, is_named)
+    if total:
+        np.maximum(near, counts > 0, out=near)
+        found[:, _AT["with_before"] :] = _joined(near, titled[owner], owner, prior)
+    return found
+
+
+_STEM = 5
+_AKIN = 0.6
+
+
+def _akin(column: dict[str, int]) -> dict[str, list[int]]:
+    """Columns of the query's words by their first letters: "intercepted" is nearly said by "interceptions"."""
+    found: dict[str, list[int]] = {}
+    for term, place in column.items():
+        if len(term) >= _STEM and term.isascii() and term not in STOP_WORDS and " " not in term:
+            found.setdefault(term[:_STEM], []).append(place)
+    return found
+
+
+def _joined(present: Floats, titled: Floats, owner: npt.NDArray[np.intp], prior: Floats) -> Floats:
+    """Coverage of the query by a unit, its title and its neighbour before (after): shape (units, 2)."""
+    number = len(present)
+    frequency = (present > 0).sum(0)
+    idf = np.log(1 + (number - frequency + 0.5) / (frequency + 0.5)) * prior
+    whole = float(idf[frequency > 0].sum()) + 1e-9
+    said = np.maximum(present, 0.7 * titled)
+    beside = 0.8 * present
+    same = (owner[1:] == owner[:-1])[:, None]
+    before, after = said.copy(), said
+    np.maximum(before[1:], beside[:-1] * same, out=before[1:])
+    np.maximum(after[:-1], beside[1:] * same, out=after[:-1])
+    return np.column_stack([before @ idf, after @ idf]) / whole
 
 
 def _bm25(counts: Floats, lengths: Floats, prior: Floats, b: float) -> tuple[Floats, Floats]:
@@ -214,70 +247,21 @@ def _combine(
     for place, values in enumerate(columns):
         found[:, place] = values
     hop = len(columns)
-    _hop(question, passages, _share(titled) + 0.5 * _share(passage)[owner], owner, starts, found[:, hop : hop + 4])
-    _wants(question, passages, found[:, hop + 6 :])
+    first = _share(titled) + 0.5 * _share(passage)[owner]
+    expand(question, passages, first, owner, starts, found[:, hop : hop + 4])
+    wants(question, passages, found[:, hop + 6 : hop + 13], found[:, _AT["known"] : _AT["known"] + 3])
+    if total <= _TRANSCRIPT:
+        place = _AT["mentioned_first"]
+        bridges(question, passages, first, owner, starts, found[:, place : place + 4])
     found[:, hop + 4] = np.log1p(lengths) / 3
     found[:, hop + 5] = lengths < 5
-    found[:, -5] = found[:, -5] * (local == 0)
-    if total > 100:  # a transcript: what is asked for is a stretch, not a sentence
-        found[:, -4] = found[:, 1]
-        found[:, -3] = found[:, 14]
-        found[:, -2] = _share(_smooth(unit, starts, sizes, 25.0))
-    found[:, -1] = np.array(sizes)[owner] == 1
+    found[:, _AT["open_first"]] *= local == 0
+    if total > _TRANSCRIPT:  # what is asked for is a stretch, not a sentence
+        found[:, _AT["long_unit"]] = found[:, 1]
+        found[:, _AT["long_wide"]] = found[:, 14]
+        found[:, _AT["long_wider"]] = _share(_smooth(unit, starts, sizes, 25.0))
+    found[:, _AT["alone"]] = np.array(sizes)[owner] == 1
     return found
-
-
-def _hop(
-    question: str, passages: Sequence[Passage], first: Floats, owner: npt.NDArray[np.intp],
-    starts: npt.NDArray[np.intp], out: Floats,
-) -> None:  # fmt: skip
-    """One hop: titles named by the question or by the best units, and new terms the best units bring in."""
-    asked = set(terms(question))
-    title_sets = [frozenset(passage.title_terms) for passage in passages]
-    best = np.argsort(-first, kind="stable")[:3]
-    heads = [(int(owner[i]), passages[owner[i]].units[i - starts[owner[i]]]) for i in best]
-    head_terms = [frozenset(unit.terms) for _, unit in heads]
-    linked = np.zeros(len(passages))
-    asked_share = np.zeros(len(passages))
-    for number, title in enumerate(title_sets):
-        if title:
-            asked_share[number] = len(title & asked) / len(title)
-            shares = [
-                len(title & words) / len(title)
-                for (home, _), words in zip(heads, head_terms, strict=True)
-                if home != number
-            ]
-            linked[number] = max(shares, default=0.0)
-    out[:, 0] = asked_share[owner]
-    out[:, 1] = linked[owner]
-    new = {term for words in head_terms for term in words if term not in asked and len(term) > 2}
-    names = [title_sets[home] for home, _ in heads]
-    row = 0
-    for number, passage in enumerate(passages):
-        for unit in passage.units:
-            words = set(unit.terms)
-            for (home, _), title in zip(heads, names, strict=True):
-                if home != number and title:
-                    out[row, 2] = max(out[row, 2], len(title & words) / len(title))
-            out[row, 3] = len(words & new) / (4 + len(words))
-            row += 1
-
-
-def _wants(question: str, passages: Sequence[Passage], out: Floats) -> None:
-    """Whether the unit has the kind of thing that is asked for."""
-    number = _ASKS_NUMBER.search(question) is not None
-    year = _ASKS_YEAR.search(question) is not None
-    name = _ASKS_NAME.search(question) is not None
-    place = _ASKS_PLACE.search(question) is not None
-    traits = np.array(
-        [(unit.digits, unit.years, unit.names, unit.places) for passage in passages for unit in passage.units], float
-    )
-    traits = np.minimum(traits, 3) / 3
-    asks = np.array([number, year, name, place], float)
-    out[:, 0:4] = traits * asks
-    out[:, 4] = traits[:, 0]
-    out[:, 5] = traits[:, 2]
-    out[:, 6] = not (number or year or name or place)
 
 
 _LEXICAL_WEIGHTS = np.array(LEXICAL or [0.0] * len(NAMES))

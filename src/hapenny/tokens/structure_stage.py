@@ -1,5 +1,5 @@
-"""The structure stage: tool results in their smallest lossless form, equal ones said once. Cannot change an answer's
-facts: whatever is sent reads back to exactly what came."""
+"""The structure stage: tool results in their smallest lossless form, equal ones said once, tool definitions without
+layout. Cannot change an answer's facts: results read back to exactly what came, schemas mean what they meant."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message, ToolUse
+from hapenny.core.messages import Message, Tool, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
+from hapenny.tokens.definitions import Definitions, text_of
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.money import counter, worth
 from hapenny.tokens.options import StructureOptions
@@ -17,10 +18,12 @@ from hapenny.tokens.window import Count, WindowOptions, append_only, texts_of
 
 
 class Structured(Decision):
-    """How many tool results were written shorter, how many refer to an equal one, and the tokens that saves."""
+    """How many tool results were written shorter, how many refer to an equal one, how many tool definitions lost
+    layout, and the tokens that saves."""
 
     shortened: int = 0
     references: int = 0
+    definitions: int = 0
     tokens: int = 0
 
 
@@ -36,33 +39,38 @@ class StructureStage(Stage):
         self._options = options
         self._window = window
         self._shrink = shrink or Shrinker(compact_forms=options.compact)
+        self._define = Definitions()
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Structured | None:
-        """None when no tool result gets shorter."""
-        messages = exchange.request.messages
-        if not any(message.role == "tool" or message.role == "user" for message in messages):
-            return None
+        """None when nothing gets shorter."""
+        request = exchange.request
+        tools = defined(request.tools, self._define, self._options)
         count = counter(self._prices, exchange)
-        untouched = _calls_of(messages, self._options.tools_untouched)
-        packed, shortened, references = append_only(messages, self._shrink, count, self._window, untouched)
-        if not shortened and not references:
+        untouched = _calls_of(request.messages, self._options.tools_untouched)
+        messages, shortened, references = append_only(request.messages, self._shrink, count, self._window, untouched)
+        if not shortened and not references and tools is request.tools:
             return None
-        exchange.memo[self.name] = tuple(packed)
-        saved = sum(count(text) for message in messages for text in texts_of(message) if text) - sum(
-            count(text) for message in packed for text in texts_of(message) if text
-        )
+        exchange.memo[self.name] = replace(request, messages=tuple(messages), tools=tools)
+        saved = definitions = 0.0
+        for old, new in zip(request.messages, messages, strict=True):
+            if old is not new:
+                saved += _tokens(old, count) - _tokens(new, count)
+        for was, now in zip(request.tools, tools, strict=True):
+            if was is not now:
+                saved += count(text_of(was)) - count(text_of(now))
+                definitions += 1
         return Structured(
             shortened=shortened,
             references=references,
+            definitions=round(definitions),
             tokens=round(saved),
             would_save=worth(self._prices, exchange, saved),
-            reason=f"{shortened} shortened, {references} referred",
+            reason=f"{shortened} shortened, {references} referred, {round(definitions)} definitions",
         )
 
     async def apply(self, decision: Structured, exchange: Exchange, onward: Onward) -> Answer:
-        """Sends the shorter messages."""
-        messages: tuple[Message, ...] = exchange.memo.pop(self.name)
-        exchange.request = replace(exchange.request, messages=messages)
+        """Sends the shorter messages and tools."""
+        exchange.request = exchange.memo.pop(self.name)
         exchange.facts["structure_tokens"] = decision.tokens
         return await onward(exchange)
 
@@ -73,6 +81,20 @@ def structured(
     """What the stage would send for `messages`, how many results it shortened and how many it referred."""
     shrink = Shrinker(compact_forms=options.compact)
     return append_only(messages, shrink, count, window, _calls_of(messages, options.tools_untouched))
+
+
+def defined(tools: tuple[Tool, ...], define: Definitions, options: StructureOptions) -> tuple[Tool, ...]:
+    """The tool definitions as the stage would send them."""
+    if not tools or not options.definitions:
+        return tools
+    shorter = define(tools)
+    if shorter is tools or not options.tools_untouched:
+        return shorter
+    return tuple(was if was.name in options.tools_untouched else now for was, now in zip(tools, shorter, strict=True))
+
+
+def _tokens(message: Message, count: Count) -> float:
+    return sum(count(text) for text in texts_of(message) if text)
 
 
 def _calls_of(messages: tuple[Message, ...], names: tuple[str, ...]) -> frozenset[str]:

@@ -36,8 +36,9 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
     `duplicate_tokens`: from which size an equal result becomes a reference, `expected_calls`: calls still expected when
-    nothing is known about the session, `facts`: characters of facts kept of what is cleared, `summarise`: whether the
-    fast tier writes a summary each time turns are dropped, in at most `summary_seconds`.
+    nothing is known about the session, `facts`: characters of facts kept of each cleared result (of all dropped turns
+    twice that at most), `summarise`: whether the fast tier writes a summary each time turns are dropped, in at most
+    `summary_seconds`.
     """
 
     limit: int = 0
@@ -67,6 +68,8 @@ class Packed(msgspec.Struct, kw_only=True):
     recalled: int = 0
     lost: tuple[str, ...] = ()
     """Texts of the turns that are gone and have no summary yet."""
+    facts: str = ""
+    """What stands for the turns that are gone, verbatim."""
 
 
 def texts_of(message: Message) -> list[str]:
@@ -186,13 +189,14 @@ _FACT = re.compile(
 )
 
 
-def facts_of(texts: Sequence[str], room: int) -> str:
-    """Identifiers, numbers, dates, names and addresses, verbatim, each once, in order, within `room` characters."""
+def facts_of(texts: Sequence[str], room: int, said: str = "") -> str:
+    """Identifiers, numbers, dates, names and addresses, verbatim, each once, in order, within `room` characters; those
+    that stand in `said` are left out."""
     found: dict[str, None] = {}
     left = room
     for text in texts:
         for match in _FACT.findall(text):
-            if match not in found:
+            if match not in found and match not in said:
                 left -= len(match) + 2
                 if left < 0:
                     return ", ".join(found)
@@ -219,11 +223,17 @@ class Sessions:
             self._plans.move_to_end(key)
         return plan
 
+    def renew(self, key: int) -> Plan:
+        """A new plan in place of what was decided."""
+        self._plans[key] = Plan()
+        return self._plans[key]
+
 
 class Plan(msgspec.Struct, kw_only=True):
     """What was decided for a conversation: tool results of messages before `cleared` are replaced by their facts,
     messages from the second turn to `dropped` are gone but for `recalled`, `summary` stands for them; `saved` in plain
-    input tokens."""
+    input tokens. `mark` is the hash of the messages that was decided on, `facts`
+    how many letters of facts stand for what is dropped."""
 
     cleared: int = 0
     dropped: int = 0
@@ -231,3 +241,5 @@ class Plan(msgspec.Struct, kw_only=True):
     summary: str = ""
     saved: float = 0.0
     calls: int = 0
+    mark: int = 0
+    facts: int = 0

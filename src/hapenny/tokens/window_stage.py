@@ -7,21 +7,30 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
+from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, settled
-from hapenny.core.messages import Message
+from hapenny.core.messages import Message, Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.money import cache_prices, counter, room, worth
 from hapenny.tokens.pack import Window
-from hapenny.tokens.window import Count, WindowOptions, texts_of
+from hapenny.tokens.window import Count, Packed, WindowOptions, texts_of
 
 Summarise = Callable[[Exchange, Ask, str], Awaitable[str]]
 """Asks a cheap model for a summary of turns that are left out; its call is booked on the exchange. "" if it failed."""
 
 
+_NEAR = 0.6
+"""Share of the room from which a provider may say that the prompt is too long, whatever we estimate."""
+_REFUSED = 0.95
+"""Share of what a provider refused that is surely less."""
+_MODELS = 256
+
+
 class Windowed(Decision):
-    """What was left out: cleared tool results, dropped and recalled turns, and the tokens that saves."""
+    """What was left out: cleared tool results, dropped and recalled turns, and the tokens that saves. Nothing, where
+    only the provider can tell whether the prompt fits."""
 
     cleared: int = 0
     dropped: int = 0
@@ -32,6 +41,10 @@ class Windowed(Decision):
 class WindowStage(Stage):
     """Keeps conversations append-only until compaction pays or the model's context is full.
 
+    Where the provider says that a prompt is too long although it was estimated to fit, or where the model's context is
+    unknown, the conversation is compacted and asked once more, and the model's room is remembered. What cannot be
+    compacted ends with an error that names the tokens and the fix.
+
     `summarise` (optional) is asked once for each time turns are dropped, not with each request.
     """
 
@@ -41,6 +54,8 @@ class WindowStage(Stage):
         self._prices = prices
         self._window = Window(options)
         self._summarise = summarise
+        self._too_long: dict[str, int] = {}
+        """Estimated tokens of the shortest prompt that each model refused as too long."""
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Windowed | None:
         """None when everything stays."""
@@ -48,22 +63,14 @@ class WindowStage(Stage):
         if len(request.messages) <= self._window.options.recent:
             return None
         count = counter(self._prices, exchange)
-        layout = Layout(replace(request, messages=request.messages[:0]))
-        context = exchange.context
-        session = f"{context.tenant}\x00{context.session or ''}"
-        packed = self._window.pack(
-            session,
-            request.messages,
-            count,
-            prices=cache_prices(self._prices, exchange),
-            lead=sum(count(text) for text in layout.texts),
-            limit=self._limit(exchange),
-            question=request.question,
-            plain=exchange.original.messages,
-        )
+        packed = self._pack(exchange, count, self._limit(exchange))
         if not packed.cleared and not packed.dropped:
-            return None
-        exchange.memo[self.name] = (session, packed, ask)
+            room = self._limit(exchange)
+            if room and self._prices.prompt(request, exchange.target) < _NEAR * room:
+                return None
+            exchange.memo[self.name] = (packed, ask)
+            return Windowed(reason="only the provider can tell whether it fits")
+        exchange.memo[self.name] = (packed, ask)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -74,22 +81,79 @@ class WindowStage(Stage):
             reason=f"{packed.cleared} cleared, {packed.dropped} dropped, {packed.recalled} recalled",
         )
 
+    def _pack(self, exchange: Exchange, count: Count, limit: int) -> Packed:
+        request = exchange.request
+        layout = Layout(replace(request, messages=request.messages[:0]))
+        return self._window.pack(
+            _session(exchange),
+            request.messages,
+            count,
+            prices=cache_prices(self._prices, exchange),
+            lead=sum(count(text) for text in layout.texts),
+            limit=limit,
+            question=request.question,
+            plain=exchange.original.messages,
+        )
+
     def _limit(self, exchange: Exchange) -> int:
-        """The model's room, and what an experiment's arm allows."""
+        """The model's room, what it refused before, and what an experiment's arm allows; 0: unknown."""
         arm = round(settled(exchange, "window.limit", 0, 0, 1e9))
-        return min((bound for bound in (arm, room(self._prices, exchange)) if bound), default=0)
+        known = self._too_long.get(exchange.target.model, 0)
+        return min((bound for bound in (arm, room(self._prices, exchange), known) if bound), default=0)
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
-        """Sends what stays, and says so."""
-        session, packed, ask = exchange.memo.pop(self.name)
+        """Sends what stays, and says so; compacts what turns out to be too long."""
+        packed, ask = exchange.memo.pop(self.name)
+        before = exchange.request
+        if packed.cleared or packed.dropped:
+            await self._send(decision, exchange, exchange, packed, ask)
+        try:
+            return await onward(exchange)
+        except Failure as failure:
+            if failure.kind != "context_overflow" or exchange.committed:
+                raise
+            return await self._again(failure, before, exchange, onward, ask)
+
+    async def _again(self, failure: Failure, before: Request, exchange: Exchange, onward: Onward, ask: Ask) -> Answer:
+        """The same conversation, compacted to less than what the provider refused."""
+        model = exchange.target.model
+        sent = self._prices.prompt(exchange.request, exchange.target)
+        branch = exchange.branch("the prompt was too long for the model", purpose="retry", payer=self.name)
+        branch.request = before
+        count = counter(self._prices, branch)
+        packed = self._pack(branch, count, round(_REFUSED * sent))
+        saved = _tokens(exchange.request.messages, count) - _tokens(packed.messages, count)
+        if saved <= 0:
+            raise Failure(
+                "context_overflow",
+                f"the prompt has about {sent} tokens, more than {model} takes, and holds no earlier turns to leave out",
+                field="messages",
+                fix="shorten the last turn, the system prompt or the tools, or ask a model with a larger context",
+                upstream_status=failure.upstream_status,
+            ) from failure
+        if len(self._too_long) < _MODELS or model in self._too_long:
+            self._too_long[model] = min(sent, self._too_long.get(model, sent))
+        reason = f"too long for the model: {packed.dropped} dropped, {packed.recalled} recalled"
+        done = Windowed(
+            cleared=packed.cleared, dropped=packed.dropped, recalled=packed.recalled, tokens=round(saved), reason=reason
+        )
+        await self._send(done, exchange, branch, packed, ask)
+        answer = await onward(branch)
+        exchange.adopt(branch)
+        return answer
+
+    async def _send(self, decision: Windowed, exchange: Exchange, there: Exchange, packed: Packed, ask: Ask) -> None:
         if self._summarise is not None and packed.lost:
             summary = await self._summarise(exchange, ask, "\n".join(packed.lost))
             if summary:
-                packed = self._window.summarised(session, exchange.request.messages, packed, summary)
-        exchange.request = replace(exchange.request, messages=packed.messages)
-        exchange.note(f"window={decision.reason}")
-        exchange.facts["window_tokens"] = decision.tokens
-        return await onward(exchange)
+                packed = self._window.summarised(_session(exchange), there.request.messages, packed, summary)
+        there.request = replace(there.request, messages=packed.messages)
+        there.note(f"window={decision.reason}")
+        there.facts["window_tokens"] = decision.tokens
+
+
+def _session(exchange: Exchange) -> str:
+    return f"{exchange.context.tenant}\x00{exchange.context.session or ''}"
 
 
 def _tokens(messages: tuple[Message, ...], count: Count) -> float:

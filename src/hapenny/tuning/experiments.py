@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -160,24 +160,27 @@ class ArmStage(Stage):
     async def apply(self, decision: Exposure, exchange: Exchange, onward: Onward) -> Answer:
         """Applies the arms in the order of the experiments."""
         by_name = {experiment.name: experiment for experiment in self._experiments}
-        settings: dict[str, Any] = {}
         for name, chosen in decision.arms.items():
             arm = by_name[name].arms[chosen]
-            exchange.arms[name] = chosen
-            if _changes(arm) or name in self._acted:
-                exchange.policy = (*exchange.policy, f"{name}={chosen}")
+            carry(exchange, name, chosen, arm, acted=name in self._acted)
             if arm.model is not None and self._find is not None:
                 target = self._find(arm.model)
                 if target is not None:
                     exchange.facts["arm_target"] = target
-            if arm.parameters is not None:
-                exchange.facts["arm_parameters"] = arm.parameters
-            if arm.system is not None:
-                exchange.request = msgspec.structs.replace(exchange.request, system=(Text(arm.system),))
-            settings |= arm.settings
-        if settings:
-            exchange.facts["arm_settings"] = settings
         return await onward(exchange)
+
+
+def carry(exchange: Exchange, experiment: str, chosen: str, arm: Arm, *, acted: bool = False) -> None:
+    """Puts a request into an arm: all that the arm changes but the model. `acted`: it changes an answer by its name."""
+    exchange.arms[experiment] = chosen
+    if acted or _changes(arm):
+        exchange.policy = (*exchange.policy, f"{experiment}={chosen}")
+    if arm.parameters is not None:
+        exchange.facts["arm_parameters"] = arm.parameters
+    if arm.system is not None:
+        exchange.request = msgspec.structs.replace(exchange.request, system=(Text(arm.system),))
+    if arm.settings:
+        exchange.facts["arm_settings"] = {**exchange.facts.get("arm_settings", {}), **arm.settings}
 
 
 def _changes(arm: Arm) -> bool:

@@ -46,7 +46,7 @@ class ParameterStage(Stage):
     ) -> None:
         self._find = find
         self._options = options
-        self._defaults = dict(defaults or {})
+        self._defaults = {target: said for target, said in (defaults or {}).items() if said != Parameters()}
         self._learned = learned
         self._sets = {**SETS, **options.sets}
 

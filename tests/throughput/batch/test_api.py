@@ -90,7 +90,6 @@ def test_others_objects_do_not_exist(tmp_path):
         (b'{"custom_id":"a"}\n', {}),
         (file(2, custom_id="same"), {}),
         (file(1, url="/v1/embeddings"), {}),
-        (file(1) + file(1, custom_id="z", body={"model": "other"}), {}),
         (b"", {}),
         (file(1), {"completion_window": "soon"}),
         (file(1), {"input_file_id": None}),

@@ -1,3 +1,5 @@
+import zlib
+
 import pytest
 
 from hapenny.catalog import default
@@ -20,10 +22,14 @@ class House:
         self.sent.append(model)
         if "inputText" in record.body:
             return {"embedding": [float(len(record.body["inputText"]))]}
-        text = record.body["messages"][0]["content"]
+        text = record.body["messages"][0]["content"][0]["text"]
         if "poison" in text:
             raise Failure("invalid_request", "refused")
-        return {"content": [{"type": "text", "text": f"<{model}:{len(text)}>"}]}
+        return {"content": [{"type": "text", "text": f"<{model}:{zlib.crc32(text.encode())}>"}]}
+
+
+def unknown(model, tier):
+    return None
 
 
 LONG = "\n\n".join(f"Paragraph {n} about manga. " + "word " * 60 for n in range(40))
@@ -89,6 +95,71 @@ def test_a_killed_run_goes_on_and_pays_nothing_again(tmp_path):
     assert first + second == whole
 
 
+def test_a_repeated_run_asks_only_for_what_is_new_or_changed(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        options = DocumentOptions(task="summarise", model="m", chunk_tokens=200, shard=2)
+        texts = [("a", "One."), ("b", "Two."), ("c", LONG)]
+        before = await Documents(house.engine, options, "run").process(texts)
+        sent = len(house.sent)
+        again = Documents(house.engine, options, "run")
+        assert again.estimate(texts, unknown).input_tokens == 0
+        assert await again.process(texts) == before
+        assert len(house.sent) == sent
+        changed = [("a", "One."), ("b", "Two, changed."), ("d", "Four."), ("c", LONG)]
+        after = await Documents(house.engine, options, "run").process(changed)
+        assert len(house.sent) == sent + 2
+        assert (after[0].answer, after[3].answer) == (before[0].answer, before[2].answer)
+
+    loop.run(main)
+
+
+def test_doubles_in_different_shards_are_sent_once(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        options = DocumentOptions(task="classify", model="m", shard=1)
+        done = await Documents(house.engine, options, "run").process([(f"d{n}", "The same.") for n in range(5)])
+        assert len({d.answer for d in done}) == 1
+        assert house.sent == ["m"]
+
+    loop.run(main)
+
+
+def test_what_failed_is_asked_again_by_the_next_run(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        options = DocumentOptions(task="extract", model="m")
+        await Documents(house.engine, options, "run").process([("good", "fine"), ("bad", "poison")])
+        sent = len(house.sent)
+        await Documents(house.engine, options, "run").process([("good", "fine"), ("bad", "poison")])
+        return sent, len(house.sent)
+
+    sent, then = loop.run(main)
+    assert then == sent + 1  # the good one was not asked again
+
+
+def test_the_cost_after_is_what_the_answers_report(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+
+        async def invoke(model, record):
+            return {
+                "output": {"message": {"content": [{"text": "Shipping."}]}},
+                "usage": {"inputTokens": 100, "outputTokens": 10},
+            }
+
+        house.engine.local = Local(invoke, clock)
+        card = default().resolve("anthropic.claude-sonnet-4-5-20250929-v1:0")
+        work = Documents(house.engine, DocumentOptions(task="classify", model=card.id), "run")
+        await work.process([("a", "One."), ("b", "Two.")])
+        spent = work.spent(lambda model, tier: card.rates(tier))
+        assert (spent.alone, spent.batched, spent.input_tokens, spent.output_tokens) == (2, 0, 200, 20)
+        rates = card.rates("standard")
+        assert spent.nano == spent.on_demand_nano == 2 * ((100 * rates.input + 10 * rates.output) // 1000)
+
+    loop.run(main)
+
+
 def test_a_document_with_a_failed_part_says_so_and_others_are_fine(tmp_path):
     async def main(clock):
         house = House(clock, tmp_path)
@@ -115,10 +186,10 @@ def test_the_cost_ahead_is_half_in_batch(tmp_path):
         card = default().resolve("anthropic.claude-sonnet-4-5-20250929-v1:0")
         options = DocumentOptions(task="summarise", model=card.id)
         texts = [("a", LONG), ("b", LONG), ("c", "short")]
-        estimate = Documents(house.engine, options, "run").estimate(texts, card)
+        estimate = Documents(house.engine, options, "run").estimate(texts, lambda model, tier: card.rates(tier))
         assert estimate.documents == 3
         assert estimate.duplicates > 0
         assert estimate.batch_nano == pytest.approx(estimate.on_demand_nano / 2, rel=1e-6)
-        assert Documents(house.engine, options, "run").estimate(texts, None).batch_nano is None
+        assert Documents(house.engine, options, "run").estimate(texts, unknown).batch_nano is None
 
     loop.run(main)

@@ -2,7 +2,8 @@ import pytest
 
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
-from hapenny.simulation.fleet_jobs import FolderBucket, FolderJobs
+from hapenny.simulation.fleet_jobs import FolderJobs
+from hapenny.simulation.folder_bucket import FolderBucket
 from hapenny.throughput.batch.bedrock import BedrockBatch
 from hapenny.throughput.batch.engine import BatchEngine, BatchOptions
 from hapenny.throughput.batch.journal import Journal
@@ -20,9 +21,11 @@ class House:
     def __init__(self, clock, folder, *, turnaround=600.0, fails=lambda r, t: False, stuck=lambda t: False, broken=()):
         self.clock, self.sent, self.broken = clock, [], set(broken)
         bucket = FolderBucket(folder / "bucket")
-        self.jobs = FolderJobs(bucket, clock, answer, records_per_s=1.0, delay_s=60, fails=fails, stuck=stuck)
+        self.jobs = FolderJobs(
+            bucket, clock, lambda job, body: answer(body), records_per_s=1.0, delay_s=60, fails=fails, stuck=stuck
+        )
         provider = BedrockBatch(
-            self.jobs, bucket, clock, role="arn:aws:iam::0:role/batch", most=300, turnaround_s=turnaround
+            self.jobs, bucket, clock, role="arn:aws:iam::000000000000:role/batch", most=300, turnaround_s=turnaround
         )
         self.journal = Journal(folder / "journal")
         options = BatchOptions(margin_s=30, poll_s=10)

@@ -7,7 +7,8 @@ import pytest
 
 from hapenny.core.clock import RealClock
 from hapenny.simulation import loop
-from hapenny.simulation.fleet_jobs import FolderBucket, FolderJobs
+from hapenny.simulation.fleet_jobs import FolderJobs
+from hapenny.simulation.folder_bucket import FolderBucket
 from hapenny.throughput.batch.bedrock import BedrockBatch, S3Bucket, parse_line
 from hapenny.throughput.batch.hosted import AnthropicBatch, OpenAIBatch
 from hapenny.throughput.batch.records import BatchRefused, Record
@@ -49,7 +50,7 @@ def test_arguments_of_a_job_are_what_the_service_model_takes(tmp_path):
             return super().create_model_invocation_job(**arguments)
 
     async def main(clock):
-        control = Checked(bucket, clock, lambda body: body, records_per_s=1000, delay_s=1)
+        control = Checked(bucket, clock, lambda job, body: body, records_per_s=1000, delay_s=1)
         provider = BedrockBatch(control, bucket, clock, role="arn:aws:iam::111122223333:role/b", form="Converse")
         job = await provider.create("batch-abc-0", "model", records(100))
         assert await provider.create("batch-abc-0", "model", records(100)) == job

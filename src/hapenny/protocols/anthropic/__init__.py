@@ -21,6 +21,7 @@ class Anthropic(Codec):
 
     name: ClassVar[Protocol] = "anthropic"
     dialects: ClassVar[frozenset[Protocol]] = compose.OWN  # type: ignore[assignment]
+    steady: ClassVar[bool] = True
 
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]

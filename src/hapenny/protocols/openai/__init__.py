@@ -20,6 +20,7 @@ class OpenAI(Codec):
 
     name: ClassVar[Protocol] = "openai"
     dialects: ClassVar[frozenset[Protocol]] = frozenset(("openai",))
+    steady: ClassVar[bool] = True
 
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]

@@ -1,7 +1,7 @@
 """The OpenAI-compatible batch surface: `/v1/files` and `/v1/batches` as functions of decoded values.
 
-A server binds them to routes. Files live in the journal's folder; a batch's lines name their own endpoint and model,
-and all of one batch must name the same ones.
+A server binds them to routes. Files live in the journal's folder; a batch's lines name their own model, and all of one
+batch the same endpoint.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from hapenny.throughput.batch.records import Record, Result
 
 MOST_LINES = 50_000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_MADE = ("-output", "-errors")
+"""Ends of the ids of files that are made from a batch's results."""
+
 _STATES = {"in_progress": "in_progress", "completed": "completed", "cancelling": "cancelling", "cancelled": "cancelled"}
 
 
@@ -45,16 +48,50 @@ class BatchApi:
         return about
 
     def file(self, owner: str, id: str) -> dict[str, Any]:
-        """`GET /v1/files/{id}`."""
+        """`GET /v1/files/{id}`, also of a batch's output."""
+        for suffix in _MADE:
+            if id.endswith(suffix):
+                batch = self._engine.batches[self._own(owner, id.removesuffix(suffix))]
+                return {
+                    "id": id,
+                    "object": "file",
+                    "bytes": len(self.content(owner, id)),
+                    "created_at": int(batch.created),
+                    "filename": f"{id}.jsonl",
+                    "purpose": "batch_output",
+                    "status": "processed",
+                }
         data = self._engine.journal.read(f"files/{id}.json") if _ID.fullmatch(id) else b""
         about: dict[str, Any] = msgspec.json.decode(data) if data else {}
         if about.pop("owner", None) != owner:
             raise Failure("not_found", f"no file {id!r}", field="file_id")
         return about
 
+    def files(self, owner: str, *, limit: int = 10_000, after: str = "") -> dict[str, Any]:
+        """`GET /v1/files`: what was uploaded, newest first."""
+        found = []
+        for name in self._engine.journal.names("files", ".json"):
+            about = msgspec.json.decode(self._engine.journal.read(f"files/{name}"))
+            if about.pop("owner", None) == owner:
+                found.append(about)
+        found.sort(key=lambda about: (-about["created_at"], about["id"]))
+        ids = [about["id"] for about in found]
+        start = ids.index(after) + 1 if after in ids else 0
+        page = found[start : start + max(1, limit)]
+        return {"object": "list", "data": page, "has_more": len(found) > start + len(page)}
+
+    def delete(self, owner: str, id: str) -> dict[str, Any]:
+        """`DELETE /v1/files/{id}`: an upload is removed; batches made of it have their own copy."""
+        if any(id.endswith(suffix) for suffix in _MADE):
+            raise invalid("a batch's output is part of the batch", "file_id", "delete uploads only")
+        self.file(owner, id)
+        self._engine.journal.remove(f"files/{id}.json")
+        self._engine.journal.remove(f"files/{id}")
+        return {"id": id, "object": "file", "deleted": True}
+
     def content(self, owner: str, id: str) -> bytes:
         """`GET /v1/files/{id}/content`; a batch's output file is made from its results."""
-        for suffix in ("-output", "-errors"):
+        for suffix in _MADE:
             if id.endswith(suffix):
                 batch = self._engine.batches.get(self._own(owner, id.removesuffix(suffix)))
                 assert batch is not None
@@ -74,7 +111,7 @@ class BatchApi:
         window = re.fullmatch(r"(\d{1,3})h", str(body.get("completion_window", "24h")))
         if window is None or not 1 <= int(window[1]) <= 168:
             raise invalid("the completion window is not understood", "completion_window", "1h to 168h")
-        records, model = [], ""
+        records = []
         for number, line in enumerate(self.content(owner, source).splitlines(), 1):
             if not line.strip():
                 continue
@@ -87,10 +124,9 @@ class BatchApi:
                 raise invalid("a line needs custom_id and a body with model", at, "one JSON object a line") from None
             if row.get("url", body.get("endpoint")) != body.get("endpoint"):
                 raise invalid("the line is for another endpoint than the batch", at, str(body.get("endpoint")))
-            if model and named != model:
-                raise invalid(f"the line is for {named!r}, others for {model!r}", at, "one model a batch")
-            model = named
-            records.append(Record(str(id), request))
+            if not isinstance(named, str) or not named:
+                raise invalid("the line's model is no name", at, "name a model in its body")
+            records.append(Record(str(id), request, named))
         if not records or len(records) > MOST_LINES:
             raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
         if len({record.id for record in records}) != len(records):
@@ -104,7 +140,7 @@ class BatchApi:
             "metadata": body.get("metadata"),
         }
         made = self._engine.submit(
-            records, model, int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
+            records, "", int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
         )
         return self.retrieve(owner, made)
 

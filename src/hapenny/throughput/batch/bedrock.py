@@ -6,12 +6,13 @@ failed records are not retried by the service, a stopped job's processed records
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
 from hapenny.throughput.batch.records import BatchRefused, JobStatus, Record, Result, State
 
 _STATES: dict[str, State] = {
@@ -21,7 +22,10 @@ _STATES: dict[str, State] = {
     "Expired": "ended",
     "Failed": "failed",
 }
-_FINAL_ERRORS = frozenset({"400", "403", "404", "ValidationException", "AccessDeniedException"})
+_FINAL_ERRORS = frozenset(
+    {"400", "403", "404", "ValidationException", "AccessDeniedException", "AccessDenied", "NoSuchBucket"}
+)
+T = TypeVar("T")
 
 
 class Bucket(Protocol):
@@ -102,6 +106,10 @@ class BedrockBatch:
         self.most = most
         self.turnaround_s = turnaround_s
 
+    def serves(self, model: str) -> bool:
+        """As in `BatchProvider`: whether the service has batch for it, it says itself."""
+        return True
+
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
         """As in `BatchProvider`: the token is the job's name, its folder and its `clientRequestToken`."""
         if len(records) < self.least:
@@ -126,12 +134,12 @@ class BedrockBatch:
             )
             return f"{token} {job['jobArn']}"
 
-        return await self._clock.work("control", 1, create)
+        return await self._call(create)
 
     async def status(self, job: str) -> JobStatus:
         """As in `BatchProvider`."""
         arn = job.split(" ", 1)[1]
-        found = await self._clock.work("control", 1, lambda: self._control.get_model_invocation_job(jobIdentifier=arn))
+        found = await self._call(lambda: self._control.get_model_invocation_job(jobIdentifier=arn))
         return JobStatus(
             _STATES.get(found["status"], "running"),
             int(found.get("processedRecordCount") or 0),
@@ -139,7 +147,7 @@ class BedrockBatch:
             found.get("message") or "",
         )
 
-    async def results(self, job: str) -> list[Result]:
+    async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
         """As in `BatchProvider`: every line of every `.jsonl.out` below the job's folder, joined by record id."""
         token = job.split(" ", 1)[0]
 
@@ -153,12 +161,31 @@ class BedrockBatch:
                             found[result.id] = result
             return list(found.values())
 
-        return await self._clock.work("control", 1, read)
+        return await self._call(read)
 
     async def stop(self, job: str) -> None:
         """As in `BatchProvider`."""
         arn = job.split(" ", 1)[1]
-        await self._clock.work("control", 1, lambda: self._control.stop_model_invocation_job(jobIdentifier=arn))
+        await self._call(lambda: self._control.stop_model_invocation_job(jobIdentifier=arn))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """`work` off the loop, with what boto3 raises in words of ours."""
+        try:
+            return await self._clock.work("control", 1, work)
+        except Exception as error:
+            raise _said(error) from error
+
+
+def _said(error: Exception) -> Exception:
+    """A refusal that will stay one, a failure that may pass, or the error itself where it is none of boto3's."""
+    known = getattr(error, "response", None)
+    code = getattr(error, "code", "") or ((known or {}).get("Error") or {}).get("Code", "")
+    if code in _FINAL_ERRORS:
+        return BatchRefused(f"{code}: {error}")
+    if code or type(error).__module__.partition(".")[0] in ("botocore", "boto3"):
+        kind: Literal["rate_limited", "upstream"] = "rate_limited" if "hrottl" in code else "upstream"
+        return Failure(kind, f"Bedrock's batch API: {error}", upstream_type=code or type(error).__name__)
+    return error
 
 
 def parse_line(line: bytes) -> Result | None:

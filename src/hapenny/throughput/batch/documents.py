@@ -1,7 +1,8 @@
-"""Many documents through a model: chunk, send doubles of a shard once, a stage for chunks, one for whole documents.
+"""Many documents through a model: chunk, send doubles once, a stage for chunks, one for whole documents.
 
-Documents go in shards; a shard's second stage runs while the next shard's first stage still does. Each shard and stage
-is a batch under a key of its own, so a run that was killed goes on where it was, and what was paid stays paid.
+Documents go in shards; a shard's second stage runs while the next shard's first stage still does. A record is named by
+what it says, so whatever the run has asked before is found again: a run that was killed goes on where it was, a
+repeated one asks only for what is new or changed, and what was paid stays paid.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from hapenny.catalog.card import Card
+from hapenny.catalog.card import Rates
 from hapenny.throughput.batch.engine import BatchEngine
 from hapenny.throughput.batch.records import Record
 
 Task = Literal["summarise", "extract", "classify", "embed"]
 CHARS_PER_TOKEN = 4.0
+Rated = Callable[[str, str], Rates | None]
+"""The rates of a model at a service tier; None: unknown."""
 
 PROMPTS: dict[str, str] = {
     "summarise": "Summarise the following text in at most five sentences. Keep names, numbers and dates.\n\n{text}",
@@ -31,6 +34,7 @@ JOINTS: dict[str, str] = {
     "classify": "These are categories of the parts of one document. Answer with the one that fits the whole.\n\n{text}",
 }
 OUTPUT_TOKENS = {"summarise": 250, "extract": 300, "classify": 8, "embed": 0}
+PROMPT_TOKENS = {"summarise": 40, "extract": 40, "classify": 40, "embed": 0}
 
 
 class DocumentOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +58,18 @@ class Estimate(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     batch_nano: int | None
+    on_demand_nano: int | None
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a run cost: answers by job and one by one, their tokens, nano-dollars (None where a price is unknown) and
+    what the same answers cost on demand."""
+
+    batched: int
+    alone: int
+    input_tokens: int
+    output_tokens: int
+    nano: int | None
     on_demand_nano: int | None
 
 
@@ -83,41 +99,70 @@ def chunks(text: str, tokens: int) -> list[str]:
 
 
 class Documents:
-    """One run over an engine. `run` names it: the same name goes on where it stopped."""
+    """One run over an engine. `run` names it: the same name finds again what it asked before."""
 
     def __init__(self, engine: BatchEngine, options: DocumentOptions, run: str) -> None:
         self._engine = engine
         self._options = options
         self._run = run
+        self._used: set[str] = set()
 
-    def estimate(self, texts: Iterable[tuple[str, str]], card: Card | None) -> Estimate:
-        """The cost ahead, before anything is sent."""
+    def estimate(self, texts: Iterable[tuple[str, str]], rates: Rated) -> Estimate:
+        """The cost ahead of what has not been asked yet."""
         options = self._options
         documents = count = joins = unique = characters = 0
         seen: set[str] = set()
+        known = self._owners("parts")
         for _, text in texts:
-            if documents % options.shard == 0:
-                seen.clear()
             documents += 1
             parts = chunks(text, options.chunk_tokens)
             count += len(parts)
-            joins += len(parts) > 1 and options.task != "embed"
+            joins += len(parts) > 1 and options.task != "embed" and any(_hash(part) not in known for part in parts)
             for part in parts:
                 if (key := _hash(part)) not in seen:
                     seen.add(key)
-                    unique += 1
-                    characters += len(part)
-        out = OUTPUT_TOKENS[options.task] * (unique + joins)
-        given = int(characters / CHARS_PER_TOKEN) + (40 + OUTPUT_TOKENS[options.task]) * (unique + joins)
+                    if key not in known:
+                        unique += 1
+                        characters += len(part)
+        out = OUTPUT_TOKENS[options.task]
+        given = int(characters / CHARS_PER_TOKEN) + PROMPT_TOKENS[options.task] * unique
+        # A join reads the answers of the parts it joins.
+        joined = joins * (PROMPT_TOKENS[options.task] + out * 3)
+        costs: list[int | None] = []
+        for tier in ("batch", "standard"):
+            first = _cost(rates(options.model, tier), given, out * unique)
+            second = _cost(rates(options.join_model or options.model, tier), joined, out * joins)
+            costs.append(None if first is None or second is None else first + second)
         return Estimate(
             documents,
             count,
-            count - unique,
-            given,
-            out,
-            _cost(card, "batch", given, out),
-            _cost(card, "standard", given, out),
+            count - len(seen),
+            given + joined,
+            out * (unique + joins),
+            costs[0],
+            costs[1],
         )
+
+    def spent(self, rates: Rated) -> Spent:
+        """The cost after: what this run's answers cost when they were made."""
+        batched = alone = given = out = 0
+        nano: int | None = 0
+        whole: int | None = 0
+        for batch in self._engine.batches.values():
+            if batch.id not in self._used:
+                continue
+            for id, result in batch.results.items():
+                if result.output is None:
+                    continue
+                tokens = tokens_of(result.output)
+                given, out = given + tokens[0], out + tokens[1]
+                batched, alone = batched + (id in batch.batched), alone + (id not in batch.batched)
+                model = batch.model_of(id)
+                paid = _cost(rates(model, "batch" if id in batch.batched else "standard"), *tokens)
+                full = _cost(rates(model, "standard"), *tokens)
+                nano = None if nano is None or paid is None else nano + paid
+                whole = None if whole is None or full is None else whole + full
+        return Spent(batched, alone, given, out, nano, whole)
 
     async def process(
         self, texts: Sequence[tuple[str, str]], progress: Callable[[int, int], None] = lambda done, total: None
@@ -128,15 +173,15 @@ class Documents:
         results: list[list[Done]] = [[] for _ in shards]
         finished = 0
 
-        async def one(number: int) -> None:
+        async def one(number: int, owners: dict[str, str]) -> None:
             nonlocal finished
-            results[number] = await self._shard(number, shards[number])
+            results[number] = await self._shard(shards[number], owners)
             finished += len(shards[number])
             progress(finished, len(texts))
 
-        ids = [self._submit_first(number, shard) for number, shard in enumerate(shards)]
+        placed = [self._place_parts(shard) for shard in shards]
         driver = asyncio.get_running_loop().create_task(self._drive())
-        shard_tasks = [asyncio.get_running_loop().create_task(one(number)) for number in range(len(ids))]
+        shard_tasks = [asyncio.get_running_loop().create_task(one(n, owners)) for n, owners in enumerate(placed)]
         try:
             left = set(shard_tasks)
             while left:
@@ -155,19 +200,39 @@ class Documents:
             await self._engine.run()
             await self._engine.clock.sleep(self._engine.options.poll_s)  # for stages that are yet to come
 
-    def _submit_first(self, number: int, shard: Sequence[tuple[str, str]]) -> str:
-        options = self._options
-        unique = {_hash(part): part for _, text in shard for part in chunks(text, options.chunk_tokens)}
-        records = [Record(key, self._body(PROMPTS.get(options.task, "{text}"), part)) for key, part in unique.items()]
-        if not records:
-            return ""
-        return self._engine.submit(records, options.model, options.within_s, key=f"{self._run}/{number}/parts")
+    def _owners(self, stage: str) -> dict[str, str]:
+        """The batch of each record this run has asked before and not failed with, by the record's name."""
+        owners = {}
+        for batch in self._engine.batches.values():
+            if batch.metadata.get("run") == f"{self._run}/{stage}":
+                for key in batch.records:
+                    result = batch.results.get(key)
+                    if not batch.done or (result is not None and result.output is not None):
+                        owners[key] = batch.id
+        return owners
 
-    async def _shard(self, number: int, shard: Sequence[tuple[str, str]]) -> list[Done]:
+    def _submit(self, stage: str, model: str, prompt: str, texts: dict[str, str]) -> dict[str, str]:
+        """The batch of each text by its name; what no batch holds yet goes into a new one."""
+        owners = self._owners(stage)
+        new = [Record(key, self._body(prompt, text)) for key, text in texts.items() if key not in owners]
+        if new:
+            run = {"run": f"{self._run}/{stage}"}
+            made = self._engine.submit(new, model, self._options.within_s, metadata=run)
+            owners.update((record.id, made) for record in new)
+        found = {key: owners[key] for key in texts}
+        self._used.update(found.values())
+        return found
+
+    def _place_parts(self, shard: Sequence[tuple[str, str]]) -> dict[str, str]:
         options = self._options
-        first = self._submit_first(number, shard)
-        answers = await self._outputs(first) if first else {}
-        joins, found = [], {}
+        texts = {_hash(part): part for _, text in shard for part in chunks(text, options.chunk_tokens)}
+        return self._submit("parts", options.model, PROMPTS.get(options.task, "{text}"), texts)
+
+    async def _shard(self, shard: Sequence[tuple[str, str]], owners: dict[str, str]) -> list[Done]:
+        options = self._options
+        answers = await self._outputs(owners)
+        found: dict[int, Done] = {}
+        joins: dict[int, str] = {}
         for place, (name, text) in enumerate(shard):
             keys = [_hash(part) for part in chunks(text, options.chunk_tokens)]
             errors = [answers[key][1] for key in keys if answers[key][0] is None]
@@ -177,39 +242,44 @@ class Documents:
                 values = [answers[key][0] for key in keys]
                 found[place] = Done(name, values if options.task == "embed" else (values[0] if values else ""))
             else:
-                text = "\n\n".join(str(answers[key][0]) for key in keys)
-                joins.append(Record(f"d{place}", self._body(JOINTS[options.task], text)))
+                joins[place] = "\n\n".join(str(answers[key][0]) for key in keys)
         if joins:
-            model = options.join_model or options.model
-            second = self._engine.submit(joins, model, options.within_s, key=f"{self._run}/{number}/joints")
-            for id, (value, error) in (await self._outputs(second)).items():
-                place = int(id[1:])
+            texts = {_hash(text): text for text in joins.values()}
+            made = self._submit("joints", options.join_model or options.model, JOINTS[options.task], texts)
+            joined = await self._outputs(made)
+            for place, text in joins.items():
+                value, error = joined[_hash(text)]
                 found[place] = Done(shard[place][0], value, error if value is None else "")
         return [found[place] for place in range(len(shard))]
 
-    async def _outputs(self, id: str) -> dict[str, tuple[Any, str]]:
-        while not self._engine.batches[id].done:
-            await self._engine.clock.sleep(self._engine.options.poll_s)
-        batch = self._engine.batches[id]
-        got = {result.id: (output_of(result.output), result.error) for result in self._engine.results(id)}
-        return {key: got.get(key, (None, "no answer")) for key in batch.records}
+    async def _outputs(self, owners: dict[str, str]) -> dict[str, tuple[Any, str]]:
+        for id in set(owners.values()):
+            while not self._engine.batches[id].done:
+                await self._engine.clock.sleep(self._engine.options.poll_s)
+        found = {}
+        for key, id in owners.items():
+            result = self._engine.batches[id].results.get(key)
+            found[key] = (output_of(result.output), result.error) if result is not None else (None, "no answer")
+        return found
 
     def _body(self, prompt: str, text: str) -> dict[str, Any]:
+        """A Converse request, which every provider's dialect can be made of; Titan's for an embedding."""
         if self._options.task == "embed":
             return {"inputText": text}
         return {
-            "anthropic_version": "bedrock-2023-05-31",
-            "max_tokens": 4 * OUTPUT_TOKENS[self._options.task],
-            "messages": [{"role": "user", "content": prompt.format(text=text)}],
+            "messages": [{"role": "user", "content": [{"text": prompt.format(text=text)}]}],
+            "inferenceConfig": {"maxTokens": 4 * OUTPUT_TOKENS[self._options.task]},
         }
 
 
 def output_of(output: dict[str, Any] | None) -> Any:
-    """The answer in a model's native output: text of Anthropic and OpenAI bodies, the vector of an embedding."""
+    """The answer in a model's output: text of Converse, Anthropic and OpenAI bodies, the vector of an embedding."""
     if output is None:
         return None
     if "embedding" in output:
         return output["embedding"]
+    if isinstance(output.get("output"), dict):
+        return "".join(block.get("text", "") for block in output["output"].get("message", {}).get("content", ()))
     if isinstance(output.get("content"), list):
         return "".join(block.get("text", "") for block in output["content"])
     if output.get("choices"):
@@ -217,12 +287,22 @@ def output_of(output: dict[str, Any] | None) -> Any:
     return output
 
 
+def tokens_of(output: dict[str, Any]) -> tuple[int, int]:
+    """Tokens in and out that an answer reports."""
+    usage = output.get("usage") or {}
+    given = usage.get("inputTokens", usage.get("input_tokens", usage.get("prompt_tokens")))
+    out = usage.get("outputTokens", usage.get("output_tokens", usage.get("completion_tokens", 0)))
+    return int(given if given is not None else output.get("inputTextTokenCount") or 0), int(out or 0)
+
+
 def _hash(text: str) -> str:
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=12).hexdigest()
 
 
-def _cost(card: Card | None, tier: str, given: int, out: int) -> int | None:
-    rates = card.rates(tier) if card is not None else None
+def _cost(rates: Rates | None, given: int, out: int) -> int | None:
+    """Nano-dollars of so many tokens; nothing costs nothing at any price."""
+    if not given and not out:
+        return 0
     if rates is None or rates.input is None or (out and rates.output is None):
         return None
     return (given * rates.input + out * (rates.output or 0)) // 1000

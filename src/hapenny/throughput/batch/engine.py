@@ -9,16 +9,21 @@ stopped, what they processed is kept, and the rest is sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.throughput.batch.journal import Journal
 from hapenny.throughput.batch.local import Local
 from hapenny.throughput.batch.records import BatchProvider, BatchRefused, Record, Result, lines
 from hapenny.throughput.batch.state import Batch, Part, load
+
+_log = get_logger("hapenny.batch")
 
 
 class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +37,8 @@ class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How a batch stands. `saved_share`: of what it would have cost on demand, by record."""
+    """How a batch stands. `saved_share`: of what it would have cost on demand, by record. `refused`: why providers did
+    not take jobs."""
 
     id: str
     state: str
@@ -43,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     on_demand: int
     saved_share: float
     late: bool
+    refused: tuple[str, ...] = ()
 
 
 class BatchEngine:
@@ -74,6 +81,7 @@ class BatchEngine:
     ) -> str:
         """Takes a batch in; when this returns it survives anything. Raises `ValueError` for ids given twice.
 
+        `model`: of the records that name none of their own.
         `key`: the caller's idempotency key; a batch that was taken in under it before is returned instead.
         """
         if key:
@@ -85,6 +93,8 @@ class BatchEngine:
             raise ValueError("two records have the same id; results are joined by it")
         if not records:
             raise ValueError("a batch needs at least one record")
+        if not model and any(not record.model for record in records):
+            raise ValueError("a record names no model, and the batch neither")
         id = self.clock.new_id("batch_")
         self.journal.write(f"{id}/input.jsonl", lines(records))
         now = self.clock.wall()
@@ -125,7 +135,11 @@ class BatchEngine:
 
     async def _work(self, batch: Batch) -> None:
         while not batch.done:
-            await self.step(batch)
+            try:
+                await self.step(batch)
+            except (Failure, OSError) as error:
+                # A control plane that cannot be reached now may be later; the journal knows what was begun.
+                _log.warning("a batch waits for its provider", batch=batch.id, error=str(error))
             if not batch.done:
                 await self.clock.sleep(self.options.poll_s)
 
@@ -136,26 +150,38 @@ class BatchEngine:
         missing = batch.missing(self.options.attempts)
         if batch.cancelled:
             missing = []
-        while missing:
-            provider = self._choose(batch, len(missing))
-            if provider is None:
-                break
-            chunk, missing = missing[: provider.most], missing[provider.most :]
-            if len(missing) and len(missing) < provider.least:  # leave no rest too small for a job of its own
-                keep = min(len(chunk) - provider.least, provider.least - len(missing))
-                if keep > 0:
-                    missing = chunk[len(chunk) - keep :] + missing
-                    chunk = chunk[: len(chunk) - keep]
-            part = self._intend(batch, provider, chunk)
-            await self._look(batch, part)
-            if part.refused:
-                break
+        # The last attempt is not a job's: alone a request is shaped for its model, and fails for itself.
+        last = max(1, self.options.attempts - 1)
+        rest = [id for id in missing if batch.attempts.get(id, 0) >= last]
+        for model, ids in batch.by_model([id for id in missing if batch.attempts.get(id, 0) < last]).items():
+            rest += await self._defer(batch, model, ids, len(missing))
+        stay = set(rest)
+        missing = [id for id in missing if id in stay]
         # Few left over while a job runs may share its retry; at the end, or in a hurry, they go one by one.
         if missing and (self._hurry(batch, len(missing)) or all(p.collected for p in batch.parts.values())):
             await self._send(batch, missing)
         left = batch.missing(self.options.attempts) if not batch.cancelled else []
         if not left and all(part.collected for part in batch.parts.values()):
             self._note(batch, "done")
+
+    async def _defer(self, batch: Batch, model: str, ids: list[str], of: int) -> list[str]:
+        """Hands what can wait to providers; returns the ids that stay. `of`: how many are missing in all."""
+        while ids:
+            provider = self._choose(batch, model, len(ids), of)
+            if provider is None:
+                break
+            chunk, ids = ids[: provider.most], ids[provider.most :]
+            if len(ids) and len(ids) < provider.least:  # leave no rest too small for a job of its own
+                keep = min(len(chunk) - provider.least, provider.least - len(ids))
+                if keep > 0:
+                    ids = chunk[len(chunk) - keep :] + ids
+                    chunk = chunk[: len(chunk) - keep]
+            part = self._intend(batch, provider, chunk)
+            await self._look(batch, part)
+            if part.refused:
+                ids = chunk + ids
+                break
+        return ids
 
     async def cancel(self, id: str) -> None:
         """Stops a batch; results so far are kept."""
@@ -164,7 +190,8 @@ class BatchEngine:
             self._note(batch, "cancelled")
             for part in batch.parts.values():
                 if not part.collected and part.job:
-                    await self.providers[part.provider].stop(part.job)
+                    with contextlib.suppress(Failure):  # it has ended, or will be stopped at the next look
+                        await self.providers[part.provider].stop(part.job)
                     self._note(batch, "stopping", part=part.number, at=self.clock.wall())
 
     def results(self, id: str) -> list[Result]:
@@ -176,8 +203,6 @@ class BatchEngine:
         """How a batch stands."""
         batch = self.batches[id]
         good = {key for key, result in batch.results.items() if result.output is not None}
-        provider = next((self.providers[p.provider] for p in batch.parts.values()), None)
-        share = len(batch.batched) / max(1, len(good))
         if batch.done:
             state = "cancelled" if batch.cancelled else "completed"
         else:
@@ -193,20 +218,35 @@ class BatchEngine:
             ),
             batched=len(batch.batched),
             on_demand=len(good) - len(batch.batched),
-            saved_share=share * (1 - provider.price) if provider is not None else 0.0,
+            saved_share=sum(1 - price for price in batch.batched.values()) / max(1, len(good)),
             late=self.clock.wall() > batch.deadline and not batch.done,
+            refused=tuple(dict.fromkeys(f"{p.provider}: {p.refused}" for p in batch.parts.values() if p.refused)),
         )
 
-    def _choose(self, batch: Batch, count: int) -> BatchProvider | None:
+    def _choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
         """The cheapest provider that takes so few records and will be done in time; None: send them here."""
-        left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(count)
-        refused = {part.provider for part in batch.parts.values() if part.refused}
+        left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(of)
+        refused = {
+            part.provider
+            for part in batch.parts.values()
+            if (part.refused and batch.model_of(part.ids[0]) == model)
+            or part.stopping_since is not None  # too slow for this batch once
+        }
         fit = [
             p
             for p in self.providers.values()
-            if p.price < 1 and count >= p.least and p.turnaround_s <= left and p.name not in refused
+            if p.price < 1
+            and count >= p.least
+            and self._turnaround(p) <= left
+            and p.name not in refused
+            and p.serves(model)
         ]
-        return min(fit, key=lambda p: (p.price, p.turnaround_s), default=None)
+        return min(fit, key=lambda p: (p.price, self._turnaround(p)), default=None)
+
+    def _turnaround(self, provider: BatchProvider) -> float:
+        """How long a job of the provider takes: the longest of the last few, else what is said of it."""
+        took = [s for batch in self.batches.values() for s in batch.took.get(provider.name, ())]
+        return max(took[-8:], default=provider.turnaround_s)
 
     def _hurry(self, batch: Batch, count: int) -> bool:
         """Whether the time left is only just enough to send `count` records one by one."""
@@ -216,40 +256,62 @@ class BatchEngine:
         number = len(batch.parts)
         self.journal.write(f"{batch.id}/part-{number}.json", msgspec.json.encode(ids))
         token = f"{batch.id}-{number}".replace("_", "-")
-        self._note(batch, "intent", part=number, provider=provider.name, token=token)
+        self._note(batch, "intent", part=number, provider=provider.name, token=token, price=provider.price)
         return batch.parts[number]
 
     async def _look(self, batch: Batch, part: Part) -> None:
-        provider = self.providers[part.provider]
+        """One look at a job. One that nobody can be asked about is given up on when the time left says so."""
+        try:
+            await self._ask(batch, part)
+        except (Failure, OSError):
+            now = self.clock.wall()
+            if not self._hurry(batch, self._waiting(batch)):
+                raise
+            if part.stopping_since is None:
+                self._note(batch, "stopping", part=part.number, at=now)
+            elif now - part.stopping_since > self.options.stop_s:
+                self._note(batch, "refused", part=part.number, reason="the provider could not be reached")
+
+    async def _ask(self, batch: Batch, part: Part) -> None:
+        provider = self.providers.get(part.provider)
+        if provider is None:
+            raise Failure("unavailable", f"the batch engine {part.provider!r} is not configured any more")
+        records = [batch.full(id) for id in part.ids]
         if not part.job:
-            records = [batch.records[id] for id in part.ids]
             try:
-                job = await provider.create(part.token, batch.model, records)
+                job = await provider.create(part.token, batch.model_of(part.ids[0]), records)
             except BatchRefused as refused:
                 self._note(batch, "refused", part=part.number, reason=str(refused))
                 return
-            self._note(batch, "created", part=part.number, job=job)
+            self._note(batch, "created", part=part.number, job=job, at=self.clock.wall())
         status = await provider.status(part.job)
         now = self.clock.wall()
-        waiting = sum(len(p.ids) for p in batch.parts.values() if not p.collected)
-        if status.state == "running" and part.stopping_since is None and self._hurry(batch, waiting):
+        hurry = self._hurry(batch, self._waiting(batch))
+        if status.state == "running" and part.stopping_since is None and hurry:
             await provider.stop(part.job)
             self._note(batch, "stopping", part=part.number, at=now)
             status = await provider.status(part.job)
+        if status.state == "failed":
+            self._note(batch, "refused", part=part.number, reason=status.message)
+            return
         gone = part.stopping_since is not None and now - part.stopping_since > self.options.stop_s
         if status.state == "running" and not gone:
             return
         ids = set(part.ids)
-        found = [result for result in await provider.results(part.job) if result.id in ids]
+        found = [result for result in await provider.results(part.job, records) if result.id in ids]
         self.journal.write(f"{batch.id}/results-{part.number}.jsonl", lines(found))
-        self._note(batch, "collected", part=part.number)
+        self._note(batch, "collected", part=part.number, at=now)
+
+    def _waiting(self, batch: Batch) -> int:
+        """Records in jobs that are not collected."""
+        return sum(len(p.ids) for p in batch.parts.values() if not p.collected)
 
     async def _send(self, batch: Batch, ids: list[str]) -> None:
         log = self.journal.log(f"{batch.id}/local.jsonl")
 
         def keep(result: Result) -> None:
             log.append(result)
-            batch.take(result, batched=False)
+            batch.take(result)
 
         try:
             await self.local.run(batch.model, [batch.records[id] for id in ids], keep, batch.deadline + 3600)

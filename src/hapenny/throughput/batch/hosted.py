@@ -60,6 +60,10 @@ class OpenAIBatch:
         self.least, self.most = 1, 50_000
         self.turnaround_s = 86_400.0
 
+    def serves(self, model: str) -> bool:
+        """As in `BatchProvider`."""
+        return True
+
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
         """As in `BatchProvider`."""
         listed = await _json(self._http, "GET", "/v1/batches?limit=100")
@@ -97,7 +101,7 @@ class OpenAIBatch:
         ended = batch["status"] in ("completed", "expired", "cancelled")
         return JobStatus("ended" if ended else "running", done, int(counts.get("total", 0)))
 
-    async def results(self, job: str) -> list[Result]:
+    async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
         """As in `BatchProvider`: the output and the error file."""
         batch = await _json(self._http, "GET", f"/v1/batches/{job}")
         found = []
@@ -136,6 +140,10 @@ class AnthropicBatch:
         self.least, self.most = 1, 10_000
         self.turnaround_s = 86_400.0
 
+    def serves(self, model: str) -> bool:
+        """As in `BatchProvider`."""
+        return True
+
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
         """As in `BatchProvider`. Ids may hold letters, digits, `_` and `-`, 64 at most."""
         bad = next(
@@ -163,7 +171,7 @@ class AnthropicBatch:
         ended = batch["processing_status"] == "ended"
         return JobStatus("ended" if ended else "running", total - int(counts.get("processing", 0)), total)
 
-    async def results(self, job: str) -> list[Result]:
+    async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
         """As in `BatchProvider`."""
         status, body = await self._http("GET", f"/v1/messages/batches/{job}/results")
         if status >= 300:

@@ -73,6 +73,14 @@ class Journal:
         path = self.folder / name
         return path.read_bytes() if path.exists() else b""
 
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Names of the files below `folder` that end with `suffix`."""
+        return sorted(path.name for path in (self.folder / folder).glob(f"*{suffix}"))
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the folder, if there is one."""
+        (self.folder / name).unlink(missing_ok=True)
+
     def logged(self, name: str) -> list[bytes]:
         """The whole lines of a growing file."""
         data = self.read(name)

@@ -49,7 +49,7 @@ class Local:
             nonlocal finished, pause
             begin, busy = self._clock.now(), self._busy
             try:
-                output = await self._invoke(model, record)
+                output = await self._invoke(record.model or model, record)
             except Failure as failure:
                 self._limit.observe(Sample(0.0, None, busy, dropped=True))
                 if failure.kind in ("rate_limited", "overloaded", "unavailable", "timeout"):

@@ -10,11 +10,13 @@ import msgspec
 State = Literal["running", "ended", "failed"]
 
 
-class Record(msgspec.Struct, frozen=True):
-    """One request of a batch. `body` is in the format of the batch's protocol, without the model."""
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One request of a batch. `body` is in the format of the batch's protocol, without the model. `model`: its own,
+    where the records of a batch are for several."""
 
     id: str
     body: dict[str, Any]
+    model: str = ""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -38,8 +40,9 @@ class JobStatus(msgspec.Struct, frozen=True):
 class BatchProvider(Protocol):
     """A provider's batch API.
 
-    `price`: of a record against on demand (0.5 is half). `least`, `most`: records of one job. `turnaround_s`: how long
-    a job takes at worst, as far as known: less time than that until a deadline and it is not used.
+    A job's records are of one model. `price`: of a record against on demand (0.5 is half). `least`, `most`: records of
+    one job. `turnaround_s`: how long a job takes, as far as known: less time than that until a deadline and it is not
+    used.
     """
 
     name: str
@@ -47,6 +50,10 @@ class BatchProvider(Protocol):
     least: int
     most: int
     turnaround_s: float
+
+    def serves(self, model: str) -> bool:
+        """Whether jobs of this model may be created here."""
+        ...
 
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
         """Starts a job and returns its id. The same `token` always means the same job, also after a crash."""
@@ -56,8 +63,8 @@ class BatchProvider(Protocol):
         """Where the job stands."""
         ...
 
-    async def results(self, job: str) -> list[Result]:
-        """Results so far, in any order; all of them once it has ended."""
+    async def results(self, job: str, records: Sequence[Record]) -> list[Result]:
+        """Results so far, in any order; all of them once it has ended. `records`: the job's, as they were created."""
         ...
 
     async def stop(self, job: str) -> None:

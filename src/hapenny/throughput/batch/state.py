@@ -13,12 +13,14 @@ from hapenny.throughput.batch.records import Record, Result
 class Part:
     """A provider's job of a batch: `token` names it for ever, `job` is the provider's id once known."""
 
-    def __init__(self, number: int, provider: str, token: str, ids: list[str]) -> None:
+    def __init__(self, number: int, provider: str, token: str, ids: list[str], price: float = 0.5) -> None:
         self.number = number
         self.provider = provider
+        self.price = price
         self.token = token
         self.ids = ids
         self.job = ""
+        self.created: float | None = None
         self.stopping_since: float | None = None
         self.collected = False
         self.refused = ""
@@ -38,7 +40,10 @@ class Batch:
         self.parts: dict[int, Part] = {}
         self.results: dict[str, Result] = {}
         self.attempts: dict[str, int] = {}
-        self.batched: set[str] = set()
+        self.batched: dict[str, float] = {}
+        """Ids answered in a job, and its price against on demand."""
+        self.took: dict[str, list[float]] = {}
+        """Seconds that whole jobs took, by provider."""
         self.done = False
         self.cancelled = False
         self._records: dict[str, Record] | None = None
@@ -52,8 +57,24 @@ class Batch:
             self._records = {record.id: record for record in found}
         return self._records
 
-    def take(self, result: Result, *, batched: bool) -> None:
-        """Keeps a result: the first success of a record stays; failures count as attempts."""
+    def full(self, id: str) -> Record:
+        """A record with its model."""
+        return msgspec.structs.replace(self.records[id], model=self.model_of(id))
+
+    def model_of(self, id: str) -> str:
+        """The model of a record."""
+        return self.records[id].model or self.model
+
+    def by_model(self, ids: list[str]) -> dict[str, list[str]]:
+        """Ids by model, in their order."""
+        found: dict[str, list[str]] = {}
+        for id in ids:
+            found.setdefault(self.model_of(id), []).append(id)
+        return found
+
+    def take(self, result: Result, *, price: float | None = None) -> None:
+        """Keeps a result: the first success of a record stays; failures count as attempts. `price`: of the job it came
+        from, against on demand; None: it was sent alone."""
         if result.id not in self.records:
             return
         known = self.results.get(result.id)
@@ -61,8 +82,8 @@ class Batch:
             return
         self.attempts[result.id] = self.attempts.get(result.id, 0) + 1
         self.results[result.id] = result
-        if batched and result.output is not None:
-            self.batched.add(result.id)
+        if price is not None and result.output is not None:
+            self.batched[result.id] = price
 
     def missing(self, most_attempts: int) -> list[str]:
         """Ids that still need an answer and are in no open job."""
@@ -83,9 +104,12 @@ class Batch:
         match entry["kind"]:
             case "intent":
                 ids = msgspec.json.decode(self.journal.read(f"{self.id}/part-{entry['part']}.json"), type=list[str])
-                self.parts[entry["part"]] = Part(entry["part"], entry["provider"], entry["token"], ids)
+                self.parts[entry["part"]] = Part(
+                    entry["part"], entry["provider"], entry["token"], ids, entry.get("price", 0.5)
+                )
             case "created":
-                self.parts[entry["part"]].job = entry["job"]
+                part = self.parts[entry["part"]]
+                part.job, part.created = entry["job"], entry.get("at")
             case "refused":
                 part = self.parts[entry["part"]]
                 part.refused, part.collected = entry["reason"], True
@@ -94,9 +118,11 @@ class Batch:
             case "collected":
                 part = self.parts[entry["part"]]
                 part.collected = True
+                if part.created is not None and part.stopping_since is None and "at" in entry:
+                    self.took.setdefault(part.provider, []).append(entry["at"] - part.created)
                 data = self.journal.read(f"{self.id}/results-{entry['part']}.jsonl")
                 for line in data.splitlines():
-                    self.take(msgspec.json.decode(line, type=Result), batched=True)
+                    self.take(msgspec.json.decode(line, type=Result), price=part.price)
             case "cancelled":
                 self.cancelled = True
             case "done":
@@ -115,5 +141,5 @@ def load(journal: Journal) -> dict[str, Batch]:
             batches[entry["batch"]].apply(entry)
     for batch in batches.values():
         for line in journal.logged(f"{batch.id}/local.jsonl"):
-            batch.take(msgspec.json.decode(line, type=Result), batched=False)
+            batch.take(msgspec.json.decode(line, type=Result))
     return batches

@@ -1,0 +1,335 @@
+"""What the verbs of `hapenny batch` share: forms of files, and an engine over a gateway and providers' batch APIs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from hapenny.core.clock import Clock, RealClock
+from hapenny.throughput.batch.engine import BatchEngine, BatchOptions, Status
+from hapenny.throughput.batch.journal import Journal
+from hapenny.throughput.batch.local import Local
+from hapenny.throughput.batch.records import BatchProvider, Record
+
+if TYPE_CHECKING:
+    from hapenny.catalog import Rates
+    from hapenny.config import BatchApiOptions, Config
+    from hapenny.core.exchange import Target
+    from hapenny.gateway import Gateway
+
+T = TypeVar("T")
+FORMS = {
+    "openai": ("custom_id", "body"),
+    "invoke": ("recordId", "modelInput"),
+    "converse": ("recordId", "modelInput"),
+    "anthropic": ("custom_id", "params"),
+}
+CODECS = {"converse": "bedrock"}
+"""The dialect of a form where it has another name."""
+
+EMBED = "embed"
+"""The journal of embeddings, whose records are a provider's own."""
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def read(data: bytes, model: str = "") -> tuple[str, list[Record]]:
+    """Form and records of a file's bytes; `model` is for records that name none.
+
+    Raises:
+        click.ClickException: naming the line that is wrong.
+    """
+    form = ""
+    records = []
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+            found = next(f for f, (id, body) in FORMS.items() if id in row and isinstance(row.get(body), dict))
+        except (msgspec.DecodeError, StopIteration, TypeError, AttributeError):
+            raise click.ClickException(
+                f"line {number} is neither OpenAI's (custom_id, body), Bedrock's (recordId, modelInput) "
+                "nor Anthropic's (custom_id, params)"
+            ) from None
+        body = dict(row[FORMS[found][1]])
+        if found == "invoke" and _is_converse(body):
+            found = "converse"
+        if form and found != form:
+            raise click.ClickException(f"line {number} is of form {found}, the lines before of form {form}")
+        form = found
+        named = model or str(body.get("model") or "")
+        body.pop("model", None)
+        if not named:
+            raise click.UsageError(f"name the model with --model: line {number} does not")
+        records.append(Record(str(row[FORMS[form][0]]), body, named))
+    if not records:
+        raise click.ClickException("the file holds no records")
+    return form, records
+
+
+def seconds(text: str) -> float:
+    """`90m` and the like in seconds."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise click.UsageError(f"{text!r} is no span of time; write 90m, 24h or 2d")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+class Opened:
+    """An engine over a gateway, which is built when it is needed and lives as long as the loop that uses it.
+
+    Args:
+        folder: of the journal.
+        form: of the records.
+        path: of the gateway's configuration.
+        bucket: Bedrock's batch API with this bucket, besides those of the configuration.
+        role: ARN of the role that may read and write it.
+        region: of Bedrock, where no configuration says.
+    """
+
+    def __init__(self, folder: Path, form: str, path: str | None, bucket: str, role: str, region: str) -> None:
+        self._clock: Clock = RealClock()
+        self._form = form
+        self._gateway: Gateway | None = None
+        self._config, apis = _configured(path, bucket, role, region)
+        try:
+            self._journal = Journal(folder)
+        except RuntimeError as error:
+            raise click.ClickException(str(error)) from None
+        options: BatchOptions = self._config.batch or BatchOptions(poll_s=15.0 if apis else 0.5)
+        self.engine = BatchEngine(
+            self._journal, self._providers(apis), Local(self._send, self._clock), self._clock, options
+        )
+
+    def _providers(self, apis: tuple[BatchApiOptions, ...]) -> dict[str, BatchProvider]:
+        from hapenny.batching import providers
+        from hapenny.protocols.registry import codec
+
+        near = None if self._form == EMBED else codec(CODECS.get(self._form, self._form))
+        try:
+            return providers(self._config, apis, near, self._hold, self._clock, lambda request: self._who())
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs `work` on a loop of its own, and lets go of the gateway it used."""
+
+        async def closing() -> T:
+            gateway = self._built()
+            await gateway.start()
+            try:
+                return await work
+            finally:
+                self._gateway = None
+                await gateway.aclose()
+
+        return asyncio.run(closing())
+
+    def rates(self, model: str, tier: str) -> Rates | None:
+        """The rates of a model by any of its names here; None: not known."""
+        from hapenny.batching import target_of
+
+        gateway = self._built()
+        target = target_of(gateway, model)
+        return gateway.books.prices.place(target).rates(tier, self._clock.wall()) if target is not None else None
+
+    def _built(self) -> Gateway:
+        if self._gateway is None:
+            from hapenny.gateway import Gateway
+
+            self._gateway = Gateway(self._config, clock=self._clock)
+        return self._gateway
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[Gateway]:
+        yield self._built()
+
+    def _who(self) -> Any:
+        from hapenny.admission.keys import OPEN
+        from hapenny.core.messages import Context
+
+        return Context(priority=-1, feature="batch"), OPEN
+
+    async def _send(self, model: str, record: Record) -> dict[str, Any]:
+        """One record through the gateway, at background priority."""
+        from hapenny.protocols.registry import codec
+
+        gateway = self._built()
+        if self._form == EMBED:
+            return await embed(gateway, model, record)
+        dialect = codec(CODECS.get(self._form, self._form))
+        named = self._form in ("openai", "anthropic")
+        body = msgspec.json.encode({**record.body, "model": model} if named else record.body)
+        request = dialect.decode_request(body, model=None if named else model, stream=False, headers={})
+        completion, _ = await gateway.complete(request, self._who()[0])
+        answer: dict[str, Any] = msgspec.json.decode(dialect.encode_answer(completion, request))
+        return answer
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+
+
+async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
+    """A text's vector from a model of a configured backend, in Titan's form, with a row of its own.
+
+    Raises:
+        Failure: what the provider said; `not_found` for a model that is not known.
+    """
+    from hapenny.batching import target_of
+    from hapenny.core.errors import Failure
+    from hapenny.core.events import Tokens
+    from hapenny.core.messages import Context, Request
+
+    target = target_of(gateway, model)
+    if target is None:
+        raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
+    kind = gateway.config.backends[target.backend].kind
+    asked = Request(protocol="openai", model=model, messages=())
+    exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target)
+    exchange.background = "documents"
+    call = exchange.begin_call(target, "embed", "batch", asked)
+    call.request = None  # there is nothing to estimate tokens from
+    try:
+        if kind == "openai":
+            body = {"model": target.model, "input": record.body["inputText"]}
+            found = await _post(gateway, target, "/v1/embeddings", body)
+            count = (found.get("usage") or {}).get("prompt_tokens", 0)
+            answer = {"embedding": found["data"][0]["embedding"], "inputTextTokenCount": count}
+        elif kind in ("bedrock", "simulated"):
+            answer = await _post(gateway, target, f"/model/{quote(target.model, safe='')}/invoke", record.body)
+        else:
+            raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")
+    except Failure as failure:
+        exchange.end_call(call, "failed", failure)
+        raise
+    else:
+        call.tokens = Tokens(input=int(answer.get("inputTextTokenCount") or 0))
+        exchange.end_call(call, "complete")
+        return answer
+    finally:
+        exchange.end_call(call, "abandoned")
+        gateway.close(exchange)
+
+
+async def _post(gateway: Gateway, target: Target, path: str, value: dict[str, Any]) -> dict[str, Any]:
+    from hapenny.core.errors import Failure
+    from hapenny.core.exchange import Limits
+
+    now = gateway.clock.now()
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    raw = await gateway.backends[target.backend].forward(
+        "POST", path, headers, msgspec.json.encode(value), Limits(now + 60, now + 120)
+    )
+    try:
+        data = b""
+        while (piece := await raw.body.read()) is not None:
+            data += piece
+    finally:
+        raw.body.close()
+    if raw.status >= 300:
+        kind = {429: "rate_limited", 503: "overloaded"}.get(
+            raw.status, "upstream" if raw.status >= 500 else "invalid_request"
+        )
+        raise Failure(kind, f"the provider answered {raw.status}", upstream_status=raw.status)  # type: ignore[arg-type]
+    found: dict[str, Any] = msgspec.json.decode(data)
+    return found
+
+
+def look(folder: Path) -> list[BatchEngine]:
+    """The engines of all journals in a folder, to look at only."""
+
+    async def never(model: str, record: Record) -> dict[str, Any]:
+        raise RuntimeError("only looking")
+
+    clock = RealClock()
+    return [
+        BatchEngine(Journal(folder / form, look=True), {}, Local(never, clock), clock)
+        for form in (*FORMS, EMBED)
+        if (folder / form / "journal.jsonl").exists()
+    ]
+
+
+async def work(engine: BatchEngine, *ids: str) -> None:
+    """Works until the batches are done, and says how they stand."""
+
+    async def report() -> None:
+        while True:
+            await asyncio.sleep(10)
+            for id in ids or [key for key, each in engine.batches.items() if not each.done]:
+                click.echo(line(engine.status(id)), err=True)
+
+    reporter = asyncio.get_running_loop().create_task(report())
+    try:
+        await engine.run(*ids)
+    finally:
+        reporter.cancel()
+    for id in ids or list(engine.batches):
+        click.echo(line(engine.status(id)), err=True)
+
+
+def line(each: Status) -> str:
+    """A batch in a line."""
+    late = " LATE" if each.late else ""
+    refused = "".join(f"\n  not taken by {reason}" for reason in each.refused)
+    return (
+        f"{each.id} {each.state}{late}: {each.succeeded} of {each.total} done, {each.failed} failed, "
+        f"{each.batched} in batch, {each.on_demand} on demand, {100 * each.saved_share:.1f} % saved{refused}"
+    )
+
+
+def _is_converse(body: dict[str, Any]) -> bool:
+    """Whether a model's input is a Converse request rather than a native body."""
+    if "anthropic_version" in body or "inputText" in body:
+        return False
+    if "inferenceConfig" in body:
+        return True
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not isinstance(messages[0], dict):
+        return False
+    content = messages[0].get("content")
+    return isinstance(content, list) and bool(content) and "type" not in content[0]
+
+
+def _configured(path: str | None, bucket: str, role: str, region: str) -> tuple[Config, tuple[BatchApiOptions, ...]]:
+    """The gateway's configuration and the batch APIs to use; a bucket without a configuration means Bedrock."""
+    from hapenny.config import BackendOptions, BatchApiOptions, Config, ConfigError, RouteOptions, check, load
+
+    try:
+        if path is None and bucket:
+            config = Config(
+                backends={"bedrock": BackendOptions(kind="bedrock", region=region)},
+                routes={"default": RouteOptions(baseline=_ANY)},
+            )
+            config = check(config)
+        else:
+            config = load(path)
+        apis = config.batch.apis if config.batch is not None else ()
+        if bucket:
+            name = next((n for n, b in config.backends.items() if b.kind in ("bedrock", "simulated")), None)
+            if name is None:
+                raise click.UsageError("--bucket: the configuration has no backend of kind bedrock")
+            if config.backends[name].kind == "bedrock" and not role:
+                raise click.UsageError(
+                    "--role: name the ARN of the role that Bedrock takes to read and write the bucket"
+                )
+            apis = (*apis, BatchApiOptions(backend=name, bucket=bucket, role=role))
+    except ConfigError as error:
+        raise click.ClickException("; ".join(str(problem) for problem in error.problems)) from None
+    return config, apis
+
+
+_ANY = "anthropic.claude-3-haiku-20240307-v1:0"
+"""A baseline for a route that is never asked for a tier."""

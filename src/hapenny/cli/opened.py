@@ -1,0 +1,48 @@
+"""What the verbs of `hapenny index` share: the folder, the embedder, and how they are opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hapenny.core.clock import RealClock
+from hapenny.retrieval.analysis import Language
+from hapenny.retrieval.folder import Folder
+from hapenny.retrieval.opening import Layout
+from hapenny.vectors.embedder import Embedder
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+EMBEDDER = click.option(
+    "--embedder",
+    type=click.Choice(["minilm", "hashed"]),
+    default="minilm",
+    help="minilm needs `hapenny setup local`; hashed words need nothing and find less.",
+)
+
+
+def open_folder(
+    folder: Path, embedder: str, *, language: Language = "en", read_only: bool = False, layout: Layout | None = None
+) -> Folder:
+    """The collection of `folder`; a `ClickException` says why not."""
+    try:
+        return Folder(folder, make_embedder(embedder), language, read_only=read_only, layout=layout)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def make_embedder(name: str) -> Embedder:
+    """The embedder of that name, loaded."""
+    if name == "hashed":
+        from hapenny.vectors.hashed import HashedEmbedder
+
+        return HashedEmbedder()
+    from hapenny.vectors.minilm import MiniLM
+    from hapenny.vectors.weights import ModelMissing
+
+    model = MiniLM(RealClock())
+    try:
+        model.load()
+    except (ModelMissing, ImportError) as error:
+        raise click.ClickException(f"{error}; or take --embedder hashed") from error
+    return model

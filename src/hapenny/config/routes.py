@@ -1,0 +1,140 @@
+"""Options of who asks and how it is treated: keys, routes, and the modes of all stages by preset."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from hapenny.config.section import Section
+from hapenny.core.stage import Mode
+from hapenny.evidence.answers import ALIKE, APART
+
+
+class RouteMatch(Section):
+    """Which requests a route takes, if neither key nor header chose one. All given conditions must hold."""
+
+    model: str | None = None
+    """The model as asked."""
+    feature: str | None = None
+    """The label in `x-hapenny-feature`."""
+    intent: str | None = None
+    """The intent in `x-hapenny-intent`."""
+    protocol: str | None = None
+    """openai, anthropic, bedrock or invoke."""
+
+
+class RouteOptions(Section):
+    """How one kind of traffic is treated."""
+
+    match: RouteMatch | None = None
+    baseline: str = "strong"
+    """Tier, alias or model that bills are compared with where a request names none."""
+    preset: Literal["safe", "balanced", "demo"] = "safe"
+    """The modes of all stages: `safe` switches on what cannot change an answer and lets the rest watch."""
+    stages: dict[str, Mode] = field(default_factory=dict)
+    """Modes that differ from the preset, by stage."""
+    begin_s: float = 30.0
+    """How long an answer may take to begin."""
+    finish_s: float = 600.0
+    """How long an answer may take in all."""
+    idle_s: float = 60.0
+    """The longest pause within a stream."""
+    max_calls: int = 4
+    """Serving calls that all stages may make together for one request."""
+    max_quality_loss: float = 0.02
+    """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
+    audit_share: float | None = None
+    """Share of requests that are also asked of the baseline (or, where it answered, of the weak tier), off the path,
+    and compared. Costs what those calls cost; .01 is enough to notice a broken promise within some thousand requests.
+    None: the preset's, .005 for `balanced`, which switches on what can change answers, else 0."""
+    audit_budget_usd: float = 1.0
+    """Dollars a day that audits of this route may cost at most, judges included."""
+    audit_judge: str = ""
+    """A tier, alias or model that compares answers, twice with places swapped. Empty: words, numbers and vectors."""
+    audit_alike: float = ALIKE
+    """Without a model as judge: the cosine from which two answers count as the same (`hapenny train judge`)."""
+    audit_apart: float = APART
+    """The cosine up to which they count as different."""
+    cache_any_temperature: bool = False
+    """Consent to cache answers to requests whose temperature is unset or above 0."""
+    cache_scope: Literal["user", "tenant", "shared"] = "tenant"
+    """`user` keeps answers of a named user to that user; `shared` declares that everyone gets the same answers: tenants
+    share them, and verified ones are published for a CDN at `/v1/answers/…`."""
+    knowledge_epoch: str = ""
+    """Part of every cache key: change it when the knowledge behind answers changes."""
+    prompt_version: str = ""
+    """Part of every cache key and certificate: change it with the prompt."""
+    holdout: float = 0.01
+    """Share of sessions with everything off: the proof."""
+
+    def audits(self) -> float:
+        """The share that is audited."""
+        return self.audit_share if self.audit_share is not None else AUDITED.get(self.preset, 0.0)
+
+
+class KeyOptions(Section):
+    """A key of ours: who holds it."""
+
+    key: str
+    """The secret clients send; at least 8 characters. Best given as `${NAME}`."""
+    tenant: str = "default"
+    """Whose books, quotas and cached answers its requests belong to."""
+    routes: list[str] = field(default_factory=lambda: ["*"])
+    """Routes it may ask for by `x-hapenny-route`."""
+    default_route: str | None = None
+    """The route of all its requests."""
+    groups: list[str] = field(default_factory=list)
+    """Document-access groups; part of the cache key."""
+    models: list[str] = field(default_factory=lambda: ["*"])
+    """Models and tiers it may ask for; `*` is all."""
+    sigv4_access_key: str | None = None
+    """Lets an AWS client sign with this access key id; `key` is then its secret."""
+
+
+AUDITED = {"balanced": 0.005}
+"""Share of requests that a preset audits where the route does not say: half a percent of the baseline's bill at most,
+and never more than `audit_budget_usd`. A promise that nobody checks is none."""
+
+TIERS = ("fast", "balanced", "strong", "max")
+
+CARD_TIERS = {
+    "manga-2024": {
+        "fast": "anthropic.claude-3-haiku-20240307-v1:0",
+        "balanced": "anthropic.claude-3-5-haiku-20241022-v1:0",
+        "strong": "anthropic.claude-3-sonnet-20240229-v1:0",
+        "max": "anthropic.claude-3-opus-20240229-v1:0",
+    },
+    "current-2026": {
+        "fast": "us.anthropic.claude-haiku-5-5",
+        "balanced": "us.amazon.nova-2-lite-v1:0",
+        "strong": "us.anthropic.claude-sonnet-5-5",
+        "max": "us.anthropic.claude-opus-5-5",
+    },
+}
+
+# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
+# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
+_SAFE: dict[str, Mode] = {
+    "arms": "on",
+    "templates": "shadow",
+    "exact": "on",
+    "flights": "on",
+    "semantic": "off",
+    "retrieval": "off",
+    "tiers": "shadow",
+    "cascade": "off",
+    "structure": "on",
+    "window": "shadow",
+    "prune": "shadow",
+    "brevity": "on",
+    "answer_size": "shadow",
+    "parameters": "on",
+    "prefix": "on",
+    "throughput": "on",
+}
+PRESETS: dict[str, dict[str, Mode]] = {
+    "safe": _SAFE,
+    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
+    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
+}

@@ -1,0 +1,115 @@
+"""What a request asks of providers: where a call goes, how long it may take, and one paid attempt."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
+from hapenny.core.messages import Request
+
+Purpose: TypeAlias = Literal[
+    "serve",
+    "retry",
+    "hedge",
+    "escalate",
+    "continue",
+    "audit",
+    "judge",
+    "embed",
+    "rerank",
+    "guard",
+    "summary",
+    "precompute",
+]
+SERVING: frozenset[str] = frozenset({"serve", "retry", "hedge", "escalate", "continue"})
+
+CallOutcome: TypeAlias = Literal["open", "complete", "failed", "abandoned"]
+Provenance: TypeAlias = Literal["reported", "estimated", "unknown"]
+
+
+class Target(Struct, frozen=True, gc=False):
+    """Where a call goes. Only routing changes `model`; throughput may change the rest."""
+
+    model: str
+    """The provider's model id, as the catalog knows it."""
+    backend: str = ""
+    """Name of the configured backend."""
+    region: str = ""
+    service_tier: str = "standard"
+    endpoint: str = ""
+
+
+class Limits:
+    """The two limits that travel, in `clock.now()` seconds, and the idle limit of streams. Stages may only shorten;
+    a flight extends its own to the latest of its readers."""
+
+    __slots__ = ("begin_by", "finish_by", "idle")
+
+    def __init__(self, begin_by: float, finish_by: float, idle: float = 60.0) -> None:
+        self.begin_by = begin_by
+        self.finish_by = finish_by
+        self.idle = idle
+
+    def shorten(self, *, begin_by: float | None = None, finish_by: float | None = None) -> None:
+        """Brings a limit forward; a later one is ignored."""
+        if begin_by is not None and begin_by < self.begin_by:
+            self.begin_by = begin_by
+        if finish_by is not None and finish_by < self.finish_by:
+            self.finish_by = finish_by
+
+    def extend(self, other: Limits) -> None:
+        """Takes the later of both: for flights alone."""
+        self.begin_by = max(self.begin_by, other.begin_by)
+        self.finish_by = max(self.finish_by, other.finish_by)
+
+    def copy(self) -> Limits:
+        """Limits of their own."""
+        return Limits(self.begin_by, self.finish_by, self.idle)
+
+
+class Call:
+    """One paid attempt at a provider. Money is the sum of calls."""
+
+    __slots__ = (
+        "began",
+        "cost",
+        "ended",
+        "failure",
+        "id",
+        "outcome",
+        "output",
+        "provenance",
+        "purpose",
+        "request",
+        "started",
+        "target",
+        "technique",
+        "tokens",
+        "waited",
+    )
+
+    def __init__(
+        self, id: str, target: Target, purpose: Purpose, technique: str, request: Request | None, started: float
+    ) -> None:
+        self.id = id
+        self.target = target
+        self.purpose: Purpose = purpose
+        self.technique = technique
+        """Who pays unless this call delivers the answer."""
+        self.request = request
+        self.started = started
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.outcome: CallOutcome = "open"
+        self.tokens: Tokens | None = None
+        self.cost: int | None = None
+        """Nano-dollars; None while open and where the price is unknown."""
+        self.provenance: Provenance = "unknown"
+        self.failure: Failure | None = None
+        self.output: list[str] = []
+        """What was generated so far, for an estimate where no usage was reported."""
+        self.waited: float | None = None
+        """Seconds spent waiting for upstream after the first content; None: not measured."""
