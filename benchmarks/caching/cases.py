@@ -25,8 +25,7 @@ def _words(chance: random.Random, count: int) -> str:
 
 
 def _request(system: str, turns: list[str]) -> Request:
-    roles = ("user", "assistant")
-    messages = tuple(Message(roles[at % 2], (Text(text),)) for at, text in enumerate(turns))
+    messages = tuple(Message("assistant" if at % 2 else "user", (Text(text),)) for at, text in enumerate(turns))
     return Request(protocol="anthropic", model=MODEL, system=(Text(system),), messages=messages)
 
 

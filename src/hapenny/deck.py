@@ -64,8 +64,8 @@ from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
-Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
-"""Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
+Same: TypeAlias = Callable[[Exchange, Target, str], Awaitable[tuple[str, int]]]
+"""Asks a model on behalf of an exchange, in a background row of its own (`hapenny.background`)."""
 
 
 class Deck:
@@ -81,7 +81,7 @@ class Deck:
         defaults: parameters of configured models.
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
-        aside: asks a model off the path, in a background row of its own.
+        same: asks a model off the path whether two answers say the same, in a row of its own.
         repeat: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
@@ -98,7 +98,7 @@ class Deck:
         *,
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        aside: Aside,
+        same: Same,
         repeat: Repeat,
         heir: Deck | None = None,
     ) -> None:
@@ -112,7 +112,7 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
-        self._aside = aside
+        self._same = same
         trained = read_router(options.tiers.trained)
         self.about = About(
             names.tiers,
@@ -292,13 +292,13 @@ class Deck:
         """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""
         if name is None:
             return None
-        if self._names.resolve(name).target is None:
+        target, same = self._names.resolve(name).target, self._same
+        if target is None:
             problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
             raise ConfigError([problem])
-        aside = self._aside
 
         async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
-            return await aside(name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route)
+            return await same(exchange, target, prompt)
 
         return asks
 

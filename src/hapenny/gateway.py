@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
-from hapenny.aside import aside, repeat
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -123,8 +122,8 @@ class Gateway:
             self._choosing.defaults,
             refresh=background.refresh,
             spawn=self.spawn,
-            aside=partial(aside, self),
-            repeat=partial(repeat, self),
+            same=background.same,
+            repeat=background.repeat,
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()

@@ -137,8 +137,8 @@ class Returns:
     def book(self, exchange: Exchange, row: Row) -> None:
         """Reads a finished request, or background work that a layer paid for."""
         if row.background:
-            if row.background == "judge" and row.actual:
-                self.layer("semantic", row.route).charge(row.actual)
+            if row.background == "judge" and "semantic" in row.savings:
+                self.layer("semantic", row.route).charge(row.actual or 0)
             elif row.background == "precompute":
                 self.layer("precompute", row.route).add(hit=False, judging=row.actual or 0)
             return
