@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.caching import data, http, prefix, rivals, speed, turns
+from benchmarks.caching import cases, data, http, prefix, rivals, speed, turns
 from benchmarks.caching.replay import Run, replay
 from hapenny.caching.semantic.decider import Promise
 from hapenny.core.clock import RealClock
@@ -143,6 +143,7 @@ def main() -> None:
             out["multi_turn"] = turns.measure(rows)
         elif "hash_ids" in rows[0]:
             out["prefix"] = prefix.measure(rows, options.quick)
+    out["prefix_cases"] = cases.measure()
     out["exact_hit_ms"] = asyncio.run(http.measure())
     if options.records is not None:
         options.records.write_text("".join(json.dumps(record) + "\n" for record in records))

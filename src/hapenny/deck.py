@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
+from hapenny.caching.ahead import Ahead, Repeat
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
-from hapenny.caching.keys import Keys
+from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.publishing import Publisher
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
@@ -42,6 +44,7 @@ from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
+from hapenny.telemetry.rows import Row
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.imported import keep
 from hapenny.throughput.options import Routes
@@ -61,8 +64,8 @@ from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
-Aside: TypeAlias = Callable[..., Awaitable[tuple[str, int]]]
-"""Asks a model off the path, in a background row of its own (`hapenny.aside`)."""
+Same: TypeAlias = Callable[[Exchange, Target, str], Awaitable[tuple[str, int]]]
+"""Asks a model on behalf of an exchange, in a background row of its own (`hapenny.background`)."""
 
 
 class Deck:
@@ -78,7 +81,8 @@ class Deck:
         defaults: parameters of configured models.
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
-        aside: asks a model off the path, in a background row of its own.
+        same: asks a model off the path whether two answers say the same, in a row of its own.
+        repeat: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -94,7 +98,8 @@ class Deck:
         *,
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        aside: Aside,
+        same: Same,
+        repeat: Repeat,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -107,7 +112,7 @@ class Deck:
         self._defaults = defaults
         self._refresh = refresh
         self._spawn = spawn
-        self._aside = aside
+        self._same = same
         trained = read_router(options.tiers.trained)
         self.about = About(
             names.tiers,
@@ -159,7 +164,15 @@ class Deck:
             if heir is not None
             else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
         )
-        self.admin = CacheAdmin(self.answers, self.semantic, self.paraphrases, self.returns)
+        self.ahead: Ahead | None = None
+        if config.precompute.routes:
+            self.ahead = Ahead(config.precompute, self.answers, self.returns, clock, repeat, ttl=options.exact.ttl_s)
+            if heir is not None and heir.ahead is not None:
+                self.ahead.follow(heir.ahead)
+        self._withdraw(heir)
+        self.admin = CacheAdmin(
+            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead
+        )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
@@ -167,6 +180,8 @@ class Deck:
     def start(self) -> None:
         """Begins what goes on beside requests: the account's quotas are read where that is wanted. Loads the embedder
         where a stage will ask for it, so that no request has to wait for that."""
+        if self.ahead is not None:
+            self._spawn(self.ahead.run())
         modes = [self.modes(route) for route in self._config.routes.values()]
         if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
             _ = self.embedder.inner
@@ -174,6 +189,19 @@ class Deck:
         if regions:
             ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
             self._spawn(keep(regions, ids, self._clock, self.routes.told))
+
+    def observe(self, exchange: Exchange, row: Row) -> None:
+        """Reads a finished request: what the caches earned, and what may be answered ahead."""
+        self.returns.book(exchange, row)
+        if self.ahead is not None:
+            self.ahead.observe(exchange, row)
+
+    def _withdraw(self, heir: Deck | None) -> None:
+        """Takes published answers of epochs that ended from the edge."""
+        if heir is not None:
+            now = {route.knowledge_epoch for route in self._config.routes.values()}
+            for epoch in {route.knowledge_epoch for route in heir._config.routes.values()} - now:
+                self.edge.purge(epoch)
 
     @property
     def asked(self) -> Embedder:
@@ -190,7 +218,7 @@ class Deck:
         """The mode of every stage on a route."""
         return {**PRESETS[route.preset], **route.stages}
 
-    def keys(self, scope: Literal["user", "tenant"]) -> Keys:
+    def keys(self, scope: Scope) -> Keys:
         """The key maker for a scope."""
         return Keys(self._secret, scope)
 
@@ -200,6 +228,7 @@ class Deck:
         modes = self.modes(route)
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
+        publisher = Publisher(self.edge, self.results, route.knowledge_epoch) if keys.shared else None
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
             # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
@@ -216,6 +245,7 @@ class Deck:
                 any_temperature=any_temperature,
                 refresh=self._refresh if options.exact.stale_s > 0 else None,
                 results=self.results,
+                publisher=publisher,
             )
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
@@ -237,6 +267,7 @@ class Deck:
                     fixed=semantic.similarity,
                     any_temperature=any_temperature,
                     stopped=partial(self.returns.stopped, "semantic"),
+                    publisher=publisher,
                 )
             )
         if modes["retrieval"] != "off":
@@ -261,13 +292,13 @@ class Deck:
         """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""
         if name is None:
             return None
-        if self._names.resolve(name).target is None:
+        target, same = self._names.resolve(name).target, self._same
+        if target is None:
             problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
             raise ConfigError([problem])
-        aside = self._aside
 
         async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
-            return await aside(name, prompt, exchange.context, purpose="judge", payer="semantic", route=exchange.route)
+            return await same(exchange, target, prompt)
 
         return asks
 

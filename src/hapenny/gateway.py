@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
-from hapenny.aside import aside
 from hapenny.asking import Asking
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
@@ -123,7 +122,8 @@ class Gateway:
             self._choosing.defaults,
             refresh=background.refresh,
             spawn=self.spawn,
-            aside=partial(aside, self),
+            same=background.same,
+            repeat=background.repeat,
             heir=heir.deck if heir is not None else None,
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
@@ -357,7 +357,7 @@ class Gateway:
     def _written(self, exchange: Exchange) -> None:
         row = self.row(exchange) or self.books.close(exchange)
         self.desk.write(exchange, row)
-        self.deck.returns.book(exchange, row)
+        self.deck.observe(exchange, row)
         self.watch.consider(exchange, row)
 
     # -- lifetime ------------------------------------------------------------------------------------------------

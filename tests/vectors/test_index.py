@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hapenny.vectors import ExactIndex, open_index, unit
+from hapenny.vectors.exact import largest
 from hapenny.vectors.graph import GraphIndex
 from hapenny.vectors.growing import GrowingIndex
 
@@ -119,3 +120,11 @@ def test_the_graph_and_the_local_model_live_in_one_process():
     pytest.importorskip("onnxruntime")
     code = "from hapenny.vectors.graph import GraphIndex; GraphIndex(8); import onnxruntime; print('alive')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "alive\n"
+
+
+@pytest.mark.parametrize("count", [1, 5, 64, 1_600, 10_001])
+@pytest.mark.parametrize("k", [0, 1, 24, 20_000])
+def test_the_largest_are_found_whatever_the_size(count, k):
+    scores = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    k = min(k, count)
+    assert sorted(scores[largest(scores, k)]) == sorted(scores)[count - k :]

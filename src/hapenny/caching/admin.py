@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.ahead import Ahead
+from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
@@ -33,8 +35,13 @@ class CacheAdmin:
         semantic: SemanticCache | None = None,
         paraphrases: Answers | None = None,
         returns: Returns | None = None,
+        edge: Edge | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
-        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn."""
+        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers;
+        `ahead`: what is answered ahead."""
+        self._edge = edge
+        self._ahead = ahead
         self._returns = returns
         self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
         self._semantic = semantic
@@ -45,6 +52,8 @@ class CacheAdmin:
         if self._semantic is not None:
             out["routes"] = msgspec.to_builtins(self._semantic.stats())
             out["judging"] = self._semantic.judging()
+        if self._ahead is not None:
+            out["precompute"] = msgspec.to_builtins(self._ahead.stats())
         if self._returns is not None:
             out["returns"] = [{**msgspec.to_builtins(each), "net": each.net} for each in self._returns.books()]
         return out
@@ -78,7 +87,14 @@ class CacheAdmin:
             ]
             total = Purged(sum(p.entries for p in gone), sum(p.bytes for p in gone), which.dry_run)
             out[name] = msgspec.to_builtins(total)
+        if self._edge is not None and which.epoch is not None and which.key is None and which.tag is None:
+            gone_there = self._edge.purge(which.epoch, dry_run=which.dry_run)
+            out["edge"] = {"entries": gone_there, "bytes": 0, "dry_run": which.dry_run}
         return out
+
+    async def warm(self, tenant: str, most: int) -> int | None:
+        """Answers the tenant's most asked questions again that are not stored; how many, None where that is off."""
+        return await self._ahead.renew(tenant, most) if self._ahead is not None else None
 
     def feedback(self, request_id: str) -> bool:
         """A semantic hit was reported wrong; False if the request is not known as one."""

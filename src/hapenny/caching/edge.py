@@ -88,9 +88,14 @@ class Edge:
         headers["content-length"] = str(len(page.body))
         return Page(200, headers, b"" if head else page.body)
 
-    def purge(self, epoch: str) -> int:
+    def holds(self, fingerprint: bytes) -> bool:
+        """Whether an answer is published."""
+        entry = self._answers.peek(fingerprint)
+        return entry is not None and entry.fresh(self._clock.wall())
+
+    def purge(self, epoch: str, *, dry_run: bool = False) -> int:
         """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
-        return self._answers.purge(Selector(tag=f"epoch:{epoch}")).entries
+        return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
 
 
 def _tags(header: str) -> list[str]:

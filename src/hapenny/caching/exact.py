@@ -17,6 +17,7 @@ from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 if TYPE_CHECKING:
+    from hapenny.caching.publishing import Publisher
     from hapenny.caching.results import Results
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
@@ -34,6 +35,10 @@ class Stored(Struct, frozen=True, gc=False):
     """The answer as it was written last, by protocol."""
 
 
+MOST_TAGS = 16
+"""Of a caller's own tags that an entry keeps."""
+PRECOMPUTED = "precomputed"
+"""Tag of answers that were asked for ahead."""
 Answers: TypeAlias = Store[Stored]
 Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
 """Answers an exchange again in the background, then calls back."""
@@ -42,6 +47,20 @@ Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
 def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """The tags of an answer that rests on documents (id, version)."""
     return tuple(tag for id_, version in evidence for tag in (f"doc:{id_}", f"doc:{id_}@{version}"))
+
+
+def tags_of(exchange: Exchange, model: str, evidence: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+    """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
+    epoch = exchange.policy[-1] if len(exchange.policy) > 1 else ""
+    return (
+        f"route:{exchange.route}",
+        f"model:{model}",
+        *((f"epoch:{epoch}",) if epoch else ()),
+        *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
+        *exchange.facts.get("cache_tags", ()),
+        *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
+        *evidence_tags(evidence),
+    )
 
 
 class Lookup(Decision):
@@ -67,8 +86,11 @@ class ExactStage(Stage):
         any_temperature: bool = False,
         refresh: Refresh | None = None,
         results: Results | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
-        """`results` merges equal answers and tags them with their evidence (`exchange.facts["evidence"]`)."""
+        """`results` merges equal answers and tags them with their evidence (`exchange.facts["evidence"]`);
+        `publisher`: of a shared route's verified answers."""
+        self._publisher = publisher
         self._results = results
         self._answers = answers
         self._keys = keys
@@ -84,10 +106,10 @@ class ExactStage(Stage):
             return None
         key = self._keys.key(exchange)
         directives = exchange.context.cache_control
-        if "no-cache" in directives or exchange.background == "refresh":
+        if "no-cache" in directives or exchange.background in ("refresh", "precompute"):
             return Lookup(key=key, reason="no-cache")
         entry = self._answers.get(key)
-        if entry is None or entry.key != key or entry.value.tenant != exchange.context.tenant:
+        if entry is None or entry.key != key or not self._mine(entry, exchange):
             return Lookup(key=key)
         now = exchange.clock.wall()
         fresh = entry.fresh(now)
@@ -98,6 +120,10 @@ class ExactStage(Stage):
             return Lookup(key=key, reason="max-age")
         return Lookup(key=key, entry=entry, stale=not fresh)
 
+    def _mine(self, entry: Entry[Stored], exchange: Exchange) -> bool:
+        """Whether the entry is the asking tenant's own, or the route declares its answers shared."""
+        return self._keys.shared or entry.value.tenant == exchange.context.tenant
+
     async def apply(self, decision: Lookup, exchange: Exchange, onward: Onward) -> Answer:
         """Replays the entry, or goes onward and keeps what comes back."""
         entry, shown = decision.entry, decision.key[:8].hex()
@@ -107,7 +133,15 @@ class ExactStage(Stage):
             exchange.cache = CacheFact(layer="exact", hit=False, detail=decision.reason or "miss", key=shown)
             answer = await onward(exchange)
             return answer.through(
-                Fill(self._answers, decision.key, exchange, ttl=self._ttl, stale=self._stale, results=self._results)
+                Fill(
+                    self._answers,
+                    decision.key,
+                    exchange,
+                    ttl=self._ttl,
+                    stale=self._stale,
+                    results=self._results,
+                    publisher=self._publisher,
+                )
             )
         now = exchange.clock.wall()
         exchange.cache = CacheFact(
@@ -115,6 +149,10 @@ class ExactStage(Stage):
             detail="stale" if decision.stale else "",
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
+        if PRECOMPUTED in entry.tags:
+            exchange.facts["precomputed"] = True
+        if self._publisher is not None and (path := self._publisher.path(entry.value)):
+            exchange.note(f"answer={path}")
         if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
             self._refreshing.add(decision.key)
             self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
@@ -133,9 +171,11 @@ class Fill(Collecting):
         ttl: float,
         stale: float,
         results: Results | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         super().__init__()
         self._results = results
+        self._publisher = publisher
         self._answers = answers
         self._key = key
         self._exchange = exchange
@@ -155,13 +195,11 @@ class Fill(Collecting):
             if stored is not None:
                 evidence = exchange.facts.get("evidence", ())
                 if self._results is not None:
-                    stored, _ = self._results.share(self._results.fingerprint(stored, evidence=evidence), stored)
-                tags = (
-                    f"route:{exchange.route}",
-                    f"model:{stored.model}",
-                    *exchange.facts.get("cache_tags", ()),
-                    *evidence_tags(evidence),
-                )
+                    fingerprint = self._results.fingerprint(stored, evidence=evidence)
+                    stored, again = self._results.share(fingerprint, stored)
+                    if again and self._publisher is not None:
+                        self._publisher.verified(stored)
+                tags = tags_of(exchange, stored.model, evidence)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,

@@ -35,6 +35,7 @@ from hapenny.core.messages import (
 VERSION: Final = 1
 """Goes into every key; raise it when the encoding or a declaration changes."""
 
+Scope: TypeAlias = Literal["user", "tenant", "shared"]
 Part: TypeAlias = Literal["answer", "scope", "delivery"]
 
 _BLOCK: dict[str, Part] = {"checkpoint": "delivery", "extras": "answer"}
@@ -189,12 +190,15 @@ class Keys:
 
     Args:
         secret: keys the hash; two deployments with different secrets share nothing.
-        scope: "tenant" shares answers among a tenant's users, "user" keeps those of a named user apart.
+        scope: "tenant" shares answers among a tenant's users, "user" keeps those of a named user apart, "shared" is
+            declared by an operator whose route gives everyone the same answers: tenants share them too.
     """
 
-    def __init__(self, secret: bytes, scope: Literal["user", "tenant"] = "tenant") -> None:
+    def __init__(self, secret: bytes, scope: Scope = "tenant") -> None:
         self._secret = hashlib.blake2b(secret, digest_size=32).digest()
         self._scope = scope
+        self.shared = scope == "shared"
+        """Whether tenants share answers."""
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         self._digests: OrderedDict[int, tuple[Request, bytes]] = OrderedDict()
 
@@ -215,7 +219,7 @@ class Keys:
         user = (context.user, request.user) if self._scope == "user" else None
         whole = (
             VERSION,
-            (context.tenant, user, sorted(context.groups), context.locale),
+            (None if self.shared else context.tenant, user, sorted(context.groups), context.locale),
             (exchange.route, exchange.policy, sorted(exchange.arms.items())),
             (exchange.intent, sorted(context.headers.items())),
             self._asked(request),

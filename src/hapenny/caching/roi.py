@@ -18,6 +18,10 @@ GIB_HOUR = 5_000_000
 """Nano-dollars a GiB of memory costs an hour: an assumption of $3.60 a month, to be set by the operator."""
 
 
+_AHEAD = 50
+"""Answers and hits by which pre-computation is judged: there are few."""
+
+
 class Return(Struct, frozen=True, kw_only=True):
     """A layer's books over the window. Money in nano-dollars."""
 
@@ -119,7 +123,7 @@ class Returns:
         """The books of a layer on a route, opened on first use."""
         key = (name, route)
         if key not in self._layers:
-            self._layers[key] = Layer(name, window=self._window)
+            self._layers[key] = Layer(name, window=_AHEAD if name == "precompute" else self._window)
         return self._layers[key]
 
     def stopped(self, name: str, route: str) -> bool:
@@ -133,9 +137,10 @@ class Returns:
     def book(self, exchange: Exchange, row: Row) -> None:
         """Reads a finished request, or background work that a layer paid for."""
         if row.background:
-            name = {"judge": "semantic", "precompute": "precompute"}.get(row.background)
-            if name is not None and row.actual:
-                self.layer(name, row.route).charge(row.actual)
+            if row.background == "judge" and "semantic" in row.savings:
+                self.layer("semantic", row.route).charge(row.actual or 0)
+            elif row.background == "precompute":
+                self.layer("precompute", row.route).add(hit=False, judging=row.actual or 0)
             return
         facts = exchange.facts
         if facts.get("precomputed"):

@@ -60,12 +60,20 @@ def invalidate(
 
 
 @cache.command()
-@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("questions", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--most", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Without QUESTIONS.")
 @click.option("--model", default="auto", show_default=True)
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.pass_obj
-def warm(target: tuple[str, str], questions: Path, model: str, parallel: int) -> None:
-    """Ask every line of QUESTIONS once (plain text, or JSON lines with "text"), so that its answer is stored."""
+def warm(target: tuple[str, str], questions: Path | None, most: int, model: str, parallel: int) -> None:
+    """Ask every line of QUESTIONS once (plain text, or JSON lines with "text"), so that its answer is stored.
+
+    Without QUESTIONS the gateway asks again what was asked most and is not stored any more: after a deploy or a new
+    epoch. It knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
+    """
+    if questions is None:
+        _show(_call(target, "POST", "/v1/cache/warm", {"most": most}))
+        return
     texts = [_text(line) for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]
     hits, failed = asyncio.run(_warm(target, texts, model, parallel))
     click.echo(f"{len(texts)} questions: {len(texts) - hits - failed} answered, {hits} stored already, {failed} failed")

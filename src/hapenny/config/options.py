@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
+from hapenny.caching.ahead import AheadOptions
 from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, ModelOptions, RerankerOptions
@@ -121,6 +122,8 @@ class Config(Section):
     """OpenTelemetry spans; needs the extra `otel`."""
     batch: BatchJobs | None = None
     """Batch jobs, off unless a journal is named."""
+    precompute: AheadOptions = field(default_factory=AheadOptions)
+    """Predictable questions answered ahead, off unless routes are named."""
     counters: str = "memory"
     """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)

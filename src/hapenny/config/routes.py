@@ -58,8 +58,9 @@ class RouteOptions(Section):
     """The cosine up to which they count as different."""
     cache_any_temperature: bool = False
     """Consent to cache answers to requests whose temperature is unset or above 0."""
-    cache_scope: Literal["user", "tenant"] = "tenant"
-    """`user` keeps answers of a named user to that user."""
+    cache_scope: Literal["user", "tenant", "shared"] = "tenant"
+    """`user` keeps answers of a named user to that user; `shared` declares that everyone gets the same answers: tenants
+    share them, and verified ones are published for a CDN at `/v1/answers/…`."""
     knowledge_epoch: str = ""
     """Part of every cache key: change it when the knowledge behind answers changes."""
     prompt_version: str = ""

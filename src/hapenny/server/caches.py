@@ -16,6 +16,10 @@ from hapenny.server.who import identify
 T = TypeVar("T")
 
 
+class _Warm(msgspec.Struct, forbid_unknown_fields=True):
+    most: int = 100
+
+
 class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
     request_id: str
 
@@ -39,12 +43,17 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.Str
         return shown(admin.explain(verb.removeprefix("explain/"), tenant, gateway.clock.wall()))
     if request.method == "POST" and verb == "invalidate":
         return shown(admin.invalidate(_read(body or b"{}", Invalidation), tenant))
+    if request.method == "POST" and verb == "warm":
+        answered = await admin.warm(tenant, _read(body or b"{}", _Warm).most)
+        if answered is None:
+            raise Failure("not_found", "nothing is answered ahead here", fix="name routes under `precompute.routes`")
+        return shown({"answered": answered})
     if request.method == "POST" and verb == "feedback":
         known = admin.feedback(_read(body, _Feedback).request_id)
         if not known:
             raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
         return shown({"removed": True})
-    raise Failure("not_found", f"no page {path!r}", fix="stats, explain/KEY, invalidate or feedback")
+    raise Failure("not_found", f"no page {path!r}", fix="stats, explain/KEY, invalidate, warm or feedback")
 
 
 def _read(body: bytes, kind: type[T]) -> T:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from hapenny.vectors.embedder import Vectors
 from hapenny.vectors.index import Hits, checked, written
 
+_BLOCK = 64
+"""Scores that share a maximum in a search."""
+
 
 class ExactIndex:
     """Vectors in a growing matrix; a removed row is filled by the last one, so the scan stays dense."""
@@ -71,7 +74,7 @@ class ExactIndex:
         """The k nearest; ties go to the lower key."""
         scores = self.matrix @ np.asarray(vector, dtype=np.float32)
         k = min(k, len(scores))
-        top = np.argpartition(-scores, k - 1)[:k] if 0 < k < len(scores) else np.arange(len(scores))[: max(k, 0)]
+        top = largest(scores, k)
         top = top[np.lexsort((self._keys[top], -scores[top]))]
         return Hits(self._keys[top], scores[top])
 
@@ -100,3 +103,20 @@ class ExactIndex:
         keys = np.zeros(capacity, dtype=np.int64)
         rows[: len(self)], keys[: len(self)] = self.matrix, self.keys
         self._rows, self._keys = rows, keys
+
+
+def largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Where the `k` largest are, in no order.
+
+    The k largest lie in the k blocks with the largest maxima, so that little is left to partition.
+    """
+    if not 0 < k < len(scores):
+        return np.arange(len(scores))[: max(k, 0)]
+    blocks = len(scores) // _BLOCK
+    if blocks <= 2 * k:
+        return np.argpartition(scores, len(scores) - k)[-k:]
+    whole = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK)
+    best = np.argpartition(whole.max(axis=1), blocks - k)[-k:]
+    places = (best[:, None] * _BLOCK + np.arange(_BLOCK)[None, :]).ravel()
+    places = np.concatenate([places, np.arange(blocks * _BLOCK, len(scores))])
+    return np.asarray(places[np.argpartition(scores[places], len(places) - k)[-k:]])

@@ -2,11 +2,12 @@
 
 import random
 
+import msgspec
 import numpy as np
 import pytest
 
-from hapenny.caching.semantic.bound import Bands, threshold
-from hapenny.caching.semantic.decider import Decider, Promise
+from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
+from hapenny.caching.semantic.decider import Decider, Looked, Promise
 from hapenny.caching.semantic.features import Neighbour
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import Variety, contradiction, read
@@ -45,6 +46,14 @@ def drive(decider, memory, requests, *, quality, seed=1):
     return served, wrong
 
 
+def sure_and_wrong(decider, memory):
+    """A hit that looks as good as any and is reported wrong."""
+    terms = read("question about topic a now")
+    near = memory.neighbours(list(memory._entries)[-8:], [0.95 - 0.01 * i for i in range(8)])
+    looked = decider.look(terms, near, memory)
+    return Looked("serve", looked.near, looked.candidate, looked.score, looked.error)
+
+
 def test_starts_closed():
     decider, memory = Decider(Promise(), HandClock()), Memory()
     memory.add(0, read("when do you open"))
@@ -70,8 +79,9 @@ def test_closes_at_once_on_a_violation():
     decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.995)
     assert decider.stats().open
-    for _ in range(8):
-        decider.report_wrong(0.002)
+    wrong = sure_and_wrong(decider, memory)
+    for _ in range(40):
+        decider.report_wrong(wrong)
     stats = decider.stats()
     assert not stats.open
     assert stats.closures >= 1
@@ -98,8 +108,9 @@ def test_reported_hits_close_the_cache():
     decider, memory = Decider(Promise(max_error=0.01, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.995)
     before = decider.stats().threshold
+    wrong = sure_and_wrong(decider, memory)
     for _ in range(25):
-        decider.report_wrong(0.002)
+        decider.report_wrong(wrong)
     assert decider.stats().threshold < before
 
 
@@ -116,25 +127,54 @@ def test_senseless_promises_are_refused(field):
         Promise(**{field: 1.5})
 
 
+def evidence(score, count, wrong):
+    return Evidence(np.full(count, score), np.arange(count) < wrong)
+
+
 def test_the_threshold_needs_labels_in_its_own_region():
     scores = np.full(1000, 0.0005)
-    assert threshold(Bands(), scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == 0.0
-    bands = Bands()
-    for _ in range(400):
-        bands.add(0.0005, False)
-    assert threshold(bands, scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == pytest.approx(0.0005)
-    for _ in range(20):
-        bands.add(0.0005, True)
-    assert threshold(bands, scores, 1000, max_error=0.01, max_wrong_hits=None, z=1.645) == 0.0
+    rest = {"max_error": 0.01, "max_wrong_hits": None, "z": 1.645}
+    assert threshold(NO_EVIDENCE, scores, 1000, **rest) == 0.0
+    assert threshold(evidence(0.5, 400, 0), scores, 1000, **rest) == 0.0
+    assert threshold(evidence(0.0005, 400, 0), scores, 1000, **rest) == pytest.approx(0.0005)
+    assert threshold(evidence(0.0005, 420, 20), scores, 1000, **rest) == 0.0
 
 
 def test_the_stricter_limit_binds():
-    bands = Bands()
-    for at in range(400):
-        bands.add(0.05, at % 10 == 0)
-    scores = np.full(50, 0.05)
-    assert threshold(bands, scores, 1000, max_error=0.05, max_wrong_hits=None, z=1.645) > 0
-    assert threshold(bands, scores, 1000, max_error=0.05, max_wrong_hits=0.05, z=1.645) == 0.0
+    labels, scores = evidence(0.05, 400, 40), np.full(50, 0.05)
+    assert threshold(labels, scores, 1000, max_error=0.05, max_wrong_hits=None, z=1.645) > 0
+    assert threshold(labels, scores, 1000, max_error=0.05, max_wrong_hits=0.05, z=1.645) == 0.0
+
+
+def test_what_a_judge_hides_is_priced_in():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.99)
+    before = decider.stats().threshold
+    decider.hidden = 0.9
+    drive(decider, memory, 40, quality=0.99)
+    assert decider.stats().threshold < before
+
+
+def test_labels_scored_without_themselves_are_less_sure():
+    """The model that learnt a label is surer of it than one that did not."""
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 400, quality=0.9)
+    model = decider._model
+    scores, wrong = model.evidence()
+    seen = model.errors(model._rows[: len(scores)])
+    assert scores[wrong == 1].mean() < seen[wrong == 1].mean()
+    assert scores[wrong == 0].mean() > seen[wrong == 0].mean()
+
+
+def test_a_decider_goes_on_after_a_restart():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    heir = Decider(decider.promise, HandClock())
+    heir.loads(decider.dumps())
+    assert heir.stats().open
+    assert heir.stats().threshold == pytest.approx(decider.stats().threshold, rel=0.2)
+    with pytest.raises(msgspec.MsgspecError):
+        heir.loads(b"nonsense")
 
 
 @pytest.mark.parametrize(

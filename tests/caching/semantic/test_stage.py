@@ -1,6 +1,7 @@
 """The semantic stage in a pipeline: who may share, what is stored, what a hit says about itself."""
 
 import asyncio
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -37,7 +38,7 @@ class House:
     def __init__(self, events=WHOLE, **rest):
         self.clock, self.events, self.calls, self.tasks = HandClock(), events, 0, []
         self.answers = Store(self.clock, 1_000_000)
-        self.cache = SemanticCache(self.clock, self.answers, AnswerJudge(), embedder="hashed-256")
+        self.cache = SemanticCache(self.clock, self.answers, AnswerJudge(self.clock), embedder="hashed-256")
         stage = SemanticStage(self.cache, Keys(b"secret"), Promise(), self.spawn, **{"fixed": 0.5, **rest})
         self.pipeline = Pipeline([stage], {"semantic": "on"}, self.far, Ask())
 
@@ -198,7 +199,7 @@ async def test_an_expired_answer_is_not_served():
 async def test_a_changed_policy_closes_the_route():
     house = House()
     await house.ask()
-    house.cache.policy("default", ("new epoch",))
+    house.cache.policy("default", ("model:m", "new epoch"), "m")
     assert house.cache.stats()["default"].closures == 1
 
 
@@ -210,17 +211,81 @@ async def test_another_embedder_forgets_everything():
     assert not await house.hit()
 
 
+async def test_two_models_asked_on_one_route_do_not_close_it():
+    house = House()
+    await house.ask()
+    for _ in range(3):
+        house.cache.policy("default", ("model:one",), "one")
+        house.cache.policy("default", ("model:two",), "two")
+    assert house.cache.stats()["default"].closures == 0
+    house.cache.policy("default", ("model:newer",), "one")
+    assert house.cache.stats()["default"].closures == 1
+
+
+async def test_a_layer_that_loses_money_does_not_even_look():
+    house = House(stopped=lambda route: True)
+    await house.ask()
+    _, there = await house.ask("so when do you open")
+    assert house.calls == 2
+    assert there.cache is None or there.cache.layer != "semantic"
+
+
+class Judge:
+    """Says what it is told to, and remembers the prompts."""
+
+    def __init__(self, *replies):
+        self.replies, self.prompts = list(replies), []
+
+    async def __call__(self, exchange, prompt):
+        self.prompts.append(prompt)
+        return (self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]), 1000
+
+
+class Chance(HandClock):
+    """A clock whose chance always or never draws."""
+
+    def __init__(self, draws):
+        super().__init__()
+        self.random = SimpleNamespace(random=lambda: 0.0 if draws else 1.0)
+
+
 async def test_the_judge_goes_the_cheapest_way():
-    asked = []
+    asks = Judge("SAME")
+    judge, there = AnswerJudge(Chance(False), HashedEmbedder(256), asks), exchange("q", clock=HandClock())
+    assert await judge.equal(there, "q", "We open at nine.", "we open  at nine")
+    assert not await judge.equal(there, "q", "We open at nine.", "Gift cards are sold at the desk")
+    assert asks.prompts == []
+    assert await judge.equal(there, "q {first}", "The shop opens at nine", "The shop opens at nine in the morning")
+    assert len(asks.prompts) == 1
+    assert "q {first}" in asks.prompts[0]
+    assert judge.stats.cost == 1000
+    assert not await AnswerJudge(HandClock()).equal(there, "q", "yes", "no")
 
-    async def model(question, stored, new):
-        asked.append(question)
-        return True
 
-    judge = AnswerJudge(HashedEmbedder(256), model)
-    assert await judge.equal("q", "We open at nine.", "we open  at nine")
-    assert not await judge.equal("q", "We open at nine.", "Gift cards are sold at the desk")
-    assert asked == []
-    assert await judge.equal("q", "The shop opens at nine", "The shop opens at nine in the morning")
-    assert asked == ["q"]
-    assert not await AnswerJudge().equal("q", "yes", "no")
+async def test_a_judge_that_calls_different_answers_the_same_narrows_the_promise():
+    there, pair = exchange("q", clock=HandClock()), ("We open at nine.", "Gift cards are sold at the desk")
+    good = AnswerJudge(Chance(True), HashedEmbedder(256), Judge("DIFFERENT"))
+    bad = AnswerJudge(Chance(True), HashedEmbedder(256), Judge("SAME"))
+    for judge in (good, bad):
+        for _ in range(60):
+            assert not await judge.equal(there, "q", *pair)
+        judge.stats.by_model = 600
+    assert good.stats.checks == bad.stats.checks == 60
+    assert good.error < 0.07
+    assert bad.error > 0.4
+
+
+async def test_a_verdict_that_changes_with_the_places_counts_as_different():
+    judge = AnswerJudge(Chance(True), HashedEmbedder(256), Judge("SAME", "DIFFERENT"))
+    there = exchange("q", clock=HandClock())
+    assert not await judge.equal(there, "q", "The shop opens at nine", "The shop opens at nine in the morning")
+    assert judge.stats.misses == 0.5
+
+
+async def test_a_judge_that_fails_decides_nothing():
+    async def asks(exchange, prompt):
+        raise Failure("overloaded", "later")
+
+    judge, there = AnswerJudge(HandClock(), HashedEmbedder(256), asks), exchange("q", clock=HandClock())
+    assert not await judge.equal(there, "q", "The shop opens at nine", "The shop opens at nine in the morning")
+    assert judge.stats.undecided == 1

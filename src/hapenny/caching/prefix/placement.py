@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 from msgspec import Struct
@@ -11,6 +12,10 @@ from hapenny.caching.prefix.reuse import Reuse, Tariff
 _BLOCK = 512.0
 MOST_POINTS = 4
 MINIMUM_TOKENS = 1_024
+_DEAR = 0.5
+"""Premium from which a write must be covered by what reads have saved."""
+_CREDIT = 0.001
+"""Share of all input that such writes may be ahead."""
 
 
 class Plan(Struct, frozen=True):
@@ -37,6 +42,10 @@ class Planner:
         self._minimum, self._most, self._block = minimum, most, block
         self._reuse = Reuse(tariff)
         self._live: dict[Hashable, float] = {}
+        self._balance = 0.0
+        """What reads saved less what writes cost beyond plain input, in input tokens."""
+        self._asked = 0.0
+        """Input tokens planned for."""
         self._swept = 0.0
 
     def plan(self, chain: Sequence[Hashable], tokens: Sequence[int], now: float) -> Plan:
@@ -62,6 +71,12 @@ class Planner:
             gain += gains[depth - 1] * tokens[depth - 1]
             if gain > best_gain and depth_tokens[depth - 1] >= self._minimum:
                 best, best_gain = depth, gain
+        self._asked += depth_tokens[-1] if depth_tokens else 0.0
+        saved = (1 - self.tariff.read) * depth_tokens[read - 1] if read else 0.0
+        written = depth_tokens[best - 1] - (depth_tokens[read - 1] if read else 0) if best else 0
+        if best and self._balance + saved - self.tariff.premium * written < -self._credit():
+            best, best_gain, written = 0, 0.0, 0
+        self._balance += saved - self.tariff.premium * written
         if best:
             points = [best, *self._branches(chain, best, read, known, depth_tokens)]
         else:
@@ -70,9 +85,12 @@ class Planner:
         for depth in points:
             self._live[chain[depth - 1]] = now + self.tariff.ttl
         self._sweep(now)
-        written = depth_tokens[best - 1] - (depth_tokens[read - 1] if read else 0) if best else 0
-        saved = (1 - self.tariff.read) * depth_tokens[read - 1] if read else 0.0
         return Plan(tuple(points), read, written, saved + best_gain)
+
+    def _credit(self) -> float:
+        """How far writes may run ahead of what reads have brought: dear ones hardly, so that a long lifetime never ends
+        up dearer than no caching."""
+        return _CREDIT * self._asked if self.tariff.premium >= _DEAR else math.inf
 
     def forget(self, chain: Sequence[Hashable]) -> None:
         """The provider reported no read where one was believed: these points are dead."""
@@ -90,6 +108,7 @@ class Planner:
         chosen = [top] + ([known] if known in allowed else [])
         tails = self._reuse.tails.items()
         shared = [(min(len(chain) - tail, top), count) for tail, count in tails if len(chain) - tail > read]
+        shared += [(min(head, top), count) for head, count in self._reuse.heads.items() if head > read]
         candidates = {depth for depth, _ in shared} & set(allowed)
         while len(chosen) < self._most:
             scored = [

@@ -16,13 +16,17 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-Kind: TypeAlias = tuple[str, int, int, int]
+Kind: TypeAlias = tuple[str, int, int, int, int]
 
-_PSEUDO = 400.0
+_PSEUDO = 100.0
+_TRUST = 0.88
+"""Of the learnt worth of having a segment cached: learnt from few prompts, it is believed in part."""
 _CACHED = {"seen": 0.6, "new": 0.15}
 """Worth of having a segment cached, before evidence: a second use often brings a third; a first use brings none."""
 _WAITING = {"seen": 0.06, "new": 0.045}
 _REMEMBERED = 200_000
+_NEAR_END = 4
+"""Segments: prompts that leave further from the end share a beginning rather than a history."""
 
 
 class _Seen(Struct):
@@ -68,6 +72,8 @@ class Reuse:
         self._waiting: dict[Hashable, float] = {}
         self.tails: dict[int, int] = {}
         """How often a returning prompt left the earlier one this many segments before its end."""
+        self.heads: dict[int, int] = {}
+        """How often one left it early, this many segments after its beginning."""
 
     def known(self, chain: Sequence[Hashable]) -> int:
         """How many leading segments were seen before."""
@@ -84,7 +90,7 @@ class Reuse:
     def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
         """What writing each segment now gains over waiting, in units of its plain input price."""
         kinds = self._kinds(chain, blocks, now)
-        return [0.85 * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
+        return [_TRUST * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
 
     def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
         """Learns from a request; call once for each, after `advantages`."""
@@ -93,6 +99,8 @@ class Reuse:
         known = self.known(chain)
         if known >= 2:
             tail = max(0, self._seen[chain[known - 1]].length - known)
+            if tail > _NEAR_END:
+                self.heads[known] = self.heads.get(known, 0) + 1
             self.tails[tail] = self.tails.get(tail, 0) + 1
         for at, (segment, kind) in enumerate(zip(chain, kinds, strict=True)):
             seen = self._seen.pop(segment, None)
@@ -116,16 +124,19 @@ class Reuse:
         size = int(2 * math.log2(max(1.0, blocks)))
         before = min(2, self._seen[chain[known - 1]].uses) if known >= 2 else 0
         # What a returning prompt adds is used again if it is short (the next turn), not if it is a pasted document.
-        added = int(2 * math.log2(max(1.0, blocks * (len(chain) - known) / max(len(chain), 1)))) if before else size
+        more = blocks * (len(chain) - known) / max(len(chain), 1)
+        added = int(2 * math.log2(max(1.0, more))) if before else size
+        grown = min(4, int(math.log2(more))) if more >= 1 else -1
         out: list[Kind] = []
         for at, segment in enumerate(chain):
             if at < known:
                 seen = self._seen[segment]
                 ago = min(3, int(math.log2(1 + (now - seen.at) * 5 / self.tariff.ttl)))
-                out.append(("seen", min(seen.uses, 4), ago, size // 4))
+                out.append(("seen", min(seen.uses, 4), ago, size // 4, grown))
             else:
                 left = len(chain) - 1 - at
-                out.append(("new", before, added, 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3))
+                near = 0 if left < 1 else 1 if left < 4 else 2 if left < 16 else 3
+                out.append(("new", before, added, near, 0))
         return out
 
     def _ripen(self, now: float) -> None:

@@ -12,8 +12,8 @@ Two upper bounds on the wrong answers at a threshold must both stay within the p
 - One that believes no model: the upper bound on the error of all labels at or below the threshold (Jeffreys' half event
   added), times the traffic there. No threshold opens before its own region has been verified.
 
-Each is taken at half the deviations of the stated confidence, as the errors of both together are rarer than of either;
-that the promise holds so is measured, not proven: `benchmarks.caching` replays it.
+Each is taken at part of the deviations of the stated confidence (`BAND`, `BELOW`), as both must err for the promise to
+break; that it holds so is measured, not proven: `benchmarks.caching` replays it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _MIDDLES = np.array([0.0005, 0.002, 0.006, 0.018, 0.055, 0.17, 0.6])
 _PSEUDO = 12.0
 _LEAST = 20
 """Labels at or below a threshold before it may open."""
+BAND, BELOW = 0.6, 0.5
+"""Parts of the stated deviations that each bound takes."""
 _PESSIMISM = 1.5
 _FLOOR = 0.003
 """The prior error of a band: 1.5 times what the model says plus 0.3 %: no model is trusted below that unproven."""
@@ -93,7 +95,7 @@ def threshold(
         return 0.0
     ranked = np.sort(scores)
     band = np.searchsorted(EDGES, ranked)
-    rate, upper = evidence.rates(z / 2)
+    rate, upper = evidence.rates(BAND * z)
     factor = rate / np.maximum(evidence.predicted, 1e-4)
     wrong = np.cumsum(np.minimum(ranked * factor[band], 1.0))
     margin = np.zeros(len(ranked))
@@ -101,7 +103,7 @@ def threshold(
         margin += (np.cumsum(band == at) * (upper[at] - rate[at])) ** 2
     wrong += np.sqrt(margin)
     hits = np.arange(1, len(ranked) + 1)
-    wrong = np.maximum(wrong, evidence.below(ranked, z / 2) * hits)
+    wrong = np.maximum(wrong, evidence.below(ranked, BELOW * z) * hits)
     # Equal scores are served together or not at all.
     fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests)
     if max_wrong_hits is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -138,9 +138,10 @@ class SemanticCache:
 
     def look(
         self, space: bytes, route: str, question: str, terms: Terms, vector: Vectors, decider: Decider, *,
-        tenant: str, max_error: float | None = None,
+        tenant: str | None, max_error: float | None = None,
     ) -> Lookup:  # fmt: skip
-        """Finds the neighbours and decides. A hit whose answer was evicted, or is not this tenant's, is a miss."""
+        """Finds the neighbours and decides. A hit whose answer was evicted, or is not this tenant's, is a miss; without
+        a tenant (a route declared shared) answers of all tenants count."""
         there = self._open(space, len(vector))
         hits = there.index.search(vector, NEAREST)
         near = there.memory.neighbours(hits.keys.tolist(), hits.scores.tolist())
@@ -152,7 +153,7 @@ class SemanticCache:
         found = Lookup(space, route, question, terms, vector, looked)
         if looked.action == "serve" and looked.candidate is not None:
             entry_ = self._answers.get(_key(looked.candidate.entry))
-            if entry_ is not None and entry_.value.tenant == tenant and entry_.fresh(self._clock.wall()):
+            if entry_ is not None and tenant in (None, entry_.value.tenant) and entry_.fresh(self._clock.wall()):
                 found.entry = entry_
         return found
 
@@ -176,7 +177,7 @@ class SemanticCache:
 
     async def learn(
         self, exchange: Exchange, found: Lookup, stored: Stored, text: str, *,
-        size: int, ttl: float, tags: tuple[str, ...],
+        size: int, ttl: float, tags: tuple[str, ...], verified: Callable[[Stored], object] | None = None,
     ) -> None:  # fmt: skip
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
         decider = self._deciders[found.route]
@@ -190,6 +191,8 @@ class SemanticCache:
                 equal = other is not None and await self._judge.equal(
                     exchange, found.question, text_of(other.value), text
                 )
+                if equal and other is not None and verified is not None:
+                    verified(other.value)
                 entry = steps.send(equal)
         except StopIteration as done:
             answer = done.value

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from hapenny.caching.exact import Stored, size_of, storable
+from hapenny.caching.exact import PRECOMPUTED, Stored, size_of, storable, tags_of
 from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.publishing import Publisher
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.terms import read
@@ -53,9 +54,11 @@ class SemanticStage(Stage):
         fixed: float | None = None,
         any_temperature: bool = False,
         stopped: Callable[[str], bool] = lambda route: False,
+        publisher: Publisher | None = None,
     ) -> None:
         """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits);
-        `stopped`: whether the layer lost money on a route and does not even embed for now."""
+        `stopped`: whether the layer lost money on a route and does not even embed for now; `publisher`: of a shared
+        route's verified answers."""
         self._cache = cache
         self._keys = keys
         self._promise = promise
@@ -64,6 +67,7 @@ class SemanticStage(Stage):
         self._fixed = fixed
         self._any_temperature = any_temperature
         self._stopped = stopped
+        self._publisher = publisher
 
     async def decide(self, exchange: Exchange, ask: Ask) -> SemanticDecision | None:
         """Looks up; None for what may not be cached or is no short text question."""
@@ -79,7 +83,7 @@ class SemanticStage(Stage):
         vector = (await ask.embed(exchange, [question], technique=self.name))[0]
         found = self._cache.look(
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
-            tenant=exchange.context.tenant, max_error=caution(exchange),
+            tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
         )  # fmt: skip
         exchange.memo["semantic"] = found
         looked = found.looked
@@ -106,13 +110,20 @@ class SemanticStage(Stage):
             age=entry.age(now), ttl=entry.expires - now, key=entry.key[-4:].hex(),
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
+        if PRECOMPUTED in entry.tags:
+            exchange.facts["precomputed"] = True
+        if self._publisher is not None and (path := self._publisher.path(entry.value)):
+            exchange.note(f"answer={path}")
         self._cache.served(exchange.id, found)
         return Answer(Replay(entry.value.events))
 
     def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
         """Verifies and stores, off the path."""
-        tags = (f"route:{exchange.route}", f"model:{stored.model}", *exchange.facts.get("cache_tags", ()))
-        self._spawn(self._cache.learn(exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags))
+        tags = tags_of(exchange, stored.model)
+        verified = self._publisher.verified if self._publisher is not None else None
+        self._spawn(
+            self._cache.learn(exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags, verified=verified)
+        )
 
 
 class _Learn(Transform):
