@@ -1,8 +1,10 @@
 """A wrong configuration is refused at start with path, value and fix."""
 
+from pathlib import Path
+
 import pytest
 
-from hapenny.config import ConfigError, load
+from hapenny.config import ConfigError, load, manual
 from hapenny.gateway import Gateway
 
 WRONG = {
@@ -66,3 +68,17 @@ backends: {b: {kind: bedrock}}
 models: {m: {id: anthropic.claude-opus-4-5-20251101-v1:0, parameters: {temperature: 0.5, top_p: 0.9}}}
 """
         )
+
+
+def test_the_manual_tells_every_option_and_the_page_is_up_to_date():
+    found = manual.options()
+    sections = {option.path: option.meaning for option in found if option.section}
+    untold = [
+        option.path
+        for option in found
+        if not option.meaning
+        and f"`{option.path.rpartition('.')[2]}`" not in sections.get(option.path.rpartition(".")[0], "")
+    ]
+    assert untold == []
+    page = Path(__file__).parent.parent / "docs" / "configuration.md"
+    assert page.read_text(encoding="utf-8") == manual.markdown(), "hapenny options --markdown > docs/configuration.md"

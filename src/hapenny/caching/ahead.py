@@ -37,6 +37,7 @@ class AheadOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     budget_usd: float = 1.0
     """Dollars a day that answering ahead may cost."""
     every_s: float = 900.0
+    """How often what is asked is looked at."""
     off_peak: list[int] = []
     """Hours (UTC, 0-23) in which to answer ahead; empty: any."""
     least: float = 2.0

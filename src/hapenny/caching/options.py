@@ -11,7 +11,9 @@ class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The exact layer."""
 
     ttl_s: float = 3600.0
+    """How long an answer is served."""
     max_mb: float = 256.0
+    """Memory for answers; what is least likely to be asked again goes first."""
     stale_s: float = 0.0
     """How long past its TTL an answer may be served while a fresh one is fetched."""
 
@@ -20,6 +22,7 @@ class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 
     max_flights: int = 10_000
+    """Calls that are shared at once; further ones fly alone."""
 
 
 class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -34,8 +37,11 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     similarity: float | None = None
     """A fixed cosine threshold instead of the promise; such hits are marked unproven. See `hapenny cache calibrate`."""
     ttl_s: float = 3600.0
+    """How long an answer is served."""
     max_mb: float = 256.0
+    """Memory for answers and their paraphrases."""
     embedder: Literal["local", "hashed"] = "local"
+    """`local` is MiniLM where it is set up (`hapenny setup local`), else hashed words."""
     judge: str | None = None
     """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
     it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts

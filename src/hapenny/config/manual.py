@@ -92,7 +92,10 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
             yield Option(at + suffix, "section", "", f"As `{told[inner]}`.", True)
             continue
         told[inner] = at + suffix
-        yield Option(at + suffix, "section", "", " ".join(filter(None, (meanings.get(name), _about(inner)))), True)
+        said, about = meanings.get(name, ""), _about(inner)
+        if not said or "`" in about:  # the struct tells of its fields
+            said = f"{said} {about}".strip()
+        yield Option(at + suffix, "section", "", said, True)
         yield from _walk(inner, at + suffix, told)
 
 

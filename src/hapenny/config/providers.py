@@ -24,7 +24,7 @@ class BackendOptions(Section):
     """A provider we call.
 
     `kind` decides which other fields matter: `region` and credentials for bedrock, `base_url` and `api_key` for
-    openai and anthropic, `card`, `seed`, `speed` and `quota` for simulated.
+    openai and anthropic, `card`, `seed`, `quota` and `faults` for simulated.
     """
 
     kind: Literal["simulated", "bedrock", "openai", "anthropic"]
@@ -109,12 +109,17 @@ class RerankerOptions(Section):
 
     kind: Literal["bedrock", "server", "tei"]
     model: str
+    """The model's id or ARN."""
     region: str = "us-east-1"
+    """AWS region of a Bedrock model."""
     profile: str | None = None
+    """Profile of the AWS credentials file."""
     base_url: str = ""
     api_key: str | None = None
+    """Key of the server. Best given as `${NAME}`."""
     owned: bool = False
     connect_s: float = 2.0
+    """How long a connection may take to open."""
 
 
 class BatchApiOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -31,10 +31,15 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     margin: float = 0.15
+    """Ask only when the scores of the last passage kept and the first one dropped are closer than this."""
     depth: int = 25
+    """Passages a model is shown."""
     seconds: float = 0.25
+    """How long reranking may take; after that the order stays as fused."""
     characters: int = 2000
+    """Of each passage, at most."""
     rewrite_seconds: float = 0.4
+    """How long the fast tier may take to resolve what a question refers to."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.margin <= 1.0:

@@ -37,6 +37,7 @@ class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     remote: bool = False
     rerank_model: str | None = None
     instruction: str = "Use these sources where they help, and cite them as [1], [2]."
+    """What the model is told above the passages."""
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:

@@ -15,8 +15,11 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     balanced_from: float = 0.25
+    """Scores from here on go to `balanced`."""
     strong_from: float = 0.30
+    """Scores from here on go to `strong`."""
     max_from: float = 1.1
+    """Scores from here on go to `max`; above 1 means never."""
     trained: str | None = None
     """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
     monthly_budget_usd: float | None = None
@@ -38,4 +41,6 @@ class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     confident_below: float = 0.25
     """An answer looks sure only to a question whose cold-start score is below this."""
     first: list[str] = field(default_factory=lambda: ["fast", "balanced"])
+    """The two that answer first, the cheaper one first."""
     strong: str = "strong"
+    """Who answers where they disagree."""

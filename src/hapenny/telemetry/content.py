@@ -38,7 +38,9 @@ class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     sample: float = 0.0
     """Share of requests that are kept, 0 to 1; 0 is off."""
     redact: bool = True
+    """Replace e-mail addresses, numbers of cards and phones and the like before a text is kept."""
     retention_days: float = 30.0
+    """After how many days a text is erased."""
     routes: list[str] = []
     """Routes that opted in; no other route's texts are kept."""
 

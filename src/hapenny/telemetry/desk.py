@@ -23,6 +23,7 @@ class KeptTexts(Struct, kw_only=True, forbid_unknown_fields=True):
     """The content store and its file."""
 
     path: str = ".hapenny/content.db"
+    """SQLite file of the encrypted texts."""
     options: ContentOptions
 
 

@@ -26,6 +26,7 @@ class TraceOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     endpoint: str
     """An OTLP/HTTP collector: http://host:4318/v1/traces."""
     service: str = "hapenny"
+    """The service name of the spans."""
     sample: float = 1.0
     """Share of requests, 0 to 1; a caller's own `traceparent` decides for itself."""
 

@@ -44,7 +44,9 @@ class SLO(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     """What users of a server are promised, in seconds at the upstream: first token, and each further one."""
 
     ttft_s: float = 1.0
+    """Time to the first token."""
     tpot_s: float = 0.05
+    """Time for each further token."""
 
     def __post_init__(self) -> None:
         if not (self.ttft_s > 0 and self.tpot_s > 0):
@@ -86,8 +88,11 @@ class LimitSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
 
     kind: str = "aimd"
     initial: int = 16
+    """Calls at once to begin with."""
     least: int = 1
+    """Never fewer at once."""
     most: int = 1024
+    """Never more at once."""
     slo: SLO = SLO()
     shadow: str | None = None
 

@@ -51,7 +51,9 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     tokens_per_s: float = 80.0
     prompt_tokens_per_s: float = 4_000.0
     group_prefixes: int = 4
+    """Requests in a row that may be let go first because their prefix is the same."""
     preempt: bool = True
+    """Let a short urgent request go before a long one of low priority that has not begun to answer."""
 
 
 class Pass:

@@ -25,6 +25,7 @@ class HedgeSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     spare: float = 0.2
     samples: int = 50
     least_s: float = 0.05
+    """The shortest delay."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile < 1:

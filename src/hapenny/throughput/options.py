@@ -33,12 +33,18 @@ class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
     """
 
     name: str
+    """How it is called in metrics."""
     backend: str = ""
+    """Name of a backend."""
     region: str = ""
+    """AWS region."""
     service_tier: str = ""
+    """standard, priority or flex."""
     endpoint: str = ""
+    """Address."""
     profile: str = ""
     account: str = ""
+    """Whose quota it is."""
     cost_factor: float = 1.0
     server_priority: bool = False
     quota: QuotaSpec | None = None
@@ -86,7 +92,9 @@ class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     endpoints: tuple[EndpointOptions, ...] = ()
     regions: RegionPolicy | None = None
     affinity: bool = False
+    """Keep equal prefixes on the same server of a pool (vLLM's prefix cache)."""
     hedge: bool = False
+    """Ask a second endpoint when the first is late."""
 
     def __post_init__(self) -> None:
         names = [e.name for e in self.endpoints]

@@ -31,8 +31,10 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     """
 
     requests_per_minute: float | None = None
+    """RPM."""
     tokens_per_minute: float | None = None
     tokens_per_day: float | None = None
+    """TPD."""
     window: Literal["refill", "minute"] = "refill"
     output_burndown: float | None = None
     cache_read_share: float = 0.0

@@ -21,9 +21,12 @@ class Backoff(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
 
     tries: int = 3
     base_s: float = 0.1
+    """The first delay."""
     factor: float = 2.0
+    """Each further delay is this much longer."""
     jitter_s: float = 0.1
     max_delay_s: float = 5.0
+    """The longest delay."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.tries <= 5:

@@ -19,6 +19,7 @@ class BrevityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ones it is for (empty: all)."""
 
     instruction: str
+    """The sentence that is added to the system prompt."""
     stop: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
 

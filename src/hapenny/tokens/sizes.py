@@ -22,6 +22,7 @@ class SizeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     least: int = 40
     floor: int = 64
     window: int = 1000
+    """Answers that are remembered of each intent."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile <= 1 or self.margin < 1 or self.least < 10 or self.floor < 1:

@@ -13,6 +13,7 @@ class ArmOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where `hapenny experiment` keeps its experiments; no file, no arms."""
 
     file: str = ".hapenny/experiments.json"
+    """Path of the experiments."""
 
 
 class ParameterOptions(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -31,15 +31,25 @@ class ParameterSet(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     """
 
     temperature: float | None = None
+    """0 is the most repeatable."""
     top_p: float | None = None
+    """Nucleus sampling."""
     top_k: int | None = None
+    """How many tokens are candidates."""
     both: bool = False
+    """Send temperature and top_p together where the model takes both."""
     effort: str | None = None
+    """How much to think, where the model takes it."""
     length: Length | None = None
+    """Resolved to the size that answers of the intent have been seen to need."""
     max_tokens: int | None = None
+    """A fixed limit instead of `length`."""
     latency: Literal["standard", "optimized"] | None = None
+    """`optimized` asks for latency-optimised inference."""
     service_tier: str | None = None
+    """standard, priority or flex."""
     override: bool = False
+    """Also replace what the client sent."""
 
 
 SETS: dict[str, ParameterSet] = {

@@ -31,9 +31,13 @@ class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     `stop_s`: how long a stopped job may take to end before its records are given up on."""
 
     attempts: int = 3
+    """How often a record is sent in all."""
     margin_s: float = 300.0
+    """How long before the deadline what is not done is asked on demand."""
     poll_s: float = 30.0
+    """How often a provider's job is looked at."""
     stop_s: float = 120.0
+    """How long a stopped job may take to hand over what it has done."""
 
 
 class Status(msgspec.Struct, frozen=True):
