@@ -58,10 +58,8 @@ async def _serve(
     await gateway.start()
     app = App(gateway)
     bound = await app.start(host, port)
-    # What is loaded by now stays; most of what comes later dies young, so full collections are made rare.
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
     shown = host if host is not None else gateway.config.server.host
     click.echo(f"hapenny listens on http://{shown}:{bound}", err=False)
     sys.stdout.flush()
