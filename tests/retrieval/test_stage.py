@@ -151,6 +151,17 @@ async def test_a_reranker_is_asked_only_when_the_order_is_unclear(store):
     assert ask.reranked == 0
 
 
+async def test_in_shadow_no_helper_is_paid_and_each_text_is_embedded_once(store):
+    ask = Asked(lambda documents: [0.0] * len(documents))
+    made = exchange(user("robot love space iron"))
+    await run(store, made, mode="shadow", ask=ask, remote=Remote(margin=0.9), use_remote=True)
+    assert ask.reranked == 0
+    assert made.decisions[0].decision.ids
+    ask = Asked(lambda documents: [0.0] * len(documents))
+    await run(store, exchange(user("robot love space iron")), ask=ask, remote=Remote(margin=0.9), use_remote=True)
+    assert (ask.reranked, ask.embedded) == (1, ["robot love space iron"])
+
+
 async def test_a_failing_reranker_leaves_the_fused_order(store):
     plain = exchange(user("robot love space iron"))
     await run(store, plain)

@@ -19,7 +19,7 @@ from hapenny.core.clock import Clock
 from hapenny.stores.sqlite import SqliteFile, SqliteRows
 from hapenny.telemetry.content import Content, ContentStore
 from hapenny.telemetry.rows import Row, verdict
-from hapenny.telemetry.schema import INSERT_ENTRY, entry_values, find_row, open_ledger, read_verdicts
+from hapenny.telemetry.schema import ENTRY, entry_values, find_row, insert, open_ledger, read_verdicts
 
 Said = Literal["a", "b", "tie", "right", "partly", "wrong"]
 SINGLE: dict[str, float] = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
@@ -175,4 +175,4 @@ def item(content: Content) -> Item:
 
 def book(ledger: sqlite3.Connection, request: str, score: float, source: str, wall: float) -> None:
     """Adds a verdict to a ledger that the gateway may be writing to as well."""
-    ledger.execute(INSERT_ENTRY, entry_values(verdict(request, score, source, wall)))
+    insert(ledger, "entries", ENTRY, [entry_values(verdict(request, score, source, wall))])

@@ -10,6 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
+import numpy as np
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange, Target
@@ -21,6 +22,7 @@ from hapenny.retrieval.filters import Filter, parse
 from hapenny.retrieval.helping import Helpers, helpers
 
 MEMO = "retrieval"
+NOBODY = Helpers()
 
 
 class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +30,7 @@ class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets paid models help:
     the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is unclear, and the
-    fast tier when a follow-up question cannot be resolved by rule. In shadow they are asked, too, and booked.
+    fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are not asked.
     """
 
     collection: str = ""
@@ -54,6 +56,13 @@ class Retrieved(Decision, kw_only=True):
     candidates: int
     reranked: bool
     seconds: dict[str, float]
+
+    def tell(self, found: Found) -> None:
+        """Says what was found."""
+        self.ids = [hit.id for hit in found.hits]
+        self.scores = [round(hit.score, 5) for hit in found.hits]
+        self.candidates, self.reranked, self.seconds = found.candidates, found.reranked, found.seconds
+        self.reason = "+".join(found.query.steps) or "as asked"
 
 
 class RetrievalStage(Stage):
@@ -85,40 +94,54 @@ class RetrievalStage(Stage):
         question = request.messages[-1].text.strip()
         if not question:
             return None
-        found = await self._search(collection, question, exchange, ask)
-        if not found.hits:
+        vectors: dict[str, Any] = {}
+        found = await self._search(collection, question, exchange, ask, vectors)
+        if not found.hits and not self._options.remote:
             return None
-        exchange.memo[MEMO] = found
-        return Retrieved(
-            ids=[hit.id for hit in found.hits],
-            scores=[round(hit.score, 5) for hit in found.hits],
-            candidates=found.candidates,
-            reranked=found.reranked,
-            seconds=found.seconds,
-            reason="+".join(found.query.steps) or "as asked",
-        )
+        exchange.memo[MEMO] = (found, question, ask, vectors)
+        decision = Retrieved(ids=[], scores=[], candidates=0, reranked=False, seconds={})
+        decision.tell(found)
+        return decision
 
     async def apply(self, decision: Retrieved, exchange: Exchange, onward: Onward) -> Answer:
         """Puts the passages into the last user turn and tells later readers what was cited."""
-        found: Found = exchange.memo[MEMO]
+        found: Found
+        found, question, ask, vectors = exchange.memo[MEMO]
+        collection = self._collections[self._options.collection]
+        if self._options.remote:  # only now may helpers be paid; without their help the same search ends the same
+            help = helpers(ask, exchange, self._options.rerank_model, self._rewriter, reranks=self._reranks)
+            found = await self._search(collection, question, exchange, ask, vectors, help)
+            decision.tell(found)
+        if not found.hits:
+            return await onward(exchange)
         exchange.facts["citations"] = citations(found.hits)
-        stored = await self._collections[self._options.collection].sentence_vectors(found.hits)
+        stored = await collection.sentence_vectors(found.hits)
         if stored and found.vector is not None:
             exchange.memo["sentence_vectors"], exchange.memo["question_vector"] = stored, found.vector
         exchange.request = injected(exchange.request, found.hits, self._options.instruction)
         return await onward(exchange)
 
-    async def _search(self, collection: Collection, question: str, exchange: Exchange, ask: Ask) -> Found:
+    async def _search(
+        self,
+        collection: Collection,
+        question: str,
+        exchange: Exchange,
+        ask: Ask,
+        vectors: dict[str, Any],
+        help: Helpers = NOBODY,
+    ) -> Found:
+        """`vectors`: of texts embedded before, by text."""
         options, context = self._options, exchange.context
         users = [message.text for message in exchange.request.messages[:-1] if message.role == "user"]
         answers = [message.text for message in exchange.request.messages if message.role == "assistant"]
 
         async def embed(texts: Sequence[str]) -> Any:
-            return await ask.embed(exchange, texts, technique=self.name, model=collection.embedder or None)
+            new = [text for text in dict.fromkeys(texts) if text not in vectors]
+            if new:
+                rows = await ask.embed(exchange, new, technique=self.name, model=collection.embedder or None)
+                vectors.update(zip(new, rows, strict=True))
+            return np.stack([vectors[text] for text in texts])
 
-        help = Helpers()
-        if options.remote:
-            help = helpers(ask, exchange, options.rerank_model, self._rewriter, reranks=self._reranks)
         return await collection.search(
             question,
             embed,

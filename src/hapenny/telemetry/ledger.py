@@ -224,7 +224,7 @@ class Ledger:
 
 def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | Entry]], extra: list[Entry]) -> None:
     requests: list[tuple[Any, ...]] = []
-    savings: list[tuple[int, str, int]] = []
+    savings: list[tuple[Any, ...]] = []
     calls: list[tuple[Any, ...]] = []
     entries = list(extra)
     connection.execute("BEGIN IMMEDIATE")
@@ -238,14 +238,10 @@ def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | E
             requests.append(schema.request_values(seq, item))
             savings.extend((seq, technique, nano) for technique, nano in item.savings.items() if nano)
             calls.extend(schema.call_values(seq, number, call) for number, call in enumerate(item.calls))
-        if requests:
-            connection.executemany(schema.INSERT_REQUEST, requests)
-        if savings:
-            connection.executemany(schema.INSERT_SAVING, savings)
-        if calls:
-            connection.executemany(schema.INSERT_CALL, calls)
-        if entries:
-            connection.executemany(schema.INSERT_ENTRY, [schema.entry_values(entry) for entry in entries])
+        schema.insert(connection, "requests", schema.REQUEST, requests)
+        schema.insert(connection, "savings", schema.SAVING, savings)
+        schema.insert(connection, "calls", schema.CALL, calls)
+        schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(entry) for entry in entries])
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -277,7 +273,7 @@ def _prune(connection: sqlite3.Connection, before: float) -> int:
         gone = connection.execute("DELETE FROM requests WHERE wall < ?", (before,)).rowcount
         if count:
             entries = [schema.entry_values(entry) for entry in folded.entries(wall, "adjustment")]
-            connection.executemany(schema.INSERT_ENTRY, entries)
+            schema.insert(connection, "entries", schema.ENTRY, entries)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
