@@ -18,6 +18,7 @@ GIB_HOUR = 5_000_000
 """Nano-dollars a GiB of memory costs an hour: an assumption of $3.60 a month, to be set by the operator."""
 
 
+_NOTHING = (False, 0, 0, 0)
 _AHEAD = 50
 """Answers and hits by which pre-computation is judged: there are few."""
 
@@ -66,12 +67,15 @@ class Layer:
             self.skip()
             return
         self.seen += 1
-        row = (hit, saved, embedding, judging)
-        if len(self._rows) == self._window:
-            self._sums = [total - old for total, old in zip(self._sums, self._rows[0], strict=True)]
-        self._rows.append(row)
-        self._sums = [total + new for total, new in zip(self._sums, row, strict=True)]
-        if len(self._rows) == self._window and self.books().net < 0:
+        rows, sums = self._rows, self._sums
+        full = len(rows) == self._window
+        old = rows[0] if full else _NOTHING
+        rows.append((hit, saved, embedding, judging))
+        sums[0] += hit - old[0]
+        sums[1] += saved - old[1]
+        sums[2] += embedding - old[2]
+        sums[3] += judging - old[3]
+        if (full or len(rows) == self._window) and sums[1] - sums[2] - sums[3] < self._storage:
             self.stopped = True
             self._waiting = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -108,18 +109,38 @@ def _script(vector: Vector, size: int) -> int:
     return 1 if quote + punct > 0.12 * size else 0
 
 
+class _Scan(NamedTuple):
+    text: str
+    data: bytes
+    edges: npt.NDArray[np.intp]
+
+
+_scan = _Scan("", b"  ", np.zeros(0, np.intp))
+
+
+def scanned(text: str) -> tuple[bytes, npt.NDArray[np.intp]]:
+    """The bytes of `text` between two spaces, and where its words (runs of letters) begin and end, in turn.
+
+    The last one is kept: its features and its bag of words are asked for one after the other.
+    """
+    global _scan
+    if _scan.text is not text:
+        data = b" " + text.encode("utf-8", "surrogatepass") + b" "
+        letters = np.frombuffer(data.translate(_IS_LETTER), np.bool_)
+        _scan = _Scan(text, data, (letters[1:] != letters[:-1]).nonzero()[0])
+    return _scan.data, _scan.edges
+
+
 def features(text: str, base: Counter | None = None) -> Vector:
     """The feature vector of one segment: float64, shape (SIZE,); `base` counts tokens by a known vocabulary."""
     if not text:
         vector: Vector = np.zeros(SIZE)
         vector[SEGMENTS] = 1
         return vector
-    data = b" " + text.encode("utf-8", "surrogatepass") + b" "
+    data, edges = scanned(text)
     before = np.frombuffer(data.translate(_ROW), np.uint8)[:-2]
     pairs = before + np.frombuffer(data.translate(_TABLE), np.uint8)[1:-1]
     vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES).astype(np.float64) @ _PROJECTION
-    letters = np.frombuffer(data.translate(_IS_LETTER), np.bool_)
-    edges = (letters[1:] != letters[:-1]).nonzero()[0]
     if len(edges):
         lengths = np.bincount(np.minimum(edges[1::2] - edges[::2], 10), minlength=11).tolist()
         vector[_WORDS : _WORDS + 4] = sum(lengths[1:4]), sum(lengths[4:7]), sum(lengths[7:10]), lengths[10]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.counting.features import scanned
+
 Bag = npt.NDArray[np.uint16]
 """The bucket of each word of a text, in order."""
 
@@ -28,7 +30,6 @@ MAX_TEXTS = 64
 """Requests of more segments are left to the estimator alone."""
 
 _LETTERS = frozenset([*range(65, 91), *range(97, 123), *range(128, 256)])
-_IS_LETTER = bytes(byte in _LETTERS for byte in range(256))
 _dice = np.random.default_rng(20261120).integers(2, 256, (2, 256))
 # A word's hash is a sum over its letters, each times what follows it; what is no letter adds nothing.
 _LETTER = bytes(int(code) if byte in _LETTERS else 0 for byte, code in enumerate(_dice[0]))
@@ -40,9 +41,7 @@ _EMPTY: Bag = np.zeros(0, np.uint16)
 
 def bag(text: str) -> Bag:
     """The words of `text` as buckets."""
-    data = b" " + text.encode("utf-8", "surrogatepass") + b" "
-    letters = np.frombuffer(data.translate(_IS_LETTER), np.bool_)
-    edges = (letters[1:] != letters[:-1]).nonzero()[0]
+    data, edges = scanned(text)
     if not len(edges):
         return _EMPTY
     codes = np.frombuffer(data.translate(_LETTER), np.uint8)[:-1]
@@ -79,11 +78,12 @@ class Bags:
 class Words:
     """The table of one tokenizer. Amounts are tokens."""
 
-    __slots__ = ("_bags", "_table", "learned")
+    __slots__ = ("_bags", "_counts", "_table", "learned")
 
     def __init__(self, bags: Bags) -> None:
         self._bags = bags
         self._table = np.zeros(1 << BITS)
+        self._counts = np.zeros(1 << BITS)
         self.learned = 0
         """Lessons taken."""
 
@@ -102,9 +102,17 @@ class Words:
         if len(texts) > MAX_TEXTS:
             return
         self.learned += 1
-        counts = [np.bincount(self._bags.get(text), minlength=1 << BITS) for text in texts]
-        length = sum(math.sqrt(float(each @ each)) for each in counts)  # of all bags together at most
+        bags = [self._bags.get(text) for text in texts]
+        length = sum(map(self._length, bags))  # of all bags together at most
         limit = CLIP * reported
         step = RATE * min(max(missing, -limit), limit) / (length * length + CALM)
-        for each in counts:
-            self._table += step * each
+        for each in bags:
+            np.add.at(self._table, each, step)
+
+    def _length(self, words: Bag) -> float:
+        """The Euclidean length of a bag's counts: each word is as long as how often its bucket occurs."""
+        counts = self._counts
+        np.add.at(counts, words, 1.0)
+        squared = float(np.add.reduce(counts.take(words)))
+        counts[words] = 0.0
+        return math.sqrt(squared)
