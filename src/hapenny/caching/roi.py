@@ -19,6 +19,8 @@ GIB_HOUR = 5_000_000
 
 
 _NOTHING = (False, 0, 0, 0)
+_WEIGHED = 32
+"""Requests between two looks at what a layer holds in memory."""
 _AHEAD = 50
 """Answers and hits by which pre-computation is judged: there are few."""
 
@@ -165,11 +167,12 @@ class Returns:
 
     def _add(self, name: str, row: Row, *, hit: bool, saved: int, embedding: int = 0) -> None:
         layer = self.layer(name, row.route)
-        since = self._since.setdefault((name, row.route), row.wall)
-        hours = max(0.0, row.wall - since) / 3600
-        # What the window holds in memory: the whole store over the time the window spans.
-        share = min(1.0, self._window / max(layer.seen, 1))
-        layer.store(self._held().get(name, 0), hours * share)
+        if layer.seen % _WEIGHED == 0:
+            since = self._since.setdefault((name, row.route), row.wall)
+            hours = max(0.0, row.wall - since) / 3600
+            # What the window holds in memory: the whole store over the time the window spans.
+            share = min(1.0, self._window / max(layer.seen, 1))
+            layer.store(self._held().get(name, 0), hours * share)
         layer.add(hit=hit, saved=saved, embedding=embedding)
         if name == "exact":
             layer.stopped = False
