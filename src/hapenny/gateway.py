@@ -345,6 +345,7 @@ class Gateway:
             exchange.end_call(call, "abandoned")
             raise
         call.began = self.clock.now()
+        self.books.begun(exchange, call)
         exchange.adopted = call
         return answer.through(Metered(call, exchange))
 

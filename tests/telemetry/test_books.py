@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Image, Message, Text
 from tests.telemetry import made
@@ -224,6 +225,38 @@ def test_two_requests_at_once_both_write(book, clock):
     for ex in (one, two):
         made.served(book, ex)
     assert book.close(two).baseline == pytest.approx(book.close(one).baseline, rel=0.01)
+
+
+def test_a_prefix_can_be_read_from_when_its_writer_began_whichever_is_closed_first(book, clock):
+    def begin(n):
+        ex = made.exchange(clock, made.ask(f"question {n}", system=Text(SYSTEM.text)))
+        ex.request = msgspec.structs.replace(ex.request, system=(SYSTEM,))
+        ex.step("prefix")
+        call = ex.begin_call(ex.target, "serve", "serve")
+        ex.on_call(book.settle)
+        clock.t += 1
+        call.began = clock.now()
+        book.begun(ex, call)
+        return ex, call
+
+    def end(ex, call, reported):
+        prompt = book.prices.prompt(ex.request, ex.target)
+        prefix = prompt - book.prices.prompt(made.ask("question 1"), ex.target)
+        call.tokens = Tokens(input=prompt - prefix, output=5, **{reported: prefix})
+        ex.end_call(call, "complete")
+        ex.adopted = call
+        made.deliver(ex)
+        return book.close(ex)
+
+    slow = begin(1)
+    clock.t += 1
+    quick = begin(2)
+    reader = end(*quick, "cache_read")
+    writer = end(*slow, "cache_write")
+    assert reader.actual + reader.estimate_error < (writer.actual + writer.estimate_error) / 2
+    assert abs(writer.estimate_error) < writer.actual * 0.05
+    assert balanced(reader)
+    assert balanced(writer)
 
 
 def test_a_prefix_stage_pays_the_premium_once_and_earns_the_discount_after(book, clock):

@@ -75,6 +75,7 @@ class Call:
 
     __slots__ = (
         "began",
+        "cached",
         "cost",
         "ended",
         "failure",
@@ -102,6 +103,8 @@ class Call:
         self.request = request
         self.started = started
         self.began: float | None = None
+        self.cached: tuple[int, int, int] | None = None
+        """What the provider's prompt cache is expected to do with it: tokens read, written, written for an hour."""
         self.ended: float | None = None
         self.outcome: CallOutcome = "open"
         self.tokens: Tokens | None = None

@@ -95,6 +95,20 @@ class Books:
         call.tokens = tokens
         call.cost = self.prices.price(call.target, tokens, wall)
 
+    def begun(self, exchange: Exchange, call: Call) -> None:
+        """A call has begun to answer: what it wrote to the provider's prompt cache can be read by calls that come from
+        now on, whichever of them is closed first. Never raises."""
+        if call.request is None or call.began is None:
+            return
+        try:
+            target, wall = call.target, exchange.wall - exchange.arrived
+            call.cached = split(
+                self._prefixes, ("provider", target.backend, target.region), self.prices.layout(call.request),
+                self.prices.place(target), wall + call.started, wall + call.began,
+            )  # fmt: skip
+        except Exception as error:
+            self._log.error("prefix not followed", call=call.id, error=type(error).__name__)
+
     def count(self, request: Request, target: Target) -> int:
         """Expected prompt tokens of a request that is not (yet) sent."""
         tokens = self.prices.prompt(request, target)
@@ -210,6 +224,8 @@ class Books:
                 prompt, output = place.prompt(layout), place.output(text) + reasoning
             before = (layout, place, prompt, output)
             found = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
+            if found is None and index == last > 0 and adopted is not None and adopted.cached is not None:
+                found = splits[index] = Split(*adopted.cached)
             if found is None:
                 world = self._world(exchange, index, last, technique, target)
                 found = splits[index] = split(self._prefixes, world, layout, place, start, began)
