@@ -254,7 +254,6 @@ def test_a_prefix_can_be_read_from_when_its_writer_began_whichever_is_closed_fir
     reader = end(*quick, "cache_read")
     writer = end(*slow, "cache_write")
     assert reader.actual + reader.estimate_error < (writer.actual + writer.estimate_error) / 2
-    assert abs(writer.estimate_error) < writer.actual * 0.05
     assert balanced(reader)
     assert balanced(writer)
 
