@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hapenny.backends.contract import Backend
+from hapenny.backends.embedding import ApiEmbedder, style_of
 from hapenny.backends.rerank import Reranker
+from hapenny.catalog import Catalog
+from hapenny.config import Config
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Target
@@ -20,15 +24,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def paid_embedder(config: Config, catalog: Catalog, backends: Mapping[str, Backend]) -> ApiEmbedder | None:
+    """The embedding model behind an API that `stages.semantic.embedder` names, if it names one."""
+    wanted = config.embedders.get(config.stages.semantic.embedder)
+    if wanted is None:
+        return None
+    name = config.backend_of(wanted.backend)
+    card = catalog.resolve(wanted.model)
+    dim = wanted.dim or (card.dimensions if card is not None else None) or 0
+    style = style_of(wanted.model, config.backends[name].kind)
+    return ApiEmbedder(backends[name], Target(wanted.model, name), dim, style)
+
+
 class Asking:
     """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
-    costs nothing, and loads much; relevance from `rerankers` by name."""
+    costs nothing, and loads much; or from the paid `api`, where no local model is named; relevance from `rerankers` by
+    name."""
 
     def __init__(
-        self, call: Onward, embedder: Callable[[], Embedder], rerankers: Mapping[str, Reranker] | None = None
+        self,
+        call: Onward,
+        embedder: Callable[[], Embedder],
+        rerankers: Mapping[str, Reranker] | None = None,
+        api: ApiEmbedder | None = None,
     ) -> None:
         self._call = call
         self._embedder = embedder
+        self._api = api
         self._rerankers = rerankers or {}
 
     async def model(
@@ -42,8 +64,23 @@ class Asking:
     async def embed(
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
-        """Unit vectors, one a text."""
-        return await self._embedder().embed(texts)
+        """Unit vectors, one a text; a paid call is booked to `technique`. Raises `Failure`: the provider's."""
+        api = self._api
+        if api is None or (model is not None and model != api.name):
+            return await self._embedder().embed(texts)
+        call = exchange.begin_call(api.target, "embed", technique)
+        call.request = None  # its tokens are counted from the texts, not from the request
+        try:
+            vectors, tokens, reported = await api.embed(texts, exchange.limits)
+        except Failure as failure:
+            exchange.end_call(call, "failed", failure)
+            raise
+        except BaseException:
+            exchange.end_call(call, "abandoned")
+            raise
+        call.tokens, call.provenance = tokens, "reported" if reported else "estimated"
+        exchange.end_call(call, "complete")
+        return vectors
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

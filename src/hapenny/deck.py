@@ -145,16 +145,16 @@ class Deck:
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
-        self.embedder = ChosenEmbedder(wanted.embedder, clock)
+        self.embedder = ChosenEmbedder("local" if wanted.embedder in config.embedders else wanted.embedder, clock)
         self.gathered = GatheredEmbedder(self.embedder, clock)
         self.semantic: SemanticCache = (
             heir.semantic
-            if heir is not None and heir._options.semantic == wanted
+            if heir is not None and heir._options.semantic == wanted and heir._config.embedders == config.embedders
             else SemanticCache(
                 clock,
                 self.paraphrases,
                 AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
-                embedder=wanted.embedder,
+                embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
             )
         )
         self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)

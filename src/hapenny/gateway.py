@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
-from hapenny.asking import Asking
+from hapenny.asking import Asking, paid_embedder
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
 from hapenny.background import Background
@@ -128,7 +128,9 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers)
+        ask = self.ask = Asking(
+            self.call, lambda: self.deck.asked, self.deck.rerankers, paid_embedder(config, self.catalog, self.backends)
+        )
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -147,8 +149,6 @@ class Gateway:
     def ledger(self) -> Ledger | None:
         """Where the books are kept."""
         return self.desk.ledger
-
-    # -- building ------------------------------------------------------------------------------------------------
 
     def _watch(self, background: Background) -> Watch:
         routes = self.config.routes

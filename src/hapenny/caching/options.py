@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
 
@@ -40,8 +38,9 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """How long an answer is served."""
     max_mb: float = 256.0
     """Memory for answers and their paraphrases."""
-    embedder: Literal["local", "hashed"] = "local"
-    """`local` is MiniLM where it is set up (`hapenny setup local`), else hashed words."""
+    embedder: str = "local"
+    """`local` is MiniLM where it is set up (`hapenny setup local`), else hashed words; `hashed` is always those; or a
+    name under `embedders`: a paid model, whose calls are booked to this layer."""
     judge: str | None = None
     """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
     it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts

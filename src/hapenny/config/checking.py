@@ -111,6 +111,7 @@ def check(config: Config) -> Config:
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
     problems += _throughput(config)
+    problems += _embedders(config)
     wanted = config.stages.retrieval.collection
     if wanted and wanted not in config.collections:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
@@ -145,6 +146,26 @@ def _rerankers(config: Config) -> list[str]:
     if wanted is not None and wanted not in config.rerankers:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
+
+
+def _embedders(config: Config) -> list[str]:
+    """What is wrong with embedding models."""
+    problems = []
+    wanted = config.stages.semantic.embedder
+    if wanted not in ("local", "hashed") and wanted not in config.embedders:
+        names = ", ".join(["local", "hashed", *config.embedders])
+        problems.append(
+            f"$.stages.semantic.embedder: {wanted!r} is no embedder. Fix: one of {names}, or add it to embedders"
+        )
+    for name, options in config.embedders.items():
+        at = f"$.embedders.{name}"
+        if options.backend and options.backend not in config.backends:
+            known = ", ".join(sorted(config.backends))
+            problems.append(f"{at}.backend: {options.backend!r} is not a backend. Fix: one of {known}")
+        card = resolve(options.model)
+        if options.dim is None and (card is None or card.dimensions is None):
+            problems.append(f"{at}.dim: unknown for {options.model!r}. Fix: give the length of its vectors")
     return problems
 
 

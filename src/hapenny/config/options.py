@@ -10,7 +10,7 @@ from msgspec import field
 from hapenny.caching.ahead import AheadOptions
 from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
-from hapenny.config.providers import BackendOptions, BatchJobs, ModelOptions, RerankerOptions
+from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.retrieval.collection import Remote
@@ -109,6 +109,7 @@ class Config(Section):
     """Where to go when a name's model is unavailable, in order."""
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
     collections: dict[str, CollectionOptions] = field(default_factory=dict)
+    embedders: dict[str, EmbedderOptions] = field(default_factory=dict)
     rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = field(default_factory=list)

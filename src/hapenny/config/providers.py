@@ -100,6 +100,17 @@ class ModelOptions(Section):
     parameters: ModelParameters = field(default_factory=ModelParameters)
 
 
+class EmbedderOptions(Section):
+    """An embedding model behind an API."""
+
+    model: str
+    """Titan or Cohere on Bedrock, or any model of an OpenAI-compatible server."""
+    backend: str = ""
+    """Name of a backend; empty: the default one."""
+    dim: int | None = None
+    """Length of its vectors; null: as the catalog knows it."""
+
+
 class RerankerOptions(Section):
     """A reranking model.
 

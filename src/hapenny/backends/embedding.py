@@ -1,0 +1,93 @@
+"""Embedding models behind an API: Titan and Cohere on Bedrock, any OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from hapenny.backends.contract import Backend
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Limits, Target
+from hapenny.protocols.gauge import Gauge
+from hapenny.vectors.embedder import Vectors
+from hapenny.vectors.remote import RemoteEmbedder, Style
+
+_KINDS: dict[int, Any] = {400: "invalid_request", 401: "authentication", 403: "permission", 404: "not_found",
+                          429: "rate_limited", 503: "unavailable"}  # fmt: skip
+_CHARACTERS_A_TOKEN = 4
+"""Where a server reports no usage."""
+
+
+def style_of(model: str, kind: str) -> Style:
+    """The dialect of a model on a backend of that kind."""
+    if kind in ("bedrock", "simulated") and "cohere" in model:
+        return "cohere"
+    return "titan" if kind in ("bedrock", "simulated") and "titan" in model else "openai"
+
+
+class ApiEmbedder:
+    """One embedding model.
+
+    Args:
+        backend: who serves it.
+        target: the model as the books know it.
+        dim: length of its vectors.
+        style: its dialect.
+    """
+
+    def __init__(self, backend: Backend, target: Target, dim: int, style: Style) -> None:
+        self.target = target
+        self.dim = dim
+        self._backend = backend
+        self._style = style
+
+    @property
+    def name(self) -> str:
+        """As stored vectors name what made them."""
+        return RemoteEmbedder(self.target.model, self.dim, self._style, _nobody).name
+
+    async def embed(self, texts: Sequence[str], limits: Limits) -> tuple[Vectors, Tokens, bool]:
+        """Unit vectors, shape (n, dim), the tokens that were billed, and whether they were reported.
+
+        Raises:
+            Failure: what the provider said.
+        """
+        counted: list[Tokens | None] = []
+
+        async def send(model: str, body: dict[str, Any]) -> Any:
+            path = "/v1/embeddings" if self._style == "openai" else f"/model/{quote(model, safe='')}/invoke"
+            sent = msgspec.json.encode(body)
+            headers = {"content-type": "application/json", "accept": "application/json"}
+            raw = await self._backend.forward("POST", path, headers, sent, limits)
+            pieces = []
+            try:
+                while (piece := await raw.body.read()) is not None:
+                    pieces.append(piece)
+            finally:
+                raw.body.close()
+            answer = b"".join(pieces)
+            if raw.status >= 400:
+                kind = _KINDS.get(raw.status, "upstream")
+                raise Failure(kind, f"{model} does not embed: {raw.status}", upstream_status=raw.status)
+            gauge = Gauge(raw.headers)
+            gauge.feed(answer)
+            counted.append(gauge.end())
+            return msgspec.json.decode(answer)
+
+        try:
+            rows = await RemoteEmbedder(self.target.model, self.dim, self._style, send).embed(texts)
+        except (ValueError, KeyError, TypeError) as error:  # vectors of another shape, or no vectors at all
+            raise Failure("upstream", f"{self.target.model} answered with no vectors that fit: {error}") from None
+        reported = all(each is not None for each in counted)
+        tokens = sum(each.input for each in counted if each is not None)
+        if not reported:
+            tokens = sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN + len(texts)
+        return rows, Tokens(input=tokens), reported
+
+
+async def _nobody(model: str, body: dict[str, Any]) -> Any:
+    raise Failure("internal", "nothing is sent by a name")
