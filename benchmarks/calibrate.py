@@ -12,6 +12,8 @@ import json
 import statistics
 import time
 
+from benchmarks.arguments import parse
+
 STATED_MS = 5.5
 """The kernel on an idle core of the kind of machine the bars were stated for: the fastest of 400 runs there, CPython
 3.11, November 2026."""
@@ -52,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.calibrate")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--runs", type=int, default=60)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
     print(json.dumps(calibrate(arguments.runs)))
 
 

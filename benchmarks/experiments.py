@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.arguments import parse
 from hapenny.evidence import adjust, bounds, horizon, ratio, sequential
 
 HORIZON = 5_000
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--records", type=Path)
-    args = parser.parse_args()
+    args = parse(parser)
     print(json.dumps(run(args.quick, args.records), indent=None if args.json else 1))
 
 

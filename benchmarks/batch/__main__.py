@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.arguments import parse
 from benchmarks.batch.child import RECORDS, jobs
 
 SEED = 20_261_120
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--records", type=Path)
-    options = parser.parse_args()
+    options = parse(parser)
     count = 4 if options.quick else 20
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(2) as pool:

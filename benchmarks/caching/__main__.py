@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parse
 from benchmarks.caching import cases, data, http, prefix, rivals, speed, turns
 from benchmarks.caching.replay import Run, replay
 from hapenny.caching.semantic.decider import Promise
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--cache")
     parser.add_argument("--train", type=Path)
-    options = parser.parse_args()
+    options = parse(parser)
     found = {name: rows for name, path in data.files(options.data).items() if (rows := data.rows(path))}
     model, fresh = embedder(options.cache)
     out: dict[str, Any] = {

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 import uvloop
 
+from benchmarks.arguments import parse
 from benchmarks.calibrate import calibrate
 from benchmarks.overhead.load import Shot, fire
 
@@ -235,7 +236,7 @@ def main() -> None:
     parser.add_argument("--pid", type=int)
     parser.add_argument("--name", default="other")
     parser.add_argument("--data", help="not needed; taken so that all benchmarks are called alike")
-    arguments = parser.parse_args()
+    arguments = parse(parser)
     report = uvloop.run(measure(arguments))
     print(json.dumps(report, indent=None if arguments.json else 2))
 

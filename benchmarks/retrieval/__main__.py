@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import parse
 from benchmarks.retrieval import chunks, indexes, live, ranking, rewriting, speed
 from benchmarks.retrieval.corpora import find
 from benchmarks.retrieval.prepare import Prepared, embedder, prepare, say
@@ -119,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", help="folder of cached vectors")
     parser.add_argument("--only", help=f"parts, comma-separated: {', '.join(PARTS)}")
     parser.add_argument("--rivals", default=".venv-rivals/bin/python", help="the rivals' Python (make rivals)")
-    return parser.parse_args()
+    return parse(parser)
 
 
 if __name__ == "__main__":

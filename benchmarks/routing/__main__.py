@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import parse
 from benchmarks.calibrate import calibrate
 from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--records", type=Path)
     parser.add_argument("--cache", type=Path, help="accepted for symmetry; not used")
-    args = parser.parse_args()
+    args = parse(parser)
     print(json.dumps(run(args.data, args.train, args.quick, args.records), indent=None if args.json else 1))
 
 

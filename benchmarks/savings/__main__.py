@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parse
 from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from hapenny.telemetry.summary import summarise
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2100)
     parser.add_argument("--records", type=Path)
     parser.add_argument("--compress", type=float, default=4.0)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
     requests = 200 if arguments.quick else arguments.requests
     items = build(arguments.data, requests)
     times = arrivals(arguments.data, len(items), arguments.compress)

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parse
 from benchmarks.throughput import faults, quota, server
 from benchmarks.throughput.traces import find, read
 from hapenny.throughput.concurrency import FixedLimit
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--records", type=Path)
-    options = parser.parse_args()
+    options = parse(parser)
     started = time.monotonic()
 
     def say(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parse
 from benchmarks.tokens import conversation, counts, dialogues, jsons, prune
 from benchmarks.tokens.data import say
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", default="", help="parts, separated by commas")
-    options = parser.parse_args()
+    options = parse(parser)
     lines: list[str] = []
 
     def record(line: dict[str, Any]) -> None:
