@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hapenny.backends.contract import Backend
@@ -11,7 +12,9 @@ from hapenny.backends.rerank import Reranker
 from hapenny.catalog import Catalog
 from hapenny.config import Config
 from hapenny.core.answer import Answer
+from hapenny.core.calls import Call
 from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.messages import Request
 from hapenny.core.reranking import RerankRequest, estimated
@@ -70,16 +73,10 @@ class Asking:
             return await self._embedder().embed(texts)
         call = exchange.begin_call(api.target, "embed", technique)
         call.request = None  # its tokens are counted from the texts, not from the request
-        try:
-            vectors, tokens, reported = await api.embed(texts, exchange.limits)
-        except Failure as failure:
-            exchange.end_call(call, "failed", failure)
-            raise
-        except BaseException:
-            exchange.end_call(call, "abandoned")
-            raise
-        call.tokens, call.provenance = tokens, "reported" if reported else "estimated"
-        exchange.end_call(call, "complete")
+        with _paid(exchange, call, api.guess(texts)):
+            vectors, tokens = await api.embed(texts, exchange.limits)
+            if tokens is not None:
+                call.tokens, call.provenance = tokens, "reported"
         return vectors
 
     async def rerank(
@@ -96,18 +93,24 @@ class Asking:
         target = reranker.target
         asked = RerankRequest(model=target.model, query=query, documents=tuple(documents))
         call = exchange.begin_call(target, "rerank", technique)
-        # What may have been billed although no answer came.
-        call.tokens, call.provenance = estimated(asked), "estimated"
-        try:
+        with _paid(exchange, call, estimated(asked)):
             found = await reranker.rerank(asked, exchange.limits.finish_by)
-        except Failure as failure:
-            if failure.kind in UNBILLED:
-                call.tokens = None
-            exchange.end_call(call, "failed", failure)
-            raise
-        except BaseException:
-            exchange.end_call(call, "abandoned")
-            raise
-        call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
-        exchange.end_call(call, "complete")
+            call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
         return list(found.scores)
+
+
+@contextmanager
+def _paid(exchange: Exchange, call: Call, guess: Tokens) -> Iterator[None]:
+    """Ends a call; `guess` is what may have been billed where no usage is reported."""
+    call.tokens, call.provenance = guess, "estimated"
+    try:
+        yield
+    except Failure as failure:
+        if failure.kind in UNBILLED:
+            call.tokens = None
+        exchange.end_call(call, "failed", failure)
+        raise
+    except BaseException:
+        exchange.end_call(call, "abandoned")
+        raise
+    exchange.end_call(call, "complete")

@@ -50,8 +50,12 @@ class ApiEmbedder:
         """As stored vectors name what made them."""
         return RemoteEmbedder(self.target.model, self.dim, self._style, _nobody).name
 
-    async def embed(self, texts: Sequence[str], limits: Limits) -> tuple[Vectors, Tokens, bool]:
-        """Unit vectors, shape (n, dim), the tokens that were billed, and whether they were reported.
+    def guess(self, texts: Sequence[str]) -> Tokens:
+        """About what the texts cost, where that is not reported."""
+        return Tokens(input=sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN + len(texts))
+
+    async def embed(self, texts: Sequence[str], limits: Limits) -> tuple[Vectors, Tokens | None]:
+        """Unit vectors, shape (n, dim), and the tokens that were billed; None: the server did not say.
 
         Raises:
             Failure: what the provider said.
@@ -82,11 +86,9 @@ class ApiEmbedder:
             rows = await RemoteEmbedder(self.target.model, self.dim, self._style, send).embed(texts)
         except (ValueError, KeyError, TypeError) as error:  # vectors of another shape, or no vectors at all
             raise Failure("upstream", f"{self.target.model} answered with no vectors that fit: {error}") from None
-        reported = all(each is not None for each in counted)
-        tokens = sum(each.input for each in counted if each is not None)
-        if not reported:
-            tokens = sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN + len(texts)
-        return rows, Tokens(input=tokens), reported
+        if any(each is None for each in counted):
+            return rows, None
+        return rows, Tokens(input=sum(each.input for each in counted if each is not None))
 
 
 async def _nobody(model: str, body: dict[str, Any]) -> Any:
