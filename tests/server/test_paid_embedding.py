@@ -55,6 +55,23 @@ async def test_each_question_is_embedded_once_and_paid_for_by_the_layer(tmp_path
             await app.stop()
 
 
+async def test_an_embedder_that_is_down_takes_no_request_with_it(tmp_path):
+    async with serving(tmp_path) as (bank, _):
+        ledger = tmp_path / "front.db"
+        model = "amazon.titan-embed-text-v9:0"  # which the provider does not know
+        config = load(text=FRONT.format(bank=bank, model=model, backend="bank", dim=64, mode="on", ledger=ledger))
+        app = App(Gateway(config))
+        await app.gateway.start()
+        url = f"http://127.0.0.1:{await app.start(port=0)}"
+        try:
+            row = await app.gateway.ledger.get(await asked(url, "When does the bridge open on Saturday?"))
+            assert row.outcome == "delivered"
+            assert [(call.purpose, call.outcome) for call in row.calls] == [("embed", "failed"), ("serve", "complete")]
+            assert row.actual == row.baseline - row.estimate_error
+        finally:
+            await app.stop()
+
+
 def test_an_embedder_nobody_knows_is_refused_at_start():
     with pytest.raises(ConfigError, match=r"\$\.stages\.semantic\.embedder: 'titan'"):
         load(text="stages: {semantic: {embedder: titan}}")

@@ -36,6 +36,9 @@ UNBILLED: frozenset[Kind] = frozenset(
 """Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
 
 
+_NOTHING_BILLED = Tokens()
+
+
 class Books:
     """Prices calls and requests, and asserts that the sums add up.
 
@@ -93,7 +96,8 @@ class Books:
         else:
             return
         call.tokens = tokens
-        call.cost = self.prices.price(call.target, tokens, wall)
+        # What was not billed costs nothing at any price, known or not.
+        call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
 
     def begun(self, exchange: Exchange, call: Call) -> None:
         """A call has begun to answer: what it wrote to the provider's prompt cache can be read by calls that come from

@@ -14,6 +14,7 @@ from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.terms import read
 from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Message, Request, Text
@@ -80,7 +81,10 @@ class SemanticStage(Stage):
             return None
         decider = self._cache.decider(exchange.route, self._promise, fixed=self._fixed)
         self._cache.policy(exchange.route, exchange.policy, exchange.original.model)
-        vector = (await ask.embed(exchange, [question], technique=self.name))[0]
+        try:
+            vector = (await ask.embed(exchange, [question], technique=self.name))[0]
+        except Failure:  # a paid embedder that is down takes no request with it; its call stands in the books
+            return None
         found = self._cache.look(
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
             tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
