@@ -61,6 +61,31 @@ def _install(package: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def nginx_binary() -> Iterator[str]:
+    """The path of an nginx: the machine's, or Debian's package unpacked beside it, so that no service starts."""
+    found = shutil.which("nginx")
+    if found is not None:
+        yield found
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        not_run("no nginx here and none could be had")
+    with tempfile.TemporaryDirectory(prefix="hapenny-nginx-") as folder:
+        for command in (["download", "nginx"], ["update"], ["download", "nginx"]):
+            try:
+                subprocess.run(["apt-get", "-qq", *command], cwd=folder, capture_output=True, timeout=100, check=False)
+            except subprocess.TimeoutExpired:
+                break
+            packages = list(Path(folder).glob("nginx_*.deb"))
+            if packages:
+                subprocess.run(["dpkg", "-x", packages[0], folder], capture_output=True, check=False)
+                break
+        binary = Path(folder, "usr", "sbin", "nginx")
+        if not binary.exists() or subprocess.run([binary, "-v"], capture_output=True, check=False).returncode:
+            not_run("no nginx here and none could be had")
+        yield str(binary)
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """The URL of a running Redis or Valkey."""
     pytest.importorskip("redis", reason=NOT_RUN + "no redis client")

@@ -1,7 +1,6 @@
-"""Edge semantics, also through a real HTTP cache (nginx) on loopback where one is installed."""
+"""Edge semantics, also through a real HTTP cache (nginx) on loopback."""
 
 import asyncio
-import shutil
 import socket
 
 import pytest
@@ -102,8 +101,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="no HTTP cache (nginx) on this machine")
-async def test_through_a_real_http_cache(edge, tmp_path):
+async def test_through_a_real_http_cache(edge, tmp_path, nginx_binary):
     edge.publish(KEY, b'{"a":1}', scope="shared", verified=True)
     seen = []
 
@@ -121,7 +119,7 @@ async def test_through_a_real_http_cache(edge, tmp_path):
     port = free_port()
     config = tmp_path / "nginx.conf"
     config.write_text(NGINX.format(folder=tmp_path, port=port, origin=runner.addresses[0][1]))
-    cache = await asyncio.create_subprocess_exec(shutil.which("nginx"), "-c", str(config), "-p", str(tmp_path))
+    cache = await asyncio.create_subprocess_exec(nginx_binary, "-c", str(config), "-p", str(tmp_path))
     try:
         async with ClientSession() as session:
 
