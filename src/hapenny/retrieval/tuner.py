@@ -17,7 +17,7 @@ from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Matrix
 from hapenny.vectors.compact import CompactIndex, Shape
 
-EFFORTS = (16, 32, 64, 128, 192, 256)
+EFFORTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256)
 SHARES = (0.02, 0.05, 0.1, 0.25)
 _ROUNDS = 3
 
