@@ -1,13 +1,13 @@
 """Edge semantics, also through a real HTTP cache (nginx) on loopback."""
 
 import asyncio
-import socket
 
 import pytest
 import yaml
 from aiohttp import ClientSession, web
 
 from hapenny.caching.edge import Edge
+from tests.servers import free_port
 
 KEY = b"k" * 32
 
@@ -93,12 +93,6 @@ http {{
   }}
 }}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def test_through_a_real_http_cache(edge, tmp_path, nginx_binary):

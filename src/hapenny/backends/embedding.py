@@ -13,11 +13,10 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Limits, Target
 from hapenny.protocols.gauge import Gauge
+from hapenny.protocols.registry import codec
 from hapenny.vectors.embedder import Vectors
 from hapenny.vectors.remote import RemoteEmbedder, Style
 
-_KINDS: dict[int, Any] = {400: "invalid_request", 401: "authentication", 403: "permission", 404: "not_found",
-                          429: "rate_limited", 503: "unavailable"}  # fmt: skip
 _CHARACTERS_A_TOKEN = 4
 """Where a server reports no usage."""
 
@@ -27,6 +26,30 @@ def style_of(model: str, kind: str) -> Style:
     if kind in ("bedrock", "simulated") and "cohere" in model:
         return "cohere"
     return "titan" if kind in ("bedrock", "simulated") and "titan" in model else "openai"
+
+
+async def post(
+    backend: Backend, path: str, body: dict[str, Any], limits: Limits
+) -> tuple[dict[str, Any], Tokens | None]:
+    """The JSON answer to a JSON body that no codec writes, and the tokens it reports (None: none).
+
+    Raises:
+        Failure: what the provider said.
+    """
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    raw = await backend.forward("POST", path, headers, msgspec.json.encode(body), limits)
+    pieces = []
+    try:
+        while (piece := await raw.body.read()) is not None:
+            pieces.append(piece)
+    finally:
+        raw.body.close()
+    data = b"".join(pieces)
+    if raw.status >= 300:
+        raise codec("bedrock" if path.startswith("/model/") else "openai").decode_error(raw.status, raw.headers, data)
+    gauge = Gauge(raw.headers)
+    gauge.feed(data)
+    return msgspec.json.decode(data, type=dict[str, Any]), gauge.end()
 
 
 class ApiEmbedder:
@@ -64,23 +87,9 @@ class ApiEmbedder:
 
         async def send(model: str, body: dict[str, Any]) -> Any:
             path = "/v1/embeddings" if self._style == "openai" else f"/model/{quote(model, safe='')}/invoke"
-            sent = msgspec.json.encode(body)
-            headers = {"content-type": "application/json", "accept": "application/json"}
-            raw = await self._backend.forward("POST", path, headers, sent, limits)
-            pieces = []
-            try:
-                while (piece := await raw.body.read()) is not None:
-                    pieces.append(piece)
-            finally:
-                raw.body.close()
-            answer = b"".join(pieces)
-            if raw.status >= 400:
-                kind = _KINDS.get(raw.status, "upstream")
-                raise Failure(kind, f"{model} does not embed: {raw.status}", upstream_status=raw.status)
-            gauge = Gauge(raw.headers)
-            gauge.feed(answer)
-            counted.append(gauge.end())
-            return msgspec.json.decode(answer)
+            answer, tokens = await post(self._backend, path, body, limits)
+            counted.append(tokens)
+            return answer
 
         try:
             rows = await RemoteEmbedder(self.target.model, self.dim, self._style, send).embed(texts)

@@ -22,7 +22,6 @@ from hapenny.throughput.batch.records import BatchProvider, Record
 if TYPE_CHECKING:
     from hapenny.catalog import Rates
     from hapenny.config import BatchApiOptions, Config
-    from hapenny.core.exchange import Target
     from hapenny.gateway import Gateway
 
 T = TypeVar("T")
@@ -188,9 +187,11 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     Raises:
         Failure: what the provider said; `not_found` for a model that is not known.
     """
+    from hapenny.backends.embedding import post
     from hapenny.batching import target_of
     from hapenny.core.errors import Failure
     from hapenny.core.events import Tokens
+    from hapenny.core.exchange import Limits
     from hapenny.core.messages import Context, Request
 
     target = target_of(gateway, model)
@@ -202,14 +203,17 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     exchange.background = "documents"
     call = exchange.begin_call(target, "embed", "batch", asked)
     call.request = None  # there is nothing to estimate tokens from
+    backend, now = gateway.backends[target.backend], gateway.clock.now()
+    limits = Limits(now + 60, now + 120)
     try:
         if kind == "openai":
             body = {"model": target.model, "input": record.body["inputText"]}
-            found = await _post(gateway, target, "/v1/embeddings", body)
-            count = (found.get("usage") or {}).get("prompt_tokens", 0)
+            found, tokens = await post(backend, "/v1/embeddings", body, limits)
+            count = tokens.input if tokens is not None else 0
             answer = {"embedding": found["data"][0]["embedding"], "inputTextTokenCount": count}
         elif kind in ("bedrock", "simulated"):
-            answer = await _post(gateway, target, f"/model/{quote(target.model, safe='')}/invoke", record.body)
+            path = f"/model/{quote(target.model, safe='')}/invoke"
+            answer, _ = await post(backend, path, record.body, limits)
         else:
             raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")
     except Failure as failure:
@@ -222,30 +226,6 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     finally:
         exchange.end_call(call, "abandoned")
         gateway.close(exchange)
-
-
-async def _post(gateway: Gateway, target: Target, path: str, value: dict[str, Any]) -> dict[str, Any]:
-    from hapenny.core.errors import Failure
-    from hapenny.core.exchange import Limits
-
-    now = gateway.clock.now()
-    headers = {"content-type": "application/json", "accept": "application/json"}
-    raw = await gateway.backends[target.backend].forward(
-        "POST", path, headers, msgspec.json.encode(value), Limits(now + 60, now + 120)
-    )
-    try:
-        data = b""
-        while (piece := await raw.body.read()) is not None:
-            data += piece
-    finally:
-        raw.body.close()
-    if raw.status >= 300:
-        kind = {429: "rate_limited", 503: "overloaded"}.get(
-            raw.status, "upstream" if raw.status >= 500 else "invalid_request"
-        )
-        raise Failure(kind, f"the provider answered {raw.status}", upstream_status=raw.status)  # type: ignore[arg-type]
-    found: dict[str, Any] = msgspec.json.decode(data)
-    return found
 
 
 def look(folder: Path) -> list[BatchEngine]:
