@@ -140,9 +140,16 @@ ledger: {path: "%s"}
 
 @contextlib.asynccontextmanager
 async def serving(tmp_path, backend=None, *, preset="demo", extra=""):
-    """(base URL, app): a gateway on a free port."""
+    """(base URL, app): a gateway over simulated models, or over `backend`, on a free port."""
     config = load(text=CONFIG % (preset, tmp_path / "ledger.db", extra))
-    gateway = Gateway(config, backends={"simulated": backend} if backend is not None else None)
+    async with running(config, {"simulated": backend} if backend is not None else None) as pair:
+        yield pair
+
+
+@contextlib.asynccontextmanager
+async def running(config, backends=None):
+    """(base URL, app): a gateway of that configuration on a free port."""
+    gateway = Gateway(config, backends=backends)
     await gateway.start()
     app = App(gateway)
     port = await app.start(port=0)

@@ -11,6 +11,7 @@ import pytest
 from hapenny.config import ConfigError, load
 from hapenny.gateway import Gateway
 from hapenny.server.app import App
+from tests.server.house import running
 from tests.server.test_batches import client, finished, handed_in, output
 from tests.server.test_jobs import simulated
 
@@ -48,15 +49,8 @@ def credentials(monkeypatch):
 @contextlib.asynccontextmanager
 async def gateway(url, folder, *, margin=60):
     config = load(text=CONFIG % {"url": url, "folder": folder, "model": HAIKU, "nova": NOVA, "margin": margin})
-    made = Gateway(config)
-    await made.start()
-    app = App(made)
-    port = await app.start(port=0)
-    try:
-        yield f"http://127.0.0.1:{port}", app
-    finally:
-        app.gateway.config.server.drain_s = 2.0
-        await app.stop()
+    async with running(config) as pair:
+        yield pair
 
 
 def rows(models):

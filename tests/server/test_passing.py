@@ -12,9 +12,7 @@ import openai
 import pytest
 
 from hapenny.config import load
-from hapenny.gateway import Gateway
-from hapenny.server.app import App
-from tests.server.house import serving
+from tests.server.house import running, serving
 
 TITAN = "amazon.titan-embed-text-v2:0"
 WIRED = """
@@ -44,14 +42,8 @@ async def crossing(tmp_path):
     """(url of a gateway, its app, the provider behind it over sockets)."""
     async with serving(tmp_path) as (bank, behind):
         config = load(text=WIRED.format(bank=bank, ledger=tmp_path / "front.db"))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        port = await app.start(port=0)
-        provider = behind.gateway.backends["simulated"].provider
-        try:
-            yield f"http://127.0.0.1:{port}", app, provider
-        finally:
-            await app.stop()
+        async with running(config) as (url, app):
+            yield url, app, behind.gateway.backends["simulated"].provider
 
 
 async def settled(app, count):
