@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
 from hapenny.caching.prefix.placement import Planner
@@ -14,10 +14,12 @@ BLOCK = 512
 LEAST = 2
 MOST = 4
 TARIFFS = {"5m": Tariff(300.0, 1.25), "1h": Tariff(3_600.0, 2.0)}
+NEVER = (-1.0, TARIFFS["5m"])
 
 Prompt: TypeAlias = tuple[float, list[int], int]
 """Seconds, full blocks, input tokens."""
-Policy: TypeAlias = Callable[[int, Prompt], Sequence[int]]
+Policy: TypeAlias = Callable[[int, Prompt], Sequence[tuple[int, Tariff]]]
+"""(place in the trace, prompt) -> depths behind which a point goes, and what it is written at."""
 
 
 def prompts(rows: list[dict[str, Any]]) -> dict[str, list[Prompt]]:
@@ -29,30 +31,70 @@ def prompts(rows: list[dict[str, Any]]) -> dict[str, list[Prompt]]:
     return out
 
 
-def cost(trace: list[Prompt], tariff: Tariff, policy: Policy) -> float:
-    """Input cost over plain input cost. A read takes the longest prefix that ends at a live point and renews it."""
-    live: dict[int, float] = {}
+class Live:
+    """The provider's cache: a read takes the longest prefix that ends at a live point and renews it."""
+
+    def __init__(self, least: int = 1) -> None:
+        """`least`: the shallowest depth that may be read or written."""
+        self._least = least
+        self._points: dict[Hashable, tuple[float, Tariff]] = {}
+
+    def price(
+        self, chain: Sequence[Hashable], tokens: Sequence[int], points: Sequence[tuple[int, Tariff]], now: float
+    ) -> float:
+        """Input cost of one prompt, in plain input tokens.
+
+        Args:
+            chain: a hash for each prefix.
+            tokens: of each depth, from 0 up to the whole prompt.
+            points: depths behind which a point goes, and what it is written at.
+            now: seconds.
+        """
+        depths = range(len(chain), self._least - 1, -1)
+        top = next((d for d in depths if self._points.get(chain[d - 1], NEVER)[0] >= now), 0)
+        cost = 0.0
+        if top:
+            tariff = self._points[chain[top - 1]][1]
+            self._points[chain[top - 1]] = (now + tariff.ttl, tariff)
+            cost = tariff.read * tokens[top]
+        for depth, tariff in sorted(points, key=lambda point: point[0]):
+            if depth < self._least:
+                continue
+            until, own = self._points.get(chain[depth - 1], NEVER)
+            tariff = own if until >= now else tariff
+            self._points[chain[depth - 1]] = (now + tariff.ttl, tariff)
+            if depth > top:
+                cost += tariff.write * (tokens[depth] - tokens[top])
+                top = depth
+        return cost + tokens[-1] - tokens[top]
+
+
+def cost(trace: list[Prompt], policy: Policy) -> float:
+    """Input cost over plain input cost."""
+    live = Live(LEAST)
     paid = plain = 0.0
-    for at, (now, blocks, tokens) in enumerate(trace):
-        read = next((d for d in range(len(blocks), LEAST - 1, -1) if live.get(blocks[d - 1], -1.0) >= now), 0)
-        points = [depth for depth in policy(at, trace[at]) if depth >= LEAST][:MOST]
-        for depth in [*points, *([read] if read else [])]:
-            live[blocks[depth - 1]] = now + tariff.ttl
-        top = max([read, *points])
-        paid += tariff.read * BLOCK * read + tariff.write * BLOCK * (top - read) + tokens - BLOCK * top
-        plain += tokens
+    for at, (now, blocks, size) in enumerate(trace):
+        tokens = [*range(0, BLOCK * len(blocks) + 1, BLOCK)]
+        paid += live.price(blocks, tokens, list(policy(at, trace[at]))[:MOST], now) + size - tokens[-1]
+        plain += size
     return paid / plain
 
 
-def write_all(at: int, prompt: Prompt) -> Sequence[int]:
+def write_all(tariff: Tariff) -> Policy:
     """A point at the end of every prompt."""
-    return [len(prompt[1])]
+    return lambda at, prompt: [(len(prompt[1]), tariff)]
 
 
-def planned(tariff: Tariff) -> Policy:
+def planned(*tariffs: Tariff) -> Policy:
     """Our placement."""
-    planner = Planner(tariff, minimum=LEAST * BLOCK, most=MOST, block=BLOCK)
-    return lambda at, prompt: planner.plan(prompt[1], [BLOCK] * len(prompt[1]), prompt[0]).points
+    planner = Planner(*tariffs, minimum=LEAST * BLOCK, most=MOST, block=BLOCK)
+
+    def policy(at: int, prompt: Prompt) -> Sequence[tuple[int, Tariff]]:
+        plan = planner.plan(prompt[1], [BLOCK] * len(prompt[1]), prompt[0])
+        of = {tariff.ttl: tariff for tariff in tariffs}
+        return [(depth, of[ttl]) for depth, ttl in zip(plan.points, plan.ttls, strict=True)]
+
+    return policy
 
 
 def foresight(trace: list[Prompt], tariff: Tariff) -> Policy:
@@ -63,7 +105,7 @@ def foresight(trace: list[Prompt], tariff: Tariff) -> Policy:
             uses[block].append(at)
     needed = int(tariff.break_even) + 1
 
-    def policy(at: int, prompt: Prompt) -> Sequence[int]:
+    def policy(at: int, prompt: Prompt) -> Sequence[tuple[int, Tariff]]:
         points: list[tuple[int, int]] = []
         for depth in range(len(prompt[1]), LEAST - 1, -1):
             later = uses[prompt[1][depth - 1]]
@@ -74,7 +116,7 @@ def foresight(trace: list[Prompt], tariff: Tariff) -> Policy:
                 reads, last = reads + 1, trace[use][0]
             if reads >= needed and (not points or reads > points[-1][1]):
                 points.append((depth, reads))
-        return [depth for depth, _ in points]
+        return [(depth, tariff) for depth, _ in points]
 
     return policy
 
@@ -87,8 +129,9 @@ def measure(rows: list[dict[str, Any]], quick: bool) -> dict[str, dict[str, floa
             trace = trace[: len(trace) // 3]
         figures: dict[str, float] = {}
         for ttl, tariff in TARIFFS.items():
-            figures[ttl] = cost(trace, tariff, planned(tariff))
-            figures[f"write_all_{ttl}"] = cost(trace, tariff, write_all)
-            figures[f"foresight_{ttl}"] = cost(trace, tariff, foresight(trace, tariff))
+            figures[ttl] = cost(trace, planned(tariff))
+            figures[f"write_all_{ttl}"] = cost(trace, write_all(tariff))
+            figures[f"foresight_{ttl}"] = cost(trace, foresight(trace, tariff))
+        figures["auto"] = cost(trace, planned(*TARIFFS.values()))
         out[name] = {key: round(value, 4) for key, value in figures.items()}
     return out

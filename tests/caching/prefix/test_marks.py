@@ -7,8 +7,11 @@ import pytest
 
 from hapenny.caching.prefix.lint import drift, lint
 from hapenny.caching.prefix.marks import mark, marked, proof, segments
+from hapenny.caching.prefix.reuse import Tariff
 from hapenny.caching.prefix.stage import ModelCache, PrefixOptions, PrefixStage
 from hapenny.core.answer import Answer, Replay
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens, Usage
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Request, Text, Tool
 
@@ -41,12 +44,12 @@ def test_the_prefix_proof_stays_from_turn_to_turn():
 def test_marks_change_neither_hashes_nor_text():
     request = conversation(1, tools=(Tool("a", "does a"), Tool("b", "does b")))
     chain = segments(request, "m", words)
-    done = mark(request, [segment.place for segment in chain[:3]], "5m")
+    done = mark(request, [segment.place for segment in chain[:3]], ["5m"] * 3)
     assert marked(done) == 3
     assert done.tools[1].checkpoint == "5m"
     assert done.tools[0].checkpoint == ""
     assert [s.hash for s in segments(done, "m", words)] == [s.hash for s in chain]
-    assert mark(done, [segment.place for segment in chain[:3]], "") == request
+    assert mark(done, [segment.place for segment in chain[:3]], [""] * 3) == request
 
 
 @pytest.mark.parametrize(
@@ -86,23 +89,27 @@ def exchange(request, clock):
     )  # fmt: skip
 
 
-def stage(**how):
+SHORT, LONG = Tariff(300.0, 1.25), Tariff(3_600.0, 2.0)
+
+
+def stage(options=None, tariffs=(SHORT,), **how):
     return PrefixStage(
-        lambda model: ModelCache(minimum=1_024, write=1.25, read=0.1, **how), lambda model, text: words(text)
+        lambda model: ModelCache(minimum=1_024, tariffs=tariffs, **how), lambda model, text: words(text), options
     )
 
 
-async def served(prefix, request, clock):
+async def served(prefix, request, clock, usage=None):
+    """`usage`: what the provider says it read and wrote."""
     seen = []
 
     async def onward(there):
         seen.append(there.request)
-        return Answer(Replay(()))
+        return Answer(Replay((Usage(usage),) if usage is not None else ()))
 
     ex = exchange(request, clock)
     decision = await prefix.decide(ex, None)
     if decision is not None:
-        await prefix.apply(decision, ex, onward)
+        await (await prefix.apply(decision, ex, onward)).drain()
     return decision, seen, ex
 
 
@@ -119,8 +126,62 @@ async def test_a_shared_prefix_gets_marked_once_it_returns(clock):
     assert ex.facts["prefix_proof"] == decisions[-1].proof != ""
 
 
+async def test_a_prefix_the_provider_did_not_read_is_no_longer_believed(clock):
+    prefix = stage()
+    for turn in range(4):
+        clock.time += 10
+        await served(prefix, conversation(turn), clock)
+    clock.time += 10
+    believed, _, _ = await served(prefix, conversation(4), clock, Tokens(input=5_000))
+    assert believed.reads > 0
+    clock.time += 10
+    assert (await served(prefix, conversation(2), clock))[0].reads == 0
+
+
+async def test_a_prefix_the_provider_read_stays_believed(clock):
+    prefix = stage()
+    for turn in range(6):
+        clock.time += 10
+        decision, _, _ = await served(prefix, conversation(turn), clock, Tokens(input=50, cache_read=4_000))
+    assert decision.reads > 0
+
+
+async def test_a_call_that_failed_has_written_nothing(clock):
+    prefix, down = stage(), Failure("unavailable", "down")
+
+    async def onward(there):
+        raise down
+
+    for turn in range(6):
+        clock.time += 10
+        ex = exchange(conversation(turn), clock)
+        decision = await prefix.decide(ex, None)
+        with pytest.raises(Failure):
+            await prefix.apply(decision, ex, onward)
+        assert decision.reads == 0
+    assert decision.writes > 0
+
+
+@pytest.mark.parametrize(
+    ("ttl", "tariffs", "asked"),
+    [
+        ("5m", (SHORT, LONG), "5m"),
+        ("1h", (SHORT, Tariff(3_600.0, 1.3)), "1h"),
+        ("1h", (SHORT,), "5m"),
+        ("auto", (SHORT, LONG), "5m"),
+    ],
+)
+async def test_the_lifetime_is_one_the_model_offers(clock, ttl, tariffs, asked):
+    prefix = stage(PrefixOptions(ttl=ttl), tariffs)
+    for turn in range(6):
+        clock.time += 10
+        decision, seen, _ = await served(prefix, conversation(turn), clock)
+    assert set(decision.ttls) == {asked}
+    assert seen[0].messages[-1].content[-1].checkpoint in ("", asked)
+
+
 async def test_the_callers_own_points_are_left_alone(clock):
-    request = mark(conversation(2), [("system", 0)], "1h")
+    request = mark(conversation(2), [("system", 0)], ["1h"])
     decision, seen, _ = await served(stage(), request, clock)
     assert decision.reason == "the caller's own points"
     assert seen == [request]

@@ -58,10 +58,10 @@ def marked(request: Request) -> int:
     return sum(bool(getattr(item, "checkpoint", "")) for item in items) + bool(request.checkpoint)
 
 
-def mark(request: Request, places: Sequence[tuple[str, int]], ttl: Ttl) -> Request:
-    """The request with cache points at `places`; nothing else changes."""
+def mark(request: Request, places: Sequence[tuple[str, int]], ttls: Sequence[Ttl]) -> Request:
+    """The request with cache points at `places`, each of its lifetime; nothing else changes."""
     tools, system, messages = list(request.tools), list(request.system), list(request.messages)
-    for part, at in places:
+    for (part, at), ttl in zip(places, ttls, strict=True):
         if part == "tools":
             tools[at] = msgspec.structs.replace(tools[at], checkpoint=ttl)
         elif part == "system":

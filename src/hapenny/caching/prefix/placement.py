@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 
 from msgspec import Struct
@@ -21,29 +20,56 @@ _CREDIT = 0.001
 class Plan(Struct, frozen=True):
     """Depths (numbers of leading segments) behind which a cache point goes, deepest first.
 
-    `reads` is the depth that a live point is believed to cover; `writes` the tokens written beyond it; `gain` the
-    expected net gain over plain input, in input tokens, premium included.
+    `ttls` are the lifetimes to ask for, seconds, never rising with depth, as providers want; `reads` is the depth that
+    a live point is believed to cover; `writes` the tokens written beyond it; `gain` the expected net gain over plain
+    input, in input tokens, premium included.
     """
 
     points: tuple[int, ...]
+    ttls: tuple[float, ...]
     reads: int
     writes: int
     gain: float
+
+
+class _Account:
+    """One lifetime on offer: its tariff, what is learnt about reuse within it, and whether it has paid so far."""
+
+    def __init__(self, tariff: Tariff) -> None:
+        self.tariff = tariff
+        self.reuse = Reuse(tariff)
+        self._balance = 0.0
+        """What reads saved less what writes cost beyond plain input, in input tokens."""
+
+    def affords(self, written: float, asked: float) -> bool:
+        """Whether a write may run ahead of what reads have brought: dear ones hardly, so that a long lifetime never
+        ends up dearer than no caching."""
+        if self.tariff.premium < _DEAR:
+            return True
+        return self._balance - self.tariff.premium * written >= -_CREDIT * asked
+
+    def book(self, saved: float, written: float) -> None:
+        self._balance += saved - self.tariff.premium * written
+
+
+class _Live(Struct):
+    """A point that was set: when it dies, and the lifetime it was given."""
+
+    until: float
+    account: _Account
 
 
 class Planner:
     """Plans cache points for one model in one account: it alone knows which points it set and when they die."""
 
     def __init__(
-        self, tariff: Tariff, *, minimum: int = MINIMUM_TOKENS, most: int = MOST_POINTS, block: float = _BLOCK
+        self, *tariffs: Tariff, minimum: int = MINIMUM_TOKENS, most: int = MOST_POINTS, block: float = _BLOCK
     ) -> None:
-        """`block`: tokens of a typical segment, the unit in which prompt lengths are compared."""
-        self.tariff = tariff
+        """`tariffs`: the lifetimes to choose from. `block`: tokens of a typical segment, the unit in which prompt
+        lengths are compared."""
+        self._accounts = [_Account(tariff) for tariff in tariffs]
         self._minimum, self._most, self._block = minimum, most, block
-        self._reuse = Reuse(tariff)
-        self._live: dict[Hashable, float] = {}
-        self._balance = 0.0
-        """What reads saved less what writes cost beyond plain input, in input tokens."""
+        self._live: dict[Hashable, _Live] = {}
         self._asked = 0.0
         """Input tokens planned for."""
         self._swept = 0.0
@@ -56,59 +82,82 @@ class Planner:
             tokens: of each segment, same length.
             now: seconds, rising.
         """
-        depth_tokens = _running(tokens)
-        blocks = depth_tokens[-1] / self._block if depth_tokens else 0.0
-        known = self._reuse.known(chain)
-        read = next((d for d in range(len(chain), 0, -1) if self._live.get(chain[d - 1], -1.0) >= now), 0)
-        gains = self._reuse.advantages(chain, blocks, now)
-        self._reuse.observe(chain, blocks, now)
-        first = next((at for at, count in enumerate(depth_tokens) if count >= self._minimum), len(chain))
-        if first < len(chain):
-            # What lies below the minimum is only ever read through a point at the first depth that may have one.
-            gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
-        best, best_gain, gain = 0, 0.0, 0.0
-        for depth in range(read + 1, len(chain) + 1):
-            gain += gains[depth - 1] * tokens[depth - 1]
-            if gain > best_gain and depth_tokens[depth - 1] >= self._minimum:
-                best, best_gain = depth, gain
-        self._asked += depth_tokens[-1] if depth_tokens else 0.0
-        saved = (1 - self.tariff.read) * depth_tokens[read - 1] if read else 0.0
-        written = depth_tokens[best - 1] - (depth_tokens[read - 1] if read else 0) if best else 0
-        if best and self._balance + saved - self.tariff.premium * written < -self._credit():
-            best, best_gain, written = 0, 0.0, 0
-        self._balance += saved - self.tariff.premium * written
+        depths = _running(tokens)
+        read = next((d for d in range(len(chain), 0, -1) if self._lives(chain[d - 1], now)), 0)
+        below = depths[read - 1] if read else 0
+        self._asked += depths[-1] if depths else 0
+        saved = 0.0
+        if read:
+            live = self._live[chain[read - 1]]
+            live.until = now + live.account.tariff.ttl
+            saved = (1 - live.account.tariff.read) * below
+            live.account.book(saved, 0)
+        known = self._accounts[0].reuse.known(chain)
+        best, best_gain, chosen = 0, 0.0, self._accounts[0]
+        for account in self._accounts:
+            depth, gain = self._deepest(account.reuse, chain, tokens, depths, read, now)
+            if gain > best_gain and account.affords(depths[depth - 1] - below, self._asked):
+                best, best_gain, chosen = depth, gain, account
+        written = depths[best - 1] - below if best else 0
+        chosen.book(0.0, written)
         if best:
-            points = [best, *self._branches(chain, best, read, known, depth_tokens)]
+            points = [best, *self._branches(chain, best, read, known, depths)]
         else:
-            points = [read, *self._shared(chain, read, depth_tokens)] if read else []
+            points = [read, *self._shared(chain, read, depths)] if read else []
         points = points[: self._most]
-        for depth in points:
-            self._live[chain[depth - 1]] = now + self.tariff.ttl
+        ttls = self._set(chain, points, chosen, now)
         self._sweep(now)
-        return Plan(tuple(points), read, written, saved + best_gain)
-
-    def _credit(self) -> float:
-        """How far writes may run ahead of what reads have brought: dear ones hardly, so that a long lifetime never ends
-        up dearer than no caching."""
-        return _CREDIT * self._asked if self.tariff.premium >= _DEAR else math.inf
+        return Plan(tuple(points), ttls, read, written, saved + best_gain)
 
     def forget(self, chain: Sequence[Hashable]) -> None:
         """The provider reported no read where one was believed: these points are dead."""
         for segment in chain:
             self._live.pop(segment, None)
 
-    def _branches(
-        self, chain: Sequence[Hashable], top: int, read: int, known: int, depth_tokens: Sequence[int]
-    ) -> list[int]:
+    def _lives(self, segment: Hashable, now: float) -> bool:
+        live = self._live.get(segment)
+        return live is not None and live.until >= now
+
+    def _deepest(
+        self, reuse: Reuse, chain: Sequence[Hashable], tokens: Sequence[int], depths: Sequence[int], read: int,
+        now: float,
+    ) -> tuple[int, float]:  # fmt: skip
+        """The depth to write to that gains most, and the gain in input tokens; learns from the request."""
+        blocks = depths[-1] / self._block if depths else 0.0
+        gains = reuse.advantages(chain, blocks, now)
+        reuse.observe(chain, blocks, now)
+        first = next((at for at, count in enumerate(depths) if count >= self._minimum), len(chain))
+        if first < len(chain):
+            # What lies below the minimum is only ever read through a point at the first depth that may have one.
+            gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
+        best, best_gain, gain = 0, 0.0, 0.0
+        for depth in range(read + 1, len(chain) + 1):
+            gain += gains[depth - 1] * tokens[depth - 1]
+            if gain > best_gain and depths[depth - 1] >= self._minimum:
+                best, best_gain = depth, gain
+        return best, best_gain
+
+    def _set(self, chain: Sequence[Hashable], points: list[int], chosen: _Account, now: float) -> tuple[float, ...]:
+        """Sets or renews the points, deepest first; the lifetimes to ask for."""
+        ttls: dict[int, float] = {}
+        least = 0.0
+        for depth in sorted(points, reverse=True):
+            segment = chain[depth - 1]
+            account = self._live[segment].account if self._lives(segment, now) else chosen
+            self._live[segment] = _Live(now + account.tariff.ttl, account)
+            least = ttls[depth] = max(least, account.tariff.ttl)
+        return tuple(ttls[depth] for depth in points)
+
+    def _branches(self, chain: Sequence[Hashable], top: int, read: int, known: int, depths: Sequence[int]) -> list[int]:
         """Further points below `top`, which cost nothing: where returning prompts are likely to leave this one.
 
         The depth seen before comes first; then greedily the depths that save most over the learnt tails.
         """
-        allowed = [d for d in range(read + 1, top) if depth_tokens[d - 1] >= self._minimum]
+        allowed = [d for d in range(read + 1, top) if depths[d - 1] >= self._minimum]
         chosen = [top] + ([known] if known in allowed else [])
-        tails = self._reuse.tails.items()
+        tails = self._accounts[0].reuse.tails.items()
         shared = [(min(len(chain) - tail, top), count) for tail, count in tails if len(chain) - tail > read]
-        shared += [(min(head, top), count) for head, count in self._reuse.heads.items() if head > read]
+        shared += [(min(head, top), count) for head, count in self._accounts[0].reuse.heads.items() if head > read]
         candidates = {depth for depth, _ in shared} & set(allowed)
         while len(chosen) < self._most:
             scored = [
@@ -122,19 +171,16 @@ class Planner:
             chosen.append(max(scored)[1])
         return chosen[1:]
 
-    def _shared(self, chain: Sequence[Hashable], read: int, depth_tokens: Sequence[int]) -> list[int]:
+    def _shared(self, chain: Sequence[Hashable], read: int, depths: Sequence[int]) -> list[int]:
         """Points to keep alive below the one that is read: where most prompts left this one before."""
-        lost = [
-            (self._reuse.uses(chain[d - 1]) - self._reuse.uses(chain[d]), d)
-            for d in range(1, read)
-            if depth_tokens[d - 1] >= self._minimum
-        ]
+        uses = self._accounts[0].reuse.uses
+        lost = [(uses(chain[d - 1]) - uses(chain[d]), d) for d in range(1, read) if depths[d - 1] >= self._minimum]
         return [depth for count, depth in sorted(lost, reverse=True) if count > 0]
 
     def _sweep(self, now: float) -> None:
-        if now - self._swept > self.tariff.ttl:
+        if now - self._swept > min(account.tariff.ttl for account in self._accounts):
             self._swept = now
-            self._live = {segment: until for segment, until in self._live.items() if until >= now}
+            self._live = {segment: live for segment, live in self._live.items() if live.until >= now}
 
 
 def _running(tokens: Sequence[int]) -> list[int]:

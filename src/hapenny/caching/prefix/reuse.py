@@ -21,9 +21,8 @@ Kind: TypeAlias = tuple[str, int, int, int, int]
 _PSEUDO = 100.0
 _TRUST = 0.88
 """Of the learnt worth of having a segment cached: learnt from few prompts, it is believed in part."""
-_CACHED = {"seen": 0.6, "new": 0.15}
-"""Worth of having a segment cached, before evidence: a second use often brings a third; a first use brings none."""
-_WAITING = {"seen": 0.06, "new": 0.045}
+_EDGE = {"seen": 0.54, "new": 0.105}
+"""The edge before evidence: a second use often brings a third; a first use brings none."""
 _REMEMBERED = 200_000
 _NEAR_END = 4
 """Segments: prompts that leave further from the end share a beginning rather than a history."""
@@ -68,8 +67,7 @@ class Reuse:
         self._ripening: list[tuple[float, int, Hashable, float]] = []
         self._order = 0
         self._exposed: dict[Hashable, float] = {}
-        self._cached: dict[Hashable, float] = {}
-        self._waiting: dict[Hashable, float] = {}
+        self._edges: dict[Hashable, float] = {}
         self.tails: dict[int, int] = {}
         """How often a returning prompt left the earlier one this many segments before its end."""
         self.heads: dict[int, int] = {}
@@ -90,7 +88,7 @@ class Reuse:
     def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
         """What writing each segment now gains over waiting, in units of its plain input price."""
         kinds = self._kinds(chain, blocks, now)
-        return [_TRUST * self._worth(kind) - self._wait(kind) - self.tariff.premium for kind in kinds]
+        return [_TRUST * self._edge(kind) - self.tariff.premium for kind in kinds]
 
     def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
         """Learns from a request; call once for each, after `advantages`."""
@@ -110,9 +108,8 @@ class Reuse:
                 if not seen.counted:
                     self._add(self._exposed, seen.kind, 1.0)
                 if now - seen.at <= self.tariff.ttl:
-                    worth = self._worth(kind)
-                    self._add(self._cached, seen.kind, 1.0 - self.tariff.read + worth)
-                    self._add(self._waiting, seen.kind, max(self._wait(kind), worth - self.tariff.premium))
+                    edge = min(self._edge(kind), self.tariff.premium)
+                    self._add(self._edges, seen.kind, 1.0 - self.tariff.read + edge)
             self._seen[segment] = _Seen(now, uses, kind, False, len(chain))
             self._order += 1
             heapq.heappush(self._ripening, (now + self._patience, self._order, segment, now))
@@ -148,11 +145,8 @@ class Reuse:
                 seen.counted = True
                 self._add(self._exposed, seen.kind, 1.0)
 
-    def _worth(self, kind: Kind) -> float:
-        return self._mean(self._cached, kind, _CACHED[kind[0]])
-
-    def _wait(self, kind: Kind) -> float:
-        return self._mean(self._waiting, kind, _WAITING[kind[0]])
+    def _edge(self, kind: Kind) -> float:
+        return self._mean(self._edges, kind, _EDGE[kind[0]])
 
     def _mean(self, table: dict[Hashable, float], kind: Kind, prior: float) -> float:
         """A kind's mean, shrunk to that of its first two fields, shrunk to the prior."""

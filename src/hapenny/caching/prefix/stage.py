@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import Segment, mark, marked, proof, segments
-from hapenny.caching.prefix.placement import MOST_POINTS, Planner
+from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.core.answer import Answer
+from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Ttl
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_PLANNERS = 512
+_SHORT = 300.0
+"""Seconds of the shorter lifetime on offer."""
 
 
 class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What an operator may set about provider prompt caching."""
 
-    ttl: Ttl = "5m"
-    """Lifetime to ask for, 5m or 1h; the longer one is only used where it is expected to pay."""
+    ttl: Literal["auto", "5m", "1h"] = "auto"
+    """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
+    the longer one is only used where it pays."""
     stagger_s: float = 2.0
     """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
 
@@ -33,22 +38,66 @@ class ModelCache(Struct, frozen=True):
     """How a model's provider caches prompts. `automatic`: it does so by itself and takes no marks."""
 
     minimum: int
-    write: float
-    read: float
+    """Shortest prefix that is cached, tokens."""
+    tariffs: tuple[Tariff, ...]
+    """The lifetimes on offer, shortest first."""
     automatic: bool = False
-    long_write: float = 2.0
+    points: int = MOST_POINTS
 
 
 class PrefixDecision(Decision):
-    """Where points go, by place; `gain` in input tokens."""
+    """Where points go, by place, and the lifetime of each; `gain` in input tokens."""
 
     places: tuple[tuple[str, int], ...]
-    ttl: Ttl
+    ttls: tuple[Ttl, ...]
     gain: float
     reads: int
     writes: int
     proof: str
     findings: tuple[Finding, ...] = ()
+
+
+class _Planned(Struct):
+    """What was planned for an exchange, kept on it until its answer has shown whether it came true."""
+
+    planner: Planner
+    chain: list[Segment]
+    plan: Plan
+
+    def unwritten(self) -> None:
+        """The call brought no answer: nothing was written."""
+        self.planner.forget([segment.hash for segment in self.chain[self.plan.reads :]])
+
+    def unread(self) -> None:
+        """The provider read nothing where a live point was believed."""
+        self.planner.forget([segment.hash for segment in self.chain[: self.plan.reads]])
+
+
+class _Proof(Transform):
+    """Watches the usage of an answer that should have read its prefix."""
+
+    watches = True
+
+    def __init__(self, planned: _Planned) -> None:
+        self._planned = planned
+        self._read: int | None = None
+
+    def feed(self, event: Event) -> Sequence[Event]:
+        """Passes everything on."""
+        return self.flow((event,))
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
+        for event in batch:
+            if type(event) is Usage:
+                self._read = max(self._read or 0, event.tokens.cache_read)
+        return batch
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Believes the provider."""
+        if outcome == "complete" and self._read == 0:
+            self._planned.unread()
+        return ()
 
 
 class PrefixStage(Stage):
@@ -81,16 +130,15 @@ class PrefixStage(Stage):
             return None
         if marked(request) or how.automatic:
             return PrefixDecision(
-                places=(), ttl="", gain=0.0, reads=0, writes=0, proof=proof(chain, len(chain)), findings=findings,
+                places=(), ttls=(), gain=0.0, reads=0, writes=0, proof=proof(chain, len(chain)), findings=findings,
                 reason="automatic" if how.automatic else "the caller's own points",
             )  # fmt: skip
-        plan = self._planner(exchange, how).plan(
-            [s.hash for s in chain], [s.tokens for s in chain], exchange.clock.now()
-        )
-        exchange.memo["prefix"] = (chain, plan)
+        planner = self._planner(exchange, how)
+        plan = planner.plan([s.hash for s in chain], [s.tokens for s in chain], exchange.clock.now())
+        exchange.memo["prefix"] = _Planned(planner, chain, plan)
         return PrefixDecision(
-            places=tuple(chain[depth - 1].place for depth in plan.points[:MOST_POINTS]),
-            ttl=self._options.ttl,
+            places=tuple(chain[depth - 1].place for depth in plan.points),
+            ttls=tuple("1h" if ttl > _SHORT else "5m" for ttl in plan.ttls),
             gain=plan.gain,
             reads=plan.reads,
             writes=plan.writes,
@@ -106,11 +154,21 @@ class PrefixStage(Stage):
             exchange.facts["prefix_findings"] = [finding.rule for finding in decision.findings]
         if not decision.places:
             return await onward(exchange)
-        exchange.request = mark(exchange.request, decision.places, decision.ttl)
+        exchange.request = mark(exchange.request, decision.places, decision.ttls)
+        planned: _Planned = exchange.memo["prefix"]
+        try:
+            answer = await self._staggered(decision, planned, exchange, onward)
+        except BaseException:
+            planned.unwritten()
+            raise
+        return answer.through(_Proof(planned)) if planned.plan.reads else answer
+
+    async def _staggered(
+        self, decision: PrefixDecision, planned: _Planned, exchange: Exchange, onward: Onward
+    ) -> Answer:
         if not decision.writes or self._options.stagger_s <= 0:
             return await onward(exchange)
-        chain: list[Segment] = exchange.memo["prefix"][0]
-        deepest = chain[max(exchange.memo["prefix"][1].points) - 1].hash
+        deepest = planned.chain[max(planned.plan.points) - 1].hash
         under_way = self._writing.get(deepest)
         if under_way is not None:
             wait = min(self._options.stagger_s, max(0.0, exchange.limits.begin_by - exchange.clock.now()) / 4)
@@ -129,9 +187,10 @@ class PrefixStage(Stage):
         key = (exchange.context.tenant, exchange.target.model, exchange.target.region)
         planner = self._planners.get(key)
         if planner is None:
-            long = self._options.ttl == "1h"
-            tariff = Tariff(3_600.0 if long else 300.0, how.long_write if long else how.write, how.read)
-            planner = self._planners[key] = Planner(tariff, minimum=how.minimum)
+            tariffs = how.tariffs
+            if self._options.ttl != "auto":
+                tariffs = (tariffs[0] if self._options.ttl == "5m" else tariffs[-1],)
+            planner = self._planners[key] = Planner(*tariffs, minimum=how.minimum, most=how.points)
             while len(self._planners) > MAX_PLANNERS:
                 self._planners.popitem(last=False)
         self._planners.move_to_end(key)

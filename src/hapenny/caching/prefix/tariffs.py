@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from hapenny.caching.prefix.placement import MINIMUM_TOKENS, MOST_POINTS
+from hapenny.caching.prefix.reuse import Tariff
 from hapenny.caching.prefix.stage import ModelCache
 from hapenny.catalog import Card
+
+SHORT, LONG = 300.0, 3_600.0
+"""Seconds that a cache point lives after its last use."""
 
 
 def of_card(card: Card | None) -> ModelCache | None:
@@ -17,11 +22,13 @@ def of_card(card: Card | None) -> ModelCache | None:
     write = rates.cache_write if rates.cache_write is not None else (rates.input if automatic else None)
     if write is None:
         return None
-    long = rates.cache_write_1h if rates.cache_write_1h is not None else write
+    read = rates.cache_read / rates.input
+    tariffs = [Tariff(SHORT, write / rates.input, read)]
+    if rates.cache_write_1h is not None:
+        tariffs.append(Tariff(LONG, rates.cache_write_1h / rates.input, read))
     return ModelCache(
-        minimum=card.cache_min or 1_024,
-        write=write / rates.input,
-        read=rates.cache_read / rates.input,
+        minimum=card.cache_min or MINIMUM_TOKENS,
+        tariffs=tuple(tariffs),
         automatic=automatic,
-        long_write=long / rates.input,
+        points=card.cache_points or MOST_POINTS,
     )
