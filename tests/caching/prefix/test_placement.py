@@ -87,6 +87,42 @@ def test_a_provider_that_reports_no_read_is_believed():
     assert planner.plan(parts, [512] * len(parts), now + 1).reads == 0
 
 
+def turns(gap, people=100, count=10):
+    """Conversations, one begun every minute, that add two blocks a turn after a pause of about `gap` seconds."""
+    prompts = []
+    for person in range(people):
+        for turn in range(1, count):
+            at = person * 60.0 + turn * gap * (0.8 + 0.05 * (person % 9))
+            prompts.append((at, chain("system", *[f"{person}-{block}" for block in range(2 + 2 * turn)])))
+    return sorted(prompts)
+
+
+def lifetimes(prompts):
+    """The lifetimes asked for, with both on offer."""
+    planner = Planner(SHORT, LONG)
+    plans = [planner.plan(parts, [512] * len(parts), now) for now, parts in prompts]
+    assert all(list(plan.ttls) == sorted(plan.ttls) for plan in plans), "a longer lifetime never behind a shorter one"
+    return [plan.ttls[0] for plan in plans if plan.writes]
+
+
+def test_pauses_longer_than_the_short_lifetime_get_the_long_one():
+    asked = lifetimes(turns(gap=900.0))
+    assert asked.count(LONG.ttl) > 0.8 * len(asked) > 50
+
+
+def test_quick_turns_never_pay_for_the_long_lifetime():
+    assert set(lifetimes(turns(gap=30.0))) == {SHORT.ttl}
+
+
+def test_documents_asked_about_for_an_hour_open_the_long_lifetime_without_a_write_at_risk():
+    documents = [
+        (now + number * 40.0, [f"{number}/{part}" for part in parts])
+        for number in range(40)
+        for now, parts in questions(12, gap=200.0)
+    ]
+    assert run(sorted(documents), LONG) < 0.75
+
+
 @pytest.mark.parametrize(("tariff", "reads"), [(SHORT, 0.25 / 0.9), (LONG, 1.0 / 0.9)])
 def test_break_even(tariff, reads):
     assert tariff.break_even == pytest.approx(reads)

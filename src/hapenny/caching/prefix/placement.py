@@ -11,10 +11,8 @@ from hapenny.caching.prefix.reuse import Reuse, Tariff
 _BLOCK = 512.0
 MOST_POINTS = 4
 MINIMUM_TOKENS = 1_024
-_DEAR = 0.5
-"""Premium from which a write must be covered by what reads have saved."""
 _CREDIT = 0.001
-"""Share of all input that such writes may be ahead."""
+"""Share of all input by which dear writes may be ahead of what reads have brought."""
 
 
 class Plan(Struct, frozen=True):
@@ -35,21 +33,46 @@ class Plan(Struct, frozen=True):
 class _Account:
     """One lifetime on offer: its tariff, what is learnt about reuse within it, and whether it has paid so far."""
 
-    def __init__(self, tariff: Tariff) -> None:
+    def __init__(self, tariff: Tariff, shorter: Reuse | None = None) -> None:
         self.tariff = tariff
-        self.reuse = Reuse(tariff)
+        self.reuse = Reuse(tariff, shorter)
         self._balance = 0.0
         """What reads saved less what writes cost beyond plain input, in input tokens."""
+        self._paper = 0.0
+        """The same, had every write been made that was expected to pay."""
+        self._papers: dict[Hashable, float] = {}
+        self._swept = 0.0
 
     def affords(self, written: float, asked: float) -> bool:
-        """Whether a write may run ahead of what reads have brought: dear ones hardly, so that a long lifetime never
-        ends up dearer than no caching."""
-        if self.tariff.premium < _DEAR:
+        """Whether a write may run ahead of what reads have brought. A dear one must be covered by what has been saved
+        or would have been, so that a long lifetime does not end up dearer than no caching."""
+        if not self.tariff.dear:
             return True
-        return self._balance - self.tariff.premium * written >= -_CREDIT * asked
+        return self._paper >= 0 and self.tariff.premium * written <= self._balance + self._paper + _CREDIT * asked
 
     def book(self, saved: float, written: float) -> None:
+        """Books what a read saved and a write cost."""
         self._balance += saved - self.tariff.premium * written
+
+    def follow(
+        self, chain: Sequence[Hashable], gains: Sequence[float], tokens: Sequence[int], depths: Sequence[int],
+        least: int, now: float,
+    ) -> None:  # fmt: skip
+        """Goes on with the account on paper: every write that looks worth it is made, and nothing is paid."""
+        if not self.tariff.dear:
+            return
+        read = next((d for d in range(len(chain), 0, -1) if self._papers.get(chain[d - 1], -1.0) >= now), 0)
+        best, _ = _deepest(gains, tokens, depths, read, least)
+        below = depths[read - 1] if read else 0
+        self._paper += (1 - self.tariff.read) * below
+        if best:
+            self._paper -= self.tariff.premium * (depths[best - 1] - below)
+        for depth in range(max(read, 1), max(best, read) + 1):
+            if depths[depth - 1] >= least:
+                self._papers[chain[depth - 1]] = now + self.tariff.ttl
+        if now - self._swept > self.tariff.ttl:
+            self._swept = now
+            self._papers = {segment: until for segment, until in self._papers.items() if until >= now}
 
 
 class _Live(Struct):
@@ -65,9 +88,11 @@ class Planner:
     def __init__(
         self, *tariffs: Tariff, minimum: int = MINIMUM_TOKENS, most: int = MOST_POINTS, block: float = _BLOCK
     ) -> None:
-        """`tariffs`: the lifetimes to choose from. `block`: tokens of a typical segment, the unit in which prompt
-        lengths are compared."""
-        self._accounts = [_Account(tariff) for tariff in tariffs]
+        """`tariffs`: the lifetimes to choose from, shortest first. `block`: tokens of a typical segment, the unit in
+        which prompt lengths are compared."""
+        self._accounts: list[_Account] = []
+        for tariff in tariffs:
+            self._accounts.insert(0, _Account(tariff, self._accounts[0].reuse if self._accounts else None))
         self._minimum, self._most, self._block = minimum, most, block
         self._live: dict[Hashable, _Live] = {}
         self._asked = 0.0
@@ -95,7 +120,9 @@ class Planner:
         known = self._accounts[0].reuse.known(chain)
         best, best_gain, chosen = 0, 0.0, self._accounts[0]
         for account in self._accounts:
-            depth, gain = self._deepest(account.reuse, chain, tokens, depths, read, now)
+            gains = self._gains(account.reuse, chain, depths, now)
+            account.follow(chain, gains, tokens, depths, self._minimum, now)
+            depth, gain = _deepest(gains, tokens, depths, read, self._minimum)
             if gain > best_gain and account.affords(depths[depth - 1] - below, self._asked):
                 best, best_gain, chosen = depth, gain, account
         written = depths[best - 1] - below if best else 0
@@ -118,11 +145,8 @@ class Planner:
         live = self._live.get(segment)
         return live is not None and live.until >= now
 
-    def _deepest(
-        self, reuse: Reuse, chain: Sequence[Hashable], tokens: Sequence[int], depths: Sequence[int], read: int,
-        now: float,
-    ) -> tuple[int, float]:  # fmt: skip
-        """The depth to write to that gains most, and the gain in input tokens; learns from the request."""
+    def _gains(self, reuse: Reuse, chain: Sequence[Hashable], depths: Sequence[int], now: float) -> list[float]:
+        """What writing each segment gains, per token; learns from the request."""
         blocks = depths[-1] / self._block if depths else 0.0
         gains = reuse.advantages(chain, blocks, now)
         reuse.observe(chain, blocks, now)
@@ -130,12 +154,7 @@ class Planner:
         if first < len(chain):
             # What lies below the minimum is only ever read through a point at the first depth that may have one.
             gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
-        best, best_gain, gain = 0, 0.0, 0.0
-        for depth in range(read + 1, len(chain) + 1):
-            gain += gains[depth - 1] * tokens[depth - 1]
-            if gain > best_gain and depths[depth - 1] >= self._minimum:
-                best, best_gain = depth, gain
-        return best, best_gain
+        return gains
 
     def _set(self, chain: Sequence[Hashable], points: list[int], chosen: _Account, now: float) -> tuple[float, ...]:
         """Sets or renews the points, deepest first; the lifetimes to ask for."""
@@ -181,6 +200,18 @@ class Planner:
         if now - self._swept > min(account.tariff.ttl for account in self._accounts):
             self._swept = now
             self._live = {segment: live for segment, live in self._live.items() if live.until >= now}
+
+
+def _deepest(
+    gains: Sequence[float], tokens: Sequence[int], depths: Sequence[int], read: int, least: int
+) -> tuple[int, float]:
+    """The depth beyond `read` to write to that gains most, and the gain in input tokens."""
+    best, best_gain, gain = 0, 0.0, 0.0
+    for depth in range(read + 1, len(gains) + 1):
+        gain += gains[depth - 1] * tokens[depth - 1]
+        if gain > best_gain and depths[depth - 1] >= least:
+            best, best_gain = depth, gain
+    return best, best_gain
 
 
 def _running(tokens: Sequence[int]) -> list[int]:

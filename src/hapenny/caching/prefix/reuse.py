@@ -1,9 +1,21 @@
-"""How often a stretch of prompt comes again within the provider's cache lifetime, learnt online.
+"""What it gains to cache a stretch of prompt now rather than at its next use, learnt online.
 
 Every request shows which of its segments were seen before, whether we cached them or not, so nothing need be spent to
 learn. Segments fall into kinds (seen before or new, how long the prompt is, how long ago, how near to the prompt's
-end); for each kind two values are learnt by temporal differences, in units of the segment's input price: what it is
-worth to have the segment cached now, and what it is worth to wait and decide at its next use.
+end). A kind's *edge* D, in units of the segment's input price, obeys
+
+    D = P(it comes again in time) * ((1 - read) + min(D', premium))
+
+with D' the edge at that next use: a segment that is cached then costs `read` instead of 1, and one that is not may be
+written then, which costs the premium, or left alone, which gives up D'. Writing now pays where D exceeds the premium.
+D is learnt by temporal differences (Sutton 1988), and as `min` bounds it, it stays estimable for hot segments.
+
+Where a longer lifetime is on offer beside a shorter one, what it adds has an edge L of its own: a next use within the
+shorter lifetime only hands it on, one after it finds the segment still there,
+
+    L = P(again in the shorter's time) * min(L', premium) + P(later, but in time) * ((1 - read) + min(L' + d, premium))
+
+with d = min(D', premium) of the shorter, which would have had to be written anew.
 """
 
 from __future__ import annotations
@@ -18,9 +30,10 @@ from msgspec import Struct
 
 Kind: TypeAlias = tuple[str, int, int, int, int]
 
-_PSEUDO = 100.0
-_TRUST = 0.88
-"""Of the learnt worth of having a segment cached: learnt from few prompts, it is believed in part."""
+_PSEUDO = 30.0
+_TRUST, _TRUST_DEAR = 0.7, 0.85
+"""Part of the learnt edge that is believed: the depth that looks best is one whose edge looks better than it is. A dear
+write has the account on paper to answer for it."""
 _EDGE = {"seen": 0.54, "new": 0.105}
 """The edge before evidence: a second use often brings a third; a first use brings none."""
 _REMEMBERED = 200_000
@@ -50,6 +63,11 @@ class Tariff(Struct, frozen=True):
         return self.write - 1.0
 
     @property
+    def dear(self) -> bool:
+        """Whether one read does not pay for a write by far: such writes must prove themselves first."""
+        return self.premium >= 0.5
+
+    @property
     def break_even(self) -> float:
         """Reads a write needs to pay: (w - 1) / (1 - r)."""
         return self.premium / (1.0 - self.read)
@@ -58,11 +76,14 @@ class Tariff(Struct, frozen=True):
 class Reuse:
     """The learner of one tariff. Memory is bounded: 200,000 segments, oldest out."""
 
-    def __init__(self, tariff: Tariff) -> None:
+    def __init__(self, tariff: Tariff, shorter: Reuse | None = None) -> None:
+        """`shorter`: the learner of a shorter lifetime on offer beside this one."""
         self.tariff = tariff
+        self._shorter = shorter
+        self._scale, self._most_ago = (5 / tariff.ttl, 3) if shorter is None else (5 / shorter.tariff.ttl, 5)
         # A dear write must earn its evidence: every use counts as unanswered at once. A cheap one may wait for
         # two thirds of the lifetime before a use that brought no other counts.
-        self._patience = tariff.ttl * 2 / 3 if tariff.premium < 0.5 else 0.0
+        self._patience = 0.0 if tariff.dear else tariff.ttl * 2 / 3
         self._seen: OrderedDict[Hashable, _Seen] = OrderedDict()
         self._ripening: list[tuple[float, int, Hashable, float]] = []
         self._order = 0
@@ -85,13 +106,22 @@ class Reuse:
         seen = self._seen.get(segment)
         return seen.uses if seen is not None else 0
 
+    def edges(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
+        """What writing each segment now brings over waiting, in units of its plain input price."""
+        edges = [self._edge(kind) for kind in self._kinds(chain, blocks, now)]
+        if self._shorter is not None:
+            edges = [sum(pair) for pair in zip(edges, self._shorter.edges(chain, blocks, now), strict=True)]
+        return edges
+
     def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
-        """What writing each segment now gains over waiting, in units of its plain input price."""
-        kinds = self._kinds(chain, blocks, now)
-        return [_TRUST * self._edge(kind) - self.tariff.premium for kind in kinds]
+        """What writing each segment now gains over waiting, in the same units: what is believed of its edge, less the
+        premium."""
+        trust = _TRUST_DEAR if self.tariff.dear else _TRUST
+        return [trust * edge - self.tariff.premium for edge in self.edges(chain, blocks, now)]
 
     def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
-        """Learns from a request; call once for each, after `advantages`."""
+        """Learns from a request; call once for each, after `advantages`, of the shorter lifetime last."""
+        shorter = self._shorter.edges(chain, blocks, now) if self._shorter is not None else None
         self._ripen(now)
         kinds = self._kinds(chain, blocks, now)
         known = self.known(chain)
@@ -107,9 +137,14 @@ class Reuse:
                 uses = seen.uses + 1
                 if not seen.counted:
                     self._add(self._exposed, seen.kind, 1.0)
-                if now - seen.at <= self.tariff.ttl:
-                    edge = min(self._edge(kind), self.tariff.premium)
-                    self._add(self._edges, seen.kind, 1.0 - self.tariff.read + edge)
+                gap, edge, saved = now - seen.at, self._edge(kind), 1.0 - self.tariff.read
+                if self._shorter is not None and shorter is not None:
+                    if gap <= self._shorter.tariff.ttl:
+                        saved = 0.0
+                    else:
+                        edge += min(shorter[at], self._shorter.tariff.premium)
+                if gap <= self.tariff.ttl:
+                    self._add(self._edges, seen.kind, saved + min(edge, self.tariff.premium))
             self._seen[segment] = _Seen(now, uses, kind, False, len(chain))
             self._order += 1
             heapq.heappush(self._ripening, (now + self._patience, self._order, segment, now))
@@ -128,7 +163,7 @@ class Reuse:
         for at, segment in enumerate(chain):
             if at < known:
                 seen = self._seen[segment]
-                ago = min(3, int(math.log2(1 + (now - seen.at) * 5 / self.tariff.ttl)))
+                ago = min(self._most_ago, int(math.log2(1 + (now - seen.at) * self._scale)))
                 out.append(("seen", min(seen.uses, 4), ago, size // 4, grown))
             else:
                 left = len(chain) - 1 - at
