@@ -4,7 +4,7 @@ Input cost relative to no caching (5 minutes at 1.25 or an hour at 2, read .1), 
 the end of every prompt: `document` (a manual asked about in bursts), `code` (a repository map, then edits), `agent` (a
 long run of tool calls), `chat` (a long conversation), `pauses` (a long conversation with ten minutes between turns),
 `single` (prompts that never come again: here the best is 1.0), `knowledge` (a knowledge base's passages, new for each
-question, behind a fixed system prompt).
+question, behind a fixed system prompt), `pasted` (a manual and a question in one string, cut apart by us).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator
 
 from benchmarks.caching.prefix import TARIFFS, Live
+from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.marks import segments
 from hapenny.caching.prefix.placement import MINIMUM_TOKENS, MOST_POINTS, Planner
 from hapenny.core.messages import Message, Request, Text
@@ -21,12 +22,14 @@ MODEL = "m"
 
 
 def _words(chance: random.Random, count: int) -> str:
-    return " ".join(f"w{chance.randrange(50_000)}" for _ in range(count))
+    said = [f"w{chance.randrange(50_000)}" for _ in range(count)]
+    return "\n".join(" ".join(said[at : at + 12]) for at in range(0, count, 12))
 
 
 def _request(system: str, turns: list[str]) -> Request:
+    """Without a system prompt where `system` is empty."""
     messages = tuple(Message("assistant" if at % 2 else "user", (Text(text),)) for at, text in enumerate(turns))
-    return Request(protocol="anthropic", model=MODEL, system=(Text(system),), messages=messages)
+    return Request(protocol="anthropic", model=MODEL, system=(Text(system),) * bool(system), messages=messages)
 
 
 def runs(kind: str, seed: int = 3) -> Iterator[tuple[float, Request]]:
@@ -36,11 +39,14 @@ def runs(kind: str, seed: int = 3) -> Iterator[tuple[float, Request]]:
     shared = _words(chance, 2_500)
     for run in range(60):
         now, turns = chance.uniform(0, 3_600), []
-        system = {"document": _words(chance, 6_000), "single": _words(chance, 3_000)}.get(kind, shared)
-        length = {"document": 6, "code": 12, "agent": 40, "chat": 25, "pauses": 12}.get(kind, 1)
+        manual = _words(chance, 6_000)
+        system = {"document": manual, "pasted": "", "single": _words(chance, 3_000)}.get(kind, shared)
+        length = {"document": 6, "pasted": 6, "code": 12, "agent": 40, "chat": 25, "pauses": 12}.get(kind, 1)
         for _ in range(length):
             if kind == "document":
                 turns = [_words(chance, 25)]  # each question stands alone behind the document
+            elif kind == "pasted":
+                turns = [manual + "\n" + _words(chance, 25)]
             else:
                 size = {"code": 500, "agent": 300, "chat": 60, "pauses": 300, "knowledge": 1_500}.get(kind, 40)
                 turns = [*turns, _words(chance, size)]
@@ -56,8 +62,11 @@ def cost(kind: str, *, everything: bool = False, lifetimes: tuple[str, ...] = ("
     tariffs = {TARIFFS[name].ttl: TARIFFS[name] for name in lifetimes}
     planner = Planner(*tariffs.values())
     live = Live()
+    arranger = Arranger("split")
     paid = plain = 0.0
     for now, request in runs(kind):
+        if kind == "pasted" and not everything:
+            request = arranger.arrange(request)
         chain = segments(request, MODEL, lambda text: len(text.split()))
         tokens = [segment.tokens for segment in chain]
         depth = [sum(tokens[:at]) for at in range(len(tokens) + 1)]
@@ -75,5 +84,5 @@ def measure() -> dict[str, dict[str, float]]:
     """All kinds: ours and writing everything."""
     return {
         kind: {"ours": round(cost(kind), 4), "write_all": round(cost(kind, everything=True), 4)}
-        for kind in ("document", "code", "agent", "chat", "pauses", "knowledge", "single")
+        for kind in ("document", "code", "agent", "chat", "pauses", "knowledge", "single", "pasted")
     }

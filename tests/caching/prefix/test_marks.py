@@ -181,7 +181,7 @@ async def test_the_lifetime_is_one_the_model_offers(clock, ttl, tariffs, asked):
 
 
 async def test_the_callers_own_points_are_left_alone(clock):
-    request = mark(conversation(2), [("system", 0)], ["1h"])
+    request = mark(conversation(2), [("system", 0, 0)], ["1h"])
     decision, seen, _ = await served(stage(), request, clock)
     assert decision.reason == "the caller's own points"
     assert seen == [request]

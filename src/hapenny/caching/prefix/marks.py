@@ -4,45 +4,59 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Request, Tool, Ttl
+from hapenny.core.messages import Block, Request, Text, Thinking, Tool, Ttl
 
 _encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr).encode
 
 
+Place: TypeAlias = tuple[str, int, int]
+"""Part of the request (tools, system, messages), item, and block of a message (0 elsewhere)."""
+
+
 class Segment(Struct, frozen=True):
-    """A stretch that a cache point may end: a tool list, a system block, or a message.
+    """A stretch that a cache point may end: a tool list, a system block, or a block of a message.
 
     `hash` covers the model and every byte before and in it; `place` says where the point goes.
     """
 
     hash: bytes
     tokens: int
-    place: tuple[str, int]
+    place: Place
 
 
 def segments(request: Request, model: str, count: Callable[[str], int]) -> list[Segment]:
     """The chain of a request: tools -> system -> messages, as providers read it. `count` estimates tokens of a text.
 
-    The last message is part of the chain: a long question may come again. Marks do not change hashes.
+    The last message is part of the chain: a long question may come again. Marks do not change hashes. A block that
+    takes no mark (thinking, an empty text) belongs to the segment behind it.
     """
     running = hashlib.blake2b(model.encode(), digest_size=16)
     out: list[Segment] = []
+    waiting = ""
 
-    def add(place: tuple[str, int], items: Sequence[Tool | Block | Message]) -> None:
-        body = _encode([_unmarked(item) for item in items])
+    def add(item: object, place: Place | None) -> None:
+        nonlocal waiting
+        body = _encode(item)
         running.update(len(body).to_bytes(8, "big") + body)
-        out.append(Segment(running.copy().digest(), count(body.decode("utf-8", "ignore")), place))
+        waiting += body.decode("utf-8", "ignore")
+        if place is not None:
+            out.append(Segment(running.copy().digest(), count(waiting), place))
+            waiting = ""
 
     if request.tools:
-        add(("tools", len(request.tools) - 1), request.tools)
+        add([_unmarked(tool) for tool in request.tools], ("tools", len(request.tools) - 1, 0))
     for at, block in enumerate(request.system):
-        add(("system", at), [block])
+        add([_unmarked(block)], ("system", at, 0) if _markable(block) else None)
     for at, message in enumerate(request.messages):
-        add(("messages", at), [message])
+        add([message.role, message.name, message.extras], None)
+        for where, block in enumerate(message.content):
+            add([_unmarked(block)], ("messages", at, where) if _markable(block) else None)
     return out
 
 
@@ -58,26 +72,27 @@ def marked(request: Request) -> int:
     return sum(bool(getattr(item, "checkpoint", "")) for item in items) + bool(request.checkpoint)
 
 
-def mark(request: Request, places: Sequence[tuple[str, int]], ttls: Sequence[Ttl]) -> Request:
+def mark(request: Request, places: Sequence[Place], ttls: Sequence[Ttl]) -> Request:
     """The request with cache points at `places`, each of its lifetime; nothing else changes."""
     tools, system, messages = list(request.tools), list(request.system), list(request.messages)
-    for (part, at), ttl in zip(places, ttls, strict=True):
+    for (part, at, where), ttl in zip(places, ttls, strict=True):
         if part == "tools":
-            tools[at] = msgspec.structs.replace(tools[at], checkpoint=ttl)
+            tools[at] = replace(tools[at], checkpoint=ttl)
         elif part == "system":
-            if hasattr(system[at], "checkpoint"):
-                system[at] = msgspec.structs.replace(system[at], checkpoint=ttl)
+            system[at] = replace(system[at], checkpoint=ttl)
         else:
             content = list(messages[at].content)
-            if content and hasattr(content[-1], "checkpoint"):
-                content[-1] = msgspec.structs.replace(content[-1], checkpoint=ttl)
-                messages[at] = msgspec.structs.replace(messages[at], content=tuple(content))
-    return msgspec.structs.replace(request, tools=tuple(tools), system=tuple(system), messages=tuple(messages))
+            content[where] = replace(content[where], checkpoint=ttl)
+            messages[at] = replace(messages[at], content=tuple(content))
+    return replace(request, tools=tuple(tools), system=tuple(system), messages=tuple(messages))
 
 
-def _unmarked(item: Tool | Block | Message) -> object:
-    if isinstance(item, Message):
-        return (item.role, item.name, item.extras, [_unmarked(block) for block in item.content])
+def _markable(block: Block) -> bool:
+    """Whether providers take a cache point behind it: not behind thinking, nor behind a text without content."""
+    return not isinstance(block, Thinking) and not (isinstance(block, Text) and not block.text.strip())
+
+
+def _unmarked(item: Tool | Block) -> object:
     if getattr(item, "checkpoint", ""):
-        item = msgspec.structs.replace(item, checkpoint="")
+        item = replace(item, checkpoint="")
     return (type(item).__name__, *[getattr(item, name) for name in item.__struct_fields__])

@@ -11,6 +11,8 @@ from hapenny.caching.prefix.reuse import Reuse, Tariff
 _BLOCK = 512.0
 MOST_POINTS = 4
 MINIMUM_TOKENS = 1_024
+LOOKBACK = 20
+"""Segments before a point in which providers find an earlier one (Anthropic, Bedrock)."""
 _CREDIT = 0.001
 """Share of all input by which dear writes may be ahead of what reads have brought."""
 
@@ -132,6 +134,9 @@ class Planner:
         else:
             points = [read, *self._shared(chain, read, depths)] if read else []
         points = points[: self._most]
+        if best and read and min(points) - read >= LOOKBACK:
+            # Providers look for what they have at a point and a few segments before it, no further.
+            points = [*points[: self._most - 1], read]
         ttls = self._set(chain, points, chosen, now)
         self._sweep(now)
         return Plan(tuple(points), ttls, read, written, saved + best_gain)

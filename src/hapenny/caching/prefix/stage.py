@@ -9,14 +9,15 @@ from typing import Literal
 
 from msgspec import Struct
 
+from hapenny.caching.prefix.arrange import Arranger, How
 from hapenny.caching.prefix.lint import Finding, lint
-from hapenny.caching.prefix.marks import Segment, mark, marked, proof, segments
+from hapenny.caching.prefix.marks import Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Ttl
+from hapenny.core.messages import Request, Ttl
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_PLANNERS = 512
@@ -30,6 +31,9 @@ class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ttl: Literal["auto", "5m", "1h"] = "auto"
     """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
     the longer one is only used where it pays."""
+    arrange: How = "off"
+    """Brings static text into the prefix: `split` cuts a block behind the lines that all prompts begin with, `move`
+    also puts static lines and documents in front of what changes; an answer may turn out differently."""
     stagger_s: float = 2.0
     """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
 
@@ -48,7 +52,7 @@ class ModelCache(Struct, frozen=True):
 class PrefixDecision(Decision):
     """Where points go, by place, and the lifetime of each; `gain` in input tokens."""
 
-    places: tuple[tuple[str, int], ...]
+    places: tuple[Place, ...]
     ttls: tuple[Ttl, ...]
     gain: float
     reads: int
@@ -63,6 +67,8 @@ class _Planned(Struct):
     planner: Planner
     chain: list[Segment]
     plan: Plan
+    request: Request
+    """As arranged, unmarked."""
 
     def unwritten(self) -> None:
         """The call brought no answer: nothing was written."""
@@ -115,6 +121,7 @@ class PrefixStage(Stage):
         self._model = model
         self._count = count
         self._options = options if options is not None else PrefixOptions()
+        self._arrangers: OrderedDict[tuple[str, str], Arranger] = OrderedDict()
         self._planners: OrderedDict[tuple[str, str, str], Planner] = OrderedDict()
         self._writing: dict[bytes, asyncio.Future[None]] = {}
 
@@ -125,17 +132,22 @@ class PrefixStage(Stage):
         if how is None:
             return None
         findings = tuple(lint(request))
+        callers = marked(request) > 0
+        if not callers and self._options.arrange != "off":
+            request = self._arranger(exchange).arrange(request)
         chain = segments(request, target.model, lambda text: self._count(target.model, text))
         if not chain:
             return None
-        if marked(request) or how.automatic:
+        if callers or how.automatic:
+            if request is not exchange.request:
+                exchange.memo["prefix_arranged"] = request
             return PrefixDecision(
                 places=(), ttls=(), gain=0.0, reads=0, writes=0, proof=proof(chain, len(chain)), findings=findings,
                 reason="automatic" if how.automatic else "the caller's own points",
             )  # fmt: skip
         planner = self._planner(exchange, how)
         plan = planner.plan([s.hash for s in chain], [s.tokens for s in chain], exchange.clock.now())
-        exchange.memo["prefix"] = _Planned(planner, chain, plan)
+        exchange.memo["prefix"] = _Planned(planner, chain, plan, request)
         return PrefixDecision(
             places=tuple(chain[depth - 1].place for depth in plan.points),
             ttls=tuple("1h" if ttl > _SHORT else "5m" for ttl in plan.ttls),
@@ -153,9 +165,10 @@ class PrefixStage(Stage):
         if decision.findings:
             exchange.facts["prefix_findings"] = [finding.rule for finding in decision.findings]
         if not decision.places:
+            exchange.request = exchange.memo.get("prefix_arranged", exchange.request)
             return await onward(exchange)
-        exchange.request = mark(exchange.request, decision.places, decision.ttls)
         planned: _Planned = exchange.memo["prefix"]
+        exchange.request = mark(planned.request, decision.places, decision.ttls)
         try:
             answer = await self._staggered(decision, planned, exchange, onward)
         except BaseException:
@@ -182,6 +195,16 @@ class PrefixStage(Stage):
             del self._writing[deepest]
             if not written.done():
                 written.set_result(None)
+
+    def _arranger(self, exchange: Exchange) -> Arranger:
+        key = (exchange.context.tenant, exchange.route)
+        arranger = self._arrangers.get(key)
+        if arranger is None:
+            arranger = self._arrangers[key] = Arranger(self._options.arrange)
+            while len(self._arrangers) > MAX_PLANNERS:
+                self._arrangers.popitem(last=False)
+        self._arrangers.move_to_end(key)
+        return arranger
 
     def _planner(self, exchange: Exchange, how: ModelCache) -> Planner:
         key = (exchange.context.tenant, exchange.target.model, exchange.target.region)
