@@ -111,6 +111,13 @@ def test_every_card_that_caches_has_a_tariff_or_no_known_price():
     assert sum(how is not None for how in found.values()) >= 10
     for how in found.values():
         if how is not None:
-            assert 0 <= how.read < 1 <= max(how.write, how.long_write, 1.0)
+            assert all(0 <= tariff.read < 1 for tariff in how.tariffs)
+            assert [tariff.ttl for tariff in how.tariffs] in ([300.0], [300.0, 3_600.0])
             assert how.minimum >= 512
+    hour = found["anthropic.claude-haiku-4-5-20251001-v1:0"]
+    assert hour is not None
+    assert [tariff.write for tariff in hour.tariffs] == [1.25, 2.0]
+    plain = found["anthropic.claude-3-5-haiku-20241022-v1:0"]
+    assert plain is not None
+    assert len(plain.tariffs) == 1, "no hour is bought at a price that nobody stated"
     assert of_card(None) is None

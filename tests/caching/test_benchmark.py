@@ -10,27 +10,34 @@ from benchmarks.caching.replay import Judge
 from hapenny.caching.semantic.terms import read
 from hapenny.vectors import HashedEmbedder
 
-SHORT = prefix.TARIFFS["5m"]
+SHORT, LONG = prefix.TARIFFS["5m"], prefix.TARIFFS["1h"]
 
 
 def test_prefix_cost_by_hand():
     trace = [(0.0, [1, 2, 3], 1600), (10.0, [1, 2, 3, 4], 2100), (1_000.0, [1, 2, 3], 1600)]
-    assert prefix.cost(trace, SHORT, lambda at, prompt: []) == 1.0
+    assert prefix.cost(trace, lambda at, prompt: []) == 1.0
     paid = (1.25 * 1536 + 64) + (0.1 * 1536 + 564) + 1600
-    assert prefix.cost(trace, SHORT, lambda at, prompt: [3] if at == 0 else []) == pytest.approx(paid / 5300)
+    assert prefix.cost(trace, lambda at, prompt: [(3, SHORT)] if at == 0 else []) == pytest.approx(paid / 5300)
 
 
 def test_a_hit_renews_the_lifetime_and_small_points_do_not_count():
     trace = [(at * 200.0, [1, 2], 1024) for at in range(4)]
     paid = 1.25 * 1024 + 3 * 0.1 * 1024
-    assert prefix.cost(trace, SHORT, lambda at, prompt: [2] if at == 0 else []) == pytest.approx(paid / 4096)
-    assert prefix.cost(trace, SHORT, lambda at, prompt: [1]) == 1.0
+    assert prefix.cost(trace, lambda at, prompt: [(2, SHORT)] if at == 0 else []) == pytest.approx(paid / 4096)
+    assert prefix.cost(trace, lambda at, prompt: [(1, SHORT)]) == 1.0
+
+
+def test_each_stretch_is_written_at_the_price_of_the_point_behind_it():
+    trace = [(0.0, [1, 2, 3, 4], 2048), (1_000.0, [1, 2, 3, 4], 2048)]
+    paid = (2.0 * 1024 + 1.25 * 1024) + (0.1 * 1024 + 1024)
+    policy = lambda at, prompt: [(2, LONG), (4, SHORT)] if at == 0 else []  # noqa: E731
+    assert prefix.cost(trace, policy) == pytest.approx(paid / 4096)
 
 
 def test_foresight_is_never_worse_than_not_caching():
     trace = [(at * 7.0, [0, at % 5, 10 + at % 3], 1600) for at in range(60)]
     trace = [(now, [a, 100 * a + b, 10_000 * b + c], tokens) for now, (a, b, c), tokens in trace]
-    assert prefix.cost(trace, SHORT, prefix.foresight(trace, SHORT)) < 1.0
+    assert prefix.cost(trace, prefix.foresight(trace, SHORT)) < 1.0
 
 
 async def stream(texts, labels):
