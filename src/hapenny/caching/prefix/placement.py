@@ -35,7 +35,7 @@ class Plan(Struct, frozen=True):
 class _Account:
     """One lifetime on offer: its tariff, what is learnt about reuse within it, and whether it has paid so far."""
 
-    def __init__(self, tariff: Tariff, shorter: Reuse | None = None) -> None:
+    def __init__(self, tariff: Tariff, shorter: Tariff | None = None) -> None:
         self.tariff = tariff
         self.reuse = Reuse(tariff, shorter)
         self._balance = 0.0
@@ -92,9 +92,7 @@ class Planner:
     ) -> None:
         """`tariffs`: the lifetimes to choose from, shortest first. `block`: tokens of a typical segment, the unit in
         which prompt lengths are compared."""
-        self._accounts: list[_Account] = []
-        for tariff in tariffs:
-            self._accounts.insert(0, _Account(tariff, self._accounts[0].reuse if self._accounts else None))
+        self._accounts = [_Account(tariff, shorter) for tariff, shorter in zip(tariffs, (None, *tariffs), strict=False)]
         self._minimum, self._most, self._block = minimum, most, block
         self._live: dict[Hashable, _Live] = {}
         self._asked = 0.0
@@ -121,8 +119,10 @@ class Planner:
             live.account.book(saved, 0)
         known = self._accounts[0].reuse.known(chain)
         best, best_gain, chosen = 0, 0.0, self._accounts[0]
+        edges: list[float] | None = None
         for account in self._accounts:
-            gains = self._gains(account.reuse, chain, depths, now)
+            edges = account.reuse.observe(chain, depths[-1] / self._block if depths else 0.0, now, edges)
+            gains = self._gains(account.reuse, edges, depths)
             account.follow(chain, gains, tokens, depths, self._minimum, now)
             depth, gain = _deepest(gains, tokens, depths, read, self._minimum)
             if gain > best_gain and account.affords(depths[depth - 1] - below, self._asked):
@@ -150,13 +150,11 @@ class Planner:
         live = self._live.get(segment)
         return live is not None and live.until >= now
 
-    def _gains(self, reuse: Reuse, chain: Sequence[Hashable], depths: Sequence[int], now: float) -> list[float]:
-        """What writing each segment gains, per token; learns from the request."""
-        blocks = depths[-1] / self._block if depths else 0.0
-        gains = reuse.advantages(chain, blocks, now)
-        reuse.observe(chain, blocks, now)
-        first = next((at for at, count in enumerate(depths) if count >= self._minimum), len(chain))
-        if first < len(chain):
+    def _gains(self, reuse: Reuse, edges: Sequence[float], depths: Sequence[int]) -> list[float]:
+        """What writing each segment gains, per token."""
+        gains = [reuse.advantage(edge) for edge in edges]
+        first = next((at for at, count in enumerate(depths) if count >= self._minimum), len(gains))
+        if first < len(gains):
             # What lies below the minimum is only ever read through a point at the first depth that may have one.
             gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
         return gains

@@ -76,11 +76,11 @@ class Tariff(Struct, frozen=True):
 class Reuse:
     """The learner of one tariff. Memory is bounded: 200,000 segments, oldest out."""
 
-    def __init__(self, tariff: Tariff, shorter: Reuse | None = None) -> None:
-        """`shorter`: the learner of a shorter lifetime on offer beside this one."""
+    def __init__(self, tariff: Tariff, shorter: Tariff | None = None) -> None:
+        """`shorter`: a shorter lifetime on offer beside this one."""
         self.tariff = tariff
         self._shorter = shorter
-        self._scale, self._most_ago = (5 / tariff.ttl, 3) if shorter is None else (5 / shorter.tariff.ttl, 5)
+        self._scale, self._most_ago = (5 / tariff.ttl, 3) if shorter is None else (5 / shorter.ttl, 5)
         # A dear write must earn its evidence: every use counts as unanswered at once. A cheap one may wait for
         # two thirds of the lifetime before a use that brought no other counts.
         self._patience = 0.0 if tariff.dear else tariff.ttl * 2 / 3
@@ -106,24 +106,24 @@ class Reuse:
         seen = self._seen.get(segment)
         return seen.uses if seen is not None else 0
 
-    def edges(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
-        """What writing each segment now brings over waiting, in units of its plain input price."""
-        edges = [self._edge(kind) for kind in self._kinds(chain, blocks, now)]
-        if self._shorter is not None:
-            edges = [sum(pair) for pair in zip(edges, self._shorter.edges(chain, blocks, now), strict=True)]
-        return edges
+    def advantage(self, edge: float) -> float:
+        """What writing a segment now gains over waiting: what is believed of its edge, less the premium."""
+        return (_TRUST_DEAR if self.tariff.dear else _TRUST) * edge - self.tariff.premium
 
-    def advantages(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[float]:
-        """What writing each segment now gains over waiting, in the same units: what is believed of its edge, less the
-        premium."""
-        trust = _TRUST_DEAR if self.tariff.dear else _TRUST
-        return [trust * edge - self.tariff.premium for edge in self.edges(chain, blocks, now)]
+    def observe(
+        self, chain: Sequence[Hashable], blocks: float, now: float, shorter: Sequence[float] | None = None
+    ) -> list[float]:
+        """The edge of each segment as it was known before this request, from which it then learns.
 
-    def observe(self, chain: Sequence[Hashable], blocks: float, now: float) -> None:
-        """Learns from a request; call once for each, after `advantages`, of the shorter lifetime last."""
-        shorter = self._shorter.edges(chain, blocks, now) if self._shorter is not None else None
-        self._ripen(now)
+        Args:
+            chain: hashes of the segments.
+            blocks: length of the prompt.
+            now: seconds, rising.
+            shorter: the edges of the shorter lifetime, on which this one's stand.
+        """
         kinds = self._kinds(chain, blocks, now)
+        edges = [self._edge(kind) for kind in kinds]
+        self._ripen(now)
         known = self.known(chain)
         if known >= 2:
             tail = max(0, self._seen[chain[known - 1]].length - known)
@@ -137,19 +137,24 @@ class Reuse:
                 uses = seen.uses + 1
                 if not seen.counted:
                     self._add(self._exposed, seen.kind, 1.0)
-                gap, edge, saved = now - seen.at, self._edge(kind), 1.0 - self.tariff.read
-                if self._shorter is not None and shorter is not None:
-                    if gap <= self._shorter.tariff.ttl:
-                        saved = 0.0
-                    else:
-                        edge += min(shorter[at], self._shorter.tariff.premium)
-                if gap <= self.tariff.ttl:
-                    self._add(self._edges, seen.kind, saved + min(edge, self.tariff.premium))
+                if now - seen.at <= self.tariff.ttl:
+                    again = self._again(now - seen.at, edges[at], shorter[at] if shorter is not None else 0.0)
+                    self._add(self._edges, seen.kind, again)
             self._seen[segment] = _Seen(now, uses, kind, False, len(chain))
             self._order += 1
             heapq.heappush(self._ripening, (now + self._patience, self._order, segment, now))
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
+
+        return edges if shorter is None else [edge + below for edge, below in zip(edges, shorter, strict=True)]
+
+    def _again(self, gap: float, edge: float, shorter: float) -> float:
+        """What it was worth that a segment was cached when it came again, `edge` and `shorter` being its edges now."""
+        if self._shorter is not None:
+            if gap <= self._shorter.ttl:
+                return min(edge, self.tariff.premium)
+            edge += min(shorter, self._shorter.premium)
+        return 1.0 - self.tariff.read + min(edge, self.tariff.premium)
 
     def _kinds(self, chain: Sequence[Hashable], blocks: float, now: float) -> list[Kind]:
         known = self.known(chain)
