@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Literal, TypeAlias
@@ -12,6 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
+from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.model import ErrorModel
@@ -27,6 +29,10 @@ _EVERY = 20
 _JUDGED = 3
 """Different answers a miss is compared with at most."""
 _JUDGED_AMONG = 10
+_MEMORY = 10_000
+"""Requests over which what was allowed and what was spent are added up, older ones fading."""
+_CARRIED = 0.5
+"""At most this part of a window's allowance may be added from what earlier requests left over."""
 _ALARM = 0.01
 """Chance that the monitor closes a cache that keeps its promise, ever."""
 
@@ -103,6 +109,7 @@ class Decider:
         self._fixed = fixed
         self._z = normal_ppf(promise.confidence)
         self._model = ErrorModel()
+        self._differences = Differences()
         self._evidence = NO_EVIDENCE
         self._stale = False
         """Whether labels came since `_evidence` was read."""
@@ -114,6 +121,8 @@ class Decider:
         self._threshold = 0.0
         self._wait = 0
         self._share = 0.0
+        self._asked = self._spent = 0.0
+        """Requests, and the expected wrong answers among their hits, both fading with age."""
         self._counts = DeciderStats(
             open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
             closed_because="no evidence yet",
@@ -129,11 +138,13 @@ class Decider:
         """
         counts = self._counts
         counts.requests += 1
+        self._asked += 1 - self._asked / _MEMORY
+        self._spent -= self._spent / _MEMORY
         close = [neighbour for neighbour in near if neighbour.similarity >= self.promise.nearest]
         if not close:
             self._see(None)
             return Looked("miss", close, reason="no neighbour")
-        found = candidate(asked, close, memory)
+        found = candidate(asked, close, memory, self._differences)
         against = contradiction(asked, found.terms, memory.variety(found.answer))
         if against:
             self._see(None)
@@ -154,6 +165,7 @@ class Decider:
             counts.audits += 1
             return Looked("audit", close, found, score, error, "audit")
         counts.hits += 1
+        self._spent += error
         return Looked("serve", close, found, score, error)
 
     def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
@@ -186,6 +198,7 @@ class Decider:
         """A served answer was reported wrong: a label, and evidence for the monitor."""
         if looked.candidate is not None:
             self._counts.labels += 1
+            self._differences.learn(looked.candidate.differing, True)
             self._model.learn(looked.candidate.features, True)
             self._stale = True
         self._watch(wrong=True)
@@ -233,6 +246,7 @@ class Decider:
         if looked.action == "audit":
             self._counts.audits_wrong += wrong
             self._watch(wrong=wrong)
+        self._differences.learn(found.differing, wrong)
         if self._model.learn(found.features, wrong):
             self._refresh()
 
@@ -256,11 +270,22 @@ class Decider:
             self._evidence, self._stale = Evidence(*self._model.evidence()), False
         rows = [row for row in self._recent if row is not None]
         self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
-        before, self._threshold = self._threshold, self._compute(self.promise.max_error)
+        before, self._threshold = self._threshold, self._compute(self._allowance())
         if before > 0 and self._threshold == 0.0:
             self._counts.closures += 1
             self._counts.closed_because = "labels speak against the promise"
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
+
+    def _allowance(self) -> float:
+        """Wrong answers a request of the next window: the promise, and part of what earlier requests surely left over.
+
+        "Surely": what was spent is taken at its upper bound, with twice Poisson's variance because wrong answers come
+        in company. A young route thus has nothing to carry over, however little it served.
+        """
+        limit = self.promise.max_error
+        spent = self._spent + self._z * math.sqrt(2 * self._spent)
+        over = limit * self._asked - spent
+        return limit + min(max(over / _WINDOW, 0.0), _CARRIED * limit)
 
     def _compute(self, max_error: float) -> float:
         most = self.promise.max_wrong_hits
