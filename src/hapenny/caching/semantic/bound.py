@@ -28,6 +28,8 @@ EDGES = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 """Between the seven bands."""
 _MIDDLES = np.array([0.0005, 0.002, 0.006, 0.018, 0.055, 0.17, 0.6])
 _PSEUDO = 12.0
+_MOST = 1 / 3
+"""No answer is served that is more probably wrong than this, however little the promise would feel it."""
 _LEAST = 20
 """Labels at or below a threshold before it may open."""
 BAND, BELOW = 0.9, 0.3
@@ -127,7 +129,7 @@ def threshold(
     hits = np.arange(1, len(ranked) + 1)
     wrong = np.maximum(wrong, evidence.below(ranked, BELOW * z))
     # Equal scores are served together or not at all.
-    fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests)
+    fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests) & (ranked <= _MOST)
     if max_wrong_hits is not None:
         fits &= wrong <= max_wrong_hits * hits
     served = np.flatnonzero(fits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Literal, TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from hapenny.caching.semantic.allowance import WINDOW, Allowance
 from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
 from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
@@ -24,15 +24,10 @@ from hapenny.evidence.special import normal_ppf
 
 Action: TypeAlias = Literal["serve", "audit", "miss"]
 
-_WINDOW = 1_000
 _EVERY = 20
 _JUDGED = 3
 """Different answers a miss is compared with at most."""
 _JUDGED_AMONG = 10
-_MEMORY = 10_000
-"""Requests over which what was allowed and what was spent are added up, older ones fading."""
-_CARRIED = 0.5
-"""At most this part of a window's allowance may be added from what earlier requests left over."""
 _ALARM = 0.01
 """Chance that the monitor closes a cache that keeps its promise, ever."""
 
@@ -94,6 +89,9 @@ class _Dump(Struct):
     model: bytes
     recent: bytes
     requests: int
+    differences: bytes
+    asked: float
+    spent: float
 
 
 class Decider:
@@ -116,13 +114,12 @@ class Decider:
         self.hidden = 0.0
         """Upper estimate of the share of wrong answers that labels call right: the judge's error, priced in."""
         self._monitor = LossMonitor(promise.max_error, _ALARM)
-        self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=_WINDOW)
+        self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=WINDOW)
         self._scores: NDArray[np.float64] = np.zeros(0)
         self._threshold = 0.0
         self._wait = 0
         self._share = 0.0
-        self._asked = self._spent = 0.0
-        """Requests, and the expected wrong answers among their hits, both fading with age."""
+        self._allowance = Allowance()
         self._counts = DeciderStats(
             open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
             closed_because="no evidence yet",
@@ -138,8 +135,7 @@ class Decider:
         """
         counts = self._counts
         counts.requests += 1
-        self._asked += 1 - self._asked / _MEMORY
-        self._spent -= self._spent / _MEMORY
+        self._allowance.request()
         close = [neighbour for neighbour in near if neighbour.similarity >= self.promise.nearest]
         if not close:
             self._see(None)
@@ -165,7 +161,7 @@ class Decider:
             counts.audits += 1
             return Looked("audit", close, found, score, error, "audit")
         counts.hits += 1
-        self._spent += error
+        self._allowance.spend(error / (1 - self.hidden))
         return Looked("serve", close, found, score, error)
 
     def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
@@ -200,6 +196,7 @@ class Decider:
             self._counts.labels += 1
             self._differences.learn(looked.candidate.differing, True)
             self._model.learn(looked.candidate.features, True)
+            self._allowance.spend(1 - looked.error)
             self._stale = True
         self._watch(wrong=True)
         self._refresh()
@@ -209,8 +206,11 @@ class Decider:
         self._model.void()
         self._evidence, self._stale = NO_EVIDENCE, False
         self._monitor = LossMonitor(self.promise.max_error, _ALARM)
+        # What was spent was reckoned with evidence that is void: nothing is carried over from before.
+        self._allowance = Allowance()
         if forget:
             self._model.forget()
+            self._differences = Differences()
             self._recent.clear()
         self._threshold = 0.0
         self._counts.closures += 1
@@ -225,15 +225,23 @@ class Decider:
         return DeciderStats(**values)
 
     def dumps(self) -> bytes:
-        """Labels, model and the recent requests' features."""
+        """Labels, model, the record of words, the recent requests' features and what is left of the promise."""
         recent = [row for row in self._recent if row is not None]
         rows = np.array(recent, dtype="<f4").tobytes() if recent else b""
-        return msgspec.msgpack.encode(_Dump(self._model.dumps(), rows, len(self._recent)))
+        return msgspec.msgpack.encode(
+            _Dump(
+                self._model.dumps(), rows, len(self._recent), self._differences.dumps(), self._allowance.asked,
+                self._allowance.spent,
+            )
+        )  # fmt: skip
 
     def loads(self, data: bytes) -> None:
         """Goes on where a dump stopped; ValueError or `MsgspecError` on nonsense."""
         dump = msgspec.msgpack.decode(data, type=_Dump)
+        differences = Differences()
+        differences.loads(dump.differences)
         self._model.loads(dump.model)
+        self._differences, self._allowance = differences, Allowance(dump.asked, dump.spent)
         rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
         self._recent.extend([None] * max(0, dump.requests - len(rows)))
         self._recent.extend(rows)
@@ -270,22 +278,12 @@ class Decider:
             self._evidence, self._stale = Evidence(*self._model.evidence()), False
         rows = [row for row in self._recent if row is not None]
         self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
-        before, self._threshold = self._threshold, self._compute(self._allowance())
+        limit = self._allowance.limit(self.promise.max_error, self._z)
+        before, self._threshold = self._threshold, self._compute(limit)
         if before > 0 and self._threshold == 0.0:
             self._counts.closures += 1
             self._counts.closed_because = "labels speak against the promise"
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
-
-    def _allowance(self) -> float:
-        """Wrong answers a request of the next window: the promise, and part of what earlier requests surely left over.
-
-        "Surely": what was spent is taken at its upper bound, with twice Poisson's variance because wrong answers come
-        in company. A young route thus has nothing to carry over, however little it served.
-        """
-        limit = self.promise.max_error
-        spent = self._spent + self._z * math.sqrt(2 * self._spent)
-        over = limit * self._asked - spent
-        return limit + min(max(over / _WINDOW, 0.0), _CARRIED * limit)
 
     def _compute(self, max_error: float) -> float:
         most = self.promise.max_wrong_hits
