@@ -29,7 +29,8 @@ EDGES = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 _MIDDLES = np.array([0.0005, 0.002, 0.006, 0.018, 0.055, 0.17, 0.6])
 _PSEUDO = 12.0
 _MOST = 1 / 3
-"""No answer is served that is more probably wrong than this, however little the promise would feel it."""
+"""No answer is served that is more probably wrong than this, nor any group of hits that may be, by its upper bound:
+however little the promise on all requests would feel it, such hits are of no use to anyone."""
 _LEAST = 20
 """Labels at or below a threshold before it may open."""
 BAND, BELOW = 0.9, 0.3
@@ -130,8 +131,7 @@ def threshold(
     wrong = np.maximum(wrong, evidence.below(ranked, BELOW * z))
     # Equal scores are served together or not at all.
     fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests) & (ranked <= _MOST)
-    if max_wrong_hits is not None:
-        fits &= wrong <= max_wrong_hits * hits
+    fits &= wrong <= (_MOST if max_wrong_hits is None else min(max_wrong_hits, _MOST)) * hits
     served = np.flatnonzero(fits)
     return float(ranked[served[-1]]) if len(served) else 0.0
 

@@ -255,7 +255,8 @@ class Decider:
             self._counts.audits_wrong += wrong
             self._watch(wrong=wrong)
         self._differences.learn(found.differing, wrong)
-        if self._model.learn(found.features, wrong):
+        # An audit that found a hit wrong is looked at now, not at the next turn.
+        if self._model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def _watch(self, *, wrong: bool) -> None:
