@@ -104,6 +104,49 @@ def test_closing_for_another_embedder_forgets_the_model():
     assert drive(decider, memory, 40, quality=0.995)[0] == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_that_all_turn_wrong_are_soon_served_no_more(seed):
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995, seed=seed)
+    _, first = drive(decider, memory, 500, quality=0.0, seed=10 + seed)
+    _, later = drive(decider, memory, 1000, quality=0.0, seed=20 + seed)
+    assert first < 150
+    assert later < 50
+
+
+def test_wrong_audits_close_without_any_report():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    drive(decider, memory, 600, quality=0.0, seed=2)
+    stats = decider.stats()
+    assert stats.closures >= 1
+    assert stats.audits_wrong > 0
+
+
+def test_a_closed_route_reopens_on_new_evidence_and_keeps_its_promise():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.995)
+    decider.close("policy changed")
+    assert drive(decider, memory, 15, quality=0.995, seed=2)[0] == 0
+    served, wrong = drive(decider, memory, 3000, quality=0.995, seed=3)
+    assert served > 300
+    assert wrong / 3000 <= 0.02
+
+
+def test_a_stricter_caller_is_served_less_and_never_more():
+    decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
+    drive(decider, memory, 3000, quality=0.99)
+    terms = read("question about topic a now")
+    near = memory.neighbours(list(memory._entries)[-8:], [0.95 - 0.01 * i for i in range(8)])
+
+    def served(limit):
+        return sum(decider.look(terms, near, memory, max_error=limit).action != "miss" for _ in range(20))
+
+    assert served(None) == served(0.5) == 20
+    assert served(0.0001) == served(0.0) == 0
+    assert served(None) == 20
+
+
 def test_reported_hits_close_the_cache():
     decider, memory = Decider(Promise(max_error=0.01, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.995)
@@ -146,6 +189,27 @@ def test_the_stricter_limit_binds():
     assert threshold(labels, scores, 1000, max_error=0.05, max_wrong_hits=0.05, z=1.645) == 0.0
 
 
+def test_labels_count_for_the_traffic_they_stand_for():
+    """Misses are all verified, hits by audits alone: doubtful labels crowd, but 20 requests in 1,000 are doubtful."""
+    labels = Evidence(np.repeat([0.001, 0.05], [60, 200]), np.concatenate([np.zeros(60), np.arange(200) < 20]))
+    scores = np.repeat([0.001, 0.05], [500, 20])
+    rest = {"max_error": 0.01, "max_wrong_hits": None, "z": 1.645}
+    assert threshold(labels, scores, 1000, **rest) == pytest.approx(0.05)
+    assert threshold(labels, np.repeat([0.001, 0.05], [20, 500]), 1000, **rest) < 0.05
+
+
+def test_the_bound_is_wider_where_labels_are_few():
+    scores = np.full(300, 0.01)
+    widths = [evidence(0.01, count, count // 50).below(scores, 1.0)[-1] for count in (50, 200, 1000)]
+    assert widths[0] > widths[1] > widths[2] > 300 / 50
+
+
+def test_nothing_is_served_that_is_wrong_one_time_in_three():
+    rest = {"max_error": 0.05, "max_wrong_hits": None, "z": 1.645}
+    assert threshold(evidence(0.4, 400, 160), np.full(30, 0.4), 1000, **rest) == 0.0
+    assert threshold(evidence(0.01, 400, 300), np.full(30, 0.01), 1000, **rest) == 0.0
+
+
 def test_what_a_judge_hides_is_priced_in():
     decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.99)
@@ -172,6 +236,7 @@ def test_a_decider_goes_on_after_a_restart():
     heir = Decider(decider.promise, HandClock())
     heir.loads(decider.dumps())
     assert heir.stats().open
+    assert heir.dumps() == decider.dumps()
     assert heir.stats().threshold == pytest.approx(decider.stats().threshold, rel=0.2)
     with pytest.raises(msgspec.MsgspecError):
         heir.loads(b"nonsense")

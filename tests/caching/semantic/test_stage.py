@@ -289,3 +289,17 @@ async def test_a_judge_that_fails_decides_nothing():
     judge, there = AnswerJudge(HandClock(), HashedEmbedder(256), asks), exchange("q", clock=HandClock())
     assert not await judge.equal(there, "q", "The shop opens at nine", "The shop opens at nine in the morning")
     assert judge.stats.undecided == 1
+
+
+@pytest.mark.parametrize("state", [b"nonsense", b""])
+async def test_labels_of_another_version_are_learnt_anew(state):
+    old = House(fixed=None)
+    await old.ask()
+    dump = msgspec.msgpack.decode(old.cache.dumps())
+    for kept in dump["routes"].values():
+        kept["state"] = state
+    house = House(fixed=None)
+    house.cache.loads(msgspec.msgpack.encode(dump))
+    got, _ = await house.ask()
+    assert got.text == "we open at nine"
+    assert not next(iter(house.cache.stats().values())).open

@@ -9,8 +9,11 @@ Two upper bounds on the wrong answers at a threshold must both stay within the p
 - One by score band: each band has an error rate from its labels, shrunk towards a pessimistic reading of the model by a
   few pseudo-labels. The bound adds the bands' margins (gamma quantiles by Wilson and Hilferty 1931) in quadrature, as
   they are independent.
-- One that believes no model: the upper bound on the error of all labels at or below the threshold (Jeffreys' half event
-  added), times the traffic there. No threshold opens before its own region has been verified.
+- One that believes no model: the labels at or below the threshold, each weighted by the traffic it stands for. Misses
+  are all verified, would-be hits by audits alone, so labels crowd around the threshold, where the doubtful ones are;
+  their plain mean would say how often a wider threshold errs there, not over its traffic. Neighbouring labels share the
+  traffic between them (post-stratification), and the weighted sum gets the gamma bound of Fay and Feuer (1997).
+  No threshold opens before its own region has been verified.
 
 Each is taken at part of the deviations of the stated confidence (`BAND`, `BELOW`), as both must err for the promise to
 break; that it holds so is measured, not proven: `benchmarks.caching` replays it.
@@ -25,10 +28,17 @@ EDGES = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 """Between the seven bands."""
 _MIDDLES = np.array([0.0005, 0.002, 0.006, 0.018, 0.055, 0.17, 0.6])
 _PSEUDO = 12.0
+_MOST = 1 / 3
+"""No answer is served that is more probably wrong than this, nor any group of hits that may be, by its upper bound:
+however little the promise on all requests would feel it, such hits are of no use to anyone."""
 _LEAST = 20
 """Labels at or below a threshold before it may open."""
-BAND, BELOW = 0.6, 0.5
+BAND, BELOW = 0.9, 0.3
 """Parts of the stated deviations that each bound takes."""
+_GROUP = 20
+"""Labels that share the traffic between them."""
+_UNSEEN = 0.5
+"""The wrong answer that may come next, as part of the dearest label's traffic (Jeffreys' half event)."""
 _PESSIMISM = 1.5
 _FLOOR = 0.003
 """The prior error of a band: 1.5 times what the model says plus 0.3 %: no model is trusted below that unproven."""
@@ -41,8 +51,11 @@ class Evidence:
         """`scores`, `wrong` (0 or 1): of each label, in any order, shape (n,)."""
         ranked = np.argsort(scores, kind="stable")
         self._scores = scores[ranked]
-        wrong = wrong[ranked]
-        self._wrong = np.concatenate([[0.0], np.cumsum(wrong)])
+        self._wrong = wrong = wrong[ranked]
+        groups = len(scores) // _GROUP
+        self._ends = self._scores[np.arange(1, groups + 1) * _GROUP - 1]
+        self._group = np.minimum(np.searchsorted(self._ends, self._scores), max(groups - 1, 0))
+        self._sizes = np.bincount(self._group, minlength=groups)
         size, band = len(_MIDDLES), np.searchsorted(EDGES, self._scores)
         self.labels = np.bincount(band, minlength=size).astype(float)
         events = np.bincount(band, wrong, minlength=size)
@@ -56,10 +69,22 @@ class Evidence:
         trials = self.labels + _PSEUDO
         return self._events / trials, np.maximum(_upper(self._events, z), self._events) / trials
 
-    def below(self, scores: NDArray[np.float64], z: float) -> NDArray[np.float64]:
-        """Upper bound on the error of all labels up to each of the sorted `scores`; infinite on fewer than 20."""
-        count = np.searchsorted(self._scores, scores, side="right")
-        upper = np.minimum(_upper(self._wrong[count] + 0.5, z) / np.maximum(count, 1), 1.0)
+    def below(self, ranked: NDArray[np.float64], z: float) -> NDArray[np.float64]:
+        """Upper bound on the wrong answers among requests of the sorted scores `ranked`, up to each of them; infinite
+        where fewer than 20 labels are below."""
+        groups = len(self._ends)
+        if not groups:
+            return np.full(len(ranked), np.inf)
+        at = np.minimum(np.searchsorted(self._ends, ranked), groups - 1)
+        # Equal scores across a whole group leave the later one empty.
+        weight = np.bincount(at, minlength=groups) / np.maximum(self._sizes, 1)
+        dearest = np.maximum.accumulate(weight)[at]
+        mine = self._wrong * weight[self._group]
+        count = np.searchsorted(self._scores, ranked, side="right")
+        events = np.concatenate([[0.0], np.cumsum(mine)])[count] + _UNSEEN * dearest
+        spread = np.concatenate([[0.0], np.cumsum(mine * weight[self._group])])[count] + _UNSEEN * dearest**2
+        effective = np.maximum(events**2 / np.maximum(spread, 1e-12), 1e-3)
+        upper = events * _upper(effective, z) / effective
         return np.asarray(np.where(count >= _LEAST, upper, np.inf))
 
     def estimate(self, score: float) -> float:
@@ -103,11 +128,10 @@ def threshold(
         margin += (np.cumsum(band == at) * (upper[at] - rate[at])) ** 2
     wrong += np.sqrt(margin)
     hits = np.arange(1, len(ranked) + 1)
-    wrong = np.maximum(wrong, evidence.below(ranked, BELOW * z) * hits)
+    wrong = np.maximum(wrong, evidence.below(ranked, BELOW * z))
     # Equal scores are served together or not at all.
-    fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests)
-    if max_wrong_hits is not None:
-        fits &= wrong <= max_wrong_hits * hits
+    fits = np.append(ranked[1:] != ranked[:-1], True) & (wrong <= max_error * requests) & (ranked <= _MOST)
+    fits &= wrong <= (_MOST if max_wrong_hits is None else min(max_wrong_hits, _MOST)) * hits
     served = np.flatnonzero(fits)
     return float(ranked[served[-1]]) if len(served) else 0.0
 

@@ -90,7 +90,10 @@ class SemanticCache:
             decider = self._deciders[route] = Decider(promise, self._clock, fixed=fixed)
             kept = self._kept.pop(route, None)
             if kept is not None and kept.promise == promise:
-                decider.loads(kept.state)
+                try:
+                    decider.loads(kept.state)
+                except (ValueError, msgspec.MsgspecError):  # of another version: it learns anew, no request fails
+                    return decider
                 if kept.policy is not None:
                     self._policies[route] = kept.policy
         return decider

@@ -11,7 +11,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from hapenny.caching.semantic.allowance import WINDOW, Allowance
 from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
+from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.model import ErrorModel
@@ -22,7 +24,6 @@ from hapenny.evidence.special import normal_ppf
 
 Action: TypeAlias = Literal["serve", "audit", "miss"]
 
-_WINDOW = 1_000
 _EVERY = 20
 _JUDGED = 3
 """Different answers a miss is compared with at most."""
@@ -88,6 +89,9 @@ class _Dump(Struct):
     model: bytes
     recent: bytes
     requests: int
+    differences: bytes
+    asked: float
+    spent: float
 
 
 class Decider:
@@ -103,17 +107,19 @@ class Decider:
         self._fixed = fixed
         self._z = normal_ppf(promise.confidence)
         self._model = ErrorModel()
+        self._differences = Differences()
         self._evidence = NO_EVIDENCE
         self._stale = False
         """Whether labels came since `_evidence` was read."""
         self.hidden = 0.0
         """Upper estimate of the share of wrong answers that labels call right: the judge's error, priced in."""
         self._monitor = LossMonitor(promise.max_error, _ALARM)
-        self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=_WINDOW)
+        self._recent: deque[NDArray[np.float64] | None] = deque(maxlen=WINDOW)
         self._scores: NDArray[np.float64] = np.zeros(0)
         self._threshold = 0.0
         self._wait = 0
         self._share = 0.0
+        self._allowance = Allowance()
         self._counts = DeciderStats(
             open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
             closed_because="no evidence yet",
@@ -129,11 +135,12 @@ class Decider:
         """
         counts = self._counts
         counts.requests += 1
+        self._allowance.request()
         close = [neighbour for neighbour in near if neighbour.similarity >= self.promise.nearest]
         if not close:
             self._see(None)
             return Looked("miss", close, reason="no neighbour")
-        found = candidate(asked, close, memory)
+        found = candidate(asked, close, memory, self._differences)
         against = contradiction(asked, found.terms, memory.variety(found.answer))
         if against:
             self._see(None)
@@ -154,6 +161,7 @@ class Decider:
             counts.audits += 1
             return Looked("audit", close, found, score, error, "audit")
         counts.hits += 1
+        self._allowance.spend(error / (1 - self.hidden))
         return Looked("serve", close, found, score, error)
 
     def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
@@ -186,7 +194,9 @@ class Decider:
         """A served answer was reported wrong: a label, and evidence for the monitor."""
         if looked.candidate is not None:
             self._counts.labels += 1
+            self._differences.learn(looked.candidate.differing, True)
             self._model.learn(looked.candidate.features, True)
+            self._allowance.spend(1 - looked.error)
             self._stale = True
         self._watch(wrong=True)
         self._refresh()
@@ -196,8 +206,11 @@ class Decider:
         self._model.void()
         self._evidence, self._stale = NO_EVIDENCE, False
         self._monitor = LossMonitor(self.promise.max_error, _ALARM)
+        # What was spent was reckoned with evidence that is void: nothing is carried over from before.
+        self._allowance = Allowance()
         if forget:
             self._model.forget()
+            self._differences = Differences()
             self._recent.clear()
         self._threshold = 0.0
         self._counts.closures += 1
@@ -212,15 +225,23 @@ class Decider:
         return DeciderStats(**values)
 
     def dumps(self) -> bytes:
-        """Labels, model and the recent requests' features."""
+        """Labels, model, the record of words, the recent requests' features and what is left of the promise."""
         recent = [row for row in self._recent if row is not None]
         rows = np.array(recent, dtype="<f4").tobytes() if recent else b""
-        return msgspec.msgpack.encode(_Dump(self._model.dumps(), rows, len(self._recent)))
+        return msgspec.msgpack.encode(
+            _Dump(
+                self._model.dumps(), rows, len(self._recent), self._differences.dumps(), self._allowance.asked,
+                self._allowance.spent,
+            )
+        )  # fmt: skip
 
     def loads(self, data: bytes) -> None:
         """Goes on where a dump stopped; ValueError or `MsgspecError` on nonsense."""
         dump = msgspec.msgpack.decode(data, type=_Dump)
+        differences = Differences()
+        differences.loads(dump.differences)
         self._model.loads(dump.model)
+        self._differences, self._allowance = differences, Allowance(dump.asked, dump.spent)
         rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
         self._recent.extend([None] * max(0, dump.requests - len(rows)))
         self._recent.extend(rows)
@@ -233,7 +254,9 @@ class Decider:
         if looked.action == "audit":
             self._counts.audits_wrong += wrong
             self._watch(wrong=wrong)
-        if self._model.learn(found.features, wrong):
+        self._differences.learn(found.differing, wrong)
+        # An audit that found a hit wrong is looked at now, not at the next turn.
+        if self._model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def _watch(self, *, wrong: bool) -> None:
@@ -256,7 +279,8 @@ class Decider:
             self._evidence, self._stale = Evidence(*self._model.evidence()), False
         rows = [row for row in self._recent if row is not None]
         self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
-        before, self._threshold = self._threshold, self._compute(self.promise.max_error)
+        limit = self._allowance.limit(self.promise.max_error, self._z)
+        before, self._threshold = self._threshold, self._compute(limit)
         if before > 0 and self._threshold == 0.0:
             self._counts.closures += 1
             self._counts.closed_because = "labels speak against the promise"

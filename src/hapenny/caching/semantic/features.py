@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.terms import Terms, Vocabulary
 
 NEIGHBOURS = 20
@@ -19,7 +20,7 @@ _SHARPNESS = 12.0
 NAMES = (
     "bias", "closeness", "gap", "vote", "agreement", "second", "support", "answer_record", "entry_record",
     "unmatched_in_question", "unmatched_in_entry", "unmatched_in_answer", "number", "negation", "order", "length",
-    "verbatim", "rarest_unmatched",
+    "verbatim", "rarest_unmatched", "word_record",
 )  # fmt: skip
 
 
@@ -54,14 +55,17 @@ class Candidate(Struct, frozen=True):
     answer: int
     similarity: float
     terms: Terms
+    differing: frozenset[str]
+    """Stems that only one of the two questions has."""
     features: NDArray[np.float64]
-    """One row, shape (18,), in the order of `NAMES`."""
+    """One row, shape (19,), in the order of `NAMES`."""
 
 
 def candidate(
     asked: Terms,
     near: Sequence[Neighbour],
     memory: Book,
+    differences: Differences,
 ) -> Candidate:
     """The best supported answer among `near` (nearest first, not empty), with its features.
 
@@ -84,6 +88,7 @@ def candidate(
     covered: set[str] = set()
     for neighbour in mine[:5]:
         covered |= neighbour.terms.stems
+    differing = asked.stems ^ best.terms.stems
     missing = [weights[stem] for stem in asked.stems - covered]
     row = (
         1.0,
@@ -104,5 +109,6 @@ def candidate(
         math.log1p(len(asked.sequence)) / 2 - 1,
         float(asked.sequence == best.terms.sequence),
         max(missing, default=0.0),
+        differences.worst(differing),
     )
-    return Candidate(best.entry, answer, best.similarity, best.terms, np.array(row))
+    return Candidate(best.entry, answer, best.similarity, best.terms, differing, np.array(row))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hapenny.caching.semantic.features import NAMES
 
 _STEPS = 8
-_RIDGE = 1.0
+_RIDGE = 3.0
 _RIDGE_BIAS = 0.1
 FIRST = 50
 """Labels before the first fit."""
@@ -64,7 +64,7 @@ class ErrorModel:
         return 1.0 / (1.0 + math.exp(-min(max(float(features @ self.weights), -30.0), 30.0)))
 
     def errors(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`error` of many rows, shape (n, 18) -> (n,)."""
+        """`error` of many rows, shape (n, 19) -> (n,)."""
         if self.weights is None:
             return np.ones(len(rows))
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(rows @ self.weights, -30, 30))))
