@@ -13,9 +13,11 @@ from hapenny.core.messages import (
     Document,
     Image,
     Message,
+    Opaque,
     Parameters,
     Request,
     Text,
+    Thinks,
     Tool,
     ToolChoice,
     ToolResult,
@@ -133,6 +135,21 @@ def test_extras_keep_protocols_apart():
     assert key(**extras, protocol="openai") != key(**extras, protocol="anthropic")
 
 
+BOUND = {
+    "message": {"messages": (Message("user", (Text("hello"),), extras={"x": 1}),)},
+    "block": {"messages": user(Text("hello", extras={"x": 1}))},
+    "tool result": {"messages": user(ToolResult("1", (Text("hello", extras={"x": 1}),)))},
+    "system": {"system": (Text("be brief", extras={"role": "developer"}),)},
+    "tool": {"tools": (Tool("stock", extras={"input_examples": []}),)},
+    "thinking": {"parameters": Parameters(temperature=0.0, thinking=Thinks(extras={"display": "omitted"}))},
+}
+
+
+@pytest.mark.parametrize("where", BOUND)
+def test_what_reaches_one_protocol_only_keeps_protocols_apart_wherever_it_stands(where):
+    assert key(**BOUND[where], protocol="openai") != key(**BOUND[where], protocol="anthropic")
+
+
 def test_deployments_with_other_secrets_share_nothing():
     assert Keys(b"other").key(exchange()) != key()
 
@@ -173,6 +190,15 @@ def test_the_encoding_is_injective(one, two, tenant_one, tenant_two):
         ({"extras": {"previous_response_id": "r"}}, Context(), "server-state"),
         ({"tools": (Tool("web_search", kind="web_search_20260101"),)}, Context(), "server-tool"),
         ({"messages": user(Image(url="https://example.org/a.png"))}, Context(), "mutable-reference"),
+        ({"system": (Opaque("bedrock", {"guardContent": {}}),)}, Context(), "mutable-reference"),
+        (
+            {"messages": user(Document(content=({"type": "image", "source": {"type": "url"}},)))},
+            Context(),
+            "mutable-reference",
+        ),
+        ({"messages": user(Document(content=({"type": "text", "text": "a"}, {"text": "b"})))}, Context(), ""),
+        ({"model": "arn:aws:bedrock:us-east-1:1:prompt/ABC"}, Context(), "mutable-reference"),
+        ({"model": "arn:aws:bedrock:us-east-1:1:prompt/ABC:3"}, Context(), ""),
         ({}, Context(), ""),
     ],
 )

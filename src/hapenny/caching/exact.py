@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
+from hapenny.caching.flights import REPLAYED
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
 from hapenny.core.answer import Answer, Collecting, Outcome, Replay
@@ -188,6 +189,8 @@ class Fill(Collecting):
         completion = self.collected
         if completion is not None:
             exchange = self._exchange
+            if replayed(exchange):
+                return ()  # another layer's answer: kept here it would begin a new life, and nobody could take it back
             stored = storable(completion, exchange)
             known = self._answers.peek(self._key)
             if known is not None and known.stored >= exchange.wall:
@@ -212,6 +215,12 @@ class Fill(Collecting):
         return ()
 
 
+def replayed(exchange: Exchange) -> bool:
+    """Whether a cache behind this one had the answer, for this request or for the flight it followed."""
+    cache = exchange.cache
+    return REPLAYED in exchange.facts or (cache is not None and cache.hit and not cache.collapsed)
+
+
 def storable(completion: Completion, exchange: Exchange) -> Stored | None:
     """The answer in the form it is stored in, or None if it must never be stored.
 
@@ -227,7 +236,8 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
             return None
         if any(isinstance(block, ToolUse) for block in choice.content):
             return None
-    return Stored(tuple(events_of(completion)), completion.tokens, exchange.target.model, exchange.context.tenant)
+    model = exchange.facts.get("model") or exchange.target.model
+    return Stored(tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant)
 
 
 def size_of(completion: Completion) -> int:

@@ -8,6 +8,7 @@ the hash is BLAKE2b-256 keyed per deployment.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ import msgspec
 
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import (
+    Block,
     Context,
     Data,
     Document,
@@ -145,6 +147,9 @@ _MUTABLE_EXTRAS = frozenset(
 )
 """Body fields that tie an answer to state on the server or to the world outside."""
 
+_DRAFT = re.compile(r":prompt/[^:/]+$")
+"""ARN of a managed prompt without a version: the working draft, which its owner may change at any time."""
+
 
 def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     """Why this request may neither be answered from a cache nor stored nor coalesced; "" if it may.
@@ -169,20 +174,29 @@ def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     elif request.tools and any(tool.kind for tool in request.tools):
         reason = "server-tool"
     else:
-        for message in request.messages:
-            for block in message.content:
+        for content in (request.system, *[message.content for message in request.messages]):
+            for block in content:
                 if type(block) is not Text and _refers(block):
                     return "mutable-reference"
+        if _DRAFT.search(request.model) or _DRAFT.search(exchange.target.model):
+            reason = "mutable-reference"
     return reason
 
 
-def _refers(block: Any) -> bool:
+def _refers(block: Block) -> bool:
     """Whether a block points at something that may change without the request changing."""
-    if isinstance(block, (Image, Document)):
+    if isinstance(block, Image):
         return block.url is not None
+    if isinstance(block, Document):
+        # Chunks of a document may be images by reference; text is what it says.
+        return block.url is not None or any(_not_text(chunk) for chunk in block.content or ())
     if isinstance(block, ToolResult):
         return any(_refers(inner) for inner in block.content)
     return isinstance(block, Opaque)
+
+
+def _not_text(chunk: Any) -> bool:
+    return not isinstance(chunk, dict) or chunk.get("type", "text") != "text"
 
 
 class Keys:
@@ -276,9 +290,25 @@ def _clean(value: Any, numbers: dict[str, str]) -> Any:
 
 
 def _has_extras(request: Request) -> bool:
-    """Whether anything in the request can reach one protocol only."""
-    return bool(request.extras) or any(
-        getattr(block, "extras", None) or isinstance(block, Opaque)
-        for message in request.messages
-        for block in (message, *message.content)
+    """Whether anything in the request can reach one protocol only: the same words may then get another answer through
+    another door."""
+    thinking = request.parameters.thinking
+    return (
+        bool(request.extras)
+        or (thinking is not None and bool(thinking.extras))
+        or any(message.extras or any(map(_bound, message.content)) for message in request.messages)
+        or any(map(_bound, request.system))
+        or any(tool.extras for tool in request.tools)
     )
+
+
+def _bound(block: Block) -> bool:
+    """Whether a block carries what only its own protocol understands."""
+    kind = type(block)
+    if kind is Text:
+        return bool(block.extras)  # type: ignore[union-attr]
+    if kind is Opaque:
+        return True
+    if kind is ToolResult and any(map(_bound, block.content)):  # type: ignore[union-attr]
+        return True
+    return bool(getattr(block, "extras", None))

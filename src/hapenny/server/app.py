@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from hapenny.caching.edge import PRIVATE
 from hapenny.config import ServerOptions
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
@@ -177,9 +178,13 @@ class App:
         active = self._active
         active[gateway] = active.get(gateway, 0) + 1
         try:
-            return await self._route(gateway, request)
+            response = await self._route(gateway, request)
         finally:
             self._leave(gateway)
+        headers = response.headers
+        if not response.prepared and "Cache-Control" not in headers and "cache-control" not in headers:
+            response.headers = {**headers, **PRIVATE}
+        return response
 
     async def _route(self, gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
