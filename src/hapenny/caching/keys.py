@@ -44,7 +44,7 @@ _BLOCK: dict[str, Part] = {"checkpoint": "delivery", "extras": "answer"}
 
 DECLARED: dict[type, dict[str, Part]] = {
     Request: {
-        # Extras travel to one protocol only: the protocol is part of the key where there are any.
+        # Part of the key wherever it might matter (`_neutral`): plain questions share answers through every door.
         "protocol": "delivery",
         "model": "answer",
         "messages": "answer",
@@ -245,8 +245,12 @@ class Keys:
         known = self._digests.get(id(request))
         if known is not None and known[0] is request:
             return known[1]
-        protocol = request.protocol if _has_extras(request) else None
-        encoded = self._encode((protocol, _normal(request)))
+        protocol = None if _neutral(request) else request.protocol
+        asked = _normal(request)
+        try:
+            encoded = self._encode((protocol, asked))
+        except OverflowError:  # a whole number of more than 64 bits, somewhere in a schema or in extras
+            encoded = self._encode((protocol, _spelt(asked)))
         digest = hashlib.blake2b(encoded, digest_size=32, key=self._secret).digest()
         if len(encoded) <= _REMEMBERED_BYTES:
             self._digests[id(request)] = request, digest
@@ -289,26 +293,34 @@ def _clean(value: Any, numbers: dict[str, str]) -> Any:
     return msgspec.structs.replace(value, **changed) if changed else value
 
 
-def _has_extras(request: Request) -> bool:
-    """Whether anything in the request can reach one protocol only: the same words may then get another answer through
-    another door."""
-    thinking = request.parameters.thinking
-    return (
-        bool(request.extras)
-        or (thinking is not None and bool(thinking.extras))
-        or any(message.extras or any(map(_bound, message.content)) for message in request.messages)
-        or any(map(_bound, request.system))
-        or any(tool.extras for tool in request.tools)
-    )
+def _spelt(value: Any) -> Any:
+    """`value` with whole numbers that MessagePack does not know spelt out, as a type of their own."""
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else msgspec.msgpack.Ext(1, str(value).encode())
+    if isinstance(value, dict):
+        return {name: _spelt(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spelt(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **{n: _spelt(getattr(value, n)) for n in value.__struct_fields__})
+    return value
 
 
-def _bound(block: Block) -> bool:
-    """Whether a block carries what only its own protocol understands."""
-    kind = type(block)
-    if kind is Text:
-        return bool(block.extras)  # type: ignore[union-attr]
-    if kind is Opaque:
-        return True
-    if kind is ToolResult and any(map(_bound, block.content)):  # type: ignore[union-attr]
-        return True
-    return bool(getattr(block, "extras", None))
+def _neutral(request: Request) -> bool:
+    """Whether the request means the same through every door: plain text turns and nothing that only its own protocol
+    can say, or that codecs word differently for a foreign one. What is not plainly so counts as not."""
+    asked = request.parameters
+    if request.extras or asked.effort is not None or asked.thinking is not None or asked.format is not None:
+        return False
+    if asked.verbosity is not None or (asked.temperature is not None and asked.temperature > 1):
+        return False
+    role = "user"
+    for message in request.messages:
+        if message.role != role or message.extras or not message.content or not all(map(_words, message.content)):
+            return False
+        role = "assistant" if role == "user" else "user"
+    return all(map(_words, request.system)) and not any(tool.extras or tool.kind for tool in request.tools)
+
+
+def _words(block: Block) -> bool:
+    return type(block) is Text and bool(block.text) and not block.extras and not block.citations
