@@ -25,6 +25,10 @@ class Invalidation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     older_than_s: float | None = None
     dry_run: bool = False
 
+    def __post_init__(self) -> None:
+        if self.key is not None and len(self.key) < 16:
+            raise ValueError("key: give the 16 hex digits that Cache-Status shows")
+
 
 class CacheAdmin:
     """The caches of a deployment, seen from outside. A tenant only ever reaches its own entries."""
@@ -96,6 +100,6 @@ class CacheAdmin:
         """Answers the tenant's most asked questions again that are not stored; how many, None where that is off."""
         return await self._ahead.renew(tenant, most) if self._ahead is not None else None
 
-    def feedback(self, request_id: str) -> bool:
-        """A semantic hit was reported wrong; False if the request is not known as one."""
-        return self._semantic is not None and self._semantic.feedback(request_id)
+    def feedback(self, request_id: str, tenant: str | None = None) -> bool:
+        """A semantic hit was reported wrong by its tenant; False if the request is not known as one of its hits."""
+        return self._semantic is not None and self._semantic.feedback(request_id, tenant)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
+from hapenny.caching.directives import refuses
 from hapenny.caching.flights import REPLAYED
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
@@ -116,8 +117,7 @@ class ExactStage(Stage):
         fresh = entry.fresh(now)
         if not fresh and self._refresh is None:
             return Lookup(key=key, reason="stale")
-        limit = _max_age(directives)
-        if limit is not None and entry.age(now) > limit:
+        if directives and refuses(directives, entry.age(now), entry.expires - now):
             return Lookup(key=key, reason="max-age")
         return Lookup(key=key, entry=entry, stale=not fresh)
 
@@ -250,11 +250,3 @@ def size_of(completion: Completion) -> int:
             else:
                 size += 400
     return size
-
-
-def _max_age(directives: Sequence[str]) -> float | None:
-    for directive in directives:
-        if directive.startswith("max-age="):
-            digits = directive[8:]
-            return float(digits) if digits.isdigit() else None
-    return None

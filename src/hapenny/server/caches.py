@@ -49,7 +49,7 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.Str
             raise Failure("not_found", "nothing is answered ahead here", fix="name routes under `precompute.routes`")
         return shown({"answered": answered})
     if request.method == "POST" and verb == "feedback":
-        known = admin.feedback(_read(body, _Feedback).request_id)
+        known = admin.feedback(_read(body, _Feedback).request_id, tenant)
         if not known:
             raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
         return shown({"removed": True})

@@ -81,7 +81,7 @@ class SemanticCache:
         self._kept: dict[str, _Kept] = {}
         self._next = 0
         self._places: dict[int, bytes] = {}
-        self._served: OrderedDict[str, tuple[str, int, Looked]] = OrderedDict()
+        self._served: OrderedDict[str, tuple[str, int, Looked, str]] = OrderedDict()
 
     def decider(self, route: str, promise: Promise, *, fixed: float | None = None) -> Decider:
         """The route's decider, made on first use; it goes on with what was kept of it under the same promise."""
@@ -157,19 +157,21 @@ class SemanticCache:
                 found.entry = entry_
         return found
 
-    def served(self, request: str, found: Lookup) -> None:
-        """Remembers which entry answered a request, for feedback; the last 10,000."""
+    def served(self, request: str, found: Lookup, tenant: str = "") -> None:
+        """Remembers which entry answered a tenant's request, for feedback; the last 10,000."""
         if found.looked.candidate is not None:
-            self._served[request] = (found.route, found.looked.candidate.entry, found.looked)
+            self._served[request] = (found.route, found.looked.candidate.entry, found.looked, tenant)
             while len(self._served) > 10_000:
                 self._served.popitem(last=False)
 
-    def feedback(self, request: str) -> bool:
-        """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit."""
-        known = self._served.pop(request, None)
-        if known is None:
+    def feedback(self, request: str, tenant: str | None = None) -> bool:
+        """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit, or
+        was another tenant's (None asks nobody)."""
+        known = self._served.get(request)
+        if known is None or tenant not in (None, known[3]):
             return False
-        route, entry, looked = known
+        del self._served[request]
+        route, entry, looked, _ = known
         self.remove(entry)
         if route in self._deciders:
             self._deciders[route].report_wrong(looked)
@@ -246,7 +248,7 @@ class SemanticCache:
 
 
 def _key(entry: int) -> bytes:
-    return b"semantic" + entry.to_bytes(24, "big")
+    return entry.to_bytes(8, "big") + b"semantic" * 3  # what tells entries apart comes first: it is what is shown
 
 
 def text_of(stored: Stored) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.directives import refuses
 from hapenny.caching.exact import PRECOMPUTED, Stored, size_of, storable, tags_of
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.publishing import Publisher
@@ -89,6 +90,10 @@ class SemanticStage(Stage):
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
             tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
         )  # fmt: skip
+        if found.entry is not None and exchange.context.cache_control:
+            now = exchange.clock.wall()
+            if refuses(exchange.context.cache_control, found.entry.age(now), found.entry.expires - now):
+                found.entry = None
         exchange.memo["semantic"] = found
         looked = found.looked
         return SemanticDecision(
@@ -111,14 +116,14 @@ class SemanticStage(Stage):
         proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
         exchange.cache = CacheFact(
             layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
-            age=entry.age(now), ttl=entry.expires - now, key=entry.key[-4:].hex(),
+            age=entry.age(now), ttl=entry.expires - now, key=entry.key[:8].hex(),
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
         if PRECOMPUTED in entry.tags:
             exchange.facts["precomputed"] = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        self._cache.served(exchange.id, found)
+        self._cache.served(exchange.id, found, exchange.context.tenant)
         return Answer(Replay(entry.value.events))
 
     def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
