@@ -16,14 +16,14 @@ from hapenny.caching.flights import FlightStage
 from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
-from hapenny.caching.publishing import Publisher
+from hapenny.caching.publishing import Publisher, withdraw
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.stage import SemanticStage
-from hapenny.caching.store import Store
+from hapenny.caching.store import Selector, Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
 from hapenny.config.problems import ConfigError
@@ -138,10 +138,11 @@ class Deck:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.sizes = AnswerSizes(options.answer_size)
-            self.edge = Edge(clock)
+            self.edge = self._edge()
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
-            self.sizes, self.edge = heir.sizes, heir.edge
+            self.sizes = heir.sizes
+            self.edge = heir.edge if heir._config.edge == config.edge else self._edge()
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
@@ -171,8 +172,9 @@ class Deck:
                 self.ahead.follow(heir.ahead)
         self._withdraw(heir)
         self.admin = CacheAdmin(
-            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead
-        )
+            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead,
+            withdraw=partial(withdraw, self.edge, self.results),
+        )  # fmt: skip
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
@@ -196,12 +198,18 @@ class Deck:
         if self.ahead is not None:
             self.ahead.observe(exchange, row)
 
+    def _edge(self) -> Edge:
+        options = self._config.edge
+        return Edge(
+            self._clock, capacity=int(options.max_mb * 1_000_000), shared=options.shared_s, stale=options.stale_s
+        )
+
     def _withdraw(self, heir: Deck | None) -> None:
         """Takes published answers of epochs that ended from the edge."""
         if heir is not None:
             now = {route.knowledge_epoch for route in self._config.routes.values()}
             for epoch in {route.knowledge_epoch for route in heir._config.routes.values()} - now:
-                self.edge.purge(epoch)
+                self.edge.purge(Selector(tag=f"epoch:{epoch}"))
 
     @property
     def asked(self) -> Embedder:
@@ -228,7 +236,9 @@ class Deck:
         modes = self.modes(route)
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
-        publisher = Publisher(self.edge, self.results, route.knowledge_epoch) if keys.shared else None
+        publisher = (
+            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s) if keys.shared else None
+        )
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
             # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.

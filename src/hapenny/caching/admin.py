@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from hapenny.caching.ahead import Ahead
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers
+from hapenny.caching.exact import Answers, Stored
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
-from hapenny.caching.store import Purged, Selector
+from hapenny.caching.store import Entry, Purged, Selector
 
 
 class Invalidation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -41,9 +42,11 @@ class CacheAdmin:
         returns: Returns | None = None,
         edge: Edge | None = None,
         ahead: Ahead | None = None,
+        withdraw: Callable[[Entry[Stored]], object] = lambda entry: None,
     ) -> None:
         """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers;
-        `ahead`: what is answered ahead."""
+        `ahead`: what is answered ahead; `withdraw` takes the published form of a stored answer back."""
+        self._withdraw = withdraw
         self._edge = edge
         self._ahead = ahead
         self._returns = returns
@@ -77,23 +80,26 @@ class CacheAdmin:
 
     def invalidate(self, which: Invalidation, tenant: str) -> dict[str, dict[str, Any]]:
         """Removes the tenant's entries that are meant, in every layer; counts by layer."""
-        out = {}
+        out: dict[str, dict[str, Any]] = {}
+        tag = f"epoch:{which.epoch}" if which.epoch is not None and which.tag is None else which.tag
+        if self._edge is not None and which.key is None:
+            # An epoch is the route's: what was published under it is everybody's.
+            whose = None if which.epoch is not None and which.tag is None else tenant
+            gone_there = self._edge.purge(
+                Selector(tag=tag, tenant=whose, older_than=which.older_than_s), dry_run=which.dry_run
+            )
+            out["edge"] = {"entries": gone_there, "bytes": 0, "dry_run": which.dry_run}
         for name, store in self._layers.items():
             keys: list[bytes | None] = [None]
             if which.key is not None:
                 keys = [e.key for e in store if e.tenant == tenant and e.key.hex().startswith(which.key.lower())]
-            tag = f"epoch:{which.epoch}" if which.epoch is not None and which.tag is None else which.tag
-            gone = [
-                store.purge(
-                    Selector(key=key, tag=tag, tenant=tenant, older_than=which.older_than_s), dry_run=which.dry_run
-                )
-                for key in keys
-            ]
+            meant = [Selector(key=key, tag=tag, tenant=tenant, older_than=which.older_than_s) for key in keys]
+            if not which.dry_run:
+                for entry in [entry for each in meant for entry in store.find(each)]:
+                    self._withdraw(entry)
+            gone = [store.purge(each, dry_run=which.dry_run) for each in meant]
             total = Purged(sum(p.entries for p in gone), sum(p.bytes for p in gone), which.dry_run)
             out[name] = msgspec.to_builtins(total)
-        if self._edge is not None and which.epoch is not None and which.key is None and which.tag is None:
-            gone_there = self._edge.purge(which.epoch, dry_run=which.dry_run)
-            out["edge"] = {"entries": gone_there, "bytes": 0, "dry_run": which.dry_run}
         return out
 
     async def warm(self, tenant: str, most: int) -> int | None:
@@ -102,4 +108,4 @@ class CacheAdmin:
 
     def feedback(self, request_id: str, tenant: str | None = None) -> bool:
         """A semantic hit was reported wrong by its tenant; False if the request is not known as one of its hits."""
-        return self._semantic is not None and self._semantic.feedback(request_id, tenant)
+        return self._semantic is not None and self._semantic.feedback(request_id, tenant, self._withdraw)

@@ -8,6 +8,7 @@ Pure: requests and answers are plain values, the server writes them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -45,24 +46,27 @@ class Edge:
         capacity: int = 64_000_000,
         shared: float = 300.0,
         stale: float = 60.0,
-        ttl: float = 86_400.0,
+        ttl: float = 3_600.0,
     ) -> None:
         """`shared`: seconds a CDN may keep an answer; `stale`: seconds after that it may serve while it revalidates;
-        `ttl`: seconds we keep it."""
+        `ttl`: seconds we keep it where nothing else is said."""
         self._clock = clock
         self._shared, self._stale, self._ttl = int(shared), int(stale), ttl
         self._answers: Store[Published] = Store(clock, capacity)
 
     def publish(
         self, fingerprint: bytes, body: bytes, *, scope: str, verified: bool, media_type: str = "application/json",
-        epoch: str = "",
+        epoch: str = "", ttl: float | None = None, tenant: str = "", tags: Iterable[str] = (),
     ) -> bool:  # fmt: skip
-        """Publishes an answer; refused unless it is declared `shared` and was verified."""
+        """Publishes an answer for `ttl` seconds; refused unless it is declared `shared` and was verified. `tenant`:
+        whose question brought it; `tags`: what it can be withdrawn by, beside its epoch."""
         if scope != "shared" or not verified:
             return False
         etag = '"' + hashlib.blake2b(body, digest_size=16).hexdigest() + '"'
         page = Published(body, media_type, etag, epoch)
-        return self._answers.put(fingerprint, page, len(body), self._ttl, (f"epoch:{epoch}",)) is not None
+        life = self._ttl if ttl is None else ttl
+        tags = dict.fromkeys((*tags, f"epoch:{epoch}"))
+        return self._answers.put(fingerprint, page, len(body), life, tags, tenant=tenant) is not None
 
     def get(self, fingerprint: str, if_none_match: str = "", *, head: bool = False) -> Page:
         """The page at `/v1/answers/{fingerprint}` (hex): 200, 304 or 404. A 404 may be kept for a second only."""
@@ -93,9 +97,14 @@ class Edge:
         entry = self._answers.peek(fingerprint)
         return entry is not None and entry.fresh(self._clock.wall())
 
-    def purge(self, epoch: str, *, dry_run: bool = False) -> int:
-        """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
-        return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
+    def withdraw(self, fingerprint: bytes) -> bool:
+        """Takes an answer back; whether it was published. A CDN follows within `shared` + `stale` seconds."""
+        return self._answers.delete(fingerprint)
+
+    def purge(self, which: Selector, *, dry_run: bool = False) -> int:
+        """Takes back every answer that is meant; counts them. Those of an epoch carry the tag `epoch:NAME`; a CDN
+        follows by surrogate key or within `shared` + `stale` seconds."""
+        return self._answers.purge(which, dry_run=dry_run).entries
 
 
 def _tags(header: str) -> list[str]:

@@ -197,12 +197,12 @@ class Fill(Collecting):
                 return ()  # another reader of the same flight was first
             if stored is not None:
                 evidence = exchange.facts.get("evidence", ())
+                tags = tags_of(exchange, stored.model, evidence)
                 if self._results is not None:
                     fingerprint = self._results.fingerprint(stored, evidence=evidence)
                     stored, again = self._results.share(fingerprint, stored)
                     if again and self._publisher is not None:
-                        self._publisher.verified(stored)
-                tags = tags_of(exchange, stored.model, evidence)
+                        self._publisher.verified(stored, tags=tags)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,

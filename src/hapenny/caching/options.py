@@ -16,6 +16,17 @@ class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """How long past its TTL an answer may be served while a fresh one is fetched."""
 
 
+class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a CDN may do with published answers (routes with `cache_scope: shared`)."""
+
+    shared_s: float = 300.0
+    """How long it may keep an answer; never longer than the answer is served here."""
+    stale_s: float = 60.0
+    """How long after that it may serve it while it asks again."""
+    max_mb: float = 64.0
+    """Memory for published answers."""
+
+
 class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 

@@ -185,10 +185,14 @@ class Store(Generic[V]):
         self._counts.purged += 1
         return True
 
+    def find(self, which: Selector) -> list[Entry[V]]:
+        """All entries that `which` means."""
+        now = self._clock.wall()
+        return [entry for entry in self._candidates(which) if which.matches(entry, now)]
+
     def purge(self, which: Selector, *, dry_run: bool = False) -> Purged:
         """Removes all entries that `which` means."""
-        now = self._clock.wall()
-        gone = [entry for entry in self._candidates(which) if which.matches(entry, now)]
+        gone = self.find(which)
         if not dry_run:
             for entry in gone:
                 self._drop(entry)

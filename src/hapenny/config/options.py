@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import field
 
 from hapenny.caching.ahead import AheadOptions
-from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
+from hapenny.caching.options import EdgeOptions, ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
@@ -125,6 +125,8 @@ class Config(Section):
     """Batch jobs, off unless a journal is named."""
     precompute: AheadOptions = field(default_factory=AheadOptions)
     """Predictable questions answered ahead, off unless routes are named."""
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
+    """Published answers and the CDN in front of them."""
     counters: str = "memory"
     """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)

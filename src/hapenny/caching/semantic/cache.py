@@ -164,14 +164,19 @@ class SemanticCache:
             while len(self._served) > 10_000:
                 self._served.popitem(last=False)
 
-    def feedback(self, request: str, tenant: str | None = None) -> bool:
+    def feedback(
+        self, request: str, tenant: str | None = None, withdraw: Callable[[Entry[Stored]], object] | None = None
+    ) -> bool:
         """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit, or
-        was another tenant's (None asks nobody)."""
+        was another tenant's (None asks nobody). `withdraw` is told the entry, for what was published of it."""
         known = self._served.get(request)
         if known is None or tenant not in (None, known[3]):
             return False
         del self._served[request]
         route, entry, looked, _ = known
+        stored = self._answers.peek(_key(entry))
+        if stored is not None and withdraw is not None:
+            withdraw(stored)
         self.remove(entry)
         if route in self._deciders:
             self._deciders[route].report_wrong(looked)
