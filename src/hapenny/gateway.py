@@ -128,9 +128,8 @@ class Gateway:
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = self.ask = Asking(
-            self.call, lambda: self.deck.asked, self.deck.rerankers, paid_embedder(config, self.catalog, self.backends)
-        )
+        paid = paid_embedder(config, self.catalog, self.backends, self.clock)
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)

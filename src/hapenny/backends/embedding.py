@@ -73,6 +73,11 @@ class ApiEmbedder:
         """As stored vectors name what made them."""
         return RemoteEmbedder(self.target.model, self.dim, self._style, _nobody).name
 
+    @property
+    def batches(self) -> bool:
+        """Whether one call takes several texts."""
+        return self._style != "titan"
+
     def guess(self, texts: Sequence[str]) -> Tokens:
         """About what the texts cost, where that is not reported."""
         return Tokens(input=sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN + len(texts))
