@@ -32,6 +32,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
+from hapenny.retrieval.following import follow
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
@@ -157,7 +158,11 @@ class Deck:
                 embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
             )
         )
-        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
+        self.results: Results = (
+            heir.results
+            if heir is not None
+            else Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
+        )
         held = {"exact": self.answers, "semantic": self.paraphrases}
         self.returns: Returns = (
             heir.returns
@@ -182,6 +187,9 @@ class Deck:
         where a stage will ask for it, so that no request has to wait for that."""
         if self.ahead is not None:
             self._spawn(self.ahead.run())
+        for name, collection in self.collections.items():
+            every = self._config.collections[name].refresh_s
+            self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
         modes = [self.modes(route) for route in self._config.routes.values()]
         if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
             _ = self.embedder.inner
@@ -268,6 +276,7 @@ class Deck:
                     any_temperature=any_temperature,
                     stopped=partial(self.returns.stopped, "semantic"),
                     publisher=publisher,
+                    results=self.results,
                 )
             )
         if modes["retrieval"] != "off":

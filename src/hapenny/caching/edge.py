@@ -8,12 +8,15 @@ Pure: requests and answers are plain values, the server writes them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from hapenny.caching.store import Selector, Store
 from hapenny.core.clock import Clock
 
+EVIDENCE = "evidence"
+"""Tag of answers that rest on documents."""
 PRIVATE = {"cache-control": "private, no-store"}
 """Headers of every answer that is not a published one."""
 
@@ -55,14 +58,15 @@ class Edge:
 
     def publish(
         self, fingerprint: bytes, body: bytes, *, scope: str, verified: bool, media_type: str = "application/json",
-        epoch: str = "",
+        epoch: str = "", tags: Sequence[str] = (),
     ) -> bool:  # fmt: skip
-        """Publishes an answer; refused unless it is declared `shared` and was verified."""
+        """Publishes an answer; refused unless it is declared `shared` and was verified. `tags`: what else it can be
+        withdrawn by."""
         if scope != "shared" or not verified:
             return False
         etag = '"' + hashlib.blake2b(body, digest_size=16).hexdigest() + '"'
         page = Published(body, media_type, etag, epoch)
-        return self._answers.put(fingerprint, page, len(body), self._ttl, (f"epoch:{epoch}",)) is not None
+        return self._answers.put(fingerprint, page, len(body), self._ttl, (f"epoch:{epoch}", *tags)) is not None
 
     def get(self, fingerprint: str, if_none_match: str = "", *, head: bool = False) -> Page:
         """The page at `/v1/answers/{fingerprint}` (hex): 200, 304 or 404. A 404 may be kept for a second only."""
@@ -96,6 +100,14 @@ class Edge:
     def purge(self, epoch: str, *, dry_run: bool = False) -> int:
         """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
         return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
+
+    def withdraw(self, tag: str, *, keep: str = "", dry_run: bool = False) -> int:
+        """Withdraws every answer with a tag, but those that also have the tag `keep`; how many."""
+        gone = [entry for entry in self._answers if tag in entry.tags and keep not in entry.tags]
+        if not dry_run:
+            for entry in gone:
+                self._answers.delete(entry.key)
+        return len(gone)
 
 
 def _tags(header: str) -> list[str]:

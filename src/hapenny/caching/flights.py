@@ -8,6 +8,9 @@ from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.flight import Flight
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
+_SHARED = ("evidence", "cache_tags", "citations")
+"""What a follower's answer rests on as well, and can be invalidated by."""
+
 
 class Boarding(Decision):
     """Which flight to take."""
@@ -48,7 +51,9 @@ class FlightStage(Stage):
         if flight is not None and flight.open:
             exchange.cache = CacheFact(layer="flights", hit=True, collapsed=True, key=key[:8].hex())
             answer = await flight.join(exchange)
+            facts = flight.exchange.facts
             exchange.facts["model"] = flight.exchange.target.model
+            exchange.facts.update({name: facts[name] for name in _SHARED if name in facts})
             return answer
 
         def landed(over: Flight) -> None:

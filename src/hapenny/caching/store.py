@@ -196,12 +196,13 @@ class Store(Generic[V]):
         return Purged(len(gone), sum(entry.size for entry in gone), dry_run)
 
     def expire(self, which: Selector, *, keep: str = "") -> int:
-        """Marks entries stale now, except those with the tag `keep`; they die when they would have. Counts them."""
+        """Marks entries stale now, except those with the tag `keep`; from now on they may be served stale as long as
+        they might have been after their time. Counts them."""
         now = self._clock.wall()
         count = 0
         for entry in self._candidates(which):
             if which.matches(entry, now) and keep not in entry.tags and entry.fresh(now):
-                entry.expires = now
+                entry.expires, entry.dies = now, now + (entry.dies - entry.expires)
                 count += 1
         return count
 

@@ -70,6 +70,9 @@ class CollectionOptions(Section):
     """Folder that `hapenny index build` wrote."""
     remote: Remote = Remote()
     """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
+    refresh_s: float = 2.0
+    """How often what `hapenny index build` changed meanwhile is looked at: it is searched from then on, and answers
+    that rest on what it replaced go stale."""
 
 
 class StageOptions(Section):

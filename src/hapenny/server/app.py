@@ -116,6 +116,7 @@ class App:
             ConfigError: its batch journal is taken; then nothing changes.
         """
         await self._rebatch(gateway)
+        gateway.deck.start()  # the old one's work beside requests ends with it
         old, self.gateway = self.gateway, gateway
 
         async def close() -> None:
