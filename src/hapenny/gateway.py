@@ -39,9 +39,10 @@ from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
 from hapenny.evidence.watching import Judging, Watch
 from hapenny.intents.classifier import read_intents
+from hapenny.remembering import memory, settings
 from hapenny.routing.names import Asked
 from hapenny.routing.probing import Probing
-from hapenny.stores.learnt import Learnt, Part
+from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
@@ -108,6 +109,7 @@ class Gateway:
         self._choosing = Choosing(config, self.catalog, self._secret)
         self.names = self._choosing.names
         self.switch: Switch = heir.switch if heir is not None else Switch()
+        self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
         background = Background(self)
@@ -126,7 +128,9 @@ class Gateway:
             repeat=background.repeat,
             heir=heir.deck if heir is not None else None,
         )
-        self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
+        self._learnt: Learnt | None = (
+            heir._learnt if heir is not None else memory(config, self.clock, self.estimators, self.deck, self.switch)
+        )
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         ask = self.ask = Asking(
             self.call, lambda: self.deck.asked, self.deck.rerankers, paid_embedder(config, self.catalog, self.backends)
@@ -173,18 +177,6 @@ class Gateway:
         if target is not None:
             return background.judging(target)
         return judge(self.deck.embedder.embed, route.audit_alike, route.audit_apart)
-
-    def _memory(self) -> Learnt | None:
-        path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
-        if path is None:
-            return None
-        parts = {
-            "estimators": Part(estimators.dumps, estimators.loads),
-            "answer_sizes": Part(sizes.dumps, sizes.loads),
-            "router": Part(self.deck.router.dumps, self.deck.router.loads),
-            "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
-        }
-        return Learnt(path, self.clock, parts)
 
     # -- a request -----------------------------------------------------------------------------------------------
 
