@@ -217,7 +217,7 @@ def providers(
     config: Config, apis: Sequence[BatchApiOptions], near: Codec | None, hold: Hold, clock: Clock, described: Described
 ) -> dict[str, BatchProvider]:
     """The batch APIs that are configured, by name. `near`: the dialect of the records; None: they are the provider's
-    own (InvokeModel's, for Bedrock), go as they are and come into no books.
+    own (InvokeModel's, for Bedrock), go as they are, and who asked for them keeps their books.
 
     Raises:
         ValueError: one cannot be used here, with the fix.
