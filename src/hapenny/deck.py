@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
-from hapenny.caching.ahead import Ahead, Repeat
+from hapenny.caching.ahead import Ahead
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
+from hapenny.caching.foreseen import Answering
 from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
@@ -83,7 +84,7 @@ class Deck:
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
         same: asks a model off the path whether two answers say the same, in a row of its own.
-        repeat: answers a request again off the path, so that its answer is stored.
+        answering: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -100,7 +101,7 @@ class Deck:
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         same: Same,
-        repeat: Repeat,
+        answering: Answering,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -140,9 +141,12 @@ class Deck:
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
+            self.results = Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
+            self.returns = Returns(self._held)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
             self.sizes, self.edge = heir.sizes, heir.edge
+            self.results, self.returns = heir.results, heir.returns
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
@@ -158,25 +162,16 @@ class Deck:
                 embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
             )
         )
-        self.results: Results = (
-            heir.results
-            if heir is not None
-            else Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
-        )
-        held = {"exact": self.answers, "semantic": self.paraphrases}
-        self.returns: Returns = (
-            heir.returns
-            if heir is not None
-            else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
-        )
         self.ahead: Ahead | None = None
         if config.precompute.routes:
-            self.ahead = Ahead(config.precompute, self.answers, self.returns, clock, repeat, ttl=options.exact.ttl_s)
+            self.ahead = Ahead(
+                config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
+            )
             if heir is not None and heir.ahead is not None:
                 self.ahead.follow(heir.ahead)
         self._withdraw(heir)
         self.admin = CacheAdmin(
-            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead
+            self.answers, self.semantic, self.paraphrases, self.returns, self.edge, self.ahead, self.results
         )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
@@ -203,6 +198,13 @@ class Deck:
         self.returns.book(exchange, row)
         if self.ahead is not None:
             self.ahead.observe(exchange, row)
+
+    def _held(self) -> dict[str, int]:
+        """Bytes in each layer's store."""
+        return {"exact": self.answers.stats().bytes, "semantic": self.paraphrases.stats().bytes}
+
+    def _question(self, exchange: Exchange) -> str:
+        return self.keys(self._config.routes[exchange.route].cache_scope).question(exchange).hex()
 
     def _withdraw(self, heir: Deck | None) -> None:
         """Takes published answers of epochs that ended from the edge."""

@@ -101,13 +101,19 @@ class Edge:
         """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
         return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
 
-    def withdraw(self, tag: str, *, keep: str = "", dry_run: bool = False) -> int:
-        """Withdraws every answer with a tag, but those that also have the tag `keep`; how many."""
-        gone = [entry for entry in self._answers if tag in entry.tags and keep not in entry.tags]
+    def withdraw(self, *tags: str, keep: str = "", dry_run: bool = False) -> int:
+        """Withdraws every answer with one of the tags, but those that also have the tag `keep`; how many."""
+        gone = [
+            entry for entry in self._answers
+            if keep not in entry.tags and any(tag in entry.tags for tag in tags)
+        ] if tags else []  # fmt: skip
         if not dry_run:
             for entry in gone:
                 self._answers.delete(entry.key)
         return len(gone)
+
+    def __len__(self) -> int:
+        return len(self._answers)
 
 
 def _tags(header: str) -> list[str]:

@@ -53,9 +53,13 @@ def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(tag for id_, version in evidence for tag in (f"doc:{id_}", f"doc:{id_}@{version}"))
 
 
+RESULT = "result:"
+"""Prefix of the tag that all entries with the same answer share."""
+
+
 def result_tag(fingerprint: bytes) -> str:
     """The tag that all entries with the same answer share."""
-    return f"result:{fingerprint[:8].hex()}"
+    return RESULT + fingerprint[:8].hex()
 
 
 def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:

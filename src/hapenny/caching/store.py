@@ -57,6 +57,10 @@ class Selector(Struct, frozen=True, kw_only=True):
 
     key: bytes | None = None
     tag: str | None = None
+    also: str | None = None
+    """A second tag."""
+    prefix: str | None = None
+    """How the key begins, hex."""
     tenant: str | None = None
     older_than: float | None = None
     """Seconds since the entry was stored."""
@@ -66,6 +70,8 @@ class Selector(Struct, frozen=True, kw_only=True):
         return (
             (self.key is None or entry.key == self.key)
             and (self.tag is None or self.tag in entry.tags)
+            and (self.also is None or self.also in entry.tags)
+            and (self.prefix is None or entry.key.hex().startswith(self.prefix))
             and (self.tenant is None or entry.tenant == self.tenant)
             and (self.older_than is None or entry.age(now) > self.older_than)
         )
@@ -185,10 +191,14 @@ class Store(Generic[V]):
         self._counts.purged += 1
         return True
 
+    def select(self, which: Selector) -> list[Entry[V]]:
+        """All entries that `which` means."""
+        now = self._clock.wall()
+        return [entry for entry in self._candidates(which) if which.matches(entry, now)]
+
     def purge(self, which: Selector, *, dry_run: bool = False) -> Purged:
         """Removes all entries that `which` means."""
-        now = self._clock.wall()
-        gone = [entry for entry in self._candidates(which) if which.matches(entry, now)]
+        gone = self.select(which)
         if not dry_run:
             for entry in gone:
                 self._drop(entry)

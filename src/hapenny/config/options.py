@@ -7,8 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
-from hapenny.caching.ahead import AheadOptions
-from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
+from hapenny.caching.options import AheadOptions, ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
