@@ -9,21 +9,22 @@ from typing import Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
-from hapenny.caching.ahead import Ahead, Repeat
+from hapenny.caching.ahead import Ahead
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
+from hapenny.caching.foreseen import Answering
 from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
-from hapenny.caching.publishing import Publisher, withdraw
+from hapenny.caching.publishing import Publisher
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.stage import SemanticStage
-from hapenny.caching.store import Selector, Store
+from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
 from hapenny.config.problems import ConfigError
@@ -32,6 +33,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
+from hapenny.retrieval.following import follow
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
@@ -82,7 +84,7 @@ class Deck:
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
         same: asks a model off the path whether two answers say the same, in a row of its own.
-        repeat: answers a request again off the path, so that its answer is stored.
+        answering: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -99,7 +101,7 @@ class Deck:
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         same: Same,
-        repeat: Repeat,
+        answering: Answering,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -138,11 +140,13 @@ class Deck:
             self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.sizes = AnswerSizes(options.answer_size)
-            self.edge = self._edge()
+            self.edge = Edge(clock)
+            self.results = Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
+            self.returns = Returns(self._held)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
-            self.sizes = heir.sizes
-            self.edge = heir.edge if heir._config.edge == config.edge else self._edge()
+            self.sizes, self.edge = heir.sizes, heir.edge
+            self.results, self.returns = heir.results, heir.returns
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
@@ -158,23 +162,18 @@ class Deck:
                 embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
             )
         )
-        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
-        held = {"exact": self.answers, "semantic": self.paraphrases}
-        self.returns: Returns = (
-            heir.returns
-            if heir is not None
-            else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
-        )
         self.ahead: Ahead | None = None
         if config.precompute.routes:
-            self.ahead = Ahead(config.precompute, self.answers, self.returns, clock, repeat, ttl=options.exact.ttl_s)
+            self.ahead = Ahead(
+                config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
+            )
             if heir is not None and heir.ahead is not None:
                 self.ahead.follow(heir.ahead)
+        self.edge.settle(config.edge)
         self._withdraw(heir)
         self.admin = CacheAdmin(
-            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead,
-            withdraw=partial(withdraw, self.edge, self.results),
-        )  # fmt: skip
+            self.answers, self.semantic, self.paraphrases, self.returns, self.edge, self.ahead, self.results
+        )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
@@ -184,6 +183,9 @@ class Deck:
         where a stage will ask for it, so that no request has to wait for that."""
         if self.ahead is not None:
             self._spawn(self.ahead.run())
+        for name, collection in self.collections.items():
+            every = self._config.collections[name].refresh_s
+            self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
         modes = [self.modes(route) for route in self._config.routes.values()]
         if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
             _ = self.embedder.inner
@@ -198,18 +200,19 @@ class Deck:
         if self.ahead is not None:
             self.ahead.observe(exchange, row)
 
-    def _edge(self) -> Edge:
-        options = self._config.edge
-        return Edge(
-            self._clock, capacity=int(options.max_mb * 1_000_000), shared=options.shared_s, stale=options.stale_s
-        )
+    def _held(self) -> dict[str, int]:
+        """Bytes in each layer's store."""
+        return {"exact": self.answers.stats().bytes, "semantic": self.paraphrases.stats().bytes}
+
+    def _question(self, exchange: Exchange) -> str:
+        return self.keys(self._config.routes[exchange.route].cache_scope).question(exchange).hex()
 
     def _withdraw(self, heir: Deck | None) -> None:
         """Takes published answers of epochs that ended from the edge."""
         if heir is not None:
             now = {route.knowledge_epoch for route in self._config.routes.values()}
             for epoch in {route.knowledge_epoch for route in heir._config.routes.values()} - now:
-                self.edge.purge(Selector(tag=f"epoch:{epoch}"))
+                self.edge.purge(epoch)
 
     @property
     def asked(self) -> Embedder:
@@ -278,6 +281,7 @@ class Deck:
                     any_temperature=any_temperature,
                     stopped=partial(self.returns.stopped, "semantic"),
                     publisher=publisher,
+                    results=self.results,
                 )
             )
         if modes["retrieval"] != "off":

@@ -33,6 +33,10 @@ class Stored(Struct, frozen=True, gc=False):
     tokens: Tokens
     model: str
     tenant: str
+    evidence: tuple[tuple[str, str], ...] = ()
+    """The documents it rests on: (id, version)."""
+    prompt: str = ""
+    """Version of the prompt it was made with."""
     forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     """The answer as it was written last, by protocol."""
 
@@ -51,17 +55,26 @@ def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(tag for id_, version in evidence for tag in (f"doc:{id_}", f"doc:{id_}@{version}"))
 
 
-def tags_of(exchange: Exchange, model: str, evidence: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+RESULT = "result:"
+"""Prefix of the tag that all entries with the same answer share."""
+
+
+def result_tag(fingerprint: bytes) -> str:
+    """The tag that all entries with the same answer share."""
+    return RESULT + fingerprint[:8].hex()
+
+
+def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
     """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
     epoch = exchange.policy[-1] if len(exchange.policy) > 1 else ""
     return (
         f"route:{exchange.route}",
-        f"model:{model}",
+        f"model:{stored.model}",
         *((f"epoch:{epoch}",) if epoch else ()),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
         *exchange.facts.get("cache_tags", ()),
         *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
-        *evidence_tags(evidence),
+        *evidence_tags(stored.evidence),
     )
 
 
@@ -196,13 +209,15 @@ class Fill(Collecting):
             if known is not None and known.stored >= exchange.wall:
                 return ()  # another reader of the same flight was first
             if stored is not None:
-                evidence = exchange.facts.get("evidence", ())
-                tags = tags_of(exchange, stored.model, evidence)
+                tags = tags_of(exchange, stored)
                 if self._results is not None:
-                    fingerprint = self._results.fingerprint(stored, evidence=evidence)
-                    stored, again = self._results.share(fingerprint, stored)
+                    if not self._results.current(stored, exchange.wall):
+                        return ()  # made from documents that changed meanwhile
+                    fingerprint = self._results.fingerprint(stored)
+                    stored, again = self._results.share(fingerprint, stored, self._key)
+                    tags = (*tags, result_tag(fingerprint))
                     if again and self._publisher is not None:
-                        self._publisher.verified(stored, tags=tags)
+                        self._publisher.verified(stored)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,
@@ -237,7 +252,11 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
         if any(isinstance(block, ToolUse) for block in choice.content):
             return None
     model = exchange.facts.get("model") or exchange.target.model
-    return Stored(tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant)
+    return Stored(
+        tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
+        evidence=tuple(exchange.facts.get("evidence", ())),
+        prompt=exchange.policy[-2] if len(exchange.policy) > 1 else "",
+    )  # fmt: skip
 
 
 def size_of(completion: Completion) -> int:

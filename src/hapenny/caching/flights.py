@@ -22,7 +22,7 @@ REPLAYED = "replayed"
 """Fact of an exchange whose answer a cache had: no model gave it to this request."""
 
 
-_OF_THE_ANSWER = ("certificate", "degraded", "guarded", "evidence", "cache_tags")
+_OF_THE_ANSWER = ("certificate", "citations", "degraded", "guarded", "evidence", "cache_tags")
 """Facts that belong to an answer, whoever reads it."""
 
 

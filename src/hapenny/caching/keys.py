@@ -230,15 +230,26 @@ class Keys:
         """The canonical encoding that is hashed: everything declared `scope`, and a digest of everything declared
         `answer`; injective as far as BLAKE2b has no collisions."""
         context, request = exchange.context, exchange.request
-        user = (context.user, request.user) if self._scope == "user" else None
         whole = (
             VERSION,
-            (None if self.shared else context.tenant, user, sorted(context.groups), context.locale),
+            self._whose(context, request),
             (exchange.route, exchange.policy, sorted(exchange.arms.items())),
             (exchange.intent, sorted(context.headers.items())),
             self._asked(request),
         )
         return self._encode(whole)
+
+    def question(self, exchange: Exchange) -> bytes:
+        """32 bytes for what is asked, by whom and where, whatever decides the answer: the key without the policy, its
+        versions and epoch, arms and intent. Demand outlives those."""
+        context, request = exchange.context, exchange.original
+        return self.fingerprint(
+            self._whose(context, request), exchange.route, sorted(context.headers.items()), self._asked(request)
+        )
+
+    def _whose(self, context: Context, request: Request) -> tuple[Any, ...]:
+        user = (context.user, request.user) if self._scope == "user" else None
+        return None if self.shared else context.tenant, user, sorted(context.groups), context.locale
 
     def _asked(self, request: Request) -> bytes:
         """A digest of what is asked, remembered by the request: the doors decode equal bodies to one and the same."""

@@ -7,14 +7,11 @@ it from the notes of the answers that carry it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Stored
+from hapenny.caching.edge import EVIDENCE, Edge
+from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.caching.results import Results
-from hapenny.caching.store import Entry
 from hapenny.core.events import TextDelta
 
 
@@ -28,28 +25,23 @@ class Publisher:
         self._results = results
         self._epoch = epoch
 
-    def verified(self, stored: Stored, evidence: Sequence[tuple[str, str]] = (), tags: Sequence[str] = ()) -> str:
-        """Publishes an answer; its path, "" if there is no text to publish. `tags`: what it can be withdrawn by."""
+    def verified(self, stored: Stored) -> str:
+        """Publishes an answer; its path, "" if there is no text to publish."""
         text = "".join(event.text for event in stored.events if isinstance(event, TextDelta))
         if not text:
             return ""
-        fingerprint = self._results.fingerprint(stored, evidence=evidence, prompt_version=self._epoch)
+        fingerprint = self._results.fingerprint(stored, self._epoch)
         body = msgspec.json.encode({"id": fingerprint.hex(), "model": stored.model, "answer": text})
         self._edge.publish(
-            fingerprint, body, scope="shared", verified=True, epoch=self._epoch, ttl=self._ttl,
-            tenant=stored.tenant, tags=tags,
-        )  # fmt: skip
+            fingerprint, body, scope="shared", verified=True, epoch=self._epoch, ttl=self._ttl, tags=self._tags(stored)
+        )
         return f"/v1/answers/{fingerprint.hex()}"
 
-    def path(self, stored: Stored, evidence: Sequence[tuple[str, str]] = ()) -> str:
+    def path(self, stored: Stored) -> str:
         """Where an answer is published, "" if it is not."""
-        fingerprint = self._results.fingerprint(stored, evidence=evidence, prompt_version=self._epoch)
+        fingerprint = self._results.fingerprint(stored, self._epoch)
         return f"/v1/answers/{fingerprint.hex()}" if self._edge.holds(fingerprint) else ""
 
-
-def withdraw(edge: Edge, results: Results, entry: Entry[Stored]) -> bool:
-    """Takes back the published form of a stored answer that was removed or reported wrong; whether there was one."""
-    # A caller may have tagged the answer with an epoch of its own: all that might be the route's are tried.
-    epochs = ["", *[tag.removeprefix("epoch:") for tag in entry.tags if tag.startswith("epoch:")]]
-    prints = [results.fingerprint(entry.value, prompt_version=epoch) for epoch in epochs]
-    return sum(map(edge.withdraw, prints)) > 0
+    def _tags(self, stored: Stored) -> tuple[str, ...]:
+        return (f"model:{stored.model}", result_tag(self._results.fingerprint(stored)),
+                *((EVIDENCE,) if stored.evidence else ()), *evidence_tags(stored.evidence))  # fmt: skip

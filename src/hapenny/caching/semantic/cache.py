@@ -145,7 +145,7 @@ class SemanticCache:
         there = self._open(space, len(vector))
         hits = there.index.search(vector, NEAREST)
         near = there.memory.neighbours(hits.keys.tolist(), hits.scores.tolist())
-        gone = [n.entry for n in near if self._answers.peek(_key(n.entry)) is None]
+        gone = [n.entry for n in near if not self._alive(n.entry)]
         for entry in gone:
             self.remove(entry)
         near = [neighbour for neighbour in near if neighbour.entry not in gone]
@@ -185,6 +185,7 @@ class SemanticCache:
     async def learn(
         self, exchange: Exchange, found: Lookup, stored: Stored, text: str, *,
         size: int, ttl: float, tags: tuple[str, ...], verified: Callable[[Stored], object] | None = None,
+        current: Callable[[Stored, float], bool] | None = None,
     ) -> None:  # fmt: skip
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
         decider = self._deciders[found.route]
@@ -203,6 +204,8 @@ class SemanticCache:
                 entry = steps.send(equal)
         except StopIteration as done:
             answer = done.value
+        if current is not None and not current(stored, exchange.wall):
+            return  # made from documents that changed meanwhile
         there = self._open(found.space, len(found.vector))
         number = self._next
         self._next += 1
@@ -238,6 +241,11 @@ class SemanticCache:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def _alive(self, entry: int) -> bool:
+        """Whether an answer is there and current: one that went stale with its documents is no measure of a new one."""
+        found = self._answers.peek(_key(entry))
+        return found is not None and found.fresh(self._clock.wall())
 
     def _open(self, space: bytes, dim: int) -> _Space:
         there = self._spaces.get(space)
