@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
@@ -20,10 +20,6 @@ from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
-from hapenny.caching.semantic.cache import SemanticCache
-from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.judging import AnswerJudge, Asks
-from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
@@ -65,6 +61,10 @@ from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
+
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.caching.semantic.judging import Asks
 
 Same: TypeAlias = Callable[[Exchange, Target, str], Awaitable[tuple[str, int]]]
 """Asks a model on behalf of an exchange, in a background row of its own (`hapenny.background`)."""
@@ -152,16 +152,7 @@ class Deck:
         """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder("local" if wanted.embedder in config.embedders else wanted.embedder, clock)
         self.gathered = GatheredEmbedder(self.embedder, clock)
-        self.semantic: SemanticCache = (
-            heir.semantic
-            if heir is not None and heir._options.semantic == wanted and heir._config.embedders == config.embedders
-            else SemanticCache(
-                clock,
-                self.paraphrases,
-                AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
-                embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
-            )
-        )
+        self.semantic = self._semantic(heir)
         self.ahead: Ahead | None = None
         if config.precompute.routes:
             self.ahead = Ahead(
@@ -186,8 +177,7 @@ class Deck:
         for name, collection in self.collections.items():
             every = self._config.collections[name].refresh_s
             self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
-        modes = [self.modes(route) for route in self._config.routes.values()]
-        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+        if self.collections or self._anywhere("semantic") or self._anywhere("retrieval"):
             _ = self.embedder.inner
         regions = self._options.throughput.quotas.regions
         if regions:
@@ -263,21 +253,15 @@ class Deck:
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
         if modes["semantic"] != "off":
-            semantic = options.semantic
-            promise = Promise(
-                max_error=semantic.max_error,
-                max_wrong_hits=semantic.max_wrong_hits,
-                confidence=semantic.confidence,
-                audit_share=semantic.audit_share,
-            )
+            from hapenny.caching.semantic.build import build_stage
+
+            assert self.semantic is not None
             stages.append(
-                SemanticStage(
+                build_stage(
                     self.semantic,
                     keys,
-                    promise,
+                    options.semantic,
                     self._spawn,
-                    ttl=semantic.ttl_s,
-                    fixed=semantic.similarity,
                     any_temperature=any_temperature,
                     stopped=partial(self.returns.stopped, "semantic"),
                     publisher=publisher,
@@ -301,6 +285,22 @@ class Deck:
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _semantic(self, heir: Deck | None) -> SemanticCache | None:
+        wanted, embedders = self._options.semantic, self._config.embedders
+        asks = self._judge(wanted.judge)  # a wrong name is refused at start, whether the layer is on or not
+        if not self._anywhere("semantic"):
+            return None
+        same = heir is not None and heir._options.semantic == wanted and heir._config.embedders == embedders
+        if heir is not None and heir.semantic is not None and same:
+            return heir.semantic
+        from hapenny.caching.semantic.build import build_cache
+
+        name = str(embedders.get(wanted.embedder, wanted.embedder))
+        return build_cache(self._clock, self.paraphrases, self.embedder, asks, name)
+
+    def _anywhere(self, stage: str) -> bool:
+        return any(self.modes(route)[stage] != "off" for route in self._config.routes.values())
 
     def _judge(self, name: str | None) -> Asks | None:
         """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""

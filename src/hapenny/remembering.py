@@ -33,7 +33,8 @@ def memory(config: Config, clock: Clock, estimators: Estimators, deck: Deck, swi
         "estimators": Part(estimators.dumps, estimators.loads),
         "answer_sizes": Part(deck.sizes.dumps, deck.sizes.loads),
         "router": Part(deck.router.dumps, deck.router.loads),
-        "semantic": Part(deck.semantic.dumps, deck.semantic.loads),
         "switch": Part(switch.dumps, switch.loads),
     }
+    if deck.semantic is not None:
+        parts["semantic"] = Part(deck.semantic.dumps, deck.semantic.loads)
     return Learnt(path, clock, parts)

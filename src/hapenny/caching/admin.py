@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,8 +11,10 @@ from hapenny.caching.edge import Edge
 from hapenny.caching.exact import RESULT, Answers, Stored
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
-from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.store import Entry, Selector
+
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
 
 
 class Invalidation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
