@@ -259,7 +259,8 @@ class Ahead:
                 self._flying.add(known.question)
                 try:
                     foreseen = await self._foresee(known)
-                    done += foreseen is not None and await self.alone(foreseen)
+                    answered = foreseen is not None and await self.alone(foreseen)
+                    done += answered
                 finally:
                     self._flying.discard(known.question)
 
