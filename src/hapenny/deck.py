@@ -152,6 +152,7 @@ class Deck:
         """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder("local" if wanted.embedder in config.embedders else wanted.embedder, clock)
         self.gathered = GatheredEmbedder(self.embedder, clock)
+        self._asks = self._judge(wanted.judge)  # a wrong name is refused at start, whether the layer is on or not
         self.semantic = self._semantic(heir)
         self.ahead: Ahead | None = None
         if config.precompute.routes:
@@ -255,19 +256,14 @@ class Deck:
         if modes["semantic"] != "off":
             from hapenny.caching.semantic.build import build_stage
 
-            assert self.semantic is not None
+            if self.semantic is None:
+                self.semantic = self._new_semantic()
             stages.append(
                 build_stage(
-                    self.semantic,
-                    keys,
-                    options.semantic,
-                    self._spawn,
-                    any_temperature=any_temperature,
-                    stopped=partial(self.returns.stopped, "semantic"),
-                    publisher=publisher,
-                    results=self.results,
+                    self.semantic, keys, options.semantic, self._spawn, any_temperature=any_temperature,
+                    stopped=partial(self.returns.stopped, "semantic"), publisher=publisher, results=self.results,
                 )
-            )
+            )  # fmt: skip
         if modes["retrieval"] != "off":
             fast = self._names.tiers.get("fast")
             stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
@@ -287,17 +283,19 @@ class Deck:
         return stages
 
     def _semantic(self, heir: Deck | None) -> SemanticCache | None:
-        wanted, embedders = self._options.semantic, self._config.embedders
-        asks = self._judge(wanted.judge)  # a wrong name is refused at start, whether the layer is on or not
-        if not self._anywhere("semantic"):
-            return None
-        same = heir is not None and heir._options.semantic == wanted and heir._config.embedders == embedders
+        """The heir's, a new one where a route has the layer, or None."""
+        wanted = self._options.semantic
+        same = heir is not None and (heir._options.semantic, heir._config.embedders) == (wanted, self._config.embedders)
         if heir is not None and heir.semantic is not None and same:
             return heir.semantic
+        return self._new_semantic() if self._anywhere("semantic") else None
+
+    def _new_semantic(self) -> SemanticCache:
         from hapenny.caching.semantic.build import build_cache
 
-        name = str(embedders.get(wanted.embedder, wanted.embedder))
-        return build_cache(self._clock, self.paraphrases, self.embedder, asks, name)
+        embedder = self._options.semantic.embedder
+        name = str(self._config.embedders.get(embedder, embedder))
+        return build_cache(self._clock, self.paraphrases, self.embedder, self._asks, name)
 
     def _anywhere(self, stage: str) -> bool:
         return any(self.modes(route)[stage] != "off" for route in self._config.routes.values())

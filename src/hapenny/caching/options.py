@@ -10,6 +10,20 @@ Way: TypeAlias = Literal["batch", "flex", "standard"]
 """How an answer ahead is asked for, cheapest first."""
 
 
+LEAST_MB = 0.0656
+"""Below that a store holds nothing."""
+_MOST_MB = 1e6
+_YEAR = 366 * 86_400.0
+
+
+def _within(options: Struct, **bounds: tuple[float, float]) -> None:
+    """Refuses options outside their bounds."""
+    for name, (least, most) in bounds.items():
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise ValueError(f"{name}: {value:g} is outside {least:g} to {most:g}")
+
+
 class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The exact layer."""
 
@@ -19,6 +33,9 @@ class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Memory for answers; what is least likely to be asked again goes first."""
     stale_s: float = 0.0
     """How long past its TTL an answer may be served while a fresh one is fetched."""
+
+    def __post_init__(self) -> None:
+        _within(self, ttl_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
 
 
 class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -31,12 +48,18 @@ class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     max_mb: float = 64.0
     """Memory for published answers."""
 
+    def __post_init__(self) -> None:
+        _within(self, shared_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
+
 
 class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 
     max_flights: int = 10_000
     """Calls that are shared at once; further ones fly alone."""
+
+    def __post_init__(self) -> None:
+        _within(self, max_flights=(0, 10_000_000))
 
 
 class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +84,13 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
     it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts
     as different, so the cache serves less."""
+
+    def __post_init__(self) -> None:
+        _within(self, max_error=(1e-6, 0.999), confidence=(0.5, 0.9999), audit_share=(1e-6, 0.1))
+        _within(self, ttl_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
+        for name in ("max_wrong_hits", "similarity"):
+            if getattr(self, name) is not None:
+                _within(self, **{name: (1e-6, 1.0)})
 
 
 class AheadOptions(Struct, kw_only=True, forbid_unknown_fields=True):
