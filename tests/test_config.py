@@ -82,3 +82,19 @@ def test_the_manual_tells_every_option_and_the_page_is_up_to_date():
     assert untold == []
     page = Path(__file__).parent.parent / "docs" / "configuration.md"
     assert page.read_text(encoding="utf-8") == manual.markdown(), "hapenny options --markdown > docs/configuration.md"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stages: {exact: {max_mb: 0.01}}", r"\$\.stages\.exact: max_mb: 0\.01"),
+        ("stages: {exact: {ttl_s: -5}}", r"\$\.stages\.exact: ttl_s: -5"),
+        ("stages: {semantic: {similarity: 7}}", r"\$\.stages\.semantic: similarity: 7"),
+        ("stages: {semantic: {audit_share: 0.5}}", r"\$\.stages\.semantic: audit_share: 0\.5"),
+        ("stages: {flights: {max_flights: -1}}", r"\$\.stages\.flights: max_flights: -1"),
+        ("edge: {shared_s: -1}", r"\$\.edge: shared_s: -1"),
+    ],
+)
+def test_what_a_cache_cannot_be_is_refused_at_start(text, says):
+    with pytest.raises(ConfigError, match=says):
+        load(text=text)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parse
-from benchmarks.caching import cases, data, http, prefix, rivals, speed, turns
+from benchmarks.caching import cases, data, eviction, http, prefix, rivals, speed, turns
 from benchmarks.caching.replay import Run, replay
 from hapenny.caching.semantic.decider import Promise
 from hapenny.core.clock import RealClock
@@ -145,6 +145,7 @@ def main() -> None:
         elif "hash_ids" in rows[0]:
             out["prefix"] = prefix.measure(rows, options.quick)
     out["prefix_cases"] = cases.measure()
+    out["eviction"] = eviction.measure(found, options.quick)
     out["exact_hit_ms"] = asyncio.run(http.measure())
     if options.records is not None:
         options.records.write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -1,5 +1,5 @@
-"""Work of the gateway's own, off anybody's path: refreshes of stale answers, answers ahead, audits and verdicts, each
-in a row of its own."""
+"""Work of the gateway's own, off anybody's path: refreshes of stale answers, audits and verdicts, each in a row of its
+own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hapenny.catalog import Catalog
 from hapenny.core.answer import Answer
 from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure
@@ -38,10 +37,6 @@ class Running(Protocol):
     @property
     def desk(self) -> Desk:
         """Where texts are kept, if any are."""
-
-    @property
-    def catalog(self) -> Catalog:
-        """What models can do and cost."""
 
     def open(self, request: Request, context: Context, *, background: str = "") -> Exchange:
         """The exchange of a request. Raises `Failure` for a name nobody knows."""
@@ -85,26 +80,6 @@ class Background:
         finally:
             gateway.close(exchange)
             done()
-
-    async def repeat(self, request: Request, context: Context, route: str) -> int:
-        """Answers a client's request of a route ahead, so that its answer is stored; what it cost in nano-dollars, -1
-        if it failed. A model with a flex tier is asked in it: nobody waits."""
-        gateway = self._gateway
-        try:
-            exchange = gateway.open(request, context, background="precompute")
-        except Failure:
-            return -1
-        exchange.route, exchange.purpose, exchange.payer = route, "precompute", "precompute"
-        card = gateway.catalog.resolve(exchange.target.model)
-        if card is not None and card.rates("flex") is not None:
-            exchange.target = msgspec.structs.replace(exchange.target, service_tier="flex")
-        try:
-            await (await gateway.answer(exchange)).collect()
-        except Failure:
-            return -1
-        finally:
-            gateway.close(exchange)
-        return _cost(exchange)
 
     async def same(self, of: Exchange, target: Target, prompt: str) -> tuple[str, int]:
         """What a model says of two answers, for the semantic cache, which pays; and what that cost, in nano-dollars.

@@ -79,7 +79,7 @@ class Deferred:
     def serves(self, model: str) -> bool:
         """Whether the name means a model of this backend, and batch is cheaper for it as far as the catalog knows."""
         with self._hold() as gateway:
-            target = target_of(gateway, model)
+            target = self._target(gateway, model)
             if target is None or target.backend != self._backend or target.service_tier == "provisioned":
                 return False
             card = gateway.catalog.resolve(target.model)
@@ -98,7 +98,7 @@ class Deferred:
             BatchRefused: too few records are left, or the provider refuses.
         """
         with self._hold() as gateway:
-            target = target_of(gateway, model)
+            target = self._target(gateway, model)
         if target is None:
             raise BatchRefused(f"the model {model!r} is not known any more")
         found = []
@@ -155,20 +155,27 @@ class Deferred:
     ) -> tuple[dict[str, Any], bool]:
         """The answer in the caller's dialect, and whether it came into the books now."""
         request = self._request(record.model, record)
-        target = target_of(gateway, record.model)
+        target = self._target(gateway, record.model)
         assert target is not None
-        collector = Collector()
-        for event in self._far.decode_answer(
-            msgspec.json.encode(output), {}, model=target.model, id=id, created=gateway.clock.wall()
-        ):
-            collector.feed(event)
-        completion = collector.finish()
+        completion = self._completion(gateway, target, id, output)
         fresh = gateway.ledger is None or await gateway.ledger.get(id) is None
         if fresh:
             context, identity = self._described(request)
             book(gateway, request, context, identity, target, id, completion)
         answer: dict[str, Any] = msgspec.json.decode(self._near.encode_answer(completion, request))
         return answer, fresh
+
+    def _completion(self, gateway: Gateway, target: Target, id: str, output: dict[str, Any]) -> Completion:
+        collector = Collector()
+        for event in self._far.decode_answer(
+            msgspec.json.encode(output), {}, model=target.model, id=id, created=gateway.clock.wall()
+        ):
+            collector.feed(event)
+        return collector.finish()
+
+    def _target(self, gateway: Gateway, model: str) -> Target | None:
+        """Where the records of a model go."""
+        return target_of(gateway, model)
 
     def _request(self, model: str, record: Record) -> Request:
         by_path = self._near.name in ("bedrock", "invoke")
@@ -214,10 +221,16 @@ def book(
 
 
 def providers(
-    config: Config, apis: Sequence[BatchApiOptions], near: Codec | None, hold: Hold, clock: Clock, described: Described
+    config: Config,
+    apis: Sequence[BatchApiOptions],
+    near: Codec | None,
+    hold: Hold,
+    clock: Clock,
+    described: Described,
+    kind: type[Deferred] = Deferred,
 ) -> dict[str, BatchProvider]:
     """The batch APIs that are configured, by name. `near`: the dialect of the records; None: they are the provider's
-    own (InvokeModel's, for Bedrock), go as they are and come into no books.
+    own (InvokeModel's, for Bedrock), go as they are, and who asked for them keeps their books.
 
     Raises:
         ValueError: one cannot be used here, with the fix.
@@ -233,7 +246,7 @@ def providers(
         form = near.name if near.name in ("bedrock", "invoke") and backend.kind in ("bedrock", "simulated") else ""
         far = codec(form or _FAR[backend.kind])
         inner = _inner(options, name, backend, far.name, hold, clock)
-        made = Deferred(inner, near, far, name, hold, described, clock)
+        made = kind(inner, near, far, name, hold, described, clock)
         found[made.name] = made
     return found
 

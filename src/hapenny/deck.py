@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.admin import CacheAdmin
-from hapenny.caching.ahead import Ahead, Repeat
+from hapenny.caching.ahead import Ahead
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.flights import FlightStage
+from hapenny.caching.foreseen import Answering
 from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.results import Results
 from hapenny.caching.roi import Returns
-from hapenny.caching.semantic.cache import SemanticCache
-from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.judging import AnswerJudge, Asks
-from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
 from hapenny.config import PRESETS, Config, RouteOptions
@@ -32,6 +29,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.retrieval.collection import Collection
+from hapenny.retrieval.following import follow
 from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
@@ -64,6 +62,10 @@ from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.caching.semantic.judging import Asks
+
 Same: TypeAlias = Callable[[Exchange, Target, str], Awaitable[tuple[str, int]]]
 """Asks a model on behalf of an exchange, in a background row of its own (`hapenny.background`)."""
 
@@ -82,7 +84,7 @@ class Deck:
         refresh: answers a stale request again, off its path.
         spawn: runs work off the path.
         same: asks a model off the path whether two answers say the same, in a row of its own.
-        repeat: answers a request again off the path, so that its answer is stored.
+        answering: answers a request again off the path, so that its answer is stored.
         heir: a deck whose stored answers, quotas and learnt sizes go on.
     """
 
@@ -99,7 +101,7 @@ class Deck:
         refresh: Refresh,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         same: Same,
-        repeat: Repeat,
+        answering: Answering,
         heir: Deck | None = None,
     ) -> None:
         self._config = config
@@ -139,39 +141,30 @@ class Deck:
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
+            self.results = Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
+            self.returns = Returns(self._held)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
             self.sizes, self.edge = heir.sizes, heir.edge
+            self.results, self.returns = heir.results, heir.returns
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
         self.embedder = ChosenEmbedder("local" if wanted.embedder in config.embedders else wanted.embedder, clock)
         self.gathered = GatheredEmbedder(self.embedder, clock)
-        self.semantic: SemanticCache = (
-            heir.semantic
-            if heir is not None and heir._options.semantic == wanted and heir._config.embedders == config.embedders
-            else SemanticCache(
-                clock,
-                self.paraphrases,
-                AnswerJudge(clock, self.embedder, self._judge(wanted.judge)),
-                embedder=str(config.embedders.get(wanted.embedder, wanted.embedder)),
-            )
-        )
-        self.results: Results = heir.results if heir is not None else Results(Keys(secret), self.answers)
-        held = {"exact": self.answers, "semantic": self.paraphrases}
-        self.returns: Returns = (
-            heir.returns
-            if heir is not None
-            else Returns(lambda: {name: store.stats().bytes for name, store in held.items()})
-        )
+        self._asks = self._judge(wanted.judge)  # a wrong name is refused at start, whether the layer is on or not
+        self.semantic = self._semantic(heir)
         self.ahead: Ahead | None = None
         if config.precompute.routes:
-            self.ahead = Ahead(config.precompute, self.answers, self.returns, clock, repeat, ttl=options.exact.ttl_s)
+            self.ahead = Ahead(
+                config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
+            )
             if heir is not None and heir.ahead is not None:
                 self.ahead.follow(heir.ahead)
+        self.edge.settle(config.edge)
         self._withdraw(heir)
         self.admin = CacheAdmin(
-            self.answers, self.semantic, self.paraphrases, returns=self.returns, edge=self.edge, ahead=self.ahead
+            self.answers, self.semantic, self.paraphrases, self.returns, self.edge, self.ahead, self.results
         )
         self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
@@ -182,8 +175,10 @@ class Deck:
         where a stage will ask for it, so that no request has to wait for that."""
         if self.ahead is not None:
             self._spawn(self.ahead.run())
-        modes = [self.modes(route) for route in self._config.routes.values()]
-        if self.collections or any(each["semantic"] != "off" or each["retrieval"] != "off" for each in modes):
+        for name, collection in self.collections.items():
+            every = self._config.collections[name].refresh_s
+            self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
+        if self.collections or self._anywhere("semantic") or self._anywhere("retrieval"):
             _ = self.embedder.inner
         regions = self._options.throughput.quotas.regions
         if regions:
@@ -195,6 +190,13 @@ class Deck:
         self.returns.book(exchange, row)
         if self.ahead is not None:
             self.ahead.observe(exchange, row)
+
+    def _held(self) -> dict[str, int]:
+        """Bytes in each layer's store."""
+        return {"exact": self.answers.stats().bytes, "semantic": self.paraphrases.stats().bytes}
+
+    def _question(self, exchange: Exchange) -> str:
+        return self.keys(self._config.routes[exchange.route].cache_scope).question(exchange).hex()
 
     def _withdraw(self, heir: Deck | None) -> None:
         """Takes published answers of epochs that ended from the edge."""
@@ -228,7 +230,9 @@ class Deck:
         modes = self.modes(route)
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
-        publisher = Publisher(self.edge, self.results, route.knowledge_epoch) if keys.shared else None
+        publisher = (
+            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s) if keys.shared else None
+        )
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:
             # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
@@ -250,26 +254,16 @@ class Deck:
         )
         stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
         if modes["semantic"] != "off":
-            semantic = options.semantic
-            promise = Promise(
-                max_error=semantic.max_error,
-                max_wrong_hits=semantic.max_wrong_hits,
-                confidence=semantic.confidence,
-                audit_share=semantic.audit_share,
-            )
+            from hapenny.caching.semantic.build import build_stage
+
+            if self.semantic is None:
+                self.semantic = self._new_semantic()
             stages.append(
-                SemanticStage(
-                    self.semantic,
-                    keys,
-                    promise,
-                    self._spawn,
-                    ttl=semantic.ttl_s,
-                    fixed=semantic.similarity,
-                    any_temperature=any_temperature,
-                    stopped=partial(self.returns.stopped, "semantic"),
-                    publisher=publisher,
+                build_stage(
+                    self.semantic, keys, options.semantic, self._spawn, any_temperature=any_temperature,
+                    stopped=partial(self.returns.stopped, "semantic"), publisher=publisher, results=self.results,
                 )
-            )
+            )  # fmt: skip
         if modes["retrieval"] != "off":
             fast = self._names.tiers.get("fast")
             stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
@@ -287,6 +281,24 @@ class Deck:
             ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
         ]
         return stages
+
+    def _semantic(self, heir: Deck | None) -> SemanticCache | None:
+        """The heir's, a new one where a route has the layer, or None."""
+        wanted = self._options.semantic
+        same = heir is not None and (heir._options.semantic, heir._config.embedders) == (wanted, self._config.embedders)
+        if heir is not None and heir.semantic is not None and same:
+            return heir.semantic
+        return self._new_semantic() if self._anywhere("semantic") else None
+
+    def _new_semantic(self) -> SemanticCache:
+        from hapenny.caching.semantic.build import build_cache
+
+        embedder = self._options.semantic.embedder
+        name = str(self._config.embedders.get(embedder, embedder))
+        return build_cache(self._clock, self.paraphrases, self.embedder, self._asks, name)
+
+    def _anywhere(self, stage: str) -> bool:
+        return any(self.modes(route)[stage] != "off" for route in self._config.routes.values())
 
     def _judge(self, name: str | None) -> Asks | None:
         """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""

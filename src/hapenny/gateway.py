@@ -38,10 +38,12 @@ from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.switch import Switch
 from hapenny.evidence.watching import Judging, Watch
+from hapenny.foreseeing import Foreseeing
 from hapenny.intents.classifier import read_intents
+from hapenny.remembering import memory, settings
 from hapenny.routing.names import Asked
 from hapenny.routing.probing import Probing
-from hapenny.stores.learnt import Learnt, Part
+from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
@@ -108,9 +110,10 @@ class Gateway:
         self._choosing = Choosing(config, self.catalog, self._secret)
         self.names = self._choosing.names
         self.switch: Switch = heir.switch if heir is not None else Switch()
+        self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        background = Background(self)
+        background, self.foreseeing = Background(self), Foreseeing(self)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -123,14 +126,18 @@ class Gateway:
             refresh=background.refresh,
             spawn=self.spawn,
             same=background.same,
-            repeat=background.repeat,
+            answering=self.foreseeing,
             heir=heir.deck if heir is not None else None,
         )
-        self._learnt: Learnt | None = heir._learnt if heir is not None else self._memory()
-        self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
-        ask = self.ask = Asking(
-            self.call, lambda: self.deck.asked, self.deck.rerankers, paid_embedder(config, self.catalog, self.backends)
+        self.desk.metrics.gauge(
+            "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: self.deck.returns.halted
         )
+        self._learnt: Learnt | None = (
+            heir._learnt if heir is not None else memory(config, self.clock, self.estimators, self.deck, self.switch)
+        )
+        self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
+        paid = paid_embedder(config, self.catalog, self.backends, self.clock)
+        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -174,24 +181,13 @@ class Gateway:
             return background.judging(target)
         return judge(self.deck.embedder.embed, route.audit_alike, route.audit_apart)
 
-    def _memory(self) -> Learnt | None:
-        path, sizes, estimators = self.config.state_path(), self.deck.sizes, self.estimators
-        if path is None:
-            return None
-        parts = {
-            "estimators": Part(estimators.dumps, estimators.loads),
-            "answer_sizes": Part(sizes.dumps, sizes.loads),
-            "router": Part(self.deck.router.dumps, self.deck.router.loads),
-            "semantic": Part(self.deck.semantic.dumps, self.deck.semantic.loads),
-        }
-        return Learnt(path, self.clock, parts)
-
     # -- a request -----------------------------------------------------------------------------------------------
 
     def open(
-        self, request: Request, context: Context, identity: Identity = OPEN, *, id: str = "", background: str = ""
-    ) -> Exchange:
-        """The exchange of a request: route, names, limits, baseline.
+        self, request: Request, context: Context, identity: Identity = OPEN, *, id: str = "", background: str = "",
+        route: str = "",
+    ) -> Exchange:  # fmt: skip
+        """The exchange of a request: route (where it is not known already), names, limits, baseline.
 
         Raises:
             Failure: `not_found` for an unknown model, `permission` for one the key may not ask for.
@@ -206,22 +202,22 @@ class Gateway:
                 field="model",
                 fix=f"one of {', '.join(self.names.names())}, or a provider's model id",
             )
-        name = self._choosing.route(request, context, identity)
-        route = self.config.routes[name]
+        name = route or self._choosing.route(request, context, identity)
+        options = self.config.routes[name]
         concrete = asked.target if asked.kind == "model" else None
         exchange = Exchange(
             id=id or self.clock.new_id("req_"),
             request=request,
             context=context,
             clock=self.clock,
-            limits=self._limits(route),
+            limits=self._limits(options),
             baseline=concrete if concrete is not None else self._choosing.baselines[name],
             route=name,
-            max_calls=route.max_calls,
+            max_calls=options.max_calls,
             background=background,
         )
         exchange.facts["asked"] = asked
-        exchange.policy = (asked.policy, self.version, route.prompt_version, route.knowledge_epoch)
+        exchange.policy = (asked.policy, self.version, options.prompt_version, options.knowledge_epoch)
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._choosing.held_out(exchange)
@@ -233,7 +229,7 @@ class Gateway:
 
     def again(self, exchange: Exchange, background: str) -> Exchange:
         """A fresh exchange of the same request, in the background."""
-        fresh = self.open(exchange.original, exchange.context, background=background)
+        fresh = self.open(exchange.original, exchange.context, background=background, route=exchange.route)
         fresh.intent = exchange.intent
         return fresh
 

@@ -13,9 +13,12 @@ from hapenny.core.messages import (
     Document,
     Image,
     Message,
+    Opaque,
     Parameters,
     Request,
     Text,
+    Thinking,
+    Thinks,
     Tool,
     ToolChoice,
     ToolResult,
@@ -133,6 +136,35 @@ def test_extras_keep_protocols_apart():
     assert key(**extras, protocol="openai") != key(**extras, protocol="anthropic")
 
 
+BOUND = {
+    "message": {"messages": (Message("user", (Text("hello"),), extras={"x": 1}),)},
+    "block": {"messages": user(Text("hello", extras={"x": 1}))},
+    "tool result": {"messages": user(ToolResult("1", (Text("hello", extras={"x": 1}),)))},
+    "effort": {"parameters": Parameters(temperature=0.0, effort="minimal")},
+    "temperature": {"parameters": Parameters(temperature=1.5)},
+    "turns of one role": {"messages": (*user(Text("hello")), *user(Text("hello")))},
+    "empty text": {"messages": user(Text("hello"), Text(""))},
+    "document": {"messages": user(Document("text/csv", text="a,b"))},
+    "signed thinking": {"messages": (Message("assistant", (Thinking("hm", "c2ln"),)), *user(Text("hello")))},
+    "system": {"system": (Text("be brief", extras={"role": "developer"}),)},
+    "tool": {"tools": (Tool("stock", extras={"input_examples": []}),)},
+    "thinking": {"parameters": Parameters(temperature=0.0, thinking=Thinks(extras={"display": "omitted"}))},
+}
+
+
+@pytest.mark.parametrize("where", BOUND)
+def test_what_reaches_one_protocol_only_keeps_protocols_apart_wherever_it_stands(where):
+    assert key(**BOUND[where], protocol="openai") != key(**BOUND[where], protocol="anthropic")
+
+
+def test_whole_numbers_of_any_size_have_keys():
+    def schema(most):
+        return {"tools": (Tool("stock", schema={"properties": {"n": {"maximum": most, "enum": [1, b"1"]}}}),)}
+
+    sizes = (2**64, 2**64 + 1, -(2**63) - 1, 7, str(2**64), float(2**64))
+    assert len({key(**schema(most)) for most in sizes}) == len(sizes)
+
+
 def test_deployments_with_other_secrets_share_nothing():
     assert Keys(b"other").key(exchange()) != key()
 
@@ -173,6 +205,15 @@ def test_the_encoding_is_injective(one, two, tenant_one, tenant_two):
         ({"extras": {"previous_response_id": "r"}}, Context(), "server-state"),
         ({"tools": (Tool("web_search", kind="web_search_20260101"),)}, Context(), "server-tool"),
         ({"messages": user(Image(url="https://example.org/a.png"))}, Context(), "mutable-reference"),
+        ({"system": (Opaque("bedrock", {"guardContent": {}}),)}, Context(), "mutable-reference"),
+        (
+            {"messages": user(Document(content=({"type": "image", "source": {"type": "url"}},)))},
+            Context(),
+            "mutable-reference",
+        ),
+        ({"messages": user(Document(content=({"type": "text", "text": "a"}, {"text": "b"})))}, Context(), ""),
+        ({"model": "arn:aws:bedrock:us-east-1:1:prompt/ABC"}, Context(), "mutable-reference"),
+        ({"model": "arn:aws:bedrock:us-east-1:1:prompt/ABC:3"}, Context(), ""),
         ({}, Context(), ""),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hapenny.caching.precompute import Asked, Demand, warm_up
+from hapenny.caching.precompute import Asked, Demand
 from hapenny.caching.roi import Layer
 
 HOUR, DAY, CENT = 3600.0, 86_400.0, 10_000_000
@@ -55,10 +55,6 @@ def test_batch_prices_make_it_cheaper():
     (batch,), (live,) = plan(daily("q", 30)), plan(daily("q", 30), discount=1.0)
     assert batch.cost * 2 == live.cost
     assert batch.saves > live.saves
-
-
-def test_warm_up_takes_the_most_used_first():
-    assert warm_up([("a", 1), ("b", 9), ("c", 0), ("d", 5)], 3) == ["b", "d", "a"]
 
 
 def test_a_losing_layer_stops_and_later_tries_again():

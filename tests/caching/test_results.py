@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from hapenny.caching.exact import Stored, evidence_tags
+from hapenny.caching.edge import Edge
+from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.caching.keys import Keys
 from hapenny.caching.results import Results
-from hapenny.caching.store import Store
+from hapenny.caching.store import Selector, Store
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 
 
@@ -22,16 +23,38 @@ def answer(text="we open at nine", id="a", **changes):
 
 @pytest.fixture
 def results(clock):
-    return Results(Keys(b"secret"), Store(clock, 1_000_000))
+    edge = Edge(clock)
+    return Results(Keys(b"secret"), Store(clock, 1_000_000), clock, Store(clock, 1_000_000), edge)
+
+
+def keep(results, key, stored):
+    fingerprint = results.fingerprint(stored)
+    shared, again = results.share(fingerprint, stored, key)
+    results._answers.put(key, shared, 100, 600, (result_tag(fingerprint), *evidence_tags(stored.evidence)))
+    return shared, again
 
 
 def test_equal_answers_under_different_questions_are_one(results):
-    first, known = results.share(results.fingerprint(answer()), answer())
+    first, known = keep(results, b"one", answer())
     assert not known
-    again, known = results.share(results.fingerprint(answer(id="other")), answer(id="other"))
+    again, known = keep(results, b"two", answer(id="other"))
     assert known
     assert again is first
-    assert results.merged == 1
+    assert results.stats()["merged"] == 1
+    assert results._answers.purge(Selector(tag=result_tag(results.fingerprint(first)))).entries == 2
+
+
+def test_an_answer_that_left_the_store_is_remembered_but_not_kept(results):
+    keep(results, b"one", answer())
+    results._answers.purge(Selector())
+    other = answer(id="later")
+    again, known = keep(results, b"two", other)
+    assert known
+    assert again is other
+    # Its place was taken by another answer: that one is not handed out for it.
+    results._answers.put(b"two", answer("we open at ten"), 100, 600)
+    third = answer(id="third")
+    assert keep(results, b"three", third)[0] is third
 
 
 @pytest.mark.parametrize(
@@ -40,9 +63,10 @@ def test_equal_answers_under_different_questions_are_one(results):
         lambda r: r.fingerprint(answer("we open at ten")),
         lambda r: r.fingerprint(answer(model="n")),
         lambda r: r.fingerprint(answer(tenant="blue")),
-        lambda r: r.fingerprint(answer(), evidence=[("hours", "2")]),
-        lambda r: r.fingerprint(answer(), prompt_version="2"),
-        lambda r: Results(Keys(b"another"), r._answers).fingerprint(answer()),
+        lambda r: r.fingerprint(answer(evidence=(("hours", "2"),))),
+        lambda r: r.fingerprint(answer(prompt="2")),
+        lambda r: r.fingerprint(answer(), "epoch 8"),
+        lambda r: Results(Keys(b"another"), r._answers, r._clock).fingerprint(answer()),
     ],
 )
 def test_everything_that_matters_is_in_the_fingerprint(results, other):
@@ -50,8 +74,8 @@ def test_everything_that_matters_is_in_the_fingerprint(results, other):
 
 
 def test_evidence_order_does_not_matter(results):
-    one = results.fingerprint(answer(), evidence=[("a", "1"), ("b", "2")])
-    assert one == results.fingerprint(answer(), evidence=[("b", "2"), ("a", "1")])
+    one = results.fingerprint(answer(evidence=(("a", "1"), ("b", "2"))))
+    assert one == results.fingerprint(answer(evidence=(("b", "2"), ("a", "1"))))
 
 
 def test_answers_go_stale_with_their_evidence(results, clock):
@@ -63,5 +87,41 @@ def test_answers_go_stale_with_their_evidence(results, clock):
     assert not store.get(b"old").fresh(clock.time)
     assert store.get(b"new").fresh(clock.time)
     assert results.evidence_changed("map") == 2
-    assert not store.get(b"other").fresh(clock.time)
+    assert store.get(b"other") is None  # its route serves nothing stale
     assert results.evidence_changed("map") == 0
+
+
+def test_a_stale_answer_is_served_no_longer_than_one_past_its_time(results, clock):
+    results._answers.put(b"old", answer(), 10, 3_600, evidence_tags([("hours", "1")]), stale=60)
+    results.evidence_changed("hours")
+    assert results._answers.get(b"old") is not None
+    clock.time += 61
+    assert results._answers.get(b"old") is None
+
+
+def test_every_layer_follows_its_documents(results):
+    tags = evidence_tags([("hours", "1")])
+    results._layers["semantic"].put(b"p", answer(), 10, 600, tags)
+    results._edge.publish(b"e" * 32, b"{}", scope="shared", verified=True, tags=tags)
+    results._edge.publish(b"f" * 32, b"{}", scope="shared", verified=True, tags=evidence_tags([("map", "1")]))
+    assert results.collection_changed("shop", ["hours", "prices"]) == 2
+    assert results._edge.get((b"e" * 32).hex()).status == 404
+    assert results._edge.get((b"f" * 32).hex()).status == 200
+    assert results.stats()["stale"] == 2
+
+
+def test_where_anything_may_have_changed_all_of_the_collection_goes(results, clock):
+    results._answers.put(b"a", answer(), 10, 600, ("collection:shop", *evidence_tags([("hours", "1")])))
+    results._answers.put(b"b", answer(), 10, 600, ("collection:other",))
+    assert results.collection_changed("shop", None) == 1
+    assert results._answers.get(b"b").fresh(clock.time)
+    assert not results.current(answer(evidence=(("hours", "1"),)), clock.time)
+
+
+def test_an_answer_under_way_while_its_document_changes_is_not_kept(results, clock):
+    asked = clock.time
+    clock.time += 1
+    results.evidence_changed("hours")
+    assert not results.current(answer(evidence=(("hours", "1"), ("map", "1"))), asked)
+    assert results.current(answer(evidence=(("map", "1"),)), asked)
+    assert results.current(answer(evidence=(("hours", "2"),)), clock.time + 1)

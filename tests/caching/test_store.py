@@ -61,6 +61,16 @@ def test_never_more_bytes_than_allowed(clock):
     assert len(store) > 10
 
 
+def test_another_bound_holds_at_once_for_what_is_there(clock):
+    store = Store(clock, 200_000)
+    for number in range(100):
+        store.put(key(number), number, 1000, ttl=60)
+    store.resize(100_000)
+    assert 50_000 < store.stats().bytes <= 100_000 == store.stats().capacity
+    with pytest.raises(ValueError, match="too small"):
+        store.resize(1)
+
+
 def test_one_huge_answer_does_not_empty_the_store(clock):
     store = Store(clock, 100_000)
     store.put(key(1), "small", 100, ttl=60)

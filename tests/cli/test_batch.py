@@ -1,4 +1,6 @@
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from click.testing import CliRunner
@@ -110,3 +112,38 @@ def test_documents_are_embedded(tmp_path, invoke, monkeypatch):
     assert done.exit_code == 0, done.output
     (row,) = [json.loads(line) for line in (tmp_path / "documents.jsonl").read_text().splitlines()]
     assert len(row["answer"][0]) == 1024
+
+
+@pytest.mark.parametrize(("least", "tier"), [(5, "batch"), (100, "standard")])
+def test_every_vector_is_in_the_ledger_whoever_made_it(tmp_path, invoke, monkeypatch, least, tier):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(8):
+        (folder / f"{n}.txt").write_text(f"Shipping to island {n} takes {n + 3} days.")
+    (tmp_path / "prices.yaml").write_text(
+        "prices: [{model: amazon.titan-embed-text-v2:0, region_class: in_region, service_tier: batch,"
+        " input: 0.01, output: 0, source: constructed}]"
+    )
+    config = tmp_path / "hapenny.yaml"
+    config.write_text(
+        f"backends: {{simulated: {{kind: simulated, card: current-2026}}}}\n"
+        f'ledger: {{path: "{tmp_path}/ledger.db"}}\n'
+        f'prices: "{tmp_path}/prices.yaml"\n'
+        f'batch: {{journal: "{tmp_path}/jobs", poll_s: 0.05, margin_s: 1, '
+        f'apis: [{{bucket: "{tmp_path}/bucket", least: {least}, turnaround_s: 1}}]}}\n'
+    )
+    done = invoke(
+        "documents", str(folder), "--task", "embed", "--model", "amazon.titan-embed-text-v2:0", "--yes",
+        "-c", str(config),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as books:
+        rows = books.execute(
+            "SELECT background, feature, baseline, actual, purpose, service_tier, cost FROM requests"
+            " JOIN calls ON calls.request = seq"
+        ).fetchall()
+    assert len(rows) == 8
+    for background, feature, baseline, actual, purpose, how, cost in rows:
+        assert (background, feature, purpose, how, baseline) == ("documents", "batch", "embed", tier, 0)
+        assert actual == cost > 0

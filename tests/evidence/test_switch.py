@@ -26,3 +26,41 @@ def test_a_kept_promise_never_steps_back():
     switch = Switch()
     for turn in range(6_000):
         assert switch.observe("shop", ("semantic",), float(turn % 60 == 0), 0.02) is None
+
+
+def refuted():
+    switch = Switch()
+    switch.under({"shop": "one"})
+    while switch.observe("shop", ("prune",), 1.0, 0.02) is None:
+        pass
+    return switch
+
+
+def test_a_refuted_promise_outlives_a_restart_but_not_its_settings():
+    kept = refuted().dumps()
+    again = Switch()
+    again.under({"shop": "one"})
+    again.loads(kept)
+    assert again.off("shop", "prune")
+    again.under({"shop": "one"})
+    assert again.off("shop", "prune")
+    again.under({"shop": "two"})
+    assert not again.off("shop", "prune")
+    changed = Switch()
+    changed.under({"shop": "two"})
+    changed.loads(kept)
+    assert not changed.off("shop", "prune")
+
+
+def test_evidence_under_way_outlives_a_restart():
+    whole, first = Switch(), Switch()
+    losses = [float(turn % 12 == 0) for turn in range(2_000)]
+    stepped = [whole.observe("shop", ("tiers",), loss, 0.02) for loss in losses]
+    at = stepped.index("tiers")
+    for loss in losses[: at // 2]:
+        first.observe("shop", ("tiers",), loss, 0.02)
+    second = Switch()
+    second.under({"shop": ""})
+    second.loads(first.dumps())
+    later = [second.observe("shop", ("tiers",), loss, 0.02) for loss in losses[at // 2 :]]
+    assert later.index("tiers") == at - at // 2

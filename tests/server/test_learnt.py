@@ -90,3 +90,15 @@ async def test_a_damaged_part_does_not_take_the_other_with_it(tmp_path):
     async with serving(tmp_path, spoken()) as (_, app):
         assert expected(app) == learnt
         assert app.gateway.deck.sizes.limit("any") is None
+
+
+async def test_a_technique_that_stepped_back_stays_so_until_its_settings_change(tmp_path):
+    async with serving(tmp_path, spoken()) as (_, app):
+        while app.gateway.switch.observe("default", ("prune",), 1.0, 0.02) is None:
+            pass
+    async with serving(tmp_path, spoken(), extra="stages: {exact: {ttl_s: 60}}") as (url, app):
+        assert app.gateway.switch.stepped_back() == {"default": ["prune"]}
+        async with aiohttp.ClientSession() as session, session.get(url + "/v1/certificates") as answer:
+            assert (await answer.json())["stepped_back"] == {"default": ["prune"]}
+    async with serving(tmp_path, spoken(), extra="stages: {prune: {share: 0.9}}") as (_, app):
+        assert app.gateway.switch.stepped_back() == {}

@@ -1,8 +1,11 @@
 """A paid embedding model for the semantic cache: called over a socket, booked to the layer that asked."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
+from hapenny.backends.embedding import ApiEmbedder
 from hapenny.config import ConfigError, load
 from hapenny.gateway import Gateway
 from hapenny.server.app import App
@@ -51,6 +54,80 @@ async def test_each_question_is_embedded_once_and_paid_for_by_the_layer(tmp_path
             assert [(call.model, call.provenance) for call in calls] == [(model, "reported")]
             assert row.savings["semantic"] == -calls[0].cost < 0
             assert row.actual == provider.bill.nano
+        finally:
+            await app.stop()
+
+
+class Held(ApiEmbedder):
+    """Waits, before it asks, for the test to let it go; remembers what it was asked."""
+
+    gate: asyncio.Event
+
+    async def embed(self, texts, limits):
+        self.asked.append(list(texts))
+        await self.gate.wait()
+        return await super().embed(texts, limits)
+
+
+@pytest.mark.parametrize(
+    ("model", "backend", "dim", "calls"),
+    [
+        ("text-embedding-3-small", "compatible", "null", [1, 1, 1, 1, 8]),
+        ("cohere.embed-english-v3", "bank", 1024, [1, 1, 1, 1, 8]),
+        ("amazon.titan-embed-text-v2:0", "bank", 256, [1] * 12),  # takes one text a call
+    ],
+)
+async def test_requests_under_way_share_paid_calls_and_the_books_stay_the_providers(
+    tmp_path, model, backend, dim, calls
+):
+    async with serving(tmp_path) as (bank, behind):
+        ledger = tmp_path / "front.db"
+        config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
+        app = App(Gateway(config))
+        await app.gateway.start()
+        url = f"http://127.0.0.1:{await app.start(port=0)}"
+        paid = app.gateway.ask._api
+        paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
+        try:
+            questions = [f"When does bridge number {number} open on Saturday?" for number in range(12)]
+            tasks = [asyncio.create_task(asked(url, question)) for question in questions]
+            async with asyncio.timeout(20):
+                while len(paid.api.asked) + paid.batcher.waiting < 12:
+                    await asyncio.sleep(0.005)
+            paid.api.gate.set()
+            rows = [await app.gateway.ledger.get(id) for id in await asyncio.gather(*tasks)]
+            assert [len(texts) for texts in paid.api.asked] == calls
+            embedded = [call for row in rows for call in row.calls if call.purpose == "embed"]
+            assert [call.provenance for call in embedded] == ["reported"] * len(calls)
+            assert all(row.outcome == "delivered" for row in rows)
+            assert sum(row.actual for row in rows) == behind.gateway.backends["simulated"].provider.bill.nano
+            assert sum(row.savings.get("semantic", 0) for row in rows) == -sum(call.cost for call in embedded)
+        finally:
+            await app.stop()
+
+
+async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
+    async with serving(tmp_path) as (bank, _):
+        ledger, model = tmp_path / "front.db", "text-embedding-3-small"
+        config = load(
+            text=FRONT.format(bank=bank, model=model, backend="compatible", dim="null", mode="on", ledger=ledger)
+        )
+        app = App(Gateway(config))
+        await app.gateway.start()
+        url = f"http://127.0.0.1:{await app.start(port=0)}"
+        paid = app.gateway.ask._api
+        paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
+        try:
+            tasks = [asyncio.create_task(asked(url, f"When does bridge {number} open?")) for number in range(8)]
+            async with asyncio.timeout(20):
+                while len(paid.api.asked) + paid.batcher.waiting < 8:
+                    await asyncio.sleep(0.005)
+            for task in (tasks[0], tasks[4]):  # one whose call is under way, one that waits
+                task.cancel()
+            paid.api.gate.set()
+            left = [task for number, task in enumerate(tasks) if number not in (0, 4)]
+            for row in [await app.gateway.ledger.get(id) for id in await asyncio.gather(*left)]:
+                assert row.outcome == "delivered"
         finally:
             await app.stop()
 

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from hapenny.core.clock import RealClock
 from hapenny.simulation import loop
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec, QueueFull
 
@@ -107,3 +108,17 @@ def test_the_queue_is_bounded():
         return [r for r in results if isinstance(r, QueueFull)]
 
     assert len(loop.run(main)) == 6
+
+
+async def test_a_failure_that_one_item_did_not_bring_is_not_asked_for_again():
+    sizes = []
+
+    async def down(items):
+        sizes.append(len(items))
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    gathered = MicroBatcher(RealClock(), down, len, MicroBatchSpec(window_s=0.0, places=1), alone=lambda error: False)
+    asked = await asyncio.gather(*[gathered("text") for _ in range(5)], return_exceptions=True)
+    assert [type(each) for each in asked] == [ConnectionError] * 5
+    assert sizes == [1, 4]

@@ -128,3 +128,27 @@ def test_the_largest_are_found_whatever_the_size(count, k):
     scores = np.random.default_rng(count).normal(size=count).astype(np.float32)
     k = min(k, count)
     assert sorted(scores[largest(scores, k)]) == sorted(scores)[count - k :]
+
+
+SAVING = """
+import sys
+from pathlib import Path
+import numpy as np
+from hapenny.vectors import ExactIndex
+index = ExactIndex(64)
+count = int(sys.argv[2])
+index.add(range(count), np.eye(64, dtype=np.float32)[np.arange(count) % 64])
+for _ in range(60):
+    index.save(Path(sys.argv[1]))
+"""
+
+
+def test_processes_that_save_at_once_leave_a_whole_snapshot(tmp_path):
+    path = tmp_path / "index.npz"
+    saving = [
+        subprocess.Popen([sys.executable, "-c", SAVING, str(path), count], stderr=subprocess.PIPE)
+        for count in ("3000", "7")
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in saving] == [(b"", 0)] * 2
+    assert len(open_index(64, path)) in (7, 3000)
+    assert [each.name for each in tmp_path.iterdir()] == ["index.npz"]

@@ -58,20 +58,27 @@ class ApiEmbedder:
     Args:
         backend: who serves it.
         target: the model as the books know it.
-        dim: length of its vectors.
+        dim: length of its vectors; 0: as long as the model makes them by itself.
         style: its dialect.
+        kind: what the texts are, for models that ask (Cohere's input type).
     """
 
-    def __init__(self, backend: Backend, target: Target, dim: int, style: Style) -> None:
+    def __init__(self, backend: Backend, target: Target, dim: int, style: Style, kind: str = "search_query") -> None:
         self.target = target
         self.dim = dim
         self._backend = backend
         self._style = style
+        self._kind = kind
 
     @property
     def name(self) -> str:
         """As stored vectors name what made them."""
-        return RemoteEmbedder(self.target.model, self.dim, self._style, _nobody).name
+        return RemoteEmbedder(self.target.model, self.dim, self._style, _nobody, kind=self._kind).name
+
+    @property
+    def batches(self) -> bool:
+        """Whether one call takes several texts."""
+        return self._style != "titan"
 
     def guess(self, texts: Sequence[str]) -> Tokens:
         """About what the texts cost, where that is not reported."""
@@ -92,7 +99,8 @@ class ApiEmbedder:
             return answer
 
         try:
-            rows = await RemoteEmbedder(self.target.model, self.dim, self._style, send).embed(texts)
+            embedder = RemoteEmbedder(self.target.model, self.dim, self._style, send, kind=self._kind)
+            rows = await embedder.embed(texts)
         except (ValueError, KeyError, TypeError) as error:  # vectors of another shape, or no vectors at all
             raise Failure("upstream", f"{self.target.model} answered with no vectors that fit: {error}") from None
         if any(each is None for each in counted):

@@ -8,12 +8,16 @@ Pure: requests and answers are plain values, the server writes them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from msgspec import Struct
 
+from hapenny.caching.options import EdgeOptions
 from hapenny.caching.store import Selector, Store
 from hapenny.core.clock import Clock
 
+EVIDENCE = "evidence"
+"""Tag of answers that rest on documents."""
 PRIVATE = {"cache-control": "private, no-store"}
 """Headers of every answer that is not a published one."""
 
@@ -45,24 +49,32 @@ class Edge:
         capacity: int = 64_000_000,
         shared: float = 300.0,
         stale: float = 60.0,
-        ttl: float = 86_400.0,
+        ttl: float = 3_600.0,
     ) -> None:
         """`shared`: seconds a CDN may keep an answer; `stale`: seconds after that it may serve while it revalidates;
-        `ttl`: seconds we keep it."""
+        `ttl`: seconds we keep it where nothing else is said."""
         self._clock = clock
         self._shared, self._stale, self._ttl = int(shared), int(stale), ttl
         self._answers: Store[Published] = Store(clock, capacity)
 
+    def settle(self, options: EdgeOptions) -> Edge:
+        """Takes over what the operator says; what is published stays."""
+        self._shared, self._stale = int(options.shared_s), int(options.stale_s)
+        self._answers.resize(int(options.max_mb * 1_000_000))
+        return self
+
     def publish(
         self, fingerprint: bytes, body: bytes, *, scope: str, verified: bool, media_type: str = "application/json",
-        epoch: str = "",
+        epoch: str = "", ttl: float | None = None, tags: Sequence[str] = (),
     ) -> bool:  # fmt: skip
-        """Publishes an answer; refused unless it is declared `shared` and was verified."""
+        """Publishes an answer for `ttl` seconds; refused unless it is declared `shared` and was verified. `tags`: what
+        else it can be withdrawn by."""
         if scope != "shared" or not verified:
             return False
         etag = '"' + hashlib.blake2b(body, digest_size=16).hexdigest() + '"'
         page = Published(body, media_type, etag, epoch)
-        return self._answers.put(fingerprint, page, len(body), self._ttl, (f"epoch:{epoch}",)) is not None
+        life = self._ttl if ttl is None else ttl
+        return self._answers.put(fingerprint, page, len(body), life, (f"epoch:{epoch}", *tags)) is not None
 
     def get(self, fingerprint: str, if_none_match: str = "", *, head: bool = False) -> Page:
         """The page at `/v1/answers/{fingerprint}` (hex): 200, 304 or 404. A 404 may be kept for a second only."""
@@ -94,8 +106,23 @@ class Edge:
         return entry is not None and entry.fresh(self._clock.wall())
 
     def purge(self, epoch: str, *, dry_run: bool = False) -> int:
-        """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` seconds."""
+        """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` + `stale`
+        seconds."""
         return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
+
+    def withdraw(self, *tags: str, keep: str = "", dry_run: bool = False) -> int:
+        """Withdraws every answer with one of the tags, but those that also have the tag `keep`; how many."""
+        gone = [
+            entry for entry in self._answers
+            if keep not in entry.tags and any(tag in entry.tags for tag in tags)
+        ] if tags else []  # fmt: skip
+        if not dry_run:
+            for entry in gone:
+                self._answers.delete(entry.key)
+        return len(gone)
+
+    def __len__(self) -> int:
+        return len(self._answers)
 
 
 def _tags(header: str) -> list[str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
+from hapenny.caching.directives import refuses
+from hapenny.caching.flights import REPLAYED
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
 from hapenny.core.answer import Answer, Collecting, Outcome, Replay
@@ -31,6 +33,10 @@ class Stored(Struct, frozen=True, gc=False):
     tokens: Tokens
     model: str
     tenant: str
+    evidence: tuple[tuple[str, str], ...] = ()
+    """The documents it rests on: (id, version)."""
+    prompt: str = ""
+    """Version of the prompt it was made with."""
     forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     """The answer as it was written last, by protocol."""
 
@@ -49,17 +55,26 @@ def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(tag for id_, version in evidence for tag in (f"doc:{id_}", f"doc:{id_}@{version}"))
 
 
-def tags_of(exchange: Exchange, model: str, evidence: Sequence[tuple[str, str]] = ()) -> tuple[str, ...]:
+RESULT = "result:"
+"""Prefix of the tag that all entries with the same answer share."""
+
+
+def result_tag(fingerprint: bytes) -> str:
+    """The tag that all entries with the same answer share."""
+    return RESULT + fingerprint[:8].hex()
+
+
+def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
     """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
     epoch = exchange.policy[-1] if len(exchange.policy) > 1 else ""
     return (
         f"route:{exchange.route}",
-        f"model:{model}",
+        f"model:{stored.model}",
         *((f"epoch:{epoch}",) if epoch else ()),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
         *exchange.facts.get("cache_tags", ()),
         *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
-        *evidence_tags(evidence),
+        *evidence_tags(stored.evidence),
     )
 
 
@@ -115,8 +130,7 @@ class ExactStage(Stage):
         fresh = entry.fresh(now)
         if not fresh and self._refresh is None:
             return Lookup(key=key, reason="stale")
-        limit = _max_age(directives)
-        if limit is not None and entry.age(now) > limit:
+        if directives and refuses(directives, entry.age(now), entry.expires - now):
             return Lookup(key=key, reason="max-age")
         return Lookup(key=key, entry=entry, stale=not fresh)
 
@@ -188,18 +202,22 @@ class Fill(Collecting):
         completion = self.collected
         if completion is not None:
             exchange = self._exchange
+            if replayed(exchange):
+                return ()  # another layer's answer: kept here it would begin a new life, and nobody could take it back
             stored = storable(completion, exchange)
             known = self._answers.peek(self._key)
             if known is not None and known.stored >= exchange.wall:
                 return ()  # another reader of the same flight was first
             if stored is not None:
-                evidence = exchange.facts.get("evidence", ())
+                tags = tags_of(exchange, stored)
                 if self._results is not None:
-                    fingerprint = self._results.fingerprint(stored, evidence=evidence)
-                    stored, again = self._results.share(fingerprint, stored)
+                    if not self._results.current(stored, exchange.wall):
+                        return ()  # made from documents that changed meanwhile
+                    fingerprint = self._results.fingerprint(stored)
+                    stored, again = self._results.share(fingerprint, stored, self._key)
+                    tags = (*tags, result_tag(fingerprint))
                     if again and self._publisher is not None:
                         self._publisher.verified(stored)
-                tags = tags_of(exchange, stored.model, evidence)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,
@@ -210,6 +228,12 @@ class Fill(Collecting):
                         layer=fact.layer, hit=False, detail=fact.detail, key=fact.key, ttl=self._ttl, stored=True
                     )
         return ()
+
+
+def replayed(exchange: Exchange) -> bool:
+    """Whether a cache behind this one had the answer, for this request or for the flight it followed."""
+    cache = exchange.cache
+    return REPLAYED in exchange.facts or (cache is not None and cache.hit and not cache.collapsed)
 
 
 def storable(completion: Completion, exchange: Exchange) -> Stored | None:
@@ -227,7 +251,12 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
             return None
         if any(isinstance(block, ToolUse) for block in choice.content):
             return None
-    return Stored(tuple(events_of(completion)), completion.tokens, exchange.target.model, exchange.context.tenant)
+    model = exchange.facts.get("model") or exchange.target.model
+    return Stored(
+        tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
+        evidence=tuple(exchange.facts.get("evidence", ())),
+        prompt=exchange.policy[-2] if len(exchange.policy) > 1 else "",
+    )  # fmt: skip
 
 
 def size_of(completion: Completion) -> int:
@@ -240,11 +269,3 @@ def size_of(completion: Completion) -> int:
             else:
                 size += 400
     return size
-
-
-def _max_age(directives: Sequence[str]) -> float | None:
-    for directive in directives:
-        if directive.startswith("max-age="):
-            digits = directive[8:]
-            return float(digits) if digits.isdigit() else None
-    return None

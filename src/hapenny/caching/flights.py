@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hapenny.caching.keys import Keys, uncacheable
-from hapenny.core.answer import Answer
+from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.flight import Flight
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -13,6 +16,44 @@ class Boarding(Decision):
     """Which flight to take."""
 
     key: bytes
+
+
+REPLAYED = "replayed"
+"""Fact of an exchange whose answer a cache had: no model gave it to this request."""
+
+
+_OF_THE_ANSWER = ("certificate", "citations", "degraded", "guarded", "evidence", "cache_tags")
+"""Facts that belong to an answer, whoever reads it."""
+
+
+class _Told(Transform):
+    """Tells a follower what is known of the answer it got: who gave it, and what else decides whether it may be kept.
+
+    Said when the answer has begun (the model stands in the headers) and again at its end, before the caches outside
+    look at it: the starter may have left by then, so that they have nobody else to ask.
+    """
+
+    watches = True
+
+    def __init__(self, starter: Exchange, follower: Exchange) -> None:
+        self._starter, self._follower = starter, follower
+        self._tell()
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Says it again."""
+        self._tell()
+        return ()
+
+    def _tell(self) -> None:
+        starter, facts = self._starter, self._follower.facts
+        facts.update({name: starter.facts[name] for name in _OF_THE_ANSWER if name in starter.facts})
+        model = starter.target.model
+        if starter.adopted is not None:
+            model = starter.adopted.target.model
+        elif starter.cache is not None and starter.cache.hit:
+            facts[REPLAYED] = True
+            model = starter.facts.get("model", model)
+        facts["model"] = model
 
 
 class FlightStage(Stage):
@@ -48,8 +89,7 @@ class FlightStage(Stage):
         if flight is not None and flight.open:
             exchange.cache = CacheFact(layer="flights", hit=True, collapsed=True, key=key[:8].hex())
             answer = await flight.join(exchange)
-            exchange.facts["model"] = flight.exchange.target.model
-            return answer
+            return answer.through(_Told(flight.exchange, exchange))
 
         def landed(over: Flight) -> None:
             if self._flights.get(key) is over:

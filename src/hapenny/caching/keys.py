@@ -8,6 +8,7 @@ the hash is BLAKE2b-256 keyed per deployment.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ import msgspec
 
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import (
+    Block,
     Context,
     Data,
     Document,
@@ -42,7 +44,7 @@ _BLOCK: dict[str, Part] = {"checkpoint": "delivery", "extras": "answer"}
 
 DECLARED: dict[type, dict[str, Part]] = {
     Request: {
-        # Extras travel to one protocol only: the protocol is part of the key where there are any.
+        # Part of the key wherever it might matter (`_neutral`): plain questions share answers through every door.
         "protocol": "delivery",
         "model": "answer",
         "messages": "answer",
@@ -145,6 +147,9 @@ _MUTABLE_EXTRAS = frozenset(
 )
 """Body fields that tie an answer to state on the server or to the world outside."""
 
+_DRAFT = re.compile(r":prompt/[^:/]+$")
+"""ARN of a managed prompt without a version: the working draft, which its owner may change at any time."""
+
 
 def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     """Why this request may neither be answered from a cache nor stored nor coalesced; "" if it may.
@@ -169,20 +174,29 @@ def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     elif request.tools and any(tool.kind for tool in request.tools):
         reason = "server-tool"
     else:
-        for message in request.messages:
-            for block in message.content:
+        for content in (request.system, *[message.content for message in request.messages]):
+            for block in content:
                 if type(block) is not Text and _refers(block):
                     return "mutable-reference"
+        if _DRAFT.search(request.model) or _DRAFT.search(exchange.target.model):
+            reason = "mutable-reference"
     return reason
 
 
-def _refers(block: Any) -> bool:
+def _refers(block: Block) -> bool:
     """Whether a block points at something that may change without the request changing."""
-    if isinstance(block, (Image, Document)):
+    if isinstance(block, Image):
         return block.url is not None
+    if isinstance(block, Document):
+        # Chunks of a document may be images by reference; text is what it says.
+        return block.url is not None or any(_not_text(chunk) for chunk in block.content or ())
     if isinstance(block, ToolResult):
         return any(_refers(inner) for inner in block.content)
     return isinstance(block, Opaque)
+
+
+def _not_text(chunk: Any) -> bool:
+    return not isinstance(chunk, dict) or chunk.get("type", "text") != "text"
 
 
 class Keys:
@@ -216,23 +230,38 @@ class Keys:
         """The canonical encoding that is hashed: everything declared `scope`, and a digest of everything declared
         `answer`; injective as far as BLAKE2b has no collisions."""
         context, request = exchange.context, exchange.request
-        user = (context.user, request.user) if self._scope == "user" else None
         whole = (
             VERSION,
-            (None if self.shared else context.tenant, user, sorted(context.groups), context.locale),
+            self._whose(context, request),
             (exchange.route, exchange.policy, sorted(exchange.arms.items())),
             (exchange.intent, sorted(context.headers.items())),
             self._asked(request),
         )
         return self._encode(whole)
 
+    def question(self, exchange: Exchange) -> bytes:
+        """32 bytes for what is asked, by whom and where, whatever decides the answer: the key without the policy, its
+        versions and epoch, arms and intent. Demand outlives those."""
+        context, request = exchange.context, exchange.original
+        return self.fingerprint(
+            self._whose(context, request), exchange.route, sorted(context.headers.items()), self._asked(request)
+        )
+
+    def _whose(self, context: Context, request: Request) -> tuple[Any, ...]:
+        user = (context.user, request.user) if self._scope == "user" else None
+        return None if self.shared else context.tenant, user, sorted(context.groups), context.locale
+
     def _asked(self, request: Request) -> bytes:
         """A digest of what is asked, remembered by the request: the doors decode equal bodies to one and the same."""
         known = self._digests.get(id(request))
         if known is not None and known[0] is request:
             return known[1]
-        protocol = request.protocol if _has_extras(request) else None
-        encoded = self._encode((protocol, _normal(request)))
+        protocol = None if _neutral(request) else request.protocol
+        asked = _normal(request)
+        try:
+            encoded = self._encode((protocol, asked))
+        except OverflowError:  # a whole number of more than 64 bits, somewhere in a schema or in extras
+            encoded = self._encode((protocol, _spelt(asked)))
         digest = hashlib.blake2b(encoded, digest_size=32, key=self._secret).digest()
         if len(encoded) <= _REMEMBERED_BYTES:
             self._digests[id(request)] = request, digest
@@ -275,10 +304,34 @@ def _clean(value: Any, numbers: dict[str, str]) -> Any:
     return msgspec.structs.replace(value, **changed) if changed else value
 
 
-def _has_extras(request: Request) -> bool:
-    """Whether anything in the request can reach one protocol only."""
-    return bool(request.extras) or any(
-        getattr(block, "extras", None) or isinstance(block, Opaque)
-        for message in request.messages
-        for block in (message, *message.content)
-    )
+def _spelt(value: Any) -> Any:
+    """`value` with whole numbers that MessagePack does not know spelt out, as a type of their own."""
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else msgspec.msgpack.Ext(1, str(value).encode())
+    if isinstance(value, dict):
+        return {name: _spelt(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spelt(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **{n: _spelt(getattr(value, n)) for n in value.__struct_fields__})
+    return value
+
+
+def _neutral(request: Request) -> bool:
+    """Whether the request means the same through every door: plain text turns and nothing that only its own protocol
+    can say, or that codecs word differently for a foreign one. What is not plainly so counts as not."""
+    asked = request.parameters
+    if request.extras or asked.effort is not None or asked.thinking is not None or asked.format is not None:
+        return False
+    if asked.verbosity is not None or (asked.temperature is not None and asked.temperature > 1):
+        return False
+    role = "user"
+    for message in request.messages:
+        if message.role != role or message.extras or not message.content or not all(map(_words, message.content)):
+            return False
+        role = "assistant" if role == "user" else "user"
+    return all(map(_words, request.system)) and not any(tool.extras or tool.kind for tool in request.tools)
+
+
+def _words(block: Block) -> bool:
+    return type(block) is Text and bool(block.text) and not block.extras and not block.citations

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from msgspec import Struct
+
+Way: TypeAlias = Literal["batch", "flex", "standard"]
+"""How an answer ahead is asked for, cheapest first."""
+
+
+LEAST_MB = 0.0656
+"""Below that a store holds nothing."""
+_MOST_MB = 1e6
+_YEAR = 366 * 86_400.0
+
+
+def _within(options: Struct, **bounds: tuple[float, float]) -> None:
+    """Refuses options outside their bounds."""
+    for name, (least, most) in bounds.items():
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise ValueError(f"{name}: {value:g} is outside {least:g} to {most:g}")
 
 
 class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -15,12 +34,32 @@ class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     stale_s: float = 0.0
     """How long past its TTL an answer may be served while a fresh one is fetched."""
 
+    def __post_init__(self) -> None:
+        _within(self, ttl_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
+
+
+class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a CDN may do with published answers (routes with `cache_scope: shared`)."""
+
+    shared_s: float = 300.0
+    """How long it may keep an answer; never longer than the answer is served here."""
+    stale_s: float = 60.0
+    """How long after that it may serve it while it asks again."""
+    max_mb: float = 64.0
+    """Memory for published answers."""
+
+    def __post_init__(self) -> None:
+        _within(self, shared_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
+
 
 class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 
     max_flights: int = 10_000
     """Calls that are shared at once; further ones fly alone."""
+
+    def __post_init__(self) -> None:
+        _within(self, max_flights=(0, 10_000_000))
 
 
 class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -45,3 +84,45 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
     it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts
     as different, so the cache serves less."""
+
+    def __post_init__(self) -> None:
+        _within(self, max_error=(1e-6, 0.999), confidence=(0.5, 0.9999), audit_share=(1e-6, 0.1))
+        _within(self, ttl_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
+        for name in ("max_wrong_hits", "similarity"):
+            if getattr(self, name) is not None:
+                _within(self, **{name: (1e-6, 1.0)})
+
+
+class AheadOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Pre-computation, off unless routes are named."""
+
+    routes: list[str] = []
+    """Routes whose requests may be kept in memory and asked again; a batch job's are on disk (`batch.journal`) and with
+    the provider while it runs."""
+    budget_usd: float = 1.0
+    """Dollars a day (UTC) that answering ahead may cost, jobs under way included; kept over restarts by the ledger."""
+    every_s: float = 900.0
+    """How often what is asked is looked at."""
+    ways: tuple[Way, ...] = ("batch", "flex", "standard")
+    """Ways that may be used. `batch`: by a job of the provider (`batch.apis`), where there are enough questions and
+    time. `flex`: at the flex tier, where it is sold and cheaper. `standard` saves time and no money."""
+    off_peak: list[int] | None = None
+    """Hours (UTC, 0-23) in which answers are asked for one by one; empty: any. None: learnt, hours with at most half
+    the mean hour's requests in the ledger's last two weeks. Jobs, and the warm-up after a change, need no such hour."""
+    least: float = 2.0
+    """Requests a question must be expected to bring before its next answer expires."""
+    wait_worth: float = 0.25
+    """What it is worth that nobody waits for an answer, as a share of its price on demand. 0: only what is expected to
+    save money is answered ahead, which at the standard tier is nothing."""
+    most: int = 5_000
+    """Requests kept at most."""
+
+    def __post_init__(self) -> None:
+        if self.budget_usd <= 0 or self.every_s <= 0:
+            raise ValueError("budget_usd and every_s: must be above 0")
+        if any(not 0 <= hour <= 23 for hour in self.off_peak or ()):
+            raise ValueError(f"off_peak: {self.off_peak} has hours outside 0-23")
+        if self.least <= 0 or self.wait_worth < 0 or self.most < 1:
+            raise ValueError("least and most: must be above 0; wait_worth: not below 0")
+        if not self.ways:
+            raise ValueError("ways: none is left; name batch, flex or standard")

@@ -7,12 +7,10 @@ it from the notes of the answers that carry it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Stored
+from hapenny.caching.edge import EVIDENCE, Edge
+from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.caching.results import Results
 from hapenny.core.events import TextDelta
 
@@ -20,22 +18,30 @@ from hapenny.core.events import TextDelta
 class Publisher:
     """Publishes the verified answers of one shared route under its knowledge epoch."""
 
-    def __init__(self, edge: Edge, results: Results, epoch: str) -> None:
+    def __init__(self, edge: Edge, results: Results, epoch: str, ttl: float) -> None:
+        """`ttl`: seconds an answer of the route is served, here as elsewhere."""
+        self._ttl = ttl
         self._edge = edge
         self._results = results
         self._epoch = epoch
 
-    def verified(self, stored: Stored, evidence: Sequence[tuple[str, str]] = ()) -> str:
+    def verified(self, stored: Stored) -> str:
         """Publishes an answer; its path, "" if there is no text to publish."""
         text = "".join(event.text for event in stored.events if isinstance(event, TextDelta))
         if not text:
             return ""
-        fingerprint = self._results.fingerprint(stored, evidence=evidence, prompt_version=self._epoch)
+        fingerprint = self._results.fingerprint(stored, self._epoch)
         body = msgspec.json.encode({"id": fingerprint.hex(), "model": stored.model, "answer": text})
-        self._edge.publish(fingerprint, body, scope="shared", verified=True, epoch=self._epoch)
+        self._edge.publish(
+            fingerprint, body, scope="shared", verified=True, epoch=self._epoch, ttl=self._ttl, tags=self._tags(stored)
+        )
         return f"/v1/answers/{fingerprint.hex()}"
 
-    def path(self, stored: Stored, evidence: Sequence[tuple[str, str]] = ()) -> str:
+    def path(self, stored: Stored) -> str:
         """Where an answer is published, "" if it is not."""
-        fingerprint = self._results.fingerprint(stored, evidence=evidence, prompt_version=self._epoch)
+        fingerprint = self._results.fingerprint(stored, self._epoch)
         return f"/v1/answers/{fingerprint.hex()}" if self._edge.holds(fingerprint) else ""
+
+    def _tags(self, stored: Stored) -> tuple[str, ...]:
+        return (f"model:{stored.model}", result_tag(self._results.fingerprint(stored)),
+                *((EVIDENCE,) if stored.evidence else ()), *evidence_tags(stored.evidence))  # fmt: skip

@@ -1,6 +1,7 @@
 """What each cache layer earns on each route: saved minus its own cost; a layer that loses money is stopped.
 
-`Returns.book` reads finished rows; the semantic stage and pre-computation ask `stopped` before they spend anything.
+`Returns.book` reads finished rows, pre-computation books its answers itself; both and the semantic stage ask `stopped`
+before they spend anything. A stop is in the log, in the statistics and in the metrics.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
 from msgspec import Struct
 
 from hapenny.core.exchange import Exchange
+from hapenny.core.log import get_logger
 from hapenny.telemetry.rows import Row
 
+_log = get_logger("hapenny.cache")
 GIB_HOUR = 5_000_000
 """Nano-dollars a GiB of memory costs an hour: an assumption of $3.60 a month, to be set by the operator."""
 
@@ -22,7 +24,7 @@ _NOTHING = (False, 0, 0, 0)
 _WEIGHED = 32
 """Requests between two looks at what a layer holds in memory."""
 _AHEAD = 50
-"""Answers and hits by which pre-computation is judged: there are few."""
+"""Answers by which pre-computation is judged: there are few."""
 
 
 class Return(Struct, frozen=True, kw_only=True):
@@ -36,12 +38,16 @@ class Return(Struct, frozen=True, kw_only=True):
     embedding: int
     judging: int
     storage: int
+    answering: int = 0
+    """What answers ahead cost whose worth is known: they were asked for, or expired unasked."""
     stopped: bool
+    tries_again_in: int = 0
+    """Requests (rounds, for pre-computation) until a stopped layer tries again; `hapenny cache resume` does at once."""
 
     @property
     def net(self) -> int:
         """Saved minus all it cost."""
-        return self.saved - self.embedding - self.judging - self.storage
+        return self.saved - self.embedding - self.judging - self.storage - self.answering
 
 
 class Layer:
@@ -51,8 +57,9 @@ class Layer:
     prices), or by itself after ten windows, to find out again.
     """
 
-    def __init__(self, name: str, *, window: int = 2_000, gib_hour: int = GIB_HOUR) -> None:
+    def __init__(self, name: str, *, route: str = "", window: int = 2_000, gib_hour: int = GIB_HOUR) -> None:
         self.name = name
+        self.route = route
         self.stopped = False
         self._gib_hour = gib_hour
         self._rows: deque[tuple[bool, int, int, int]] = deque(maxlen=window)
@@ -60,6 +67,8 @@ class Layer:
         self._window = window
         self._storage = 0
         self._waiting = 0
+        self.costly = True
+        """Whether it is stopped where it loses."""
         self.seen = 0
         """Requests booked since it last started."""
 
@@ -77,9 +86,13 @@ class Layer:
         sums[1] += saved - old[1]
         sums[2] += embedding - old[2]
         sums[3] += judging - old[3]
-        if (full or len(rows) == self._window) and sums[1] - sums[2] - sums[3] < self._storage:
+        if (full or len(rows) == self._window) and sums[1] - sums[2] - sums[3] < self._storage and self.costly:
             self.stopped = True
             self._waiting = 0
+            _log.warning(
+                "a cache layer costs more than it saves and stops", layer=self.name, route=self.route,
+                requests=len(rows), saved=sums[1], cost=sums[2] + sums[3] + self._storage,
+            )  # fmt: skip
 
     def charge(self, judging: int) -> None:
         """Books what verifying or pre-computing cost, on the newest request."""
@@ -101,6 +114,8 @@ class Layer:
 
     def resume(self) -> None:
         """Starts again with empty books."""
+        if self.stopped:
+            _log.info("a cache layer tries again", layer=self.name, route=self.route)
         self.stopped = False
         self.seen = 0
         self._rows.clear()
@@ -109,9 +124,11 @@ class Layer:
     def books(self) -> Return:
         """Where the layer stands."""
         hits, saved, embedding, judging = self._sums
+        answering, judging = (judging, 0) if self.name == "precompute" else (0, judging)
         return Return(
-            layer=self.name, requests=len(self._rows), hits=hits, saved=saved, embedding=embedding, judging=judging,
-            storage=self._storage, stopped=self.stopped,
+            layer=self.name, route=self.route, requests=len(self._rows), hits=hits, saved=saved, embedding=embedding,
+            judging=judging, answering=answering, storage=self._storage, stopped=self.stopped,
+            tries_again_in=10 * self._window - self._waiting if self.stopped else 0,
         )  # fmt: skip
 
 
@@ -129,8 +146,25 @@ class Returns:
         """The books of a layer on a route, opened on first use."""
         key = (name, route)
         if key not in self._layers:
-            self._layers[key] = Layer(name, window=_AHEAD if name == "precompute" else self._window)
+            layer = Layer(name, route=route, window=_AHEAD if name == "precompute" else self._window)
+            layer.costly = name != "exact"
+            self._layers[key] = layer
         return self._layers[key]
+
+    def resume(self, name: str, route: str = "") -> int:
+        """Lets a stopped layer try again at once, on one route or on all; how many were stopped."""
+        found = [
+            layer for (layer_, route_), layer in self._layers.items()
+            if layer_ == name and route in ("", route_) and layer.stopped
+        ]  # fmt: skip
+        for layer in found:
+            layer.resume()
+        return len(found)
+
+    @property
+    def halted(self) -> int:
+        """How many layers are stopped."""
+        return sum(layer.stopped for layer in self._layers.values())
 
     def stopped(self, name: str, route: str) -> bool:
         """Whether a layer is stopped on a route, as it lost money; asking counts as a request it did not look at."""
@@ -145,12 +179,7 @@ class Returns:
         if row.background:
             if row.background == "judge" and "semantic" in row.savings:
                 self.layer("semantic", row.route).charge(row.actual or 0)
-            elif row.background == "precompute":
-                self.layer("precompute", row.route).add(hit=False, judging=row.actual or 0)
             return
-        facts = exchange.facts
-        if facts.get("precomputed"):
-            self._add("precompute", row, hit=True, saved=sum(max(0, value) for value in row.savings.values()))
         if "semantic" in exchange.memo:
             embedding = sum(call.cost or 0 for call in row.calls if call.purpose == "embed" and call.cost)
             hit = row.cache_hit and row.cache_layer == "semantic"
@@ -161,9 +190,7 @@ class Returns:
 
     def books(self) -> list[Return]:
         """Where every layer stands, by layer and route."""
-        return [
-            msgspec.structs.replace(layer.books(), route=route) for (_, route), layer in sorted(self._layers.items())
-        ]
+        return [layer.books() for _, layer in sorted(self._layers.items())]
 
     def _add(self, name: str, row: Row, *, hit: bool, saved: int, embedding: int = 0) -> None:
         layer = self.layer(name, row.route)
@@ -172,7 +199,8 @@ class Returns:
             hours = max(0.0, row.wall - since) / 3600
             # What the window holds in memory: the whole store over the time the window spans.
             share = min(1.0, self._window / max(layer.seen, 1))
-            layer.store(self._held().get(name, 0), hours * share)
+            # The store is all routes': each pays by the requests it looked at.
+            whole = sum(other.seen for (other_, _), other in self._layers.items() if other_ == name)
+            mine = layer.seen / whole if whole else 1.0
+            layer.store(int(self._held().get(name, 0) * mine), hours * share)
         layer.add(hit=hit, saved=saved, embedding=embedding)
-        if name == "exact":
-            layer.stopped = False

@@ -57,6 +57,10 @@ class Selector(Struct, frozen=True, kw_only=True):
 
     key: bytes | None = None
     tag: str | None = None
+    also: str | None = None
+    """A second tag."""
+    prefix: str | None = None
+    """How the key begins, hex."""
     tenant: str | None = None
     older_than: float | None = None
     """Seconds since the entry was stored."""
@@ -66,6 +70,8 @@ class Selector(Struct, frozen=True, kw_only=True):
         return (
             (self.key is None or entry.key == self.key)
             and (self.tag is None or self.tag in entry.tags)
+            and (self.also is None or self.also in entry.tags)
+            and (self.prefix is None or entry.key.hex().startswith(self.prefix))
             and (self.tenant is None or entry.tenant == self.tenant)
             and (self.older_than is None or entry.age(now) > self.older_than)
         )
@@ -100,10 +106,8 @@ class Store(Generic[V]):
 
     def __init__(self, clock: Clock, capacity: int) -> None:
         """ValueError if `capacity` cannot hold a few small entries (64 KiB)."""
-        if capacity < 65_536:
-            raise ValueError(f"capacity: {capacity} bytes is too small for a cache; use at least 65536")
         self._clock = clock
-        self._capacity = capacity
+        self._capacity = _enough(capacity)
         self._small: OrderedDict[bytes, Entry[V]] = OrderedDict()
         self._main: OrderedDict[bytes, Entry[V]] = OrderedDict()
         self._ghost: OrderedDict[bytes, None] = OrderedDict()
@@ -111,6 +115,12 @@ class Store(Generic[V]):
         self._bytes = 0
         self._by_tag: dict[str, set[bytes]] = {}
         self._counts = StoreStats(capacity=capacity)
+
+    def resize(self, capacity: int) -> None:
+        """Another bound from now on. ValueError as above."""
+        self._capacity = self._counts.capacity = _enough(capacity)
+        while self._bytes > capacity:
+            self._evict(self._clock.wall())
 
     def get(self, key: bytes) -> Entry[V] | None:
         """The entry, fresh or within its stale window (ask `fresh`); counts as a use."""
@@ -185,10 +195,14 @@ class Store(Generic[V]):
         self._counts.purged += 1
         return True
 
+    def select(self, which: Selector) -> list[Entry[V]]:
+        """All entries that `which` means."""
+        now = self._clock.wall()
+        return [entry for entry in self._candidates(which) if which.matches(entry, now)]
+
     def purge(self, which: Selector, *, dry_run: bool = False) -> Purged:
         """Removes all entries that `which` means."""
-        now = self._clock.wall()
-        gone = [entry for entry in self._candidates(which) if which.matches(entry, now)]
+        gone = self.select(which)
         if not dry_run:
             for entry in gone:
                 self._drop(entry)
@@ -196,12 +210,13 @@ class Store(Generic[V]):
         return Purged(len(gone), sum(entry.size for entry in gone), dry_run)
 
     def expire(self, which: Selector, *, keep: str = "") -> int:
-        """Marks entries stale now, except those with the tag `keep`; they die when they would have. Counts them."""
+        """Marks entries stale now, except those with the tag `keep`; from now on they may be served stale as long as
+        they might have been after their time. Counts them."""
         now = self._clock.wall()
         count = 0
         for entry in self._candidates(which):
             if which.matches(entry, now) and keep not in entry.tags and entry.fresh(now):
-                entry.expires = now
+                entry.expires, entry.dies = now, now + (entry.dies - entry.expires)
                 count += 1
         return count
 
@@ -269,3 +284,9 @@ class Store(Generic[V]):
         self._ghost[key] = None
         while len(self._ghost) > max(len(self._main), 64):
             self._ghost.popitem(last=False)
+
+
+def _enough(capacity: int) -> int:
+    if capacity < 65_536:
+        raise ValueError(f"capacity: {capacity} bytes is too small for a cache; use at least 65536")
+    return capacity

@@ -8,7 +8,6 @@ import re
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import click
 import msgspec
@@ -112,13 +111,15 @@ class Opened:
 
     def _providers(self, apis: tuple[BatchApiOptions, ...]) -> dict[str, BatchProvider]:
         from hapenny.batching import providers
+        from hapenny.embedding_jobs import booked
         from hapenny.protocols.registry import codec
 
         near = None if self._form == EMBED else codec(CODECS.get(self._form, self._form))
         try:
-            return providers(self._config, apis, near, self._hold, self._clock, lambda request: self._who())
+            found = providers(self._config, apis, near, self._hold, self._clock, lambda request: self._who())
         except ValueError as error:
             raise click.ClickException(str(error)) from None
+        return found if near is not None else booked(found, self._hold)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` on a loop of its own, and lets go of the gateway it used."""
@@ -165,6 +166,8 @@ class Opened:
 
         gateway = self._built()
         if self._form == EMBED:
+            from hapenny.embedding_jobs import embed
+
             return await embed(gateway, model, record)
         dialect = codec(CODECS.get(self._form, self._form))
         named = self._form in ("openai", "anthropic")
@@ -179,53 +182,6 @@ class Opened:
 
     def __exit__(self, *_: object) -> None:
         self._journal.close()
-
-
-async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
-    """A text's vector from a model of a configured backend, in Titan's form, with a row of its own.
-
-    Raises:
-        Failure: what the provider said; `not_found` for a model that is not known.
-    """
-    from hapenny.backends.embedding import post
-    from hapenny.batching import target_of
-    from hapenny.core.errors import Failure
-    from hapenny.core.events import Tokens
-    from hapenny.core.exchange import Limits
-    from hapenny.core.messages import Context, Request
-
-    target = target_of(gateway, model)
-    if target is None:
-        raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
-    kind = gateway.config.backends[target.backend].kind
-    asked = Request(protocol="openai", model=model, messages=())
-    exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target)
-    exchange.background = "documents"
-    call = exchange.begin_call(target, "embed", "batch", asked)
-    call.request = None  # there is nothing to estimate tokens from
-    backend, now = gateway.backends[target.backend], gateway.clock.now()
-    limits = Limits(now + 60, now + 120)
-    try:
-        if kind == "openai":
-            body = {"model": target.model, "input": record.body["inputText"]}
-            found, tokens = await post(backend, "/v1/embeddings", body, limits)
-            count = tokens.input if tokens is not None else 0
-            answer = {"embedding": found["data"][0]["embedding"], "inputTextTokenCount": count}
-        elif kind in ("bedrock", "simulated"):
-            path = f"/model/{quote(target.model, safe='')}/invoke"
-            answer, _ = await post(backend, path, record.body, limits)
-        else:
-            raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")
-    except Failure as failure:
-        exchange.end_call(call, "failed", failure)
-        raise
-    else:
-        call.tokens = Tokens(input=int(answer.get("inputTextTokenCount") or 0))
-        exchange.end_call(call, "complete")
-        return answer
-    finally:
-        exchange.end_call(call, "abandoned")
-        gateway.close(exchange)
 
 
 def look(folder: Path) -> list[BatchEngine]:

@@ -7,8 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
-from hapenny.caching.ahead import AheadOptions
-from hapenny.caching.options import ExactOptions, FlightOptions, SemanticOptions
+from hapenny.caching.options import AheadOptions, EdgeOptions, ExactOptions, FlightOptions, SemanticOptions
 from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
@@ -70,6 +69,9 @@ class CollectionOptions(Section):
     """Folder that `hapenny index build` wrote."""
     remote: Remote = Remote()
     """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
+    refresh_s: float = 2.0
+    """How often what `hapenny index build` changed meanwhile is looked at: it is searched from then on, and answers
+    that rest on what it replaced go stale."""
 
 
 class StageOptions(Section):
@@ -125,6 +127,8 @@ class Config(Section):
     """Batch jobs, off unless a journal is named."""
     precompute: AheadOptions = field(default_factory=AheadOptions)
     """Predictable questions answered ahead, off unless routes are named."""
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
+    """Published answers and the CDN in front of them."""
     counters: str = "memory"
     """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
     counting: CountingOptions = field(default_factory=CountingOptions)

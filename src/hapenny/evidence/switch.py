@@ -7,16 +7,31 @@ error each possible step back gets an equal part (union bound).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from hapenny.evidence.eprocess import LossMonitor
+import msgspec
+
+from hapenny.core.log import get_logger
+from hapenny.evidence.eprocess import LossMonitor, MonitorState
+
+_log = get_logger("hapenny.audits")
 
 LOSSY = ("templates", "semantic", "tiers", "cascade", "window", "prune")
 """Techniques that can change an answer, as stages are named."""
 
 
+class _Kept(msgspec.Struct):
+    """What is known of a route, as it is kept over a restart."""
+
+    about: str
+    off: list[str]
+    monitor: MonitorState | None
+    attributed: dict[str, float]
+
+
 class Switch:
-    """Watches the loss of each route and says which techniques have stepped back.
+    """Watches the loss of each route and says which techniques have stepped back. A refuted promise outlives a restart;
+    it is forgotten when what it was about changes (`under`).
 
     Args:
         delta: chance that anything ever steps back on a route that keeps its promise.
@@ -27,6 +42,46 @@ class Switch:
         self._monitors: dict[str, LossMonitor] = {}
         self._attributed: dict[str, dict[str, float]] = {}
         self._off: dict[str, list[str]] = {}
+        self._about: dict[str, str] = {}
+
+    def under(self, about: Mapping[str, str]) -> None:
+        """Says how each route is configured now. Where that is no longer what was observed, every technique serves
+        again and is watched from the start: nobody knows yet what the new settings lose."""
+        for route, now in about.items():
+            if self._about.setdefault(route, now) != now:
+                if self._off.get(route):
+                    gone = ", ".join(self._off[route])
+                    _log.info("techniques serve again under new settings", route=route, technique=gone)
+                self.restore(route)
+                self._about[route] = now
+
+    def dumps(self) -> bytes:
+        """What `loads` takes over after a restart."""
+        routes = {*self._off, *self._monitors}
+        return msgspec.msgpack.encode(
+            {
+                route: _Kept(
+                    self._about.get(route, ""),
+                    self._off.get(route, []),
+                    self._monitors[route].state() if route in self._monitors else None,
+                    self._attributed.get(route, {}),
+                )
+                for route in sorted(routes)
+            }
+        )
+
+    def loads(self, data: bytes) -> None:
+        """Takes over a dump, but for routes that are configured otherwise now. `MsgspecError` or ValueError on
+        nonsense."""
+        for route, kept in msgspec.msgpack.decode(data, type=dict[str, _Kept]).items():
+            if self._about.get(route) != kept.about:
+                continue
+            self._off[route] = kept.off
+            self._attributed[route] = kept.attributed
+            if kept.monitor is not None:
+                self._monitors[route] = LossMonitor.restore(kept.monitor)
+            if kept.off:
+                _log.warning("techniques stay stepped back", route=route, technique=", ".join(kept.off))
 
     def off(self, route: str, technique: str) -> bool:
         """Whether the technique has stepped back on that route."""

@@ -81,13 +81,31 @@ class Collection:
         embedder: str = "",
         remote: Remote | None = None,
         sentences: Sentences | None = None,
+        changes: Callable[[], list[str] | None] | None = None,
     ) -> None:
+        """`changes`: ids of sources that another process changed since it was last asked; None: anything may be."""
+        self._changes = changes
         self.name = name
         self.retriever = retriever
         self.embedder = embedder
         self.remote = remote or Remote()
         self._clock = clock
         self._sentences = sentences
+
+    async def refresh(self) -> list[str] | None:
+        """Takes over what another process indexed: the ids of sources that changed; None: anything may have."""
+        changes, store = self._changes, self.retriever.store
+        if changes is None:
+            return []
+
+        def look() -> list[str] | None:
+            # First what changed, then the rows: they are at least as new, so no change is told too early.
+            found = changes()
+            if found is None or found:
+                store.refresh()
+            return found
+
+        return await self._clock.work("retrieve", 1, look)
 
     async def search(
         self,
@@ -122,6 +140,36 @@ class Collection:
         seconds["embed"] = clock.now() - mark
         visible = seen_by(tenant, groups)
         scope = visible if where is None else All((where, visible))
+        try:
+            hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
+        except (ValueError, LookupError):  # rows that another process has replaced since the last look
+            await clock.work("retrieve", 1, self.retriever.store.refresh)
+            hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
+        terms = self.retriever.terms(query.text)
+        return Found(
+            query=query,
+            hits=hits,
+            keywords=keywords(terms, self.retriever.store),
+            reranked=reranked,
+            rewritten=rewritten,
+            candidates=candidates,
+            seconds=seconds,
+            vector=_mean(vectors),
+        )
+
+    async def _best(
+        self,
+        query: Query,
+        vectors: Matrix,
+        scope: Filter,
+        tenant: str,
+        k: int | None,
+        rerank: Rerank | None,
+        until: float,
+        seconds: dict[str, float],
+    ) -> tuple[list[Hit], int, bool]:
+        """The hits that leave, how many candidates there were, and whether a model ordered them."""
+        clock = self._clock
         mark = clock.now()
         lists = await asyncio.gather(
             *(self._ranked(part, vector, scope, tenant) for part, vector in zip(query.parts, vectors, strict=True))
@@ -138,17 +186,7 @@ class Collection:
         mark = clock.now()
         hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k))
         seconds["select"] = clock.now() - mark
-        terms = self.retriever.terms(query.text)
-        return Found(
-            query=query,
-            hits=hits,
-            keywords=keywords(terms, self.retriever.store),
-            reranked=reranked,
-            rewritten=rewritten,
-            candidates=len(picked),
-            seconds=seconds,
-            vector=_mean(vectors),
-        )
+        return hits, len(picked), reranked
 
     async def sentence_vectors(self, hits: Sequence[Hit]) -> dict[str, tuple[list[str], Matrix]]:
         """The hits' texts with their sentences and their unit vectors, where they were kept."""

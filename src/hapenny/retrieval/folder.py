@@ -14,6 +14,7 @@ from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.collection import Collection, Remote, Sentences
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.following import Changes
 from hapenny.retrieval.forest import Forest
 from hapenny.retrieval.manifest import Manifest
 from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
@@ -135,6 +136,8 @@ class Folder:
 
     def collection(self, name: str, clock: Clock, remote: Remote | None = None) -> Collection:
         """As the gateway's stage and endpoint want it."""
+        changes = Changes(self.path / MANIFEST)
+        self.store.refresh()  # what was written between its opening and the first look at the changes
         return Collection(
             name,
             self.retriever(),
@@ -142,6 +145,7 @@ class Folder:
             embedder=self.embedder.name,
             remote=remote,
             sentences=self._sentences(),
+            changes=changes,
         )
 
     def _sentences(self) -> Sentences | None:

@@ -16,7 +16,10 @@ from hapenny.retrieval.documents import Document, Matrix
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (id TEXT PRIMARY KEY, digest TEXT NOT NULL, chunks TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sentences (chunk TEXT PRIMARY KEY, texts TEXT NOT NULL, vectors BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL);
 """
+CHANGES = 100_000
+"""Changes that are remembered for those who read along; to who is further behind, anything may have changed."""
 
 
 class Manifest:
@@ -56,12 +59,24 @@ class Manifest:
     def put(self, id: str, digest: str, chunks: Sequence[str]) -> None:
         """Notes a source as indexed."""
         text = msgspec.json.encode(list(chunks)).decode()
+        self._db.execute("INSERT INTO changes (id) VALUES (?)", (id,))
         self._db.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (id, digest, text))
 
     def drop(self, id: str) -> None:
         """Forgets a source and its sentence vectors."""
         self._db.executemany("DELETE FROM sentences WHERE chunk = ?", [(chunk,) for chunk in self.chunks(id)])
         self._db.execute("DELETE FROM sources WHERE id = ?", (id,))
+        self._db.execute("INSERT INTO changes (id) VALUES (?)", (id,))
+
+    def changed_after(self, seq: int) -> tuple[list[str] | None, int]:
+        """Sources indexed or removed since change number `seq` (None: too long ago to tell), and the last number."""
+        first, last = self._db.execute("SELECT min(seq), max(seq) FROM changes").fetchone()
+        if last is None or last <= seq:
+            return [], seq
+        if seq < first - 1:
+            return None, last
+        found = self._db.execute("SELECT DISTINCT id FROM changes WHERE seq > ? AND seq <= ?", (seq, last))
+        return [row[0] for row in found], last
 
     def put_sentences(self, chunk: str, texts: Sequence[str], vectors: Matrix) -> None:
         """Keeps a chunk's sentences with their vectors, in half precision."""
@@ -83,6 +98,7 @@ class Manifest:
 
     def commit(self) -> None:
         """Makes entries durable."""
+        self._db.execute("DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (CHANGES,))
         self._db.commit()
 
     def close(self) -> None:

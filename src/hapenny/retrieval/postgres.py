@@ -134,6 +134,12 @@ class PostgresStore:
             self._statistics = None
             self._quantiles.clear()
 
+    def refresh(self) -> None:
+        """Rows are always the server's; forgets what was computed from them."""
+        with self._lock:
+            self._statistics = None
+            self._quantiles.clear()
+
     def lexical(self, terms: Terms, k: int, boosts: Boosts, where: Filter | None = None) -> Leg:
         """The best `k` by BM25, in SQL."""
         with self._lock:

@@ -68,6 +68,11 @@ class ShardedStore:
         for store in self._shards:
             store.commit()
 
+    def refresh(self) -> None:
+        """Refreshes every shard."""
+        for store in self._shards:
+            store.refresh()
+
     def lexical(self, terms: Terms, k: int, boosts: Boosts, where: Filter | None = None) -> Leg:
         """The best of every shard's best."""
         return self._best(where, k, lambda store: store.lexical(terms, k, boosts, where))

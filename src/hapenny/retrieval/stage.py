@@ -5,6 +5,7 @@ They go behind the last cache point of the last user turn, so the provider's cac
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -115,6 +116,8 @@ class RetrievalStage(Stage):
         if not found.hits:
             return await onward(exchange)
         exchange.facts["citations"] = citations(found.hits)
+        exchange.facts["evidence"] = evidence(found.hits)
+        exchange.facts["cache_tags"] = (*exchange.facts.get("cache_tags", ()), f"collection:{collection.name}")
         stored = await collection.sentence_vectors(found.hits)
         if stored and found.vector is not None:
             exchange.memo["sentence_vectors"], exchange.memo["question_vector"] = stored, found.vector
@@ -169,6 +172,17 @@ def citations(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         }
         for number, hit in enumerate(hits, 1)
     ]
+
+
+def evidence(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:
+    """What an answer rests on: (id, version) of each document, the version being a hash of the passages shown of it."""
+    shown: dict[str, list[Any]] = {}
+    for hit in hits:
+        shown.setdefault(hit.document.parent or hit.id, []).append((hit.document.title, hit.document.text))
+    return tuple(
+        (id, hashlib.blake2b(msgspec.msgpack.encode(sorted(passages)), digest_size=8).hexdigest())
+        for id, passages in sorted(shown.items())
+    )
 
 
 def injected(request: Request, hits: Sequence[Hit], instruction: str) -> Request:

@@ -37,6 +37,9 @@ class Store(Protocol):
     def commit(self) -> None:
         """Makes changes durable and visible."""
 
+    def refresh(self) -> None:
+        """Brings what is in memory up to what other processes made durable."""
+
     def lexical(self, terms: Terms, k: int, boosts: Boosts, where: Filter | None = None) -> Leg:
         """The best `k` by BM25."""
 

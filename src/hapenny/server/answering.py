@@ -123,7 +123,6 @@ async def _stream(
     encoder = door.codec.encoder(exchange.original)
     headers = at_commit(exchange)
     headers["Content-Type"] = encoder.content_type
-    headers["Cache-Control"] = "private, no-store"
     response = web.StreamResponse(headers=headers)
     exchange.commit()
     await response.prepare(request)

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from hapenny.config import ServerOptions
+from hapenny.ahead_jobs import AheadJobs
+from hapenny.caching.edge import PRIVATE
+from hapenny.config import BatchJobs, ConfigError, ServerOptions
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
@@ -77,6 +79,7 @@ class App:
         self._server: Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.batches: Batches | None = None
+        self.ahead_jobs: AheadJobs | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -85,6 +88,7 @@ class App:
         self.batches = self._batches(self.gateway)
         if self.batches is not None:
             self.batches.start()
+        await self._answer_ahead(self.gateway)
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
         self._server = Server(self.handle, self.gateway.clock, limit, options.stalled_write_s)
@@ -97,6 +101,8 @@ class App:
         self.draining = True
         if self.batches is not None:
             await self.batches.aclose()
+        if self.ahead_jobs is not None:
+            await self.ahead_jobs.aclose()
         server = self._server
         if server is not None:
             server.refuse()
@@ -116,7 +122,9 @@ class App:
             ConfigError: its batch journal is taken; then nothing changes.
         """
         await self._rebatch(gateway)
+        await self._answer_ahead(gateway)
         old, self.gateway = self.gateway, gateway
+        gateway.deck.start()  # the old one's work beside requests ends with it
 
         async def close() -> None:
             try:
@@ -146,6 +154,25 @@ class App:
             self.batches.start()
         if old is not None and moved:
             await old.aclose()
+
+    async def _answer_ahead(self, gateway: Gateway) -> None:
+        """Hands answering ahead the batch APIs there are. Jobs under way go on over a reload, and over a restart."""
+        config, ahead, jobs = gateway.config, gateway.deck.ahead, self.ahead_jobs
+        wanted: BatchJobs | None = None
+        if ahead is not None and config.batch is not None and config.batch.apis and "batch" in config.precompute.ways:
+            wanted = config.batch
+        if jobs is not None and jobs.options != wanted:
+            await jobs.aclose()
+            jobs = self.ahead_jobs = None
+        if jobs is None and wanted is not None:
+            try:
+                jobs = self.ahead_jobs = AheadJobs(wanted, config, gateway.clock, self._hold)
+            except (RuntimeError, OSError, ValueError) as error:
+                problem = f"$.batch: {error}. Fix: another journal, or leave batch out of precompute.ways"
+                raise ConfigError([problem]) from None
+            jobs.start()
+        if ahead is not None:
+            ahead.jobs = jobs
 
     @contextlib.contextmanager
     def _hold(self) -> Iterator[Gateway]:
@@ -177,9 +204,13 @@ class App:
         active = self._active
         active[gateway] = active.get(gateway, 0) + 1
         try:
-            return await self._route(gateway, request)
+            response = await self._route(gateway, request)
         finally:
             self._leave(gateway)
+        headers = response.headers
+        if not response.prepared and "Cache-Control" not in headers and "cache-control" not in headers:
+            response.headers = {**headers, **PRIVATE}
+        return response
 
     async def _route(self, gateway: Gateway, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.backends.contract import Backend
+from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
@@ -61,7 +62,8 @@ async def forward(
         raw = await backend.forward(request.method, request.raw_path, headers, body, exchange.limits)
         gauge = Gauge(raw.headers)
         try:
-            response = web.StreamResponse(status=raw.status, headers={**raw.headers, "x-request-id": exchange.id})
+            kept = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+            response = web.StreamResponse(status=raw.status, headers=kept)
             exchange.commit()
             await response.prepare(request)
             while (data := await raw.body.read()) is not None:

@@ -34,6 +34,7 @@ def at_commit(exchange: Exchange) -> dict[str, str]:
         "x-hapenny-route": safe(exchange.route),
         "x-hapenny-model": safe(served_model(exchange)),
         "Cache-Status": cache_status(exchange.cache),
+        "Cache-Control": "private, no-store",
     }
     cache = exchange.cache
     if cache is not None and cache.hit and cache.age is not None:

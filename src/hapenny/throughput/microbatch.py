@@ -45,7 +45,7 @@ class MicroBatcher(Generic[Item, Result]):
     """Gathers items for `run`, which answers a batch in its order.
 
     `size` is an item's tokens. A batch that fails fails for its items; if it had several, each is tried once more
-    alone, so that one bad item cannot fail its neighbours.
+    alone, so that one bad item cannot fail its neighbours, unless `alone` says of the error that it would not help.
     """
 
     def __init__(
@@ -54,7 +54,9 @@ class MicroBatcher(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         size: Callable[[Item], int],
         spec: MicroBatchSpec | None = None,
+        alone: Callable[[Exception], bool] = lambda error: True,
     ) -> None:
+        self._alone = alone
         self.spec = spec or MicroBatchSpec()
         self._clock = clock
         self._run = run
@@ -140,8 +142,9 @@ class MicroBatcher(Generic[Item, Result]):
             if len(results) != len(items):
                 raise ValueError(f"a batch of {len(items)} items got {len(results)} results")
         except Exception as error:
-            if len(items) == 1:
-                _fail(futures[0], error)
+            if len(items) == 1 or not self._alone(error):
+                for future in futures:
+                    _fail(future, error)
                 return
             for item, future in zip(items, futures, strict=True):
                 if not future.done():

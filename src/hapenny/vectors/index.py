@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -70,6 +71,7 @@ def checked(vectors: Vectors, count: int, dim: int) -> Vectors:
 
 
 def written(path: Path) -> Path:
-    """The temporary file beside `path` that `save` renames over it."""
+    """The temporary file beside `path` that `save` renames over it: one a process, so that of two that save at once
+    the last whole snapshot stands."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".tmp")
+    return path.with_name(f"{path.name}.{os.getpid()}.tmp")

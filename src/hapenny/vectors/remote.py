@@ -29,7 +29,8 @@ class RemoteEmbedder:
     def __init__(
         self, model: str, dim: int, style: Style, send: Send, *, kind: str = "search_query", parallel: int = 8
     ) -> None:
-        """`kind` is Cohere's input type: `search_query`, `search_document`, `clustering` or `classification`."""
+        """`kind` is Cohere's input type: `search_query`, `search_document`, `clustering` or `classification`. `dim` 0:
+        as long as the model makes them by itself."""
         self._model, self._dim, self._style, self._send, self._kind = model, dim, style, send, kind
         self._parallel = parallel
 
@@ -53,7 +54,7 @@ class RemoteEmbedder:
             async with gate:
                 answer = await self._send(self._model, body(self._style, self._model, part, self._dim, self._kind))
             rows = vectors(self._style, answer)
-            if rows.shape != (len(part), self._dim):
+            if rows.shape != (len(part), self._dim or rows.shape[-1]):
                 raise ValueError(f"{self._model}: vectors of shape {rows.shape}, expected {(len(part), self._dim)}")
             return rows
 
@@ -77,7 +78,8 @@ def body(style: Style, model: str, texts: Sequence[str], dim: int, kind: str) ->
     """The request body. No API takes an empty text: a space stands for it."""
     filled = [text or " " for text in texts]
     if style == "titan":
-        return {"inputText": filled[0], "dimensions": dim, "normalize": True}
+        wanted = {"dimensions": dim, "normalize": True} if dim else {}
+        return {"inputText": filled[0], **wanted}
     if style == "cohere":
         return {"texts": filled, "input_type": kind, "truncate": "END", "embedding_types": ["float"]}
     return {"model": model, "input": filled, "encoding_format": "base64"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,6 @@ class CachedEmbedder:
         buffer = io.BytesIO()
         np.savez(buffer, keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), 16), vectors=vectors)
         path = self._folder / (hashlib.blake2b(b"".join(keys), digest_size=16).hexdigest() + ".npz")
-        temporary = path.with_suffix(f".{id(buffer):x}.tmp")
+        temporary = path.with_suffix(f".{os.getpid()}-{id(buffer):x}.tmp")
         temporary.write_bytes(buffer.getvalue())
         temporary.replace(path)

@@ -82,7 +82,8 @@ def install_model() -> Path:
 def build_model(weights: Path, folder: Path) -> Path:
     """Checks the weights and writes both graphs, the tokenizer and a build stamp into `folder`; returns it.
 
-    ValueError if a file is not the one this was made for. The stamp is written last: a broken build is built again.
+    ValueError if a file is not the one this was made for. Each file is moved into place whole and the stamp last: a
+    broken build is built again, and processes that build at once disturb nobody.
     """
     from hapenny.vectors.bert import read_safetensors
     from hapenny.vectors.onnx_graph import write_graph
@@ -93,10 +94,14 @@ def build_model(weights: Path, folder: Path) -> Path:
             raise ValueError(f"{weights / name}: sha256 {found}, expected {expected}")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = read_safetensors(weights / "model.safetensors")
-    for name, int8 in _GRAPHS.items():
-        write_graph(tensors, folder / name, int8=int8)
-    shutil.copyfile(weights / "tokenizer.json", folder / "tokenizer.json")
-    (folder / "build").write_text(_BUILD)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        scratch = Path(unfinished)
+        for name, int8 in _GRAPHS.items():
+            write_graph(tensors, scratch / name, int8=int8)
+        shutil.copyfile(weights / "tokenizer.json", scratch / "tokenizer.json")
+        (scratch / "build").write_text(_BUILD)
+        for name in (*_GRAPHS, "tokenizer.json", "build"):
+            (scratch / name).replace(folder / name)
     return folder
 
 

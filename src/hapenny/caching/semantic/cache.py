@@ -81,7 +81,7 @@ class SemanticCache:
         self._kept: dict[str, _Kept] = {}
         self._next = 0
         self._places: dict[int, bytes] = {}
-        self._served: OrderedDict[str, tuple[str, int, Looked]] = OrderedDict()
+        self._served: OrderedDict[str, tuple[str, int, Looked, str]] = OrderedDict()
 
     def decider(self, route: str, promise: Promise, *, fixed: float | None = None) -> Decider:
         """The route's decider, made on first use; it goes on with what was kept of it under the same promise."""
@@ -148,7 +148,7 @@ class SemanticCache:
         there = self._open(space, len(vector))
         hits = there.index.search(vector, NEAREST)
         near = there.memory.neighbours(hits.keys.tolist(), hits.scores.tolist())
-        gone = [n.entry for n in near if self._answers.peek(_key(n.entry)) is None]
+        gone = [n.entry for n in near if not self._alive(n.entry)]
         for entry in gone:
             self.remove(entry)
         near = [neighbour for neighbour in near if neighbour.entry not in gone]
@@ -160,19 +160,26 @@ class SemanticCache:
                 found.entry = entry_
         return found
 
-    def served(self, request: str, found: Lookup) -> None:
-        """Remembers which entry answered a request, for feedback; the last 10,000."""
+    def served(self, request: str, found: Lookup, tenant: str = "") -> None:
+        """Remembers which entry answered a tenant's request, for feedback; the last 10,000."""
         if found.looked.candidate is not None:
-            self._served[request] = (found.route, found.looked.candidate.entry, found.looked)
+            self._served[request] = (found.route, found.looked.candidate.entry, found.looked, tenant)
             while len(self._served) > 10_000:
                 self._served.popitem(last=False)
 
-    def feedback(self, request: str) -> bool:
-        """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit."""
-        known = self._served.pop(request, None)
-        if known is None:
+    def feedback(
+        self, request: str, tenant: str | None = None, withdraw: Callable[[Entry[Stored]], object] | None = None
+    ) -> bool:
+        """A hit was reported wrong: its entry goes, its label counts. False if the request is not known as a hit, or
+        was another tenant's (None asks nobody). `withdraw` is told the entry, for what was published of it."""
+        known = self._served.get(request)
+        if known is None or tenant not in (None, known[3]):
             return False
-        route, entry, looked = known
+        del self._served[request]
+        route, entry, looked, _ = known
+        stored = self._answers.peek(_key(entry))
+        if stored is not None and withdraw is not None:
+            withdraw(stored)
         self.remove(entry)
         if route in self._deciders:
             self._deciders[route].report_wrong(looked)
@@ -181,6 +188,7 @@ class SemanticCache:
     async def learn(
         self, exchange: Exchange, found: Lookup, stored: Stored, text: str, *,
         size: int, ttl: float, tags: tuple[str, ...], verified: Callable[[Stored], object] | None = None,
+        current: Callable[[Stored, float], bool] | None = None,
     ) -> None:  # fmt: skip
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
         decider = self._deciders[found.route]
@@ -199,6 +207,8 @@ class SemanticCache:
                 entry = steps.send(equal)
         except StopIteration as done:
             answer = done.value
+        if current is not None and not current(stored, exchange.wall):
+            return  # made from documents that changed meanwhile
         there = self._open(found.space, len(found.vector))
         number = self._next
         self._next += 1
@@ -235,6 +245,11 @@ class SemanticCache:
     def __len__(self) -> int:
         return len(self._places)
 
+    def _alive(self, entry: int) -> bool:
+        """Whether an answer is there and current: one that went stale with its documents is no measure of a new one."""
+        found = self._answers.peek(_key(entry))
+        return found is not None and found.fresh(self._clock.wall())
+
     def _open(self, space: bytes, dim: int) -> _Space:
         there = self._spaces.get(space)
         if there is None:
@@ -249,7 +264,7 @@ class SemanticCache:
 
 
 def _key(entry: int) -> bytes:
-    return b"semantic" + entry.to_bytes(24, "big")
+    return entry.to_bytes(8, "big") + b"semantic" * 3  # what tells entries apart comes first: it is what is shown
 
 
 def text_of(stored: Stored) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from hapenny.caching.exact import PRECOMPUTED, Stored, size_of, storable, tags_of
+from hapenny.caching.directives import refuses
+from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.publishing import Publisher
+from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.terms import read
@@ -56,10 +58,11 @@ class SemanticStage(Stage):
         any_temperature: bool = False,
         stopped: Callable[[str], bool] = lambda route: False,
         publisher: Publisher | None = None,
+        results: Results | None = None,
     ) -> None:
         """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits);
         `stopped`: whether the layer lost money on a route and does not even embed for now; `publisher`: of a shared
-        route's verified answers."""
+        route's verified answers; `results`: knows equal answers, and whose documents changed."""
         self._cache = cache
         self._keys = keys
         self._promise = promise
@@ -69,6 +72,7 @@ class SemanticStage(Stage):
         self._any_temperature = any_temperature
         self._stopped = stopped
         self._publisher = publisher
+        self._results = results
 
     async def decide(self, exchange: Exchange, ask: Ask) -> SemanticDecision | None:
         """Looks up; None for what may not be cached or is no short text question."""
@@ -89,6 +93,10 @@ class SemanticStage(Stage):
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
             tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
         )  # fmt: skip
+        if found.entry is not None and exchange.context.cache_control:
+            now = exchange.clock.wall()
+            if refuses(exchange.context.cache_control, found.entry.age(now), found.entry.expires - now):
+                found.entry = None
         exchange.memo["semantic"] = found
         looked = found.looked
         return SemanticDecision(
@@ -111,23 +119,28 @@ class SemanticStage(Stage):
         proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
         exchange.cache = CacheFact(
             layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
-            age=entry.age(now), ttl=entry.expires - now, key=entry.key[-4:].hex(),
+            age=entry.age(now), ttl=entry.expires - now, key=entry.key[:8].hex(),
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
         if PRECOMPUTED in entry.tags:
             exchange.facts["precomputed"] = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        self._cache.served(exchange.id, found)
+        self._cache.served(exchange.id, found, exchange.context.tenant)
         return Answer(Replay(entry.value.events))
 
     def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
         """Verifies and stores, off the path."""
-        tags = tags_of(exchange, stored.model)
+        tags, results = tags_of(exchange, stored), self._results
+        if results is not None:
+            tags = (*tags, result_tag(results.fingerprint(stored)))
         verified = self._publisher.verified if self._publisher is not None else None
         self._spawn(
-            self._cache.learn(exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags, verified=verified)
-        )
+            self._cache.learn(
+                exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags, verified=verified,
+                current=results.current if results is not None else None,
+            )
+        )  # fmt: skip
 
 
 class _Learn(Transform):

@@ -190,6 +190,16 @@ class BatchEngine:
                 break
         return ids
 
+    def lead_s(self, count: int) -> float:
+        """Seconds from now until a batch of so many records is done at the latest, if it is to go by job."""
+        slowest = max((self._turnaround(provider) for provider in self.providers.values()), default=0.0)
+        handing_in = self.options.poll_s + 1.0 + 0.002 * count  # written, synced and looked at first
+        return slowest + self.options.margin_s + self.local.seconds(count) + handing_in
+
+    def forget(self, id: str) -> None:
+        """Empties the records of a batch that is done; how they ended stays known."""
+        self.batches[id].empty()
+
     async def cancel(self, id: str) -> None:
         """Stops a batch; results so far are kept."""
         batch = self.batches[id]

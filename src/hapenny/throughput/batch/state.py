@@ -57,6 +57,12 @@ class Batch:
             self._records = {record.id: record for record in found}
         return self._records
 
+    def empty(self) -> None:
+        """Forgets what the records say, on disk as well."""
+        bare = [Record(record.id, {}, record.model) for record in self.records.values()]
+        self.journal.write(f"{self.id}/input.jsonl", b"".join(msgspec.json.encode(record) + b"\n" for record in bare))
+        self._records = {record.id: record for record in bare}
+
     def full(self, id: str) -> Record:
         """A record with its model."""
         return msgspec.structs.replace(self.records[id], model=self.model_of(id))

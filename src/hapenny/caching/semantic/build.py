@@ -1,0 +1,56 @@
+"""Builds the semantic layer of a deployment, where a route has it: imported only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hapenny.caching.exact import Answers
+from hapenny.caching.keys import Keys
+from hapenny.caching.options import SemanticOptions
+from hapenny.caching.publishing import Publisher
+from hapenny.caching.results import Results
+from hapenny.caching.semantic.cache import SemanticCache
+from hapenny.caching.semantic.decider import Promise
+from hapenny.caching.semantic.judging import AnswerJudge, Asks
+from hapenny.caching.semantic.stage import SemanticStage
+from hapenny.core.clock import Clock
+from hapenny.vectors import Embedder
+
+
+def build_cache(clock: Clock, answers: Answers, embedder: Embedder, asks: Asks | None, name: str) -> SemanticCache:
+    """The cache of all routes. `embedder` compares answers, `asks` is the model that judges them; `name`: of the
+    embedder of questions."""
+    return SemanticCache(clock, answers, AnswerJudge(clock, embedder, asks), embedder=name)
+
+
+def build_stage(
+    cache: SemanticCache,
+    keys: Keys,
+    options: SemanticOptions,
+    spawn: Callable[[Coroutine[Any, Any, None]], None],
+    *,
+    any_temperature: bool,
+    stopped: Callable[[str], bool],
+    publisher: Publisher | None,
+    results: Results,
+) -> SemanticStage:
+    """The stage of one route."""
+    promise = Promise(
+        max_error=options.max_error,
+        max_wrong_hits=options.max_wrong_hits,
+        confidence=options.confidence,
+        audit_share=options.audit_share,
+    )
+    return SemanticStage(
+        cache,
+        keys,
+        promise,
+        spawn,
+        ttl=options.ttl_s,
+        fixed=options.similarity,
+        any_temperature=any_temperature,
+        stopped=stopped,
+        publisher=publisher,
+        results=results,
+    )
