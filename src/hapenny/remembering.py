@@ -36,4 +36,7 @@ def memory(config: Config, clock: Clock, estimators: Estimators, deck: Deck, swi
         "semantic": Part(deck.semantic.dumps, deck.semantic.loads),
         "switch": Part(switch.dumps, switch.loads),
     }
+    if deck.ahead is not None and config.fingerprint_key:  # a secret drawn at start makes no fingerprint twice
+        demand = deck.ahead.demand  # one and the same over reloads
+        parts["demand"] = Part(demand.dumps, demand.loads)
     return Learnt(path, clock, parts)

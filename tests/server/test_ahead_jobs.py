@@ -182,7 +182,7 @@ async def test_jobs_under_way_never_exceed_the_budget(tmp_path):
 
 
 async def test_a_job_outlives_the_gateway_and_its_budget_does_too(tmp_path):
-    async with simulated(tmp_path / "aws", delay_s=1.5) as (aws, provider):
+    async with simulated(tmp_path / "aws", delay_s=1.5) as (aws, _):
         async with running(configured(aws, tmp_path)) as (_, app):
             for n in range(12):
                 await ask(app, n)
@@ -248,41 +248,44 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
 
 
 async def test_failed_records_are_asked_alone(tmp_path):
-    async with simulated(tmp_path / "aws", least=1_000) as (aws, provider):
-        async with running(configured(aws, tmp_path)) as (_, app):
-            for n in range(12):
-                await ask(app, n)
-            forget(app)
-            calls = provider.provider.bill.calls
-            assert await app.gateway.deck.ahead.round() == 12
-            await over(app)
-            # The provider refuses so small a job.
-            assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
-            assert app.gateway.deck.ahead.stats().by_way == {"standard": 12}
-            assert (await ask(app, 3))[1].cache.hit
+    async with (
+        simulated(tmp_path / "aws", least=1_000) as (aws, provider),
+        running(configured(aws, tmp_path)) as (_, app),
+    ):
+        for n in range(12):
+            await ask(app, n)
+        forget(app)
+        calls = provider.provider.bill.calls
+        assert await app.gateway.deck.ahead.round() == 12
+        await over(app)
+        # The provider refuses so small a job.
+        assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
+        assert app.gateway.deck.ahead.stats().by_way == {"standard": 12}
+        assert (await ask(app, 3))[1].cache.hit
 
 
 async def test_a_late_job_is_stopped_and_the_rest_asked_alone(tmp_path):
-    async with simulated(tmp_path / "aws", delay_s=3_600) as (aws, provider):
-        async with running(configured(aws, tmp_path, turnaround=1)) as (_, app):
-            for n in range(12):
-                await ask(app, n)
-            forget(app)
-            calls = provider.provider.bill.calls
-            assert await app.gateway.deck.ahead.round() == 12
-            await over(app)
-            assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
-            assert (await ask(app, 3))[1].cache.hit
+    async with (
+        simulated(tmp_path / "aws", delay_s=3_600) as (aws, provider),
+        running(configured(aws, tmp_path, turnaround=1)) as (_, app),
+    ):
+        for n in range(12):
+            await ask(app, n)
+        forget(app)
+        calls = provider.provider.bill.calls
+        assert await app.gateway.deck.ahead.round() == 12
+        await over(app)
+        assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
+        assert (await ask(app, 3))[1].cache.hit
 
 
 async def test_answers_of_a_shared_route_reach_the_edge(tmp_path):
-    async with simulated(tmp_path / "aws") as (aws, _):
-        async with running(configured(aws, tmp_path, scope="shared")) as (_, app):
-            for n in range(12):
-                await ask(app, n)
-            assert len(app.gateway.deck.edge) == 0
-            forget(app)
-            await app.gateway.deck.ahead.round()
-            await over(app)
-            # The same answer a second time is a verified one.
-            assert len(app.gateway.deck.edge) == 12
+    async with simulated(tmp_path / "aws") as (aws, _), running(configured(aws, tmp_path, scope="shared")) as (_, app):
+        for n in range(12):
+            await ask(app, n)
+        assert len(app.gateway.deck.edge) == 0
+        forget(app)
+        await app.gateway.deck.ahead.round()
+        await over(app)
+        # The same answer a second time is a verified one.
+        assert len(app.gateway.deck.edge) == 12

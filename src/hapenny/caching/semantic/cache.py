@@ -254,7 +254,7 @@ class SemanticCache:
 
 
 def _key(entry: int) -> bytes:
-    return b"semantic" + entry.to_bytes(24, "big")
+    return entry.to_bytes(8, "big") + b"semantic".ljust(24, b"\0")
 
 
 def text_of(stored: Stored) -> str:

@@ -114,7 +114,7 @@ class SemanticStage(Stage):
         proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
         exchange.cache = CacheFact(
             layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
-            age=entry.age(now), ttl=entry.expires - now, key=entry.key[-4:].hex(),
+            age=entry.age(now), ttl=entry.expires - now, key=entry.key[:8].hex(),
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
         if PRECOMPUTED in entry.tags:
