@@ -1,5 +1,7 @@
 """Pre-computation, warm-up, shared answers and their returns, in a whole gateway with simulated models."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -157,3 +159,46 @@ async def test_senseless_options_are_refused(tmp_path, bad):
     with pytest.raises(ValueError, match=bad.split(":")[0]):
         async with serving(tmp_path, extra=f"precompute: {{routes: [default], {bad}}}"):
             pass
+
+
+KEPT = """
+fingerprint_key: a-secret-of-these-tests
+content:
+  path: "%s/content.db"
+  options: {key: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", sample: 1, routes: [%s]}
+"""
+
+
+async def warmed(app, count):
+    async with asyncio.timeout(20):
+        while app.gateway.deck.ahead.stats().warmed < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deploy_warms_up_by_itself_where_texts_may_be_kept(tmp_path):
+    extra = ROUTES + KEPT % (tmp_path, "default")
+    async with serving(tmp_path, extra=extra) as (_, app):
+        for _ in range(4):
+            await ask(app, "when do you open")
+            await ask(app, "is jane.doe@example.com a member")
+    state = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.state.db*"))
+    assert b"when do you open" not in state
+    async with serving(tmp_path, extra=extra.replace("'7'", "'8'")) as (_, app):
+        await warmed(app, 1)
+        _, there = await ask(app, "when do you open")
+        assert there.cache.hit
+        assert there.policy[-1] == "8"
+        _, other = await ask(app, "is jane.doe@example.com a member")
+        assert not other.cache.hit  # what would be redacted is not kept
+
+
+async def test_without_that_consent_nothing_is_known_after_a_restart(tmp_path):
+    extra = ROUTES + KEPT % (tmp_path, "elsewhere")
+    async with serving(tmp_path, extra=extra) as (_, app):
+        for _ in range(4):
+            await ask(app, "when do you open")
+    async with serving(tmp_path, extra=extra) as (_, app):
+        assert app.gateway.deck.ahead.stats().known == 0
+        await ask(app, "when do you open")  # but how often it is asked is
+        question = app.gateway.deck.ahead.asked()[0].question
+        assert app.gateway.deck.ahead.demand._questions[question].uses == 5

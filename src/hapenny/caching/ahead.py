@@ -101,13 +101,24 @@ class Ahead:
             context = structs.replace(exchange.context, cache_control=(), priority=-1)
             request = structs.replace(exchange.original, stream=False, stream_usage=False)
             known = Known(question, request, context, row.route)
-        known.key, known.uses = made[1], known.uses + 1
+        known.key, known.uses, known.last = made[1], known.uses + 1, row.wall
         known.output = max(known.output, row.output_tokens, row.tokens.output if row.tokens is not None else 0)
         known.prompt = max(known.prompt, row.tokens.prompt if row.tokens is not None else 0)
         self._known[question] = known
         while len(self._known) > self._options.most:
             self._known.popitem(last=False)
         self.demand.add([Asked(question, row.wall, row.baseline or 0)])
+
+    def asked(self) -> list[Known]:
+        """The requests that are remembered, those asked last at the end."""
+        return list(self._known.values())
+
+    def remember(self, asked: Sequence[Known]) -> None:
+        """Takes over requests from before a restart: their answers have gone, as after a change of policy."""
+        for known in asked:
+            if known.route in self._options.routes and known.question not in self._known:
+                self._known[known.question] = structs.replace(known, key=b"")
+                self._changed = True
 
     async def run(self) -> None:
         """Rounds without end, after a first one where a change took answers away."""

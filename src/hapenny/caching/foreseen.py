@@ -26,6 +26,8 @@ class Known(Struct):
     """The most prompt tokens a call of it has taken."""
     output: int = 0
     """The most output tokens an answer to it has had."""
+    last: float = 0.0
+    """When it was asked last, epoch seconds."""
 
 
 class Foreseen(Struct, kw_only=True):
