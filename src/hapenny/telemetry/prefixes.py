@@ -8,10 +8,9 @@ an entry can be read once the answer that wrote it has begun.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Literal, NamedTuple, TypeAlias
 
-from hapenny.counting import Estimator
 from hapenny.telemetry.layout import Layout
 
 LOOKBACK = 20
@@ -31,18 +30,8 @@ class Split(NamedTuple):
 NOTHING = Split()
 
 
-class Weigher:
-    """Tokens of a prefix by one model's estimator."""
-
-    __slots__ = ("_estimator",)
-
-    def __init__(self, estimator: Estimator) -> None:
-        self._estimator = estimator
-
-    def upto(self, layout: Layout, index: int) -> int:
-        """Expected tokens of the segments up to and including `index`."""
-        estimator = self._estimator
-        return max(0, round(estimator.expected(layout.upto(index, estimator.cache))))
+Upto: TypeAlias = Callable[[int], int]
+"""Expected tokens of a prompt's segments up to and including one."""
 
 
 class Prefixes:
@@ -64,7 +53,7 @@ class Prefixes:
         self,
         world: Hashable,
         layout: Layout,
-        weigher: Weigher,
+        upto: Upto,
         *,
         mode: Literal["explicit", "automatic"],
         minimum: int,
@@ -76,19 +65,19 @@ class Prefixes:
         Args:
             world: whose cache.
             layout: the prompt.
-            weigher: counts tokens of prefixes.
+            upto: counts tokens of the prompt's prefixes.
             mode: as the model's card says.
             minimum: shortest prefix that is cached, tokens.
             start: wall seconds at which the prompt was sent.
             began: wall seconds from which on others can read what this one writes.
         """
         if mode == "automatic":
-            return self._automatic(world, layout, weigher, minimum, start, began)
+            return self._automatic(world, layout, upto, minimum, start, began)
         points = layout.points
         chain = layout.chain
         read_end = -1
         for point in reversed(points):
-            for index in range(point.at, max(point.at - LOOKBACK, -1), -1):
+            for index in range(point.at, max(point.at - LOOKBACK - 1, -1), -1):
                 if index <= read_end:
                     break
                 if self._alive((world, chain[index]), start):
@@ -96,13 +85,13 @@ class Prefixes:
                     break
             if read_end >= 0:
                 break
-        read = weigher.upto(layout, read_end) if read_end >= 0 else 0
+        read = upto(read_end) if read_end >= 0 else 0
         done, write, write_1h = read, 0, 0
         for point in points:
             if point.at <= read_end:
                 self._note((world, chain[point.at]), start, began, point.ttl)
                 continue
-            tokens = weigher.upto(layout, point.at)
+            tokens = upto(point.at)
             if tokens < minimum:
                 continue
             if point.ttl > 300:
@@ -114,16 +103,16 @@ class Prefixes:
         return Split(read, write, write_1h)
 
     def _automatic(
-        self, world: Hashable, layout: Layout, weigher: Weigher, minimum: int, start: float, began: float
+        self, world: Hashable, layout: Layout, upto: Upto, minimum: int, start: float, began: float
     ) -> Split:
         chain = layout.chain
         ends = [end - 1 for end in layout.ends if end]
-        if not ends or weigher.upto(layout, len(chain) - 1) < minimum:
+        if not ends or upto(len(chain) - 1) < minimum:
             return NOTHING
         read = 0
         for index in reversed(ends):
             if self._alive((world, chain[index]), start):
-                read = weigher.upto(layout, index) // STEP * STEP
+                read = upto(index) // STEP * STEP
                 break
         for index in ends:
             self._note((world, chain[index]), start, began, AUTOMATIC_TTL)
