@@ -3,6 +3,8 @@ in a row of its own."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -24,6 +26,9 @@ from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.rows import verdict
 
 _log = get_logger("hapenny.gateway")
+_FINISH_S = 10.0
+"""How long work under way may go on when the gateway ends: what a provider bills for a call that is cut off is not
+known."""
 _VERDICT_TOKENS = 256
 """Room for a judge's one line; some models put a word before it."""
 
@@ -70,6 +75,26 @@ class Background:
 
     def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
+        self._open = 0
+        self._idle = asyncio.Event()
+
+    async def finish(self, seconds: float = _FINISH_S) -> None:
+        """Waits until what is under way has ended, but not longer than `seconds`."""
+        await asyncio.sleep(0)  # what was only just begun is under way then
+        if self._open:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def _own(self, exchange: Exchange) -> Exchange:
+        self._open += 1
+        exchange.on_end(self._ended)
+        return exchange
+
+    def _ended(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
 
     def refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         """Answers a stale request again, then calls back."""
@@ -77,7 +102,7 @@ class Background:
 
     async def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         gateway = self._gateway
-        exchange = gateway.again(stale, "refresh")
+        exchange = self._own(gateway.again(stale, "refresh"))
         try:
             await (await gateway.answer(exchange)).collect()
         except Failure as failure:
@@ -91,7 +116,7 @@ class Background:
         if it failed. A model with a flex tier is asked in it: nobody waits."""
         gateway = self._gateway
         try:
-            exchange = gateway.open(request, context, background="precompute")
+            exchange = self._own(gateway.open(request, context, background="precompute"))
         except Failure:
             return -1
         exchange.route, exchange.purpose, exchange.payer = route, "precompute", "precompute"
@@ -118,7 +143,7 @@ class Background:
             messages=(Message("user", (Text(prompt),)),),
             parameters=Parameters(max_tokens=_VERDICT_TOKENS),
         )
-        exchange = self._gateway.bare(request, of.context, target, of.route, "judge")
+        exchange = self._own(self._gateway.bare(request, of.context, target, of.route, "judge"))
         exchange.purpose, exchange.payer = "judge", "semantic"
         try:
             said = (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
@@ -188,7 +213,7 @@ class Background:
 
     def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
         context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
-        exchange = self._gateway.bare(request, context, target, audited.route, background)
+        exchange = self._own(self._gateway.bare(request, context, target, audited.route, background))
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange
 

@@ -110,7 +110,7 @@ class Gateway:
         self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        background = Background(self)
+        self._background = background = Background(self)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -372,6 +372,7 @@ class Gateway:
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
+        await self._background.finish()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
