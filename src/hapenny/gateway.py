@@ -30,6 +30,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
+from hapenny.core.money import Walk
 from hapenny.core.stage import Pipeline
 from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
@@ -47,7 +48,6 @@ from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
-from hapenny.telemetry.rows import Row
 
 _PASSED = RouteOptions(begin_s=600.0)
 """The limits of requests that are passed on as they are."""
@@ -290,14 +290,9 @@ class Gateway:
             exchange.finished = self.clock.now()
         exchange.release()
 
-    def row(self, exchange: Exchange) -> Row | None:
-        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
-        row: Row | None = exchange.memo.get("row")
-        if row is None:
-            if any(call.outcome == "open" for call in exchange.calls):
-                return None
-            row = exchange.memo["row"] = self.books.close(exchange)
-        return row
+    def money(self, exchange: Exchange) -> Walk | None:
+        """The money of an exchange whose calls are all settled; None while a call is still open."""
+        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.money(exchange)
 
     async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
         """Asks and waits for the whole answer: the library's main call."""
@@ -329,6 +324,8 @@ class Gateway:
         if lost:
             exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        # While the provider works: what is counted then, nobody waits for.
+        asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
@@ -356,7 +353,7 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.row(exchange) or self.books.close(exchange)
+        row = self.books.close(exchange)
         self.desk.write(exchange, row)
         self.deck.observe(exchange, row)
         self.watch.consider(exchange, row)

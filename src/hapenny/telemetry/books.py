@@ -99,6 +99,14 @@ class Books:
         # What was not billed costs nothing at any price, known or not.
         call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
 
+    def expect(self, call: Call) -> None:
+        """Counts the prompt of a call under way, before its price is asked for. Never raises."""
+        try:
+            if call.request is not None and call.outcome == "open":
+                self.prices.prompt(call.request, call.target)
+        except Exception as error:
+            self._log.error("prompt not counted", call=call.id, error=type(error).__name__)
+
     def begun(self, exchange: Exchange, call: Call) -> None:
         """A call has begun to answer: what it wrote to the provider's prompt cache can be read by calls that come from
         now on, whichever of them is closed first. Never raises."""
@@ -150,13 +158,17 @@ class Books:
         exchange.memo["walk"] = (mark, result)
         return result
 
-    def close(self, exchange: Exchange) -> Row:
-        """The finished row of an exchange all of whose calls are settled. Never raises."""
+    def money(self, exchange: Exchange) -> Walk:
+        """The walk of an exchange all of whose calls are settled. Never raises: what cannot be priced is unpriced."""
         try:
-            money = self.walk(exchange)
+            return self.walk(exchange)
         except Exception as error:
             self._log.error("request not priced", request=exchange.id, error=type(error).__name__)
-            money = Walk(baseline=None, savings={}, estimate_error=None, actual=None)
+            return Walk(baseline=None, savings={}, estimate_error=None, actual=None)
+
+    def close(self, exchange: Exchange) -> Row:
+        """The finished row of an exchange all of whose calls are settled. Never raises."""
+        money = self.money(exchange)
         unpriced = money.actual is None or money.baseline is None
         if unpriced:
             self.unpriced += 1
