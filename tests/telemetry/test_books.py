@@ -258,6 +258,35 @@ def test_a_prefix_can_be_read_from_when_its_writer_began_whichever_is_closed_fir
     assert balanced(writer)
 
 
+def cached(book, clock, system, n, input=9, **reported):
+    """What the books expect the provider's cache to do with a call, before they see its report."""
+    ex = made.exchange(clock, made.ask(f"question {n}", system=system))
+    call = ex.begin_call(ex.target, "serve", "serve")
+    ex.on_call(book.settle)
+    clock.t += 1
+    call.began = clock.now()
+    book.begun(ex, call)
+    clock.t += 1
+    call.tokens = Tokens(input=input, output=5, **reported)
+    ex.end_call(call, "complete")
+    clock.t += 1
+    return call.cached
+
+
+def test_what_the_provider_says_it_wrote_can_be_read_whatever_its_length_was_estimated_at(book, clock):
+    short = Text("Be brief.", "default")
+    assert cached(book, clock, short, 1, cache_write=11).write == 0  # estimated below the shortest that is cached
+    assert cached(book, clock, short, 2, cache_read=11).read > 0
+
+
+def test_what_the_provider_says_it_did_not_write_cannot_be_read(book, clock):
+    first = cached(book, clock, SYSTEM, 1, input=300)
+    assert first.write > 0
+    again = cached(book, clock, SYSTEM, 2, cache_write=first.write)
+    assert (again.read, again.write > 0) == (0, True)
+    assert cached(book, clock, SYSTEM, 3).read > 0
+
+
 def test_a_prefix_stage_pays_the_premium_once_and_earns_the_discount_after(book, clock):
     plain = Text(SYSTEM.text)
 

@@ -22,7 +22,7 @@ from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.making import REFUSALS, make_row
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
 from hapenny.telemetry.rows import Row
 
 __all__ = ["Books", "Row"]
@@ -86,7 +86,12 @@ class Books:
                 call.provenance = "reported"
                 if call.request is not None and call.purpose not in ("embed", "rerank", "guard"):
                     text = "".join(call.output) if call.outcome == "complete" else ""
-                    self.prices.place(call.target).learn(self.prices.layout(call.request), text, tokens)
+                    place, layout = self.prices.place(call.target), self.prices.layout(call.request)
+                    place.learn(layout, text, tokens)
+                    if call.cached is not None and call.began is not None:
+                        since = wall - self._clock.now()
+                        told(self._prefixes, _world(call.target), layout, place, tokens, since + call.started,
+                             since + call.began)  # fmt: skip
         elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
             tokens, call.provenance = Tokens(), "reported"
         elif call.request is not None:
@@ -115,7 +120,7 @@ class Books:
         try:
             target, wall = call.target, exchange.wall - exchange.arrived
             call.cached = split(
-                self._prefixes, ("provider", target.backend, target.region), self.prices.layout(call.request),
+                self._prefixes, _world(target), self.prices.layout(call.request),
                 self.prices.place(target), wall + call.started, wall + call.began,
             )  # fmt: skip
         except Exception as error:
@@ -267,8 +272,13 @@ class Books:
         if index == 0:
             return ("baseline", exchange.context.tenant)
         if index == last:
-            return ("provider", target.backend, target.region)
+            return _world(target)
         return (technique, exchange.context.tenant)
+
+
+def _world(target: Target) -> tuple[object, ...]:
+    """The provider's own prompt cache."""
+    return ("provider", target.backend, target.region)
 
 
 def _unbilled(call: Call) -> bool:

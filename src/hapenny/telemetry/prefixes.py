@@ -17,6 +17,8 @@ LOOKBACK = 20
 STEP = 128
 """Automatic caches count in blocks of this many tokens."""
 AUTOMATIC_TTL = 300
+_SAME = 1e-3
+"""Seconds by which two readings of the same moment may differ."""
 
 
 class Split(NamedTuple):
@@ -102,6 +104,24 @@ class Prefixes:
             self._note((world, chain[point.at]), start, began, point.ttl)
         return Split(read, write, write_1h)
 
+    def told(
+        self, world: Hashable, layout: Layout, upto: Upto, covered: int, *, minimum: int, start: float, began: float
+    ) -> None:
+        """Follows what the provider reports of a prompt with points: `covered` tokens were read and written in all.
+
+        An estimate may fall on the wrong side of the minimum, and a table may be younger than the cache: what is
+        predicted of later prompts then rests on the report.
+        """
+        points, chain = layout.points, layout.chain
+        last = points[-1].at
+        scale = covered / max(1, upto(last))
+        for point in points:
+            key = (world, chain[point.at])
+            if covered and (point.at == last or upto(point.at) * scale >= minimum):
+                self._note(key, start, began, point.ttl)
+            else:
+                self._forget(key, began)
+
     def _automatic(
         self, world: Hashable, layout: Layout, upto: Upto, minimum: int, start: float, began: float
     ) -> Split:
@@ -126,6 +146,12 @@ class Prefixes:
         self._seen[slot] = (entry[0], start + entry[2], entry[2])
         self._seen.move_to_end(slot)
         return True
+
+    def _forget(self, key: Hashable, began: float) -> None:
+        """Unless it was written by somebody who began later."""
+        entry = self._seen.get(hash(key))
+        if entry is not None and entry[0] <= began + _SAME:
+            del self._seen[hash(key)]
 
     def _note(self, key: Hashable, start: float, began: float, ttl: int) -> None:
         slot, seen = hash(key), self._seen

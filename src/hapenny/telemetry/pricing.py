@@ -235,6 +235,25 @@ def split(
     )  # fmt: skip
 
 
+def told(
+    prefixes: Prefixes,
+    world: tuple[object, ...],
+    layout: Layout,
+    place: Place,
+    tokens: Tokens,
+    start: float,
+    began: float,
+) -> None:
+    """What the prompt cache of `place` is reported to have done with a prompt with points."""
+    card = place.card
+    if card is not None and card.cache_mode == "explicit" and layout.points:
+        prefixes.told(
+            (*world, card.id), layout, partial(place.upto, layout),
+            tokens.cache_read + tokens.cache_write + tokens.cache_write_1h,
+            minimum=card.cache_min or 0, start=start, began=began,
+        )  # fmt: skip
+
+
 def hidden(tokens: Tokens, visible: float) -> int:
     """How many output tokens are reasoning that was not sent: all of it, unless the text itself accounts for it."""
     return tokens.reasoning if tokens.reasoning and visible < tokens.output - tokens.reasoning / 2 else 0
