@@ -4,9 +4,7 @@ import aiohttp
 import pytest
 
 from hapenny.config import ConfigError, load
-from hapenny.gateway import Gateway
-from hapenny.server.app import App
-from tests.server.house import serving
+from tests.server.house import running, serving
 
 FRONT = """
 backends:
@@ -40,19 +38,14 @@ async def test_each_question_is_embedded_once_and_paid_for_by_the_layer(tmp_path
     async with serving(tmp_path) as (bank, behind):
         ledger = tmp_path / "front.db"
         config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
         provider = behind.gateway.backends["simulated"].provider
-        try:
+        async with running(config) as (url, app):
             id = await asked(url, "When does the bridge open on Saturday?")
             row = await app.gateway.ledger.get(id)
             calls = [call for call in row.calls if call.purpose == "embed"]
             assert [(call.model, call.provenance) for call in calls] == [(model, "reported")]
             assert row.savings["semantic"] == -calls[0].cost < 0
             assert row.actual == provider.bill.nano
-        finally:
-            await app.stop()
 
 
 async def test_an_embedder_that_is_down_takes_no_request_with_it(tmp_path):
@@ -60,16 +53,11 @@ async def test_an_embedder_that_is_down_takes_no_request_with_it(tmp_path):
         ledger = tmp_path / "front.db"
         model = "amazon.titan-embed-text-v9:0"  # which the provider does not know
         config = load(text=FRONT.format(bank=bank, model=model, backend="bank", dim=64, mode="on", ledger=ledger))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
-        try:
+        async with running(config) as (url, app):
             row = await app.gateway.ledger.get(await asked(url, "When does the bridge open on Saturday?"))
             assert row.outcome == "delivered"
             assert [(call.purpose, call.outcome) for call in row.calls] == [("embed", "failed"), ("serve", "complete")]
             assert row.actual == row.baseline - row.estimate_error
-        finally:
-            await app.stop()
 
 
 def test_an_embedder_nobody_knows_is_refused_at_start():

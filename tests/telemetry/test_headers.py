@@ -3,6 +3,7 @@
 import json
 import re
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -124,6 +125,34 @@ def test_metrics_are_what_prometheus_reads(done):
     for family in families.values():
         if family.type in ("counter", "histogram") and "seconds" not in family.name:
             assert family.name.startswith("hapenny_")
+
+
+def test_a_model_has_one_label_whatever_it_is_called():
+    clock = made.Clock()
+    book = made.books(clock)
+    metrics = Metrics(Live(clock))
+    metrics.canonical = metrics.live.canonical = book.prices.canonical
+    for name in ("cheap", "arn:aws:bedrock:us-east-1::foundation-model/cheap", "unknown-model"):
+        ex = made.exchange(clock, msgspec.structs.replace(made.ask(), stream=True))
+        ex.target = Target(name)
+        ex.step("tiers")
+        made.served(book, ex)
+        metrics.observe(ex, book.close(ex))
+    families = text_string_to_metric_families(metrics.render().decode())
+    calls = {
+        (family.name, sample.labels["model"]): sample.value
+        for family in families
+        for sample in family.samples
+        if "model" in sample.labels
+        and sample.name in ("hapenny_calls_total", "hapenny_time_to_first_token_seconds_count")
+    }
+    assert calls == {
+        ("hapenny_calls", "cheap"): 2,
+        ("hapenny_calls", "unknown-model"): 1,
+        ("hapenny_time_to_first_token_seconds", "cheap"): 2,
+        ("hapenny_time_to_first_token_seconds", "unknown-model"): 1,
+    }
+    assert set(metrics.live.snapshot()) == {"cheap", "unknown-model"}
 
 
 def test_series_are_bounded():

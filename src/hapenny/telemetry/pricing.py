@@ -181,9 +181,10 @@ class Prices:
                 self._words.popitem(last=False)
         return found
 
-    def forget_cards(self) -> None:
-        """After the catalog has changed."""
-        self._places.clear()
+    def canonical(self, model: str) -> str:
+        """The catalog's own id of a model, however it was called; its name where the catalog does not know it."""
+        card = self._catalog.resolve(model)
+        return model if card is None else card.id
 
     def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
