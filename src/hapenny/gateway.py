@@ -30,7 +30,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
-from hapenny.core.money import Walk
+from hapenny.core.money import Totals
 from hapenny.core.stage import Pipeline
 from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
@@ -290,9 +290,9 @@ class Gateway:
             exchange.finished = self.clock.now()
         exchange.release()
 
-    def money(self, exchange: Exchange) -> Walk | None:
+    def totals(self, exchange: Exchange) -> Totals | None:
         """The money of an exchange whose calls are all settled; None while a call is still open."""
-        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.money(exchange)
+        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.totals(exchange)
 
     async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
         """Asks and waits for the whole answer: the library's main call."""
@@ -324,8 +324,8 @@ class Gateway:
         if lost:
             exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
-        # While the provider works: what is counted then, nobody waits for.
-        asyncio.get_running_loop().call_soon(self.books.expect, call)
+        if exchange.steps:  # what is counted while the provider works, nobody waits for
+            asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:

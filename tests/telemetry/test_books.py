@@ -270,6 +270,7 @@ def cached(book, clock, system, n, input=9, **reported):
     call.tokens = Tokens(input=input, output=5, **reported)
     ex.end_call(call, "complete")
     clock.t += 1
+    book.close(ex)
     return call.cached
 
 
@@ -477,8 +478,10 @@ def test_every_row_adds_up(steps, calls, delivered, stopped, failed, adopt):
     ex.delivered, ex.stopped, ex.output = delivered, stopped, "some words" if delivered else ""
     if failed:
         ex.failure = Failure("timeout", "late")
+    told = book.totals(ex)
     row = book.close(ex)
     assert balanced(row)
+    assert (told.actual, told.saved, told.savings) == (row.actual, row.saved, row.savings)
     assert row.actual == sum(c.cost for c in row.calls)
     assert book.violations == 0
     assert (row.baseline > 0) == (delivered and not failed and stopped != "refusal")

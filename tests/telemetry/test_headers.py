@@ -25,7 +25,7 @@ def done():
     ex.step("tiers")
     ex.note("temperature dropped: the model takes none")
     made.served(book, ex)
-    return ex, book.money(ex), book.close(ex)
+    return ex, book.totals(ex), book.close(ex)
 
 
 def test_what_is_known_at_commit(done):
@@ -57,8 +57,8 @@ def test_an_unknown_price_says_so():
     book = made.books(clock)
     ex = made.exchange(clock, made.ask(model="free-of-price"), baseline="free-of-price")
     made.served(book, ex)
-    assert at_end(ex, book.money(ex))["x-hapenny-cost"] == "unknown"
-    assert at_end(ex, book.money(ex))["x-hapenny-saved"] == "unknown"
+    assert at_end(ex, book.totals(ex))["x-hapenny-cost"] == "unknown"
+    assert at_end(ex, book.totals(ex))["x-hapenny-saved"] == "unknown"
 
 
 @pytest.mark.parametrize(

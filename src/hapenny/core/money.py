@@ -48,6 +48,14 @@ class Walk(Struct, frozen=True, kw_only=True, gc=False):
         return self.baseline - sum(self.savings.values()) - self.estimate_error == self.actual
 
 
+class Totals(Struct, frozen=True, gc=False):
+    """What a request has cost and saved, in nano-dollars; None: a price was unknown."""
+
+    actual: int | None
+    saved: int | None
+    savings: dict[str, int]
+
+
 def walk(
     steps: Sequence[tuple[str, int | None]],
     calls: Iterable[tuple[str, int | None]],

@@ -85,7 +85,7 @@ async def answer(
             return fail(door, failure, exchange.id)
         exchange.commit()
         out = at_commit(exchange)
-        money = gateway.money(exchange)
+        money = gateway.totals(exchange)
         if money is not None:
             out.update(at_end(exchange, money))
         out.update(own)
@@ -144,7 +144,7 @@ async def _stream(
                 await response.write(data)
                 stall.end()
         flow.close()
-        money = gateway.money(exchange)
+        money = gateway.totals(exchange)
         last = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
         last += encoder.end()
     except Failure as failure:

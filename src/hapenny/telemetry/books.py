@@ -17,7 +17,7 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
-from hapenny.core.money import Walk, walk
+from hapenny.core.money import Totals, Walk, walk
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.making import REFUSALS, make_row
@@ -84,14 +84,7 @@ class Books:
         if tokens is not None:
             if call.provenance != "estimated":
                 call.provenance = "reported"
-                if call.request is not None and call.purpose not in ("embed", "rerank", "guard"):
-                    text = "".join(call.output) if call.outcome == "complete" else ""
-                    place, layout = self.prices.place(call.target), self.prices.layout(call.request)
-                    place.learn(layout, text, tokens)
-                    if call.cached is not None and call.began is not None:
-                        since = wall - self._clock.now()
-                        told(self._prefixes, _world(call.target), layout, place, tokens, since + call.started,
-                             since + call.began)  # fmt: skip
+                call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
         elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
             tokens, call.provenance = Tokens(), "reported"
         elif call.request is not None:
@@ -103,6 +96,25 @@ class Books:
         call.tokens = tokens
         # What was not billed costs nothing at any price, known or not.
         call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
+
+    def _learn(self, exchange: Exchange) -> None:
+        """Takes what the providers of an exchange's calls reported as lessons, each once."""
+        since = exchange.wall - exchange.arrived
+        for call in exchange.calls:
+            if not call.lesson or call.request is None or call.tokens is None:
+                continue
+            call.lesson = False
+            try:
+                text = "".join(call.output) if call.outcome == "complete" else ""
+                place, layout = self.prices.place(call.target), self.prices.layout(call.request)
+                place.learn(layout, text, call.tokens)
+                if call.cached is not None and call.began is not None:
+                    told(
+                        self._prefixes, _world(call.target), layout, place, call.tokens,
+                        since + call.started, since + call.began,
+                    )  # fmt: skip
+            except Exception as error:
+                self._log.error("report not learnt", call=call.id, error=type(error).__name__)
 
     def expect(self, call: Call) -> None:
         """Counts the prompt of a call under way, before its price is asked for. Never raises."""
@@ -149,9 +161,10 @@ class Books:
         known = exchange.memo.get("walk")
         if known is not None and known[0] == mark:
             return known[1]  # type: ignore[no-any-return]
+        self._learn(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
-        if delivered and not exchange.background and exchange.failure is None and exchange.stopped not in REFUSALS:
+        if self._compared(exchange, delivered):
             if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
@@ -163,8 +176,31 @@ class Books:
         exchange.memo["walk"] = (mark, result)
         return result
 
-    def money(self, exchange: Exchange) -> Walk:
-        """The walk of an exchange all of whose calls are settled. Never raises: what cannot be priced is unpriced."""
+    def totals(self, exchange: Exchange) -> Totals:
+        """What an exchange all of whose calls are settled has cost and saved. Never raises.
+
+        Nothing is counted for a request that was served as it came: its saving is what other calls cost, whatever the
+        counts say, and the books need not be closed before the client has its answer.
+        """
+        adopted = exchange.adopted
+        if (
+            adopted is None or exchange.steps or exchange.facts.get("passed")
+            or not self._compared(exchange, exchange.delivered)
+            or adopted.target != exchange.baseline or adopted.request is not exchange.original
+        ):  # fmt: skip
+            found = self._walked(exchange)
+            return Totals(found.actual, found.saved, found.savings)
+        others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
+        found = walk([("", 0)], others, adopted.cost)
+        return Totals(found.actual, None if found.actual is None else found.saved, found.savings)
+
+    @staticmethod
+    def _compared(exchange: Exchange, delivered: bool) -> bool:
+        """Whether there is an answer that reached somebody, to be compared with what it would have cost."""
+        answered = exchange.failure is None and exchange.stopped not in REFUSALS
+        return delivered and answered and not exchange.background
+
+    def _walked(self, exchange: Exchange) -> Walk:
         try:
             return self.walk(exchange)
         except Exception as error:
@@ -173,7 +209,7 @@ class Books:
 
     def close(self, exchange: Exchange) -> Row:
         """The finished row of an exchange all of whose calls are settled. Never raises."""
-        money = self.money(exchange)
+        money = self._walked(exchange)
         unpriced = money.actual is None or money.baseline is None
         if unpriced:
             self.unpriced += 1

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from hapenny.core.exchange import CacheFact, Exchange
-from hapenny.core.money import Walk, dollars
+from hapenny.core.money import Totals, dollars
 
 _FORWARDED = {
     "": "miss",
@@ -48,7 +48,7 @@ def at_commit(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def at_end(exchange: Exchange, money: Walk) -> dict[str, str]:
+def at_end(exchange: Exchange, money: Totals) -> dict[str, str]:
     """What `at_commit` could not know yet. Amounts are dollars with nine decimals, or `unknown`."""
     return {
         "x-hapenny-model": safe(served_model(exchange)),
@@ -57,7 +57,7 @@ def at_end(exchange: Exchange, money: Walk) -> dict[str, str]:
     }
 
 
-def totals(exchange: Exchange, money: Walk) -> bytes:
+def totals(exchange: Exchange, money: Totals) -> bytes:
     """The totals of a stream as one line of JSON, for an SSE comment or a private event-stream event."""
     tokens = exchange.adopted.tokens if exchange.adopted is not None else None
     body: dict[str, object] = {
