@@ -3,6 +3,8 @@ own."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -23,6 +25,9 @@ from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.rows import verdict
 
 _log = get_logger("hapenny.gateway")
+_FINISH_S = 10.0
+"""How long work under way may go on when the gateway ends: what a provider bills for a call that is cut off is not
+known."""
 _VERDICT_TOKENS = 256
 """Room for a judge's one line; some models put a word before it."""
 
@@ -65,6 +70,27 @@ class Background:
 
     def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
+        self._open = 0
+        self._idle = asyncio.Event()
+
+    async def finish(self, seconds: float = _FINISH_S) -> None:
+        """Waits until what is under way has ended, but not longer than `seconds`."""
+        await asyncio.sleep(0)  # what was only just begun is under way then
+        if self._open:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def own(self, exchange: Exchange) -> Exchange:
+        """Counts an exchange as under way until it ends; the same exchange."""
+        self._open += 1
+        exchange.on_end(self._ended)
+        return exchange
+
+    def _ended(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
 
     def refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         """Answers a stale request again, then calls back."""
@@ -72,7 +98,7 @@ class Background:
 
     async def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         gateway = self._gateway
-        exchange = gateway.again(stale, "refresh")
+        exchange = self.own(gateway.again(stale, "refresh"))
         try:
             await (await gateway.answer(exchange)).collect()
         except Failure as failure:
@@ -93,7 +119,7 @@ class Background:
             messages=(Message("user", (Text(prompt),)),),
             parameters=Parameters(max_tokens=_VERDICT_TOKENS),
         )
-        exchange = self._gateway.bare(request, of.context, target, of.route, "judge")
+        exchange = self.own(self._gateway.bare(request, of.context, target, of.route, "judge"))
         exchange.purpose, exchange.payer = "judge", "semantic"
         try:
             said = (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
@@ -163,7 +189,7 @@ class Background:
 
     def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
         context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
-        exchange = self._gateway.bare(request, context, target, audited.route, background)
+        exchange = self.own(self._gateway.bare(request, context, target, audited.route, background))
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange
 

@@ -30,6 +30,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
+from hapenny.core.money import Totals
 from hapenny.core.stage import Pipeline
 from hapenny.core.within import within
 from hapenny.counting.registry import Estimators
@@ -49,7 +50,6 @@ from hapenny.telemetry.checking import CountChecks
 from hapenny.telemetry.desk import Desk
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
-from hapenny.telemetry.rows import Row
 
 _PASSED = RouteOptions(begin_s=600.0)
 """The limits of requests that are passed on as they are."""
@@ -113,7 +113,8 @@ class Gateway:
         self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        background, self.foreseeing = Background(self), Foreseeing(self)
+        background = self._background = Background(self)
+        self.foreseeing = Foreseeing(self, background.own)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -284,14 +285,9 @@ class Gateway:
             exchange.finished = self.clock.now()
         exchange.release()
 
-    def row(self, exchange: Exchange) -> Row | None:
-        """The books of an exchange whose calls are all settled, closed once; None while a call is still open."""
-        row: Row | None = exchange.memo.get("row")
-        if row is None:
-            if any(call.outcome == "open" for call in exchange.calls):
-                return None
-            row = exchange.memo["row"] = self.books.close(exchange)
-        return row
+    def totals(self, exchange: Exchange) -> Totals | None:
+        """The money of an exchange whose calls are all settled; None while a call is still open."""
+        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.totals(exchange)
 
     async def complete(self, request: Request, context: Context | None = None) -> tuple[Completion, Exchange]:
         """Asks and waits for the whole answer: the library's main call."""
@@ -323,6 +319,8 @@ class Gateway:
         if lost:
             exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        if exchange.steps:  # what is counted while the provider works, nobody waits for
+            asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.
         until = limits.begin_by if exchange.request.stream else limits.finish_by
         try:
@@ -350,7 +348,7 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     def _written(self, exchange: Exchange) -> None:
-        row = self.row(exchange) or self.books.close(exchange)
+        row = self.books.close(exchange)
         self.desk.write(exchange, row)
         self.deck.observe(exchange, row)
         self.watch.consider(exchange, row)
@@ -366,6 +364,7 @@ class Gateway:
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""
+        await self._background.finish()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

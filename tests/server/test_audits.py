@@ -1,6 +1,8 @@
 """Audits over the real gateway: what is asked, what it costs, and what steps back."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import aiohttp
 
@@ -100,6 +102,39 @@ async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
                 await ask(session, url, number)
                 await settled(app)
             assert app.gateway.watch.audited == most
+
+
+class Held(TwoMinds):
+    """The strong model answers when it is let."""
+
+    def __init__(self):
+        super().__init__(WRONG)
+        self.let = asyncio.Event()
+
+    async def call(self, request, target, limits):
+        if target.model == SONNET:
+            await self.let.wait()
+        return await super().call(request, target, limits)
+
+
+async def test_an_audit_under_way_at_the_end_is_booked_as_the_provider_bills_it(tmp_path):
+    backend = Held()
+    extra = "stages: {semantic: {embedder: hashed}}"
+    preset = audited(1.0)
+    async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app), aiohttp.ClientSession() as session:
+        await ask(session, url, 0)
+        while not app.gateway._tasks:
+            await asyncio.sleep(0)
+        ending = asyncio.create_task(app.gateway.aclose())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        backend.let.set()
+        await ending
+    found = summarise(str(tmp_path / "ledger.db"))
+    assert (found.exchange_rows, found.background_rows, found.audits[0].loss) == (1, 1, 1.0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as file:
+        calls = file.execute("SELECT purpose, provenance, outcome FROM calls ORDER BY request").fetchall()
+    assert calls == [("serve", "reported", "complete"), ("audit", "reported", "complete")]
 
 
 class Judging(TwoMinds):

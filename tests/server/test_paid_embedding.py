@@ -7,9 +7,7 @@ import pytest
 
 from hapenny.backends.embedding import ApiEmbedder
 from hapenny.config import ConfigError, load
-from hapenny.gateway import Gateway
-from hapenny.server.app import App
-from tests.server.house import serving
+from tests.server.house import running, serving
 
 FRONT = """
 backends:
@@ -43,19 +41,14 @@ async def test_each_question_is_embedded_once_and_paid_for_by_the_layer(tmp_path
     async with serving(tmp_path) as (bank, behind):
         ledger = tmp_path / "front.db"
         config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
         provider = behind.gateway.backends["simulated"].provider
-        try:
+        async with running(config) as (url, app):
             id = await asked(url, "When does the bridge open on Saturday?")
             row = await app.gateway.ledger.get(id)
             calls = [call for call in row.calls if call.purpose == "embed"]
             assert [(call.model, call.provenance) for call in calls] == [(model, "reported")]
             assert row.savings["semantic"] == -calls[0].cost < 0
             assert row.actual == provider.bill.nano
-        finally:
-            await app.stop()
 
 
 class Held(ApiEmbedder):
@@ -83,12 +76,9 @@ async def test_requests_under_way_share_paid_calls_and_the_books_stay_the_provid
     async with serving(tmp_path) as (bank, behind):
         ledger = tmp_path / "front.db"
         config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
-        paid = app.gateway.ask._api
-        paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
-        try:
+        async with running(config) as (url, app):
+            paid = app.gateway.ask._api
+            paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             questions = [f"When does bridge number {number} open on Saturday?" for number in range(12)]
             tasks = [asyncio.create_task(asked(url, question)) for question in questions]
             async with asyncio.timeout(20):
@@ -102,8 +92,6 @@ async def test_requests_under_way_share_paid_calls_and_the_books_stay_the_provid
             assert all(row.outcome == "delivered" for row in rows)
             assert sum(row.actual for row in rows) == behind.gateway.backends["simulated"].provider.bill.nano
             assert sum(row.savings.get("semantic", 0) for row in rows) == -sum(call.cost for call in embedded)
-        finally:
-            await app.stop()
 
 
 async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
@@ -112,12 +100,9 @@ async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
         config = load(
             text=FRONT.format(bank=bank, model=model, backend="compatible", dim="null", mode="on", ledger=ledger)
         )
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
-        paid = app.gateway.ask._api
-        paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
-        try:
+        async with running(config) as (url, app):
+            paid = app.gateway.ask._api
+            paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             tasks = [asyncio.create_task(asked(url, f"When does bridge {number} open?")) for number in range(8)]
             async with asyncio.timeout(20):
                 while len(paid.api.asked) + paid.batcher.waiting < 8:
@@ -128,8 +113,6 @@ async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
             left = [task for number, task in enumerate(tasks) if number not in (0, 4)]
             for row in [await app.gateway.ledger.get(id) for id in await asyncio.gather(*left)]:
                 assert row.outcome == "delivered"
-        finally:
-            await app.stop()
 
 
 async def test_an_embedder_that_is_down_takes_no_request_with_it(tmp_path):
@@ -137,16 +120,11 @@ async def test_an_embedder_that_is_down_takes_no_request_with_it(tmp_path):
         ledger = tmp_path / "front.db"
         model = "amazon.titan-embed-text-v9:0"  # which the provider does not know
         config = load(text=FRONT.format(bank=bank, model=model, backend="bank", dim=64, mode="on", ledger=ledger))
-        app = App(Gateway(config))
-        await app.gateway.start()
-        url = f"http://127.0.0.1:{await app.start(port=0)}"
-        try:
+        async with running(config) as (url, app):
             row = await app.gateway.ledger.get(await asked(url, "When does the bridge open on Saturday?"))
             assert row.outcome == "delivered"
             assert [(call.purpose, call.outcome) for call in row.calls] == [("embed", "failed"), ("serve", "complete")]
             assert row.actual == row.baseline - row.estimate_error
-        finally:
-            await app.stop()
 
 
 def test_an_embedder_nobody_knows_is_refused_at_start():

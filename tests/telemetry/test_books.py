@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
-from hapenny.core.messages import Image, Message, Text
+from hapenny.core.messages import Image, Message, Text, Tool, ToolResult, ToolUse
 from tests.telemetry import made
 
 
@@ -258,6 +258,36 @@ def test_a_prefix_can_be_read_from_when_its_writer_began_whichever_is_closed_fir
     assert balanced(writer)
 
 
+def cached(book, clock, system, n, input=9, **reported):
+    """What the books expect the provider's cache to do with a call, before they see its report."""
+    ex = made.exchange(clock, made.ask(f"question {n}", system=system))
+    call = ex.begin_call(ex.target, "serve", "serve")
+    ex.on_call(book.settle)
+    clock.t += 1
+    call.began = clock.now()
+    book.begun(ex, call)
+    clock.t += 1
+    call.tokens = Tokens(input=input, output=5, **reported)
+    ex.end_call(call, "complete")
+    clock.t += 1
+    book.close(ex)
+    return call.cached
+
+
+def test_what_the_provider_says_it_wrote_can_be_read_whatever_its_length_was_estimated_at(book, clock):
+    short = Text("Be brief.", "default")
+    assert cached(book, clock, short, 1, cache_write=11).write == 0  # estimated below the shortest that is cached
+    assert cached(book, clock, short, 2, cache_read=11).read > 0
+
+
+def test_what_the_provider_says_it_did_not_write_cannot_be_read(book, clock):
+    first = cached(book, clock, SYSTEM, 1, input=300)
+    assert first.write > 0
+    again = cached(book, clock, SYSTEM, 2, cache_write=first.write)
+    assert (again.read, again.write > 0) == (0, True)
+    assert cached(book, clock, SYSTEM, 3).read > 0
+
+
 def test_a_prefix_stage_pays_the_premium_once_and_earns_the_discount_after(book, clock):
     plain = Text(SYSTEM.text)
 
@@ -294,6 +324,24 @@ def test_a_growing_conversation_reads_what_the_turn_before_wrote(book, clock):
     assert per_token[2] < per_token[0] * 0.7
 
 
+def test_a_tool_call_in_other_spacing_is_the_same_prefix(book, clock):
+    def turn_of(arguments, n):
+        called = Message("assistant", (ToolUse("t1", "find", arguments),))
+        found = Message("user", (ToolResult("t1", (Text("page " * 200),)), Text(f"and {n}?", "default")))
+        asked = made.ask("Where is it? " * 20)
+        request = msgspec.structs.replace(asked, messages=(*asked.messages, called, found))
+        ex = made.exchange(clock, request)
+        made.served(book, ex)
+        clock.t += 10
+        return book.close(ex)
+
+    first = turn_of('{"name": "one", "pages": [1, 2]}', 1)
+    again = turn_of('{"name":"one","pages":[1,2]}', 1)
+    other = turn_of('{"name":"two","pages":[1,2]}', 1)
+    assert again.baseline < first.baseline / 2
+    assert other.baseline > again.baseline * 2
+
+
 def test_automatic_caches_read_without_points(book, clock):
     for n in range(2):
         ex = made.exchange(clock, made.ask(f"q {n}", model="auto", system=Text(SYSTEM.text),
@@ -324,6 +372,42 @@ def test_reported_usage_teaches_the_estimate(book, clock):
     assert sum(errors[100:]) / 50 < 0.03
     assert abs(book.prices.prompt(ex.request, ex.target) / reported - 1) < 0.03
     assert abs(fresh.prompt(ex.request, ex.target) / reported - 1) > 0.05
+
+
+def test_what_a_provider_adds_where_tools_are_offered_is_learnt_as_one_amount(book, clock):
+    tools = (Tool("find_page", "Finds a page.", {"type": "object", "properties": {"page": {"type": "integer"}}}),)
+    added = 290  # whatever the tools are, and not in proportion to anything
+
+    def asked(n, offered):
+        words = " ".join(f"w{(n * 7 + k * k) % 97}" for k in range(20 + n % 30))
+        ex = made.exchange(clock, made.ask(words, tools=tools if offered else ()))
+        return ex, 3 * len(words.split()) + 12 + (added + 20 if offered else 0)
+
+    for n in range(150):
+        ex, reported = asked(n, n % 2 == 0)
+        made.served(book, ex, input=reported)
+        book.close(ex)
+    for n in (150, 151):
+        for offered in (True, False):
+            ex, reported = asked(n, offered)
+            assert book.prices.prompt(ex.request, ex.target) == pytest.approx(reported, rel=0.03)
+    long, _ = asked(0, offered=True)
+    spoken = made.ask("a page of plain words that go on " * 200)
+    bare = book.prices.prompt(spoken, long.target)
+    with_tools = book.prices.prompt(msgspec.structs.replace(spoken, tools=tools), long.target)
+    assert with_tools - bare == pytest.approx(added + 20, rel=0.15)
+
+
+def test_a_prefix_is_as_long_as_the_provider_counts_it(book, clock):
+    """What a provider puts before the tools is the first thing that it caches."""
+    tools = (Tool("find_page", "Finds a page.", {"type": "object"}, checkpoint="default"),)
+    for n in range(60):
+        ex = made.exchange(clock, made.ask(f"page {n}", tools=tools))
+        made.served(book, ex, input=320 + len(f"page {n}") // 4)
+        book.close(ex)
+    layout, place = book.prices.layout(ex.request), book.prices.place(ex.target)
+    assert place.upto(layout, 0) == pytest.approx(310, rel=0.05)
+    assert place.upto(layout, 0) < place.upto(layout, 1) == place.prompt(layout)
 
 
 def test_a_model_without_reports_is_counted_by_what_its_kin_reported(book, clock):
@@ -394,8 +478,10 @@ def test_every_row_adds_up(steps, calls, delivered, stopped, failed, adopt):
     ex.delivered, ex.stopped, ex.output = delivered, stopped, "some words" if delivered else ""
     if failed:
         ex.failure = Failure("timeout", "late")
+    told = book.totals(ex)
     row = book.close(ex)
     assert balanced(row)
+    assert (told.actual, told.saved, told.savings) == (row.actual, row.saved, row.savings)
     assert row.actual == sum(c.cost for c in row.calls)
     assert book.violations == 0
     assert (row.baseline > 0) == (delivered and not failed and stopped != "refusal")

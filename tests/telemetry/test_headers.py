@@ -3,6 +3,7 @@
 import json
 import re
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,7 +25,7 @@ def done():
     ex.step("tiers")
     ex.note("temperature dropped: the model takes none")
     made.served(book, ex)
-    return ex, book.close(ex)
+    return ex, book.totals(ex), book.close(ex)
 
 
 def test_what_is_known_at_commit(done):
@@ -39,11 +40,11 @@ def test_what_is_known_at_commit(done):
 
 
 def test_totals_are_the_books_to_the_nano_dollar(done):
-    ex, row = done
-    headers = at_end(ex, row)
+    ex, money, row = done
+    headers = at_end(ex, money)
     assert headers["x-hapenny-cost"] == f"{row.actual / 1e9:.9f}"
     assert headers["x-hapenny-saved"] == f"{row.saved / 1e9:.9f}"
-    line = totals(ex, row)
+    line = totals(ex, money)
     assert b"\n" not in line
     body = json.loads(line)
     assert body["cost_usd"] == headers["x-hapenny-cost"]
@@ -51,11 +52,13 @@ def test_totals_are_the_books_to_the_nano_dollar(done):
     assert body["tokens"]["input"] == row.tokens.input
 
 
-def test_an_unknown_price_says_so(done):
-    ex, row = done
-    row.unpriced, row.actual = True, None
-    assert at_end(ex, row)["x-hapenny-cost"] == "unknown"
-    assert at_end(ex, row)["x-hapenny-saved"] == "unknown"
+def test_an_unknown_price_says_so():
+    clock = made.Clock()
+    book = made.books(clock)
+    ex = made.exchange(clock, made.ask(model="free-of-price"), baseline="free-of-price")
+    made.served(book, ex)
+    assert at_end(ex, book.totals(ex))["x-hapenny-cost"] == "unknown"
+    assert at_end(ex, book.totals(ex))["x-hapenny-saved"] == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -89,13 +92,13 @@ def test_no_value_can_smuggle_a_header(done):
     ex = done[0]
     ex.note("a\r\nSet-Cookie: b=1\x00é" + "x" * 5_000)
     ex.cache = CacheFact(layer="exact", hit=False, detail='odd"\r\nX: y', key='"\\')
-    for value in {**at_commit(ex), **at_end(*done)}.values():
+    for value in {**at_commit(ex), **at_end(*done[:2])}.values():
         assert re.fullmatch(r"[\x20-\x7e]*", value)
         assert len(value) < 2_000
 
 
 def test_metrics_are_what_prometheus_reads(done):
-    ex, row = done
+    ex, _, row = done
     metrics = Metrics(Live(ex.clock))
     metrics.gauge("hapenny_ledger_waiting", "Rows not yet written.", lambda: 3.0)
     metrics.observe(ex, row)
@@ -122,6 +125,34 @@ def test_metrics_are_what_prometheus_reads(done):
     for family in families.values():
         if family.type in ("counter", "histogram") and "seconds" not in family.name:
             assert family.name.startswith("hapenny_")
+
+
+def test_a_model_has_one_label_whatever_it_is_called():
+    clock = made.Clock()
+    book = made.books(clock)
+    metrics = Metrics(Live(clock))
+    metrics.canonical = metrics.live.canonical = book.prices.canonical
+    for name in ("cheap", "arn:aws:bedrock:us-east-1::foundation-model/cheap", "unknown-model"):
+        ex = made.exchange(clock, msgspec.structs.replace(made.ask(), stream=True))
+        ex.target = Target(name)
+        ex.step("tiers")
+        made.served(book, ex)
+        metrics.observe(ex, book.close(ex))
+    families = text_string_to_metric_families(metrics.render().decode())
+    calls = {
+        (family.name, sample.labels["model"]): sample.value
+        for family in families
+        for sample in family.samples
+        if "model" in sample.labels
+        and sample.name in ("hapenny_calls_total", "hapenny_time_to_first_token_seconds_count")
+    }
+    assert calls == {
+        ("hapenny_calls", "cheap"): 2,
+        ("hapenny_calls", "unknown-model"): 1,
+        ("hapenny_time_to_first_token_seconds", "cheap"): 2,
+        ("hapenny_time_to_first_token_seconds", "unknown-model"): 1,
+    }
+    assert set(metrics.live.snapshot()) == {"cheap", "unknown-model"}
 
 
 def test_series_are_bounded():

@@ -180,6 +180,31 @@ def test_virtual_time_writes_inline(path):
         assert reader.execute("SELECT count(*) FROM requests").fetchone() == (3,)
 
 
+def test_steady_traffic_is_written_once_each_flush_and_no_row_waits_longer(path):
+    async def main():
+        clock = virtual_clock()
+        clock.costs["ledger"] = 0.002  # seconds a row: rows keep coming while others are written
+        batches, work = [], clock.work
+
+        async def counted(kind, units, fn):
+            batches.append(units)
+            return await work(kind, units, fn)
+
+        clock.work = counted
+        ledger = Ledger(LedgerOptions(path=path, flush_s=0.5), clock)
+        await ledger.start()
+        for row in rows(500):
+            ledger.write(row)
+            await clock.sleep(0.01)
+            assert ledger.waiting <= 50 + 10 + 2  # of half a second, and of the time a write takes
+        assert sum(batches) <= 500
+        assert len(batches) <= 10
+        await ledger.aclose()
+        assert sum(batches) == 500
+
+    run_virtual(main())
+
+
 KILLED = """
 import asyncio, sys, time
 from hapenny.core.clock import RealClock

@@ -80,6 +80,7 @@ class Call:
         "ended",
         "failure",
         "id",
+        "lesson",
         "outcome",
         "output",
         "provenance",
@@ -111,6 +112,8 @@ class Call:
         self.cost: int | None = None
         """Nano-dollars; None while open and where the price is unknown."""
         self.provenance: Provenance = "unknown"
+        self.lesson = False
+        """Whether its report is still to be learnt from."""
         self.failure: Failure | None = None
         self.output: list[str] = []
         """What was generated so far, for an estimate where no usage was reported."""

@@ -36,11 +36,24 @@ class Walk(Struct, frozen=True, kw_only=True, gc=False):
     actual: int | None
 
     @property
+    def saved(self) -> int | None:
+        """All savings less own costs; None where a price is unknown."""
+        return None if self.actual is None or self.baseline is None else sum(self.savings.values())
+
+    @property
     def balanced(self) -> bool:
         """Whether the identity holds (an unpriced row has none to hold)."""
         if self.baseline is None or self.estimate_error is None or self.actual is None:
             return True
         return self.baseline - sum(self.savings.values()) - self.estimate_error == self.actual
+
+
+class Totals(Struct, frozen=True, gc=False):
+    """What a request has cost and saved, in nano-dollars; None: a price was unknown."""
+
+    actual: int | None
+    saved: int | None
+    savings: dict[str, int]
 
 
 def walk(

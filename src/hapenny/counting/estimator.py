@@ -17,13 +17,14 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from hapenny.counting.features import BASE, GROUPS, REQUEST, SIZE, FeatureCache, Vector
+from hapenny.counting.features import BASE, GROUPS, REQUEST, SIZE, TOOLS, FeatureCache, Vector
 from hapenny.counting.prior import BYTES_ONLY
 
 COVERAGE = 0.95
 _NOISE = 0.03  # relative error that remains when the weights are right
 _BYTE_SPREAD = 0.1
 _BYTE_SPREAD_BASE = 0.06
+_TOOLS_SPREAD = 200.0  # tokens that providers add where tools are offered: none to some hundred
 _SCALE_SPREAD = 0.5  # prior standard deviation of the common factor
 _WINDOW = 400  # standardised errors kept for the bound
 _REPLAY = 24  # requests kept to be learned again after a reset
@@ -89,10 +90,21 @@ class Estimator:
         """The expected tokens of a request whose feature vector is known, unrounded, without a bound: the cheap one."""
         return self._predict(vector)
 
-    def segments(self, texts: Sequence[str]) -> list[int]:
-        """The expected tokens of each text alone, without what a request carries as a whole."""
-        weights = self._weights
-        return [max(0, round(float(weights @ self.cache.segment(text)))) for text in texts]
+    def running(self, texts: Sequence[str], offers: bool, extra: Sequence[float]) -> list[float]:
+        """The expected tokens of a request up to the end of each of its segments, unrounded.
+
+        Args:
+            texts: the segments.
+            offers: whether the request offers tools.
+            extra: tokens to add for each segment.
+        """
+        weights, segment = self._weights, self.cache.segment
+        total = float(weights[REQUEST]) + float(weights[TOOLS]) * offers
+        found = []
+        for text, more in zip(texts, extra, strict=True):
+            total += float(weights @ segment(text)) + more
+            found.append(total)
+        return found
 
     def tokens(self, text: str) -> float:
         """The expected tokens of one segment, unrounded: for comparing forms of the same content."""
@@ -160,6 +172,7 @@ class Estimator:
     def _prior_covariance(self, weights: Vector) -> Vector:
         spread = np.full(SIZE, _BYTE_SPREAD_BASE if self.has_base else _BYTE_SPREAD)
         spread[REQUEST] = 4.0
+        spread[TOOLS] = _TOOLS_SPREAD
         spread[BASE] = 0.5 if self.has_base else 0.0
         covariance: Vector = np.diag(spread**2)
         for mask in GROUPS:

@@ -27,10 +27,12 @@ NAMES: tuple[str, ...] = (
     "continuation", "lead2", "lead_vi", "lead_kana", "lead_han", "lead_other",
     "upper_runs", "space_runs", "space_punct", "punct_runs", "line_runs", "camel", "joined_words",
     "accented_inside", "letter_digit", "upper_pairs", "quote_pairs",
-    "words_3", "words_6", "words_9", "words_long", "digit_runs", "digit_triples",
+    "words_3", "words_6", "words_9", "words_long", "digit_runs", "digit_triples", "tools",
 )  # fmt: skip
 SIZE = len(NAMES)
 REQUEST, SEGMENTS = 0, 1
+TOOLS = SIZE - 1
+"""1 for a request that offers tools: providers put instructions of their own before them, whatever the tools are."""
 BASE = slice(2, 6)
 _BYTES = slice(6, 19)
 

@@ -37,4 +37,5 @@ BYTES_ONLY: tuple[float, ...] = (
     -0.084,  # words_long
     0.515,  # digit_runs
     0.694,  # digit_triples
+    0.000,  # tools
 )

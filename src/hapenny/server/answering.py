@@ -85,9 +85,9 @@ async def answer(
             return fail(door, failure, exchange.id)
         exchange.commit()
         out = at_commit(exchange)
-        row = gateway.row(exchange)
-        if row is not None:
-            out.update(at_end(exchange, row))
+        money = gateway.totals(exchange)
+        if money is not None:
+            out.update(at_end(exchange, money))
         out.update(own)
         fault = frame_fault(request, asked.metadata) if faulty else None
         if fault is None:
@@ -143,8 +143,8 @@ async def _stream(
                 await response.write(data)
                 stall.end()
         flow.close()
-        row = gateway.row(exchange)
-        last = encoder.note({"totals": totals(exchange, row).decode()}) if row is not None else b""
+        money = gateway.totals(exchange)
+        last = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
         last += encoder.end()
     except Failure as failure:
         exchange.failure = failure

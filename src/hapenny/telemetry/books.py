@@ -17,12 +17,12 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
-from hapenny.core.money import Walk, walk
+from hapenny.core.money import Totals, Walk, walk
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.making import REFUSALS, make_row
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
 from hapenny.telemetry.rows import Row
 
 __all__ = ["Books", "Row"]
@@ -84,9 +84,7 @@ class Books:
         if tokens is not None:
             if call.provenance != "estimated":
                 call.provenance = "reported"
-                if call.request is not None and call.purpose not in ("embed", "rerank", "guard"):
-                    text = "".join(call.output) if call.outcome == "complete" else ""
-                    self.prices.place(call.target).learn(self.prices.layout(call.request), text, tokens)
+                call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
         elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
             tokens, call.provenance = Tokens(), "reported"
         elif call.request is not None:
@@ -99,6 +97,33 @@ class Books:
         # What was not billed costs nothing at any price, known or not.
         call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
 
+    def _learn(self, exchange: Exchange) -> None:
+        """Takes what the providers of an exchange's calls reported as lessons, each once."""
+        since = exchange.wall - exchange.arrived
+        for call in exchange.calls:
+            if not call.lesson or call.request is None or call.tokens is None:
+                continue
+            call.lesson = False
+            try:
+                text = "".join(call.output) if call.outcome == "complete" else ""
+                place, layout = self.prices.place(call.target), self.prices.layout(call.request)
+                place.learn(layout, text, call.tokens)
+                if call.cached is not None and call.began is not None:
+                    told(
+                        self._prefixes, _world(call.target), layout, place, call.tokens,
+                        since + call.started, since + call.began,
+                    )  # fmt: skip
+            except Exception as error:
+                self._log.error("report not learnt", call=call.id, error=type(error).__name__)
+
+    def expect(self, call: Call) -> None:
+        """Counts the prompt of a call under way, before its price is asked for. Never raises."""
+        try:
+            if call.request is not None and call.outcome == "open":
+                self.prices.prompt(call.request, call.target)
+        except Exception as error:
+            self._log.error("prompt not counted", call=call.id, error=type(error).__name__)
+
     def begun(self, exchange: Exchange, call: Call) -> None:
         """A call has begun to answer: what it wrote to the provider's prompt cache can be read by calls that come from
         now on, whichever of them is closed first. Never raises."""
@@ -107,7 +132,7 @@ class Books:
         try:
             target, wall = call.target, exchange.wall - exchange.arrived
             call.cached = split(
-                self._prefixes, ("provider", target.backend, target.region), self.prices.layout(call.request),
+                self._prefixes, _world(target), self.prices.layout(call.request),
                 self.prices.place(target), wall + call.started, wall + call.began,
             )  # fmt: skip
         except Exception as error:
@@ -136,9 +161,10 @@ class Books:
         known = exchange.memo.get("walk")
         if known is not None and known[0] == mark:
             return known[1]  # type: ignore[no-any-return]
+        self._learn(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
-        if delivered and not exchange.background and exchange.failure is None and exchange.stopped not in REFUSALS:
+        if self._compared(exchange, delivered):
             if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
@@ -150,13 +176,40 @@ class Books:
         exchange.memo["walk"] = (mark, result)
         return result
 
-    def close(self, exchange: Exchange) -> Row:
-        """The finished row of an exchange all of whose calls are settled. Never raises."""
+    def totals(self, exchange: Exchange) -> Totals:
+        """What an exchange all of whose calls are settled has cost and saved. Never raises.
+
+        Nothing is counted for a request that was served as it came: its saving is what other calls cost, whatever the
+        counts say, and the books need not be closed before the client has its answer.
+        """
+        adopted = exchange.adopted
+        if (
+            adopted is None or exchange.steps or exchange.facts.get("passed")
+            or not self._compared(exchange, exchange.delivered)
+            or adopted.target != exchange.baseline or adopted.request is not exchange.original
+        ):  # fmt: skip
+            found = self._walked(exchange)
+            return Totals(found.actual, found.saved, found.savings)
+        others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
+        found = walk([("", 0)], others, adopted.cost)
+        return Totals(found.actual, None if found.actual is None else found.saved, found.savings)
+
+    @staticmethod
+    def _compared(exchange: Exchange, delivered: bool) -> bool:
+        """Whether there is an answer that reached somebody, to be compared with what it would have cost."""
+        answered = exchange.failure is None and exchange.stopped not in REFUSALS
+        return delivered and answered and not exchange.background
+
+    def _walked(self, exchange: Exchange) -> Walk:
         try:
-            money = self.walk(exchange)
+            return self.walk(exchange)
         except Exception as error:
             self._log.error("request not priced", request=exchange.id, error=type(error).__name__)
-            money = Walk(baseline=None, savings={}, estimate_error=None, actual=None)
+            return Walk(baseline=None, savings={}, estimate_error=None, actual=None)
+
+    def close(self, exchange: Exchange) -> Row:
+        """The finished row of an exchange all of whose calls are settled. Never raises."""
+        money = self._walked(exchange)
         unpriced = money.actual is None or money.baseline is None
         if unpriced:
             self.unpriced += 1
@@ -255,8 +308,13 @@ class Books:
         if index == 0:
             return ("baseline", exchange.context.tenant)
         if index == last:
-            return ("provider", target.backend, target.region)
+            return _world(target)
         return (technique, exchange.context.tenant)
+
+
+def _world(target: Target) -> tuple[object, ...]:
+    """The provider's own prompt cache."""
+    return ("provider", target.backend, target.region)
 
 
 def _unbilled(call: Call) -> bool:

@@ -10,8 +10,7 @@ import re
 import msgspec
 
 from hapenny.core.exchange import CacheFact, Exchange
-from hapenny.core.money import dollars
-from hapenny.telemetry.rows import Row
+from hapenny.core.money import Totals, dollars
 
 _FORWARDED = {
     "": "miss",
@@ -50,25 +49,25 @@ def at_commit(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def at_end(exchange: Exchange, row: Row) -> dict[str, str]:
+def at_end(exchange: Exchange, money: Totals) -> dict[str, str]:
     """What `at_commit` could not know yet. Amounts are dollars with nine decimals, or `unknown`."""
     return {
         "x-hapenny-model": safe(served_model(exchange)),
-        "x-hapenny-cost": amount(row.actual),
-        "x-hapenny-saved": amount(row.saved),
+        "x-hapenny-cost": amount(money.actual),
+        "x-hapenny-saved": amount(money.saved),
     }
 
 
-def totals(exchange: Exchange, row: Row) -> bytes:
+def totals(exchange: Exchange, money: Totals) -> bytes:
     """The totals of a stream as one line of JSON, for an SSE comment or a private event-stream event."""
-    tokens = row.tokens
+    tokens = exchange.adopted.tokens if exchange.adopted is not None else None
     body: dict[str, object] = {
         "request_id": exchange.id,
         "route": exchange.route,
         "model": served_model(exchange),
-        "cost_usd": amount(row.actual),
-        "saved_usd": amount(row.saved),
-        "savings_usd": {technique: dollars(nano, 9) for technique, nano in row.savings.items() if nano},
+        "cost_usd": amount(money.actual),
+        "saved_usd": amount(money.saved),
+        "savings_usd": {technique: dollars(nano, 9) for technique, nano in money.savings.items() if nano},
     }
     if tokens is not None:
         body["tokens"] = tokens

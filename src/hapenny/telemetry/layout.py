@@ -11,6 +11,7 @@ import numpy as np
 from hapenny.core.messages import Block, Data, Document, Image, Opaque, Request, Text, Thinking, ToolResult, ToolUse
 from hapenny.counting import FeatureCache, Vector
 from hapenny.counting.features import REQUEST, SIZE
+from hapenny.counting.features import TOOLS as OFFERS
 
 PARTS = ("tools", "system", "history", "context", "user")
 """What a prompt is made of: `context` are documents and tool results of the last turn, `user` the rest of it."""
@@ -33,9 +34,13 @@ class Layout:
         ends: how many segments there are up to the end of each message.
         points: cache points in order.
         media: how many images and binary documents, whose tokens no text tells.
+        offers: whether there are tools.
     """
 
-    __slots__ = ("_chain", "_parts", "counted", "ends", "kinds", "marks", "media", "points", "size", "texts", "vector")
+    __slots__ = (
+        "_chain", "_parts", "counted", "ends", "kinds", "marks", "media", "offers", "points", "running", "size",
+        "texts", "vector",
+    )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
         self.texts: list[str] = []
@@ -43,9 +48,12 @@ class Layout:
         self.ends: list[int] = []
         self.points: list[Point] = []
         self.media = 0
+        self.offers = bool(request.tools)
         self.vector: Vector | None = None
         self.counted: tuple[object, float] | None = None
         """What was counted last, and by what state of whose estimator."""
+        self.running: tuple[object, list[float]] | None = None
+        """The same for the tokens up to the end of each segment."""
         self.marks: dict[str, bytes] = {}
         """Fingerprints made of it, by what they are for: kept for a request that comes again."""
         self._chain: list[int] | None = None
@@ -78,6 +86,7 @@ class Layout:
             for text in self.texts:
                 vector += segment(text)
             vector[REQUEST] = 1.0
+            vector[OFFERS] = self.offers
         return vector
 
     def parts(self, tokens: int) -> dict[str, int]:
@@ -96,15 +105,6 @@ class Layout:
         found[next(reversed(found))] += tokens - sum(found.values())
         self._parts = tokens, found
         return found
-
-    def upto(self, index: int, features: FeatureCache) -> Vector:
-        """The features of the segments up to and including `index`."""
-        if index >= len(self.texts) - 1:
-            return self.measure(features)
-        total = features.segment(self.texts[0])
-        for text in self.texts[1 : index + 1]:
-            total = total + features.segment(text)
-        return total
 
     @property
     def chain(self) -> list[int]:
@@ -127,7 +127,7 @@ class Layout:
                 case Text():
                     self._add(block.text, part, block.checkpoint)
                 case ToolUse():
-                    self._add(f"{block.name}\n{block.arguments}", part, block.checkpoint)
+                    self._add(f"{block.name}\n{_compact(block.arguments)}", part, block.checkpoint)
                 case ToolResult():
                     self._blocks(block.content, CONTEXT if part == USER else part)
                     if block.checkpoint:
@@ -163,3 +163,14 @@ class Layout:
     def _point(self, checkpoint: str) -> None:
         if self.texts:
             self.points.append(Point(len(self.texts) - 1, 3600 if checkpoint == "1h" else 300))
+
+
+def _compact(arguments: str) -> str:
+    """A tool call's JSON without layout: providers read a value, so the same call in other spacing is the same prefix.
+    What is no JSON stays as it is."""
+    if " " not in arguments and "\n" not in arguments:
+        return arguments
+    try:
+        return msgspec.json.encode(msgspec.json.decode(arguments)).decode()
+    except (ValueError, RecursionError):
+        return arguments

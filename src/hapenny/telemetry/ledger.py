@@ -147,9 +147,13 @@ class Ledger:
         self._connection.close()
 
     async def flush(self) -> None:
-        """Writes all that waits now. A failed write is logged and counted; its rows stay in the queue."""
+        """Writes all that waits. A failed write is logged and counted; its rows stay in the queue."""
+        await self._flush(None)
+
+    async def _flush(self, before: int | None) -> None:
+        """Writes what waits, of rows those that were taken before number `before`: others may keep coming."""
         async with self._writing:
-            while self._pending or self._folded.rows:
+            while self._folded.rows or (self._pending and (before is None or next(iter(self._pending)) < before)):
                 if not await self._write():
                     return
 
@@ -162,16 +166,18 @@ class Ledger:
         pause = self._flush_s
         while True:
             await self._wake.wait()
-            self._wake.clear()
             await self._clock.sleep(pause)
-            failed = self.failed_writes
-            await self.flush()
+            self._wake.clear()
+            failed, began = self.failed_writes, self._clock.now()
+            await self._flush(self._next)
             if self.failed_writes > failed:
-                pause = min(MAX_BACKOFF, pause * 2)
+                pause = min(MAX_BACKOFF, max(pause, self._flush_s) * 2)
                 self._wake.set()
             else:
-                pause = self._flush_s
                 await self._retain()
+                # What came meanwhile has waited since; under steady traffic there is one batch each `flush_s`.
+                waited = self._clock.now() - began if self._wake.is_set() else 0.0
+                pause = max(0.0, self._flush_s - waited)
 
     async def _write(self) -> bool:
         folded, self._folded = self._folded, Folded()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -111,6 +111,8 @@ class Live:
     """
 
     def __init__(self, clock: Clock, window_s: float = 300.0) -> None:
+        self.canonical: Callable[[str], str] = str
+        """The one name of a model, whatever it was called."""
         self._clock = clock
         self._window = window_s
         self._paces: OrderedDict[tuple[str, str], Pace] = OrderedDict()
@@ -119,7 +121,7 @@ class Live:
         """Takes a call that ended."""
         if call.purpose not in SERVING:
             return
-        pace = self.pace(call.target.model, call.target.region)
+        pace = self.pace(self.canonical(call.target.model), call.target.region)
         now = self._clock.now()
         if call.outcome == "failed":
             pace.failures.add(now, 1.0)

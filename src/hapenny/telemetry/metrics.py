@@ -86,6 +86,8 @@ class Metrics:
     def __init__(self, live: Live) -> None:
         self.in_flight = 0
         self.live = live
+        self.canonical: Callable[[str], str] = str
+        """The one name of a model, by which it is labelled whatever it was called."""
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
         self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
@@ -103,23 +105,23 @@ class Metrics:
         """Counts a finished request, and shows its calls to the live measures."""
         for attempt in exchange.calls:
             self.live.observe(attempt)
-        route = row.route
+        route, served = row.route, self.canonical(row.model_served)
         self._requests.inc((route, row.outcome))
         if row.e2e is not None:
             self._e2e.observe((route,), row.e2e)
         if row.ttft is not None:
-            self._ttft.observe((route, row.model_served), row.ttft)
+            self._ttft.observe((route, served), row.ttft)
         for stage, seconds in row.decide.items():
             self._decide.observe((stage,), seconds)
         if row.cache_layer is not None:
             self._cache.inc((row.cache_layer, "hit" if row.cache_hit else "miss"))
         for part, count in row.parts.items():
             if count:
-                self._prompts.inc((row.tenant, row.feature, row.model_served, part), count)
+                self._prompts.inc((row.tenant, row.feature, served, part), count)
         if freed := row.scores.get("answer_freed"):
             self._freed.inc((route,), freed)
         for call in row.calls:
-            model = call.model
+            model = self.canonical(call.model)
             self._calls.inc((model, call.purpose, call.outcome))
             if call.cost:
                 self._cost.inc((model,), call.cost * NANO)

@@ -8,16 +8,17 @@ an entry can be read once the answer that wrote it has begun.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Literal, NamedTuple, TypeAlias
 
-from hapenny.counting import Estimator
 from hapenny.telemetry.layout import Layout
 
 LOOKBACK = 20
 STEP = 128
 """Automatic caches count in blocks of this many tokens."""
 AUTOMATIC_TTL = 300
+_SAME = 1e-3
+"""Seconds by which two readings of the same moment may differ."""
 
 
 class Split(NamedTuple):
@@ -31,18 +32,8 @@ class Split(NamedTuple):
 NOTHING = Split()
 
 
-class Weigher:
-    """Tokens of a prefix by one model's estimator."""
-
-    __slots__ = ("_estimator",)
-
-    def __init__(self, estimator: Estimator) -> None:
-        self._estimator = estimator
-
-    def upto(self, layout: Layout, index: int) -> int:
-        """Expected tokens of the segments up to and including `index`."""
-        estimator = self._estimator
-        return max(0, round(estimator.expected(layout.upto(index, estimator.cache))))
+Upto: TypeAlias = Callable[[int], int]
+"""Expected tokens of a prompt's segments up to and including one."""
 
 
 class Prefixes:
@@ -64,7 +55,7 @@ class Prefixes:
         self,
         world: Hashable,
         layout: Layout,
-        weigher: Weigher,
+        upto: Upto,
         *,
         mode: Literal["explicit", "automatic"],
         minimum: int,
@@ -76,19 +67,19 @@ class Prefixes:
         Args:
             world: whose cache.
             layout: the prompt.
-            weigher: counts tokens of prefixes.
+            upto: counts tokens of the prompt's prefixes.
             mode: as the model's card says.
             minimum: shortest prefix that is cached, tokens.
             start: wall seconds at which the prompt was sent.
             began: wall seconds from which on others can read what this one writes.
         """
         if mode == "automatic":
-            return self._automatic(world, layout, weigher, minimum, start, began)
+            return self._automatic(world, layout, upto, minimum, start, began)
         points = layout.points
         chain = layout.chain
         read_end = -1
         for point in reversed(points):
-            for index in range(point.at, max(point.at - LOOKBACK, -1), -1):
+            for index in range(point.at, max(point.at - LOOKBACK - 1, -1), -1):
                 if index <= read_end:
                     break
                 if self._alive((world, chain[index]), start):
@@ -96,13 +87,13 @@ class Prefixes:
                     break
             if read_end >= 0:
                 break
-        read = weigher.upto(layout, read_end) if read_end >= 0 else 0
+        read = upto(read_end) if read_end >= 0 else 0
         done, write, write_1h = read, 0, 0
         for point in points:
             if point.at <= read_end:
                 self._note((world, chain[point.at]), start, began, point.ttl)
                 continue
-            tokens = weigher.upto(layout, point.at)
+            tokens = upto(point.at)
             if tokens < minimum:
                 continue
             if point.ttl > 300:
@@ -113,17 +104,35 @@ class Prefixes:
             self._note((world, chain[point.at]), start, began, point.ttl)
         return Split(read, write, write_1h)
 
+    def told(
+        self, world: Hashable, layout: Layout, upto: Upto, covered: int, *, minimum: int, start: float, began: float
+    ) -> None:
+        """Follows what the provider reports of a prompt with points: `covered` tokens were read and written in all.
+
+        An estimate may fall on the wrong side of the minimum, and a table may be younger than the cache: what is
+        predicted of later prompts then rests on the report.
+        """
+        points, chain = layout.points, layout.chain
+        last = points[-1].at
+        scale = covered / max(1, upto(last))
+        for point in points:
+            key = (world, chain[point.at])
+            if covered and (point.at == last or upto(point.at) * scale >= minimum):
+                self._note(key, start, began, point.ttl)
+            else:
+                self._forget(key, began)
+
     def _automatic(
-        self, world: Hashable, layout: Layout, weigher: Weigher, minimum: int, start: float, began: float
+        self, world: Hashable, layout: Layout, upto: Upto, minimum: int, start: float, began: float
     ) -> Split:
         chain = layout.chain
         ends = [end - 1 for end in layout.ends if end]
-        if not ends or weigher.upto(layout, len(chain) - 1) < minimum:
+        if not ends or upto(len(chain) - 1) < minimum:
             return NOTHING
         read = 0
         for index in reversed(ends):
             if self._alive((world, chain[index]), start):
-                read = weigher.upto(layout, index) // STEP * STEP
+                read = upto(index) // STEP * STEP
                 break
         for index in ends:
             self._note((world, chain[index]), start, began, AUTOMATIC_TTL)
@@ -137,6 +146,12 @@ class Prefixes:
         self._seen[slot] = (entry[0], start + entry[2], entry[2])
         self._seen.move_to_end(slot)
         return True
+
+    def _forget(self, key: Hashable, began: float) -> None:
+        """Unless it was written by somebody who began later."""
+        entry = self._seen.get(hash(key))
+        if entry is not None and entry[0] <= began + _SAME:
+            del self._seen[hash(key)]
 
     def _note(self, key: Hashable, start: float, began: float, ttl: int) -> None:
         slot, seen = hash(key), self._seen

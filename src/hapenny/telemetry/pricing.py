@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from hapenny.catalog import Card, Rates, amount, region_class
@@ -12,7 +13,7 @@ from hapenny.core.exchange import Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Weigher
+from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.words import Bags, Words
 
 OUTPUT = "#output"
@@ -78,6 +79,12 @@ class Place:
             tokens += layout.media * self.media
         return max(1, round(tokens))
 
+    def upto(self, layout: Layout, index: int) -> int:
+        """Expected tokens of the segments up to and including `index`, and of what providers put before all of them."""
+        if index >= len(layout.texts) - 1:
+            return max(0, round(self._prompt(layout)))
+        return max(0, round(self._running(layout)[index]))
+
     def output(self, text: str) -> int:
         """Expected tokens of generated text."""
         return max(1, round(self._output(text))) if text else 0
@@ -111,6 +118,13 @@ class Place:
             tokens = estimator.expected(layout.measure(estimator.cache)) + self.words.extra(layout.texts)
             layout.counted = (state, tokens)
         return layout.counted[1]
+
+    def _running(self, layout: Layout) -> list[float]:
+        estimator, words = self.prompts, self.words
+        state = (estimator, estimator.learned, words.learned)
+        if layout.running is None or layout.running[0] != state:
+            layout.running = (state, estimator.running(layout.texts, layout.offers, words.extras(layout.texts)))
+        return layout.running[1]
 
     def _output(self, text: str) -> float:
         estimator = self.answers
@@ -167,9 +181,10 @@ class Prices:
                 self._words.popitem(last=False)
         return found
 
-    def forget_cards(self) -> None:
-        """After the catalog has changed."""
-        self._places.clear()
+    def canonical(self, model: str) -> str:
+        """The catalog's own id of a model, however it was called; its name where the catalog does not know it."""
+        card = self._catalog.resolve(model)
+        return model if card is None else card.id
 
     def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
@@ -216,9 +231,28 @@ def split(
     if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
         return NOTHING
     return prefixes.split(
-        (*world, card.id), layout, Weigher(place.prompts),
+        (*world, card.id), layout, partial(place.upto, layout),
         mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
     )  # fmt: skip
+
+
+def told(
+    prefixes: Prefixes,
+    world: tuple[object, ...],
+    layout: Layout,
+    place: Place,
+    tokens: Tokens,
+    start: float,
+    began: float,
+) -> None:
+    """What the prompt cache of `place` is reported to have done with a prompt with points."""
+    card = place.card
+    if card is not None and card.cache_mode == "explicit" and layout.points:
+        prefixes.told(
+            (*world, card.id), layout, partial(place.upto, layout),
+            tokens.cache_read + tokens.cache_write + tokens.cache_write_1h,
+            minimum=card.cache_min or 0, start=start, began=began,
+        )  # fmt: skip
 
 
 def hidden(tokens: Tokens, visible: float) -> int:

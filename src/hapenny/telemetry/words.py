@@ -89,13 +89,14 @@ class Words:
 
     def extra(self, texts: Sequence[str]) -> float:
         """Tokens to add to the estimate of `texts`."""
+        return sum(self.extras(texts)) if self.learned else 0.0
+
+    def extras(self, texts: Sequence[str]) -> list[float]:
+        """The same, text by text."""
         if len(texts) > MAX_TEXTS or not self.learned:
-            return 0.0
+            return [0.0] * len(texts)
         table, get = self._table, self._bags.get
-        total = 0.0
-        for text in texts:
-            total += float(np.add.reduce(table.take(get(text))))
-        return total
+        return [float(np.add.reduce(table.take(get(text)))) for text in texts]
 
     def learn(self, texts: Sequence[str], missing: float, reported: int) -> None:
         """Takes what an estimate with `extra` fell short of a report."""

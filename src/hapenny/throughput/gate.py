@@ -143,6 +143,14 @@ class Gate:
         self._ttft = self.spec.ttft_s
         self._tpot = 1.0 / self.spec.tokens_per_s
 
+    @property
+    def metered(self) -> bool:
+        """Whether it matters how big a job is: somewhere a quota or a concurrency limit is to be kept."""
+        return any(
+            endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered)
+            for endpoint in self.endpoints
+        )
+
     async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
         """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
         if self._waiters:

@@ -88,6 +88,11 @@ class Quota:
         return self.learner.limit() if self.learner is not None else self._tokens
 
     @property
+    def metered(self) -> bool:
+        """Whether any limit of the pool is known: until then the size of a job decides nothing."""
+        return self.tokens is not None or self._requests is not None or self._day is not None
+
+    @property
     def rate(self) -> float:
         """This process's units a second: the pool's rate times the share of it that this process has been getting."""
         tokens = self.tokens

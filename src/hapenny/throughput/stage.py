@@ -43,7 +43,8 @@ class Leave(Decision):
 class ThroughputStage(Stage):
     """See the module.
 
-    `size`: input tokens of a request for a model (an estimator's upper bound), by characters when not given.
+    `size`: input tokens of a request for a model, where a limit is known that they count for; by characters when not
+    given.
     `most_output`: the output limit that counts when a request sets no `max_tokens`. `predicted`: the expected answer
     size in tokens, None when unknown.
     """
@@ -72,7 +73,7 @@ class ThroughputStage(Stage):
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
             priority = Priority.BACKGROUND
         job = Job(
-            input_tokens=self._size(exchange),
+            input_tokens=self._size(exchange) if route.dispatcher.gate.metered else rough_size(request),
             max_tokens=most,
             predicted_output=min(most, self._predicted(exchange) or most),
             tenant=exchange.context.tenant,

@@ -49,8 +49,6 @@ class Invoke(Codec):
     ) -> Request:
         if not model:
             f.wrong("modelId", "The path names no model.", "call /model/MODEL/invoke")
-        if not is_native_anthropic(body, model):
-            f.wrong("body", "The body is not an Anthropic messages body.", "send messages and anthropic_version")
         asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream), beta=None)
         asked.extras.pop("anthropic_version", None)
         changes: dict[str, Any] = {}
