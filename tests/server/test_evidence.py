@@ -185,7 +185,7 @@ async def test_a_jobs_answer_from_documents_that_changed_meanwhile_is_not_kept(t
         assert foreseen.evidence
         foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), Foreseen)  # as in a journal
         completion = Completion(
-            choices=[Choice([Text("Half a penny.")], "end_turn")], tokens=Tokens(input=90, output=5)
+            choices=[Choice(content=[Text("Half a penny.")], reason="end_turn")], tokens=Tokens(input=90, output=5)
         )
         assert (await gateway.foreseeing.land(foreseen, completion, "req_b1"))[0]
         assert "hit" in await ask(url, TOLL)
