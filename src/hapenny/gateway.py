@@ -132,9 +132,7 @@ class Gateway:
         self.desk.metrics.gauge(
             "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: self.deck.returns.halted
         )
-        self._learnt: Learnt | None = (
-            heir._learnt if heir is not None else memory(config, self.clock, self.estimators, self.deck, self.switch)
-        )
+        self._learnt: Learnt | None = heir._learnt if heir is not None else memory(self)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         paid = paid_embedder(config, self.catalog, self.backends, self.clock)
         ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
@@ -362,9 +360,9 @@ class Gateway:
     async def start(self) -> None:
         """Opens what needs a running loop."""
         await self.desk.start()
-        self.deck.start()
         if self._learnt is not None:
             await self._learnt.start()
+        self.deck.start()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """Ends background work and lets go of backends; `keep` leaves the ledger to an heir."""

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 
 import msgspec
 
+from hapenny.caching.ahead import Ahead
+from hapenny.caching.foreseen import Known
 from hapenny.config import Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
 from hapenny.deck import Deck
 from hapenny.evidence.switch import LOSSY, Switch
 from hapenny.stores.learnt import Learnt, Part
+from hapenny.telemetry.content import ContentStore
+from hapenny.telemetry.desk import Desk
+
+MOST = 1_000
+"""Requests that are kept to be asked again."""
+
+
+def _asked(ahead: Ahead, content: ContentStore) -> Part:
+    """Requests of routes that let their texts be kept, so that a deploy can warm the cache up by itself."""
+
+    def dumps() -> bytes:
+        kept = [
+            known
+            for known in ahead.asked()[-MOST:]
+            if content.whole(known.route, known.question, known.last, known.request, known.context.user)
+        ]
+        return content.seal("asked", msgspec.msgpack.encode(kept))
+
+    def loads(data: bytes) -> None:
+        ahead.remember(msgspec.msgpack.decode(content.unseal("asked", data), type=list[Known]))
+
+    return Part(dumps, loads)
 
 
 def settings(config: Config) -> dict[str, str]:
@@ -24,8 +49,22 @@ def settings(config: Config) -> dict[str, str]:
     return found
 
 
-def memory(config: Config, clock: Clock, estimators: Estimators, deck: Deck, switch: Switch) -> Learnt | None:
-    """The state file; None where nothing is kept."""
+class Learning(Protocol):
+    """A gateway, as the state file knows it."""
+
+    config: Config
+    clock: Clock
+    estimators: Estimators
+    deck: Deck
+    switch: Switch
+    desk: Desk
+
+
+def memory(gateway: Learning) -> Learnt | None:
+    """The state file; None where nothing is kept. Where texts may be kept, requests to be asked again are, too, sealed
+    with the content store's key."""
+    config, estimators, deck, switch = gateway.config, gateway.estimators, gateway.deck, gateway.switch
+    content = gateway.desk.content
     path = config.state_path()
     if path is None:
         return None
@@ -37,4 +76,9 @@ def memory(config: Config, clock: Clock, estimators: Estimators, deck: Deck, swi
     }
     if deck.semantic is not None:
         parts["semantic"] = Part(deck.semantic.dumps, deck.semantic.loads)
-    return Learnt(path, clock, parts)
+    if deck.ahead is not None and config.fingerprint_key:  # a secret drawn at start makes no fingerprint twice
+        demand = deck.ahead.demand  # one and the same over reloads
+        parts["demand"] = Part(demand.dumps, demand.loads)
+        if content is not None:
+            parts["asked"] = _asked(deck.ahead, content)
+    return Learnt(path, gateway.clock, parts)

@@ -38,12 +38,12 @@ def test_warm_stats_explain_invalidate(url, tmp_path):
     assert first.output == "2 questions: 2 answered, 0 stored already, 0 failed\n"
     again = run(url, "warm", str(questions), "--model", "fast")
     assert again.output == "2 questions: 0 answered, 2 stored already, 0 failed\n"
-    assert json.loads(run(url, "stats").output)["exact"]["hits"] == 2
-    assert len(json.loads(run(url, "explain").output)) == 2
-    dry = json.loads(run(url, "invalidate", "--all", "--dry-run").output)
+    assert json.loads(run(url, "stats", "--json").output)["exact"]["hits"] == 2
+    assert len(json.loads(run(url, "explain", "--json").output)) == 2
+    dry = json.loads(run(url, "invalidate", "--all", "--dry-run", "--json").output)
     assert dry["exact"]["entries"] == 2
-    assert json.loads(run(url, "invalidate", "--all").output)["exact"]["entries"] == 2
-    assert json.loads(run(url, "stats").output)["exact"]["entries"] == 0
+    assert json.loads(run(url, "invalidate", "--all", "--json").output)["exact"]["entries"] == 2
+    assert json.loads(run(url, "stats", "--json").output)["exact"]["entries"] == 0
 
 
 def test_invalidate_wants_to_know_what(url):
@@ -75,3 +75,65 @@ def test_calibrate_finds_a_threshold(tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps(rows[0]))
     assert CliRunner().invoke(cache, ["calibrate", str(few)]).exit_code == 1
+
+
+def test_people_read_tables(url, tmp_path):
+    questions = tmp_path / "questions.txt"
+    questions.write_text("how much is shipping\n")
+    run(url, "warm", str(questions), "--model", "fast")
+    shown = run(url, "stats").output
+    assert "Layers" in shown
+    assert "hit share" in shown
+    entries = run(url, "explain").output
+    assert "route:default" in entries
+    assert "shipping" not in entries  # never a text
+    (entry,) = json.loads(run(url, "explain", "--json").output)
+    key = entry["key"]
+    assert key in run(url, "explain", key[:6].upper()).output
+    would = run(url, "invalidate", "--entry", key[:6], "--dry-run").output
+    assert "Would go" in would
+    # All conditions must hold: two tags, and an age.
+    both = ["--tag", "route:default", "--epoch", "nine", "--json"]
+    assert json.loads(run(url, "invalidate", *both).output)["exact"]["entries"] == 0
+    assert json.loads(run(url, "invalidate", "--older-than", "2h", "--json").output)["exact"]["entries"] == 0
+    (result,) = [tag for tag in entry["tags"] if tag.startswith("result:")]
+    gone = json.loads(run(url, "invalidate", "--tag", result, "--older-than", "0", "--json").output)
+    assert gone["exact"]["entries"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explain", "zz"], "no key"),
+        (["explain", "../stats"], "no key"),
+        (["invalidate", "--entry", "my entry"], "no key"),
+        (["invalidate", "--older-than", "5x"], "no span"),
+        (["invalidate", "--older-than", "-5"], "0 or more"),
+        (["invalidate", "--tag", ""], "leave it out"),
+        (["invalidate", "--all", "--tag", "x"], "not both"),
+        (["warm"], "precompute.routes"),
+        (["warm", "--most", "0"], "most"),
+        (["resume", "exact"], "exact"),
+        (["resume", "semantic", "--route", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_said_plainly(url, arguments, said):
+    result = run(url, *arguments)
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert '{"' not in result.output
+
+
+def test_a_file_that_holds_no_questions_is_named_with_its_line(url, tmp_path):
+    questions = tmp_path / "questions.txt"
+    questions.write_text('when do you open\n{"txt": "no"}\n')
+    result = run(url, "warm", str(questions))
+    assert result.exit_code == 1
+    assert "line 2" in result.output
+    questions.write_text("\n")
+    assert "no questions" in run(url, "warm", str(questions)).output
+
+
+def test_a_layer_may_be_resumed_that_never_stopped(url):
+    assert json.loads(run(url, "resume", "semantic", "--json").output) == {"resumed": 0}

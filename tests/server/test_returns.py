@@ -1,19 +1,30 @@
 """What the semantic layer costs: its judge stands in the ledger, and a layer that loses money stops."""
 
 import asyncio
+import contextlib
 
+import aiohttp
 import pytest
+import structlog
 
+from hapenny.caching.roi import Returns
 from hapenny.config import load
 from hapenny.config.problems import ConfigError
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway import Gateway
+from hapenny.telemetry.rows import Row
 from tests.server.house import serving
 
 JUDGED = (
     "stages: {semantic: {judge: fast, embedder: hashed}}\n"
     "routes: {default: {holdout: 0, stages: {semantic: 'on', templates: 'off'}}}"
 )
+
+
+@pytest.fixture
+def exits():
+    with contextlib.ExitStack() as stack:
+        yield stack
 
 
 async def ask(app, text):
@@ -69,6 +80,45 @@ async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
         assert app.gateway.deck.semantic.stats()["default"].requests == looked
         (books,) = [each for each in app.gateway.deck.admin.stats()["returns"] if each["layer"] == "semantic"]
         assert books["stopped"]
+
+
+async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(tmp_path, exits):
+    async with serving(tmp_path, extra=JUDGED) as (url, app), aiohttp.ClientSession() as session:
+        app.gateway.deck.returns._window = 8
+        logs = exits.enter_context(structlog.testing.capture_logs())
+        for number in range(10):
+            await ask(app, f"where is my order number {number} please")
+        async with session.get(url + "/v1/cache/stats") as answer:
+            (books,) = [each for each in (await answer.json())["returns"] if each["layer"] == "semantic"]
+        assert books["stopped"]
+        assert books["net"] < 0
+        assert books["judging"] > 0
+        assert books["tries_again_in"] > 0
+        async with session.get(url + "/metrics") as answer:
+            assert "hapenny_cache_layers_stopped 1.0" in await answer.text()
+        looked = app.gateway.deck.semantic.stats()["default"].requests
+        await ask(app, "where is my parcel")
+        assert app.gateway.deck.semantic.stats()["default"].requests == looked
+        async with session.post(url + "/v1/cache/resume", json={"layer": "semantic"}) as answer:
+            assert await answer.json() == {"resumed": 1}
+        said = [(line["event"], line["technique"]) for line in logs if "cache layer" in line["event"]]
+        assert [(event.split()[-1], technique) for event, technique in said] == [
+            ("stops", "semantic"), ("again", "semantic"),
+        ]  # fmt: skip
+        await ask(app, "where is my parcel now")
+        assert app.gateway.deck.semantic.stats()["default"].requests == looked + 1
+        async with session.post(url + "/v1/cache/resume", json={"layer": "exact"}) as answer:
+            assert answer.status == 400
+
+
+def test_what_a_layer_holds_is_paid_by_the_routes_that_used_it():
+    returns = Returns(lambda: {"semantic": 2**40})
+    for route, requests in (("busy", 64), ("calm", 32)):
+        returns.layer("semantic", route).seen = requests
+    for at in (0.0, 3_600.0):
+        returns.layer("semantic", "busy").seen = 64
+        returns._add("semantic", Row(id="r", wall=at, tenant="t", route="busy"), hit=False, saved=0)
+    assert returns.layer("semantic", "busy").books().storage == pytest.approx(1024 * 64 / 96 * 5_000_000, rel=0.05)
 
 
 @pytest.mark.parametrize("judge", ["auto", "a-model-nobody-knows"])

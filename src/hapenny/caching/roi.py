@@ -89,9 +89,10 @@ class Layer:
         if (full or len(rows) == self._window) and sums[1] - sums[2] - sums[3] < self._storage and self.costly:
             self.stopped = True
             self._waiting = 0
+            cost = sums[2] + sums[3] + self._storage
             _log.warning(
-                "a cache layer costs more than it saves and stops", layer=self.name, route=self.route,
-                requests=len(rows), saved=sums[1], cost=sums[2] + sums[3] + self._storage,
+                "a cache layer costs more than it saves and stops", technique=self.name, route=self.route,
+                requests=len(rows), cost=cost, reason=f"{sums[1]} nano-dollars saved",
             )  # fmt: skip
 
     def charge(self, judging: int) -> None:
@@ -115,7 +116,7 @@ class Layer:
     def resume(self) -> None:
         """Starts again with empty books."""
         if self.stopped:
-            _log.info("a cache layer tries again", layer=self.name, route=self.route)
+            _log.info("a cache layer tries again", technique=self.name, route=self.route)
         self.stopped = False
         self.seen = 0
         self._rows.clear()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
+
+from hapenny.cli import cache_tables
+
+JSON = click.option("--json", "as_json", is_flag=True, help="As JSON; money in nano-dollars, times in seconds.")
 
 
 @click.group()
@@ -21,42 +27,54 @@ def cache(ctx: click.Context, url: str, key: str) -> None:
 
 
 @cache.command()
+@JSON
 @click.pass_obj
-def stats(target: tuple[str, str]) -> None:
-    """Counters of every layer, and where each route's semantic cache stands."""
-    _show(_call(target, "GET", "/v1/cache/stats"))
+def stats(target: tuple[str, str], as_json: bool) -> None:
+    """Counters of every layer, what each earns on each route, and how the semantic cache keeps its promise."""
+    _shown(_call(target, "GET", "/v1/cache/stats"), as_json, cache_tables.stats)
 
 
 @cache.command()
 @click.argument("key", default="")
+@JSON
 @click.pass_obj
-def explain(target: tuple[str, str], key: str) -> None:
+def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
     """The entries behind KEY, as the header Cache-Status shows it; all of them without KEY."""
-    _show(_call(target, "GET", f"/v1/cache/explain/{key}"))
+    found = _call(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
+    if not found and not as_json:
+        click.echo(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
+        return
+    _shown(found, as_json, cache_tables.entries)
 
 
 @cache.command()
-@click.option("--entry", "entry", help="Key of one entry.")
-@click.option("--tag", help="For example route:default, model:…, doc:….")
+@click.option("--entry", "entry", help="Key of one entry, or how it begins.")
+@click.option("--tag", help="For example route:default, model:…, doc:…, collection:…, result:…, or one of your own.")
 @click.option("--epoch", help="A knowledge epoch.")
-@click.option("--older-than", "older", type=float, help="Seconds.")
+@click.option("--older-than", "older", help="Seconds, or a span: 90m, 24h, 7d.")
 @click.option("--all", "everything", is_flag=True, help="Every entry of the tenant.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@JSON
 @click.pass_obj
 def invalidate(
     target: tuple[str, str],
     entry: str | None,
     tag: str | None,
     epoch: str | None,
-    older: float | None,
+    older: str | None,
     everything: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Remove answers; all conditions given must match."""
-    if not everything and entry is None and tag is None and epoch is None and older is None:
+    """Remove answers of your tenant; all conditions given must match."""
+    some = any(each is not None for each in (entry, tag, epoch, older))
+    if not everything and not some:
         raise click.UsageError("name what goes: --entry, --tag, --epoch, --older-than, or --all")
-    body = {"key": entry, "tag": tag, "epoch": epoch, "older_than_s": older, "dry_run": dry_run}
-    _show(_call(target, "POST", "/v1/cache/invalidate", body))
+    if everything and some:
+        raise click.UsageError("--all, or conditions: not both")
+    age = _seconds(older) if older is not None else None
+    body = {"key": entry, "tag": tag, "epoch": epoch, "older_than_s": age, "dry_run": dry_run}
+    _shown(_call(target, "POST", "/v1/cache/invalidate", body), as_json, cache_tables.removed)
 
 
 @cache.command()
@@ -64,21 +82,39 @@ def invalidate(
 @click.option("--most", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Without QUESTIONS.")
 @click.option("--model", default="auto", show_default=True)
 @click.option("--parallel", type=click.IntRange(1, 64), default=4, show_default=True)
+@JSON
 @click.pass_obj
-def warm(target: tuple[str, str], questions: Path | None, most: int, model: str, parallel: int) -> None:
+def warm(target: tuple[str, str], questions: Path | None, most: int, model: str, parallel: int, as_json: bool) -> None:
     """Ask every line of QUESTIONS once (plain text, or JSON lines with "text"), so that its answer is stored.
 
-    Without QUESTIONS the gateway asks again what was asked most and is not stored any more: after a deploy or a new
-    epoch. It knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
+    Without QUESTIONS the gateway asks again what was asked most and is not stored any more, within the day's budget. It
+    knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
     """
     if questions is None:
-        _show(_call(target, "POST", "/v1/cache/warm", {"most": most}))
+        found = _call(target, "POST", "/v1/cache/warm", {"most": most})
+        _shown(found, as_json, lambda told: click.echo(f"{told['answered']} questions were answered ahead"))
         return
-    texts = [_text(line) for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = questions.read_text(encoding="utf-8").splitlines()
+    texts = [_text(line, number) for number, line in enumerate(lines, 1) if line.strip()]
+    if not texts:
+        raise click.ClickException(f"{questions}: holds no questions")
     hits, failed = asyncio.run(_warm(target, texts, model, parallel))
-    click.echo(f"{len(texts)} questions: {len(texts) - hits - failed} answered, {hits} stored already, {failed} failed")
+    told = {"questions": len(texts), "answered": len(texts) - hits - failed, "stored": hits, "failed": failed}
+    said = "{questions} questions: {answered} answered, {stored} stored already, {failed} failed"
+    _shown(told, as_json, lambda told: click.echo(said.format(**told)))
     if failed:
         sys.exit(1)
+
+
+@cache.command()
+@click.argument("layer", type=click.Choice(["semantic", "precompute"]))
+@click.option("--route", default="", help="Only there; else wherever it is stopped.")
+@JSON
+@click.pass_obj
+def resume(target: tuple[str, str], layer: str, route: str, as_json: bool) -> None:
+    """Let a layer that was stopped for losing money try again at once, with empty books."""
+    found = _call(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
+    _shown(found, as_json, lambda told: click.echo(f"{layer} tries again on {told['resumed']} routes"))
 
 
 @cache.command()
@@ -102,14 +138,33 @@ def calibrate(labelled: Path, max_error: float, embedder: str) -> None:
     found = find(vectors, [str(row["label"]) for row in rows], max_error)
     if found is None:
         raise click.ClickException(f"no threshold keeps wrong answers at or below {max_error:g}")
-    _show({"embedder": chosen.name, **msgspec.to_builtins(found)})
+    _shown({"embedder": chosen.name, **msgspec.to_builtins(found)}, True, click.echo)
 
 
-def _text(line: str) -> str:
+def _text(line: str, number: int) -> str:
     if not line.lstrip().startswith("{"):
         return line.strip()
-    text: str = msgspec.json.decode(line)["text"]
+    try:
+        text = msgspec.json.decode(line)["text"]
+    except (msgspec.DecodeError, KeyError):
+        text = None
+    if not isinstance(text, str) or not text.strip():
+        raise click.ClickException(f'line {number}: is no JSON object with "text"')
     return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    from hapenny.cli.report import span
+
+    try:
+        return span(text)
+    except click.BadParameter:
+        problem = f"{text!r} is no span of time; write 90, 90m, 24h"
+        raise click.BadParameter(problem, param_hint="--older-than") from None
 
 
 async def _warm(target: tuple[str, str], texts: list[str], model: str, parallel: int) -> tuple[int, int]:
@@ -155,13 +210,24 @@ def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> 
     except (ClientError, OSError) as error:
         raise click.ClickException(f"no gateway answers at {url}: {error}") from None
     if status != 200:
-        raise click.ClickException(f"{url}{path}: status {status}: {raw.decode('utf-8', 'replace')[:300]}")
+        raise click.ClickException(f"{url}{path}: status {status}: {_reason(raw)}")
     return msgspec.json.decode(raw)
+
+
+def _reason(raw: bytes) -> str:
+    """What an error says, without the JSON around it."""
+    try:
+        return str(msgspec.json.decode(raw)["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return raw.decode("utf-8", "replace")[:300]
 
 
 def _headers(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def _show(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+def _shown(value: Any, as_json: bool, tell: Callable[[Any], object]) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    else:
+        tell(value)

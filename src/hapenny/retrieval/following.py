@@ -53,7 +53,7 @@ async def follow(
         try:
             changed = await collection.refresh()
         except Exception as error:  # a search goes on with what it has
-            _log.warning("a collection could not be refreshed", collection=collection.name, error=type(error).__name__)
+            _log.warning("a collection could not be refreshed", name=collection.name, error=type(error).__name__)
             continue
         if changed is None or changed:
             tell(collection.name, changed)

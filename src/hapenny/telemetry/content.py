@@ -132,8 +132,40 @@ class ContentStore:
             return False
         if "no-store" in exchange.context.cache_control or exchange.original.store is False:
             return False
-        draw = int.from_bytes(blake2b(exchange.id.encode(), digest_size=8, key=self._names).digest(), "big")
-        return draw < options.sample * 2**64
+        return self._drawn(exchange.id)
+
+    def _drawn(self, name: str) -> bool:
+        draw = int.from_bytes(blake2b(name.encode(), digest_size=8, key=self._names).digest(), "big")
+        return draw < self._options.sample * 2**64
+
+    def whole(self, route: str, name: str, at: float, request: Request, user: str | None) -> bool:
+        """Whether a request may be kept as it is, to be asked again: its route opted in, `name` (that of all requests
+        like it) is drawn, it is of nobody in particular, not older than the retention, and nothing needs redaction."""
+        options = self._options
+        if route not in options.routes or user or request.user or request.store is False:
+            return False
+        if at < self._clock.wall() - options.retention_days * DAY or not self._drawn(name):
+            return False
+        messages, cut = _texts(request)
+        return not cut and not (options.redact and any(redact(text) != text for _, text in messages))
+
+    def seal(self, name: str, plain: bytes) -> bytes:
+        """Encrypts what is kept elsewhere under `name`."""
+        return self._seal(plain, name, "").encode()
+
+    def unseal(self, name: str, sealed: bytes) -> bytes:
+        """What `seal` was given.
+
+        Raises:
+            ValueError: another key or name, or it was changed.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        data = base64.b64decode(sealed)
+        try:
+            return self._cipher.decrypt(data[:12], data[12:], _bound(name, ""))
+        except InvalidTag:
+            raise ValueError(f"{name}: sealed with another key") from None
 
     async def keep(self, exchange: Exchange) -> bool:
         """Keeps the texts of a finished exchange if they are wanted. Whether it did; never raises."""
