@@ -159,6 +159,8 @@ class Deck:
             self.ahead = Ahead(
                 config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
             )
+            apis = config.batch is not None and bool(config.batch.apis)
+            self.ahead.expects_jobs = apis and "batch" in config.precompute.ways
             if heir is not None and heir.ahead is not None:
                 self.ahead.follow(heir.ahead)
         self.edge.settle(config.edge)

@@ -160,7 +160,7 @@ class Foreseeing:
         if exchange is None:
             return False, 0
         target = _at(foreseen.target, "batch")
-        fresh = gateway.ledger is None or await gateway.ledger.get(id) is None
+        fresh, looking = gateway.ledger is None or await gateway.ledger.get(id) is None, 0
         if fresh:
             call = exchange.begin_call(target, "precompute", BACKGROUND, foreseen.shaped)
             call.tokens, call.output = completion.tokens, [completion.text]
@@ -169,7 +169,8 @@ class Foreseeing:
             exchange.adopted = call
             exchange.end_call(call, "complete")
         try:
-            if await self._current(foreseen):
+            current, looking = await self._current(foreseen)
+            if current:
 
                 async def replay(exchange: Exchange) -> Answer:
                     return Answer(Replay(events_of(completion)))
@@ -179,17 +180,17 @@ class Foreseeing:
         finally:
             if fresh:
                 gateway.close(exchange)
-        return _stored(exchange), _cost(exchange)
+        return _stored(exchange), _cost(exchange) + looking
 
-    async def _current(self, foreseen: Foreseen) -> bool:
-        """Whether a search finds the same documents in the same versions as when the job began."""
+    async def _current(self, foreseen: Foreseen) -> tuple[bool, int]:
+        """Whether a search finds the same documents in the same versions as when the job began; what it cost."""
         if foreseen.route not in self._gateway.config.routes:
-            return False
+            return False, 0
         if not foreseen.evidence:
-            return True
+            return True, 0
         known = Known(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
-        again, _ = await self.foresee(known)
-        return again is not None and again.evidence == foreseen.evidence
+        again, cost = await self.foresee(known)
+        return again is not None and again.evidence == foreseen.evidence, cost
 
     def _opened(self, known: Known | Foreseen, id: str = "", route: str = "") -> Exchange | None:
         gateway = self._gateway

@@ -163,8 +163,7 @@ async def test_jobs_under_way_never_exceed_the_budget(tmp_path):
         async with running(configured(aws, tmp_path)) as (_, app):
             for n in range(30):
                 await ask(app, n)
-            one = app.gateway.deck.ahead._known
-            foreseen, _ = await app.gateway.foreseeing.foresee(next(iter(one.values())))
+                foreseen, _ = await app.gateway.foreseeing.foresee(app.gateway.deck.ahead.asked()[0])
             bound = app.gateway.foreseeing.bound(foreseen, "batch")
         budget = 13.5 * bound / 1e9
         async with running(configured(aws, tmp_path, budget=budget)) as (_, app):

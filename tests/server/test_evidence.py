@@ -5,8 +5,12 @@ import subprocess
 import sys
 
 import aiohttp
+import msgspec
 import pytest
 
+from hapenny.caching.foreseen import Foreseen
+from hapenny.core.events import Choice, Completion, Tokens
+from hapenny.core.messages import Text
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
 
@@ -145,3 +149,51 @@ def everything():
     from hapenny.caching.admin import Invalidation
 
     return Invalidation()
+
+
+async def test_an_answer_ahead_rests_on_the_documents_of_its_search(tmp_path, notes):
+    folder, backend = tmp_path / "bridge", Scripted()
+    preset = "demo, stages: {retrieval: 'on', semantic: 'off', templates: 'off'}"
+    extra = options(folder) + "precompute: {routes: [default], least: 0.5}\n"
+    async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app):
+        ahead = app.gateway.deck.ahead
+        for _ in range(3):
+            await ask(url, TOLL)
+        (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
+        build(folder, notes)
+        await stale(app, 1)
+        assert await ahead.round() == 1  # what went stale is asked again, before anybody has to wait for it
+        assert "three shillings" in backend.asked[-1][0].messages[-1].text
+        calls = len(backend.asked)
+        assert "hit" in await ask(url, TOLL)
+        assert len(backend.asked) == calls
+        (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot is free of charge.\n")
+        build(folder, notes)
+        await stale(app, 2)
+        assert "hit" not in await ask(url, TOLL)
+
+
+async def test_a_jobs_answer_from_documents_that_changed_meanwhile_is_not_kept(tmp_path, notes):
+    folder = tmp_path / "bridge"
+    preset = "demo, stages: {retrieval: 'on', semantic: 'off', templates: 'off'}"
+    extra = options(folder) + "precompute: {routes: [default], least: 0.5}\n"
+    async with serving(tmp_path, Scripted(), preset=preset, extra=extra) as (url, app):
+        await ask(url, TOLL)
+        gateway = app.gateway
+        gateway.deck.admin.invalidate(everything(), "alpha")
+        foreseen, _ = await gateway.foreseeing.foresee(gateway.deck.ahead.asked()[0])
+        assert foreseen.evidence
+        foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), Foreseen)  # as in a journal
+        completion = Completion(
+            choices=[Choice(content=[Text("Half a penny.")], reason="end_turn")], tokens=Tokens(input=90, output=5)
+        )
+        assert (await gateway.foreseeing.land(foreseen, completion, "req_b1"))[0]
+        assert "hit" in await ask(url, TOLL)
+        (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
+        build(folder, notes)
+        await stale(app, 1)
+        stored, cost = await gateway.foreseeing.land(foreseen, completion, "req_b2")
+        assert not stored
+        assert cost > 0  # it is paid all the same, and in the books
+        assert (await gateway.ledger.get("req_b2")).actual == cost
+        assert "hit" not in await ask(url, TOLL)

@@ -13,7 +13,7 @@ cost more than they saved is stopped.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import structs
@@ -23,6 +23,7 @@ from hapenny.caching.foreseen import AheadStats, Answering, Foreseen, Jobs, Know
 from hapenny.caching.load import DAYS, HOUR, Load
 from hapenny.caching.options import AheadOptions
 from hapenny.caching.precompute import Asked, Demand
+from hapenny.caching.remembered import Remembered
 from hapenny.caching.roi import Returns
 from hapenny.caching.spending import DAY, DayBudget
 from hapenny.core.clock import Clock
@@ -32,6 +33,8 @@ from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.ahead")
 _AT_ONCE = 4
+_PATIENCE = 10.0
+"""Seconds in which a server has handed in the jobs of an earlier process."""
 _SOON = 0.5
 """Requests expected until a job is done: more, and an answer that is missing now cannot wait for it."""
 
@@ -59,25 +62,28 @@ class Ahead:
         self._answering = answering
         self._question = question
         self._ttl = ttl
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known = Remembered(options.most)
         self._unused: dict[bytes, tuple[str, int]] = {}
         self._flying: set[str] = set()
         self._counts = AheadStats()
         self._ways: Counter[str] = Counter()
         self._changed = False
         self._informed = False
+        self._informing = asyncio.Lock()
         self.demand = Demand(options.most)
         self.load = Load()
         self.budget = DayBudget(int(options.budget_usd * 1e9), clock)
         self.jobs: Jobs | None = None
         """Batch APIs, where a server has any."""
+        self.expects_jobs = False
+        """Whether a server is about to hand them in."""
 
     def follow(self, before: Ahead) -> None:
         """Goes on with what an earlier one knew (a reload): the keys of answers are looked at again."""
         self.demand, self.load = before.demand, before.load
         self.budget.follow(before.budget)
         self._known = before._known
-        for known in self._known.values():
+        for known in self._known.all():
             known.key = b""
         self._unused, self._flying = before._unused, before._flying
         self._counts, self._ways, self._informed = before._counts, before._ways, before._informed
@@ -96,33 +102,27 @@ class Ahead:
             saved = sum(max(0, value) for value in row.savings.values())
             self._returns.layer("precompute", row.route).add(hit=True, saved=saved, judging=first[1])
         question = self._question(exchange)
-        known = self._known.pop(question, None)
-        if known is None:
-            context = structs.replace(exchange.context, cache_control=(), priority=-1)
-            request = structs.replace(exchange.original, stream=False, stream_usage=False)
-            known = Known(question, request, context, row.route)
-        known.key, known.uses, known.last = made[1], known.uses + 1, row.wall
-        known.output = max(known.output, row.output_tokens, row.tokens.output if row.tokens is not None else 0)
-        known.prompt = max(known.prompt, row.tokens.prompt if row.tokens is not None else 0)
-        self._known[question] = known
-        while len(self._known) > self._options.most:
-            self._known.popitem(last=False)
-        self.demand.add([Asked(question, row.wall, row.baseline or 0)])
+        if self._known.see(question, made[1], exchange, row):
+            self.demand.add([Asked(question, row.wall, row.baseline or 0)])
 
     def asked(self) -> list[Known]:
         """The requests that are remembered, those asked last at the end."""
-        return list(self._known.values())
+        return self._known.all()
 
     def remember(self, asked: Sequence[Known]) -> None:
         """Takes over requests from before a restart: their answers have gone, as after a change of policy."""
         for known in asked:
             if known.route in self._options.routes and known.question not in self._known:
-                self._known[known.question] = structs.replace(known, key=b"")
+                self._known.take(known)
                 self._changed = True
 
     async def run(self) -> None:
         """Rounds without end, after a first one where a change took answers away."""
         await self.inform()
+        waited = 0.0
+        while self.expects_jobs and self.jobs is None and waited < _PATIENCE:  # what jobs may cost is set aside first
+            await self._clock.sleep(0.1)
+            waited += 0.1
         while True:
             try:
                 if self._changed:
@@ -135,12 +135,13 @@ class Ahead:
 
     async def inform(self) -> None:
         """Reads of the ledger when it is busy, and what was spent today; once."""
-        if not self._informed:
-            self._informed = True
-            now = self._clock.wall()
-            hours, spent = await self._answering.past(now - DAYS * DAY, now // DAY * DAY)
-            self.load.load(hours)
-            self.budget.load(spent)
+        async with self._informing:
+            if not self._informed:
+                now = self._clock.wall()
+                hours, spent = await self._answering.past(now - DAYS * DAY, now // DAY * DAY)
+                self.load.load(hours)
+                self.budget.load(spent)
+                self._informed = True
 
     async def round(self, *, urgent: bool = False) -> int:
         """Asks for what is worth it now; how many answers came or were ordered. `urgent`: in a busy hour, too."""
@@ -171,7 +172,7 @@ class Ahead:
         await self.inform()
         await self._rekey()
         now = self._clock.wall()
-        ranked = sorted(self._known.values(), key=lambda known: -known.uses)
+        ranked = sorted(self._known.all(), key=lambda known: -known.uses)
         wanted = [
             known.question for known in ranked
             if tenant in (None, known.context.tenant) and self._expires(known.question) <= now + self._options.every_s
@@ -289,7 +290,8 @@ class Ahead:
             return 0
         groups: dict[str, list[Foreseen]] = {}
         for question in planned[: jobs.most]:
-            foreseen = await self._foresee(self._known[question]) if question in self._known else None
+            known = self._known.get(question)
+            foreseen = await self._foresee(known) if known is not None else None
             if foreseen is not None:
                 groups.setdefault(repr(foreseen.target), []).append(foreseen)
         ordered = 0
@@ -348,11 +350,11 @@ class Ahead:
     async def _rekey(self) -> None:
         """Finds the keys that answers have now, where the policy may have changed."""
         self._changed = False
-        for known in list(self._known.values()):
+        for known in self._known.all():
             if not known.key:
                 known.key = await self._answering.key(known)
                 if not known.key:
-                    self._known.pop(known.question, None)
+                    self._known.forget(known.question)
                 await self._clock.sleep(0)
 
     def _sweep(self, now: float) -> None:
@@ -368,14 +370,20 @@ class Ahead:
         return self.load.quiet_hours(self._clock.wall()) if said is None else frozenset(said) or None
 
     def _quiet(self, at: float) -> bool:
+        """Whether answers are asked for one by one: in quiet hours, and where those are learnt also when an answer of
+        the last one would not have lasted until now."""
         hours = self._hours()
-        return hours is None or int(at // HOUR) % 24 in hours
+        if hours is None or int(at // HOUR) % 24 in hours:
+            return True
+        ended = at // HOUR * HOUR
+        while int(ended // HOUR - 1) % 24 not in hours:
+            ended -= HOUR
+        return self._options.off_peak is None and at - ended > self._ttl
 
     def _next_chance(self, now: float) -> float:
         """When answers are asked for one by one again."""
         after = now + self._options.every_s
-        hours = self._hours()
-        while hours is not None and int(after // HOUR) % 24 not in hours:
+        while not self._quiet(after):
             after = (after // HOUR + 1) * HOUR
         return after
 

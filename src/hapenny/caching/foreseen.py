@@ -26,6 +26,8 @@ class Known(Struct):
     """The most prompt tokens a call of it has taken."""
     output: int = 0
     """The most output tokens an answer to it has had."""
+    size: int = 0
+    """Bytes of the request."""
     last: float = 0.0
     """When it was asked last, epoch seconds."""
 

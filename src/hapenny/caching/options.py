@@ -108,7 +108,8 @@ class AheadOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     time. `flex`: at the flex tier, where it is sold and cheaper. `standard` saves time and no money."""
     off_peak: list[int] | None = None
     """Hours (UTC, 0-23) in which answers are asked for one by one; empty: any. None: learnt, hours with at most half
-    the mean hour's requests in the ledger's last two weeks. Jobs, and the warm-up after a change, need no such hour."""
+    the mean hour's requests in the ledger's last two weeks, and those that an answer of the last such hour would not
+    last until. Jobs, and the warm-up after a change, need no such hour."""
     least: float = 2.0
     """Requests a question must be expected to bring before its next answer expires."""
     wait_worth: float = 0.25

@@ -159,7 +159,7 @@ class App:
         """Hands answering ahead the batch APIs there are. Jobs under way go on over a reload, and over a restart."""
         config, ahead, jobs = gateway.config, gateway.deck.ahead, self.ahead_jobs
         wanted: BatchJobs | None = None
-        if ahead is not None and config.batch is not None and config.batch.apis and "batch" in config.precompute.ways:
+        if ahead is not None and ahead.expects_jobs:
             wanted = config.batch
         if jobs is not None and jobs.options != wanted:
             await jobs.aclose()
