@@ -86,10 +86,10 @@ class Background:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
 
-    def _own(self, exchange: Exchange) -> Exchange:
+    def own(self, exchange: Exchange) -> None:
+        """Takes note of an exchange of the gateway's own, until it ends."""
         self._open += 1
         exchange.on_end(self._ended)
-        return exchange
 
     def _ended(self) -> None:
         self._open -= 1
@@ -102,7 +102,7 @@ class Background:
 
     async def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         gateway = self._gateway
-        exchange = self._own(gateway.again(stale, "refresh"))
+        exchange = gateway.again(stale, "refresh")
         try:
             await (await gateway.answer(exchange)).collect()
         except Failure as failure:
@@ -116,7 +116,7 @@ class Background:
         if it failed. A model with a flex tier is asked in it: nobody waits."""
         gateway = self._gateway
         try:
-            exchange = self._own(gateway.open(request, context, background="precompute"))
+            exchange = gateway.open(request, context, background="precompute")
         except Failure:
             return -1
         exchange.route, exchange.purpose, exchange.payer = route, "precompute", "precompute"
@@ -143,7 +143,7 @@ class Background:
             messages=(Message("user", (Text(prompt),)),),
             parameters=Parameters(max_tokens=_VERDICT_TOKENS),
         )
-        exchange = self._own(self._gateway.bare(request, of.context, target, of.route, "judge"))
+        exchange = self._gateway.bare(request, of.context, target, of.route, "judge")
         exchange.purpose, exchange.payer = "judge", "semantic"
         try:
             said = (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
@@ -213,7 +213,7 @@ class Background:
 
     def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
         context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
-        exchange = self._own(self._gateway.bare(request, context, target, audited.route, background))
+        exchange = self._gateway.bare(request, context, target, audited.route, background)
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange
 

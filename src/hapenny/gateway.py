@@ -110,7 +110,7 @@ class Gateway:
         self.switch: Switch = heir.switch if heir is not None else Switch()
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        self._background = background = Background(self)
+        background = Background(self)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -139,6 +139,7 @@ class Gateway:
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, ask)
         self.watch = self._watch(background)
+        self._background = background
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Gateway:
@@ -265,6 +266,8 @@ class Gateway:
 
     def _kept(self, exchange: Exchange) -> Exchange:
         """The exchange, its calls and its row in the books."""
+        if exchange.background:
+            self._background.own(exchange)
         exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         return exchange
