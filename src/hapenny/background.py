@@ -87,7 +87,7 @@ class Background:
                 await asyncio.wait_for(self._idle.wait(), seconds)
 
     def own(self, exchange: Exchange) -> None:
-        """Takes note of an exchange of the gateway's own, until it ends."""
+        """Takes note of an exchange of the gateway's own that has made a call, until it ends."""
         self._open += 1
         exchange.on_end(self._ended)
 

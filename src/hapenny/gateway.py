@@ -266,8 +266,6 @@ class Gateway:
 
     def _kept(self, exchange: Exchange) -> Exchange:
         """The exchange, its calls and its row in the books."""
-        if exchange.background:
-            self._background.own(exchange)
         exchange.on_call(self.books.settle)
         exchange.on_end(lambda: self._written(exchange))
         return exchange
@@ -327,6 +325,8 @@ class Gateway:
         if lost:
             exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        if exchange.background:
+            self._background.own(exchange)
         if exchange.steps:  # what is counted while the provider works, nobody waits for
             asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.
