@@ -81,11 +81,10 @@ class Background:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
 
-    def own(self, exchange: Exchange) -> Exchange:
-        """Counts an exchange as under way until it ends; the same exchange."""
+    def own(self, exchange: Exchange) -> None:
+        """Takes note of an exchange of the gateway's own that has made a call, until it ends."""
         self._open += 1
         exchange.on_end(self._ended)
-        return exchange
 
     def _ended(self) -> None:
         self._open -= 1
@@ -98,7 +97,7 @@ class Background:
 
     async def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
         gateway = self._gateway
-        exchange = self.own(gateway.again(stale, "refresh"))
+        exchange = gateway.again(stale, "refresh")
         try:
             await (await gateway.answer(exchange)).collect()
         except Failure as failure:
@@ -119,7 +118,7 @@ class Background:
             messages=(Message("user", (Text(prompt),)),),
             parameters=Parameters(max_tokens=_VERDICT_TOKENS),
         )
-        exchange = self.own(self._gateway.bare(request, of.context, target, of.route, "judge"))
+        exchange = self._gateway.bare(request, of.context, target, of.route, "judge")
         exchange.purpose, exchange.payer = "judge", "semantic"
         try:
             said = (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
@@ -189,7 +188,7 @@ class Background:
 
     def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
         context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
-        exchange = self.own(self._gateway.bare(request, context, target, audited.route, background))
+        exchange = self._gateway.bare(request, context, target, audited.route, background)
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange
 

@@ -3,7 +3,7 @@ the later request has. Who calls, a job or the gateway itself, makes no differen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -74,10 +74,8 @@ class _Reached(Exception):
 class Foreseeing:
     """`caching.foreseen.Answering` by a gateway, and where jobs hand their answers in."""
 
-    def __init__(self, gateway: Running, own: Callable[[Exchange], Exchange]) -> None:
-        """`own`: counts an exchange as work that the gateway lets end before it ends itself."""
+    def __init__(self, gateway: Running) -> None:
         self._gateway = gateway
-        self._own = own
         self._stages: dict[str, Sequence[Stage]] = {}
 
     async def past(self, since: float, day: float) -> tuple[dict[int, int], int]:
@@ -138,7 +136,6 @@ class Foreseeing:
         exchange = self._opened(foreseen)
         if exchange is None:
             return False, 0
-        self._own(exchange)
         stages = [*self._some(foreseen.route, _KEYING), _Put(foreseen, _at(foreseen.target, tier))]
         stages += self._some(foreseen.route, ("throughput",))
         try:

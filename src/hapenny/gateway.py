@@ -113,8 +113,7 @@ class Gateway:
         self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        background = self._background = Background(self)
-        self.foreseeing = Foreseeing(self, background.own)
+        background, self.foreseeing = Background(self), Foreseeing(self)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -145,6 +144,7 @@ class Gateway:
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, ask)
         self.watch = self._watch(background)
+        self._background = background
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Gateway:
@@ -319,6 +319,8 @@ class Gateway:
         if lost:
             exchange.note(f"not sent={','.join(lost)}")
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        if exchange.background:
+            self._background.own(exchange)
         if exchange.steps:  # what is counted while the provider works, nobody waits for
             asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.

@@ -110,9 +110,11 @@ class Held(TwoMinds):
     def __init__(self):
         super().__init__(WRONG)
         self.let = asyncio.Event()
+        self.held = 0
 
     async def call(self, request, target, limits):
         if target.model == SONNET:
+            self.held += 1
             await self.let.wait()
         return await super().call(request, target, limits)
 
@@ -124,6 +126,8 @@ async def test_an_audit_under_way_at_the_end_is_booked_as_the_provider_bills_it(
     async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app), aiohttp.ClientSession() as session:
         await ask(session, url, 0)
         while not app.gateway._tasks:
+            await asyncio.sleep(0)
+        while len(backend.asked) + backend.held < 2:
             await asyncio.sleep(0)
         ending = asyncio.create_task(app.gateway.aclose())
         for _ in range(20):

@@ -93,7 +93,7 @@ _LETTERS = frozenset((_LOWER, _UPPER, *range(_CONT, _CLASSES)))
 _KINDS = [int(kind) for kind in _byte_classes()]
 # Tables for `bytes.translate`, which is the cheapest map there is from bytes to bytes.
 _TABLE = bytes(_KINDS)
-_ROW = bytes(kind * _CLASSES for kind in _KINDS)
+_ROW = np.uint8(_CLASSES)
 _IS_LETTER = bytes(kind in _LETTERS for kind in _KINDS)
 _ONLY_DIGITS = bytes(48 if kind == _DIGIT else 32 for kind in _KINDS)
 _PROJECTION = _projection()
@@ -140,8 +140,9 @@ def features(text: str, base: Counter | None = None) -> Vector:
         vector[SEGMENTS] = 1
         return vector
     data, edges = scanned(text)
-    before = np.frombuffer(data.translate(_ROW), np.uint8)[:-2]
-    pairs = before + np.frombuffer(data.translate(_TABLE), np.uint8)[1:-1]
+    kinds = np.frombuffer(data.translate(_TABLE), np.uint8)
+    pairs = kinds[:-2] * _ROW
+    pairs += kinds[1:-1]
     vector = np.bincount(pairs, minlength=_CLASSES * _CLASSES).astype(np.float64) @ _PROJECTION
     if len(edges):
         lengths = np.bincount(np.minimum(edges[1::2] - edges[::2], 10), minlength=11).tolist()

@@ -9,6 +9,7 @@ from hapenny.core.messages import Request
 from hapenny.gateway import Gateway
 from hapenny.protocols import fields
 from hapenny.protocols.codec import Codec
+from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server import http as web
 from hapenny.server.who import context_of, identify
@@ -57,6 +58,10 @@ def _bedrock(body: bytes, model: str | None, request: web.BaseRequest) -> Reques
             raw = base64.b64decode(native["body"], validate=True)
         except (binascii.Error, ValueError):
             raise invalid("is no base64", "input.invokeModel.body", "send the body as base64") from None
+        if not is_native_anthropic(raw, model or ""):
+            raise invalid(
+                "is no Anthropic messages body", "input.invokeModel.body", "send messages and anthropic_version"
+            )
         return codec("invoke").decode_request(raw, model=model, stream=False, headers=request.headers)
     raise invalid("holds neither converse nor invokeModel", "input", "send one of them")
 
