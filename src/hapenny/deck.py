@@ -28,6 +28,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
+from hapenny.knowing import Knowing
 from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.following import follow
 from hapenny.retrieval.stage import RetrievalStage
@@ -147,6 +148,7 @@ class Deck:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
             self.sizes, self.edge = heir.sizes, heir.edge
             self.results, self.returns = heir.results, heir.returns
+        self._knowing = Knowing(catalog, prices, self.sizes)
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
@@ -168,7 +170,7 @@ class Deck:
         self.admin = CacheAdmin(
             self.answers, self.semantic, self.paraphrases, self.returns, self.edge, self.ahead, self.results
         )
-        self.routes = Routes(options.throughput, self.counters, clock, burndown=self._burndown)
+        self.routes = Routes(options.throughput, self.counters, clock, burndown=self._knowing.burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
 
@@ -277,10 +279,15 @@ class Deck:
             WindowStage(prices, options.window, self._summariser()),
             PruneStage(prices, options.prune),
             *([BrevityStage(options.brevity)] if self._experiments else []),
-            AnswerSizeStage(self.sizes, self._prefills, self._ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._learned_size),
-            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._count, options.prefix),
-            ThroughputStage(self.routes, size=self._size, most_output=self._most_output, predicted=self._predicted),
+            AnswerSizeStage(self.sizes, self._knowing.prefills, self._knowing.ceiling),
+            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._knowing.learned_size),
+            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._knowing.count, options.prefix),
+            ThroughputStage(
+                self.routes,
+                size=self._knowing.size,
+                most_output=self._knowing.most_output,
+                predicted=self._knowing.predicted,
+            ),
         ]
         return stages
 
@@ -340,35 +347,6 @@ class Deck:
             folder = Folder(Path(options.path), self.embedder, read_only=True)
             found[name] = folder.collection(name, self._clock, options.remote)
         return found
-
-    # -- what stages want to know of models ----------------------------------------------------------------------
-
-    def _size(self, exchange: Exchange) -> int:
-        return self._prices.prompt(exchange.request, exchange.target)
-
-    def _count(self, model: str, text: str) -> int:
-        return round(self._prices.place(Target(model)).prompts.tokens(text))
-
-    def _most_output(self, model: str) -> int | None:
-        card = self._catalog.resolve(model)
-        return card.max_output if card is not None else None
-
-    def _burndown(self, model: str) -> float:
-        card = self._catalog.resolve(model)
-        return float(card.burndown) if card is not None else 1.0
-
-    def _predicted(self, exchange: Exchange) -> int | None:
-        return self.sizes.typical(exchange.intent)
-
-    def _learned_size(self, route: str, intent: str) -> int | None:
-        return self.sizes.limit(intent)
-
-    def _ceiling(self, exchange: Exchange) -> int:
-        return self._most_output(exchange.target.model) or 4096
-
-    def _prefills(self, exchange: Exchange) -> bool:
-        card = self._catalog.resolve(exchange.target.model)
-        return card is not None and card.has("prefill")
 
     def _budget(self, heir: Deck | None) -> Budget | None:
         dollars = self._options.tiers.monthly_budget_usd
