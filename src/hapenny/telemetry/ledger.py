@@ -23,7 +23,8 @@ from hapenny.telemetry import schema
 from hapenny.telemetry.folding import Folded
 from hapenny.telemetry.rows import Entry, Row, quality
 
-BATCH = 1_000
+BATCH = 64
+"""Rows a transaction at most: what the writing thread does in one go, requests may have to wait for."""
 MAX_BACKOFF = 5.0
 DAY = 86_400.0
 
