@@ -13,7 +13,7 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens, Usage
 from hapenny.core.exchange import Exchange, Limits, Target
-from hapenny.core.messages import Context, Message, Request, Text, Tool
+from hapenny.core.messages import Context, Message, Request, Text, Tool, ToolUse
 
 DOCUMENT = "The opening hours of the shop are from nine to six on every working day. " * 120
 
@@ -63,6 +63,18 @@ def test_marks_change_neither_hashes_nor_text():
 )
 def test_lint_names_what_breaks_the_prefix(request_, rule):
     assert rule in [finding.rule for finding in lint(request_)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [('{"a": 1}', '{"a":1}', True), ('{"a": 1}', '{"a": 2}', False), ("{broken", "{broken ", False)],
+)
+def test_how_a_client_spaces_a_tool_calls_json_is_no_other_prefix(one, other, same):
+    chains = []
+    for arguments in (one, other):
+        turn = Message("assistant", (ToolUse("id", "look", arguments),))
+        chains.append(segments(msgspec.structs.replace(conversation(0), messages=(turn,)), "m", words))
+    assert (chains[0][-1].hash == chains[1][-1].hash) == same
 
 
 def test_lint_sees_chunks_before_the_history():

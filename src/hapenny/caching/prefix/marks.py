@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Request, Text, Thinking, Tool, Ttl
+from hapenny.core.messages import Block, Request, Text, Thinking, Tool, ToolUse, Ttl
 
 _encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr).encode
 
@@ -95,4 +96,7 @@ def _markable(block: Block) -> bool:
 def _unmarked(item: Tool | Block) -> object:
     if getattr(item, "checkpoint", ""):
         item = replace(item, checkpoint="")
+    if isinstance(item, ToolUse):  # providers take a value: how a client spaced its JSON is not part of it
+        with contextlib.suppress(msgspec.DecodeError):
+            return ("ToolUse", item.id, item.name, msgspec.json.decode(item.arguments), item.extras)
     return (type(item).__name__, *[getattr(item, name) for name in item.__struct_fields__])
