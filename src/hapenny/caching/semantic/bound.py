@@ -33,7 +33,7 @@ _MOST = 1 / 3
 however little the promise on all requests would feel it, such hits are of no use to anyone."""
 _LEAST = 20
 """Labels at or below a threshold before it may open."""
-BAND, BELOW = 0.9, 0.3
+BAND, BELOW = 0.9, 0.5
 """Parts of the stated deviations that each bound takes."""
 _GROUP = 20
 """Labels that share the traffic between them."""

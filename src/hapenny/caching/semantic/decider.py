@@ -90,8 +90,7 @@ class _Dump(Struct):
     recent: bytes
     requests: int
     differences: bytes
-    asked: float
-    spent: float
+    allowance: tuple[float, float, float, float]
 
 
 class Decider:
@@ -228,12 +227,11 @@ class Decider:
         """Labels, model, the record of words, the recent requests' features and what is left of the promise."""
         recent = [row for row in self._recent if row is not None]
         rows = np.array(recent, dtype="<f4").tobytes() if recent else b""
+        allowance = self._allowance
+        account = (allowance.asked, allowance.spent, allowance.expected, allowance.found)
         return msgspec.msgpack.encode(
-            _Dump(
-                self._model.dumps(), rows, len(self._recent), self._differences.dumps(), self._allowance.asked,
-                self._allowance.spent,
-            )
-        )  # fmt: skip
+            _Dump(self._model.dumps(), rows, len(self._recent), self._differences.dumps(), account)
+        )
 
     def loads(self, data: bytes) -> None:
         """Goes on where a dump stopped; ValueError or `MsgspecError` on nonsense."""
@@ -241,7 +239,7 @@ class Decider:
         differences = Differences()
         differences.loads(dump.differences)
         self._model.loads(dump.model)
-        self._differences, self._allowance = differences, Allowance(dump.asked, dump.spent)
+        self._differences, self._allowance = differences, Allowance(*dump.allowance)
         rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
         self._recent.extend([None] * max(0, dump.requests - len(rows)))
         self._recent.extend(rows)
@@ -253,6 +251,7 @@ class Decider:
         self._stale = True
         if looked.action == "audit":
             self._counts.audits_wrong += wrong
+            self._allowance.audited(looked.error, wrong)
             self._watch(wrong=wrong)
         self._differences.learn(found.differing, wrong)
         # An audit that found a hit wrong is looked at now, not at the next turn.
