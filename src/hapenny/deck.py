@@ -29,9 +29,6 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.knowing import Knowing
-from hapenny.retrieval.collection import Collection
-from hapenny.retrieval.following import follow
-from hapenny.retrieval.stage import RetrievalStage
 from hapenny.routing.about import About
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
@@ -66,6 +63,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.caching.semantic.judging import Asks
+    from hapenny.retrieval.collection import Collection
 
 Same: TypeAlias = Callable[[Exchange, Target, str], Awaitable[tuple[str, int]]]
 """Asks a model on behalf of an exchange, in a background row of its own (`hapenny.background`)."""
@@ -180,6 +178,8 @@ class Deck:
         if self.ahead is not None:
             self._spawn(self.ahead.run())
         for name, collection in self.collections.items():
+            from hapenny.retrieval.following import follow
+
             every = self._config.collections[name].refresh_s
             self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
         if self.collections or self._anywhere("semantic") or self._anywhere("retrieval"):
@@ -269,6 +269,8 @@ class Deck:
                 )
             )  # fmt: skip
         if modes["retrieval"] != "off":
+            from hapenny.retrieval.stage import RetrievalStage
+
             fast = self._names.tiers.get("fast")
             stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
         stages.append(TierStage(self._names, self.router))

@@ -12,8 +12,7 @@ from hapenny.caching.prefix.stage import PrefixOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
-from hapenny.retrieval.collection import Remote
-from hapenny.retrieval.stage import RetrievalOptions
+from hapenny.retrieval.options import Remote, RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
 from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions

@@ -12,6 +12,7 @@ import numpy as np
 from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Hit, Matrix, Scores
 from hapenny.retrieval.filters import All, Filter, seen_by
+from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, keywords, prepare
 from hapenny.retrieval.retriever import Ranked, Retriever
 from hapenny.retrieval.selection import select
@@ -20,34 +21,6 @@ Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Matrix]]
 Rerank: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 Rewrite: TypeAlias = Callable[[str, Sequence[str], str], Awaitable[str]]
 """(question, earlier user turns, last answer) -> the question as it stands alone."""
-
-
-class Remote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When paid models are asked, where they may be.
-
-    `margin`: a reranker is asked for the first `depth` when the best score leads the last that would leave by less
-    than this share; each passage is cut at `characters`. `seconds`: its time limit; when it is over, or less than
-    that is left, the fused order stands. `rewrite_seconds`: the same for a model that rewrites the question.
-    """
-
-    margin: float = 0.15
-    """Ask only when the scores of the last passage kept and the first one dropped are closer than this."""
-    depth: int = 25
-    """Passages a model is shown."""
-    seconds: float = 0.25
-    """How long reranking may take; after that the order stays as fused."""
-    characters: int = 2000
-    """Of each passage, at most."""
-    rewrite_seconds: float = 0.4
-    """How long the fast tier may take to resolve what a question refers to."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.margin <= 1.0:
-            raise ValueError(f"margin: {self.margin}; use a share, 0 to 1")
-        if not 2 <= self.depth <= 1000:
-            raise ValueError(f"depth: {self.depth}; use 2 to 1000")
-        if min(self.seconds, self.rewrite_seconds) <= 0 or self.characters < 1:
-            raise ValueError("seconds, rewrite_seconds, characters: use values above 0")
 
 
 class Found(msgspec.Struct, kw_only=True):

@@ -11,13 +11,14 @@ import yaml
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.collection import Collection, Remote, Sentences
+from hapenny.retrieval.collection import Collection, Sentences
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.following import Changes
 from hapenny.retrieval.forest import Forest
 from hapenny.retrieval.manifest import Manifest
 from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
+from hapenny.retrieval.options import Remote
 from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.store import Store

@@ -21,32 +21,10 @@ from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Hit
 from hapenny.retrieval.filters import Filter, parse
 from hapenny.retrieval.helping import Helpers, helpers
+from hapenny.retrieval.options import RetrievalOptions
 
 MEMO = "retrieval"
 NOBODY = Helpers()
-
-
-class RetrievalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a route retrieves.
-
-    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets paid models help:
-    the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is unclear, and the
-    fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are not asked.
-    """
-
-    collection: str = ""
-    filter: dict[str, Any] | None = None
-    seconds: float = 0.5
-    remote: bool = False
-    rerank_model: str | None = None
-    instruction: str = "Use these sources where they help, and cite them as [1], [2]."
-    """What the model is told above the passages."""
-
-    def __post_init__(self) -> None:
-        if self.seconds <= 0:
-            raise ValueError(f"seconds: {self.seconds}; use a time above 0")
-        if self.filter is not None:
-            parse(self.filter)
 
 
 class Retrieved(Decision, kw_only=True):

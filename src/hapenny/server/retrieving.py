@@ -5,8 +5,6 @@ from __future__ import annotations
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway import Gateway
-from hapenny.retrieval.endpoint import retrieve
-from hapenny.retrieval.helping import helpers
 from hapenny.server import http as web
 from hapenny.server.info import shown
 from hapenny.server.who import identify
@@ -23,6 +21,9 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
     Raises:
         Failure: `invalid_request` or `not_found`, with field and fix.
     """
+    from hapenny.retrieval.endpoint import retrieve
+    from hapenny.retrieval.helping import helpers
+
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
     deck, options = gateway.deck, gateway.config.stages.retrieval

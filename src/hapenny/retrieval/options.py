@@ -1,0 +1,60 @@
+"""What an operator may set about retrieval; the room itself is loaded where a route or a collection asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a route retrieves.
+
+    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets paid models help:
+    the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is unclear, and the
+    fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are not asked.
+    """
+
+    collection: str = ""
+    filter: dict[str, Any] | None = None
+    seconds: float = 0.5
+    remote: bool = False
+    rerank_model: str | None = None
+    instruction: str = "Use these sources where they help, and cite them as [1], [2]."
+    """What the model is told above the passages."""
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise ValueError(f"seconds: {self.seconds}; use a time above 0")
+        if self.filter is not None:
+            from hapenny.retrieval.filters import parse  # only where there is one: the room is loaded when it is used
+
+            parse(self.filter)
+
+
+class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When paid models are asked, where they may be.
+
+    `margin`: a reranker is asked for the first `depth` when the best score leads the last that would leave by less
+    than this share; each passage is cut at `characters`. `seconds`: its time limit; when it is over, or less than
+    that is left, the fused order stands. `rewrite_seconds`: the same for a model that rewrites the question.
+    """
+
+    margin: float = 0.15
+    """Ask only when the scores of the last passage kept and the first one dropped are closer than this."""
+    depth: int = 25
+    """Passages a model is shown."""
+    seconds: float = 0.25
+    """How long reranking may take; after that the order stays as fused."""
+    characters: int = 2000
+    """Of each passage, at most."""
+    rewrite_seconds: float = 0.4
+    """How long the fast tier may take to resolve what a question refers to."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.margin <= 1.0:
+            raise ValueError(f"margin: {self.margin}; use a share, 0 to 1")
+        if not 2 <= self.depth <= 1000:
+            raise ValueError(f"depth: {self.depth}; use 2 to 1000")
+        if min(self.seconds, self.rewrite_seconds) <= 0 or self.characters < 1:
+            raise ValueError("seconds, rewrite_seconds, characters: use values above 0")
