@@ -12,6 +12,7 @@ from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, Think
 from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool
 from hapenny.gateway import Gateway
 from tests.caching.semantic.rig import traffic
+from tests.settling import settled
 
 CONFIG = """
 ledger: null
@@ -93,8 +94,7 @@ class House:
         )
         context = Context(tenant=tenant, user=user, locale=locale, cache_control=control, tags=tags or {})
         got, there = await self.gateway.complete(request, context)
-        while self.gateway._tasks:
-            await asyncio.gather(*self.gateway._tasks)
+        await settled(self.gateway)
         self.last = there
         return got.text, there.cache.layer if there.cache is not None and there.cache.hit else ""
 

@@ -15,6 +15,7 @@ from hapenny.gateway import Gateway
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Row, verdict
 from tests.routing.test_scorer import traffic
+from tests.settling import settled
 
 
 @pytest.fixture
@@ -235,8 +236,7 @@ def test_training_data_and_evaluations_come_from_the_content_store(run, tmp_path
             for text in ("Where is the ferry? I am ann@example.com", "Where is the toll?", "Where is the lamp?"):
                 request = Request(protocol="openai", model="fast", messages=(Message("user", (Text(text),)),))
                 _, exchange = await gateway.complete(request)
-                while gateway._tasks:
-                    await asyncio.gather(*gateway._tasks)
+                await settled(gateway)
                 if "ferry" in text:
                     gateway.ledger.book(verdict(exchange.id, 1.0, "user", gateway.clock.wall()))
                 if "toll" in text:

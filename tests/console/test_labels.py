@@ -21,6 +21,7 @@ from hapenny.core.clock import RealClock
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway import Gateway
 from tests.server.test_audits import TwoMinds
+from tests.settling import settled
 
 KEY = base64.b64encode(b"k" * 32).decode()
 OTHER = "I <b>cannot</b> say & will not."
@@ -50,8 +51,7 @@ stages: {{semantic: {{embedder: hashed}}}}
                     parameters=Parameters(max_tokens=50),
                 )
                 await gateway.complete(request, Context())
-                while gateway._tasks:
-                    await asyncio.gather(*gateway._tasks)
+                await settled(gateway)
 
     asyncio.run(serve())
     return file

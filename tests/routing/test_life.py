@@ -13,6 +13,7 @@ from hapenny.routing.training import Logged, Outcome, save_router, train_router
 from hapenny.simulation.loop import clock, run
 from tests.routing.test_scorer import traffic
 from tests.server.house import SONNET, Scripted
+from tests.settling import settled
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 RIGHT, WRONG = "The toll is half a penny.", "Cranes fly south over the misty lake."
@@ -67,8 +68,7 @@ async def ask(gateway, text, model="auto"):
         parameters=Parameters(max_tokens=50),
     )
     _, exchange = await gateway.complete(request, Context())
-    while gateway._tasks:
-        await asyncio.gather(*gateway._tasks)
+    await settled(gateway)
     return exchange.calls[-1].target.model, exchange.facts.get("certificate")
 
 

@@ -9,6 +9,7 @@ import aiohttp
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.telemetry.summary import summarise
 from tests.server.house import SONNET, Scripted, serving
+from tests.settling import settled
 
 RIGHT, WRONG = "The toll is half a penny.", "Cranes fly south over the misty lake."
 
@@ -36,11 +37,6 @@ async def ask(session, url, number, model="auto"):
         return answer.headers["x-request-id"], answer.headers["x-hapenny-model"]
 
 
-async def settled(app):
-    while app.gateway._tasks:
-        await asyncio.gather(*app.gateway._tasks)
-
-
 def audited(share, more=""):
     return f"demo, max_quality_loss: 0.05, audit_share: {share}, stages: {{semantic: 'off'}}{more}"
 
@@ -52,10 +48,10 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
     async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app), aiohttp.ClientSession() as session:
         first, model = await ask(session, url, 0)
         assert model != SONNET
-        await settled(app)
+        await settled(app.gateway)
         for number in range(1, 30):
             _, model = await ask(session, url, number)
-            await settled(app)
+            await settled(app.gateway)
         assert model == SONNET
         assert app.gateway.switch.stepped_back() == {"default": ["tiers"]}
         row = await app.gateway.ledger.get(first)
@@ -82,12 +78,12 @@ async def test_equal_answers_change_nothing_and_named_models_are_never_audited(t
     async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app), aiohttp.ClientSession() as session:
         for number in range(12):
             await ask(session, url, number)
-            await settled(app)
+            await settled(app.gateway)
         assert app.gateway.watch.audited == 12
         assert app.gateway.switch.stepped_back() == {}
         await ask(session, url, 99, "fast")
         await ask(session, url, 98, SONNET)
-        await settled(app)
+        await settled(app.gateway)
         assert app.gateway.watch.audited == 12
 
 
@@ -100,7 +96,7 @@ async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
         async with running as (url, app), aiohttp.ClientSession() as session:
             for number in range(5):
                 await ask(session, url, number)
-                await settled(app)
+                await settled(app.gateway)
             assert app.gateway.watch.audited == most
 
 
@@ -163,7 +159,7 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
     preset = audited(1.0, ", audit_judge: max")
     async with serving(tmp_path, backend, preset=preset) as (url, app), aiohttp.ClientSession() as session:
         first, _ = await ask(session, url, 0)
-        await settled(app)
+        await settled(app.gateway)
         assert len(backend.questions) == 2
         assert backend.questions[0] != backend.questions[1]
         assert all("bridge 0?" in each for each in backend.questions)
@@ -184,7 +180,7 @@ async def test_a_judge_without_a_verdict_finds_no_loss(tmp_path):
     preset = audited(1.0, ", audit_judge: max")
     async with serving(tmp_path, backend, preset=preset) as (url, app), aiohttp.ClientSession() as session:
         first, _ = await ask(session, url, 0)
-        await settled(app)
+        await settled(app.gateway)
         assert (await app.gateway.ledger.get(first)).scores["quality"] == 1.0
 
 
@@ -208,7 +204,7 @@ async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_n
             headers = {"x-hapenny-session": f"s{number}"}
             async with session.post(url + "/v1/chat/completions", json=body, headers=headers) as answer:
                 id = answer.headers["x-request-id"]
-            await settled(app)
+            await settled(app.gateway)
             row = await app.gateway.ledger.get(id)
             found[row.arms["e"]].add(row.scores["quality"])
         assert found == {"control": {1.0}, "cheap": {0.0}}
@@ -236,7 +232,7 @@ async def greeted(tmp_path, preset, times):
             body = {"model": "strong", "messages": [{"role": "user", "content": "Hello!"}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:
                 served.append((await answer.json())["choices"][0]["message"]["content"])
-            await settled(app)
+            await settled(app.gateway)
     return served, app
 
 
@@ -266,7 +262,7 @@ async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
             body = {"model": "strong", "messages": [{"role": "user", "content": text}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:
                 served.append((await answer.json())["choices"][0]["message"]["content"])
-            await settled(app)
+            await settled(app.gateway)
         assert served[0] == WRONG
         assert served[-1] == RIGHT
         assert app.gateway.switch.stepped_back() == {"default": ["prune"]}

@@ -14,6 +14,7 @@ from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway import Gateway
 from hapenny.telemetry.rows import Row
 from tests.server.house import serving
+from tests.settling import settled
 
 JUDGED = (
     "stages: {semantic: {judge: fast, embedder: hashed}}\n"
@@ -37,8 +38,7 @@ async def ask(app, text):
     got = await app.gateway.complete(request, Context(tenant="default"))
     for _ in range(20):
         await asyncio.sleep(0)
-    while app.gateway._tasks:
-        await asyncio.wait(app.gateway._tasks, timeout=5)
+    await settled(app.gateway)
     return got
 
 

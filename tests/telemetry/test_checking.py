@@ -1,12 +1,11 @@
 """Seeded by the provider's own count, a new model is priced well from its second request on."""
 
-import asyncio
-
 import pytest
 
 from hapenny.config import load
 from hapenny.core.messages import Message, Request, Text
 from hapenny.gateway import Gateway
+from tests.settling import settled
 
 TEXT = "Đơn hàng của bạn đã được gửi đi hôm qua và sẽ đến trong vòng ba ngày, xin vui lòng chờ thêm một chút. " * 8
 
@@ -14,11 +13,6 @@ TEXT = "Đơn hàng của bạn đã được gửi đi hôm qua và sẽ đến
 def request(gateway):
     model = gateway.names.tiers["strong"].model
     return Request(protocol="anthropic", model=model, messages=(Message("user", (Text(TEXT),)),))
-
-
-async def settled(gateway):
-    while gateway._tasks:
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("seed", [True, False])
