@@ -252,13 +252,14 @@ async def test_templates_are_not_judged_by_their_words_alone(tmp_path):
 async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
     extra = "stages: {semantic: {embedder: hashed}, prune: {share: 0.2, floor: 20, seconds: 60}}"
     filler = " ".join(f"Toll number {n} of the bridge was set on a Monday." for n in range(12))
+    keeper = "The keeper wrote a diary about cranes, rain, boats, lamps and long winter evenings by the river."
     async with (
         serving(tmp_path, Reader(), preset=audited(1.0), extra=extra) as (url, app),
         aiohttp.ClientSession() as session,
     ):
         served = []
         for number in range(30):
-            text = f"<document>{filler} The keeper wrote a diary.</document>\nWhich bridge toll is number {number}?"
+            text = f"<document>{filler} {keeper}</document>\nWhich bridge toll is number {number}?"
             body = {"model": "strong", "messages": [{"role": "user", "content": text}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:
                 served.append((await answer.json())["choices"][0]["message"]["content"])
