@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -20,9 +20,12 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Ttl
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
-MAX_PLANNERS = 512
-_SHORT = 300.0
-"""Seconds of the shorter lifetime on offer."""
+MAX_LEARNERS = 512
+"""Planners, and arrangers, that are kept."""
+SHORT, LONG = 300.0, 3_600.0
+"""Seconds that a cache point lives after its last use."""
+_Key = TypeVar("_Key")
+_Learner = TypeVar("_Learner")
 
 
 class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -150,7 +153,7 @@ class PrefixStage(Stage):
         exchange.memo["prefix"] = _Planned(planner, chain, plan, request)
         return PrefixDecision(
             places=tuple(chain[depth - 1].place for depth in plan.points),
-            ttls=tuple("1h" if ttl > _SHORT else "5m" for ttl in plan.ttls),
+            ttls=tuple("1h" if ttl > SHORT else "5m" for ttl in plan.ttls),
             gain=plan.gain,
             reads=plan.reads,
             writes=plan.writes,
@@ -198,26 +201,27 @@ class PrefixStage(Stage):
 
     def _arranger(self, exchange: Exchange) -> Arranger:
         key = (exchange.context.tenant, exchange.route)
-        arranger = self._arrangers.get(key)
-        if arranger is None:
-            arranger = self._arrangers[key] = Arranger(self._options.arrange)
-            while len(self._arrangers) > MAX_PLANNERS:
-                self._arrangers.popitem(last=False)
-        self._arrangers.move_to_end(key)
-        return arranger
+        return _kept(self._arrangers, key, lambda: Arranger(self._options.arrange))
 
     def _planner(self, exchange: Exchange, how: ModelCache) -> Planner:
-        key = (exchange.context.tenant, exchange.target.model, exchange.target.region)
-        planner = self._planners.get(key)
-        if planner is None:
+        def planner() -> Planner:
             tariffs = how.tariffs
             if self._options.ttl != "auto":
                 tariffs = (tariffs[0] if self._options.ttl == "5m" else tariffs[-1],)
-            planner = self._planners[key] = Planner(*tariffs, minimum=how.minimum, most=how.points)
-            while len(self._planners) > MAX_PLANNERS:
-                self._planners.popitem(last=False)
-        self._planners.move_to_end(key)
-        return planner
+            return Planner(*tariffs, minimum=how.minimum, most=how.points)
+
+        return _kept(self._planners, (exchange.context.tenant, exchange.target.model, exchange.target.region), planner)
+
+
+def _kept(found: OrderedDict[_Key, _Learner], key: _Key, make: Callable[[], _Learner]) -> _Learner:
+    """The learner of a key, made on first use; the least recently used leave first."""
+    learner = found.get(key)
+    if learner is None:
+        learner = found[key] = make()
+        while len(found) > MAX_LEARNERS:
+            found.popitem(last=False)
+    found.move_to_end(key)
+    return learner
 
 
 async def _wait(under_way: asyncio.Future[None], seconds: float) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from hapenny.caching.prefix.placement import MINIMUM_TOKENS, MOST_POINTS
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.caching.prefix.stage import ModelCache
+from hapenny.caching.prefix.stage import LONG, SHORT, ModelCache
 from hapenny.catalog import Card
-
-SHORT, LONG = 300.0, 3_600.0
-"""Seconds that a cache point lives after its last use."""
 
 
 def of_card(card: Card | None) -> ModelCache | None:
