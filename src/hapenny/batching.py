@@ -138,7 +138,7 @@ class Deferred:
                     # Sent one by one the request is shaped for its model: another try may help.
                     found.append(Result(record.id, error=result.error if result is not None else "no answer came"))
                     continue
-                id = "req_b" + hashlib.blake2b(f"{job}/{number}".encode(), digest_size=12).hexdigest()
+                id = row_id(job, number)
                 try:
                     output, fresh = await self._answer(gateway, id, record, result.output)
                 except Failure as failure:
@@ -188,6 +188,11 @@ class Deferred:
 def _number(place: int) -> str:
     """A record's id in a job: eleven digits, which every provider takes."""
     return f"{place:011d}"
+
+
+def row_id(job: str, record: str) -> str:
+    """The id of a record's row: the same whenever its answer is looked at, so that it is booked once."""
+    return "req_b" + hashlib.blake2b(f"{job}/{record}".encode(), digest_size=12).hexdigest()
 
 
 def target_of(gateway: Gateway, model: str) -> Target | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from hapenny.backends.embedding import ApiEmbedder, style_of
-from hapenny.batching import Hold, target_of
+from hapenny.batching import Hold, row_id, target_of
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange, Limits, Target
@@ -105,7 +104,7 @@ def booked(providers: Mapping[str, BatchProvider], hold: Hold) -> dict[str, Batc
 
 
 async def _book(gateway: Gateway, job: str, result: Result, model: str) -> None:
-    id = "req_b" + hashlib.blake2b(f"{job}/{result.id}".encode(), digest_size=12).hexdigest()
+    id = row_id(job, result.id)
     if gateway.ledger is not None and await gateway.ledger.get(id) is not None:
         return
     target = target_of(gateway, model)

@@ -77,11 +77,7 @@ def _volatile(text: str, where: str) -> list[Finding]:
 
 def _grounded(content: Sequence[Block]) -> bool:
     return any(
-        isinstance(block, Document)
-        or (
-            isinstance(block, Text)
-            and re.search(r"<(?:context|documents?|passages?|chunks?|search_results)\b", block.text)
-        )
+        isinstance(block, Document) or (isinstance(block, Text) and _PASSAGES.search(block.text))
         for block in content
         if not isinstance(block, ToolResult)
     )
