@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from hapenny.core.messages import (
@@ -21,11 +20,9 @@ from hapenny.core.messages import (
 )
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.compose import thinking
-from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS, document_name
 
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "standard": "default", "reserved": "reserved"}
-_NAME = re.compile(r"[^A-Za-z0-9\s\-()\[\]]+")
-_SPACES = re.compile(r"\s+")
 
 
 def encode(request: Request, model: str) -> dict[str, Any]:
@@ -234,9 +231,7 @@ def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
     form = DOCUMENT_FORMATS.get(block.media_type)
     if form is None and block.media_type:
         f.wrong(path, f"Documents of type {block.media_type} cannot be sent.", "send PDF, text or an office format")
-    name = block.name or "document"
-    if not own:
-        name = _SPACES.sub(" ", _NAME.sub("-", name)).strip()[:200] or "document"
+    name = block.name or "document" if own else document_name(block.name)
     out: dict[str, Any] = {"name": name, "source": source}
     if form is not None:
         out["format"] = form
