@@ -23,7 +23,7 @@ def placed(draft: Draft) -> None:
         return
     if not subject.caches:
         if subject.service != "anthropic":
-            draft.change(**_mapped(request, lambda place, ttl: ""), checkpoint="")
+            draft.change(**_mapped(request, lambda place, ttl: ""))
             draft.note(f"cache_points={count} not sent: the model keeps no prompt cache")
         return
     if subject.maker == "nova" and any(tool.checkpoint for tool in request.tools):
