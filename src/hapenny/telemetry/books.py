@@ -18,6 +18,7 @@ from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
+from hapenny.core.notes import Note
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
@@ -37,6 +38,10 @@ UNBILLED: frozenset[Kind] = frozenset(
 
 
 _NOTHING_BILLED = Tokens()
+_WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk")
+"""The last price walk, and how the exchange stood at it."""
+_SPLITS: Note[dict[int, Split]] = Note("books.splits")
+"""What each step would have read of the provider's prompt cache and written to it, by its place."""
 _LONG = 256
 """Bytes from which it is quicker to shorten a text before it is fingerprinted."""
 
@@ -152,7 +157,7 @@ class Books:
         """The money of an exchange as things stand; calls still open are left out.
 
         Args:
-            exchange: priced, not changed (results are kept in its memo).
+            exchange: priced, not changed (results are kept on it).
             delivered: for headers that go out before delivery is a fact.
         """
         if delivered is None:
@@ -160,14 +165,14 @@ class Books:
         calls = exchange.calls
         settled = sum(1 for call in calls if call.outcome != "open")
         mark = (settled, len(calls), delivered, len(exchange.output), exchange.failure is None)
-        known = exchange.memo.get("walk")
+        known = exchange.stage_notes.get(_WALKED)
         if known is not None and known[0] == mark:
-            return known[1]  # type: ignore[no-any-return]
+            return known[1]
         self._learn(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         if self._compared(exchange, delivered):
-            if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
+            if exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
                 prices = self._steps(exchange, adopted)
@@ -175,7 +180,7 @@ class Books:
             adopted = None
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
-        exchange.memo["walk"] = (mark, result)
+        exchange.stage_notes[_WALKED] = (mark, result)
         return result
 
     def totals(self, exchange: Exchange) -> Totals:
@@ -186,7 +191,7 @@ class Books:
         """
         adopted = exchange.adopted
         if (
-            adopted is None or exchange.steps or exchange.facts.get("passed")
+            adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)
             or adopted.target != exchange.baseline or adopted.request is not exchange.original
         ):  # fmt: skip
@@ -271,7 +276,7 @@ class Books:
             reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
-        splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
+        splits = exchange.stage_notes.setdefault(_SPLITS, {})
         prices: list[tuple[str, int | None]] = []
         last = len(states) - 1
         before: tuple[Layout, Place, int, int] | None = None
