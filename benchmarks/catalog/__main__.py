@@ -19,15 +19,15 @@ from benchmarks.catalog.listings import Genai, PriceFile, Table
 from hapenny.catalog import default
 
 
-def report(found: Comparison) -> dict[str, Any]:
+def report(compared: Comparison) -> dict[str, Any]:
     """One comparison as plain data."""
     return {
-        "prices": found.prices,
-        "held": found.held,
-        "compared_share": round(found.held / found.prices, 4) if found.prices else 0.0,
-        "rates": found.rates,
-        "unexplained": len(found.unexplained),
-        "disagreements": [each._asdict() for each in found.disagreements],
+        "prices": compared.prices,
+        "held": compared.held,
+        "compared_share": round(compared.held / compared.prices, 4) if compared.prices else 0.0,
+        "rates": compared.rates,
+        "unexplained": len(compared.unexplained),
+        "disagreements": [each._asdict() for each in compared.disagreements],
     }
 
 
@@ -41,11 +41,11 @@ def main() -> int:
     if path:
         tables.append(PriceFile(path))
     catalog = default()
-    found = [compare(catalog, table) for table in tables]
+    comparisons = [compare(catalog, table) for table in tables]
     if arguments.json:
-        print(json.dumps({"date": catalog.date, "tables": {each.table: report(each) for each in found}}))
+        print(json.dumps({"date": catalog.date, "tables": {each.table: report(each) for each in comparisons}}))
     else:
-        for each in found:
+        for each in comparisons:
             print(
                 f"{each.table}: {each.held} of {each.prices} prices held there too, {each.rates} rates compared, "
                 f"{len(each.disagreements)} differ, {len(each.unexplained)} without a reason"
@@ -55,7 +55,7 @@ def main() -> int:
                     f"  {one.model} {one.place} {one.tier} {one.rate}: {one.ours or 'unknown'} here, "
                     f"{one.theirs or 'none'} there: {one.reason or 'NO REASON'}"
                 )
-    return 1 if any(each.unexplained for each in found) else 0
+    return 1 if any(each.unexplained for each in comparisons) else 0
 
 
 if __name__ == "__main__":

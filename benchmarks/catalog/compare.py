@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
 def compare(catalog: Catalog, table: Table) -> Comparison:
     """Every card of `catalog` against `table`."""
     prices = held = rates = 0
-    found: list[Disagreement] = []
+    differing: list[Disagreement] = []
     for card in catalog.cards.values():
         for place, tiers in card.prices.items():
             for tier, ours in tiers.items():
@@ -63,26 +63,26 @@ def compare(catalog: Catalog, table: Table) -> Comparison:
                     if one == other:
                         continue
                     why = reason(table, catalog, card, place, tier, rate, one, other)
-                    found.append(
+                    differing.append(
                         Disagreement(
                             table.name, card.provider, card.id, place, tier, rate, _said(one), _said(other), why
                         )
                     )
-    return Comparison(table.name, prices, held, rates, found)
+    return Comparison(table.name, prices, held, rates, differing)
 
 
 def flat(card: Card, rates: Rates) -> dict[str, Decimal]:
     """Our rates in the form of `Table.look`."""
-    found = {rate: Decimal(value) / 10**6 for rate in RATES if (value := getattr(rates, rate)) is not None}
+    listed = {rate: Decimal(value) / 10**6 for rate in RATES if (value := getattr(rates, rate)) is not None}
     if rates.long is not None and rates.long_over is not None and rates.long.input is not None:
-        found["long_over"] = Decimal(rates.long_over)
+        listed["long_over"] = Decimal(rates.long_over)
         for rate in RATES:
             value = getattr(rates.long, rate)
             if value is not None:
-                found[f"long.{rate}"] = Decimal(value) / 10**6
+                listed[f"long.{rate}"] = Decimal(value) / 10**6
     if "web_search" in card.fees:
-        found["web_search"] = Decimal(card.fees["web_search"]) / 10**6
-    return found
+        listed["web_search"] = Decimal(card.fees["web_search"]) / 10**6
+    return listed
 
 
 def _said(value: Decimal | None) -> str:

@@ -30,16 +30,18 @@ class Table(Protocol):
         """Its rates of a card's price, `long.RATE` and `long_over` among them; None: it does not hold this price."""
 
 
+_PROVIDERS = {"bedrock": "aws", "bedrock_mantle": "aws", "anthropic": "anthropic", "openai": "openai"}
+_CONTEXT = {
+    "batch": {"processing": "batch"},
+    "priority": {"service_tier": "priority"},
+    "flex": {"service_tier": "flex"},
+    "fast_mode": {"speed": "fast"},
+}
+"""How genai-prices names our service tiers."""
+
+
 class Genai:
     """genai-prices as installed."""
-
-    PROVIDERS = {"bedrock": "aws", "bedrock_mantle": "aws", "anthropic": "anthropic", "openai": "openai"}
-    CONTEXT = {
-        "batch": {"processing": "batch"},
-        "priority": {"service_tier": "priority"},
-        "flex": {"service_tier": "flex"},
-        "fast_mode": {"speed": "fast"},
-    }
 
     def __init__(self) -> None:
         self.name = f"genai-prices {version('genai-prices')}"
@@ -50,7 +52,7 @@ class Genai:
 
     def model(self, card: Card, place: str) -> ModelInfo | None:
         """Its entry of a card at a place."""
-        provider = self._providers.get(self.PROVIDERS.get(card.provider, ""))
+        provider = self._providers.get(_PROVIDERS.get(card.provider, ""))
         bare = card.id.removeprefix("bedrock_mantle/")
         if provider is None:
             return None
@@ -65,39 +67,40 @@ class Genai:
         model = self.model(card, place)
         if model is None:
             return None
-        context = self.CONTEXT.get(tier)
+        context = _CONTEXT.get(tier)
         if tier != "standard":
             wanted = [variant for variant in model.price_variants or () if context and variant.when == context]
             if not wanted or not wanted[0].prices.__dict__:
                 return None
         prices = model.get_prices(self._now, context)
-        found: dict[str, Decimal] = {}
+        listed: dict[str, Decimal] = {}
         for rate in RATES:
             value = getattr(prices, f"{rate}_mtok", None)
             if isinstance(value, TieredPrices):
-                found[rate] = value.base
-                found["long_over"] = Decimal(value.tiers[0].start)
-                found[f"long.{rate}"] = value.tiers[0].price
+                listed[rate] = value.base
+                listed["long_over"] = Decimal(value.tiers[0].start)
+                listed[f"long.{rate}"] = value.tiers[0].price
             elif value is not None:
-                found[rate] = value
+                listed[rate] = value
         searches = getattr(prices, "web_searches_kcount", None)
         if searches is not None and "web_search" in card.fees:
-            found["web_search"] = searches * 1000
-        return found
+            listed["web_search"] = searches * 1000
+        return listed
+
+
+_SUFFIX = {"standard": "", "priority": "_priority", "flex": "_flex", "batch": "_batches", "ultrafast": "_ultrafast"}
+_KEYS = {
+    "input": "input_cost_per_token{}",
+    "output": "output_cost_per_token{}",
+    "cache_read": "cache_read_input_token_cost{}",
+    "cache_write": "cache_creation_input_token_cost{}",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr{}",
+}
+_LONG = {"above_100k": 100_000, "above_200k": 200_000, "above_272k": 272_000}
 
 
 class PriceFile:
     """A price file in LiteLLM's form, read without the code that makes our cards of it."""
-
-    SUFFIX = {"standard": "", "priority": "_priority", "flex": "_flex", "batch": "_batches", "ultrafast": "_ultrafast"}
-    KEYS = {
-        "input": "input_cost_per_token{}",
-        "output": "output_cost_per_token{}",
-        "cache_read": "cache_read_input_token_cost{}",
-        "cache_write": "cache_creation_input_token_cost{}",
-        "cache_write_1h": "cache_creation_input_token_cost_above_1hr{}",
-    }
-    LONG = {"above_100k": 100_000, "above_200k": 200_000, "above_272k": 272_000}
 
     def __init__(self, path: str | Path) -> None:
         file = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
@@ -112,17 +115,17 @@ class PriceFile:
     def look(self, card: Card, place: str, tier: str) -> dict[str, Decimal] | None:
         """See `Table`."""
         entry = self._entries.get((card.provider, card.id, place))
-        suffix = self.SUFFIX.get(tier)
+        suffix = _SUFFIX.get(tier)
         if entry is None or suffix is None:
             return None
-        found: dict[str, Decimal] = {}
-        for rate, key in self.KEYS.items():
+        listed: dict[str, Decimal] = {}
+        for rate, key in _KEYS.items():
             value = entry.get(key.format("") + suffix)
             if value is not None:
-                found[rate] = Decimal(value) * 10**6
-            for above, tokens in self.LONG.items():
+                listed[rate] = Decimal(value) * 10**6
+            for above, tokens in _LONG.items():
                 value = entry.get(key.format(f"_{above}_tokens") + suffix)
                 if value is not None:
-                    found[f"long.{rate}"] = Decimal(value) * 10**6
-                    found["long_over"] = Decimal(tokens)
-        return found or None
+                    listed[f"long.{rate}"] = Decimal(value) * 10**6
+                    listed["long_over"] = Decimal(tokens)
+        return listed or None

@@ -93,7 +93,7 @@ GENAI: list[tuple[Callable[[Case], bool], str]] = [
         lambda case: (
             case.card.provider == "openai" and case.tier == "batch" and case.rate == "cache_read" and case.ours is None
         ),
-        "OpenAI's batch table has no rate for cached input; the other table takes the standard one, we leave it unknown",
+        "OpenAI's batch table has no rate for cached input: unknown here, while the other table takes the standard one",
     ),
     (
         lambda case: "gpt-5.5-pro" in case.card.id and case.tier == "batch" and case.rate.startswith("long"),

@@ -5,20 +5,20 @@ import os
 from pathlib import Path
 
 import pytest
-
 from benchmarks.catalog.compare import compare
 from benchmarks.catalog.listings import Genai, PriceFile
 from benchmarks.catalog.reasons import GENAI
+
 from hapenny.catalog import Card, Catalog, Rates, Source, default
 
 
 def test_no_disagreement_with_genai_prices_is_without_a_reason() -> None:
-    found = compare(default(), Genai())
+    compared = compare(default(), Genai())
     assert [
-        f"{one.model} {one.place} {one.tier} {one.rate}: {one.ours} {one.theirs}" for one in found.unexplained
+        f"{one.model} {one.place} {one.tier} {one.rate}: {one.ours} {one.theirs}" for one in compared.unexplained
     ] == []
-    assert found.held > 500  # it was compared
-    said = {one.reason for one in found.disagreements}
+    assert compared.held > 500  # it was compared
+    said = {one.reason for one in compared.disagreements}
     assert said == {why for _, why in GENAI}  # and no reason outlives what it explained
 
 

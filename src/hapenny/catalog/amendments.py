@@ -49,7 +49,7 @@ SOURCES: dict[str, Source] = {
     ),
     "bedrock-optimized": Source(
         READ,
-        "https://aws.amazon.com/bedrock/pricing/ as of 20 July 2025, latency-optimised inference (Nova Pro, Llama 3.1); "
+        "https://aws.amazon.com/bedrock/pricing/ on 20 July 2025, latency-optimised inference (Nova Pro, Llama 3.1); "
         "https://www.anthropic.com/news/trainium2-and-distillation, 3 December 2024 (Claude 3.5 Haiku: $1 and $5); "
         "cached tokens are not sold at it",
     ),
@@ -118,13 +118,13 @@ def amended(cards: list[Card], premiums: dict[str, dict[str, Any]]) -> list[Card
 
 def _global_inputs(cards: list[Card]) -> dict[facts.Claude, int]:
     """The global input price of each Claude model, by line and version."""
-    found: dict[facts.Claude, int] = {}
+    inputs: dict[facts.Claude, int] = {}
     for card in cards:
         rates = card.prices.get("global", {}).get("standard")
         made = facts.claude(card.id)
         if made is not None and rates is not None and rates.input is not None:
-            found[made] = rates.input
-    return found
+            inputs[made] = rates.input
+    return inputs
 
 
 def _regional(card: Card, prices: Prices, worldwide: dict[facts.Claude, int]) -> None:
@@ -168,9 +168,10 @@ def _hour(standard: Rates, prices: Prices) -> Rates:
     """`standard` with the hour-long cache write of another geography at the same price."""
     for place, tiers in prices.items():
         other = tiers.get("standard")
-        if place.startswith("geo:") and other is not None and other.cache_write_1h is not None:
-            if (other.input, other.cache_write) == (standard.input, standard.cache_write):
-                return replace(standard, cache_write_1h=other.cache_write_1h, source="bedrock-hour")
+        if not place.startswith("geo:") or other is None or other.cache_write_1h is None:
+            continue
+        if (other.input, other.cache_write) == (standard.input, standard.cache_write):
+            return replace(standard, cache_write_1h=other.cache_write_1h, source="bedrock-hour")
     return standard
 
 

@@ -42,6 +42,6 @@ def fee(card: Card, unit: str) -> int | None:
     """Pico-dollars for one `unit` of a call to `card`'s model; None: unknown."""
     rate = card.fees.get(unit)
     if rate is None:
-        found = SERVICE.get(card.provider, {}).get(unit)
-        rate = found[0] if found is not None else None
+        listed = SERVICE.get(card.provider, {}).get(unit)
+        rate = listed[0] if listed is not None else None
     return rate
