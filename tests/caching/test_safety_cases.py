@@ -5,12 +5,12 @@ import itertools
 
 import pytest
 
-from hapenny.caching.admin import Invalidation
 from hapenny.config import load
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool
-from hapenny.gateway import Gateway
+from hapenny.gateway.cache_admin import Invalidation
+from hapenny.gateway.gateway import Gateway
 from tests.caching.semantic.rig import traffic
 from tests.settling import settled
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hapenny.catalog import Card, Rates, default, half_even, price, resolve
+from hapenny.catalog.catalog import DATA
 from hapenny.catalog.fees import SERVICE
-from hapenny.catalog.shelf import DATA
 from hapenny.core.events import Tokens
 
 

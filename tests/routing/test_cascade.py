@@ -123,7 +123,7 @@ async def test_a_deployment_with_a_trained_router_and_a_running_experiment(tmp_p
     import numpy as np
 
     from hapenny.config import load
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
     from hapenny.intents.classifier import train
     from hapenny.intents.features import extract
     from hapenny.routing.certificates import Fingerprint, certify

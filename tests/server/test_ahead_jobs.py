@@ -9,7 +9,7 @@ import pytest
 from hapenny.caching.store import Selector
 from hapenny.config import load
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from tests.server.house import running
 from tests.server.test_batch_apis import HAIKU, NOVA
 from tests.server.test_jobs import simulated

@@ -7,7 +7,7 @@ import numpy as np
 
 from hapenny.config import load
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.retrieval.manifest import Manifest
 from tests.server.house import CONFIG, Scripted
 

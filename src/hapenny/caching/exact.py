@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
+from hapenny.caching.coalescing import REPLAYED
 from hapenny.caching.directives import refuses
-from hapenny.caching.flights import REPLAYED
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
 from hapenny.core.answer import Answer, Collecting, Outcome, Replay
@@ -19,8 +19,8 @@ from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 if TYPE_CHECKING:
+    from hapenny.caching.dedup import Results
     from hapenny.caching.publishing import Publisher
-    from hapenny.caching.results import Results
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of answers that may be served again."""

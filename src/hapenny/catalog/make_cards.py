@@ -16,7 +16,7 @@ import msgspec
 
 from hapenny.catalog import amendments, facts
 from hapenny.catalog.card import Card, CardFile, Kind, Prices, Rates, ServiceTier, Source, changed
-from hapenny.catalog.shelf import DATA
+from hapenny.catalog.catalog import DATA
 
 _KINDS: dict[str, Kind] = {"chat": "chat", "responses": "chat", "embedding": "embedding", "rerank": "rerank"}
 _PROVIDERS = {"bedrock_converse": "bedrock", "cohere_chat": "cohere"}

@@ -33,8 +33,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from hapenny.catalog.card import Card, Kind, Negotiated, Prices, Rates, Sampling, ServiceTier, Tier, changed
+from hapenny.catalog.catalog import Catalog
 from hapenny.catalog.pricing import half_even
-from hapenny.catalog.shelf import Catalog
 
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "query")
 _Place = Annotated[str, Meta(pattern=r"^(in_region(:[a-z0-9-]+)?|geo(:[a-z-]+)?|global)$")]

@@ -13,11 +13,11 @@ import click
 
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
-from hapenny.gateway import Gateway
-from hapenny.server import http as web
-from hapenny.server.account import quotas
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
-from hapenny.server.jobs import JobPages
+from hapenny.server.simulated.account import quotas
+from hapenny.server.simulated.jobs import JobPages
+from hapenny.server.transport import messages as web
 
 OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 

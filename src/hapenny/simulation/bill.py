@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from hapenny.catalog.shelf import DATA
+from hapenny.catalog.catalog import DATA
 from hapenny.core.events import Tokens
 
 _PICO = Fraction(1, 10**12)

@@ -20,9 +20,9 @@ from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.making import REFUSALS, make_row
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
+from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 
 __all__ = ["Books", "Row"]

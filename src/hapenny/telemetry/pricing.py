@@ -14,7 +14,7 @@ from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.words import Bags, Words
+from hapenny.telemetry.word_corrections import Bags, Words
 
 OUTPUT = "#output"
 """Suffix of the estimator that counts what a model writes (its prompts carry markup, its answers do not)."""

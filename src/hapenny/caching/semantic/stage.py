@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.dedup import Results
 from hapenny.caching.directives import refuses
 from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.publishing import Publisher
-from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.terms import read

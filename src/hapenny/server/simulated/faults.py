@@ -1,0 +1,42 @@
+"""Faults of the wire itself, for a server that plays a provider: cut frames, corrupt bytes, a dead connection.
+
+A request asks for one by the metadata key `simulate_frame` (OpenAI `metadata`, Bedrock `requestMetadata`) or the header
+`x-simulate-frame`: `cut` sends half a frame and closes the connection, `corrupt` flips a bit in the middle of a frame,
+`silence` stops sending without closing. Answers without a stream are hit in their body.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hapenny.server.transport import messages as web
+
+FRAME = "simulate_frame"
+HEADER = "x-simulate-frame"
+
+Kind = Literal["cut", "corrupt", "silence"]
+KINDS: tuple[Kind, ...] = ("cut", "corrupt", "silence")
+
+
+class FrameFault:
+    """Spoils the third write of a stream, or the body of a whole answer."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._writes = 0
+
+    def spoil(self, data: bytes, *, last: bool = False) -> tuple[bytes, bool]:
+        """(what to send instead, whether the connection ends there)."""
+        self._writes += 1
+        if self._writes < 3 and not last:
+            return data, False
+        half = len(data) // 2
+        if self.kind == "corrupt":
+            return data[:half] + bytes([data[half] ^ 0x20]) + data[half + 1 :], False
+        return data[:half], True
+
+
+def frame_fault(request: web.BaseRequest, metadata: dict[str, object]) -> FrameFault | None:
+    """The fault a request asks for."""
+    kind = request.headers.get(HEADER) or metadata.get(FRAME)
+    return FrameFault(kind) if kind in KINDS else None
