@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
-from hapenny.catalog import Rates, amount
+from hapenny.catalog import amount
 from hapenny.core.clock import Clock
-from hapenny.core.errors import Kind
-from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
@@ -21,23 +19,14 @@ from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
+from hapenny.telemetry.prefixes import Prefixes, Split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, split, told
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
+from hapenny.telemetry.settling import UNBILLED, settle
 
-__all__ = ["Books", "Row"]
+__all__ = ["UNBILLED", "Books", "Row"]
 
-UNBILLED: frozenset[Kind] = frozenset(
-    {
-        "invalid_request", "context_overflow", "authentication", "permission", "budget", "not_found", "conflict",
-        "too_large", "rate_limited", "overloaded", "unavailable", "model_error",
-    }
-)  # fmt: skip
-"""Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
-
-
-_NOTHING_BILLED = Tokens()
 _WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk")
 """The last price walk, and how the exchange stood at it."""
 _SPLITS: Note[dict[int, Split]] = Note("books.splits")
@@ -81,28 +70,9 @@ class Books:
     def settle(self, call: Call) -> None:
         """Sets tokens, provenance and cost of a call that ended (a hook for `Exchange.on_call`). Never raises."""
         try:
-            self._settle(call)
+            settle(call, self.prices, self._clock.wall())
         except Exception as error:
             self._log.error("call not settled", call=call.id, error=type(error).__name__)
-
-    def _settle(self, call: Call) -> None:
-        wall = self._clock.wall()
-        tokens = call.tokens
-        if tokens is not None:
-            if call.provenance != "estimated":
-                call.provenance = "reported"
-                call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
-        elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
-            tokens, call.provenance = Tokens(), "reported"
-        elif call.request is not None:
-            layout = self.prices.layout(call.request)
-            tokens = self.prices.place(call.target).upper(layout, "".join(call.output))
-            call.provenance = "estimated"
-        else:
-            return
-        call.tokens = tokens
-        # What was not billed costs nothing at any price, known or not.
-        call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
 
     def _learn(self, exchange: Exchange) -> None:
         """Takes what the providers of an exchange's calls reported as lessons, each once."""
@@ -300,7 +270,7 @@ class Books:
                 prices.append((technique, 0))
                 continue
             rates = place.rates(target.service_tier if index else "standard", start)
-            prices.append((technique, None if rates is None else amount(rates, _tokens(prompt, output, found, rates))))
+            prices.append((technique, None if rates is None else amount(rates, divided(prompt, output, found, rates))))
         return prices
 
     @staticmethod
@@ -325,24 +295,3 @@ class Books:
 def _world(target: Target) -> tuple[object, ...]:
     """The provider's own prompt cache."""
     return ("provider", target.backend, target.region)
-
-
-def _unbilled(call: Call) -> bool:
-    return call.failure is not None and (call.failure.kind in UNBILLED or (call.failure.upstream_status or 0) >= 400)
-
-
-def _tokens(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
-    if split is NOTHING:
-        return Tokens(input=prompt, output=output)
-    read, write, write_1h = split
-    # A lifetime or discount without a price is one the provider does not sell.
-    if rates.cache_write_1h is None:
-        write, write_1h = write + write_1h, 0
-    if rates.cache_write is None:
-        write = 0
-    if rates.cache_read is None:
-        read = 0
-    return Tokens(
-        input=max(0, prompt - read - write - write_1h),
-        output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
-    )  # fmt: skip
