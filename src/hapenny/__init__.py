@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
 
 __all__ = ["Gateway"]
 
@@ -13,7 +13,7 @@ __all__ = ["Gateway"]
 def __getattr__(name: str) -> Any:
     # Loaded when asked for, so that `hapenny --help` and the rooms below do not pay for the whole house.
     if name == "Gateway":
-        from hapenny.gateway import Gateway
+        from hapenny.gateway.gateway import Gateway
 
         return Gateway
     raise AttributeError(f"module 'hapenny' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.catalog import default
 from hapenny.config import load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 CONFIG = """

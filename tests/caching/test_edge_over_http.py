@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from hapenny.config import load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from tests.caching.test_safety_cases import Shop
 from tests.server.house import running
 from tests.servers import free_port

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
+from hapenny.caching.dedup import Results
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.caching.keys import Keys
-from hapenny.caching.results import Results
 from hapenny.caching.store import Selector, Store
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 

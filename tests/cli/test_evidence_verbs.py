@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hapenny.cli.main import main
 from hapenny.core.clock import RealClock
 from hapenny.core.messages import Message, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Row, verdict
 from tests.routing.test_scorer import traffic

@@ -8,7 +8,7 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.stage import Decision, Pipeline, Stage
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.routing.names import Asked
 from hapenny.stores.counters import MemoryCounters
 from hapenny.throughput.options import Routes, ThroughputOptions
@@ -27,7 +27,7 @@ def every_stage():
 
 def opened(**changes):
     there = exchange(**changes)
-    there.facts["asked"] = Asked(name="auto", kind="auto", target=None)
+    there.asked = Asked(name="auto", kind="auto", target=None)
     return there
 
 

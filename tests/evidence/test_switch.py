@@ -1,6 +1,6 @@
 """The loss budget of a route: who steps back, when, and in which order."""
 
-from hapenny.evidence.switch import Switch
+from hapenny.evidence.step_back import Switch
 
 
 def test_the_technique_with_the_largest_loss_steps_back_then_the_next():

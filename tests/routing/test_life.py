@@ -7,8 +7,8 @@ import pytest
 from hapenny.config import load
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
-from hapenny.routing.dominated import Dominated
+from hapenny.gateway.gateway import Gateway
+from hapenny.routing.pareto import Dominated
 from hapenny.routing.training import Logged, Outcome, save_router, train_router
 from hapenny.simulation.loop import clock, run
 from tests.routing.test_scorer import traffic
@@ -69,7 +69,7 @@ async def ask(gateway, text, model="auto"):
     )
     _, exchange = await gateway.complete(request, Context())
     await settled(gateway)
-    return exchange.calls[-1].target.model, exchange.facts.get("certificate")
+    return exchange.calls[-1].target.model, exchange.answer.certificate or None
 
 
 async def day(gateway, count, seed):

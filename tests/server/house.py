@@ -20,7 +20,7 @@ from hapenny.core.events import (
     ToolCallDelta,
     Usage,
 )
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from hapenny.config import ConfigError, load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from tests.server.house import CONFIG, SONNET, TEXT, Scripted, failure, serving
 
 KEYS = """

@@ -204,7 +204,7 @@ async def test_health_models_metrics_and_unknown_pages(tmp_path):
 
 
 async def test_swapping_the_gateway_keeps_answers_and_ends_streams_in_peace(tmp_path):
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
 
     backend = Scripted(pause=0.1)
     async with serving(tmp_path, backend) as (url, app), aiohttp.ClientSession() as session:

@@ -8,9 +8,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from hapenny.caching.foreseen import Foreseen
 from hapenny.core.events import Choice, Completion, Tokens
 from hapenny.core.messages import Text
+from hapenny.prefetch.forecast import Foreseen
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
 
@@ -146,7 +146,7 @@ async def test_published_answers_are_withdrawn_with_their_document(tmp_path, not
 
 
 def everything():
-    from hapenny.caching.admin import Invalidation
+    from hapenny.gateway.cache_admin import Invalidation
 
     return Invalidation()
 

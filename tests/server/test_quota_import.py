@@ -8,7 +8,7 @@ import pytest
 
 from hapenny.cli.simulate import provider
 from hapenny.config import ConfigError, QuotaOptions, load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"

@@ -61,7 +61,7 @@ async def test_without_sharing_each_gateway_has_its_own(tmp_path):
 
 
 async def test_counters_outlive_a_reload(tmp_path, redis_url):
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
 
     backend = Scripted()
     async with serving(tmp_path, backend, preset="safe", extra=quota(1) + f"counters: {redis_url}\n") as (url, app):

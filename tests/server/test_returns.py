@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 import structlog
 
-from hapenny.caching.roi import Returns
+from hapenny.caching.profit import Returns
 from hapenny.config import load
 from hapenny.config.problems import ConfigError
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.telemetry.rows import Row
 from tests.server.house import serving
 from tests.settling import settled

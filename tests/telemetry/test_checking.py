@@ -4,7 +4,7 @@ import pytest
 
 from hapenny.config import load
 from hapenny.core.messages import Message, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from tests.settling import settled
 
 TEXT = "Đơn hàng của bạn đã được gửi đi hôm qua và sẽ đến trong vòng ba ngày, xin vui lòng chờ thêm một chút. " * 8

@@ -10,7 +10,7 @@ from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import ConfigError, load
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.cards import CURRENT_2026
 from hapenny.simulation.faults import Fault

@@ -15,7 +15,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
-from hapenny.core.within import within
+from hapenny.core.timeout import within
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
+from hapenny.caching.dedup import Results
 from hapenny.caching.edge import EVIDENCE, Edge
 from hapenny.caching.exact import Stored, evidence_tags, result_tag
-from hapenny.caching.results import Results
 from hapenny.core.events import TextDelta
 
 

@@ -27,7 +27,7 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
         loaded = load(config)
         if config is not None:
             # As this deployment decides; what it learnt since it started, only the gateway knows (POST /v1/select).
-            from hapenny.gateway import Gateway
+            from hapenny.gateway.gateway import Gateway
 
             if trained is not None:
                 loaded.stages.tiers.trained = str(trained)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import click
 
 from hapenny.config import Config, ConfigError, load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 

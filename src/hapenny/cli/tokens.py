@@ -16,8 +16,8 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimators
+from hapenny.pages.charts import money
 from hapenny.protocols.registry import CODECS
-from hapenny.telemetry.plots import money
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.explain import Explanation, Line, explain
 from hapenny.tokens.options import TokenOptions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from hapenny.telemetry.content import Content
-    from hapenny.telemetry.desk import KeptTexts
+    from hapenny.telemetry.recorder import KeptTexts
 
 _STYLES = {"kept": "default", "removed": "red strike", "rewritten": "yellow", "answered": "green"}
 

@@ -66,7 +66,7 @@ def router(
         )
         if config is not None:
             from hapenny.config import load
-            from hapenny.gateway import Gateway
+            from hapenny.gateway.gateway import Gateway
 
             loaded = load(config)
             loaded.ledger = loaded.content = loaded.traces = None

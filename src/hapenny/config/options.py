@@ -14,8 +14,8 @@ from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.retrieval.options import Remote, RetrievalOptions
 from hapenny.routing.options import CascadeOptions, TierOptions
-from hapenny.telemetry.desk import KeptTexts
 from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
 from hapenny.throughput.options import ThroughputOptions
 from hapenny.tokens.options import (

@@ -16,9 +16,9 @@ from hapenny.intents.features import extract
 from hapenny.routing import complexity
 from hapenny.routing.budget import Budget, Rates, Ruling
 from hapenny.routing.certificates import Certificate, Fingerprint
-from hapenny.routing.dominated import Dominated
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
+from hapenny.routing.pareto import Dominated
 from hapenny.routing.promises import Promises
 from hapenny.routing.scorer import Reader, Scorer
 

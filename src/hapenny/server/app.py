@@ -10,22 +10,25 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from hapenny.ahead_jobs import AheadJobs
 from hapenny.caching.edge import PRIVATE
 from hapenny.config import BatchJobs, ConfigError, ServerOptions
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
+from hapenny.jobs.prefetch import AheadJobs
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
-from hapenny.server import caches, info, judging, retrieving
-from hapenny.server import http as web
-from hapenny.server.answering import Door, answer, fail
-from hapenny.server.batches import Batches
-from hapenny.server.connection import Server
-from hapenny.server.counting import count_tokens
-from hapenny.server.passing import forward
+from hapenny.server.endpoints import cache as caches
+from hapenny.server.endpoints import feedback as judging
+from hapenny.server.endpoints import models as info
+from hapenny.server.endpoints import retrieve as retrieving
+from hapenny.server.endpoints.batches import Batches
+from hapenny.server.endpoints.chat import Door, answer, fail
+from hapenny.server.endpoints.count_tokens import count_tokens
+from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.transport import messages as web
+from hapenny.server.transport.connection import Server
 
 _log = get_logger("hapenny.server")
 
