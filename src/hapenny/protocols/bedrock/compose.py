@@ -55,7 +55,7 @@ def encode(request: Request, model: str) -> dict[str, Any]:
     tier = p.service_tier if own else _TIERS.get(p.service_tier or "")
     if tier is not None:
         out["serviceTier"] = {"type": tier}
-    if output := _output(request, own):
+    if output := _output(request, own, model):
         out["outputConfig"] = output
     if request.metadata and own:
         out["requestMetadata"] = request.metadata
@@ -90,13 +90,22 @@ def _additional(request: Request, model: str) -> dict[str, Any]:
         out = {"inferenceConfig": {"topK": p.top_k}} if ".nova" in model else {"top_k": p.top_k}
     if p.thinking is not None:
         out["thinking"] = thinking(p.thinking)
+    if p.effort is not None and request.protocol != "bedrock":
+        out |= _effort(p.effort, model)
     return out
 
 
-def _output(request: Request, own: bool) -> dict[str, Any]:
+def _effort(effort: str, model: str) -> dict[str, Any]:
+    """An effort for models that do not read `outputConfig` (Nova 2's extended thinking; gpt-oss)."""
+    if ".nova" in model:
+        return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}
+    return {"reasoning_effort": effort} if "openai.gpt" in model else {}
+
+
+def _output(request: Request, own: bool, model: str) -> dict[str, Any]:
     p = request.parameters
     out: dict[str, Any] = {}
-    if p.effort is not None and (own or p.effort != "none"):
+    if p.effort is not None and (own or (p.effort != "none" and not _effort(p.effort, model))):
         out["effort"] = p.effort if own or p.effort != "minimal" else "low"
     if p.format is not None and p.format["type"] != "text":
         if p.format["type"] != "json_schema":
