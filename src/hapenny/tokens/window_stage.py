@@ -98,6 +98,7 @@ class WindowStage(Stage):
             limit=limit,
             question=request.question,
             plain=exchange.original.messages,
+            tools=request.tools,
         )
 
     def _limit(self, exchange: Exchange) -> int:
