@@ -203,14 +203,14 @@ class Gateway:
             )
         name = route or self._choosing.route(request, context, identity)
         options = self.config.routes[name]
-        concrete = asked.target if asked.kind == "model" else None
+        named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
         exchange = Exchange(
             id=id or self.clock.new_id("req_"),
             request=request,
             context=context,
             clock=self.clock,
             limits=self._limits(options),
-            baseline=concrete if concrete is not None else self._choosing.baselines[name],
+            baseline=named if named is not None else self._choosing.baselines[name],
             route=name,
             max_calls=options.max_calls,
             background=background,
@@ -220,11 +220,7 @@ class Gateway:
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._choosing.held_out(exchange)
-        self._kept(exchange)
-        if asked.kind == "tier" and asked.target is not None:
-            exchange.target = asked.target
-            exchange.step("tiers")
-        return exchange
+        return self._kept(exchange)
 
     def again(self, exchange: Exchange, background: str) -> Exchange:
         """A fresh exchange of the same request, in the background."""

@@ -135,7 +135,8 @@ def _outcome(exchange: Exchange) -> RowOutcome:
 def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
     tokens, target = call.tokens or Tokens(), call.target
     return CallRow(
-        call.purpose, call.technique, target.model, target.backend, target.region, target.service_tier,
+        call.purpose, call.technique, target.model, target.backend,
+        f"geo:{target.geo}" if target.geo else target.region, target.service_tier,
         tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.cache_write_1h, tokens.reasoning,
         call.cost, call.outcome, call.provenance, call.failure.kind if call.failure is not None else None,
         call.started - arrived,
