@@ -17,7 +17,7 @@ from hapenny.core.exchange import Exchange, Taken, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered
-from hapenny.evidence.live_audit import Judged, Judging, Verdict
+from hapenny.evidence.live_audit import Judged, Judging, Verdict, changed_by
 from hapenny.evidence.llm import compare, loss
 from hapenny.telemetry.content import Rival
 from hapenny.telemetry.ledger import Ledger
@@ -187,7 +187,9 @@ class Background:
         return judge
 
     def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
-        context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
+        about = "+".join(changed_by(audited)) or "tiers"  # a probe is about routing
+        tags = {**audited.context.tags, "audited": audited.id, "evidence": about}
+        context = msgspec.structs.replace(audited.context, tags=tags)
         exchange = self._gateway.bare(request, context, target, audited.route, background)
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange

@@ -20,9 +20,11 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.counting import Estimators
+from hapenny.telemetry.cache_splits import split, told, whole
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.leave_one_out import Part, alone
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, split, told, whole
+from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.settling import UNBILLED, refine, settle
@@ -169,7 +171,19 @@ class Books:
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
         exchange.memo["walk"] = (mark, result)
+        self._leave_out(exchange, adopted, others)
         return result
+
+    @staticmethod
+    def _leave_out(exchange: Exchange, adopted: Call | None, others: list[tuple[str, int | None]]) -> None:
+        """Notes what each technique saved by itself, and which one answered."""
+        own: dict[str, int] = {}
+        for technique, cost in others:
+            own[technique] = own.get(technique, 0) + (cost or 0)
+        steps = exchange.steps
+        freed = steps[-1].technique if adopted is None and steps and steps[-1].free else ""
+        exchange.memo["freed"] = freed
+        exchange.memo["alone"] = alone([] if freed else exchange.memo.pop("parts", []), own)
 
     def totals(self, exchange: Exchange) -> Totals:
         """What an exchange all of whose calls are settled has cost and saved. Never raises.
@@ -262,6 +276,7 @@ class Books:
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
         splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
         prices: list[tuple[str, int | None]] = []
+        parts: list[Part] = []
         last = len(states) - 1
         before: tuple[Layout, Place, int, int] | None = None
         for index, (technique, request, target, free) in enumerate(states):
@@ -282,6 +297,7 @@ class Books:
                 found = splits[index] = split(self._prefixes, world, layout, place, start, began)
             if index and book.owned(target):
                 prices.append((technique, 0))
+                parts.append(Part(technique, 0, 0))
                 continue
             rates = place.rates(target.service_tier if index else "standard", start)
             if rates is None:
@@ -291,6 +307,10 @@ class Books:
                 prompt = whole(self._prefixes, layout, place, prompt)
             price = amount(rates, divided(prompt, output, found, rates))
             prices.append((technique, None if price is None else price + fee))
+            if last and price is not None:
+                asked = amount(rates, divided(prompt, 0, found, rates)) or 0
+                parts.append(Part(technique, asked, price - asked))
+        exchange.memo["parts"] = parts
         return prices
 
     def _states(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, Request, Target, bool]]:

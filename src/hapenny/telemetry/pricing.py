@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Upto
+from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
 OUTPUT = "#output"
@@ -354,63 +353,6 @@ def divided(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
         input=max(0, prompt - read - write - write_1h),
         output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
     )  # fmt: skip
-
-
-def split(
-    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
-) -> Split:
-    """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
-    card = place.card
-    if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
-        return NOTHING
-    return prefixes.split(
-        (*world, card.id), layout, anchored(prefixes, layout, place),
-        mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
-    )  # fmt: skip
-
-
-def told(
-    prefixes: Prefixes,
-    world: tuple[object, ...],
-    layout: Layout,
-    place: Place,
-    tokens: Tokens,
-    start: float,
-    began: float,
-) -> None:
-    """What the prompt cache of `place` is reported to have done with a prompt with points."""
-    card = place.card
-    if card is not None and card.cache_mode == "explicit" and layout.points:
-        covered = tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
-        prefixes.told(
-            (*world, card.id), layout, anchored(prefixes, layout, place), covered,
-            minimum=card.cache_min or 0, start=start, began=began,
-        )  # fmt: skip
-        if covered:  # all up to the last point was read or written: its tokens are known for good
-            prefixes.measured(card.id, layout, layout.points[-1].at, covered)
-
-
-def anchored(prefixes: Prefixes, layout: Layout, place: Place) -> Upto:
-    """Tokens of a prompt's prefixes on `place`: estimates, corrected by the deepest prefix whose tokens are known."""
-    card = place.card
-    anchor = prefixes.anchor(card.id, layout) if card is not None else None
-    if anchor is None:
-        return partial(place.upto, layout)
-    at, tokens = anchor
-    guess = place.upto(layout, at)
-
-    def upto(index: int) -> int:
-        estimate = place.upto(layout, index)
-        return tokens + estimate - guess if index >= at else estimate * tokens // max(1, guess)
-
-    return upto
-
-
-def whole(prefixes: Prefixes, layout: Layout, place: Place, prompt: int) -> int:
-    """`prompt`, the estimated tokens of all of `layout` on `place`, corrected in the same way."""
-    card = place.card
-    anchor = prefixes.anchor(card.id, layout) if card is not None and layout.points else None
-    return prompt if anchor is None else max(1, prompt + anchor[1] - place.upto(layout, anchor[0]))
 
 
 def hidden(tokens: Tokens, visible: float) -> int:

@@ -89,6 +89,8 @@ def make_row(
         tokens=adopted.tokens if adopted is not None else None,
         baseline=money.baseline,
         savings=money.savings,
+        alone={} if unpriced else exchange.memo.get("alone", {}),
+        freed="" if unpriced else exchange.memo.get("freed", ""),
         estimate_error=money.estimate_error,
         actual=money.actual,
         unpriced=unpriced,
@@ -143,4 +145,5 @@ def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
         call.began - arrived if call.began is not None else None,
         call.ended - arrived if call.ended is not None else None,
         adopted,
+        tokens.units,
     )  # fmt: skip
