@@ -10,7 +10,7 @@ import pytest
 
 from hapenny.core.events import Choice, Completion, Tokens
 from hapenny.core.messages import Text
-from hapenny.prefetch.forecast import Foreseen
+from hapenny.prefetch.forecast import PrefetchItem
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
 
@@ -183,7 +183,7 @@ async def test_a_jobs_answer_from_documents_that_changed_meanwhile_is_not_kept(t
         gateway.deck.admin.invalidate(everything(), "alpha")
         foreseen, _ = await gateway.foreseeing.foresee(gateway.deck.ahead.asked()[0])
         assert foreseen.evidence
-        foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), Foreseen)  # as in a journal
+        foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), PrefetchItem)  # as in a journal
         completion = Completion(
             choices=[Choice(content=[Text("Half a penny.")], reason="end_turn")], tokens=Tokens(input=90, output=5)
         )

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import structlog
 
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.config import load
 from hapenny.config.problems import ConfigError
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
@@ -112,7 +112,7 @@ async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(
 
 
 def test_what_a_layer_holds_is_paid_by_the_routes_that_used_it():
-    returns = Returns(lambda: {"semantic": 2**40})
+    returns = LayerProfit(lambda: {"semantic": 2**40})
     for route, requests in (("busy", 64), ("calm", 32)):
         returns.layer("semantic", route).seen = requests
     for at in (0.0, 3_600.0):

@@ -19,7 +19,7 @@ from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 if TYPE_CHECKING:
-    from hapenny.caching.dedup import Results
+    from hapenny.caching.dedup import AnswerDedup
     from hapenny.caching.publishing import Publisher
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
@@ -100,7 +100,7 @@ class ExactStage(Stage):
         stale: float = 0.0,
         any_temperature: bool = False,
         refresh: Refresh | None = None,
-        results: Results | None = None,
+        results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
         """`results` merges equal answers and tags them with their evidence (`exchange.facts["evidence"]`);
@@ -184,7 +184,7 @@ class Fill(Collecting):
         *,
         ttl: float,
         stale: float,
-        results: Results | None = None,
+        results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
         super().__init__()

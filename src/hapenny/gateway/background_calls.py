@@ -21,7 +21,7 @@ from hapenny.evidence.live_audit import Judged, Judging, Verdict
 from hapenny.evidence.llm import compare, loss
 from hapenny.telemetry.content import Rival
 from hapenny.telemetry.ledger import Ledger
-from hapenny.telemetry.recorder import Desk
+from hapenny.telemetry.recorder import Recorder
 from hapenny.telemetry.rows import verdict
 
 _log = get_logger("hapenny.gateway")
@@ -40,7 +40,7 @@ class Running(Protocol):
         """Where the books are kept."""
 
     @property
-    def desk(self) -> Desk:
+    def desk(self) -> Recorder:
         """Where texts are kept, if any are."""
 
     def open(self, request: Request, context: Context, *, background: str = "") -> Exchange:
@@ -65,7 +65,7 @@ class Running(Protocol):
         """Runs work that ends with the gateway."""
 
 
-class Background:
+class BackgroundCalls:
     """What `gateway` does on its own behalf."""
 
     def __init__(self, gateway: Running) -> None:

@@ -33,12 +33,12 @@ from hapenny.core.timeout import within
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
-from hapenny.evidence.live_audit import Judging, Watch
-from hapenny.evidence.step_back import Switch
-from hapenny.gateway.background_calls import Background
-from hapenny.gateway.model_services import Asking, paid_embedder
-from hapenny.gateway.prefetching import Foreseeing
-from hapenny.gateway.resolver import Choosing
+from hapenny.evidence.live_audit import Judging, LiveAudit
+from hapenny.evidence.step_back import StepBack
+from hapenny.gateway.background_calls import BackgroundCalls
+from hapenny.gateway.model_services import ModelServices, paid_embedder
+from hapenny.gateway.prefetching import Prefetcher
+from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Deck
 from hapenny.gateway.state_snapshot import memory, settings
 from hapenny.intents.classifier import read_intents
@@ -49,7 +49,7 @@ from hapenny.telemetry.books import Books
 from hapenny.telemetry.count_audit import CountChecks
 from hapenny.telemetry.ledger import Ledger
 from hapenny.telemetry.live import Waited
-from hapenny.telemetry.recorder import Desk
+from hapenny.telemetry.recorder import Recorder
 
 _PASSED = RouteOptions(begin_s=600.0)
 """The limits of requests that are passed on as they are."""
@@ -103,17 +103,17 @@ class Gateway:
             secret = config.fingerprint_key.encode() or self.clock.secret()
             self._secret = hashlib.blake2b(secret, digest_size=32).digest()
             self.estimators = Estimators.best() if config.counting.vocabulary else Estimators()
-            self.desk = Desk(self.clock, config.ledger, config.content, config.traces, self.spawn)
+            self.desk = Recorder(self.clock, config.ledger, config.content, config.traces, self.spawn)
         else:
             self._secret, self.estimators = heir._secret, heir.estimators
             self.desk = heir.desk
-        self._choosing = Choosing(config, self.catalog, self._secret)
+        self._choosing = RequestResolver(config, self.catalog, self._secret)
         self.names = self._choosing.names
-        self.switch: Switch = heir.switch if heir is not None else Switch()
+        self.switch: StepBack = heir.switch if heir is not None else StepBack()
         self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
-        background, self.foreseeing = Background(self), Foreseeing(self)
+        background, self.foreseeing = BackgroundCalls(self), Prefetcher(self)
         self.desk.check(CountChecks(self.books.prices, self.backends, self.spawn, self.clock, config.counting))
         self.deck: Deck = Deck(
             config,
@@ -135,7 +135,7 @@ class Gateway:
         self._learnt: Learnt | None = heir._learnt if heir is not None else memory(self)
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         paid = paid_embedder(config, self.catalog, self.backends, self.clock)
-        ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
+        ask = self.ask = ModelServices(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
@@ -156,9 +156,9 @@ class Gateway:
         """Where the books are kept."""
         return self.desk.ledger
 
-    def _watch(self, background: Background) -> Watch:
+    def _watch(self, background: BackgroundCalls) -> LiveAudit:
         routes = self.config.routes
-        return Watch(
+        return LiveAudit(
             {
                 name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
                 for name, route in routes.items()
@@ -174,7 +174,7 @@ class Gateway:
             reading=[name for name, route in routes.items() if route.audit_judge],
         )
 
-    def _judge(self, route: RouteOptions, background: Background) -> Judging:
+    def _judge(self, route: RouteOptions, background: BackgroundCalls) -> Judging:
         target = self.names.resolve(route.audit_judge).target if route.audit_judge else None
         if target is not None:
             return background.judging(target)

@@ -95,7 +95,7 @@ def _its_own_fault(error: Exception) -> bool:
     return not isinstance(error, Failure) or error.kind in _ITS_OWN_FAULT
 
 
-class Asking:
+class ModelServices:
     """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
     costs nothing, and loads much; or from the paid `api`, where no local model is named; relevance from `rerankers` by
     name."""

@@ -18,9 +18,9 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Context, Request
 from hapenny.core.metering import Delivered
 from hapenny.core.stage import Ask, Decision, Mode, Onward, Pipeline, Stage
-from hapenny.evidence.step_back import Switch
+from hapenny.evidence.step_back import StepBack
 from hapenny.gateway.shared_state import Deck
-from hapenny.prefetch.forecast import Foreseen, Known
+from hapenny.prefetch.forecast import PrefetchItem, SeenRequest
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.history import history
 from hapenny.telemetry.ledger import Ledger
@@ -45,7 +45,7 @@ class Running(Protocol):
     clock: Clock
     deck: Deck
     books: Books
-    switch: Switch
+    switch: StepBack
 
     @property
     def ask(self) -> Ask:
@@ -71,7 +71,7 @@ class _Reached(Exception):
     """A request has come to where it would be sent."""
 
 
-class Foreseeing:
+class Prefetcher:
     """`caching.foreseen.Answering` by a gateway, and where jobs hand their answers in."""
 
     def __init__(self, gateway: Running) -> None:
@@ -88,7 +88,7 @@ class Foreseeing:
         found = await self._gateway.clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
         return found.hours, found.spent
 
-    async def key(self, known: Known) -> bytes:
+    async def key(self, known: SeenRequest) -> bytes:
         """As in `Answering`."""
         exchange = self._opened(known)
         if exchange is None or not await self._reach(exchange, _KEYING):
@@ -96,7 +96,7 @@ class Foreseeing:
         made: bytes = exchange.memo["key"][1] if "key" in exchange.memo else b""
         return made
 
-    async def foresee(self, known: Known) -> tuple[Foreseen | None, int]:
+    async def foresee(self, known: SeenRequest) -> tuple[PrefetchItem | None, int]:
         """As in `Answering`."""
         exchange = self._opened(known)
         if exchange is None:
@@ -107,7 +107,7 @@ class Foreseeing:
             self._gateway.close(exchange)
         if not reached or "key" not in exchange.memo:
             return None, cost
-        found = Foreseen(
+        found = PrefetchItem(
             question=known.question, key=exchange.memo["key"][1], route=known.route, request=known.request,
             context=known.context, shaped=self._bounded(exchange, known.output), target=exchange.target,
             evidence=tuple(exchange.facts.get("evidence", ())), tags=tuple(exchange.facts.get("cache_tags", ())),
@@ -115,7 +115,7 @@ class Foreseeing:
         )  # fmt: skip
         return found, cost
 
-    def bound(self, foreseen: Foreseen, tier: str) -> int | None:
+    def bound(self, foreseen: PrefetchItem, tier: str) -> int | None:
         """As in `Answering`."""
         prices, wall = self._gateway.books.prices, self._gateway.clock.wall()
         target = _at(foreseen.target, tier)
@@ -131,7 +131,7 @@ class Foreseeing:
         most = round(_SAFETY * max(prompt, foreseen.prompt)) + 16
         return prices.price(target, Tokens(input=most, output=foreseen.shaped.parameters.max_tokens or 0), wall)
 
-    async def send(self, foreseen: Foreseen, tier: str) -> tuple[bool, int]:
+    async def send(self, foreseen: PrefetchItem, tier: str) -> tuple[bool, int]:
         """As in `Answering`."""
         exchange = self._opened(foreseen)
         if exchange is None:
@@ -144,7 +144,7 @@ class Foreseeing:
             self._gateway.close(exchange)
         return _stored(exchange), _cost(exchange)
 
-    async def land(self, foreseen: Foreseen, completion: Completion, id: str) -> tuple[bool, int]:
+    async def land(self, foreseen: PrefetchItem, completion: Completion, id: str) -> tuple[bool, int]:
         """Takes an answer in that a job brought: its call comes into the books, in the row `id`, once; and it is stored
         if it is still the answer: under the key that the request has today, of the documents there are today.
 
@@ -179,17 +179,17 @@ class Foreseeing:
                 gateway.close(exchange)
         return _stored(exchange), _cost(exchange) + looking
 
-    async def _current(self, foreseen: Foreseen) -> tuple[bool, int]:
+    async def _current(self, foreseen: PrefetchItem) -> tuple[bool, int]:
         """Whether a search finds the same documents in the same versions as when the job began; what it cost."""
         if foreseen.route not in self._gateway.config.routes:
             return False, 0
         if not foreseen.evidence:
             return True, 0
-        known = Known(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
+        known = SeenRequest(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
         again, cost = await self.foresee(known)
         return again is not None and again.evidence == foreseen.evidence, cost
 
-    def _opened(self, known: Known | Foreseen, id: str = "", route: str = "") -> Exchange | None:
+    def _opened(self, known: SeenRequest | PrefetchItem, id: str = "", route: str = "") -> Exchange | None:
         gateway = self._gateway
         route = route or known.route
         if route not in gateway.config.routes:
@@ -251,7 +251,7 @@ class _Put(Stage):
 
     name = "foreseen"
 
-    def __init__(self, foreseen: Foreseen, target: Target) -> None:
+    def __init__(self, foreseen: PrefetchItem, target: Target) -> None:
         self._foreseen = foreseen
         self._target = target
 

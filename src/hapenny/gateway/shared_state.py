@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
 from hapenny.caching.coalescing import FlightStage
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Answers, ExactStage, Refresh
 from hapenny.caching.keys import Keys, Scope
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
@@ -26,9 +26,9 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage
 from hapenny.gateway.cache_admin import CacheAdmin
-from hapenny.gateway.model_facts import Knowing
+from hapenny.gateway.model_facts import ModelFacts
 from hapenny.prefetch.forecast import Answering
-from hapenny.prefetch.planner import Ahead
+from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.cascade import CascadeStage
@@ -140,13 +140,13 @@ class Deck:
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
             self.sizes = AnswerSizes(options.answer_size)
             self.edge = Edge(clock)
-            self.results = Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
-            self.returns = Returns(self._held)
+            self.results = AnswerDedup(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
+            self.returns = LayerProfit(self._held)
         else:
             self.answers, self.paraphrases = heir.answers, heir.paraphrases
             self.sizes, self.edge = heir.sizes, heir.edge
             self.results, self.returns = heir.results, heir.returns
-        self._knowing = Knowing(catalog, prices, self.sizes)
+        self._knowing = ModelFacts(catalog, prices, self.sizes)
         self.counters = self._counters(heir)
         self.counters_lent = False
         """Whether an heir goes on with `counters`."""
@@ -154,9 +154,9 @@ class Deck:
         self.gathered = GatheredEmbedder(self.embedder, clock)
         self._asks = self._judge(wanted.judge)  # a wrong name is refused at start, whether the layer is on or not
         self.semantic = self._semantic(heir)
-        self.ahead: Ahead | None = None
+        self.ahead: PrefetchPlanner | None = None
         if config.precompute.routes:
-            self.ahead = Ahead(
+            self.ahead = PrefetchPlanner(
                 config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
             )
             apis = config.batch is not None and bool(config.batch.apis)
@@ -187,7 +187,7 @@ class Deck:
         regions = self._options.throughput.quotas.regions
         if regions:
             ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
-            self._spawn(keep(regions, ids, self._clock, self.routes.told))
+            self._spawn(keep(regions, ids, self._clock, self.routes.update_quotas))
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Reads a finished request: what the caches earned, and what may be answered ahead."""

@@ -10,19 +10,19 @@ import msgspec
 from hapenny.config import Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
-from hapenny.evidence.step_back import LOSSY, Switch
+from hapenny.evidence.step_back import LOSSY, StepBack
 from hapenny.gateway.shared_state import Deck
-from hapenny.prefetch.forecast import Known
-from hapenny.prefetch.planner import Ahead
+from hapenny.prefetch.forecast import SeenRequest
+from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.stores.learnt import Learnt, Part
 from hapenny.telemetry.content import ContentStore
-from hapenny.telemetry.recorder import Desk
+from hapenny.telemetry.recorder import Recorder
 
 MOST = 1_000
 """Requests that are kept to be asked again."""
 
 
-def _asked(ahead: Ahead, content: ContentStore) -> Part:
+def _asked(ahead: PrefetchPlanner, content: ContentStore) -> Part:
     """Requests of routes that let their texts be kept, so that a deploy can warm the cache up by itself."""
 
     def dumps() -> bytes:
@@ -34,7 +34,7 @@ def _asked(ahead: Ahead, content: ContentStore) -> Part:
         return content.seal("asked", msgspec.msgpack.encode(kept))
 
     def loads(data: bytes) -> None:
-        ahead.remember(msgspec.msgpack.decode(content.unseal("asked", data), type=list[Known]))
+        ahead.remember(msgspec.msgpack.decode(content.unseal("asked", data), type=list[SeenRequest]))
 
     return Part(dumps, loads)
 
@@ -56,8 +56,8 @@ class Learning(Protocol):
     clock: Clock
     estimators: Estimators
     deck: Deck
-    switch: Switch
-    desk: Desk
+    switch: StepBack
+    desk: Recorder
 
 
 def memory(gateway: Learning) -> Learnt | None:

@@ -27,8 +27,8 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.service import Deferred, Hold, providers
-from hapenny.prefetch.forecast import Foreseen
-from hapenny.prefetch.planner import Ahead
+from hapenny.prefetch.forecast import PrefetchItem
+from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.protocols.registry import codec
 
 _log = get_logger("hapenny.ahead")
@@ -57,7 +57,7 @@ class _Foreseen(Deferred):
         return {}, True
 
 
-class AheadJobs:
+class PrefetchJobs:
     """The jobs of answering ahead (`caching.foreseen.Jobs`), worked on from `start` to `aclose`.
 
     Args:
@@ -118,7 +118,7 @@ class AheadJobs:
             for provider in self._engine.providers.values()
         )
 
-    def submit(self, records: Sequence[Foreseen], deadline: float) -> None:
+    def submit(self, records: Sequence[PrefetchItem], deadline: float) -> None:
         """As in `Jobs`."""
         written = [Record(each.question, msgspec.to_builtins(each), _model(each.target)) for each in records]
         id = self._engine.submit(written, "", deadline - self._clock.wall())
@@ -148,7 +148,7 @@ class AheadJobs:
         """A record that no job answered."""
         foreseen = _read(record)
         with self._hold() as gateway:
-            ahead: Ahead | None = gateway.deck.ahead
+            ahead: PrefetchPlanner | None = gateway.deck.ahead
             if ahead is None or not ahead.missing(foreseen):
                 raise Failure("conflict", "no answer is wanted any more", retryable=False)
             if not await ahead.alone(foreseen):
@@ -160,8 +160,8 @@ def _model(target: Target) -> str:
     return msgspec.json.encode(target).decode()
 
 
-def _read(record: Record) -> Foreseen:
-    return msgspec.convert(record.body, Foreseen)
+def _read(record: Record) -> PrefetchItem:
+    return msgspec.convert(record.body, PrefetchItem)
 
 
 def _nobody(request: Request) -> tuple[Context, Any]:

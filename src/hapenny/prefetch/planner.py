@@ -20,13 +20,13 @@ from msgspec import structs
 
 from hapenny.caching.exact import Answers
 from hapenny.caching.options import AheadOptions
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.prefetch.budget import DAY, DayBudget
 from hapenny.prefetch.demand import Asked, Demand
-from hapenny.prefetch.forecast import AheadStats, Answering, Foreseen, Jobs, Known
+from hapenny.prefetch.forecast import Answering, Jobs, PrefetchItem, PrefetchStats, SeenRequest
 from hapenny.prefetch.load import DAYS, HOUR, Load
 from hapenny.prefetch.memory import Remembered
 from hapenny.telemetry.rows import Row
@@ -39,14 +39,14 @@ _SOON = 0.5
 """Requests expected until a job is done: more, and an answer that is missing now cannot wait for it."""
 
 
-class Ahead:
+class PrefetchPlanner:
     """Learns from finished requests and answers the predictable ones ahead."""
 
     def __init__(
         self,
         options: AheadOptions,
         answers: Answers,
-        returns: Returns,
+        returns: LayerProfit,
         clock: Clock,
         answering: Answering,
         question: Callable[[Exchange], str],
@@ -65,7 +65,7 @@ class Ahead:
         self._known = Remembered(options.most)
         self._unused: dict[bytes, tuple[str, int]] = {}
         self._flying: set[str] = set()
-        self._counts = AheadStats()
+        self._counts = PrefetchStats()
         self._ways: Counter[str] = Counter()
         self._changed = False
         self._informed = False
@@ -78,7 +78,7 @@ class Ahead:
         self.expects_jobs = False
         """Whether a server is about to hand them in."""
 
-    def follow(self, before: Ahead) -> None:
+    def follow(self, before: PrefetchPlanner) -> None:
         """Goes on with what an earlier one knew (a reload): the keys of answers are looked at again."""
         self.demand, self.load = before.demand, before.load
         self.budget.follow(before.budget)
@@ -105,11 +105,11 @@ class Ahead:
         if self._known.see(question, made[1], exchange, row):
             self.demand.add([Asked(question, row.wall, row.baseline or 0)])
 
-    def asked(self) -> list[Known]:
+    def asked(self) -> list[SeenRequest]:
         """The requests that are remembered, those asked last at the end."""
         return self._known.all()
 
-    def remember(self, asked: Sequence[Known]) -> None:
+    def remember(self, asked: Sequence[SeenRequest]) -> None:
         """Takes over requests from before a restart: their answers have gone, as after a change of policy."""
         for known in asked:
             if known.route in self._options.routes and known.question not in self._known:
@@ -179,7 +179,7 @@ class Ahead:
         ]  # fmt: skip
         return await self._alone(wanted[:most])
 
-    async def alone(self, foreseen: Foreseen) -> bool:
+    async def alone(self, foreseen: PrefetchItem) -> bool:
         """Asks for one answer now, in the cheapest way the budget allows; also what a job left over."""
         for tier in ("flex", "standard"):
             bound = self._answering.bound(foreseen, tier) if tier in self._options.ways else None
@@ -200,12 +200,12 @@ class Ahead:
 
     # -- what jobs tell ------------------------------------------------------------------------------------------
 
-    def resumed(self, foreseen: Foreseen) -> None:
+    def resumed(self, foreseen: PrefetchItem) -> None:
         """A job that an earlier process began is still answering this."""
         self._flying.add(foreseen.question)
         self.budget.resume(foreseen.question, foreseen.bound)
 
-    def ended(self, foreseen: Foreseen, done: bool, cost: int, way: str) -> None:
+    def ended(self, foreseen: PrefetchItem, done: bool, cost: int, way: str) -> None:
         """An answer is stored (`done`), or nothing came; what it cost."""
         self.budget.settle(foreseen.question, cost)
         self._counts.answered += done
@@ -226,14 +226,14 @@ class Ahead:
         self._flying.discard(question)
         self.budget.settle(question, 0)
 
-    def missing(self, foreseen: Foreseen) -> bool:
+    def missing(self, foreseen: PrefetchItem) -> bool:
         """Whether its answer is still wanted: nobody else's came meanwhile that lasts."""
         entry = self._answers.peek(foreseen.key)
         return entry is None or not entry.fresh(self._clock.wall() + self._ttl / 2)
 
     # -- what is asked about it ----------------------------------------------------------------------------------
 
-    def stats(self) -> AheadStats:
+    def stats(self) -> PrefetchStats:
         """A copy of the counters."""
         hours = self._hours()
         return structs.replace(
@@ -288,7 +288,7 @@ class Ahead:
         planned = self._plan(now, lambda question: not self._can_wait(question, now), delay=lead)
         if len(planned) < jobs.least:
             return 0
-        groups: dict[str, list[Foreseen]] = {}
+        groups: dict[str, list[PrefetchItem]] = {}
         for question in planned[: jobs.most]:
             known = self._known.get(question)
             foreseen = await self._foresee(known) if known is not None else None
@@ -314,7 +314,7 @@ class Ahead:
                     self.budget.settle(foreseen.question, 0)
         return ordered
 
-    async def _foresee(self, known: Known) -> Foreseen | None:
+    async def _foresee(self, known: SeenRequest) -> PrefetchItem | None:
         if self._stopped(known.route) or self.budget.left <= 0:
             self._counts.refused += 1
             return None

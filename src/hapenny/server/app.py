@@ -16,7 +16,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.prefetch import AheadJobs
+from hapenny.jobs.prefetch import PrefetchJobs
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server.endpoints import cache as caches
@@ -82,7 +82,7 @@ class App:
         self._server: Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.batches: Batches | None = None
-        self.ahead_jobs: AheadJobs | None = None
+        self.ahead_jobs: PrefetchJobs | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class App:
             jobs = self.ahead_jobs = None
         if jobs is None and wanted is not None:
             try:
-                jobs = self.ahead_jobs = AheadJobs(wanted, config, gateway.clock, self._hold)
+                jobs = self.ahead_jobs = PrefetchJobs(wanted, config, gateway.clock, self._hold)
             except (RuntimeError, OSError, ValueError) as error:
                 problem = f"$.batch: {error}. Fix: another journal, or leave batch out of precompute.ways"
                 raise ConfigError([problem]) from None

@@ -21,7 +21,7 @@ from hapenny.core.money import Totals, Walk, walk
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
+from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, settle_prefix, split
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 
@@ -111,7 +111,7 @@ class Books:
                 place, layout = self.prices.place(call.target), self.prices.layout(call.request)
                 place.learn(layout, text, call.tokens)
                 if call.cached is not None and call.began is not None:
-                    told(
+                    settle_prefix(
                         self._prefixes, _world(call.target), layout, place, call.tokens,
                         since + call.started, since + call.began,
                     )  # fmt: skip

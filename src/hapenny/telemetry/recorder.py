@@ -27,7 +27,7 @@ class KeptTexts(Struct, kw_only=True, forbid_unknown_fields=True):
     options: ContentOptions
 
 
-class Desk:
+class Recorder:
     """What a deployment writes down. It outlives a reload.
 
     Args:
