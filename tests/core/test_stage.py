@@ -20,9 +20,10 @@ SHADOWED = dict.fromkeys(StageOptions.__struct_fields__, "shadow")
 
 
 def every_stage():
-    """The whole deck, as a gateway builds it."""
-    gateway = Gateway(load(text="ledger: null\nstages: {semantic: {embedder: hashed}}"), clock=RealClock(1))
-    return gateway.deck.stages(RouteOptions(stages=SHADOWED))
+    """All stages, as a gateway builds them."""
+    config = load(text="ledger: null\nstages: {semantic: {embedder: hashed}}")
+    config.routes["default"] = RouteOptions(stages=SHADOWED)
+    return list(Gateway(config, clock=RealClock(1)).parts.pipelines["default"].stages)
 
 
 def opened(**changes):

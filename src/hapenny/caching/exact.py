@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
@@ -45,9 +45,9 @@ MOST_TAGS = 16
 """Of a caller's own tags that an entry keeps."""
 PRECOMPUTED = "precomputed"
 """Tag of answers that were asked for ahead."""
+STALE = "stale"
+"""Why an entry past its lifetime is a miss; on a hit: it was served all the same, and waits to be refreshed."""
 Answers: TypeAlias = Store[Stored]
-Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
-"""Answers an exchange again in the background, then calls back."""
 
 
 def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Lookup(Decision):
 
 
 class ExactStage(Stage):
-    """Looks up by the safe key; fills on complete answers; serves stale answers while one request refreshes them."""
+    """Looks up by the safe key; fills on complete answers; serves stale answers, which the gateway then refreshes."""
 
     name = "exact"
 
@@ -99,7 +99,6 @@ class ExactStage(Stage):
         ttl: float,
         stale: float = 0.0,
         any_temperature: bool = False,
-        refresh: Refresh | None = None,
         results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
@@ -112,8 +111,6 @@ class ExactStage(Stage):
         self._ttl = ttl
         self._stale = stale
         self._any_temperature = any_temperature
-        self._refresh = refresh
-        self._refreshing: set[bytes] = set()
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Lookup | None:
         """Finds the entry, comparing tenant and full key; None for what may not be cached at all."""
@@ -128,8 +125,8 @@ class ExactStage(Stage):
             return Lookup(key=key)
         now = exchange.clock.wall()
         fresh = entry.fresh(now)
-        if not fresh and self._refresh is None:
-            return Lookup(key=key, reason="stale")
+        if not fresh and self._stale <= 0:
+            return Lookup(key=key, reason=STALE)
         if directives and refuses(directives, entry.age(now), entry.expires - now):
             return Lookup(key=key, reason="max-age")
         return Lookup(key=key, entry=entry, stale=not fresh)
@@ -160,16 +157,13 @@ class ExactStage(Stage):
         now = exchange.clock.wall()
         exchange.cache = CacheFact(
             layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
-            detail="stale" if decision.stale else "",
+            detail=STALE if decision.stale else "",
         )  # fmt: skip
         exchange.facts["model"] = entry.value.model
         if PRECOMPUTED in entry.tags:
             exchange.facts["precomputed"] = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
-            self._refreshing.add(decision.key)
-            self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
         return Answer(Replay(entry.value.events), forms=entry.value.forms)
 
 

@@ -33,7 +33,7 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
                 loaded.stages.tiers.trained = str(trained)
             loaded.ledger = loaded.content = loaded.traces = None
             gateway = Gateway(loaded)
-            router = gateway.deck.router
+            router = gateway.parts.router
             models = {tier: target.model for tier, target in gateway.names.tiers.items()}
         else:
             router = Router(loaded.stages.tiers, load_router(trained.read_bytes()) if trained is not None else None)

@@ -59,7 +59,11 @@ def provider(
         }
 
     pages = {"/simulate/bill": invoice, "/simulate/card": deck}
-    batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
+    batch = (
+        JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.serve, **jobs)
+        if folder is not None
+        else None
+    )
 
     async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
         found: web.StreamResponse | None = quotas(backend.provider, request, path)

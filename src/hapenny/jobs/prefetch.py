@@ -36,6 +36,12 @@ FOLDER = "ahead"
 """Under the folder of the batch jobs' journal."""
 
 
+def wanted_jobs(config: Config) -> BatchJobs | None:
+    """The batch jobs by which a deployment answers ahead; None: by none."""
+    by_job = bool(config.precompute.routes) and "batch" in config.precompute.ways
+    return config.batch if by_job and config.batch is not None and config.batch.apis else None
+
+
 class _Foreseen(Deferred):
     """Records that are foreseen requests; their answers land in the cache."""
 
@@ -51,9 +57,9 @@ class _Foreseen(Deferred):
     ) -> tuple[dict[str, Any], bool]:
         foreseen = _read(record)
         completion = self._completion(gateway, foreseen.target, id, output)
-        stored, cost = await gateway.foreseeing.land(foreseen, completion, id)
-        if gateway.deck.ahead is not None:
-            gateway.deck.ahead.ended(foreseen, stored, cost, "batch")
+        stored, cost = await gateway.parts.prefetcher.land(foreseen, completion, id)
+        if gateway.planner is not None:
+            gateway.planner.ended(foreseen, stored, cost, "batch")
         return {}, True
 
 
@@ -93,7 +99,7 @@ class PrefetchJobs:
         for id, batch in self._engine.batches.items():
             if not batch.done:
                 with self._hold() as gateway:
-                    ahead = gateway.deck.ahead
+                    ahead = gateway.planner
                     for record in batch.records.values() if ahead is not None else ():
                         if record.id not in batch.results and ahead is not None:
                             ahead.resumed(_read(record))
@@ -139,16 +145,16 @@ class PrefetchJobs:
                 _log.error("answers ahead halt and will go on", batch=id, error=type(error).__name__)
                 await self._clock.sleep(max(1.0, self.options.poll_s))
         with self._hold() as gateway:
-            for question in batch.records if gateway.deck.ahead is not None else ():
-                assert gateway.deck.ahead is not None
-                gateway.deck.ahead.over(question)
+            for question in batch.records if gateway.planner is not None else ():
+                assert gateway.planner is not None
+                gateway.planner.over(question)
         self._engine.forget(id)
 
     async def _alone(self, model: str, record: Record) -> dict[str, Any]:
         """A record that no job answered."""
         foreseen = _read(record)
         with self._hold() as gateway:
-            ahead: PrefetchPlanner | None = gateway.deck.ahead
+            ahead: PrefetchPlanner | None = gateway.planner
             if ahead is None or not ahead.missing(foreseen):
                 raise Failure("conflict", "no answer is wanted any more", retryable=False)
             if not await ahead.alone(foreseen):

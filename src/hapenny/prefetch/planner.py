@@ -33,8 +33,6 @@ from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.ahead")
 _AT_ONCE = 4
-_PATIENCE = 10.0
-"""Seconds in which a server has handed in the jobs of an earlier process."""
 _SOON = 0.5
 """Requests expected until a job is done: more, and an answer that is missing now cannot wait for it."""
 
@@ -73,10 +71,8 @@ class PrefetchPlanner:
         self.demand = Demand(options.most)
         self.load = Load()
         self.budget = DayBudget(int(options.budget_usd * 1e9), clock)
-        self.jobs: Jobs | None = None
-        """Batch APIs, where a server has any."""
-        self.expects_jobs = False
-        """Whether a server is about to hand them in."""
+        self._jobs: Jobs | None = None
+        self._stopped_for_good = False
 
     def follow(self, before: PrefetchPlanner) -> None:
         """Goes on with what an earlier one knew (a reload): the keys of answers are looked at again."""
@@ -116,22 +112,28 @@ class PrefetchPlanner:
                 self._known.take(known)
                 self._changed = True
 
-    async def run(self) -> None:
-        """Rounds without end, after a first one where a change took answers away."""
+    async def run(self, jobs: Jobs | None = None) -> None:
+        """Rounds until `stop`, after a first one where a change took answers away.
+
+        Args:
+            jobs: the providers' batch APIs, where there are any; what they may cost is set aside by now.
+        """
+        self._jobs = jobs
         await self.inform()
-        waited = 0.0
-        while self.expects_jobs and self.jobs is None and waited < _PATIENCE:  # what jobs may cost is set aside first
-            await self._clock.sleep(0.1)
-            waited += 0.1
-        while True:
+        while not self._stopped_for_good:
             try:
                 if self._changed:
                     await self.round(urgent=True)
                 await self._clock.sleep(self._options.every_s)
-                await self.round()
+                if not self._stopped_for_good:
+                    await self.round()
             except Exception as error:  # the next round may do better; nobody's request depends on it
                 _log.error("a round of answers ahead failed", error=type(error).__name__)
                 await self._clock.sleep(self._options.every_s)
+
+    def stop(self) -> None:
+        """Ends the rounds when the one under way is over: a reload's planner goes on."""
+        self._stopped_for_good = True
 
     async def inform(self) -> None:
         """Reads of the ledger when it is busy, and what was spent today; once."""
@@ -281,7 +283,7 @@ class PrefetchPlanner:
 
     async def _by_job(self, now: float) -> int:
         """Orders what can wait for a job, where enough of it goes to one model."""
-        jobs = self.jobs
+        jobs = self._jobs
         if jobs is None or "batch" not in self._options.ways:
             return 0
         lead = jobs.lead_s(jobs.least)
@@ -329,13 +331,13 @@ class PrefetchPlanner:
         """Whether a question need not be asked alone now: its answer serves until the next chance, or a job can."""
         if question not in self._known or question in self._flying or self._expires(question) > until:
             return True
-        return self.jobs is not None and "batch" in self._options.ways and self._can_wait(question, now)
+        return self._jobs is not None and "batch" in self._options.ways and self._can_wait(question, now)
 
     def _can_wait(self, question: str, now: float) -> bool:
         """Whether a job's answer would come in time, and not too long before the present one expires."""
-        if self.jobs is None or question not in self._known or question in self._flying:
+        if self._jobs is None or question not in self._known or question in self._flying:
             return False
-        lead = self.jobs.lead_s(self.jobs.least)
+        lead = self._jobs.lead_s(self._jobs.least)
         expires = self._expires(question)
         if expires > now:
             window = max(self._ttl / 2, 2 * self._options.every_s)
