@@ -13,7 +13,7 @@ from hapenny.admission.keys import OPEN, Identity
 from hapenny.config import Config, RouteOptions
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Limits, Target
+from hapenny.core.exchange import Exchange, Limits, Policy, Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.intents.classifier import Classifier
@@ -91,10 +91,10 @@ class Exchanges:
             baseline=concrete if concrete is not None else resolver.baselines[name],
             route=name,
             max_calls=options.max_calls,
+            asked=asked,
+            policy=Policy(asked.policy, self.version, options.prompt_version, options.knowledge_epoch),
             background=background,
         )
-        exchange.facts["asked"] = asked
-        exchange.policy = (asked.policy, self.version, options.prompt_version, options.knowledge_epoch)
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = resolver.held_out(exchange)
