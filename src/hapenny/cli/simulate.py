@@ -48,6 +48,7 @@ def provider(
     gateway = Gateway(config)
     backend = gateway.backends["simulated"]
     assert isinstance(backend, SimulatedBackend)
+    backend.repairs = False  # this is the provider: what it refuses, the client must see
     bill = backend.provider.bill
 
     def invoice() -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Gateway:
         self.backends: dict[str, Backend] = dict(
             backends
             if backends is not None
-            else {name: build(name, options, self.clock) for name, options in config.backends.items()}
+            else {name: build(name, options, self.clock, self.catalog.resolve) for name, options in config.backends.items()}
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self.keyring = Keyring(
@@ -312,9 +312,8 @@ class Gateway:
         backend = self.backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
-        lost = backend.lost(exchange.request, target)
-        if lost:
-            exchange.note(f"not sent={','.join(lost)}")
+        for note in backend.notes(exchange.request, target):
+            exchange.note(note)
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
         if exchange.background:
             self._background.own(exchange)
