@@ -337,7 +337,7 @@ class Gateway:
         call.began = self.clock.now()
         self.books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange))
+        return answer.through(Metered(call, exchange, answer.head))
 
     def spawn(self, coro: Any) -> None:
         """Runs background work that ends with the gateway."""

@@ -291,10 +291,13 @@ class _Settlement:
         self._provider.cache.keep(found, self._provider.clock.now())
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
-        """The call is over: what it used is known, however it ended."""
+        """The call is over: what it used is known, however it ended. Only one that failed is not billed."""
         provider = self._provider
         provider.open_calls -= 1
-        self._quota.settle(self._reserved, burnt(tokens, self._burndown), provider.clock.now())
+        used = burnt(tokens, self._burndown) if outcome != "failed" else 0
+        self._quota.settle(self._reserved, used, provider.clock.now())
+        if outcome == "failed":
+            return
         provider.bill.add(
             id=id,
             model=self._model,
