@@ -79,7 +79,10 @@ class Gateway:
         self.backends: dict[str, Backend] = dict(
             backends
             if backends is not None
-            else {name: build(name, options, self.clock, self.catalog.resolve) for name, options in config.backends.items()}
+            else {
+                name: build(name, options, self.clock, self.catalog.resolve)
+                for name, options in config.backends.items()
+            }
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self.keyring = Keyring(

@@ -55,10 +55,7 @@ def quotes(tools: Iterable[Tool]) -> bool:
 def exact_calls(messages: Sequence[Message]) -> frozenset[str]:
     """The ids of calls whose results are files, code or output of commands."""
     return frozenset(
-        block.id
-        for message in messages
-        for block in message.content
-        if isinstance(block, ToolUse) and _reads(block)
+        block.id for message in messages for block in message.content if isinstance(block, ToolUse) and _reads(block)
     )
 
 

@@ -88,7 +88,7 @@ def rule(
         converse, invoke, openai: that service alone.
     """
     words: dict[Service, str] = {}
-    if said := converse or (model or claude) and MODEL + (model or claude):
+    if said := converse or ((model or claude) and MODEL + (model or claude)):
         words["converse"] = said
     if said := messages or claude:
         words["anthropic"] = words["invoke"] = said
