@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.backends.build import build as build_backend
 from hapenny.backends.contract import Backend
 from hapenny.backends.rerank import Reranker, build_reranker
+from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import Config, RouteOptions
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
-from hapenny.core.stage import Pipeline
+from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
@@ -34,21 +35,26 @@ from hapenny.gateway.model_services import ModelServices, paid_embedder
 from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
-from hapenny.gateway.shared_state import Shared, StageBuilder
+from hapenny.gateway.shared_state import Shared
+from hapenny.gateway.stages import StageParts, build_stages
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
+from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.training import read_router
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.count_audit import CountChecks
 from hapenny.throughput.imported import keep as import_quotas
-from hapenny.throughput.options import Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.tuning.experiments import read_experiments
+from hapenny.tuning.options import ARMS_STAGE
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
@@ -112,7 +118,7 @@ def build(
     catalog = default_catalog()
     if config.prices:
         catalog = overrides.load(config.prices, catalog)
-    far = dict(backends) if backends is not None else _backends(config, clock)
+    far = dict(backends) if backends is not None else _backends(config, clock, catalog)
     shared = Shared.fresh(config, clock) if previous is None else Shared.carry_over(previous.shared, config)
     shared.step_back.under(settings(config))
     recorder = shared.recorder
@@ -141,18 +147,27 @@ def build(
         {name: route.prompt_version for name, route in config.routes.items()},
     )
     router = _router(config, clock, catalog, resolver, certificates, previous)
-    dispatchers = Routes(config.stages.throughput, shared.counters, clock, burndown=facts.burndown)
+    dispatchers = Routes(config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown)
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
-    builder = StageBuilder(
-        shared,
-        resolver=resolver,
+    stage_parts = StageParts(
+        options=config.stages,
+        secret=shared.secret,
+        names=resolver.names,
+        defaults=resolver.defaults,
         catalog=catalog,
         prices=books.prices,
         facts=facts,
         router=router,
-        routes=dispatchers,
+        dispatchers=dispatchers,
+        experiments=read_experiments(config.stages[ARMS_STAGE].file),
+        answers=shared.answers,
+        edge=shared.edge,
+        dedup=shared.dedup,
+        profit=shared.profit,
+        sizes=shared.sizes,
         semantic=semantic,
+        collections=shared.collections,
         reranks=bool(rerankers),
         spawn=tasks.spawn,
     )
@@ -160,8 +175,8 @@ def build(
     # The way of a request, and what goes on beside it.
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
-        stages, stepped_back = builder.stages(route), partial(shared.step_back.off, name)
-        pipelines[name] = Pipeline(stages, builder.modes(route), calls.call, services, stepped_back)
+        stages, stepped_back = build_stages(stage_parts, route), partial(shared.step_back.off, name)
+        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher, previous)
@@ -171,7 +186,7 @@ def build(
     if planner is not None:
         exchanges.observe(planner.observe)
     exchanges.observe(live_audit.consider)
-    if config.stages.exact.stale_s > 0:
+    if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(
@@ -198,7 +213,7 @@ def build(
         planner=planner,
         live_audit=live_audit,
         admin=admin,
-        embeds=bool(shared.collections) or semantic is not None or _anywhere(config, "retrieval"),
+        embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 
 
@@ -216,14 +231,14 @@ async def start(parts: Assembly) -> None:
         parts.tasks.serve(follow(collection, parts.clock, every, shared.dedup.collection_changed))
     if parts.embeds:
         shared.request_embedder()
-    regions = config.stages.throughput.quotas.regions
+    regions = config.stages[THROUGHPUT_STAGE].quotas.regions
     if regions:
         ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]
         parts.tasks.serve(import_quotas(regions, ids, parts.clock, parts.dispatchers.update_quotas))
 
 
-def _backends(config: Config, clock: Clock) -> dict[str, Backend]:
-    return {name: build_backend(name, options, clock) for name, options in config.backends.items()}
+def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backend]:
+    return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
 
 
 def _keyring(config: Config) -> Keyring:
@@ -241,9 +256,9 @@ def _keyring(config: Config) -> Keyring:
     return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
 
 
-def _anywhere(config: Config, stage: str) -> bool:
+def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
     """Whether any route has a stage, if only to watch it."""
-    return any(StageBuilder.modes(route)[stage] != "off" for route in config.routes.values())
+    return any(route.mode(stage) != "off" for route in config.routes.values())
 
 
 def _router(
@@ -255,8 +270,8 @@ def _router(
     previous: Assembly | None,
 ) -> Router:
     """Rules on tiers; it goes on with sessions, promises and budget where the evidence and the sum are the same."""
-    options = config.stages.tiers
-    old = previous.config.stages.tiers if previous is not None else None
+    options = config.stages[TIERS_STAGE]
+    old = previous.config.stages[TIERS_STAGE] if previous is not None else None
     rates = _rates(catalog, resolver)
     budget = None
     if options.monthly_budget_usd is not None:
@@ -298,7 +313,7 @@ def _semantic_judge(config: Config, resolver: RequestResolver, background: Backg
     Raises:
         ConfigError: the name is not one model's, whether the layer is on or not.
     """
-    name = config.stages.semantic.judge
+    name = config.stages[SEMANTIC_STAGE].judge
     if name is None:
         return None
     target = resolver.names.resolve(name).target
@@ -314,13 +329,13 @@ def _semantic_judge(config: Config, resolver: RequestResolver, background: Backg
 
 def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assembly | None) -> SemanticCache | None:
     """The cache of paraphrases: the previous one where its options are the same, a new one where a route has it."""
-    options = config.stages.semantic
+    options = config.stages[SEMANTIC_STAGE]
     if previous is not None and previous.semantic is not None:
         old = previous.config
-        if (old.stages.semantic, old.embedders) == (options, config.embedders):
+        if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
             previous.semantic.judged_by(asks)
             return previous.semantic
-    if not _anywhere(config, "semantic"):
+    if not _anywhere(config, SEMANTIC_STAGE):
         return None
     from hapenny.caching.semantic.build import build_cache
 
@@ -340,7 +355,7 @@ def _planner(
         shared.clock,
         prefetcher,
         prefetcher.question,
-        ttl=config.stages.exact.ttl_s,
+        ttl=config.stages[EXACT_STAGE].ttl_s,
     )
     if previous is not None and previous.planner is not None:
         planner.follow(previous.planner)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-import msgspec
-
 from hapenny.admission.keys import OPEN, Identity
-from hapenny.config import Config, RouteOptions
+from hapenny.config import Config, RouteOptions, answer_version
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Policy, Target
@@ -47,7 +44,7 @@ class Exchanges:
         self._books = books
         self._intents = intents
         self._observers: tuple[Observer, ...] = ()
-        self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
+        self._versions = {name: answer_version(config, name) for name in config.routes}
 
     def observe(self, *observers: Observer) -> None:
         """Adds observers: they read every request that ends from now on, in this order."""
@@ -92,7 +89,7 @@ class Exchanges:
             route=name,
             max_calls=options.max_calls,
             asked=asked,
-            policy=Policy(asked.policy, self.version, options.prompt_version, options.knowledge_epoch),
+            policy=Policy(asked.policy, self._versions[name], options.prompt_version, options.knowledge_epoch),
             background=background,
         )
         if self._intents is not None and context.intent is None and request.question:

@@ -47,9 +47,8 @@ class ProviderCalls:
         backend = self._backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
-        lost = backend.lost(exchange.request, target)
-        if lost:
-            exchange.note(f"not sent={','.join(lost)}")
+        for note in backend.notes(exchange.request, target):
+            exchange.note(note)
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
         if exchange.background:
             self._own += 1
@@ -74,7 +73,7 @@ class ProviderCalls:
         call.began = self._clock.now()
         self._books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange))
+        return answer.through(Metered(call, exchange, answer.head))
 
     async def finish(self, seconds: float = _FINISH_S) -> None:
         """Waits until the gateway's own exchanges that made a call have ended, but not longer than `seconds`."""

@@ -1,59 +1,34 @@
-"""What a deployment keeps in memory: what a reload inherits, and the stages that stand on it."""
+"""What a deployment has stored and learnt so far, and what of it a reload goes on with."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers, ExactStage
-from hapenny.caching.keys import Keys, Scope
-from hapenny.caching.prefix.stage import PrefixStage
-from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.exact import Answers
+from hapenny.caching.keys import Keys
+from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
-from hapenny.caching.publishing import Publisher
 from hapenny.caching.store import Store
-from hapenny.catalog import Catalog
-from hapenny.config import PRESETS, Config, RouteOptions
+from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
-from hapenny.core.stage import Mode, Stage
-from hapenny.core.tasks import Spawn
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.step_back import StepBack
-from hapenny.gateway.model_facts import ModelFacts
-from hapenny.gateway.resolver import RequestResolver
-from hapenny.routing.cascade import CascadeStage
-from hapenny.routing.router import Router
-from hapenny.routing.tiers import TierStage
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
-from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
-from hapenny.throughput.options import Routes
-from hapenny.throughput.stage import ThroughputStage
-from hapenny.tokens.answer_stage import AnswerSizeStage
-from hapenny.tokens.brevity_stage import BrevityStage
-from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.options import ANSWER_SIZE_STAGE
 from hapenny.tokens.sizes import AnswerSizes
-from hapenny.tokens.structure_stage import StructureStage
-from hapenny.tokens.summary import Summariser
-from hapenny.tokens.template_stage import TemplateStage
-from hapenny.tokens.templates import Templates
-from hapenny.tokens.window_stage import WindowStage
-from hapenny.tuning.experiments import ArmStage, read_experiments
-from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
-    from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.retrieval.collection import Collection
 
 
@@ -97,8 +72,8 @@ class Shared:
         """
         options = config.stages
         secret = hashlib.blake2b(config.fingerprint_key.encode() or clock.secret(), digest_size=32).digest()
-        answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
-        paraphrases: Answers = Store(clock, int(options.semantic.max_mb * 1_000_000))
+        answers: Answers = Store(clock, int(options[EXACT_STAGE].max_mb * 1_000_000))
+        paraphrases: Answers = Store(clock, int(options[SEMANTIC_STAGE].max_mb * 1_000_000))
         edge = Edge(clock)
         edge.settle(config.edge)
         path = config.state_path()
@@ -110,13 +85,13 @@ class Shared:
             estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
             recorder=Recorder(clock, config.ledger, config.content, config.traces),
             state=Learnt(path, clock) if path is not None else None,
-            step_back=StepBack(),
+            step_back=StepBack([spec.name for spec in LOSSY]),
             answers=answers,
             paraphrases=paraphrases,
             edge=edge,
             dedup=AnswerDedup(Keys(secret), answers, clock, paraphrases, edge),
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
-            sizes=AnswerSizes(options.answer_size),
+            sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
             counters=_counters(config, clock),
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
@@ -171,7 +146,7 @@ def _counters(config: Config, clock: Clock) -> Counters:
 
 def _embedder_name(config: Config) -> str:
     """The local embedder's; a paid one is asked as a model is, and leaves comparisons of answers to the local one."""
-    name = config.stages.semantic.embedder
+    name = config.stages[SEMANTIC_STAGE].embedder
     return "local" if name in config.embedders else name
 
 
@@ -188,126 +163,3 @@ def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, 
         folder = Folder(Path(options.path), embedder, read_only=True)
         opened[name] = folder.collection(name, clock, options.remote)
     return opened
-
-
-class StageBuilder:
-    """Builds the stages of each route.
-
-    Args:
-        shared: stores that the stages read and fill.
-        resolver: names, and parameters of configured models.
-        catalog: models.
-        prices: counts and prices requests.
-        facts: what is known of models and sizes.
-        router: rules on tiers.
-        routes: dispatchers by target.
-        semantic: the cache of paraphrases, where a route has it.
-        reranks: whether any reranker is configured.
-        spawn: runs work off the path.
-    """
-
-    def __init__(
-        self,
-        shared: Shared,
-        *,
-        resolver: RequestResolver,
-        catalog: Catalog,
-        prices: Prices,
-        facts: ModelFacts,
-        router: Router,
-        routes: Routes,
-        semantic: SemanticCache | None,
-        reranks: bool,
-        spawn: Spawn,
-    ) -> None:
-        self._options = shared.config.stages
-        self._secret = shared.secret
-        self._catalog, self._prices, self._knowing = catalog, prices, facts
-        self._names, self._defaults = resolver.names, resolver.defaults
-        self._experiments = read_experiments(self._options.arms.file)
-        self._semantic, self._reranks, self._spawn = semantic, reranks, spawn
-        self.answers, self.edge, self.results, self.returns = shared.answers, shared.edge, shared.dedup, shared.profit
-        self.sizes, self.collections = shared.sizes, shared.collections
-        self.router, self.routes = router, routes
-
-    @staticmethod
-    def modes(route: RouteOptions) -> dict[str, Mode]:
-        """The mode of every stage on a route."""
-        return {**PRESETS[route.preset], **route.stages}
-
-    def keys(self, scope: Scope) -> Keys:
-        """The key maker for a scope."""
-        return Keys(self._secret, scope)
-
-    def stages(self, route: RouteOptions) -> list[Stage]:
-        """The stages in the order of a request's life (design §2). Those that are off everywhere are not built."""
-        options, prices = self._options, self._prices
-        modes = self.modes(route)
-        keys = self.keys(route.cache_scope)
-        any_temperature = route.cache_any_temperature
-        publisher = (
-            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s) if keys.shared else None
-        )
-        stages: list[Stage] = []
-        if modes["arms"] != "off" and self._experiments:
-            # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
-            acted = frozenset({options.brevity.experiment}) if modes["brevity"] != "off" else frozenset()
-            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target, acted))
-        if modes["templates"] != "off":
-            stages.append(TemplateStage(self._templates(), options.templates))
-        stages.append(
-            ExactStage(
-                self.answers,
-                keys,
-                ttl=options.exact.ttl_s,
-                stale=options.exact.stale_s,
-                any_temperature=any_temperature,
-                results=self.results,
-                publisher=publisher,
-            )
-        )
-        stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
-        if modes["semantic"] != "off" and self._semantic is not None:
-            from hapenny.caching.semantic.build import build_stage
-
-            stages.append(
-                build_stage(
-                    self._semantic, keys, options.semantic, self._spawn, any_temperature=any_temperature,
-                    stopped=partial(self.returns.stopped, "semantic"), publisher=publisher, results=self.results,
-                )
-            )  # fmt: skip
-        if modes["retrieval"] != "off":
-            from hapenny.retrieval.stage import RetrievalStage
-
-            fast = self._names.tiers.get("fast")
-            stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=self._reranks))
-        stages.append(TierStage(self._names, self.router))
-        if modes["cascade"] != "off":
-            stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
-        stages += [
-            StructureStage(prices, options.structure, options.window),
-            WindowStage(prices, options.window, self._summariser()),
-            PruneStage(prices, options.prune),
-            *([BrevityStage(options.brevity)] if self._experiments else []),
-            AnswerSizeStage(self.sizes, self._knowing.prefills, self._knowing.ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._knowing.learned_size),
-            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._knowing.count, options.prefix),
-            ThroughputStage(
-                self.routes,
-                size=self._knowing.size,
-                most_output=self._knowing.most_output,
-                predicted=self._knowing.predicted,
-            ),
-        ]
-        return stages
-
-    def _summariser(self) -> Summariser | None:
-        options, fast = self._options.window, self._names.tiers.get("fast")
-        return Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
-
-    def _templates(self) -> Templates:
-        options = self._options.templates
-        libraries = [Path(each) for each in options.files]
-        if options.shipped and not libraries:
-            return Templates.shipped()
-        return Templates.of_files([*(Templates.shipped_files() if options.shipped else []), *libraries])

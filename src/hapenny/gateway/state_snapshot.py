@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hapenny.config import Config
-from hapenny.evidence.step_back import LOSSY
+from hapenny.config import LOSSY, Config
 from hapenny.gateway.shared_state import Shared
 from hapenny.prefetch.forecast import SeenRequest
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -42,7 +41,7 @@ def _asked(planner: PrefetchPlanner, content: ContentStore) -> Part:
 
 def settings(config: Config) -> dict[str, str]:
     """A digest of what decides how much a route's techniques lose, by route: other settings bring none of them back."""
-    shared = ([getattr(config.stages, name) for name in LOSSY], config.tiers, config.models, config.aliases)
+    shared = ([config.stages[spec] for spec in LOSSY], config.tiers, config.models, config.aliases)
     found = {}
     for name, route in config.routes.items():
         own = (route.preset, route.stages, route.baseline, route.max_quality_loss, route.prompt_version)

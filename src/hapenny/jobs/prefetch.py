@@ -56,7 +56,7 @@ class _Foreseen(Deferred):
         self, gateway: Gateway, id: str, record: Record, output: dict[str, Any]
     ) -> tuple[dict[str, Any], bool]:
         foreseen = _read(record)
-        completion = self._completion(gateway, foreseen.target, id, output)
+        completion = self._completion(gateway, foreseen.target, id, output, foreseen.shaped)
         stored, cost = await gateway.parts.prefetcher.land(foreseen, completion, id)
         if gateway.planner is not None:
             gateway.planner.ended(foreseen, stored, cost, "batch")
