@@ -42,7 +42,7 @@ class Shop:
         """Who was asked, in order."""
         return [target.model for _, target in self.asked]
 
-    def lost(self, request, target):
+    def notes(self, request, target):
         return []
 
     async def count(self, request, target):
