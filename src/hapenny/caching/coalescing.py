@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.options import FLIGHTS_STAGE
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
@@ -16,14 +19,6 @@ class Boarding(Decision):
     """Which flight to take."""
 
     key: bytes
-
-
-REPLAYED = "replayed"
-"""Fact of an exchange whose answer a cache had: no model gave it to this request."""
-
-
-_OF_THE_ANSWER = ("certificate", "citations", "degraded", "guarded", "evidence", "cache_tags")
-"""Facts that belong to an answer, whoever reads it."""
 
 
 class _Told(Transform):
@@ -45,22 +40,19 @@ class _Told(Transform):
         return ()
 
     def _tell(self) -> None:
-        starter, facts = self._starter, self._follower.facts
-        facts.update({name: starter.facts[name] for name in _OF_THE_ANSWER if name in starter.facts})
-        model = starter.target.model
+        starter = self._starter
+        model, replayed = starter.target.model, starter.answer.replayed
         if starter.adopted is not None:
             model = starter.adopted.target.model
         elif starter.cache is not None and starter.cache.hit:
-            facts[REPLAYED] = True
-            model = starter.facts.get("model", model)
-        facts["model"] = model
+            replayed = True
+            model = starter.answer.model or model
+        self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
 
 
-class FlightStage(Stage):
+class FlightStage(Stage, spec=FLIGHTS_STAGE):
     """Lets the first request of a kind call and the others follow its answer. Only what the cache may serve is
     coalesced; followers save their full price, the starter's row pays."""
-
-    name = "flights"
 
     def __init__(self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000) -> None:
         self._keys = keys
@@ -87,7 +79,7 @@ class FlightStage(Stage):
         key = decision.key
         flight = self._flights.get(key)
         if flight is not None and flight.open:
-            exchange.cache = CacheFact(layer="flights", hit=True, collapsed=True, key=key[:8].hex())
+            exchange.cache = CacheFact(layer=self.name, hit=True, collapsed=True, key=key[:8].hex())
             answer = await flight.join(exchange)
             return answer.through(_Told(flight.exchange, exchange))
 

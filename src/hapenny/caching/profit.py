@@ -1,7 +1,7 @@
 """What each cache layer earns on each route: saved minus its own cost; a layer that loses money is stopped.
 
-`Returns.book` reads finished rows, pre-computation books its answers itself; both and the semantic stage ask `stopped`
-before they spend anything. A stop is in the log, in the statistics and in the metrics.
+`LayerProfit.book` reads finished rows, pre-computation books its answers itself; both and the semantic stage ask
+`stopped` before they spend anything. A stop is in the log, in the statistics and in the metrics.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.telemetry.rows import Row
@@ -133,7 +134,7 @@ class Layer:
         )  # fmt: skip
 
 
-class Returns:
+class LayerProfit:
     """The books of all layers by route. The exact layer costs nothing but memory and is never stopped."""
 
     def __init__(self, held: Callable[[], dict[str, int]], *, window: int = 2_000) -> None:
@@ -181,7 +182,7 @@ class Returns:
             if row.background == "judge" and "semantic" in row.savings:
                 self.layer("semantic", row.route).charge(row.actual or 0)
             return
-        if "semantic" in exchange.memo:
+        if LOOKED_UP in exchange.stage_notes:
             embedding = sum(call.cost or 0 for call in row.calls if call.purpose == "embed" and call.cost)
             hit = row.cache_hit and row.cache_layer == "semantic"
             saved = row.savings.get("semantic", 0) + embedding

@@ -19,10 +19,11 @@ from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
+from hapenny.core.notes import Note
 from hapenny.counting import Estimators
-from hapenny.telemetry.cache_splits import split, told, whole
+from hapenny.telemetry.cache_splits import settle_prefix, split, whole
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.leave_one_out import Part, alone
+from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
@@ -31,6 +32,10 @@ from hapenny.telemetry.settling import UNBILLED, refine, settle
 
 __all__ = ["UNBILLED", "Books", "Row"]
 
+_WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk")
+"""The last price walk, and how the exchange stood at it."""
+_SPLITS: Note[dict[int, Split]] = Note("books.splits")
+"""What each step would have read of the provider's prompt cache and written to it, by its place."""
 _LONG = 256
 """Bytes from which it is quicker to shorten a text before it is fingerprinted."""
 
@@ -90,7 +95,7 @@ class Books:
                 place, layout = self.prices.place(call.target), self.prices.layout(call.request)
                 place.learn(layout, text, call.tokens)
                 if call.cached is not None and call.began is not None:
-                    told(
+                    settle_prefix(
                         self._prefixes, _world(call.target), layout, place, call.tokens,
                         since + call.started, since + call.began,
                     )  # fmt: skip
@@ -146,7 +151,7 @@ class Books:
         """The money of an exchange as things stand; calls still open are left out.
 
         Args:
-            exchange: priced, not changed (results are kept in its memo).
+            exchange: priced, not changed (results are kept on it).
             delivered: for headers that go out before delivery is a fact.
         """
         if delivered is None:
@@ -154,36 +159,28 @@ class Books:
         calls = exchange.calls
         settled = sum(1 for call in calls if call.outcome != "open")
         mark = (settled, len(calls), delivered, len(exchange.output), exchange.failure is None)
-        known = exchange.memo.get("walk")
+        known = exchange.stage_notes.get(_WALKED)
         if known is not None and known[0] == mark:
-            return known[1]  # type: ignore[no-any-return]
+            return known[1]
         self._learn(exchange)
         self._refine(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
+        parts: list[Part] = []
         if self._compared(exchange, delivered):
-            if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
+            if exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
-                prices = self._steps(exchange, adopted)
+                prices, parts = self._steps(exchange, adopted)
         else:
             adopted = None
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
-        exchange.memo["walk"] = (mark, result)
-        self._leave_out(exchange, adopted, others)
-        return result
-
-    @staticmethod
-    def _leave_out(exchange: Exchange, adopted: Call | None, others: list[tuple[str, int | None]]) -> None:
-        """Notes what each technique saved by itself, and which one answered."""
-        own: dict[str, int] = {}
-        for technique, cost in others:
-            own[technique] = own.get(technique, 0) + (cost or 0)
+        exchange.stage_notes[_WALKED] = (mark, result)
         steps = exchange.steps
         freed = steps[-1].technique if adopted is None and steps and steps[-1].free else ""
-        exchange.memo["freed"] = freed
-        exchange.memo["alone"] = alone([] if freed else exchange.memo.pop("parts", []), own)
+        exchange.stage_notes[ALONE] = Alone(alone([] if freed else parts, others), freed)
+        return result
 
     def totals(self, exchange: Exchange) -> Totals:
         """What an exchange all of whose calls are settled has cost and saved. Never raises.
@@ -194,15 +191,15 @@ class Books:
         adopted = exchange.adopted
         self._refine(exchange)
         if (
-            adopted is None or exchange.steps or exchange.facts.get("passed")
+            adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)
             or adopted.target != exchange.baseline or adopted.request is not exchange.original
         ):  # fmt: skip
-            found = self._walked(exchange)
-            return Totals(found.actual, found.saved, found.savings)
+            money = self._walked(exchange)
+            return Totals(money.actual, money.saved, money.savings)
         others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
-        found = walk([("", 0)], others, adopted.cost)
-        return Totals(found.actual, None if found.actual is None else found.saved, found.savings)
+        money = walk([("", 0)], others, adopted.cost)
+        return Totals(money.actual, None if money.actual is None else money.saved, money.savings)
 
     @staticmethod
     def _compared(exchange: Exchange, delivered: bool) -> bool:
@@ -262,8 +259,8 @@ class Books:
                 return call
         return None
 
-    def _steps(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, int | None]]:
-        """(technique, price) from the baseline to what was served."""
+    def _steps(self, exchange: Exchange, adopted: Call | None) -> tuple[list[tuple[str, int | None]], list[Part]]:
+        """(technique, price) from the baseline to what was served; and the same by what is paid for."""
         states = self._states(exchange, adopted)
         book, text = self.prices, exchange.output
         reasoning, fee, apart = 0, 0, 0
@@ -274,7 +271,7 @@ class Books:
                 fee, apart = self._beside(adopted)
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
-        splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
+        splits = exchange.stage_notes.setdefault(_SPLITS, {})
         prices: list[tuple[str, int | None]] = []
         parts: list[Part] = []
         last = len(states) - 1
@@ -289,12 +286,12 @@ class Books:
             else:
                 prompt, output = max(0, place.prompt(layout) - apart), place.output(text) + reasoning
             before = (layout, place, prompt, output)
-            found = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
-            if found is None and index == last > 0 and adopted is not None and adopted.cached is not None:
-                found = splits[index] = Split(*adopted.cached)
-            if found is None:
+            cached = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
+            if cached is None and index == last > 0 and adopted is not None and adopted.cached is not None:
+                cached = splits[index] = Split(*adopted.cached)
+            if cached is None:
                 world = _world(target) if index == last else (technique or "baseline", *_world(target))
-                found = splits[index] = split(self._prefixes, world, layout, place, start, began)
+                cached = splits[index] = split(self._prefixes, world, layout, place, start, began)
             if index and book.owned(target):
                 prices.append((technique, 0))
                 parts.append(Part(technique, 0, 0))
@@ -303,15 +300,14 @@ class Books:
             if rates is None:
                 prices.append((technique, None))
                 continue
-            if found is not NOTHING:
+            if cached is not NOTHING:
                 prompt = whole(self._prefixes, layout, place, prompt)
-            price = amount(rates, divided(prompt, output, found, rates))
+            price = amount(rates, divided(prompt, output, cached, rates))
             prices.append((technique, None if price is None else price + fee))
             if last and price is not None:
-                asked = amount(rates, divided(prompt, 0, found, rates)) or 0
+                asked = amount(rates, divided(prompt, 0, cached, rates)) or 0
                 parts.append(Part(technique, asked, price - asked))
-        exchange.memo["parts"] = parts
-        return prices
+        return prices, parts
 
     def _states(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, Request, Target, bool]]:
         """The request as it stood behind each technique, where it went then, and whether nothing was left to pay."""

@@ -24,7 +24,7 @@ def split(
     )  # fmt: skip
 
 
-def told(
+def settle_prefix(
     prefixes: Prefixes,
     world: tuple[object, ...],
     layout: Layout,
@@ -37,7 +37,7 @@ def told(
     card = place.card
     if card is not None and card.cache_mode == "explicit" and layout.points:
         covered = tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
-        prefixes.told(
+        prefixes.settle(
             (*world, card.id), layout, anchored(prefixes, layout, place), covered,
             minimum=card.cache_min or 0, start=start, began=began,
         )  # fmt: skip

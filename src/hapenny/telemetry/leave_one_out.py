@@ -14,10 +14,11 @@ from the ledger). Not assumed is that another cache would have stepped in.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from hapenny.core.notes import Note
 from hapenny.telemetry.schema import columns_of
 
 
@@ -29,14 +30,27 @@ class Part(NamedTuple):
     output: int
 
 
-def alone(parts: Sequence[Part], own: Mapping[str, int]) -> dict[str, int]:
+class Alone(NamedTuple):
+    """Leave-one-out of one request: what each technique saved by itself, nano-dollars; and which one answered for
+    nothing, if one did."""
+
+    saved: dict[str, int]
+    freed: str
+
+
+ALONE: Note[Alone] = Note("books.alone")
+
+
+def alone(parts: Sequence[Part], others: Sequence[tuple[str, int | None]]) -> dict[str, int]:
     """What each technique of one request saved by itself, nano-dollars.
 
     Args:
         parts: from the baseline to what was served, a price each.
-        own: what techniques paid for calls that delivered no answer.
+        others: (technique, cost) of each call that delivered no answer.
     """
-    saved = {technique: -cost for technique, cost in own.items() if cost}
+    saved: dict[str, int] = {}
+    for technique, cost in others:
+        saved[technique] = saved.get(technique, 0) - (cost or 0)
     last = parts[-1] if parts else Part("", 0, 0)
     for technique in dict.fromkeys(part.technique for part in parts[1:]):
         prompt, output, added = float(last.prompt), float(last.output), 0

@@ -123,7 +123,7 @@ class Prefixes:
                 return point.at, tokens
         return None
 
-    def told(
+    def settle(
         self, world: Hashable, layout: Layout, upto: Upto, covered: int, *, minimum: int, start: float, began: float
     ) -> None:
         """Follows what the provider reports of a prompt with points: `covered` tokens were read and written in all.

@@ -9,11 +9,14 @@ from hapenny.core.exchange import Call, Exchange
 from hapenny.core.messages import Request
 from hapenny.core.money import Walk
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.leave_one_out import ALONE, Alone
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
 
 REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
 """Stop reasons of answers that count as refused: they have no baseline."""
+
+_NONE = Alone({}, "")
 
 
 def make_row(
@@ -37,13 +40,12 @@ def make_row(
             continue
         if taken.mode == "shadow" and decision.would_save is not None:
             would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
-        score = getattr(decision, "score", None)
-        if score is not None:
-            scores[taken.stage] = float(score)
-    facts = exchange.facts
-    promise = facts.get("certificate")
-    if "answer_freed" in facts:
-        scores["answer_freed"] = float(facts["answer_freed"])
+        if decision.score is not None:
+            scores[taken.stage] = float(decision.score)
+        if taken.mode == "on" and decision.freed:
+            scores["answer_freed"] = float(decision.freed)
+    by_itself = _NONE if unpriced else exchange.stage_notes.get(ALONE) or _NONE
+    promise = exchange.answer.certificate
     parts: dict[str, int] = {}
     output = 0
     layout = prices.layout(exchange.original)
@@ -69,7 +71,7 @@ def make_row(
         holdout=exchange.holdout,
         model_asked=exchange.original.model,
         model_baseline=exchange.baseline.model,
-        model_served=adopted.target.model if adopted is not None else facts.get("model", ""),
+        model_served=adopted.target.model if adopted is not None else exchange.answer.model,
         outcome=_outcome(exchange),
         stopped=exchange.stopped,
         failure=exchange.failure.kind if exchange.failure is not None else None,
@@ -89,8 +91,8 @@ def make_row(
         tokens=adopted.tokens if adopted is not None else None,
         baseline=money.baseline,
         savings=money.savings,
-        alone={} if unpriced else exchange.memo.get("alone", {}),
-        freed="" if unpriced else exchange.memo.get("freed", ""),
+        alone=by_itself.saved,
+        freed=by_itself.freed,
         estimate_error=money.estimate_error,
         actual=money.actual,
         unpriced=unpriced,
