@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from hapenny.catalog import Card, resolve
 from hapenny.catalog.shelf import DATA
+from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import DECKS, Deck
-from hapenny.simulation.prompt import parts
-from hapenny.simulation.tokenizer import tokenizer
+from hapenny.simulation.provider import SimulatedProvider
 from hapenny.workload.mix import load
 from hapenny.workload.requests import answered, request
-from hapenny.workload.shop import Shop
+from hapenny.workload.shop import Shop, estimate
 from hapenny.workload.shoppers import Message, Population
 
 _MONTH = 30
@@ -41,10 +41,11 @@ def costs(population: Population, deck: Deck, count: int, days: float) -> dict[s
     if card is None:
         raise KeyError(deck.baseline)
     price_in, price_out = _rates(card)
+    provider = SimulatedProvider(RealClock(0), deck)
     messages = population.messages(count, days)
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for message in messages:
-        prompt, answer = _tokens(message, messages, population.shop, card)
+        prompt, answer = _tokens(message, messages, population.shop, provider)
         for name in (message.intent, ""):
             sums[name][0] += 1
             sums[name][1] += prompt
@@ -55,17 +56,17 @@ def costs(population: Population, deck: Deck, count: int, days: float) -> dict[s
     }
 
 
-def _tokens(message: Message, messages: Sequence[Message], shop: Shop, card: Card) -> tuple[int, int]:
-    count = tokenizer(card.tokenizer)
+def _tokens(message: Message, messages: Sequence[Message], shop: Shop, provider: SimulatedProvider) -> tuple[int, int]:
+    model = provider.deck.baseline
     history = [(messages[number].text, messages[number].item.right[0]) for number in message.earlier]
     asked = request(message, history)
-    prompt = sum(part.tokens for part in parts(asked, count))
+    prompt = provider.count(asked, model)
     call = message.item.call
     if call is None:
         return prompt, message.item.tokens
     arguments = json.dumps(call.arguments, ensure_ascii=False)
     after = answered(asked, "call", call.name, arguments, shop.run(call.name, call.arguments, message.day))
-    return prompt + sum(part.tokens for part in parts(after, count)), message.item.tokens + count.count(arguments)
+    return prompt + provider.count(after, model), message.item.tokens + estimate(arguments)
 
 
 def _rates(card: Card) -> tuple[Fraction, Fraction]:
@@ -83,14 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--days", type=float, default=28.0)
     parser.add_argument("--seed", type=int, default=7)
-    told = parser.parse_args(arguments)
-    mix = load(told.mix)
-    population = Population(mix, seed=told.seed)
-    table = costs(population, DECKS[told.card], told.messages, told.days)
-    print(f"mix {mix.name} of {mix.date}, {mix.digest()}; card {told.card}, {DECKS[told.card].digest()}")
+    options = parser.parse_args(arguments)
+    mix = load(options.mix)
+    population = Population(mix, seed=options.seed)
+    table = costs(population, DECKS[options.card], options.messages, options.days)
+    print(f"mix {mix.name} of {mix.date}, {mix.digest()}; card {options.card}, {DECKS[options.card].digest()}")
     print(f"{'intent':16}{'share':>8}{'prompt':>9}{'answer':>8}{'$/message':>11}")
     for name, cost in sorted(table.items(), key=lambda pair: -pair[1].messages):
-        share = cost.messages / told.messages
+        share = cost.messages / options.messages
         print(f"{name or 'all':16}{share:8.3f}{cost.prompt:9.0f}{cost.answer:8.0f}{cost.usd:11.5f}")
     month = table[""].usd * mix.traffic.messages_per_day * _MONTH
     print(f"{month:,.0f} dollars a month at {mix.traffic.messages_per_day:,} messages a day")

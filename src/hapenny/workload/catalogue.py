@@ -61,8 +61,8 @@ class State(Struct, frozen=True):
 @cache
 def words() -> dict[str, Any]:
     """The vocabulary of the shop."""
-    found: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("shop.yaml").read_text(encoding="utf-8"))
-    return found
+    vocabulary: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("shop.yaml").read_text(encoding="utf-8"))
+    return vocabulary
 
 
 class Catalogue:
@@ -132,18 +132,18 @@ class Catalogue:
     @cached_property
     def of_series(self) -> dict[str, list[Volume]]:
         """Volumes by series id, in order."""
-        found: dict[str, list[Volume]] = {}
+        grouped: dict[str, list[Volume]] = {}
         for volume in self.volumes:
-            found.setdefault(volume.series.id, []).append(volume)
-        return found
+            grouped.setdefault(volume.series.id, []).append(volume)
+        return grouped
 
     @cached_property
     def of_genre(self) -> dict[str, list[Series]]:
         """Series by English genre."""
-        found: dict[str, list[Series]] = {}
+        grouped: dict[str, list[Series]] = {}
         for series in self.series:
-            found.setdefault(series.genres["en"], []).append(series)
-        return found
+            grouped.setdefault(series.genres["en"], []).append(series)
+        return grouped
 
     def version(self, volume: Volume, day: int) -> int:
         """The last day up to `day` on which the volume's price or stock changed."""

@@ -49,12 +49,12 @@ class Draws:
     def sample(self, items: Sequence[T], count: int) -> list[T]:
         """`count` different ones, in drawn order."""
         rest = list(items)
-        found = []
+        drawn = []
         for place in range(min(count, len(rest))):
             other = place + self.below(len(rest) - place)
             rest[place], rest[other] = rest[other], rest[place]
-            found.append(rest[place])
-        return found
+            drawn.append(rest[place])
+        return drawn
 
     def weighted(self, weights: Sequence[float]) -> int:
         """An index with these weights."""

@@ -143,9 +143,9 @@ class Mix(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def assumed(self) -> float:
         """Share of the sourced fields that are `assumed`."""
-        said = [text for intent in self.intents.values() for text in intent.sources.values()]
-        said += self.traffic.sources.values()
-        return sum(text.startswith("assumed") for text in said) / len(said)
+        origins = [text for intent in self.intents.values() for text in intent.sources.values()]
+        origins += self.traffic.sources.values()
+        return sum(text.startswith("assumed") for text in origins) / len(origins)
 
 
 def load(path: str | Path | None = None) -> Mix:
@@ -179,83 +179,83 @@ def read(text: str, name: str = "mix") -> Mix:
 
 
 def _problems(mix: Mix) -> list[str]:
-    found: list[str] = []
+    problems: list[str] = []
 
     def share(where: str, value: float) -> None:
         if not 0 <= value <= 1:
-            found.append(f"{where}: {value} is no share. Fix: a value from 0 to 1")
+            problems.append(f"{where}: {value} is no share. Fix: a value from 0 to 1")
 
     if not mix.intents:
-        found.append("intents: there is none. Fix: at least one")
+        problems.append("intents: there is none. Fix: at least one")
     for name, intent in mix.intents.items():
         where = f"intents.{name}"
         for part in ("share", "repeat", "rephrase", "follow_up"):
             share(f"{where}.{part}", getattr(intent, part))
         if intent.repeat + intent.rephrase > 1:
-            found.append(f"{where}: repeat + rephrase is above 1. Fix: lower one of them")
+            problems.append(f"{where}: repeat + rephrase is above 1. Fix: lower one of them")
         if intent.asks not in ASKS:
-            found.append(f"{where}.asks: {intent.asks!r} is not known. Fix: one of {', '.join(ASKS)}")
+            problems.append(f"{where}.asks: {intent.asks!r} is not known. Fix: one of {', '.join(ASKS)}")
         if abs(intent.difficulty) > 3:
-            found.append(f"{where}.difficulty: {intent.difficulty} is out of range. Fix: from -3 to 3")
-        found += _tokens(where, intent)
-        found += _unsourced(where, intent.sources, _SOURCED)
+            problems.append(f"{where}.difficulty: {intent.difficulty} is out of range. Fix: from -3 to 3")
+        problems += _tokens(where, intent)
+        problems += _unsourced(where, intent.sources, _SOURCED)
     total = sum(intent.share for intent in mix.intents.values())
     if mix.intents and abs(total - 1) > 1e-6:
-        found.append(f"intents: the shares add up to {total:.6g}. Fix: they must add up to 1")
+        problems.append(f"intents: the shares add up to {total:.6g}. Fix: they must add up to 1")
     if not 0.05 <= mix.documents_scale <= 20:
-        found.append(f"documents_scale: {mix.documents_scale} is out of range. Fix: from 0.05 to 20")
-    return found + _traffic(mix)
+        problems.append(f"documents_scale: {mix.documents_scale} is out of range. Fix: from 0.05 to 20")
+    return problems + _traffic(mix)
 
 
 def _tokens(where: str, intent: Intent) -> list[str]:
-    found = []
+    problems = []
     tokens = intent.tokens
     for part, most in (("system", 20_000), ("tools", 20_000), ("documents", 60_000), ("question", 4_000)):
         value = getattr(tokens, part)
         if not 0 <= value <= most:
-            found.append(f"{where}.tokens.{part}: {value} is out of range. Fix: from 0 to {most}")
+            problems.append(f"{where}.tokens.{part}: {value} is out of range. Fix: from 0 to {most}")
     if not 1 <= tokens.answer.p50 <= tokens.answer.p95 <= 4_000:
-        found.append(f"{where}.tokens.answer: needs 1 <= p50 <= p95 <= 4000")
+        problems.append(f"{where}.tokens.answer: needs 1 <= p50 <= p95 <= 4000")
     if intent.asks in TOOLED and (intent.kind != "tools" or not tokens.tools):
-        found.append(f"{where}: {intent.asks} is looked up by a tool. Fix: kind: tools, and tokens.tools above 0")
+        problems.append(f"{where}: {intent.asks} is looked up by a tool. Fix: kind: tools, and tokens.tools above 0")
     if intent.kind == "tools" and intent.asks not in TOOLED:
-        found.append(f"{where}.kind: {intent.asks} needs no tool. Fix: another kind")
-    return found
+        problems.append(f"{where}.kind: {intent.asks} needs no tool. Fix: another kind")
+    return problems
 
 
 def _unsourced(where: str, sources: dict[str, str], wanted: tuple[str, ...]) -> list[str]:
-    found = [
+    problems = [
         f"{where}.sources.{part}: missing. Fix: where the figure comes from, or `assumed`"
         for part in wanted
         if not sources.get(part, "").strip()
     ]
-    return found + [f"{where}.sources.{part}: there is no such field" for part in sources if part not in wanted]
+    return problems + [f"{where}.sources.{part}: there is no such field" for part in sources if part not in wanted]
 
 
 def _traffic(mix: Mix) -> list[str]:
     traffic = mix.traffic
-    found = _unsourced("traffic", traffic.sources, _TRAFFIC)
+    problems = _unsourced("traffic", traffic.sources, _TRAFFIC)
     unknown = [name for name in traffic.languages if name not in ("en", "ja", "vi")]
     if unknown:
-        found.append(f"traffic.languages: {', '.join(unknown)} is not spoken here. Fix: en, ja, vi")
+        problems.append(f"traffic.languages: {', '.join(unknown)} is not spoken here. Fix: en, ja, vi")
     if abs(sum(traffic.languages.values()) - 1) > 1e-6 or min(traffic.languages.values(), default=0) < 0:
-        found.append("traffic.languages: shares must not be negative and must add up to 1")
+        problems.append("traffic.languages: shares must not be negative and must add up to 1")
     if len(traffic.day_profile) != 24 or min(traffic.day_profile, default=-1) < 0 or not sum(traffic.day_profile):
-        found.append("traffic.day_profile: needs 24 values, one an hour, not negative and not all 0")
+        problems.append("traffic.day_profile: needs 24 values, one an hour, not negative and not all 0")
     if traffic.messages_per_day < 1:
-        found.append("traffic.messages_per_day: must be at least 1")
+        problems.append("traffic.messages_per_day: must be at least 1")
     if not 1 <= traffic.burstiness <= 5:
-        found.append(f"traffic.burstiness: {traffic.burstiness} is out of range. Fix: from 1 (Poisson) to 5")
+        problems.append(f"traffic.burstiness: {traffic.burstiness} is out of range. Fix: from 1 (Poisson) to 5")
     if not 0 <= traffic.sessions.more <= 0.9 or not 1 <= traffic.sessions.gap_s <= 3600:
-        found.append("traffic.sessions: needs more from 0 to 0.9 and gap_s from 1 to 3600")
+        problems.append("traffic.sessions: needs more from 0 to 0.9 and gap_s from 1 to 3600")
     if traffic.drift.period_days <= 0 or not 0 <= traffic.drift.amplitude <= 1:
-        found.append("traffic.drift: needs period_days above 0 and amplitude from 0 to 1")
+        problems.append("traffic.drift: needs period_days above 0 and amplitude from 0 to 1")
     for index, campaign in enumerate(traffic.campaigns):
         if campaign.intent not in mix.intents:
-            found.append(f"traffic.campaigns[{index}].intent: there is no intent {campaign.intent!r}")
+            problems.append(f"traffic.campaigns[{index}].intent: there is no intent {campaign.intent!r}")
         if campaign.factor <= 0 or campaign.hours <= 0 or campaign.day < 0 or not 0 <= campaign.hour < 24:
-            found.append(f"traffic.campaigns[{index}]: needs day >= 0, hour below 24, hours and factor above 0")
+            problems.append(f"traffic.campaigns[{index}]: needs day >= 0, hour below 24, hours and factor above 0")
     for index, release in enumerate(traffic.releases):
         if release.factor < 1 or release.minutes <= 0 or release.day < 0 or not 0 <= release.hour < 24:
-            found.append(f"traffic.releases[{index}]: needs day >= 0, hour below 24, minutes above 0, factor from 1")
-    return found
+            problems.append(f"traffic.releases[{index}]: needs day >= 0, hour below 24, minutes above 0, factor from 1")
+    return problems

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from hapenny.workload.asking import Asked, Subject, Wanted, anchor, item, retrieved, worded
 from hapenny.workload.catalogue import LANGUAGES, Series, Volume
 from hapenny.workload.chance import Draws
+from hapenny.workload.questions import Asked, Subject, Wanted, anchor, item, retrieved, worded
 from hapenny.workload.shop import Shop, order_record, phrases, policies, spoken, title, values
 from hapenny.workload.truth import Call, Fact
 
@@ -70,23 +70,23 @@ def make_aspect(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
     """Price, release date, age, length, author or genre: `(asks, aspect, sku place, follow-up)`."""
     _, aspect, place, follow = subject
     volume = shop.catalogue.volumes[place]
-    said = phrases()["aspects"][aspect]
-    lines = said[wanted.language]
-    written, told, accepted = _value(shop, volume, aspect, wanted)
+    wordings = phrases()["aspects"][aspect]
+    lines = wordings[wanted.language]
+    written, spoken_value, accepted = _value(shop, volume, aspect, wanted)
     name = title(volume.series, wanted.language)
     wrong = list(
         dict.fromkeys(
             other
             for each in _others(shop, volume)
-            if (other := _value(shop, each, aspect, wanted)[1]) != told and not set(accepted) & {other}
+            if (other := _value(shop, each, aspect, wanted)[1]) != spoken_value and not set(accepted) & {other}
         )
     )[:3]
-    mark = said["mark"][wanted.language].format(v=written)
+    mark = wordings["mark"][wanted.language].format(v=written)
     truth = item(
         subject,
         wanted,
         facts=(Fact(mark, (*shop.about(volume, wanted.language), name)[: 3 if aspect in _OF_SERIES else 2]),),
-        right=_filled(lines["right"], t=name, n=volume.number, v=told),
+        right=_filled(lines["right"], t=name, n=volume.number, v=spoken_value),
         wrong=tuple(lines["right"][0].format(t=name, n=volume.number, v=value) for value in wrong),
         must=(_names(volume.series), accepted),
     )
@@ -148,7 +148,7 @@ def make_order(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
     lines = phrases()["order_status"][wanted.language]
     record = order_record(order, wanted.day)
     due = date.fromisoformat(record["expected"])
-    _, told, accepted = _date(due, wanted.language)
+    _, spoken_value, accepted = _date(due, wanted.language)
     filled = {"o": order, "s": lines["states"][record["state"]], "c": record["carrier"]}
     wrong = [spoken(due.replace(day=1 + (due.day + step) % 28), wanted.language) for step in (2, 5)]
     swapped = (
@@ -158,8 +158,8 @@ def make_order(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
         subject,
         wanted,
         facts=(Fact(record["expected"], (order,)),),
-        right=_filled(lines["right"], v=told, **filled),
-        wrong=tuple(lines["right"][0].format(v=value, **filled) for value in wrong if value != told),
+        right=_filled(lines["right"], v=spoken_value, **filled),
+        wrong=tuple(lines["right"][0].format(v=value, **filled) for value in wrong if value != spoken_value),
         must=((order,), accepted),
         call=Call("order_status", {"order_id": order}),
         wrong_call=Call("order_status", {"order_id": swapped}),

@@ -11,38 +11,42 @@ from typing import Any
 
 from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool, ToolResult, ToolUse
 from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message as Said
+from hapenny.workload.shoppers import Message as ShopperMessage
 
 MAX_TOKENS = 600
 
 
-def request(said: Said, history: Sequence[tuple[str, str]], *, model: str = "auto", stream: bool = True) -> Request:
+def request(
+    asked: ShopperMessage, history: Sequence[tuple[str, str]], *, model: str = "auto", stream: bool = True
+) -> Request:
     """The request of a message; `history` are the session's questions and answers, oldest first."""
     messages: list[Message] = []
     for question, answer in history:
         messages.append(Message("user", (Text(question),)))
         messages.append(Message("assistant", (Text(answer),)))
-    messages.append(Message("user", (Text(said.content),)))
+    messages.append(Message("user", (Text(asked.content),)))
     return Request(
         protocol="openai",
         model=model,
-        system=(Text(said.system),),
+        system=(Text(asked.system),),
         messages=tuple(messages),
-        tools=tuple(Tool(*tool) for tool in Shop.tools(said.tools)) if said.tools else (),
+        tools=tuple(Tool(*tool) for tool in Shop.tools(asked.tools)) if asked.tools else (),
         parameters=Parameters(max_tokens=MAX_TOKENS, temperature=0.0),
         stream=stream,
     )
 
 
-def context(said: Said, *, label: bool = False) -> Context:
+def context(asked: ShopperMessage, *, label: bool = False) -> Context:
     """Who asks. `label`: the application also names the intent, as a feature."""
-    return Context(user=said.user, session=said.session, locale=said.language, feature=said.intent if label else None)
+    return Context(
+        user=asked.user, session=asked.session, locale=asked.language, feature=asked.intent if label else None
+    )
 
 
 def answered(before: Request, id: str, name: str, arguments: str, result: Mapping[str, Any]) -> Request:
     """The request that goes on after a tool call, with the tool's answer."""
     call = Message("assistant", (ToolUse(id, name, arguments),))
-    told = Message("tool", (ToolResult(id, (Text(json.dumps(result, ensure_ascii=False)),)),))
+    outcome = Message("tool", (ToolResult(id, (Text(json.dumps(result, ensure_ascii=False)),)),))
     fields = {field: getattr(before, field) for field in Request.__struct_fields__}
-    fields["messages"] = (*before.messages, call, told)
+    fields["messages"] = (*before.messages, call, outcome)
     return Request(**fields)

@@ -21,15 +21,15 @@ from hapenny.workload.truth import fold
 @cache
 def phrases() -> dict[str, Any]:
     """Wordings of questions and answers."""
-    found: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
-    return found
+    wordings: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
+    return wordings
 
 
 @cache
 def policies() -> dict[str, dict[str, Any]]:
     """The shop's rules by id."""
-    found: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("policies.yaml").read_text(encoding="utf-8"))
-    return {rule["id"]: rule for rule in found}
+    rules: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("policies.yaml").read_text(encoding="utf-8"))
+    return {rule["id"]: rule for rule in rules}
 
 
 _MONTHS = (
@@ -40,8 +40,8 @@ _MONTHS = (
 
 def values(rule: Mapping[str, Any], language: str) -> list[str]:
     """What a rule says in a language: the right value first, then wrong ones."""
-    found: list[str] = rule.get(f"values_{language}", rule["values"])
-    return found
+    own: list[str] = rule.get(f"values_{language}", rule["values"])
+    return own
 
 
 def spoken(day: date, language: str) -> str:
@@ -141,24 +141,24 @@ class Shop:
         while estimate(text) < tokens - 12:
             rule = draws.choice(list(policies().values()))
             language = draws.choice(["en", "en", "ja", "vi"])
-            said = rule[language]
-            text += f"\nExample. Customer: {draws.choice(said['ask'])} You: "
-            text += said["fact"].format(v=values(rule, language)[0])
+            wording = rule[language]
+            text += f"\nExample. Customer: {draws.choice(wording['ask'])} You: "
+            text += wording["fact"].format(v=values(rule, language)[0])
         return text
 
     @staticmethod
     def tools(tokens: int) -> tuple[tuple[str, str, dict[str, Any]], ...]:
         """The assistant's tools as (name, description, schema), as many as make about this many tokens."""
-        found: list[tuple[str, str, dict[str, Any]]] = []
+        tools: list[tuple[str, str, dict[str, Any]]] = []
         size = 0
         for name, described, fields in _TOOLS:
             properties = {field: {"type": kind, "description": text} for field, kind, text in fields}
             schema = {"type": "object", "properties": properties, "required": [fields[0][0]]}
-            found.append((name, described, schema))
+            tools.append((name, described, schema))
             size += estimate(f"{name} {described} {schema}")
-            if size >= tokens and len(found) >= 2:
+            if size >= tokens and len(tools) >= 2:
                 break
-        return tuple(found)
+        return tuple(tools)
 
     def run(self, tool: str, arguments: Mapping[str, Any], day: int) -> dict[str, Any]:
         """What a tool answers on a day."""

@@ -15,16 +15,6 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from hapenny.workload.asking import (
-    Asked,
-    Maker,
-    Subject,
-    Wanted,
-    make_hostile,
-    make_policy,
-    make_small_talk,
-    make_translation,
-)
 from hapenny.workload.chance import Draws, number
 from hapenny.workload.mix import Intent, Mix, Release
 from hapenny.workload.products import (
@@ -34,6 +24,16 @@ from hapenny.workload.products import (
     make_reckoning,
     make_recommendation,
     make_stock,
+)
+from hapenny.workload.questions import (
+    Asked,
+    Maker,
+    Subject,
+    Wanted,
+    make_hostile,
+    make_policy,
+    make_small_talk,
+    make_translation,
 )
 from hapenny.workload.shop import Shop
 from hapenny.workload.subjects import Subjects
@@ -114,15 +114,15 @@ class Population:
 
     def ask(self, intent: str, subject: Subject, language: str, wording: int, day: int) -> Asked:
         """The question of a subject as it is put on a day."""
-        told = self.mix.intents[intent]
-        tokens = told.tokens
+        asked_for = self.mix.intents[intent]
+        tokens = asked_for.tokens
         wanted = Wanted(
             language=language,
             wording=wording,
             day=day,
             intent=intent,
-            kind=told.kind,
-            difficulty=told.difficulty,
+            kind=asked_for.kind,
+            difficulty=asked_for.difficulty,
             documents=round(tokens.documents * self.mix.documents_scale),
             question=tokens.question,
             answer=round(
@@ -148,20 +148,20 @@ class _Run:
         self._languages = list(self.mix.traffic.languages.items())
 
     def messages(self) -> list[Message]:
-        found: list[Message] = []
+        sent: list[Message] = []
         edges, sums = self._rates()
         per_session = self._per_session()
         total, spread = sums[-1], self.mix.traffic.burstiness
         at, session = 0.0, 0
-        while len(found) < self.count:
+        while len(sent) < self.count:
             # What is left of the time is shared by what is left of the messages, so that both end together.
-            mean = max(1e-9, (total - at) / (self.count - len(found)) * per_session)
+            mean = max(1e-9, (total - at) / (self.count - len(sent)) * per_session)
             at = min(total, at + (self._draws.bursty(mean, spread) if spread > 1 else self._draws.exponential(mean)))
             session += 1
-            found += self._session(session, _moment(at, edges, sums), len(found))
-        found = sorted(found[: self.count], key=lambda message: (message.at, message.number))
-        place = {message.number: index for index, message in enumerate(found)}
-        return [_renumbered(message, place) for message in found]
+            sent += self._session(session, _moment(at, edges, sums), len(sent))
+        sent = sorted(sent[: self.count], key=lambda message: (message.at, message.number))
+        place = {message.number: index for index, message in enumerate(sent)}
+        return [_renumbered(message, place) for message in sent]
 
     # -- when ----------------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class _Run:
     def _weights(self, at: float) -> list[float]:
         """Chance of each intent to be asked first, at a moment."""
         drift = self.mix.traffic.drift
-        found = []
+        weights = []
         for name, intent in self.mix.intents.items():
             phase = number("phase", self.population.seed, name)
             swing = 1 + drift.amplitude * math.sin(2 * math.pi * (at / DAY / drift.period_days + phase))
@@ -204,8 +204,8 @@ class _Run:
                 begin = campaign.day * DAY + campaign.hour * 3600
                 if campaign.intent == name and begin <= at < begin + campaign.hours * 3600:
                     weight *= campaign.factor
-            found.append(weight)
-        return found
+            weights.append(weight)
+        return weights
 
     # -- what ----------------------------------------------------------------------------------------------------
 

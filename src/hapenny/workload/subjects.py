@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hapenny.workload.asking import Subject
 from hapenny.workload.chance import Draws
+from hapenny.workload.questions import Subject
 from hapenny.workload.shop import Shop, phrases, policies
 
 _TOPICS = {

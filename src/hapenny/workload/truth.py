@@ -26,6 +26,8 @@ out, writing code or structured text, translating, and saying no."""
 _WORD = re.compile(r"\w+")
 _LIMIT = 2_000_000
 """Questions that one `Truth` holds at most."""
+_VERSIONS = 4
+"""Truths of one question that are kept: prices and deliveries change."""
 
 
 class Fact(Struct, frozen=True):
@@ -155,34 +157,47 @@ class Truth:
             self.add(question, item, follows)
 
     def add(self, question: str, item: Item, follows: str = "") -> None:
-        """Notes the truth of `question`; `follows` is the earlier question without which it cannot be understood."""
+        """Notes the truth of `question`; `follows` is the earlier question without which it cannot be understood.
+
+        A question whose truth changes (a price, a delivery) keeps its last few truths, the newest first.
+        """
         if len(self._items) >= _LIMIT:
             self._items.clear()
         known = self._items.setdefault(normal(question), [])
-        after = normal(follows)
-        for index, (other, _) in enumerate(known):
-            if other == after:
-                known[index] = (after, item)
-                return
-        known.append((after, item))
+        entry = (normal(follows), item)
+        if entry in known[:1]:
+            return
+        known[:] = [entry, *(other for other in known if other != entry)]
+        versions = [other for other in known if other[0] == entry[0]]
+        for old in versions[_VERSIONS:]:
+            known.remove(old)
 
-    def find(self, question: str, earlier: Sequence[str] = ()) -> tuple[Item, bool] | None:
+    def find(self, question: str, earlier: Sequence[str] = (), texts: Sequence[str] = ()) -> tuple[Item, bool] | None:
         """The item behind a question, and whether the prompt tells which one is meant; None: an unknown question.
 
         Args:
             question: as asked.
             earlier: the user turns before it, oldest first.
+            texts: the other texts of the prompt; of several truths the newest whose facts stand there is meant.
         """
         known = self._items.get(normal(question))
         if not known:
             return None
+        if len(known) == 1 and not known[0][0]:
+            return known[0][1], True
         for turn in reversed(earlier):
-            said = normal(turn)
-            for after, item in known:
-                if after and said.endswith(after):
-                    return item, True
-        alone = next((item for after, item in known if not after), None)
-        return (alone, True) if alone is not None else (known[0][1], False)
+            before = normal(turn)
+            meant = [item for after, item in known if after and before.endswith(after)]
+            if meant:
+                return _standing(meant, texts), True
+        alone = [item for after, item in known if not after]
+        return (_standing(alone, texts), True) if alone else (known[0][1], False)
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _standing(items: Sequence[Item], texts: Sequence[str]) -> Item:
+    if len(items) > 1 and texts:
+        return next((item for item in items if item.stands_in(texts)), items[0])
+    return items[0]

@@ -49,29 +49,29 @@ def worded(templates: Sequence[str], wanted: Wanted, subject: Subject, **filled:
     """The question in one of its wordings, with the small noise of real ones, padded to the wanted length."""
     draws = Draws("wording", subject, wanted.language, wanted.wording)
     text: str = templates[wanted.wording % len(templates)].format(**filled)
-    said = phrases()
-    opening: str = draws.choice(said["greetings"][wanted.language])
-    closing: str = draws.choice(said["closings"][wanted.language])
+    wordings = phrases()
+    opening: str = draws.choice(wordings["greetings"][wanted.language])
+    closing: str = draws.choice(wordings["closings"][wanted.language])
     if opening and wanted.language == "en" and opening.endswith(", "):
         text = text[0].lower() + text[1:] if not text[:2].isupper() and text[1:2].islower() else text
     gap = "" if wanted.language == "ja" else " "
     padding = ""
     while wanted.question and estimate(padding + text) < wanted.question - 8:
-        padding += draws.choice(said["chatter"][wanted.language]) + gap
+        padding += draws.choice(wordings["chatter"][wanted.language]) + gap
     return padding + opening + text + closing
 
 
 def item(subject: Subject, wanted: Wanted, **truth: Any) -> Item:
     """The item of a subject, with what all items of a language share."""
-    said = phrases()
+    wordings = phrases()
     draws = Draws("filler", subject)
-    lines = said["filler"][wanted.language]
+    lines = wordings["filler"][wanted.language]
     return Item(
         id="/".join(map(str, (*subject, wanted.language))),
         intent=wanted.intent,
         kind=wanted.kind,
         language=wanted.language,
-        unknown=said["unknown"][wanted.language],
+        unknown=wordings["unknown"][wanted.language],
         filler=tuple(draws.sample(lines, len(lines))),
         tokens=wanted.answer,
         difficulty=wanted.difficulty,
@@ -84,51 +84,52 @@ def retrieved(gold: Sequence[str], others: Callable[[Draws], str], wanted: Wante
     the mix wants. The last third depends on the wording, as rankings do."""
     if not wanted.documents:
         return tuple(gold)
-    found = list(gold)
-    size = sum(map(estimate, found))
+    passages = list(gold)
+    size = sum(map(estimate, passages))
     draws, last = Draws("documents", subject, wanted.language), Draws("tail", subject, wanted.language, wanted.wording)
     tries = 0
     while size < wanted.documents and tries < 400:
         tries += 1
         passage = others(draws if size < wanted.documents * 2 // 3 else last)
-        if passage in found:
+        if passage in passages:
             continue
         if size + estimate(passage) > wanted.documents and last.random() * estimate(passage) > wanted.documents - size:
             break
-        found.append(passage)
+        passages.append(passage)
         size += estimate(passage)
     # The best passage is seldom last and often not first.
     for place, passage in enumerate(gold):
-        found.remove(passage)
-        found.insert(min(len(found), place + draws.below(3)), passage)
-    return tuple(found)
+        passages.remove(passage)
+        passages.insert(min(len(passages), place + draws.below(3)), passage)
+    return tuple(passages)
 
 
 def anchor(sentence: str) -> str:
     """The word by which a rule is known among others: its longest, in Japanese its longest run of one script."""
-    return max(_RUNS.findall(sentence.replace("{v}", " ")), key=len)
+    longest: str = max(_RUNS.findall(sentence.replace("{v}", " ")), key=len)
+    return longest
 
 
 def make_policy(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
     """A question about one of the shop's rules."""
     rule = policies()[subject[1]]
     language = wanted.language
-    said = rule[language]
+    rule_text = rule[language]
     right, *wrong = values(rule, language)
 
     def answer(form: str, value: str) -> str:
-        filled: str = form.format(fact=said["fact"].format(v=value), short=said["short"].format(v=value))
+        filled: str = form.format(fact=rule_text["fact"].format(v=value), short=rule_text["short"].format(v=value))
         return filled
 
     forms = phrases()["policy"][language]
-    mark = said["mark"]
+    mark = rule_text["mark"]
     truth = item(
         subject,
         wanted,
-        facts=(Fact(mark.format(v=right), (anchor(said["fact"]),)),),
+        facts=(Fact(mark.format(v=right), (anchor(rule_text["fact"]),)),),
         right=tuple(answer(form, right) for form in forms),
         wrong=tuple(answer(forms[index % len(forms)], value) for index, value in enumerate(wrong)),
-        must=(tuple({mark.format(v=right), rule["en"]["mark"].format(v=values(rule, "en")[0])}),),
+        must=(tuple(dict.fromkeys((mark.format(v=right), rule["en"]["mark"].format(v=values(rule, "en")[0])))),),
         never=tuple(mark.format(v=value) for value in wrong if right not in value and value not in right),
     )
     topics = list(phrases()["topics"]["en"])
@@ -139,14 +140,14 @@ def make_policy(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
         return shop.record(draws.choice(shop.catalogue.volumes), language, wanted.day)
 
     documents = retrieved([shop.page(rule["topic"], language)], others, wanted, subject)
-    return Asked(text=worded(said["ask"], wanted, subject), item=truth, documents=documents)
+    return Asked(text=worded(rule_text["ask"], wanted, subject), item=truth, documents=documents)
 
 
 def make_small_talk(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
     """A greeting, a thank-you, a good-bye."""
-    said = phrases()["small_talk"]
-    lines = said[wanted.language]
-    wrong = tuple(said["wrong"][wanted.language])
+    talk = phrases()["small_talk"]
+    lines = talk[wanted.language]
+    wrong = tuple(talk["wrong"][wanted.language])
     truth = item(subject, wanted, right=tuple(lines["right"]), wrong=wrong, never=wrong)
     text = lines["ask"][(subject[1] + wanted.wording) % len(lines["ask"])]
     return Asked(text=text, item=truth)
@@ -154,10 +155,10 @@ def make_small_talk(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
 
 def make_translation(shop: Shop, subject: Subject, wanted: Wanted) -> Asked:
     """A phrase to be put into Japanese."""
-    said = phrases()["translation"]
-    pairs = said["pairs"]
+    translation = phrases()["translation"]
+    pairs = translation["pairs"]
     phrase, right = pairs[subject[1]]
-    lines = said[wanted.language]
+    lines = translation[wanted.language]
     wrong = [pairs[(subject[1] + step) % len(pairs)][1] for step in (3, 5)]
     truth = item(
         subject,
