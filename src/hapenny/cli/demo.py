@@ -14,13 +14,13 @@ from hapenny.cli.report import show, waterfall
 from hapenny.cli.simulate import describe, provider
 from hapenny.config import load
 from hapenny.core.clock import RealClock
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
+from hapenny.pages.report import page
 from hapenny.protocols import codec
 from hapenny.server.app import App
 from hapenny.simulation.grading import is_right, would_be_right
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.mangashop import traffic
-from hapenny.telemetry.page import page
 from hapenny.telemetry.summary import Summary, summarise
 
 if TYPE_CHECKING:

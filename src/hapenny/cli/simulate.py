@@ -12,15 +12,17 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
-from hapenny.gateway import Gateway
-from hapenny.server import http as web
-from hapenny.server.account import quotas
+from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.core.stage_spec import Mode
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
-from hapenny.server.jobs import JobPages
-from hapenny.server.model_changes import changes
+from hapenny.server.simulated.account import quotas
+from hapenny.server.simulated.jobs import JobPages
+from hapenny.server.simulated.model_changes import changes
+from hapenny.server.transport import messages as web
+from hapenny.simulation.bill import record
 
-OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
+OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
 
 
 def provider(
@@ -51,13 +53,14 @@ def provider(
                     faults=faults or {},
                 )
             },
-            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},  # type: ignore[arg-type]
+            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},
             ledger=None,
         )
     )
     gateway = Gateway(config)
     backend = gateway.backends["simulated"]
     assert isinstance(backend, SimulatedBackend)
+    backend.repairs = False  # this is the provider: what it refuses, the client must see
     bill = backend.provider.bill
 
     def invoice() -> dict[str, Any]:
@@ -70,8 +73,13 @@ def provider(
             "lines": describe(backend),
         }
 
-    pages = {"/simulate/bill": invoice, "/simulate/card": deck}
-    batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
+    def calls() -> dict[str, Any]:
+        return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
+
+    pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
+    batch = None
+    if folder is not None:
+        batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
 
     async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
         answer: web.StreamResponse | None = quotas(backend.provider, request, path)
@@ -119,7 +127,8 @@ def simulate(
     job_least: int,
     faults: tuple[str, ...],
 ) -> None:
-    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill.
+    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill, the
+    record of single calls at /simulate/calls.
 
     POST /simulate/change {"model": "claude-3-haiku", "wrong": 0.3} makes a model worse while it serves.
 

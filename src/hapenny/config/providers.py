@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from hapenny.batch.engine import BatchOptions
 from hapenny.config.section import Section
 from hapenny.core.messages import Parameters
-from hapenny.throughput.batch.engine import BatchOptions
 
 
 class QuotaOptions(Section):

@@ -61,7 +61,11 @@ class Plan:
 
 
 class SimulatedCall:
-    """A `Source` of events. `close()` releases quota and connection at once and bills what was generated."""
+    """A `Source` of events. `close()` releases quota and connection at once.
+
+    Whatever ends it once it was accepted, the prompt and what was generated until then are billed (assumed: the work
+    was done; no provider's terms say otherwise). An error that is told in place of the whole answer is not.
+    """
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class SimulatedCall:
             batch.append(Started(self.id, self.model, self._clock.wall(), self.prompt))
         if not self._stream and broken:
             self._next = last
+            self._sent = plan.total  # a whole answer is generated before any of it is sent
             return self._strike()
         now = self._clock.now() + 1e-9
         while self._next < last:
@@ -151,13 +156,14 @@ class SimulatedCall:
 
     def close(self) -> None:
         """Ends the call at once. Idempotent."""
-        self._end("abandoned" if self._begun else "failed", self._sent)
+        self._end("abandoned", self._sent)
 
     def _strike(self) -> list[Event] | None:
         fault = self._plan.fault
         failure = midway(fault) if fault is not None else None
         if failure is not None:
-            self._end("failed", self._sent)
+            in_place = failure.upstream_status is not None and not self._stream
+            self._end("failed" if in_place else "broken", self._sent)
             raise failure
         self._end("truncated", self._sent)
         return None

@@ -8,7 +8,9 @@ virtual time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from hapenny.catalog import Card, refusals
@@ -16,6 +18,8 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Started, Stopped, Tokens, Usage
 from hapenny.core.messages import Request
+from hapenny.protocols.registry import codec
+from hapenny.protocols.rules import HOME, Service, broken
 from hapenny.simulation.bill import Bill
 from hapenny.simulation.call import CHUNK, Plan, SimulatedCall, cut
 from hapenny.simulation.cards import MANGA_2024, Deck, SimulatedModel
@@ -140,8 +144,10 @@ class SimulatedProvider:
         service_tier: str = "standard",
         account: str = "",
         fault: Fault | None = None,
+        service: Service | None = None,
     ) -> SimulatedCall:
-        """Accepts or refuses `request`; the call it returns answers at its own pace.
+        """Accepts or refuses `request`; the call it returns answers at its own pace. `service`: at which surface it is
+        asked; that of the request's own dialect unless given.
 
         Raises:
             Failure: not_found, invalid_request, context_overflow, rate_limited, or what a fault brings.
@@ -152,7 +158,7 @@ class SimulatedProvider:
         vocabulary = tokenizer(card.tokenizer)
         prompt = parts(request, vocabulary)
         total = sum(part.tokens for part in prompt)
-        self._validate(request, card, sum(1 for part in prompt if part.ttl), total)
+        self._validate(request, called, card, total, service or HOME[request.protocol])
         print_ = fingerprint(prompt)
         times = self._asked[print_] = self._asked.get(print_, 0) + 1
         if len(self._asked) > 100_000:
@@ -186,7 +192,7 @@ class SimulatedProvider:
             model=model.id,
             prompt=tokens,
             stream=request.stream,
-            settle=_Settlement(self, quota, reserved, card.burndown, model.id, called, region, service_tier),
+            settle=_Settlement(self, quota, reserved, card.burndown, card.id, called, region, service_tier),
         )
 
     def batched(self, request: Request, name: str, *, region: str = "us-east-1") -> list[Event]:
@@ -198,21 +204,23 @@ class SimulatedProvider:
         model, card = self.find(name)
         prompt = parts(request, tokenizer(card.tokenizer))
         total = sum(part.tokens for part in prompt)
-        self._validate(request, card, 0, total)
+        self._validate(request, name, card, total, HOME[request.protocol])
         draws = (self.seed, self.latents.seed, model.id, fingerprint(prompt), "batch")
         self.calls += 1
         plan = self._plan(request, model, card, Found(), total, draws, None, "batch")
         tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
         id = self.clock.new_id("msg_sim_")
         self.bill.add(
-            id=id, model=model.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete"
-        )
+            id=id, model=card.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete",
+            at=self.clock.wall(),
+        )  # fmt: skip
         events: list[Event] = [Started(id, model.id, self.clock.wall())]
         for step, _ in plan.steps:
             events += step
         return [*events, Stopped(plan.reason, 0, plan.sequence), Usage(tokens)]
 
-    def _validate(self, request: Request, card: Card, points: int, total: int) -> None:
+    def _validate(self, request: Request, called: str, card: Card, total: int, service: Service) -> None:
+        """Refuses what the real service refuses, with its words. Raises `Failure`."""
         wrong = refusals(card, request.parameters)
         if wrong:
             raise Failure(
@@ -223,14 +231,8 @@ class SimulatedProvider:
                 upstream_status=400,
                 upstream_type="ValidationException",
             )
-        if card.cache_points is not None and points > card.cache_points:
-            raise Failure(
-                "invalid_request",
-                f"{card.id} takes at most {card.cache_points} cache points, this request has {points}",
-                fix="send fewer cache points",
-                upstream_status=400,
-                upstream_type="ValidationException",
-            )
+        for breach in broken(composed(request, service, called), service, called, card):
+            raise breach.refusal(service)
         if card.context_window is not None and total > card.context_window:
             raise Failure(
                 "context_overflow",
@@ -277,6 +279,13 @@ class SimulatedProvider:
         return float(min(20.0, (draw / self.deck.tail_share + 1e-9) ** (-1 / self.deck.tail_power)))
 
 
+def composed(request: Request, service: Service, model: str) -> dict[str, Any]:
+    """The body of `request` as `service` gets it."""
+    dialect = next(name for name, home in HOME.items() if home == service)
+    body: dict[str, Any] = msgspec.json.decode(codec(dialect).encode_request(request, model=model).body)
+    return body
+
+
 def _pool(called: str, tier: str) -> str:
     """Inference profiles and service tiers have quotas of their own."""
     profile = called.partition(".")[0] if called.startswith(_PROFILES) else ""
@@ -313,19 +322,21 @@ class _Settlement:
         self._provider.cache.keep(found, self._provider.clock.now())
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
-        """The call is over. A call that failed, or was left before it began, is not billed."""
+        """The call is over: what it used is known, however it ended. Only one that failed is not billed."""
         provider = self._provider
         provider.open_calls -= 1
-        billed = outcome != "failed"
-        used = burnt(tokens, self._burndown) if billed else 0
+        used = burnt(tokens, self._burndown) if outcome != "failed" else 0
         self._quota.settle(self._reserved, used, provider.clock.now())
-        if billed:
-            provider.bill.add(
-                id=id,
-                model=self._model,
-                called=self._called,
-                region=self._region,
-                service_tier=self._service_tier,
-                tokens=tokens,
-                outcome=outcome,
-            )
+        if outcome == "failed":
+            return
+        provider.bill.add(
+            id=id,
+            model=self._model,
+            called=self._called,
+            region=self._region,
+            service_tier=self._service_tier,
+            tokens=tokens,
+            outcome=outcome,
+            at=provider.clock.wall(),
+        )
+

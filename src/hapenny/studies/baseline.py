@@ -14,7 +14,7 @@ from fractions import Fraction
 from msgspec import Struct
 
 from hapenny.catalog import Card, resolve
-from hapenny.catalog.shelf import DATA
+from hapenny.catalog.catalog import DATA
 from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import DECKS, Deck
 from hapenny.simulation.provider import SimulatedProvider

@@ -25,12 +25,12 @@ from msgspec import Struct
 
 from hapenny.backends.contract import Backend
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import Config, StageOptions, load
+from hapenny.config import STAGES, Config, load
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, TextDelta
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, ToolUse
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.cards import DECKS
 from hapenny.simulation.loop import VirtualClock
@@ -123,7 +123,7 @@ def everything(preset: str, card: str, **route: Any) -> Config:
     deck = DECKS[card]
     options: dict[str, Any] = {"baseline": "strong", **route}
     if preset == "off":
-        options |= {"stages": dict.fromkeys(StageOptions.__struct_fields__, "off"), "holdout": 0.0}
+        options |= {"stages": {spec.name: "off" for spec in STAGES}, "holdout": 0.0}
     else:
         options |= {"preset": preset}
     tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
@@ -210,7 +210,7 @@ def _cpu() -> float:
 def _routed(config: Config) -> bool:
     """Whether anything may be on: otherwise an alias would have nobody to choose a tier."""
     return any(mode != "off" for route in config.routes.values() for mode in route.stages.values()) or any(
-        len(route.stages) < len(StageOptions.__struct_fields__) for route in config.routes.values()
+        len(route.stages) < len(STAGES) for route in config.routes.values()
     )
 
 
