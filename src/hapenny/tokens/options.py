@@ -6,7 +6,7 @@ import msgspec
 
 from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.tokens.sizes import SizeOptions
-from hapenny.tokens.window import WindowOptions
+from hapenny.tokens.window import Results, WindowOptions
 
 __all__ = [
     "ANSWER_SIZE_STAGE",
@@ -27,12 +27,14 @@ __all__ = [
 
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lossless forms of tool results and tool definitions. `compact` False only minifies; `definitions` False leaves
-    tool definitions as they come; `tools_untouched` names tools whose results and definitions must reach the model as
-    they are (code, schemas)."""
+    """Lossless forms of tool results and tool definitions. `results`: which results are rewritten (`records`: arrays of
+    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the layout
+    out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as they are
+    (code, schemas)."""
 
+    results: Results = "records"
     compact: bool = True
-    definitions: bool = True
+    definitions: bool = False
     tools_untouched: tuple[str, ...] = ()
 
 

@@ -97,6 +97,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             limit=limit,
             question=exchange.original.question,
             plain=exchange.original.messages,
+            tools=request.tools,
         )
 
     def _limit(self, exchange: Exchange) -> int:
