@@ -51,5 +51,5 @@ async def test_the_answer_is_kept_under_the_model_that_gave_it(says, who):
         assert len(there.shop.asked) == before
         assert again.cache.layer == "exact"
         assert served_model(again) == TIERS[who]
-        gone = there.gateway.deck.admin.invalidate(Invalidation(tag=f"model:{TIERS[who]}"), "default")
+        gone = there.gateway.admin.invalidate(Invalidation(tag=f"model:{TIERS[who]}"), "default")
         assert gone["exact"]["entries"] == 1

@@ -11,7 +11,10 @@ from tests.crossing.house import CONFIG, house
 
 TIERS = CARD_TIERS["manga-2024"]
 QUESTION = "What does crossing the bridge cost?"
-NOTE = "# Bridge\n\nCrossing the bridge costs half a penny. Compare, derive and prove: each of these (a + b) * c; then plan.\n"
+NOTE = """# Bridge
+
+Crossing the bridge costs half a penny. Compare, derive and prove: each of these (a + b) * c; then plan.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +64,12 @@ async def test_a_fallback_answers_from_the_same_passages_and_is_kept_with_them(f
         assert "half a penny" in first.messages[-1].text
         assert first.messages == second.messages
         assert [cited.number for cited in exchange.answer.citations] == [1]
-        (entry,) = there.gateway.deck.admin.explain("", "default", there.gateway.clock.wall())
+        (entry,) = there.gateway.admin.explain("", "default", there.gateway.clock.wall())
         (document, version), *_ = entry["evidence"]
         assert {"collection:bridge", f"doc:{document}@{version}"} <= {*entry["tags"]}
         assert entry["model"] == TIERS["strong"]
         assert (await there.ask(QUESTION, model="auto"))[1].cache.hit
-        there.gateway.deck.results.evidence_changed(document)
+        there.gateway.shared.dedup.evidence_changed(document)
         assert not (await there.ask(QUESTION, model="auto"))[1].cache.hit
 
 
@@ -77,5 +80,5 @@ async def test_every_model_of_a_cascade_reads_the_passages(folder):
         assert len(there.shop.asked) == 3
         assert all("half a penny" in request.messages[-1].text for request, _ in there.shop.asked)
         assert exchange.answer.citations
-        (entry,) = there.gateway.deck.admin.explain("", "default", there.gateway.clock.wall())
+        (entry,) = there.gateway.admin.explain("", "default", there.gateway.clock.wall())
         assert "collection:bridge" in entry["tags"]

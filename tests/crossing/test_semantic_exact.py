@@ -10,7 +10,7 @@ PLAIN, REWORDED = "when do you open", "so when do you open"
 
 
 async def stored(there):
-    stats = there.gateway.deck.admin.stats()
+    stats = there.gateway.admin.stats()
     return stats["exact"]["entries"], stats["semantic"]["entries"]
 
 
@@ -29,7 +29,7 @@ async def test_the_exact_layer_does_not_keep_what_the_semantic_one_served():
 async def test_an_invalidated_answer_is_gone_in_both():
     async with house(config=CONFIG) as there:
         await there.ask(PLAIN)
-        gone = there.gateway.deck.admin.invalidate(Invalidation(epoch="e3"), "default")
+        gone = there.gateway.admin.invalidate(Invalidation(epoch="e3"), "default")
         assert (gone["exact"]["entries"], gone["semantic"]["entries"]) == (1, 1)
         await there.ask(REWORDED)
         assert len(there.shop.asked) == 2

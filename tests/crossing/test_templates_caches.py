@@ -16,7 +16,7 @@ def modes(templates):
 
 
 def entries(there):
-    stats = there.gateway.deck.admin.stats()
+    stats = there.gateway.admin.stats()
     return stats["exact"]["entries"] + stats["semantic"]["entries"]
 
 
