@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from hapenny.backends.contract import HOP_BY_HOP, Raw
+from hapenny.backends.contract import Raw, incoming
 from hapenny.backends.pool import Lease, Pool
+from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -28,7 +29,7 @@ async def exchange(
     pool: Pool,
     clock: Clock,
     codec: Codec,
-    url: str,
+    url: Url,
     headers: Mapping[str, str],
     body: bytes,
     request: Request,
@@ -45,6 +46,8 @@ async def exchange(
         with within(until - clock.now()):
             lease = await pool.send("POST", url, headers, body)
             answered = lease.headers
+            if 300 <= lease.status < 400:
+                raise _moved(lease)
             if lease.status >= 400:
                 raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
@@ -59,6 +62,17 @@ async def exchange(
     except BaseException:
         _let_go(lease)
         raise
+
+
+def _moved(lease: Lease) -> Failure:
+    """A redirect is no answer: it is neither followed nor handed on, since it may lead anywhere."""
+    lease.close()
+    return Failure(
+        "upstream",
+        f"the provider answers with a redirect ({lease.status})",
+        fix="base_url: name the address that answers",
+        upstream_status=lease.status,
+    )
 
 
 def _let_go(lease: Lease | None) -> None:
@@ -173,7 +187,7 @@ def tiered(request: Request, target: Target) -> Request:
 
 
 async def passed(
-    pool: Pool, clock: Clock, method: str, url: str, headers: Mapping[str, str], body: bytes, limits: Limits
+    pool: Pool, clock: Clock, method: str, url: Url, headers: Mapping[str, str], body: bytes, limits: Limits
 ) -> Raw:
     """A request passed through as it is; errors of the provider pass through too."""
     try:
@@ -181,8 +195,9 @@ async def passed(
             lease = await pool.send(method, url, headers, body)
     except TimeoutError:
         raise Failure("timeout", "the provider did not accept the request in time") from None
-    kept = {name: value for name, value in lease.headers.items() if name not in HOP_BY_HOP}
-    return Raw(lease.status, kept, _Pieces(lease, limits, clock))
+    if 300 <= lease.status < 400 and lease.status != 304:
+        raise _moved(lease)
+    return Raw(lease.status, incoming(lease.headers), _Pieces(lease, limits, clock))
 
 
 class _Pieces:
