@@ -21,6 +21,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     secret: str = ""
+    scopes: tuple[str, ...] = ("call",)
 
     def may_route(self, route: str) -> bool:
         """Whether the key allows `route`."""

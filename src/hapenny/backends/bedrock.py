@@ -159,4 +159,3 @@ class BedrockBackend:
             query=canonical_query(url.query),
         )
         return {**headers, **added}
-

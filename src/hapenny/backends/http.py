@@ -131,6 +131,8 @@ class Stream:
                     return self._decoder.close() or None
         except _Late:
             raise Failure("timeout", f"the provider's answer: {self._why}") from None
+        except asyncio.CancelledError:  # nothing is lost: what comes meanwhile is there for the next read
+            raise
         except BaseException:
             self.close()
             raise

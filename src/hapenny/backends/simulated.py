@@ -33,7 +33,10 @@ class SimulatedBackend:
             service_tier=asked if asked in ("flex", "priority") and tier == "standard" else tier,
             account=target.endpoint,
         )
-        return _Limited(call, limits, self.provider.clock, request.stream)
+        answer = _Limited(call, limits, self.provider.clock, request.stream)
+        if request.stream:  # as with real providers, the head of a stream comes with its first words
+            await answer.open()
+        return answer
 
     def lost(self, request: Request, target: Target) -> list[str]:
         """Nothing: there is no wire."""
@@ -75,16 +78,28 @@ class _Whole:
 class _Limited:
     """A simulated call under its two limits and the idle limit of streams."""
 
-    __slots__ = ("_call", "_clock", "_limits", "_stream")
+    __slots__ = ("_call", "_clock", "_first", "_limits", "_stream")
 
     def __init__(self, call: SimulatedCall, limits: Limits, clock: Clock, stream: bool) -> None:
         self._call = call
         self._limits = limits
         self._clock = clock
         self._stream = stream
+        self._first: Sequence[Event] | None = None
+
+    async def open(self) -> None:
+        """Waits for the first batch; the limit is the caller's. Raises what a read raises."""
+        try:
+            self._first = await self._call.read()
+        except BaseException:
+            self._call.close()
+            raise
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch; `Failure('timeout')` when a limit is reached first."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
         limits = self._limits
         left = limits.finish_by - self._clock.now()
         idle = self._stream and limits.idle < left

@@ -15,9 +15,8 @@ from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
-from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.jobs import JobPages
-from hapenny.server.transport import messages as web
+from hapenny.server.simulated.routes import table
 
 OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 
@@ -60,12 +59,7 @@ def provider(
 
     pages = {"/simulate/bill": invoice, "/simulate/card": deck}
     batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
-
-    async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-        found: web.StreamResponse | None = quotas(backend.provider, request, path)
-        return found or (await batch.page(request, path) if batch is not None else None)
-
-    return App(gateway, pages=pages, faulty=True, more=more), backend
+    return App(gateway, table(backend.provider, pages, batch)), backend
 
 
 def describe(backend: SimulatedBackend) -> list[str]:
@@ -128,7 +122,7 @@ async def _simulate(host: str, port: int, app: App, backend: SimulatedBackend) -
     for line in describe(backend):
         click.echo(line, err=True)
     bound = await app.start(host, port)
-    click.echo(f"simulated provider listens on http://{host}:{bound}")
+    click.echo(f"simulated provider listens on http://{app.host}:{bound}")
     sys.stdout.flush()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

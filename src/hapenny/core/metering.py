@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, begins
 from hapenny.core.exchange import Call, Exchange, Target
 
 ROUTER = "prompt-router/"
@@ -42,9 +42,11 @@ class Metered(Transform):
 
     watches = True
 
-    def __init__(self, call: Call, exchange: Exchange) -> None:
+    def __init__(self, call: Call, exchange: Exchange, begun: Callable[[Exchange, Call], None] | None = None) -> None:
+        """`begun`: told when the first content of a call comes that was silent until now."""
         self._call = call
         self._exchange = exchange
+        self._begun = begun
         self._stopped = False
 
     def feed(self, event: Event) -> Sequence[Event]:
@@ -54,6 +56,10 @@ class Metered(Transform):
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
         call = self._call
+        if call.began is None and any(begins(event) for event in batch):
+            call.began = self._exchange.clock.now()
+            if self._begun is not None:
+                self._begun(self._exchange, call)
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
                 call.output.append(event.text)

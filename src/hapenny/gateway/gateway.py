@@ -25,6 +25,7 @@ from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Limits, Target
+from hapenny.gateway.limits import limits
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.money import Totals
@@ -94,6 +95,7 @@ class Gateway:
                     default_route=key.default_route,
                     groups=tuple(key.groups),
                     models=tuple(key.models),
+                    scopes=tuple(key.scopes),
                 )
                 for key in config.keys
             },
@@ -138,7 +140,7 @@ class Gateway:
         ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
-            stages = self.deck.stages(route)
+            stages = self.deck.stages(route, name)
             modes = self.deck.modes(route)
             stepped_back = partial(self.switch.off, name)
             self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
@@ -255,8 +257,7 @@ class Gateway:
         return await self._pipelines[exchange.route, True](exchange)
 
     def _limits(self, route: RouteOptions) -> Limits:
-        now = self.clock.now()
-        return Limits(now + route.begin_s, now + route.finish_s, route.idle_s)
+        return limits(self.config, route, self.deck.modes(route), self.clock.now())
 
     def _kept(self, exchange: Exchange) -> Exchange:
         """The exchange, its calls and its row in the books."""
@@ -324,10 +325,15 @@ class Gateway:
         if exchange.steps:  # what is counted while the provider works, nobody waits for
             asyncio.get_running_loop().call_soon(self.books.expect, call)
         # An answer that comes whole has begun only when it is finished.
-        until = limits.begin_by if exchange.request.stream else limits.finish_by
+        streams = exchange.request.stream
+        until = limits.begin_by if streams else limits.finish_by
         try:
             with within(until - self.clock.now()):
-                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self.clock, call))
+                source = Waited(await backend.call(exchange.request, target, limits), self.clock, call)
+                if not streams:
+                    answer = await begin(source)
+            if streams:  # the provider has accepted; from here on the limits of streams hold
+                answer = await begin(source, limits.head_after)
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)
@@ -338,10 +344,11 @@ class Gateway:
         except BaseException:
             exchange.end_call(call, "abandoned")
             raise
-        call.began = self.clock.now()
-        self.books.begun(exchange, call)
+        if answer.begun:
+            call.began = self.clock.now()
+            self.books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange))
+        return answer.through(Metered(call, exchange, self.books.begun))
 
     def spawn(self, coro: Any) -> None:
         """Runs background work that ends with the gateway."""

@@ -228,14 +228,16 @@ class Deck:
         """The key maker for a scope."""
         return Keys(self._secret, scope)
 
-    def stages(self, route: RouteOptions) -> list[Stage]:
+    def stages(self, route: RouteOptions, name: str = "") -> list[Stage]:
         """The deck in the order of a request's life (design §2). Stages that are off everywhere are not built."""
         options, prices = self._options, self._prices
         modes = self.modes(route)
         keys = self.keys(route.cache_scope)
         any_temperature = route.cache_any_temperature
         publisher = (
-            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s) if keys.shared else None
+            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s, name)
+            if keys.shared
+            else None
         )
         stages: list[Stage] = []
         if modes["arms"] != "off" and self._experiments:

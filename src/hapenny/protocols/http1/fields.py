@@ -38,7 +38,9 @@ def fields(lines: list[str]) -> dict[str, str]:
 
 _LINES: dict[str, tuple[str, str]] = {}
 """Lines read before: most clients say the same about themselves with every request."""
-_SECRET = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie", "set-cookie", "x-amz-security-token"})
+_SECRET = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "cookie", "set-cookie", "x-amz-security-token"}
+)
 
 
 def field(line: str) -> tuple[str, str]:

@@ -35,6 +35,7 @@ SMALL = 4_096
 """Pieces below this size are joined."""
 
 HEAD, LENGTH, SIZE, CHUNK, CRLF, TRAILER, CLOSE, DONE = range(8)
+_BODY = (CHUNK, LENGTH)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _EXTENSIONS = re.compile(
@@ -136,10 +137,13 @@ class Parser:
         """Bytes that were fed and not read: part of a line, or what follows a complete message."""
         return len(self._data) - self._at
 
-    def next(self) -> bool:
-        """Begins the next message with what is left; returns as `feed` does."""
+    def store(self, data: bytes) -> None:
+        """Keeps bytes for later."""
+        self._data, self._at = (self._data[self._at :] + data if self._at < len(self._data) else data), 0
+
+    def next(self) -> None:
+        """Gets ready for the head of the next message, in what is left or comes."""
         self.state, self._searched = HEAD, 0
-        return self.advance()
 
     def feed(self, data: bytes) -> bool:
         """Takes bytes and reads on.
@@ -149,9 +153,7 @@ class Parser:
         Raises:
             Malformed: this is no HTTP/1.1.
         """
-        if self._at < len(self._data):
-            data = self._data[self._at :] + data
-        self._data, self._at = data, 0
+        self.store(data)
         return self.advance()
 
     def advance(self) -> bool:
@@ -160,7 +162,7 @@ class Parser:
         end = len(self._data)
         while self._at < end:
             state = self.state
-            if state == CHUNK or state == LENGTH:
+            if state in _BODY:
                 at = self._at
                 stop = min(end, at + self._left)
                 self._left -= stop - at
