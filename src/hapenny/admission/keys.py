@@ -32,7 +32,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity()
+OPEN = Identity(scopes=("call", "metrics"))
 """Who asks where no keys are configured."""
 
 

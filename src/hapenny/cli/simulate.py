@@ -17,6 +17,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.simulated.routes import table
+from hapenny.simulation.bill import record
 
 OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 
@@ -57,7 +58,10 @@ def provider(
             "lines": describe(backend),
         }
 
-    pages = {"/simulate/bill": invoice, "/simulate/card": deck}
+    def calls() -> dict[str, Any]:
+        return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
+
+    pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
     batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
     return App(gateway, table(backend.provider, pages, batch)), backend
 
@@ -92,7 +96,8 @@ def simulate(
     job_least: int,
     faults: tuple[str, ...],
 ) -> None:
-    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill.
+    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill, the
+    record of single calls at /simulate/calls.
 
     Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3. The account's
     quotas: AWS_ENDPOINT_URL_SERVICE_QUOTAS=http://HOST:PORT.

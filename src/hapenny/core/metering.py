@@ -8,8 +8,9 @@ import msgspec
 
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, begins
+from hapenny.core.events import Event, Started, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, begins
 from hapenny.core.exchange import Call, Exchange, Target
+from hapenny.core.messages import Json
 
 ROUTER = "prompt-router/"
 """In the ARN of a Bedrock prompt router: a model that is another one each time."""
@@ -68,10 +69,18 @@ class Metered(Transform):
             elif isinstance(event, Usage):
                 call.tokens = event.tokens
                 call.provenance = "reported"
+                if event.extras:
+                    call.extras = {**call.extras, **event.extras}
                 if ROUTER in call.target.model:
                     unmask(self._exchange, call, behind(call.target, event))
             elif isinstance(event, Stopped):
                 self._stopped = True
+                if event.extras and not event.choice:
+                    call.extras = _merged(call.extras, event.extras)
+            elif isinstance(event, Started):
+                call.accepted = event.tokens
+                if event.extras:
+                    call.extras = {**call.extras, **event.extras}
         return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
@@ -82,6 +91,15 @@ class Metered(Transform):
             raise failure
         self._exchange.end_call(self._call, outcome)
         return ()
+
+
+def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
+    """Extras by dialect, those of one dialect joined."""
+    out = dict(known)
+    for dialect, fields in more.items():
+        before = out.get(dialect)
+        out[dialect] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
+    return out
 
 
 class Delivered(Transform):

@@ -24,8 +24,7 @@ from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
-from hapenny.core.exchange import Exchange, Limits, Target
-from hapenny.gateway.limits import limits
+from hapenny.core.exchange import Asked, Exchange, Limits, Policy, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.money import Totals
@@ -37,6 +36,7 @@ from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.live_audit import Judging, Watch
 from hapenny.evidence.step_back import Switch
 from hapenny.gateway.background_calls import Background
+from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.model_services import Asking, paid_embedder
 from hapenny.gateway.prefetching import Foreseeing
 from hapenny.gateway.resolver import Choosing
@@ -44,7 +44,6 @@ from hapenny.gateway.shared_state import Deck
 from hapenny.gateway.state_snapshot import memory, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.audit_view import Probing
-from hapenny.routing.names import Asked
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.count_audit import CountChecks
@@ -138,6 +137,9 @@ class Gateway:
         self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
         paid = paid_embedder(config, self.catalog, self.backends, self.clock)
         ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
+        self._patience = {
+            name: head_after(config, route, self.deck.modes(route)) for name, route in config.routes.items()
+        }
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route, name)
@@ -211,14 +213,14 @@ class Gateway:
             request=request,
             context=context,
             clock=self.clock,
-            limits=self._limits(options),
+            limits=self._limits(name),
             baseline=concrete if concrete is not None else self._choosing.baselines[name],
             route=name,
             max_calls=options.max_calls,
+            asked=asked,
+            policy=Policy(asked.policy, self.version, options.prompt_version, options.knowledge_epoch),
             background=background,
         )
-        exchange.facts["asked"] = asked
-        exchange.policy = (asked.policy, self.version, options.prompt_version, options.knowledge_epoch)
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._choosing.held_out(exchange)
@@ -244,7 +246,7 @@ class Gateway:
             request=request,
             context=context,
             clock=self.clock,
-            limits=self._limits(self.config.routes[route] if route else _PASSED),
+            limits=self._limits(route),
             baseline=target,
             route=route or "default",
             max_calls=1,
@@ -256,8 +258,9 @@ class Gateway:
         """Runs the exchange with every stage off."""
         return await self._pipelines[exchange.route, True](exchange)
 
-    def _limits(self, route: RouteOptions) -> Limits:
-        return limits(self.config, route, self.deck.modes(route), self.clock.now())
+    def _limits(self, route: str) -> Limits:
+        now, options = self.clock.now(), self.config.routes[route] if route else _PASSED
+        return Limits(now + options.begin_s, now + options.finish_s, options.idle_s, self._patience.get(route, SOON_S))
 
     def _kept(self, exchange: Exchange) -> Exchange:
         """The exchange, its calls and its row in the books."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hapenny.config import Config, RouteOptions
-from hapenny.core.exchange import Limits
 from hapenny.core.stage import Mode
 
 SOON_S = 1.0
@@ -14,17 +13,13 @@ PATIENT_S = 5.0
 """After so long where something can."""
 
 
-def limits(config: Config, route: RouteOptions, modes: Mapping[str, Mode], now: float) -> Limits:
-    """The limits of a request that came at `now`. `modes`: of the route's stages."""
-    return Limits(now + route.begin_s, now + route.finish_s, route.idle_s, head_after(config, route, modes))
-
-
 def head_after(config: Config, route: RouteOptions, modes: Mapping[str, Mode]) -> float:
     """How long a stream that the provider has accepted may be silent before its client is told that it has begun.
 
     Once it is told nothing can be tried again: where a fallback, a hedge or a cascade is configured, they get a chance.
+    `modes`: of the route's stages.
     """
     if route.head_after_s is not None:
         return route.head_after_s
-    hedges = any(model.hedge for model in config.models.values())
+    hedges = any(model.hedge for model in config.stages.throughput.models.values())
     return PATIENT_S if config.fallbacks or hedges or modes.get("cascade") == "on" else SOON_S

@@ -26,7 +26,7 @@ def failed(codec: Codec, failure: Failure, request_id: str) -> Response:
     if failure.retry_after is not None:
         headers.setdefault("retry-after-ms", str(max(1, round(failure.retry_after * 1000))))
         headers.setdefault("retry-after", str(max(1, math.ceil(failure.retry_after))))
-    return Response(body, status=status, headers=headers)
+    return Response(body, status=status, headers=headers, failure=failure)
 
 
 def read(body: bytes, kind: type[T]) -> T:

@@ -30,7 +30,7 @@ async def files(call: Call) -> Response:
         return as_json(api.files(call.tenant, limit=limit, after=query.get("after", "")))
     fields = form(call.request.headers.get("content-type", ""), call.body)
     purpose = fields.get("purpose", ("", b""))[1].decode("utf-8", "replace")
-    if purpose != "batch":
+    if purpose != "batch" and _provider(call):
         return await forward(call)
     if "file" not in fields:
         raise invalid("the form has no file", "file", "send the field file")

@@ -52,7 +52,7 @@ async def forward(call: Call) -> Response:
     target = Target(named or _family(call.path), name)
     asked = Request(protocol="openai", model=target.model, messages=())
     exchange = gateway.bare(asked, call.context(), target)
-    exchange.facts["passed"] = True
+    exchange.passthrough = True
     paid = exchange.begin_call(target, "serve", "serve", asked)
     paid.request = None  # there is nothing to learn or estimate tokens from
     try:

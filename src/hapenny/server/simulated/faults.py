@@ -35,8 +35,10 @@ def faulty(endpoint: Endpoint) -> Endpoint:
 
     async def answer(call: Call) -> Response:
         response = await endpoint(call)
+        if response.failure is not None:
+            return _torn() if _lost(response.failure) else response
         kind = _kind(call)
-        if kind is not None and response.status < 400:
+        if kind is not None:
             whole = response.pieces or _Whole(response.body)
             if response.pieces is None:
                 response.headers["content-length"] = str(len(response.body))
@@ -44,6 +46,17 @@ def faulty(endpoint: Endpoint) -> Endpoint:
         return response
 
     return answer
+
+
+def _lost(failure: Failure) -> bool:
+    """Whether a simulated provider's failure is one that no provider tells: the answer just ends, or the line does."""
+    return failure.kind == "truncated" or failure.upstream_type == "ConnectionError"
+
+
+def _torn() -> Response:
+    """The beginning of a whole answer, and then nothing: the connection closes."""
+    headers = {"content-type": "application/json", "content-length": "1000"}
+    return Response(headers=headers, pieces=_Spoiled(_Whole(b"{}"), "cut", 1))
 
 
 def _kind(call: Call) -> Kind | None:

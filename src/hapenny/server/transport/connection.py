@@ -186,7 +186,7 @@ class Connection(Writer):
                 if self.expects and not self.behind:
                     self.send(_CONTINUE)
                 return
-            work = work.refuse(Failure("too_large", "the body is larger than the server takes"))
+            work = work.refuse(_large(work))
         self._refusal, self.keeps = work, False
         self.until = self._loop.time() + host.limits.body_s
 
@@ -214,7 +214,7 @@ class Connection(Writer):
         elif work is not None:
             grown = self.held - self._kept
             if self.held > work.most:
-                self._say_no(work.refuse(Failure("too_large", "the body is larger than the server takes")))
+                self._say_no(work.refuse(_large(work)))
             elif grown and not self._host.usage.keep(grown):
                 busy = Failure("overloaded", "the gateway holds as many requests as it may", retry_after=1.0)
                 self._say_no(work.refuse(busy))
@@ -405,3 +405,8 @@ class Connection(Writer):
     def _broken(self, error: Exception) -> None:
         """Logs what should not have happened: after the client was told, since logging may need what is missing."""
         _log.error("unexpected", error=type(error).__name__)
+
+
+def _large(work: Work) -> Failure:
+    size = f"{work.most / 1_000_000:g} MB"
+    return Failure("too_large", f"the body is larger than {size}", fix="send less, or raise server.max_body_mb")

@@ -65,9 +65,9 @@ class Pieces(Protocol):
 
 
 class Response:
-    """An answer: whole, or in pieces."""
+    """An answer: whole, or in pieces. `failure` is what it tells, if it tells of one."""
 
-    __slots__ = ("body", "headers", "pieces", "status")
+    __slots__ = ("body", "failure", "headers", "pieces", "status")
 
     def __init__(
         self,
@@ -76,8 +76,10 @@ class Response:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         pieces: Pieces | None = None,
+        failure: Failure | None = None,
     ) -> None:
         self.status = status
+        self.failure = failure
         self.headers: dict[str, str] = dict(headers) if headers is not None else {}
         self.body = body
         self.pieces = pieces
