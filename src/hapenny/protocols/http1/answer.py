@@ -59,16 +59,16 @@ class AnswerParser(Parser):
             said = tokens(connection)
             self.reusable = "close" not in said and (modern or "keep-alive" in said)
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        if self._without_body or status in (204, 304):
-            self.no_body()
-        elif coding is not None:
+        if length is not None:
+            self.length(length)
+        if coding is not None:
             if not modern:
                 raise Malformed("a transfer coding in HTTP/1.0")
             self.chunks(coding)
             if length is not None:
                 self.reusable = False
-        elif length is not None:
-            self.length(length)
-        else:
+        elif length is None and not (self._without_body or status in (204, 304)):
             self.reusable = False
             self.until_close()
+        if self._without_body or status in (204, 304):  # whatever its fields say (RFC 9112 §6.3)
+            self.no_body()

@@ -39,9 +39,13 @@ _BODY = (CHUNK, LENGTH)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _EXTENSIONS = re.compile(
-    rb"(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|'
-    rb'\\[\t \x21-\x7e\x80-\xff])*"))?)*'
+    rb"(?:;"
+    + _TOKEN
+    + rb"(?:=(?:"
+    + _TOKEN
+    + rb'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"))?)*'
 )
+"""As RFC 9112 §7.1.1 has them, but for the white space that it calls bad."""
 _BARE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 _NEVER_TRAILERS = frozenset({"content-length", "transfer-encoding", "host", "authorization"})
 """Fields that frame, route or authorise a message: not where they come too late (RFC 9110 §6.5.1)."""
@@ -216,6 +220,8 @@ class Parser:
         if stop < 0:
             if end - at > (SIZE_LINE if state == SIZE else HEAD_BYTES):
                 raise Malformed("a line has no end")
+            if _BARE.search(data, at):
+                raise Malformed("a bare line break")
             return False
         self._at = stop + 2
         if state == SIZE:
@@ -236,7 +242,6 @@ class Parser:
     def _size(self, line: bytes) -> int:
         size, mark, _ = line.partition(b";")
         if mark:
-            size = size.rstrip(b" \t")
             self._extra += len(line) - len(size)
             if self._extra > EXTENSION_BYTES or not _EXTENSIONS.fullmatch(line, len(size)):
                 raise Malformed("no chunk extension")

@@ -72,7 +72,7 @@ def read(method: str, target: str, host: str) -> Target:
         plain = lower.replace("%2e", ".")
     else:
         plain = path
-    if "/." in plain and any(segment in (".", "..") for segment in _SEPARATOR.split(plain)):
+    if ("/." in plain or folded) and any(segment in (".", "..") for segment in _SEPARATOR.split(plain)):
         raise Malformed("a dot segment in the path")
     return Target(raw, path, query, folded)
 
