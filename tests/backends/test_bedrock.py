@@ -14,6 +14,7 @@ from hapenny.backends.bedrock import BedrockBackend
 from hapenny.backends.credentials import CredentialChain, Environment
 from hapenny.backends.pool import Lease, Pool
 from hapenny.backends.url import Url, origin
+from hapenny.core.answer import Answer
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Stopped, TextDelta, Tokens, Usage
@@ -302,17 +303,44 @@ async def test_leaving_ends_the_call_at_the_provider(pool: Pool, how: str) -> No
         if how != "never read":
             await source.read()
         if how == "cancel":
-            task = asyncio.create_task(source.read())
+            answer = Answer(source)
+            task = asyncio.create_task(answer.read())
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            assert answer.outcome == "abandoned"
         else:
             source.close()
             source.close()
         await asyncio.wait_for(server.left.wait(), 5)
         assert pool.busy == 0
         assert await source.read() is None
+
+
+async def test_a_read_that_is_given_up_loses_nothing(pool: Pool) -> None:
+    go = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": STREAM_TYPE})
+        await response.prepare(request)
+        await response.write(CONVERSE_STREAM[0])
+        await go.wait()
+        for piece in CONVERSE_STREAM[1:]:
+            await response.write(piece)
+        return response
+
+    async with serving(answer) as base:
+        source = await bearer(pool, base).call(asking(), TARGET, limits(CLOCK))
+        await source.read()
+        for _ in range(3):
+            waiting = asyncio.create_task(source.read())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        go.set()
+        assert text(await drain(source)) == "Half a penny"
 
 
 async def test_a_slow_reader_is_not_the_providers_fault(pool: Pool) -> None:

@@ -88,9 +88,17 @@ class _Limited:
         self._first: Sequence[Event] | None = None
 
     async def open(self) -> None:
-        """Waits for the first batch; the limit is the caller's. Raises what a read raises."""
+        """Waits for the first batch, which comes with the head of a stream. Raises `Failure`."""
+        limits, now = self._limits, self._clock.now()
+        begin = limits.begin_by < limits.finish_by
         try:
-            self._first = await self._call.read()
+            self._first = await self._call.read((limits.begin_by if begin else limits.finish_by) - now)
+        except TimeoutError:
+            self._call.close()
+            late = (
+                "the model did not accept the request in time" if begin else "the model's answer: not finished in time"
+            )
+            raise Failure("timeout", late) from None
         except BaseException:
             self._call.close()
             raise
