@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from hapenny.backends.contract import Raw, incoming
-from hapenny.backends.pool import Lease, Pool
+from hapenny.backends.pool import Lease, Pool, long
 from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
 from hapenny.core.clock import Clock
@@ -55,7 +55,7 @@ async def exchange(
                 whole = await lease.whole()
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall())
-        return Stream(lease, decoder, limits, clock, pool.idle_s)
+        return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
     except TimeoutError:
         _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
@@ -87,11 +87,18 @@ class Stream:
     itself again, so that a read costs no timer of its own.
     """
 
-    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_limits", "_reading", "_timer", "_why")
+    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_timer", "_why")
 
     def __init__(
-        self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock, idle: float = float("inf")
+        self,
+        lease: Lease,
+        decoder: StreamDecoder,
+        limits: Limits,
+        clock: Clock,
+        idle: float = float("inf"),
+        most: int = 32_000_000,
     ) -> None:
+        self._left = self._most = most
         self._lease: Lease | None = lease
         self._decoder = decoder
         self._limits = limits
@@ -122,6 +129,9 @@ class Stream:
             while True:
                 data = await lease.piece()
                 if data:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        raise long(self._most)
                     events = self._decoder.feed(data)
                     if events:
                         return events
@@ -173,11 +183,6 @@ class Stream:
 
 class _Late(Exception):
     """A limit of the stream has passed."""
-
-
-def foreign(codec: Codec, request: Request) -> list[str]:
-    """What of a request that came in another dialect `codec` has no word for, by name."""
-    return [] if request.protocol in codec.dialects else codec.lost(request)
 
 
 def tiered(request: Request, target: Target) -> Request:

@@ -47,6 +47,7 @@ class Pool:
         lifetime_s: seconds after which a connection is not used again, 60 to 300.
         name: for the log.
         trust: certificates to trust; None are the system's.
+        answer_bytes: the longest answer that is read.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Pool:
         lifetime_s: float = 180.0,
         name: str = "models",
         trust: ssl.SSLContext | None = None,
+        answer_bytes: int = 32_000_000,
     ) -> None:
+        self.answer_bytes = answer_bytes
         self.name = name
         self.idle_s = idle_s
         self.busy = 0
@@ -276,8 +279,14 @@ class Lease:
             self._done()
         return data
 
-    async def whole(self, most: int = 1 << 30) -> bytes:
-        """The whole body; `Failure` above `most` bytes."""
+    async def whole(self, most: int | None = None) -> bytes:
+        """The whole body; `Failure` above `most` bytes, or above what the pool allows."""
+        if most is None:
+            most = self._pool.answer_bytes if self._pool is not None else 0
+        announced = self.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > most:
+            self.close()
+            raise long(most)
         if self._pool is not None and self._connection.whole and self._connection.held <= most:
             data = self._connection.take()  # it has all come already: nothing to wait for
             self._done()
@@ -288,7 +297,7 @@ class Lease:
             size += len(data)
             if size > most:
                 self.close()
-                raise Failure("upstream", f"the provider's answer is longer than {most} bytes")
+                raise long(most)
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
     def fail(self, error: BaseException) -> None:
@@ -306,6 +315,14 @@ class Lease:
         if pool is not None:
             pool._back(self._connection, self._key)
             pool._free()
+
+
+def long(most: int) -> Failure:
+    """An answer beyond the bound: the provider would give it again."""
+    return Failure(
+        "upstream", f"the provider's answer is longer than {most / 1_000_000:g} MB", fix="raise max_answer_mb",
+        retryable=False,
+    )  # fmt: skip
 
 
 def broken(error: BaseException, host: str) -> Failure:

@@ -12,14 +12,15 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
+from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.core.stage_spec import Mode
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.simulated.routes import table
 from hapenny.simulation.bill import record
 
-OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
+OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
 
 
 def provider(
@@ -39,13 +40,14 @@ def provider(
             backends={
                 "simulated": BackendOptions(kind="simulated", card=card, seed=seed, quota=quota, faults=faults or {})
             },
-            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},  # type: ignore[arg-type]
+            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},
             ledger=None,
         )
     )
     gateway = Gateway(config)
     backend = gateway.backends["simulated"]
     assert isinstance(backend, SimulatedBackend)
+    backend.repairs = False  # this is the provider: what it refuses, the client must see
     bill = backend.provider.bill
 
     def invoice() -> dict[str, Any]:
@@ -62,7 +64,10 @@ def provider(
         return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
 
     pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
-    batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
+    batch = None
+    if folder is not None:
+        batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
+
     return App(gateway, table(backend.provider, pages, batch)), backend
 
 

@@ -43,12 +43,20 @@ class Metered(Transform):
 
     watches = True
 
-    def __init__(self, call: Call, exchange: Exchange, begun: Callable[[Exchange, Call], None] | None = None) -> None:
-        """`begun`: told when the first content of a call comes that was silent until now."""
+    def __init__(
+        self,
+        call: Call,
+        exchange: Exchange,
+        head: Sequence[Event] = (),
+        begun: Callable[[Exchange, Call], None] | None = None,
+    ) -> None:
+        """`head`: what has come already. Whoever leaves without reading it pays for it all the same. `begun`: told when
+        the first content of a call comes that was silent until now."""
         self._call = call
         self._exchange = exchange
         self._begun = begun
         self._stopped = False
+        self._head = head
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
@@ -56,6 +64,10 @@ class Metered(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
+        self._head = ()
+        return self._booked(batch)
+
+    def _booked(self, batch: Sequence[Event]) -> Sequence[Event]:
         call = self._call
         if call.began is None and any(begins(event) for event in batch):
             call.began = self._exchange.clock.now()
@@ -85,6 +97,8 @@ class Metered(Transform):
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
+        if self._head:
+            self._booked(self._head)
         if outcome == "complete" and not self._stopped:
             failure = Failure("truncated", "the upstream answer ended before its closing event")
             self._exchange.end_call(self._call, "failed", failure)

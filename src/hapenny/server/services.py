@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from hapenny.config import BatchJobs, ConfigError
+from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
 from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.prefetch import AheadJobs
+from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
 from hapenny.server.batch_jobs import Batches
 
 _log = get_logger("hapenny.server")
@@ -25,7 +25,7 @@ class Services:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.batches: Batches | None = None
-        self.ahead_jobs: AheadJobs | None = None
+        self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
         self.listening = False
         self._active: dict[Gateway, int] = {}
@@ -80,15 +80,15 @@ class Services:
         self.batches = self._batches(self.gateway)
         if self.batches is not None:
             self.batches.start()
-        await self._answer_ahead(self.gateway)
+        await self._prefetch(self.gateway)
 
     async def halt(self) -> None:
         """Stops taking up work: requests under way go on."""
         self.draining = True
         if self.batches is not None:
             await self.batches.aclose()
-        if self.ahead_jobs is not None:
-            await self.ahead_jobs.aclose()
+        if self.prefetch_jobs is not None:
+            await self.prefetch_jobs.aclose()
 
     async def aclose(self) -> None:
         """Ends the gateways."""
@@ -103,14 +103,15 @@ class Services:
             ConfigError: its batch journal is taken; then nothing changes.
         """
         await self._rebatch(gateway)
-        await self._answer_ahead(gateway)
+        await gateway.start()
+        await self._prefetch(gateway)
         old, self.gateway = self.gateway, gateway
-        gateway.deck.start()  # the old one's work beside requests ends with it
+        old.stop_prefetch()
 
         async def close() -> None:
             if not await self.drained(old, old.config.server.drain_s):
                 _log.warning("reload left requests behind", active=self._active.get(old, 0))
-            await old.aclose(keep=True)
+            await old.aclose(successor=gateway)
 
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
@@ -134,21 +135,17 @@ class Services:
         if old is not None and moved:
             await old.aclose()
 
-    async def _answer_ahead(self, gateway: Gateway) -> None:
-        """Hands answering ahead the batch APIs there are. Jobs under way go on over a reload, and over a restart."""
-        config, ahead, jobs = gateway.config, gateway.deck.ahead, self.ahead_jobs
-        wanted: BatchJobs | None = None
-        if ahead is not None and ahead.expects_jobs:
-            wanted = config.batch
+    async def _prefetch(self, gateway: Gateway) -> None:
+        """Begins answering ahead with the batch APIs there are. Jobs under way go on over a reload, and a restart."""
+        wanted, jobs = wanted_jobs(gateway.config), self.prefetch_jobs
         if jobs is not None and jobs.options != wanted:
             await jobs.aclose()
-            jobs = self.ahead_jobs = None
+            jobs = self.prefetch_jobs = None
         if jobs is None and wanted is not None:
             try:
-                jobs = self.ahead_jobs = AheadJobs(wanted, config, gateway.clock, self.hold)
+                jobs = self.prefetch_jobs = PrefetchJobs(wanted, gateway.config, gateway.clock, self.hold)
             except (RuntimeError, OSError, ValueError) as error:
                 problem = f"$.batch: {error}. Fix: another journal, or leave batch out of precompute.ways"
                 raise ConfigError([problem]) from None
             jobs.start()
-        if ahead is not None:
-            ahead.jobs = jobs
+        gateway.start_prefetch(jobs)

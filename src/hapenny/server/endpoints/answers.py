@@ -8,7 +8,7 @@ from hapenny.server.transport.messages import Response
 
 async def published(call: Call) -> Response:
     """A published answer, or why there is none."""
-    answer = call.gateway.deck.edge.get(
+    answer = call.gateway.shared.edge.get(
         call.params["id"], call.request.headers.get("if-none-match", ""), head=call.request.method == "HEAD"
     )
     return Response(answer.body or b"", status=answer.status, headers=answer.headers)

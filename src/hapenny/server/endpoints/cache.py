@@ -32,15 +32,13 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
 
 async def stats(call: Call) -> Response:
     """Counters of every layer."""
-    return as_json(call.gateway.deck.admin.stats())
+    return as_json(call.gateway.admin.stats())
 
 
 async def explain(call: Call) -> Response:
     """The tenant's entries under a key. Raises `Failure` for what is no key."""
     try:
-        return as_json(
-            call.gateway.deck.admin.explain(call.params.get("key", ""), call.tenant, call.gateway.clock.wall())
-        )
+        return as_json(call.gateway.admin.explain(call.params.get("key", ""), call.tenant, call.gateway.clock.wall()))
     except ValueError as error:
         raise Failure("invalid_request", str(error)) from None
 
@@ -48,12 +46,12 @@ async def explain(call: Call) -> Response:
 async def invalidate(call: Call) -> Response:
     """Removes entries of the tenant, and withdraws what was published of routes the key may use."""
     which = read(call.body or b"{}", Invalidation)
-    return as_json(call.gateway.deck.admin.invalidate(which, call.tenant, call.identity.may_route))
+    return as_json(call.gateway.admin.invalidate(which, call.tenant, call.identity.may_route))
 
 
 async def warm(call: Call) -> Response:
     """Answers the tenant's most asked questions ahead."""
-    answered = await call.gateway.deck.admin.warm(call.tenant, read(call.body or b"{}", _Warm).most)
+    answered = await call.gateway.admin.warm(call.tenant, read(call.body or b"{}", _Warm).most)
     if answered is None:
         raise Failure("not_found", "nothing is answered ahead here", fix="name routes under `precompute.routes`")
     return as_json({"answered": answered})
@@ -66,12 +64,12 @@ async def resume(call: Call) -> Response:
         raise Failure("not_found", f"there is no route {asked.route[:64]!r}", field="route")
     if not call.identity.may_route(asked.route or "*"):
         raise Failure("permission", "this key may not use that route", field="route")
-    return as_json({"resumed": call.gateway.deck.admin.resume(asked.layer, asked.route)})
+    return as_json({"resumed": call.gateway.admin.resume(asked.layer, asked.route)})
 
 
 async def feedback(call: Call) -> Response:
     """Reports a wrong semantic hit: its entry goes."""
-    known = call.gateway.deck.admin.feedback(read(call.body, _Feedback).request_id, call.tenant)
+    known = call.gateway.admin.feedback(read(call.body, _Feedback).request_id, call.tenant)
     if not known:
         raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
     return as_json({"removed": True})

@@ -35,8 +35,8 @@ async def take(call: Call) -> Response:
         raise Failure("not_found", f"no request {feedback.request_id[:64]!r} in the ledger")
     ledger.book(verdict(row.id, score, feedback.source[:64], gateway.clock.wall()))
     if score < 0.5:
-        gateway.deck.admin.feedback(row.id)
+        gateway.admin.feedback(row.id)
     kept = False
-    if feedback.corrected is not None and gateway.desk.content is not None:
-        kept = await gateway.desk.content.correct(row.id, feedback.corrected)
+    if feedback.corrected is not None and gateway.recorder.content is not None:
+        kept = await gateway.recorder.content.correct(row.id, feedback.corrected)
     return as_json({"request_id": row.id, "score": score, "corrected_kept": kept})

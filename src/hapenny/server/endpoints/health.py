@@ -51,6 +51,6 @@ def _down(gateway: Gateway) -> set[Target]:
     """What cannot be called now: each of its places has failed, and it is not time yet to try again."""
     return {
         target
-        for target, route in gateway.deck.routes.routes().items()
+        for target, route in gateway.parts.dispatchers.routes().items()
         if all(endpoint.breaker.wait_s() > 0 for endpoint in route.dispatcher.gate.endpoints)
     }

@@ -8,4 +8,4 @@ from hapenny.server.transport.messages import Response
 
 async def render(call: Call) -> Response:
     """All metrics, as text."""
-    return Response(call.gateway.desk.metrics.render(), headers={"content-type": "text/plain; version=0.0.4"})
+    return Response(call.gateway.recorder.metrics.render(), headers={"content-type": "text/plain; version=0.0.4"})

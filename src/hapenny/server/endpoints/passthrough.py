@@ -51,7 +51,7 @@ async def forward(call: Call) -> Response:
         raise Failure("permission", f"this key may not ask for the model {named!r}", field="model")
     target = Target(named or _family(call.path), name)
     asked = Request(protocol="openai", model=target.model, messages=())
-    exchange = gateway.bare(asked, call.context(), target)
+    exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
     exchange.passthrough = True
     paid = exchange.begin_call(target, "serve", "serve", asked)
     paid.request = None  # there is nothing to learn or estimate tokens from

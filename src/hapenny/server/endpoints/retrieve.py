@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Request
+from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.server.call import Call
 from hapenny.server.replies import as_json
 from hapenny.server.transport.messages import Response
@@ -24,19 +25,19 @@ async def search(call: Call) -> Response:
     from hapenny.retrieval.helping import helpers
 
     gateway, identity = call.gateway, call.identity
-    deck, options = gateway.deck, gateway.config.stages.retrieval
+    parts, options = gateway.parts, gateway.config.stages[RETRIEVAL_STAGE]
     exchange = help = None
     if options.remote:
         asked = Request(protocol="openai", model="retrieve", messages=())
-        exchange = gateway.bare(asked, call.context(), Target("retrieve"))
+        exchange = parts.exchanges.bare(asked, call.context(), Target("retrieve"))
         exchange.background = "retrieve"
         fast = gateway.names.tiers.get("fast")
-        help = helpers(gateway.ask, exchange, options.rerank_model, fast, reranks=bool(deck.rerankers))
+        help = helpers(parts.services, exchange, options.rerank_model, fast, reranks=bool(parts.rerankers))
     try:
         answer = await retrieve(
             call.body,
-            deck.collections,
-            deck.asked.embed,
+            parts.shared.collections,
+            parts.shared.request_embedder().embed,
             tenant=identity.tenant,
             groups=identity.groups,
             help=help,

@@ -24,7 +24,7 @@ async def decide(call: Call) -> Response:
 
     try:
         chosen = select_json(
-            call.body, gateway.deck.router, models, gateway.clock.now(), tenant=identity.tenant, may=may
+            call.body, gateway.parts.router, models, gateway.clock.now(), tenant=identity.tenant, may=may
         )
     except (ValueError, RecursionError) as error:
         raise Failure("invalid_request", str(error)) from None

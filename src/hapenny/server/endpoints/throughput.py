@@ -10,4 +10,4 @@ from hapenny.throughput import view as views
 
 async def view(call: Call) -> Response:
     """As they are now."""
-    return as_json({"routes": views.view(call.gateway.deck.routes)})
+    return as_json({"routes": views.view(call.gateway.parts.dispatchers)})
