@@ -339,4 +339,3 @@ class _Settlement:
             outcome=outcome,
             at=provider.clock.wall(),
         )
-
