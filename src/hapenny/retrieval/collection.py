@@ -235,6 +235,7 @@ class Collection:
             vectors=lambda at: store.vectors(rows[list(at)]),
             parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
             keep=k,
+            enough=self._enough(lists, picked),
             wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
         made: list[Hit] = []
@@ -245,6 +246,14 @@ class Collection:
             if len(lists) > 1:
                 made[-1].explain["part"] = n
         return made
+
+    def _enough(self, lists: Sequence[Ranked], picked: list[tuple[int, int]]) -> list[bool] | None:
+        """Whether each hit is over the measured floor; None where none was measured."""
+        floor = self.retriever.floor
+        if floor is None:
+            return None
+        known = [ranked.evidence for ranked in lists]
+        return [bool((evidence := known[n]) is None or evidence[at] >= floor.least) for n, at in picked]
 
 
 def _mean(vectors: Matrix) -> Scores:

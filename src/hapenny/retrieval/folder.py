@@ -14,9 +14,10 @@ from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.collection import Collection, Sentences
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.floor import Floor
 from hapenny.retrieval.following import Changes
 from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.manifest import MANIFEST, Manifest
+from hapenny.retrieval.manifest import MANIFEST, Manifest, read_floor
 from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.retriever import Retriever
@@ -133,7 +134,16 @@ class Folder:
 
     def retriever(self, settings: Settings | None = None) -> Retriever:
         """A retriever with the folder's settings and ranker."""
-        return Retriever(self.store, settings or self.settings(), self.forest())
+        return Retriever(
+            self.store, settings or self.settings(), self.forest(), embedder=self.embedder.name, floor=self.floor()
+        )
+
+    def floor(self) -> Floor | None:
+        """The floor that was measured when the folder was built."""
+        try:
+            return read_floor(Manifest.reading(self.path / MANIFEST))
+        except sqlite3.Error:
+            return None
 
     def collection(self, name: str, clock: Clock, remote: Remote | None = None) -> Collection:
         """As the gateway's stage and endpoint want it."""

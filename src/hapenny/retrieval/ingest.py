@@ -17,7 +17,9 @@ from hapenny.retrieval.chunking import Chunking, chunk, estimate, sentences
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.duplicates import Sketches, wording
 from hapenny.retrieval.embedding import document_vectors
-from hapenny.retrieval.manifest import Manifest, digest_of
+from hapenny.retrieval.floor_measuring import measure
+from hapenny.retrieval.manifest import FLOOR, Manifest, digest_of, read_floor
+from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.store import Store
 from hapenny.vectors.embedder import Embedder
 
@@ -78,6 +80,7 @@ class Ingest:
         if complete:
             self.remove([each for each in self._manifest.ids() if each not in seen])
         self._store.commit()
+        await self._measure()
         self._manifest.commit()
         self._tell(self.progress)
         return self.progress
@@ -132,6 +135,16 @@ class Ingest:
         self._manifest.commit()
         self.progress.chunks += len(fresh)
         self.progress.tokens += sum(estimate(piece.text) for piece in fresh)
+
+    async def _measure(self) -> None:
+        """Measures the floor of what is sent, where the collection grew or shrank by a tenth since."""
+        count = self._store.count()
+        known = read_floor(self._manifest)
+        if known is not None and abs(known.documents - count) <= 0.1 * known.documents:
+            return
+        floor = await measure(Retriever(self._store, embedder=self._embedder.name), self._embedder.embed)
+        if floor is not None:
+            self._manifest.note(FLOOR, msgspec.json.encode(floor).decode())
 
     def _stored(self, piece: Document, source: str) -> bool:
         """Whether a stored chunk stands for `piece`; notes it either way."""

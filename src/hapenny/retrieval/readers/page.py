@@ -58,9 +58,9 @@ def _unfold_layout(soup: Any) -> None:
     """Tables that only place things (they hold tables, headings, lists or code) become blocks."""
     for table in soup.find_all("table"):
         if table.find(_NOT_IN_CELLS) is not None:
-            for tag in [table, *table.find_all(("tr", "td", "th", "tbody", "thead", "tfoot"))]:
-                if tag is table or tag.find_parent("table") is table:
-                    tag.name = "div"
+            parts = table.find_all(("tr", "td", "th", "tbody", "thead", "tfoot"))
+            for tag in [table, *[part for part in parts if part.find_parent("table") is table]]:
+                tag.name = "div"
 
 
 def _markdown(soup: Any) -> str:
