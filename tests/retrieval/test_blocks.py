@@ -55,7 +55,7 @@ def test_nothing_longer_than_the_size_is_left_whole(text):
     st.lists(
         st.sampled_from(
             ["A sentence. Another one!", "# Heading", "- item", "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |",
-             "```\ncode  here\n\n  more\n```", "日本語の文。もう一つ。", "plain words without an end", ""]
+             "```\ncode  here\n\n  more\n```", "日本語の文。 もう一つ。", "plain words without an end", ""]
         ),
         max_size=12,
     ),

@@ -14,6 +14,7 @@ import numpy as np
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document, Matrix
 from hapenny.retrieval.floor import Floor
+from hapenny.retrieval.query.register import Vocabulary
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (id TEXT PRIMARY KEY, digest TEXT NOT NULL, chunks TEXT NOT NULL);
@@ -32,6 +33,8 @@ _FORMAT = 2
 """Raised when readers or chunking change what is indexed of an unchanged document: then all is indexed anew."""
 FLOOR = "floor"
 """The note that holds the measured floor."""
+VOCABULARY = "vocabulary"
+"""The note that holds the collection's words."""
 MANIFEST = "manifest.sqlite"
 """Its file in a collection's folder."""
 CHANGES = 100_000
@@ -215,6 +218,12 @@ def read_floor(manifest: Manifest) -> Floor | None:
     """The measured floor of a collection, if there is one."""
     noted = manifest.noted(FLOOR)
     return msgspec.json.decode(noted, type=Floor) if noted else None
+
+
+def read_vocabulary_of(manifest: Manifest) -> Vocabulary | None:
+    """The noted vocabulary of a collection, if there is one."""
+    noted = manifest.noted(VOCABULARY)
+    return msgspec.json.decode(noted, type=Vocabulary) if noted else None
 
 
 def digest_of(document: Document, how: Chunking, embedder: str) -> str:

@@ -16,14 +16,17 @@ from hapenny.retrieval.floor import Floor
 from hapenny.retrieval.forest import Forest, Table
 from hapenny.retrieval.fusion import Candidates, Fusion, fuse, gather, matched, order
 from hapenny.retrieval.lexical import Terms
+from hapenny.retrieval.query.register import Lexicon, Vocabulary
+from hapenny.retrieval.query.spelling import repair
 from hapenny.retrieval.scoring import Popularity, Scoring, bonuses, year_fields
 from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.store import Store
-from hapenny.retrieval.vocabulary import repair
 from hapenny.vectors.languages import knows
 
 LOOKED_AT = 20
 """Rows of which it is known how much speaks for them; what stands behind never leaves."""
+_LOOKED_UP = 64
+"""Terms of a sentence that are looked up."""
 LEARNED_DEPTH = 60
 """How many of the fused list the learned ranker orders again."""
 
@@ -57,12 +60,15 @@ class Retriever:
         *,
         embedder: str = "",
         floor: Floor | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
-        """`embedder`: name of the one that made the vectors; `floor`: what was measured of the collection's limits."""
+        """`embedder`: name of the one that made the vectors; `floor`: what was measured of the collection's limits;
+        `vocabulary`: its words as documents write them."""
         self.store = store
         self.settings = settings or Settings()
         self.forest = forest
         self.floor = floor
+        self.lexicon = Lexicon(store.analyser.language, self._holds, vocabulary)
         self._embedder = embedder
         self._noise = frozenset(self.settings.noise)
         self._profiles = Profiles(store)
@@ -92,6 +98,17 @@ class Retriever:
                 part for word in words for part in ([word] if word in self._noise else repair(word, self._frequency))
             )
         return Terms.of(text, self.store.analyser, self._noise)
+
+    def about(self, sentence: str) -> bool:
+        """Whether the collection knows a word of a sentence (Vietnamese: a pair of syllables)."""
+        stems = self.store.analyser.stems(sentence)
+        telling = [stem for stem in stems if "_" in stem] if self.store.analyser.language == "vi" else stems
+        return any(self.store.frequency(stem) for stem in dict.fromkeys(telling[:_LOOKED_UP]))
+
+    def _holds(self, text: str) -> bool:
+        """Whether every index term of a text stands in the collection."""
+        stems = self.store.analyser.stems(text)
+        return bool(stems) and all(self.store.frequency(stem) for stem in stems[:_LOOKED_UP])
 
     def _frequency(self, word: str) -> int:
         stems = self.store.analyser.stems(word)
