@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hapenny.config import ConfigError, load, manual
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 
 WRONG = {
     "nonsense: 1": ("$.nonsense", "unknown key"),

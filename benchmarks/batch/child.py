@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
+from hapenny.batch.bedrock import BedrockBatch
+from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.journal import Journal
+from hapenny.batch.local import Local
+from hapenny.batch.records import Record
 from hapenny.core.clock import RealClock
 from hapenny.simulation.fleet_jobs import FolderJobs
 from hapenny.simulation.folder_bucket import FolderBucket
-from hapenny.throughput.batch.bedrock import BedrockBatch
-from hapenny.throughput.batch.engine import BatchEngine, BatchOptions
-from hapenny.throughput.batch.journal import Journal
-from hapenny.throughput.batch.local import Local
-from hapenny.throughput.batch.records import Record
 
 RECORDS = 600
 JOB = 150

@@ -10,7 +10,7 @@ import numpy as np
 from aiohttp import ClientSession, web
 
 from hapenny.config import load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 _ROUNDS = 400

@@ -17,7 +17,7 @@ from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
 from benchmarks.routing.scores import Source, all_scores
 from hapenny.intents.features import extract
-from hapenny.routing.dominated import dominated
+from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Reader, fit
 
 EPSILONS = ("0.02", "0.05")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.catalog.capability import refusals
-from hapenny.catalog.shelf import default
+from hapenny.catalog.catalog import default
 from hapenny.core.messages import Parameters
 from hapenny.tuning.sets import SETS, ParameterSet, resolve, wanted
 

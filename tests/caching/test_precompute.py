@@ -2,8 +2,8 @@
 
 import pytest
 
-from hapenny.caching.precompute import Asked, Demand
-from hapenny.caching.roi import Layer
+from hapenny.caching.profit import Layer
+from hapenny.prefetch.demand import Asked, Demand
 
 HOUR, DAY, CENT = 3600.0, 86_400.0, 10_000_000
 

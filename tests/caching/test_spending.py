@@ -2,9 +2,9 @@
 
 import pytest
 
-from hapenny.caching.load import HOUR, Load
-from hapenny.caching.precompute import Asked, Demand
-from hapenny.caching.spending import DAY, DayBudget
+from hapenny.prefetch.budget import DAY, DayBudget
+from hapenny.prefetch.demand import Asked, Demand
+from hapenny.prefetch.load import HOUR, Load
 
 
 @pytest.fixture

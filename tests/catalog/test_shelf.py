@@ -111,5 +111,5 @@ def test_limits_of_known_models() -> None:
 
 
 def test_importing_the_catalog_reads_no_data() -> None:
-    code = "import hapenny.catalog.shelf as s, hapenny.catalog; assert s._default is None"
+    code = "import hapenny.catalog.catalog as s, hapenny.catalog; assert s._default is None"
     subprocess.run([sys.executable, "-c", code], check=True)

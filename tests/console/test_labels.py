@@ -19,7 +19,7 @@ from hapenny.console.queue import Queue
 from hapenny.console.site import Console
 from hapenny.core.clock import RealClock
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from tests.server.test_audits import TwoMinds
 from tests.settling import settled
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hapenny.caching.flights import FlightStage
+from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.keys import Keys
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Context

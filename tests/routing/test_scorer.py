@@ -6,7 +6,7 @@ import pytest
 
 from hapenny.intents.features import extract
 from hapenny.routing.certificates import Fingerprint, candidates, certify
-from hapenny.routing.dominated import dominated
+from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Options, Reader, Scorer, fit
 
 ABOUT = Fingerprint(route="chat", intent="", weak="small", strong="large")

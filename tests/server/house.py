@@ -20,7 +20,7 @@ from hapenny.core.events import (
     ToolCallDelta,
     Usage,
 )
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
@@ -84,7 +84,7 @@ class Scripted:
         self.open += 1
         return _Slow(self)
 
-    def lost(self, request, target):
+    def notes(self, request, target):
         return []
 
     async def count(self, request, target):

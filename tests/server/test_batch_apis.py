@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from hapenny.config import ConfigError, load
-from hapenny.gateway import Gateway
+from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from tests.server.house import running
 from tests.server.test_batches import client, finished, handed_in, output

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapenny.core.clock import RealClock
-from hapenny.server import connection
-from hapenny.server import http as web
-from hapenny.server.connection import Server
+from hapenny.server.transport import connection
+from hapenny.server.transport import messages as web
+from hapenny.server.transport.connection import Server
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

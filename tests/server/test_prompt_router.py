@@ -42,7 +42,7 @@ def test_a_router_is_a_rival_in_compare(tmp_path, monkeypatch):
     from click.testing import CliRunner
 
     from hapenny.cli import main
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
 
     real = Gateway.__init__
 

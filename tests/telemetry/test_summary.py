@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from hapenny.cli.report import report, span
 from hapenny.core.clock import RealClock
+from hapenny.pages.charts import money, seconds
+from hapenny.pages.report import page
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
-from hapenny.telemetry.page import page
-from hapenny.telemetry.plots import money, seconds
 from hapenny.telemetry.rows import Entry
 from hapenny.telemetry.summary import Scope, summarise
 from tests.telemetry.filled import fill

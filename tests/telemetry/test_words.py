@@ -2,7 +2,7 @@
 
 import random
 
-from hapenny.telemetry.words import Bags, Words, bag
+from hapenny.telemetry.word_corrections import Bags, Words, bag
 
 
 def test_a_bag_counts_words_whatever_stands_between_them():

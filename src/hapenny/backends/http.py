@@ -15,7 +15,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
-from hapenny.core.within import within
+from hapenny.core.timeout import within
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20
@@ -157,11 +157,6 @@ class Stream:
 
 class _Late(Exception):
     """A limit of the stream has passed."""
-
-
-def foreign(codec: Codec, request: Request) -> list[str]:
-    """What of a request that came in another dialect `codec` has no word for, by name."""
-    return [] if request.protocol in codec.dialects else codec.lost(request)
 
 
 def tiered(request: Request, target: Target) -> Request:

@@ -4,22 +4,27 @@ May import core.
 """
 
 from hapenny.catalog.capability import Refusal, nearest_effort, refusals
-from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling
+from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling, Source
+from hapenny.catalog.catalog import Catalog, base_id, default, region_class, resolve
+from hapenny.catalog.fitting import Change, Fit, fit
 from hapenny.catalog.pricing import amount, half_even, price
-from hapenny.catalog.shelf import Catalog, base_id, default, region_class, resolve
-from hapenny.catalog.spoken import spoken
+from hapenny.catalog.short_names import spoken
 
 __all__ = [
     "SERVICE_TIERS",
     "Card",
     "Catalog",
+    "Change",
+    "Fit",
     "Negotiated",
     "Rates",
     "Refusal",
     "Sampling",
+    "Source",
     "amount",
     "base_id",
     "default",
+    "fit",
     "half_even",
     "nearest_effort",
     "price",

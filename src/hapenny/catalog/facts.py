@@ -1,7 +1,8 @@
 """What the price file does not say: families, parameters, cache rules and quota burndown, by rule from a model's name.
 
 Sources: Anthropic's and Amazon's model and prompt-caching references, OpenAI's model pages (as of the data file's
-date). Where a newer model of a strict line has no stated rule, it is taken to refuse.
+date); structured outputs: platform.claude.com/docs/en/build-with-claude/structured-outputs (Claude 4.5 and later);
+prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a newer model of a strict line has no stated rule, it is taken to refuse.
 """
 
 from __future__ import annotations
@@ -174,10 +175,33 @@ def cache(name: str, provider: str, flags: dict[str, Any], hour: bool) -> Cache:
     return Cache("explicit", flags.get("prompt_cache_min_tokens"), ("5m",), 4)
 
 
+def cache_places(name: str) -> tuple[str, ...]:
+    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide)."""
+    return ("system", "messages") if "nova" in name else ("tools", "system", "messages")
+
+
 def burndown(name: str, provider: str) -> int:
-    """Quota tokens per output token: 5 for Claude from 3.7 on at Bedrock, else 1."""
+    """Quota tokens per output token.
+
+    On Bedrock's runtime endpoint: 5 for Claude from 3.7 on, 15 for Opus 4.8, 10 for Claude 5 and newer, GPT-5.6 and
+    newer and Kimi K3 and newer; 1 for all others, and always on the mantle endpoint. Verified: secondary (documentation
+    and tests of aws-samples/sample-traffic-shaping-for-amazon-bedrock, September 2026, which cite the service's quota
+    guide; read 30 November 2026); models newer than that are taken to burn as their line's youngest there.
+    """
+    if provider != "bedrock":
+        return 1
     made = claude(name)
-    return 5 if made is not None and provider == "bedrock" and made.version >= (3, 7) else 1
+    if made is not None:
+        if made.version >= (5, 0):
+            return 10
+        if made.version == (4, 8):
+            return 15
+        return 5 if made.version >= (3, 7) else 1
+    match = re.search(r"(gpt|kimi-k)-?(\d+)(?:\.(\d+))?(?!\d|b)", name)
+    if match is not None:
+        newest = {"gpt": (5, 6), "kimi-k": (3, 0)}[match[1]]
+        return 10 if (int(match[2]), int(match[3] or 0)) >= newest else 1
+    return 1
 
 
 def tokenizer(name: str) -> str:
@@ -219,6 +243,16 @@ def capabilities(name: str, flags: dict[str, Any]) -> frozenset[str]:
         if flags.get("supports_system_messages") is not False:
             found.add("system")
     made = claude(name)
+    nova = "nova" in name
     if made is not None and made.version >= (3, 0) and made != Claude("haiku", (3, 5)):
         found.add("vision")
+    if "tool_choice" in found and flags.get("supports_forced_tool_use") is not False:
+        found.add("forced_tools")
+    # The file's `supports_response_schema` also counts a schema that LiteLLM says by a tool.
+    if (made is not None and made.version < (4, 5)) or (nova and "bedrock" in flags["litellm_provider"]):
+        found.discard("json_schema")
+    if made is not None:
+        (found.add if made.version < (4, 6) else found.discard)("prefill")
+    elif nova:
+        found.add("prefill")
     return frozenset(found)

@@ -14,9 +14,9 @@ from typing import Any, get_args
 import click
 import msgspec
 
+from hapenny.batch.documents import DocumentOptions, Documents, Task
+from hapenny.batch.records import Result
 from hapenny.cli.batching import EMBED, FORMS, Opened, line, look, read, seconds, work
-from hapenny.throughput.batch.documents import DocumentOptions, Documents, Task
-from hapenny.throughput.batch.records import Result
 
 Command = Callable[..., None]
 

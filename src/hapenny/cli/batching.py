@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from hapenny.batch.engine import BatchEngine, BatchOptions, Status
+from hapenny.batch.journal import Journal
+from hapenny.batch.local import Local
+from hapenny.batch.records import BatchProvider, Record
 from hapenny.core.clock import Clock, RealClock
-from hapenny.throughput.batch.engine import BatchEngine, BatchOptions, Status
-from hapenny.throughput.batch.journal import Journal
-from hapenny.throughput.batch.local import Local
-from hapenny.throughput.batch.records import BatchProvider, Record
 
 if TYPE_CHECKING:
     from hapenny.catalog import Rates
     from hapenny.config import BatchApiOptions, Config
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
 
 T = TypeVar("T")
 FORMS = {
@@ -110,8 +110,8 @@ class Opened:
         )
 
     def _providers(self, apis: tuple[BatchApiOptions, ...]) -> dict[str, BatchProvider]:
-        from hapenny.batching import providers
-        from hapenny.embedding_jobs import booked
+        from hapenny.jobs.embeddings import booked
+        from hapenny.jobs.service import providers
         from hapenny.protocols.registry import codec
 
         near = None if self._form == EMBED else codec(CODECS.get(self._form, self._form))
@@ -137,7 +137,7 @@ class Opened:
 
     def rates(self, model: str, tier: str) -> Rates | None:
         """The rates of a model by any of its names here; None: not known."""
-        from hapenny.batching import target_of
+        from hapenny.jobs.service import target_of
 
         gateway = self._built()
         target = target_of(gateway, model)
@@ -145,7 +145,7 @@ class Opened:
 
     def _built(self) -> Gateway:
         if self._gateway is None:
-            from hapenny.gateway import Gateway
+            from hapenny.gateway.gateway import Gateway
 
             self._gateway = Gateway(self._config, clock=self._clock)
         return self._gateway
@@ -166,7 +166,7 @@ class Opened:
 
         gateway = self._built()
         if self._form == EMBED:
-            from hapenny.embedding_jobs import embed
+            from hapenny.jobs.embeddings import embed
 
             return await embed(gateway, model, record)
         dialect = codec(CODECS.get(self._form, self._form))

@@ -16,7 +16,7 @@ from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
     from hapenny.routing.performance import Outcomes, Standing
 
 JUDGES = ("auto", "exact", "numeric", "schema", "llm")
@@ -57,7 +57,7 @@ def compare(
 ) -> None:
     """Compare models: quality score / cost per prompt, with an interval, and who is on the Pareto front."""
     from hapenny.config import ConfigError
-    from hapenny.routing.dominated import dominated
+    from hapenny.routing.pareto import dominated
     from hapenny.routing.performance import break_even, standings
 
     wanted = [name.strip() for name in (models or "").split(",") if name.strip()]
@@ -84,7 +84,7 @@ def compare(
                 points.append({"cheaper": first, "than": second, "from_requests_a_month": volume})
     beaten = dominated({n: f.quality for n, f in found.items()}, {n: by_name[n].cost for n in found})
     if plot is not None:
-        from hapenny.evidence.charts import pareto
+        from hapenny.pages.evidence_charts import pareto
 
         marks = [(line.model, line.cost, line.quality, line.pareto) for line in table]
         plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")
@@ -129,7 +129,7 @@ async def _ask_all(
     from hapenny.config import load
     from hapenny.core.errors import Failure
     from hapenny.core.messages import Message, Request, Text
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
     from hapenny.routing.performance import Outcomes
 
     loaded = load(config)

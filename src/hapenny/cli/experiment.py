@@ -95,8 +95,9 @@ def analyse(
     as_json: bool,
 ) -> None:
     """Analyse NAME from the ledger: sample ratio, the metric, guardrails, secondary metrics."""
-    from hapenny.evidence import analysis, charts, formats, units
+    from hapenny.evidence import analysis, formats, units
     from hapenny.evidence.labels import Labels, read_csv
+    from hapenny.pages import evidence_charts as charts
 
     known = _read(state)
     if name not in known:
@@ -190,7 +191,7 @@ def replay(
         for metric in _REPLAYED
     ]
     if plot is not None:
-        from hapenny.evidence.charts import intervals
+        from hapenny.pages.evidence_charts import intervals
 
         plot.write_text(intervals(effects, f"{one.name}, replayed"), encoding="utf-8")
     if as_json:
@@ -209,7 +210,7 @@ async def _replayed(
     from hapenny.config import load
     from hapenny.core.errors import Failure
     from hapenny.core.messages import Context, Message, Request, Text
-    from hapenny.gateway import Gateway
+    from hapenny.gateway.gateway import Gateway
     from hapenny.tuning.experiments import carry
 
     loaded = load(config)
@@ -248,7 +249,7 @@ async def _replayed(
 
 
 def _said(effect: Effect) -> str:
-    from hapenny.evidence.charts import said
+    from hapenny.pages.evidence_charts import said
 
     return f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} ({said(effect)})"
 

@@ -11,7 +11,7 @@ import msgspec
 
 from hapenny.catalog import spoken
 from hapenny.core.clock import RealClock
-from hapenny.telemetry.plots import money, seconds, short, shown
+from hapenny.pages.charts import money, seconds, short, shown
 from hapenny.telemetry.summary import Group, Latency, Scope, Summary, summarise
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def report(
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     if html is not None:
-        from hapenny.telemetry.page import page
+        from hapenny.pages.report import page
 
         Path(html).write_text(page(summary), encoding="utf-8")
     if as_json:
@@ -81,7 +81,7 @@ def span(text: str) -> float:
 
 def show(summary: Summary, console: Console) -> None:
     """Prints the report as tables."""
-    from hapenny.telemetry.page import period
+    from hapenny.pages.report import period
 
     console.print(f"\n[bold]hapenny report[/]  [dim]{period(summary)}[/]")
     console.print(

@@ -7,8 +7,8 @@ from html import escape
 
 from hapenny.console.queue import Item
 from hapenny.evidence.answers import Agreement
-from hapenny.telemetry.page import COIN, STYLE
-from hapenny.telemetry.plots import money
+from hapenny.pages.charts import money
+from hapenny.pages.report import COIN, STYLE
 from hapenny.telemetry.summary import Summary
 
 _MORE = """

@@ -39,11 +39,25 @@ class Tokens(Struct, frozen=True, gc=False, kw_only=True):
     """The part of `output` that is hidden reasoning."""
     queries: int = 0
     """Queries billed by a reranking model; 0 for every other."""
+    units: tuple[tuple[str, int], ...] = ()
+    """What is billed beside text, (unit, count) by the names of `PROMPT_UNITS`, `OUTPUT_UNITS` and the catalog's fees.
+    Tokens among them are in no other count of this struct."""
 
     @property
     def prompt(self) -> int:
-        """All tokens that went in, cached or not."""
-        return self.input + self.cache_read + self.cache_write + self.cache_write_1h
+        """All tokens that went in, cached or not, of whatever kind."""
+        total = self.input + self.cache_read + self.cache_write + self.cache_write_1h
+        if self.units:
+            total += sum(count for unit, count in self.units if unit in PROMPT_UNITS)
+        return total
+
+
+PROMPT_UNITS = frozenset(
+    {"audio_input", "image_input", "video_input", "audio_cache_read", "image_cache_read", "video_cache_read"}
+)
+"""Tokens of a prompt that are priced apart from its text."""
+OUTPUT_UNITS = frozenset({"audio_output", "image_output"})
+"""Tokens of an answer that are priced apart from its text."""
 
 
 class Started(Struct, frozen=True, gc=False):

@@ -8,8 +8,9 @@ import msgspec
 
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from hapenny.core.events import Event, Started, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 from hapenny.core.exchange import Call, Exchange, Target
+from hapenny.core.messages import Json
 
 ROUTER = "prompt-router/"
 """In the ARN of a Bedrock prompt router: a model that is another one each time."""
@@ -27,6 +28,7 @@ def behind(router: Target, usage: Usage) -> Target:
 def unmask(exchange: Exchange, call: Call, chosen: Target) -> None:
     """Names the model behind a router wherever the router stands in the exchange, so that its price is known."""
     router, call.target = call.target, chosen
+    call.sent = chosen
     for index, step in enumerate(exchange.steps):
         if step.target.model == router.model:
             exchange.steps[index] = msgspec.structs.replace(step, target=chosen)
@@ -42,10 +44,12 @@ class Metered(Transform):
 
     watches = True
 
-    def __init__(self, call: Call, exchange: Exchange) -> None:
+    def __init__(self, call: Call, exchange: Exchange, head: Sequence[Event] = ()) -> None:
+        """`head`: what has come already. Whoever leaves without reading it pays for it all the same."""
         self._call = call
         self._exchange = exchange
         self._stopped = False
+        self._head = head
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
@@ -53,6 +57,10 @@ class Metered(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
+        self._head = ()
+        return self._booked(batch)
+
+    def _booked(self, batch: Sequence[Event]) -> Sequence[Event]:
         call = self._call
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
@@ -62,20 +70,39 @@ class Metered(Transform):
             elif isinstance(event, Usage):
                 call.tokens = event.tokens
                 call.provenance = "reported"
+                if event.extras:
+                    call.extras = {**call.extras, **event.extras}
                 if ROUTER in call.target.model:
                     unmask(self._exchange, call, behind(call.target, event))
             elif isinstance(event, Stopped):
                 self._stopped = True
+                if event.extras and not event.choice:
+                    call.extras = _merged(call.extras, event.extras)
+            elif isinstance(event, Started):
+                call.accepted = event.tokens
+                if event.extras:
+                    call.extras = {**call.extras, **event.extras}
         return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
+        if self._head:
+            self._booked(self._head)
         if outcome == "complete" and not self._stopped:
             failure = Failure("truncated", "the upstream answer ended before its closing event")
             self._exchange.end_call(self._call, "failed", failure)
             raise failure
         self._exchange.end_call(self._call, outcome)
         return ()
+
+
+def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
+    """Extras by dialect, those of one dialect joined."""
+    out = dict(known)
+    for dialect, fields in more.items():
+        before = out.get(dialect)
+        out[dialect] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
+    return out
 
 
 class Delivered(Transform):

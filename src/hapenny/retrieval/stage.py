@@ -14,21 +14,23 @@ import msgspec
 import numpy as np
 
 from hapenny.core.answer import Answer
+from hapenny.core.answer_facts import Citation
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request, Text
+from hapenny.core.notes import Note
+from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Hit
 from hapenny.retrieval.filters import Filter, parse
 from hapenny.retrieval.helping import Helpers, helpers
-from hapenny.retrieval.options import RetrievalOptions
+from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
 
-MEMO = "retrieval"
 NOBODY = Helpers()
 
 
 class Retrieved(Decision, kw_only=True):
-    """Which passages would be sent; their text stays in the exchange's memo."""
+    """Which passages would be sent; their text stays on the exchange."""
 
     ids: list[str]
     scores: list[float]
@@ -44,11 +46,13 @@ class Retrieved(Decision, kw_only=True):
         self.reason = "+".join(found.query.steps) or "as asked"
 
 
-class RetrievalStage(Stage):
+_SEARCHED: Note[tuple[Found, str, Ask, dict[str, Any]]] = Note("retrieval.searched")
+"""What was found, the question, how models are asked, and vectors of texts embedded so far."""
+
+
+class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
     """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references; `reranks`:
     the deployment has a reranking model."""
-
-    name = "retrieval"
 
     def __init__(
         self,
@@ -77,15 +81,14 @@ class RetrievalStage(Stage):
         found = await self._search(collection, question, exchange, ask, vectors)
         if not found.hits and not self._options.remote:
             return None
-        exchange.memo[MEMO] = (found, question, ask, vectors)
+        exchange.stage_notes[_SEARCHED] = (found, question, ask, vectors)
         decision = Retrieved(ids=[], scores=[], candidates=0, reranked=False, seconds={})
         decision.tell(found)
         return decision
 
     async def apply(self, decision: Retrieved, exchange: Exchange, onward: Onward) -> Answer:
         """Puts the passages into the last user turn and tells later readers what was cited."""
-        found: Found
-        found, question, ask, vectors = exchange.memo[MEMO]
+        found, question, ask, vectors = exchange.stage_notes[_SEARCHED]
         collection = self._collections[self._options.collection]
         if self._options.remote:  # only now may helpers be paid; without their help the same search ends the same
             help = helpers(ask, exchange, self._options.rerank_model, self._rewriter, reranks=self._reranks)
@@ -93,12 +96,12 @@ class RetrievalStage(Stage):
             decision.tell(found)
         if not found.hits:
             return await onward(exchange)
-        exchange.facts["citations"] = citations(found.hits)
-        exchange.facts["evidence"] = evidence(found.hits)
-        exchange.facts["cache_tags"] = (*exchange.facts.get("cache_tags", ()), f"collection:{collection.name}")
+        exchange.answer.citations = citations(found.hits)
+        exchange.answer.evidence = evidence(found.hits)
+        exchange.answer.tags = (*exchange.answer.tags, f"collection:{collection.name}")
         stored = await collection.sentence_vectors(found.hits)
         if stored and found.vector is not None:
-            exchange.memo["sentence_vectors"], exchange.memo["question_vector"] = stored, found.vector
+            exchange.stage_notes[STORED_SENTENCES] = StoredSentences(stored, found.vector)
         exchange.request = injected(exchange.request, found.hits, self._options.instruction)
         return await onward(exchange)
 
@@ -137,19 +140,19 @@ class RetrievalStage(Stage):
         )
 
 
-def citations(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def citations(hits: Sequence[Hit]) -> tuple[Citation, ...]:
     """What the numbers in the answer stand for."""
-    return [
-        {
-            "number": number,
-            "id": hit.document.parent or hit.id,
-            "chunk": hit.id,
-            "title": hit.document.title,
-            "source": hit.document.source,
-            "score": round(hit.score, 5),
-        }
+    return tuple(
+        Citation(
+            number=number,
+            id=hit.document.parent or hit.id,
+            chunk=hit.id,
+            title=hit.document.title,
+            source=hit.document.source,
+            score=round(hit.score, 5),
+        )
         for number, hit in enumerate(hits, 1)
-    ]
+    )
 
 
 def evidence(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:

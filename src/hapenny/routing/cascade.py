@@ -23,7 +23,7 @@ from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.evidence.judges import agree, schema
 from hapenny.routing import complexity
-from hapenny.routing.options import CascadeOptions
+from hapenny.routing.options import CASCADE_STAGE, CascadeOptions
 
 _HEDGES = re.compile(
     r"\b(?:not sure|unsure|uncertain|don'?t know|do not know|can(?:no|')t (?:determine|tell|answer|help|say)"
@@ -46,7 +46,7 @@ class _Told(Struct):
     text: str
 
 
-class CascadeStage(Stage):
+class CascadeStage(Stage, spec=CASCADE_STAGE):
     """Runs the cascade for routed requests (`auto`, a tier) of the intents that allow it.
 
     Args:
@@ -54,8 +54,6 @@ class CascadeStage(Stage):
         find: a target by tier, alias or model name.
         same: whether two answers say the same.
     """
-
-    name = "cascade"
 
     def __init__(
         self,
@@ -68,7 +66,7 @@ class CascadeStage(Stage):
     async def decide(self, exchange: Exchange, ask: Ask) -> Climb | None:
         """None for concrete models, for tools (their calls are not comparable text) and for other requests."""
         options = self._options
-        asked = exchange.facts.get("asked")
+        asked = exchange.asked
         if asked is None or asked.kind == "model" or not options.first or not self._allowed(exchange):
             return None
         alone = options.gate == "confidence"
@@ -101,21 +99,19 @@ class CascadeStage(Stage):
         else:
             first = await self._try(exchange, decision.first[0], onward)
             if first is not None and decision.easy and sure(first.text, exchange.request):
-                return self._serve(exchange, first, "confident")
+                return self._serve(exchange, first)
             if gate == "either":
                 second = await self._try(exchange, decision.first[1], onward)
         if first is not None and second is not None and self._same(first.text, second.text):
-            return self._serve(exchange, first, "agreed")
+            return self._serve(exchange, first)
         branch = exchange.branch(f"escalate to {decision.strong.model}", purpose="escalate", payer=self.name)
         branch.target = decision.strong
         answer = await onward(branch)
         exchange.adopt(branch)
-        exchange.facts["cascade"] = "escalated"
         return answer
 
-    def _serve(self, exchange: Exchange, told: _Told, why: str) -> Answer:
+    def _serve(self, exchange: Exchange, told: _Told) -> Answer:
         exchange.adopt(told.branch)
-        exchange.facts["cascade"] = why
         return Answer(Replay(told.events))
 
     async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> _Told | None:

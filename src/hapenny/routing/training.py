@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from hapenny.intents.features import extract
 from hapenny.routing.certificates import Certificate, Fingerprint, certify
-from hapenny.routing.dominated import Dominated, dominated
+from hapenny.routing.pareto import Dominated, dominated
 from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit
 

@@ -1,8 +1,9 @@
 """What a simulated model says: sentences of the prompt, the right ones or the wrong ones.
 
-With a context the answer begins with the sentence that shares the rarest words with the question; a wrong answer
-begins with another one, or with a changed number. Without a context it is made of the question's own words. The same
-prompt, model and seed always give the same answer.
+This is for questions nobody told the truth of (`workload.truth` holds it for those of a population): with a context
+the answer names the sentence that shares the rarest words with the question; a wrong answer names another one, or
+changes a number. Without a context it is made of the question's own words. The same prompt, model and seed always give
+the same answer. What is measured with such questions is not quality: the sentence is chosen much as a pruner would.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from hapenny.core.messages import Request, Tool, ToolResult
-from hapenny.simulation import latents
+from hapenny.core.messages import Request, Text, Tool, ToolResult
+from hapenny.protocols.rules.formats import BY_SCHEMA, IN_WORDS
+from hapenny.simulation.filling import fill
+from hapenny.simulation.latents import chance
+from hapenny.simulation.request_text import context_of, question_of
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _WORD = re.compile(r"[^\W_]+")
@@ -91,22 +95,25 @@ def reference(request: Request) -> str:
     return _lead(request, True, "reference")[0]
 
 
-def compose(request: Request, model: str, right: bool, seed: str, size: int) -> Draft:
-    """The answer of `model` to `request`, aiming at `size` words."""
+_OPENINGS = ("", "According to the text: ", "Here is what applies. ", "As far as I can see: ", "To answer this: ")
+"""Models that say the same say it in their own words."""
+
+
+def compose(request: Request, model: str, right: bool, seed: object, size: int, turn: int = 0) -> Draft:
+    """The answer of `model` to `request`, aiming at `size` words; another `turn` says the same in other words."""
     calls = _calls(request, right, seed)
     if calls:
         return Draft(calls=calls)
     lead, rest = _lead(request, right, seed)
-    if request.parameters.format is not None:
-        schema = _schema(request.parameters.format)
-        text = lead if schema is None and not _wants_json(request.parameters.format) else ""
-        if not text:
-            text = json.dumps(_fill(schema, lead, seed) if schema else {"answer": lead}, ensure_ascii=False)
-        return Draft(text=text)
-    said = [lead]
+    wanted, schema = _json_wanted(request)
+    if wanted:
+        text = json.dumps(fill(schema, lead, seed) if schema else {"answer": lead}, ensure_ascii=False)
+        return Draft(text=text.removeprefix("{") if _begun(request) else text)
+    opening = _OPENINGS[int(chance(seed, "opening", model, turn) * len(_OPENINGS))]
+    said = [opening + lead]
     count = len(lead.split()) + (len(lead) // 3 if not lead.isascii() else 0)
-    topic = " ".join(words(latents.question_of(request))[:4]) or "this"
-    start = int(latents.chance(seed, "fill", topic) * len(_FILL))
+    topic = " ".join(words(question_of(request))[:4]) or "this"
+    start = int(chance(seed, "fill", topic, model, turn) * len(_FILL))
     extra = chain(rest[:6], (_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400)))
     while count < size:
         sentence = next(extra, "")
@@ -120,13 +127,13 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     return Draft(text=" ".join(said), thinking=thinking)
 
 
-def _lead(request: Request, right: bool, seed: str) -> tuple[str, list[str]]:
-    question = latents.question_of(request)
-    order = [candidate for _, candidate in ranked(question, sentences(latents.context_of(request)))]
+def _lead(request: Request, right: bool, seed: object) -> tuple[str, list[str]]:
+    question = question_of(request)
+    order = [candidate for _, candidate in ranked(question, sentences(context_of(request)))]
     if order:
         if right:
             return order[0], order[1:]
-        draw = latents.chance(seed, "wrong", question)
+        draw = chance(seed, "wrong", question)
         others = order[1:6]
         if others:
             wrong = others[int(draw * len(others))]
@@ -138,7 +145,7 @@ def _lead(request: Request, right: bool, seed: str) -> tuple[str, list[str]]:
         return ("Understood." if right else _LOST), []
     if right:
         return f"About {' '.join(topic)}: yes, this is how the shop handles it.", []
-    kept = [word for word in topic if latents.chance(seed, "kept", word) < 0.5][:3] or ["this"]
+    kept = [word for word in topic if chance(seed, "kept", word) < 0.5][:3] or ["this"]
     return f"About {' '.join(kept)} I can only say that it is not handled here.", []
 
 
@@ -150,14 +157,14 @@ def _changed(sentence: str, draw: float) -> str:
     return sentence[: number.start()] + other + sentence[number.end() :]
 
 
-def _calls(request: Request, right: bool, seed: str) -> tuple[tuple[str, str], ...]:
+def _calls(request: Request, right: bool, seed: object) -> tuple[tuple[str, str], ...]:
     choice = request.tool_choice
     if not request.tools or (choice is not None and choice.kind == "none"):
         return ()
     last = request.messages[-1] if request.messages else None
     if last is not None and any(isinstance(block, ToolResult) for block in last.content):
         return ()
-    question = latents.question_of(request)
+    question = question_of(request)
     asked = set(words(question))
     tools = sorted(request.tools, key=lambda tool: -len(asked.intersection(_tool_words(tool))))
     forced = choice is not None and choice.kind in ("any", "tool")
@@ -168,7 +175,7 @@ def _calls(request: Request, right: bool, seed: str) -> tuple[tuple[str, str], .
         return ()
     if not right and len(tools) > 1 and not (choice is not None and choice.kind == "tool"):
         best = tools[1]
-    filled = _fill(best.schema, question, seed)
+    filled = fill(best.schema, question, seed)
     return ((best.name, json.dumps(filled if isinstance(filled, dict) else {}, ensure_ascii=False)),)
 
 
@@ -176,8 +183,22 @@ def _tool_words(tool: Tool) -> set[str]:
     return set(words(re.sub(r"[_\-]|(?<=[a-z])(?=[A-Z])", " ", tool.name) + " " + (tool.description or "")))
 
 
-def _wants_json(format: Any) -> bool:
-    return isinstance(format, dict) and format.get("type") in ("json_object", "json_schema")
+def _json_wanted(request: Request) -> tuple[bool, Any]:
+    """Whether the answer must be JSON (as a format, or in the words that stand for one), and its schema if any."""
+    format = request.parameters.format
+    if isinstance(format, dict) and format.get("type") in ("json_object", "json_schema"):
+        return True, _schema(format)
+    for block in request.system:
+        if isinstance(block, Text) and block.text.startswith(IN_WORDS):
+            _, _, schema = block.text.partition(BY_SCHEMA)
+            return True, json.loads(schema) if schema else None
+    return False, None
+
+
+def _begun(request: Request) -> bool:
+    """Whether the answer's first brace stands in the prompt: an assistant turn that the model continues."""
+    last = request.messages[-1] if request.messages else None
+    return last is not None and last.role == "assistant" and last.text.strip() == "{"
 
 
 def _schema(format: Any) -> Any:
@@ -185,40 +206,3 @@ def _schema(format: Any) -> Any:
         return None
     inner = format.get("json_schema", format)
     return inner.get("schema") if isinstance(inner, dict) else None
-
-
-def _fill(schema: Any, text: str, seed: str, depth: int = 0) -> Any:
-    """A value that fits a JSON schema, from the words and numbers of `text`."""
-    if not isinstance(schema, dict) or depth > 8:
-        return text
-    for word in ("enum", "const"):
-        if word in schema:
-            options = schema[word] if word == "enum" else [schema[word]]
-            if not isinstance(options, list) or not options:
-                return None
-            shared = [option for option in options if str(option).casefold() in text.casefold()]
-            return (shared or options)[0]
-    for word in ("anyOf", "oneOf", "allOf"):
-        if isinstance(schema.get(word), list) and schema[word]:
-            return _fill(schema[word][0], text, seed, depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    numbers = [int(found) for found in re.findall(r"\d{1,15}", text)]
-    match kind:
-        case "object":
-            properties = schema.get("properties")
-            if not isinstance(properties, dict):
-                return {}
-            return {str(name): _fill(inner, text, seed, depth + 1) for name, inner in properties.items()}
-        case "array":
-            return [_fill(schema.get("items", {"type": "string"}), text, seed, depth + 1)]
-        case "integer" | "number":
-            least = schema.get("minimum", 0)
-            return numbers[0] if numbers else (least if isinstance(least, int | float) else 0)
-        case "boolean":
-            return latents.chance(seed, "flag", text) < 0.5
-        case "null":
-            return None
-        case _:
-            return text

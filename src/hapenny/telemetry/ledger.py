@@ -20,7 +20,7 @@ from msgspec import Struct
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
-from hapenny.telemetry.folding import Folded
+from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row, quality
 
 BATCH = 64

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from hapenny.catalog import resolve
 from hapenny.catalog.card import Card
-from hapenny.catalog.shelf import base_id, region_class
+from hapenny.catalog.catalog import base_id, region_class
 from hapenny.throughput.options import EndpointOptions, RegionPolicy
 
 GEOGRAPHIES: Mapping[str, tuple[str, ...]] = {

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, query_weights, terms
-from hapenny.tokens.asks import wants
-from hapenny.tokens.hops import bridges, expand
+from hapenny.tokens.multi_hop import bridges, expand
 from hapenny.tokens.passages import STEM, Passage
+from hapenny.tokens.question_type import wants
 from hapenny.tokens.weights import LEXICAL, VECTORS
 
 Floats = npt.NDArray[np.float64]

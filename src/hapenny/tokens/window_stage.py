@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
+from hapenny.core.arms import arm_setting
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, settled
+from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Message, Request
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.money import cache_prices, counter, room, worth
+from hapenny.tokens.options import WINDOW_STAGE
 from hapenny.tokens.pack import Window
 from hapenny.tokens.window import Count, Packed, WindowOptions, texts_of
 
@@ -38,7 +41,10 @@ class Windowed(Decision):
     tokens: int = 0
 
 
-class WindowStage(Stage):
+_PACKED: Note[tuple[Packed, Ask]] = Note("window.packed")
+
+
+class WindowStage(Stage, spec=WINDOW_STAGE):
     """Keeps conversations append-only until compaction pays or the model's context is full.
 
     Where the provider says that a prompt is too long although it was estimated to fit, or where the model's context is
@@ -47,8 +53,6 @@ class WindowStage(Stage):
 
     `summarise` (optional) is asked once for each time turns are dropped, not with each request.
     """
-
-    name = "window"
 
     def __init__(self, prices: Prices, options: WindowOptions, summarise: Summarise | None = None) -> None:
         self._prices = prices
@@ -68,9 +72,9 @@ class WindowStage(Stage):
             room = self._limit(exchange)
             if room and self._prices.prompt(request, exchange.target) < _NEAR * room:
                 return None
-            exchange.memo[self.name] = (packed, ask)
+            exchange.stage_notes[_PACKED] = (packed, ask)
             return Windowed(reason="only the provider can tell whether it fits")
-        exchange.memo[self.name] = (packed, ask)
+        exchange.stage_notes[_PACKED] = (packed, ask)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -93,17 +97,18 @@ class WindowStage(Stage):
             limit=limit,
             question=request.question,
             plain=exchange.original.messages,
+            tools=request.tools,
         )
 
     def _limit(self, exchange: Exchange) -> int:
         """The model's room, what it refused before, and what an experiment's arm allows; 0: unknown."""
-        arm = round(settled(exchange, "window.limit", 0, 0, 1e9))
+        arm = round(arm_setting(exchange, "window.limit", 0, 0, 1e9))
         known = self._too_long.get(exchange.target.model, 0)
         return min((bound for bound in (arm, room(self._prices, exchange), known) if bound), default=0)
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays, and says so; compacts what turns out to be too long."""
-        packed, ask = exchange.memo.pop(self.name)
+        packed, ask = exchange.stage_notes.pop(_PACKED)
         before = exchange.request
         if packed.cleared or packed.dropped:
             await self._send(decision, exchange, exchange, packed, ask)
@@ -149,7 +154,6 @@ class WindowStage(Stage):
                 packed = self._window.summarised(_session(exchange), there.request.messages, packed, summary)
         there.request = replace(there.request, messages=packed.messages)
         there.note(f"window={decision.reason}")
-        there.facts["window_tokens"] = decision.tokens
 
 
 def _session(exchange: Exchange) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
-from hapenny.caching.prefix.arrange import Arranger, How
+from hapenny.caching.options import PREFIX_STAGE, PrefixOptions
+from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
@@ -18,6 +19,7 @@ from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Ttl
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_LEARNERS = 512
@@ -26,19 +28,6 @@ SHORT, LONG = 300.0, 3_600.0
 """Seconds that a cache point lives after its last use."""
 _Key = TypeVar("_Key")
 _Learner = TypeVar("_Learner")
-
-
-class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What an operator may set about provider prompt caching."""
-
-    ttl: Literal["auto", "5m", "1h"] = "auto"
-    """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
-    the longer one is only used where it pays."""
-    arrange: How = "off"
-    """Brings static text into the prefix: `split` cuts a block behind the lines that all prompts begin with, `move`
-    also puts static lines and documents in front of what changes; an answer may turn out differently."""
-    stagger_s: float = 2.0
-    """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
 
 
 class ModelCache(Struct, frozen=True):
@@ -109,10 +98,12 @@ class _Proof(Transform):
         return ()
 
 
-class PrefixStage(Stage):
-    """One planner for each tenant, model and region: providers keep their caches apart by account and region."""
+_PLANNED: Note[_Planned] = Note("prefix.planned")
+_ARRANGED: Note[Request] = Note("prefix.arranged")
 
-    name = "prefix"
+
+class PrefixStage(Stage, spec=PREFIX_STAGE):
+    """One planner for each tenant, model and region: providers keep their caches apart by account and region."""
 
     def __init__(
         self,
@@ -143,14 +134,14 @@ class PrefixStage(Stage):
             return None
         if callers or how.automatic:
             if request is not exchange.request:
-                exchange.memo["prefix_arranged"] = request
+                exchange.stage_notes[_ARRANGED] = request
             return PrefixDecision(
                 places=(), ttls=(), gain=0.0, reads=0, writes=0, proof=proof(chain, len(chain)), findings=findings,
                 reason="automatic" if how.automatic else "the caller's own points",
             )  # fmt: skip
         planner = self._planner(exchange, how)
         plan = planner.plan([s.hash for s in chain], [s.tokens for s in chain], exchange.clock.now())
-        exchange.memo["prefix"] = _Planned(planner, chain, plan, request)
+        exchange.stage_notes[_PLANNED] = _Planned(planner, chain, plan, request)
         return PrefixDecision(
             places=tuple(chain[depth - 1].place for depth in plan.points),
             ttls=tuple("1h" if ttl > SHORT else "5m" for ttl in plan.ttls),
@@ -164,13 +155,10 @@ class PrefixStage(Stage):
 
     async def apply(self, decision: PrefixDecision, exchange: Exchange, onward: Onward) -> Answer:
         """Marks the request; the first of equal prefixes goes ahead, the others follow when it has begun."""
-        exchange.facts["prefix_proof"] = decision.proof
-        if decision.findings:
-            exchange.facts["prefix_findings"] = [finding.rule for finding in decision.findings]
         if not decision.places:
-            exchange.request = exchange.memo.get("prefix_arranged", exchange.request)
+            exchange.request = exchange.stage_notes.get(_ARRANGED) or exchange.request
             return await onward(exchange)
-        planned: _Planned = exchange.memo["prefix"]
+        planned = exchange.stage_notes[_PLANNED]
         exchange.request = mark(planned.request, decision.places, decision.ttls)
         try:
             answer = await self._staggered(decision, planned, exchange, onward)

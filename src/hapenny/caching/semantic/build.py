@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.exact import Answers
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import SemanticOptions
 from hapenny.caching.publishing import Publisher
-from hapenny.caching.results import Results
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge, Asks
@@ -33,7 +33,7 @@ def build_stage(
     any_temperature: bool,
     stopped: Callable[[str], bool],
     publisher: Publisher | None,
-    results: Results,
+    results: AnswerDedup,
 ) -> SemanticStage:
     """The stage of one route."""
     promise = Promise(

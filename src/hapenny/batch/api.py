@@ -1,0 +1,190 @@
+"""The OpenAI-compatible batch surface: `/v1/files` and `/v1/batches` as functions of decoded values.
+
+A server binds them to routes. Files live in the journal's folder; a batch's lines name their own model, and all of one
+batch the same endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from hapenny.batch.engine import BatchEngine
+from hapenny.batch.records import Record, Result
+from hapenny.core.errors import Failure, invalid
+
+MOST_LINES = 50_000
+_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_MADE = ("-output", "-errors")
+"""Ends of the ids of files that are made from a batch's results."""
+
+_STATES = {"in_progress": "in_progress", "completed": "completed", "cancelling": "cancelling", "cancelled": "cancelled"}
+
+
+class BatchApi:
+    """Files and batches of one tenant-scoped engine. `owner` of a call is its tenant: others' objects do not exist."""
+
+    def __init__(self, engine: BatchEngine) -> None:
+        self._engine = engine
+
+    def upload(self, owner: str, filename: str, purpose: str, data: bytes) -> dict[str, Any]:
+        """`POST /v1/files`."""
+        if purpose != "batch":
+            raise invalid(f"files for {purpose!r} are not kept here", "purpose", "use batch")
+        id = self._engine.clock.new_id("file-")
+        self._engine.journal.write(f"files/{id}", data)
+        about = {
+            "id": id,
+            "object": "file",
+            "bytes": len(data),
+            "created_at": int(self._engine.clock.wall()),
+            "filename": filename,
+            "purpose": purpose,
+            "status": "processed",
+        }
+        self._engine.journal.write(f"files/{id}.json", msgspec.json.encode({**about, "owner": owner}))
+        return about
+
+    def file(self, owner: str, id: str) -> dict[str, Any]:
+        """`GET /v1/files/{id}`, also of a batch's output."""
+        for suffix in _MADE:
+            if id.endswith(suffix):
+                batch = self._engine.batches[self._own(owner, id.removesuffix(suffix))]
+                return {
+                    "id": id,
+                    "object": "file",
+                    "bytes": len(self.content(owner, id)),
+                    "created_at": int(batch.created),
+                    "filename": f"{id}.jsonl",
+                    "purpose": "batch_output",
+                    "status": "processed",
+                }
+        data = self._engine.journal.read(f"files/{id}.json") if _ID.fullmatch(id) else b""
+        about: dict[str, Any] = msgspec.json.decode(data) if data else {}
+        if about.pop("owner", None) != owner:
+            raise Failure("not_found", f"no file {id!r}", field="file_id")
+        return about
+
+    def files(self, owner: str, *, limit: int = 10_000, after: str = "") -> dict[str, Any]:
+        """`GET /v1/files`: what was uploaded, newest first."""
+        found = []
+        for name in self._engine.journal.names("files", ".json"):
+            about = msgspec.json.decode(self._engine.journal.read(f"files/{name}"))
+            if about.pop("owner", None) == owner:
+                found.append(about)
+        found.sort(key=lambda about: (-about["created_at"], about["id"]))
+        ids = [about["id"] for about in found]
+        start = ids.index(after) + 1 if after in ids else 0
+        page = found[start : start + max(1, limit)]
+        return {"object": "list", "data": page, "has_more": len(found) > start + len(page)}
+
+    def delete(self, owner: str, id: str) -> dict[str, Any]:
+        """`DELETE /v1/files/{id}`: an upload is removed; batches made of it have their own copy."""
+        if any(id.endswith(suffix) for suffix in _MADE):
+            raise invalid("a batch's output is part of the batch", "file_id", "delete uploads only")
+        self.file(owner, id)
+        self._engine.journal.remove(f"files/{id}.json")
+        self._engine.journal.remove(f"files/{id}")
+        return {"id": id, "object": "file", "deleted": True}
+
+    def content(self, owner: str, id: str) -> bytes:
+        """`GET /v1/files/{id}/content`; a batch's output file is made from its results."""
+        for suffix in _MADE:
+            if id.endswith(suffix):
+                batch = self._engine.batches.get(self._own(owner, id.removesuffix(suffix)))
+                assert batch is not None
+                rows = self._engine.results(batch.id)
+                wanted = [_row(r) for r in rows if (r.output is None) == (suffix == "-errors")]
+                return b"".join(msgspec.json.encode(row) + b"\n" for row in wanted)
+        self.file(owner, id)
+        return self._engine.journal.read(f"files/{id}")
+
+    def create(
+        self, owner: str, body: dict[str, Any], *, key: str = "", more: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """`POST /v1/batches`. `key`: the request's idempotency key; `more`: kept with the batch, shown to nobody."""
+        source = body.get("input_file_id")
+        if not isinstance(source, str):
+            raise invalid("a batch needs its input", "input_file_id", "upload a file with purpose batch")
+        window = re.fullmatch(r"(\d{1,3})h", str(body.get("completion_window", "24h")))
+        if window is None or not 1 <= int(window[1]) <= 168:
+            raise invalid("the completion window is not understood", "completion_window", "1h to 168h")
+        records = []
+        for number, line in enumerate(self.content(owner, source).splitlines(), 1):
+            if not line.strip():
+                continue
+            at = f"input_file_id line {number}"
+            try:
+                row = msgspec.json.decode(line)
+                id, request = row["custom_id"], dict(row["body"])
+                named = request.pop("model")
+            except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+                raise invalid("a line needs custom_id and a body with model", at, "one JSON object a line") from None
+            if row.get("url", body.get("endpoint")) != body.get("endpoint"):
+                raise invalid("the line is for another endpoint than the batch", at, str(body.get("endpoint")))
+            if not isinstance(named, str) or not named:
+                raise invalid("the line's model is no name", at, "name a model in its body")
+            records.append(Record(str(id), request, named))
+        if not records or len(records) > MOST_LINES:
+            raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
+        if len({record.id for record in records}) != len(records):
+            raise invalid("a custom_id is used twice", "input_file_id", "give each line its own")
+        metadata = {
+            **(more or {}),
+            "owner": owner,
+            "endpoint": body.get("endpoint"),
+            "input_file_id": source,
+            "window": f"{window[1]}h",
+            "metadata": body.get("metadata"),
+        }
+        made = self._engine.submit(
+            records, "", int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
+        )
+        return self.retrieve(owner, made)
+
+    def retrieve(self, owner: str, id: str) -> dict[str, Any]:
+        """`GET /v1/batches/{id}`."""
+        batch = self._engine.batches[self._own(owner, id)]
+        status = self._engine.status(id)
+        return {
+            "id": id,
+            "object": "batch",
+            "endpoint": batch.metadata.get("endpoint"),
+            "input_file_id": batch.metadata.get("input_file_id"),
+            "completion_window": batch.metadata.get("window"),
+            "status": _STATES[status.state],
+            "output_file_id": f"{id}-output" if batch.done else None,
+            "error_file_id": f"{id}-errors" if batch.done and status.failed else None,
+            "created_at": int(batch.created),
+            "expires_at": int(batch.deadline),
+            "request_counts": {"total": status.total, "completed": status.succeeded, "failed": status.failed},
+            "metadata": batch.metadata.get("metadata"),
+        }
+
+    def list(self, owner: str, *, limit: int = 20, after: str = "") -> dict[str, Any]:
+        """`GET /v1/batches`, newest first."""
+        ids = [id for id, batch in self._engine.batches.items() if batch.metadata.get("owner") == owner]
+        ids.reverse()
+        if after in ids:
+            ids = ids[ids.index(after) + 1 :]
+        page = [self.retrieve(owner, id) for id in ids[: max(1, min(100, limit))]]
+        return {"object": "list", "data": page, "has_more": len(ids) > len(page)}
+
+    async def cancel(self, owner: str, id: str) -> dict[str, Any]:
+        """`POST /v1/batches/{id}/cancel`."""
+        await self._engine.cancel(self._own(owner, id))
+        return self.retrieve(owner, id)
+
+    def _own(self, owner: str, id: str) -> str:
+        batch = self._engine.batches.get(id)
+        if batch is None or batch.metadata.get("owner") != owner:
+            raise Failure("not_found", f"no batch {id!r}", field="batch_id")
+        return id
+
+
+def _row(result: Result) -> dict[str, Any]:
+    if result.output is None:
+        return {"custom_id": result.id, "response": None, "error": {"code": "failed", "message": result.error}}
+    return {"custom_id": result.id, "response": {"status_code": 200, "body": result.output}, "error": None}

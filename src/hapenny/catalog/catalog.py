@@ -1,0 +1,97 @@
+"""The shelf of cards: the package's data file, read at first use, and the search by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from hapenny.catalog.card import Card, CardFile, Rates, Source
+
+DATA = Path(__file__).with_name("cards.json")
+
+_PROFILE = re.compile(r"(us-gov|us|eu|apac|jp|au|in|ca|sa|global)\.(?=[a-z0-9-]+\.)")
+_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)", re.DOTALL)
+
+
+class Catalog:
+    """All known models, found by id, alias, inference-profile id or ARN."""
+
+    def __init__(self, cards: Iterable[Card], date: str = "", sources: Mapping[str, Source] | None = None) -> None:
+        self.cards: dict[str, Card] = {}
+        self.date = date
+        self.sources: Mapping[str, Source] = sources or {}
+        self._names: dict[str, Card] = {}
+        for card in cards:
+            self.add(card)
+
+    def add(self, card: Card) -> None:
+        """Puts `card` on the shelf; a card of the same id is replaced, an alias of a later card wins."""
+        before = self.cards.get(card.id)
+        if before is not None:
+            for alias in before.aliases:
+                self._names.pop(alias, None)
+        self.cards[card.id] = card
+        for alias in card.aliases:
+            self._names[alias] = card
+
+    def resolve(self, name: str) -> Card | None:
+        """The card of `name`: an id, an alias, an id behind a profile prefix (`eu.`, `global.` …) or an ARN of these.
+
+        None for what cannot be known from the name: application profiles, provisioned and imported models.
+        """
+        found = self.cards.get(name) or self._names.get(name)
+        if found is not None:
+            return found
+        base = base_id(name)
+        found = self.cards.get(base) or self._names.get(base)
+        if found is None:
+            found = self.cards.get(lower := base.lower()) or self._names.get(lower)
+        return found
+
+    def source(self, rates: Rates) -> Source | None:
+        """Where a listed price was read, and when; None for one that is not of the list."""
+        return self.sources.get(rates.source)
+
+    def names(self) -> list[str]:
+        """All ids and aliases, sorted."""
+        return sorted({*self.cards, *self._names})
+
+
+def base_id(name: str) -> str:
+    """A model name without ARN and profile prefix."""
+    arn = _ARN.fullmatch(name)
+    if arn is not None:
+        name = arn[3]
+    match = _PROFILE.match(name)
+    return name[match.end() :] if match is not None else name
+
+
+def region_class(name: str, region: str = "") -> str:
+    """The region class of a model name as called: `global`, `geo:PREFIX`, or `in_region[:REGION]`."""
+    arn = _ARN.fullmatch(name)
+    if arn is not None:
+        name, region = arn[3], region or arn[1]
+    match = _PROFILE.match(name)
+    if match is not None:
+        return "global" if match[1] == "global" else f"geo:{match[1]}"
+    return f"in_region:{region}" if region else "in_region"
+
+
+_default: Catalog | None = None
+
+
+def default() -> Catalog:
+    """The catalog of the package's own data file, read once."""
+    global _default
+    if _default is None:
+        file = msgspec.json.decode(DATA.read_bytes(), type=CardFile)
+        _default = Catalog(file.cards, file.date, file.sources)
+    return _default
+
+
+def resolve(name: str) -> Card | None:
+    """The card of `name` in the package's own catalog."""
+    return default().resolve(name)

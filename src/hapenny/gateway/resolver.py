@@ -1,0 +1,108 @@
+"""What a request means before any stage looks at it: which names there are, which route it takes, what its baseline
+is, and whether its session is held out."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hapenny.admission.keys import Identity
+from hapenny.catalog import Catalog
+from hapenny.config import Config, ConfigError, ModelOptions
+from hapenny.core.errors import Failure
+from hapenny.core.exchange import Exchange, Target
+from hapenny.core.messages import Context, Parameters, Request
+from hapenny.routing.names import Names
+
+
+class RequestResolver:
+    """The choices that configuration alone decides.
+
+    Args:
+        config: the deployment.
+        catalog: models by the providers' own ids.
+        secret: keys the draw of the holdout, so that it cannot be guessed and lasts.
+
+    Raises:
+        ConfigError: a route's baseline names no model.
+    """
+
+    def __init__(self, config: Config, catalog: Catalog, secret: bytes) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._secret = secret
+        models = {name: self._target(model) for name, model in config.models.items()}
+        self.defaults: dict[Target, Parameters] = {
+            models[name]: model.parameters.said() for name, model in config.models.items()
+        }
+        """Parameters of configured models, where the client sends none."""
+        self.names = Names(models, config.tiers, config.aliases, config.fallbacks, self._find)
+        lost = [
+            f"$.tiers.{tier}: {name!r} names no model. Fix: a configured model, an alias or a provider's model id"
+            for tier, name in config.tiers.items()
+            if tier not in self.names.tiers
+        ]
+        if lost:
+            raise ConfigError(lost)
+        self.baselines = {name: self._baseline(name, route.baseline) for name, route in config.routes.items()}
+
+    def route(self, request: Request, context: Context, identity: Identity) -> str:
+        """The route of a request: the key's, else the header's if the key allows it, else the first rule that matches,
+        else `default`.
+
+        Raises:
+            Failure: `permission`, for a route by header that the key does not allow or that there is none of.
+        """
+        if identity.default_route:
+            return identity.default_route
+        if context.route is not None:
+            if context.route not in self._config.routes or not identity.may_route(context.route):
+                raise Failure(
+                    "permission", f"this key may not use the route {context.route!r}", field="x-hapenny-route"
+                )
+            return context.route
+        for name, route in self._config.routes.items():
+            match = route.match
+            if match is None or not identity.may_route(name):
+                continue
+            if (
+                (match.model is None or match.model == request.model)
+                and (match.feature is None or match.feature == context.feature)
+                and (match.intent is None or match.intent == context.intent)
+                and (match.protocol is None or match.protocol == request.protocol)
+            ):
+                return name
+        return "default"
+
+    def held_out(self, exchange: Exchange) -> bool:
+        """Whether this session has everything off: drawn once for good by session, else by user."""
+        share = self._config.routes[exchange.route].holdout
+        who = exchange.context.session or exchange.context.user
+        if not who or share <= 0:
+            return False
+        digest = hashlib.blake2b(f"{exchange.context.tenant}\0{who}".encode(), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest, "big") < share * 2**64
+
+    def _target(self, model: ModelOptions) -> Target:
+        backend = self._config.backend_of(model.backend)
+        tier = "provisioned" if model.provisioned else model.service_tier
+        return Target(model.id, backend, model.region or self._region(backend), tier, model.endpoint)
+
+    def _find(self, name: str) -> Target | None:
+        """A target for a provider's own model id: a simulated provider serves only what the catalog knows."""
+        backend = self._config.backend_of("")
+        options = self._config.backends.get(backend)
+        if options is not None and options.kind == "simulated" and self._catalog.resolve(name) is None:
+            return None
+        return Target(name, backend, self._region(backend))
+
+    def _region(self, backend: str) -> str:
+        options = self._config.backends.get(backend)
+        return options.region if options is not None and options.kind == "bedrock" else ""
+
+    def _baseline(self, route: str, baseline: str) -> Target:
+        asked = self.names.resolve(baseline)
+        if asked.target is None:
+            raise ConfigError(
+                [f"$.routes.{route}.baseline: {baseline!r} names no model. Fix: a tier, an alias or a model id"]
+            )
+        return asked.target

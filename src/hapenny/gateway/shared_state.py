@@ -1,0 +1,165 @@
+"""What a deployment has stored and learnt so far, and what of it a reload goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hapenny.caching.dedup import AnswerDedup
+from hapenny.caching.edge import Edge
+from hapenny.caching.exact import Answers
+from hapenny.caching.keys import Keys
+from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.caching.profit import LayerProfit
+from hapenny.caching.store import Store
+from hapenny.config import LOSSY, Config
+from hapenny.core.clock import Clock
+from hapenny.counting.registry import Estimators
+from hapenny.evidence.step_back import StepBack
+from hapenny.stores.counters import Counters, MemoryCounters
+from hapenny.stores.learnt import Learnt
+from hapenny.telemetry.recorder import Recorder
+from hapenny.throughput.embedding import GatheredEmbedder
+from hapenny.tokens.options import ANSWER_SIZE_STAGE
+from hapenny.tokens.sizes import AnswerSizes
+from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.embedder import Embedder
+from hapenny.vectors.hashed import HashedEmbedder
+
+if TYPE_CHECKING:
+    from hapenny.retrieval.collection import Collection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What a deployment has stored and learnt so far. It outlives a reload: `carry_over` takes what is still right."""
+
+    config: Config
+    """What it serves."""
+    clock: Clock
+    secret: bytes
+    """Keys hashes and fingerprints."""
+    estimators: Estimators
+    recorder: Recorder
+    state: Learnt | None
+    """The file in which what was learnt outlives a restart."""
+    step_back: StepBack
+    answers: Answers
+    """The exact layer's store."""
+    paraphrases: Answers
+    """The semantic layer's store."""
+    edge: Edge
+    dedup: AnswerDedup
+    profit: LayerProfit
+    sizes: AnswerSizes
+    """Learnt lengths of answers."""
+    counters: Counters
+    """Quotas of this process, or of all that share a Redis."""
+    embedder: ChosenEmbedder
+    gathered: GatheredEmbedder
+    """The embedder, with calls under way at once gathered into few."""
+    collections: dict[str, Collection]
+
+    @classmethod
+    def fresh(cls, config: Config, clock: Clock) -> Shared:
+        """What a deployment begins with.
+
+        Raises:
+            ImportError: an extra that is wanted is not installed.
+            ValueError: the content store's key is no key, or an embedder is not known.
+        """
+        options = config.stages
+        secret = hashlib.blake2b(config.fingerprint_key.encode() or clock.secret(), digest_size=32).digest()
+        answers: Answers = Store(clock, int(options[EXACT_STAGE].max_mb * 1_000_000))
+        paraphrases: Answers = Store(clock, int(options[SEMANTIC_STAGE].max_mb * 1_000_000))
+        edge = Edge(clock)
+        edge.settle(config.edge)
+        path = config.state_path()
+        embedder = _embedder(config, clock)
+        return cls(
+            config=config,
+            clock=clock,
+            secret=secret,
+            estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
+            recorder=Recorder(clock, config.ledger, config.content, config.traces),
+            state=Learnt(path, clock) if path is not None else None,
+            step_back=StepBack([spec.name for spec in LOSSY]),
+            answers=answers,
+            paraphrases=paraphrases,
+            edge=edge,
+            dedup=AnswerDedup(Keys(secret), answers, clock, paraphrases, edge),
+            profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
+            sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
+            counters=_counters(config, clock),
+            embedder=embedder,
+            gathered=GatheredEmbedder(embedder, clock),
+            collections=_collections(config, embedder, clock),
+        )
+
+    @classmethod
+    def carry_over(cls, previous: Shared, config: Config) -> Shared:
+        """What a reload begins with. Counters, embedder and collections are made anew where their options changed;
+        published answers of knowledge epochs that ended are withdrawn."""
+        old, clock = previous.config, previous.clock
+        embedder, gathered = previous.embedder, previous.gathered
+        if _embedder_name(config) != _embedder_name(old):
+            embedder = _embedder(config, clock)
+            gathered = GatheredEmbedder(embedder, clock)
+        same_collections = config.collections == old.collections and embedder is previous.embedder
+        previous.edge.settle(config.edge)
+        epochs = {route.knowledge_epoch for route in config.routes.values()}
+        for ended in {route.knowledge_epoch for route in old.routes.values()} - epochs:
+            previous.edge.purge(ended)
+        return replace(
+            previous,
+            config=config,
+            counters=previous.counters if config.counters == old.counters else _counters(config, clock),
+            embedder=embedder,
+            gathered=gathered,
+            collections=previous.collections if same_collections else _collections(config, embedder, clock),
+        )
+
+    def request_embedder(self) -> Embedder:
+        """The embedder that requests use: calls share batches, except where a call costs less than sharing one. Loads
+        the model at first use."""
+        return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
+
+    async def aclose(self, successor: Shared | None = None) -> None:
+        """Lets go of all that no successor goes on with."""
+        if successor is None or successor.counters is not self.counters:
+            await self.counters.aclose()
+        if successor is None:
+            if self.state is not None:
+                await self.state.aclose()
+            await self.recorder.aclose()
+
+
+def _counters(config: Config, clock: Clock) -> Counters:
+    if config.counters == "memory":
+        return MemoryCounters(clock)
+    from hapenny.stores.counters_redis import RedisCounters
+
+    return RedisCounters(config.counters, clock)
+
+
+def _embedder_name(config: Config) -> str:
+    """The local embedder's; a paid one is asked as a model is, and leaves comparisons of answers to the local one."""
+    name = config.stages[SEMANTIC_STAGE].embedder
+    return "local" if name in config.embedders else name
+
+
+def _embedder(config: Config, clock: Clock) -> ChosenEmbedder:
+    return ChosenEmbedder(_embedder_name(config), clock)
+
+
+def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, Collection]:
+    """Opens what is configured, for reading."""
+    opened = {}
+    for name, options in config.collections.items():
+        from hapenny.retrieval.folder import Folder
+
+        folder = Folder(Path(options.path), embedder, read_only=True)
+        opened[name] = folder.collection(name, clock, options.remote)
+    return opened

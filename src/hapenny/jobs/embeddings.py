@@ -1,0 +1,129 @@
+"""Vectors of documents in batch jobs: by a provider's batch API, or text by text, each with a row in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hapenny.backends.embedding import ApiEmbedder, style_of
+from hapenny.batch.records import BatchProvider, JobStatus, Record, Result
+from hapenny.core.errors import Failure
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Call, Exchange, Limits, Target
+from hapenny.core.messages import Context, Request
+from hapenny.gateway.gateway import Gateway
+from hapenny.jobs.service import Hold, row_id, target_of
+
+TECHNIQUE = "batch"
+
+
+async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
+    """A record's vector, in the form of Titan's answer, from a model of a configured backend.
+
+    Raises:
+        Failure: what the provider said; `not_found` for a model that is not known.
+    """
+    target = target_of(gateway, model)
+    if target is None:
+        raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
+    kind = gateway.config.backends[target.backend].kind
+    if kind == "anthropic":
+        raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")
+    style = style_of(target.model, kind)
+    api = ApiEmbedder(gateway.backends[target.backend], target, 0, style, kind="search_document")
+    exchange, call = _opened(gateway, model, target)
+    texts = [str(record.body["inputText"])]
+    call.tokens, call.provenance = api.guess(texts), "estimated"
+    now = gateway.clock.now()
+    try:
+        rows, tokens = await api.embed(texts, Limits(now + 60, now + 120))
+    except Failure as failure:
+        call.tokens = None
+        exchange.end_call(call, "failed", failure)
+        raise
+    else:
+        if tokens is not None:
+            call.tokens, call.provenance = tokens, "reported"
+        exchange.end_call(call, "complete")
+        assert call.tokens is not None
+        return {"embedding": rows[0].tolist(), "inputTextTokenCount": call.tokens.input}
+    finally:
+        exchange.end_call(call, "abandoned")
+        gateway.close(exchange)
+
+
+class Booked:
+    """A `BatchProvider` whose records are bodies of an embedding model; what it answered is in the books.
+
+    Args:
+        inner: runs the jobs.
+        backend: the configured backend whose models it serves.
+        hold: the gateway of the moment.
+    """
+
+    def __init__(self, inner: BatchProvider, backend: str, hold: Hold) -> None:
+        self._inner, self._hold = inner, hold
+        self.name, self.price = f"{inner.name}:{backend}", inner.price
+        self.least, self.most, self.turnaround_s = inner.least, inner.most, inner.turnaround_s
+
+    def serves(self, model: str) -> bool:
+        """As in `BatchProvider`."""
+        return self._inner.serves(model)
+
+    async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
+        """As in `BatchProvider`."""
+        return await self._inner.create(token, model, records)
+
+    async def status(self, job: str) -> JobStatus:
+        """As in `BatchProvider`."""
+        return await self._inner.status(job)
+
+    async def stop(self, job: str) -> None:
+        """As in `BatchProvider`."""
+        await self._inner.stop(job)
+
+    async def results(self, job: str, records: Sequence[Record]) -> list[Result]:
+        """As in `BatchProvider`; each vector has its row when this returns, also if it is asked twice."""
+        found = await self._inner.results(job, records)
+        models = {record.id: record.model for record in records}
+        with self._hold() as gateway:
+            for result in found:
+                if result.output is not None and result.id in models:
+                    await _book(gateway, job, result, models[result.id])
+            if gateway.ledger is not None:
+                await gateway.ledger.flush()
+        return found
+
+
+def booked(providers: Mapping[str, BatchProvider], hold: Hold) -> dict[str, BatchProvider]:
+    """Batch APIs by backend, whose records are a provider's own bodies: the same with their books, by name."""
+    found = [Booked(inner, backend, hold) for backend, inner in providers.items()]
+    return {each.name: each for each in found}
+
+
+async def _book(gateway: Gateway, job: str, result: Result, model: str) -> None:
+    id = row_id(job, result.id)
+    if gateway.ledger is not None and await gateway.ledger.get(id) is not None:
+        return
+    target = target_of(gateway, model)
+    output = result.output or {}
+    exchange, call = _opened(gateway, model, msgspec.structs.replace(target or Target(model), service_tier="batch"), id)
+    counted = output.get("inputTextTokenCount")
+    if counted is not None:
+        call.tokens, call.provenance = Tokens(input=int(counted)), "reported"
+    exchange.end_call(call, "complete")
+    gateway.close(exchange)
+
+
+def _opened(gateway: Gateway, model: str, target: Target, id: str = "") -> tuple[Exchange, Call]:
+    """The exchange of one text, a background row, and its call."""
+    asked = Request(protocol="openai", model=model, messages=())
+    exchange = gateway.parts.exchanges.bare(
+        asked, Context(priority=-1, feature="batch"), target, background="documents"
+    )
+    exchange.id = id or exchange.id
+    call = exchange.begin_call(target, "embed", TECHNIQUE, asked)
+    call.request = None  # there is nothing to estimate tokens from
+    return exchange, call

@@ -1,0 +1,4 @@
+"""HTML pages and SVG charts: the report, and the charts of experiments and routing.
+
+May import evidence, telemetry and everything below them.
+"""

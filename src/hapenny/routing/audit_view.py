@@ -1,0 +1,43 @@
+"""The router as audits know it: what is told of drawn requests, and which weak model a probe asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hapenny.core.exchange import Exchange, Target
+from hapenny.evidence.live_audit import Probe
+from hapenny.routing.router import Router
+from hapenny.routing.tiers import Choice
+
+
+class AuditedRouter:
+    """Hands what audits find to the router.
+
+    Args:
+        router: the deployment's.
+        tiers: the model of each tier.
+        wall: epoch seconds now.
+    """
+
+    def __init__(self, router: Router, tiers: Mapping[str, Target], wall: Callable[[], float]) -> None:
+        self._router, self._tiers, self._wall = router, tiers, wall
+
+    def observe(self, route: str, intent: str, loss: float) -> bool:
+        """Whether the loss of a drawn request refutes the promise."""
+        return self._router.observe(route, intent, loss)
+
+    def paired(self, route: str, intent: str, score: float, loss: float) -> None:
+        """A pair for the next certificate."""
+        self._router.paired(route, intent, score, loss, self._wall())
+
+    def probe(self, exchange: Exchange) -> Probe | None:
+        """The weak tier's model, for a request that routing scored and that this model did not answer."""
+        for taken in reversed(exchange.decisions):
+            if taken.stage == "tiers" and isinstance(taken.decision, Choice) and taken.decision.score is not None:
+                weak = self._router.weak
+                target = self._tiers.get(weak)
+                if target is None or target.model == exchange.target.model:
+                    return None
+                would = taken.mode == "shadow" and taken.decision.tier == weak
+                return Probe(target=target, score=taken.decision.score, would=would)
+        return None

@@ -1,0 +1,151 @@
+"""Makes the ledger's row of a finished exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Call, Exchange
+from hapenny.core.messages import Request
+from hapenny.core.money import Walk
+from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.leave_one_out import ALONE, Alone
+from hapenny.telemetry.pricing import Prices
+from hapenny.telemetry.rows import CallRow, Row, RowOutcome
+
+REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
+"""Stop reasons of answers that count as refused: they have no baseline."""
+
+_NONE = Alone({}, "")
+
+
+def make_row(
+    exchange: Exchange, money: Walk, adopted: Call | None, prices: Prices, fingerprint: Callable[[str], bytes]
+) -> Row:
+    """The row of an exchange whose calls are settled and priced."""
+    unpriced = money.actual is None or money.baseline is None
+    context, arrived = exchange.context, exchange.arrived
+    calls = tuple([_call_row(call, arrived, call is adopted) for call in exchange.calls])
+    reported = True
+    for call in exchange.calls:
+        reported = reported and call.provenance == "reported"
+    cache = exchange.cache
+    decide: dict[str, float] = {}
+    would_save: dict[str, int] = {}
+    scores: dict[str, float] = {}
+    for taken in exchange.decisions:
+        decide[taken.stage] = decide.get(taken.stage, 0.0) + taken.seconds
+        decision = taken.decision
+        if decision is None:
+            continue
+        if taken.mode == "shadow" and decision.would_save is not None:
+            would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
+        if decision.score is not None:
+            scores[taken.stage] = float(decision.score)
+        if taken.mode == "on" and decision.freed:
+            scores["answer_freed"] = float(decision.freed)
+    by_itself = _NONE if unpriced else exchange.stage_notes.get(ALONE) or _NONE
+    promise = exchange.answer.certificate
+    parts: dict[str, int] = {}
+    output = 0
+    layout = prices.layout(exchange.original)
+    if not exchange.background:
+        place = prices.place(exchange.baseline)
+        parts = layout.parts(place.prompt(layout))
+        output = place.output(exchange.output)
+    return Row(
+        id=exchange.id,
+        wall=exchange.wall,
+        tenant=context.tenant,
+        key_id=context.key_id,
+        user=fingerprint(context.user) if context.user else None,
+        session=fingerprint(context.session) if context.session else None,
+        fingerprint=_asked(exchange.original, layout, fingerprint),
+        feature=context.feature or "",
+        tags=context.tags,
+        route=exchange.route,
+        intent=exchange.intent,
+        protocol=exchange.original.protocol,
+        stream=exchange.original.stream,
+        background=exchange.background,
+        holdout=exchange.holdout,
+        model_asked=exchange.original.model,
+        model_baseline=exchange.baseline.model,
+        model_served=adopted.target.model if adopted is not None else exchange.answer.model,
+        outcome=_outcome(exchange),
+        stopped=exchange.stopped,
+        failure=exchange.failure.kind if exchange.failure is not None else None,
+        cache_layer=cache.layer if cache is not None else None,
+        cache_hit=cache is not None and cache.hit,
+        cache_age=cache.age if cache is not None else None,
+        ttft=exchange.first_out - arrived if exchange.first_out is not None else None,
+        e2e=exchange.finished - arrived if exchange.finished is not None else None,
+        queued=calls[0].started if calls else None,
+        decide=decide,
+        would_save=would_save,
+        arms=exchange.arms,
+        scores=scores,
+        notes=[*exchange.notes, f"certificate={promise}"] if promise else exchange.notes,
+        parts=parts,
+        output_tokens=output,
+        tokens=adopted.tokens if adopted is not None else None,
+        baseline=money.baseline,
+        savings=money.savings,
+        alone=by_itself.saved,
+        freed=by_itself.freed,
+        estimate_error=money.estimate_error,
+        actual=money.actual,
+        unpriced=unpriced,
+        reported=reported,
+        calls=calls,
+    )
+
+
+def _asked(request: Request, layout: Layout, fingerprint: Callable[[str], bytes]) -> bytes | None:
+    """The fingerprint of the question, made once for a request that comes again."""
+    known = layout.marks.get("question")
+    if known is None:
+        question = request.question
+        known = layout.marks["question"] = fingerprint(levelled(question)) if question else b""
+    return known or None
+
+
+_BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
+
+
+def levelled(text: str) -> str:
+    """`text` in lower case with one space between words; text that is level already, the usual case, is not split."""
+    if text.isascii() and "  " not in text:
+        for mark in _BREAKS:
+            if mark in text:
+                break
+        else:
+            return text.lower().strip(" ")
+    return " ".join(text.lower().split())
+
+
+def _outcome(exchange: Exchange) -> RowOutcome:
+    if exchange.background:
+        return "background"
+    if exchange.failure is not None:
+        return "failed"
+    if exchange.stopped in REFUSALS:
+        return "refused"
+    if exchange.delivered and exchange.stopped is not None:
+        return "delivered"
+    return "left"
+
+
+def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
+    tokens, target = call.tokens or Tokens(), call.target
+    return CallRow(
+        call.purpose, call.technique, target.model, target.backend,
+        f"geo:{target.geo}" if target.geo else target.region, target.service_tier,
+        tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.cache_write_1h, tokens.reasoning,
+        call.cost, call.outcome, call.provenance, call.failure.kind if call.failure is not None else None,
+        call.started - arrived,
+        call.began - arrived if call.began is not None else None,
+        call.ended - arrived if call.ended is not None else None,
+        adopted,
+        tokens.units,
+    )  # fmt: skip
