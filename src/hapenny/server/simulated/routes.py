@@ -29,7 +29,9 @@ def table(provider: SimulatedProvider, pages: dict[str, Callable[[], Any]], jobs
     """
     own = [Route(GET, path, _page(show), "caller", "Of the simulation.") for path, show in pages.items()]
     own.append(Route(POST, "/", quotas(provider), "caller", "Service Quotas, ListServiceQuotas.", "bedrock"))
-    own.append(Route(("GET", "POST", "DELETE"), PATH, changes(provider), "caller", "A model gets worse while it serves."))
+    own.append(
+        Route(("GET", "POST", "DELETE"), PATH, changes(provider), "caller", "A model gets worse while it serves.")
+    )
     if jobs is not None:
         own += [
             Route(GET, "/model-invocation-jobs", jobs.list, "caller", "ListModelInvocationJobs.", "bedrock"),
