@@ -22,7 +22,7 @@ from hapenny.server.app import App
 def serve(path: str | None, host: str | None, port: int | None) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
     config = read(path)
-    run(lambda: Gateway(config), lambda old: Gateway(load(path), heir=old), host, port)
+    run(lambda: Gateway(config), lambda old: Gateway(load(path), previous=old), host, port)
 
 
 def read(path: str | None) -> Config:
@@ -60,8 +60,7 @@ async def _serve(
     bound = await app.start(host, port)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
-    shown = host if host is not None else gateway.config.server.host
-    click.echo(f"hapenny listens on http://{shown}:{bound}", err=False)
+    click.echo(f"hapenny listens on http://{app.host}:{bound}", err=False)
     sys.stdout.flush()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -67,11 +67,12 @@ def router(
         if config is not None:
             from hapenny.config import load
             from hapenny.gateway.gateway import Gateway
+            from hapenny.routing.options import TIERS_STAGE
 
             loaded = load(config)
             loaded.ledger = loaded.content = loaded.traces = None
-            loaded.stages.tiers.trained = None
-            trained = Gateway(loaded).deck.about.stamp(trained)
+            loaded.stages[TIERS_STAGE].trained = None
+            trained = Gateway(loaded).parts.certificates.stamp(trained)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
     except ValueError as error:

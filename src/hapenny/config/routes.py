@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import field
 
 from hapenny.config.section import Section
-from hapenny.core.stage import Mode
+from hapenny.config.stages import PRESETS
+from hapenny.core.stage_spec import Mode, Preset, StageSpec
 from hapenny.evidence.answers import ALIKE, APART
 
 
@@ -30,16 +31,19 @@ class RouteOptions(Section):
     match: RouteMatch | None = None
     baseline: str = "strong"
     """Tier, alias or model that bills are compared with where a request names none."""
-    preset: Literal["safe", "balanced", "demo"] = "safe"
+    preset: Preset = "safe"
     """The modes of all stages: `safe` switches on what cannot change an answer and lets the rest watch."""
     stages: dict[str, Mode] = field(default_factory=dict)
     """Modes that differ from the preset, by stage."""
     begin_s: float = 30.0
-    """How long an answer may take to begin."""
+    """How long a request may wait in queues and for the provider's first byte."""
     finish_s: float = 600.0
     """How long an answer may take in all."""
     idle_s: float = 60.0
     """The longest pause within a stream."""
+    head_after_s: float | None = None
+    """After how long a silent stream that the provider has accepted is told to the client as begun; from then on it is
+    kept alive, and nothing is tried again. None: 1, or 5 where a fallback, a hedge or a cascade may still step in."""
     max_calls: int = 4
     """Serving calls that all stages may make together for one request."""
     max_quality_loss: float = 0.02
@@ -68,6 +72,14 @@ class RouteOptions(Section):
     holdout: float = 0.01
     """Share of sessions with everything off: the proof."""
 
+    def mode(self, stage: StageSpec[Any]) -> Mode:
+        """The mode of a stage on this route."""
+        return self.stages.get(stage.name, PRESETS[self.preset][stage.name])
+
+    def modes(self) -> dict[str, Mode]:
+        """The mode of every stage on this route, by name."""
+        return {**PRESETS[self.preset], **self.stages}
+
     def audits(self) -> float:
         """The share that is audited."""
         return self.audit_share if self.audit_share is not None else AUDITED.get(self.preset, 0.0)
@@ -88,6 +100,8 @@ class KeyOptions(Section):
     """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
     """Models and tiers it may ask for; `*` is all."""
+    scopes: list[Literal["call", "metrics"]] = field(default_factory=lambda: ["call"])
+    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`."""
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 
@@ -111,30 +125,4 @@ CARD_TIERS = {
         "strong": "us.anthropic.claude-sonnet-5-5",
         "max": "us.anthropic.claude-opus-5-5",
     },
-}
-
-# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
-# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
-_SAFE: dict[str, Mode] = {
-    "arms": "on",
-    "templates": "shadow",
-    "exact": "on",
-    "flights": "on",
-    "semantic": "off",
-    "retrieval": "off",
-    "tiers": "shadow",
-    "cascade": "off",
-    "structure": "on",
-    "window": "shadow",
-    "prune": "shadow",
-    "brevity": "on",
-    "answer_size": "shadow",
-    "parameters": "on",
-    "prefix": "on",
-    "throughput": "on",
-}
-PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": _SAFE,
-    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
-    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
 }

@@ -1,4 +1,4 @@
-"""How stages call models (`core.stage.Ask`): every call is tagged and on the exchange."""
+"""What stages call models with: answers, vectors and relevance, every call tagged and on the exchange."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from hapenny.backends.contract import Backend
 from hapenny.backends.embedding import ApiEmbedder, style_of
 from hapenny.backends.rerank import Reranker
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog
 from hapenny.config import Config
 from hapenny.core.answer import Answer
@@ -39,7 +40,7 @@ def paid_embedder(
     config: Config, catalog: Catalog, backends: Mapping[str, Backend], clock: Clock
 ) -> PaidEmbedding | None:
     """The embedding model behind an API that `stages.semantic.embedder` names, if it names one."""
-    wanted = config.embedders.get(config.stages.semantic.embedder)
+    wanted = config.embedders.get(config.stages[SEMANTIC_STAGE].embedder)
     if wanted is None:
         return None
     name = config.backend_of(wanted.backend)
@@ -95,10 +96,15 @@ def _its_own_fault(error: Exception) -> bool:
     return not isinstance(error, Failure) or error.kind in _ITS_OWN_FAULT
 
 
-class Asking:
-    """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
-    costs nothing, and loads much; or from the paid `api`, where no local model is named; relevance from `rerankers` by
-    name."""
+class ModelServices:
+    """Implements `core.stage.Ask`.
+
+    Args:
+        call: one paid attempt.
+        embedder: the local embedder, loaded when it is first used: it costs nothing and loads much.
+        rerankers: by name.
+        api: the paid embedding model that stands in for the local one where none is named.
+    """
 
     def __init__(
         self,

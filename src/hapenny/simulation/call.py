@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hapenny.simulation.tokenizer import Tokenizer
 
 CHUNK = 4
-"""Tokens that travel in one delta, at least."""
+"""Tokens that travel in one delta, at least, where the provider says nothing else."""
 
 
 class Settlement(Protocol):
@@ -44,9 +44,10 @@ class Settlement(Protocol):
 class Plan:
     """An answer cut to size: steps of (events, tokens so far), and how fast they come."""
 
-    __slots__ = ("fault", "first", "found", "rate", "reason", "reasoning", "sequence", "steps", "total")
+    __slots__ = ("chunk", "fault", "first", "found", "rate", "reason", "reasoning", "sequence", "steps", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, chunk: int = CHUNK) -> None:
+        self.chunk = chunk
         self.steps: list[tuple[tuple[Event, ...], int]] = []
         self.total = 0
         """Output tokens of the whole answer."""
@@ -63,7 +64,7 @@ class SimulatedCall:
     """A `Source` of events. `close()` releases quota and connection at once.
 
     Whatever ends it once it was accepted, the prompt and what was generated until then are billed (assumed: the work
-    was done; no provider's terms say otherwise).
+    was done; no provider's terms say otherwise). An error that is told in place of the whole answer is not.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class SimulatedCall:
             batch.append(Started(self.id, self.model, self._clock.wall(), self.prompt))
         if not self._stream and broken:
             self._next = last
-            self._sent = plan.steps[last - 1][1] if last else 0
+            self._sent = plan.total  # a whole answer is generated before any of it is sent
             return self._strike()
         now = self._clock.now() + 1e-9
         while self._next < last:
@@ -161,7 +162,8 @@ class SimulatedCall:
         fault = self._plan.fault
         failure = midway(fault) if fault is not None else None
         if failure is not None:
-            self._end("broken", self._sent)
+            in_place = failure.upstream_status is not None and not self._stream
+            self._end("failed" if in_place else "broken", self._sent)
             raise failure
         self._end("truncated", self._sent)
         return None
@@ -183,9 +185,9 @@ class SimulatedCall:
             settle.ended(self.id, self._usage(output), outcome)
 
 
-def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...]) -> Plan:
-    """`draft` as steps of at least `CHUNK` tokens, cut at `most` output tokens and before a stop sequence."""
-    plan = Plan()
+def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...], chunk: int = CHUNK) -> Plan:
+    """`draft` as steps of at least `chunk` tokens, cut at `most` output tokens and before a stop sequence."""
+    plan = Plan(chunk)
     text = draft.text
     for sequence in stop:
         place = text.find(sequence) if sequence else -1
@@ -240,7 +242,7 @@ def _block(
             break
         pending.append(piece)
         waiting += tokens
-        if waiting >= CHUNK:
+        if waiting >= (plan.chunk if plan.steps else CHUNK):  # the first delta is always a small one
             flush()
     if pending:
         flush()

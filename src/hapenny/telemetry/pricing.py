@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import partial
-from math import ceil
 from typing import Protocol
 
+import numpy as np
 from msgspec.structs import replace
 
 from hapenny.catalog import Card, Rates, amount, region_class
@@ -15,8 +14,9 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
+from hapenny.counting.features import SIZE
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
+from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
 OUTPUT = "#output"
@@ -29,6 +29,15 @@ CALM = 0.005
 """Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
 _KEPT = 512
+_MISSES = 64
+"""Newest errors, and sizes of answers, that a bound rests on: older ones are those of counts that have learnt since."""
+_ENOUGH = 12
+_COVERED = 0.95
+_USUAL = 0.9
+_PIECE = 0.4
+"""Tokens by which a text that was cut may hold more than it would as a whole: it ends within what follows."""
+_LONGEST = 4_096
+"""Tokens of the longest answer of a model whose limit is unknown."""
 _SMALL = 16_384
 """Characters up to which a request's layout is kept when it is over: the doors decode equal bodies to one request, so
 that one which comes again, as those of cache hits do, need not be read again."""
@@ -46,13 +55,43 @@ def never_owned(target: Target) -> bool:
     return target.service_tier in ("provisioned", "owned")
 
 
+class Misses:
+    """By how much counts fell short of what was reported then: the bound of those that nothing is reported of.
+
+    The margin is an empirical quantile of the last relative errors, words and all; before there are enough of them the
+    estimator's own bound holds, which is wider.
+    """
+
+    __slots__ = ("_known", "_newest")
+
+    def __init__(self) -> None:
+        self._newest: deque[float] = deque(maxlen=_MISSES)
+        self._known: float | None = None
+
+    def note(self, reported: float, counted: float) -> None:
+        """Takes a reported count and what we had counted before we learnt of it."""
+        if counted >= 1:
+            self._newest.append(reported / round(counted) - 1.0)  # both are whole tokens
+            self._known = None
+
+    def margin(self, before: Callable[[], float]) -> float:
+        """What to add to a count, as a share of it; `before` gives it while little is known."""
+        if len(self._newest) < _ENOUGH:
+            return before()
+        if self._known is None:
+            ranked = sorted(self._newest)
+            self._known = max(0.0, ranked[min(len(ranked) - 1, int(_COVERED * len(ranked)))])
+        return self._known
+
+
 class Place:
     """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers.
 
     Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
     """
 
-    __slots__ = ("_last", "_rates", "answers", "card", "media", "prompts", "region", "words")
+    __slots__ = ("_last", "_rates", "_sizes", "answers", "card", "media", "missed", "missed_out", "prompts", "region",
+                 "words")  # fmt: skip
 
     def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
         self.card = card
@@ -63,6 +102,9 @@ class Place:
         self.media = MEDIA_TOKENS
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
+        self._sizes: deque[int] = deque(maxlen=_MISSES)
+        self.missed = Misses()
+        self.missed_out = Misses()
 
     def rates(self, tier: str, wall: float) -> Rates | None:
         """The rates at `wall`; None: unknown."""
@@ -95,8 +137,8 @@ class Place:
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
         prompts = self.prompts
-        margin = 1.0 + prompts.margin(layout.measure(prompts.cache))
-        prompt = ceil(self._prompt(layout) * margin) + round(2 * layout.media * self.media)
+        margin = self.missed.margin(lambda: prompts.margin(layout.measure(prompts.cache)))
+        prompt = round(self._prompt(layout) * (1.0 + margin)) + round(2 * layout.media * self.media)
         return Tokens(input=prompt, output=self.most(text))
 
     def most(self, text: str) -> int:
@@ -104,23 +146,54 @@ class Place:
         if not text:
             return 0
         answers = self.answers
-        return ceil(self._output(text) * (1.0 + answers.margin(answers.cache.segment(text))))
+        margin = self.missed_out.margin(lambda: answers.margin(answers.cache.segment(text)))
+        return max(1, round(self._output(text) * (1.0 + margin) + _PIECE))
+
+    def longest(self, request: Request) -> int:
+        """Tokens of an answer of which nothing was seen: what nine in ten of the model's answers did not exceed, within
+        the limit asked for; the limit itself while few are known."""
+        limit = request.parameters.max_tokens or (self.card.max_output if self.card is not None else None) or _LONGEST
+        if len(self._sizes) < _ENOUGH:
+            return limit
+        ranked = sorted(self._sizes)
+        return min(limit, ranked[min(len(ranked) - 1, int(_USUAL * len(ranked)))])
 
     def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
         """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
         prompts, answers, words = self.prompts, self.answers, self.words
-        missing = tokens.prompt - self._prompt(layout)
+        counted = self._prompt(layout)
+        missing = tokens.prompt - counted
+        if not layout.media:
+            self.missed.note(tokens.prompt, counted)
         if layout.media:
             self.media += 0.2 * (max(0.0, missing) / layout.media - self.media)
         elif abs(missing) > CALM * tokens.prompt:
             prompts.learn(layout.measure(prompts.cache), tokens.prompt)
             words.learn(layout.texts, tokens.prompt - self._prompt(layout), tokens.prompt)
+        self._learn_tail(layout, tokens)
         if text:
             visible = self._output(text)
             count = tokens.output - hidden(tokens, visible)
+            self._sizes.append(tokens.output)
+            self.missed_out.note(count, visible)
             if count > 0 and abs(count - visible) > CALM * count:
                 answers.learn(answers.cache.segment(text), count)
                 words.learn((text,), count - self._output(text), count)
+
+    def _learn_tail(self, layout: Layout, tokens: Tokens) -> None:
+        """Where the prompt cache took in all up to the last point, what lies behind it was counted by itself: a lesson
+        about the short part of a prompt, which one about the whole hardly is."""
+        covered = tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
+        if not covered or not layout.points or layout.media or self.card is None or self.card.cache_mode != "explicit":
+            return
+        prompts, behind = self.prompts, layout.texts[layout.points[-1].at + 1 :]
+        if not behind or tokens.input < 1:
+            return
+        vector = sum(map(prompts.cache.segment, behind), np.zeros(SIZE))
+        counted = prompts.expected(vector) + self.words.extra(behind)
+        if abs(tokens.input - counted) > CALM * tokens.input:
+            prompts.learn(vector, tokens.input)
+            self.words.learn(behind, tokens.input - prompts.expected(vector) - self.words.extra(behind), tokens.input)
 
     def _prompt(self, layout: Layout) -> float:
         estimator = self.prompts
@@ -211,9 +284,25 @@ class Prices:
         place, request = self.place(call.target), call.request
         assert request is not None
         text = "".join(call.output)
+        unseen = place.longest(request) if call.outcome == "failed" and not text and not request.stream else 0
         if call.accepted is not None:
-            return replace(call.accepted, output=place.most(text))
+            return replace(call.accepted, output=place.most(text) or unseen)
         counted = place.upper(self.layout(request), text)
+        counted = replace(counted, output=counted.output or unseen)
+        return self._cached(call, place, counted)
+
+    def like(self, call: Call, tokens: Tokens) -> Tokens:
+        """What a call used whose very request used `tokens` another time."""
+        text = "".join(call.output)
+        place = self.place(call.target)
+        output = place.most(text) if text or call.began is not None else tokens.output
+        if call.accepted is not None:
+            return replace(call.accepted, output=output)
+        return self._cached(call, place, Tokens(input=tokens.prompt, output=output))
+
+    @staticmethod
+    def _cached(call: Call, place: Place, counted: Tokens) -> Tokens:
+        """`counted` with the prompt cache's part as it is expected."""
         if call.cached is None:
             return counted
         rates = place.rates(call.target.service_tier, 0.0)
@@ -264,38 +353,6 @@ def divided(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
         input=max(0, prompt - read - write - write_1h),
         output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
     )  # fmt: skip
-
-
-def split(
-    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
-) -> Split:
-    """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
-    card = place.card
-    if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
-        return NOTHING
-    return prefixes.split(
-        (*world, card.id), layout, partial(place.upto, layout),
-        mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
-    )  # fmt: skip
-
-
-def told(
-    prefixes: Prefixes,
-    world: tuple[object, ...],
-    layout: Layout,
-    place: Place,
-    tokens: Tokens,
-    start: float,
-    began: float,
-) -> None:
-    """What the prompt cache of `place` is reported to have done with a prompt with points."""
-    card = place.card
-    if card is not None and card.cache_mode == "explicit" and layout.points:
-        prefixes.told(
-            (*world, card.id), layout, partial(place.upto, layout),
-            tokens.cache_read + tokens.cache_write + tokens.cache_write_1h,
-            minimum=card.cache_min or 0, start=start, began=began,
-        )  # fmt: skip
 
 
 def hidden(tokens: Tokens, visible: float) -> int:

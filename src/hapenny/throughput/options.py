@@ -11,6 +11,7 @@ from msgspec import field
 from hapenny.core.answer import Answer
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
+from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.stores.counters import Counters
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.breaker import BreakerSpec
@@ -128,6 +129,12 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
                 raise ValueError(f"shares.{tenant}: {weight:g} would serve nobody; give a weight above 0")
 
 
+THROUGHPUT_STAGE = StageSpec(
+    name="throughput", options=ThroughputOptions, phase=Phase.SEND, safe="on",
+    does="waits for quota, chooses endpoint and region, tries again and hedges",
+)  # fmt: skip
+
+
 class Route:
     """A dispatcher of one target, and where each of its endpoints calls."""
 
@@ -175,14 +182,14 @@ class Routes:
             route = self._routes[target] = self._build(target)
         return route
 
-    def told(self, quotas: Mapping[Place, QuotaSpec]) -> None:
+    def update_quotas(self, quotas: Mapping[Place, QuotaSpec]) -> None:
         """The account's quotas, as they have just been read: in force at once, also for routes in use."""
         self.imported.update(quotas)
         for target, route in self._routes.items():
             model = self.options.models.get(target.model, _NOTHING_SAID)
             for place, endpoint in zip(self._places(target, model), route.dispatcher.gate.endpoints, strict=True):
                 if endpoint.quota is not None:
-                    endpoint.quota.told(self._quota(place, model, route.targets[place.name]))
+                    endpoint.quota.update(self._quota(place, model, route.targets[place.name]))
             route.dispatcher.gate.wake()
 
     def _quota(self, place: EndpointOptions, model: ModelOptions, there: Target) -> QuotaSpec:
@@ -249,5 +256,6 @@ class Routes:
             budget=self._budget,
             hedger=Hedger(self.options.hedge) if model.hedge else None,
             release=lambda begun: begun[0].close(),
+            silent=lambda begun: not begun[0].begun,
         )
         return Route(dispatcher, targets, model.affinity)

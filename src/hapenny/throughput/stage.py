@@ -14,7 +14,7 @@ import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
+from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage, begins
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
@@ -22,7 +22,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
 from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.options import Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
 from hapenny.throughput.pools import Used
 from hapenny.throughput.regions import diagnose
 
@@ -40,7 +40,7 @@ class Leave(Decision):
     wait_s: float = 0.0
 
 
-class ThroughputStage(Stage):
+class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
     """See the module.
 
     `size`: input tokens of a request for a model, where a limit is known that they count for; by characters when not
@@ -48,8 +48,6 @@ class ThroughputStage(Stage):
     `most_output`: the output limit that counts when a request sets no `max_tokens`. `predicted`: the expected answer
     size in tokens, None when unknown.
     """
-
-    name = "throughput"
 
     def __init__(
         self,
@@ -125,7 +123,7 @@ class ThroughputStage(Stage):
                 if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
                     raise denied from failure
                 raise
-            return answer.through(_Settle(leave, job, there)), there
+            return answer.through(_Settle(leave, job, there, silent=not answer.begun)), there
 
         try:
             answer, there = await route.dispatcher.begin(job, attempt, lambda: not exchange.committed)
@@ -147,7 +145,8 @@ class _Refused(Failure):
 class _Settle(Transform):
     """Returns the leave when the upstream's answer ends, with what it used."""
 
-    def __init__(self, leave: Pass, job: Job, exchange: Exchange) -> None:
+    def __init__(self, leave: Pass, job: Job, exchange: Exchange, *, silent: bool = False) -> None:
+        self._silent = silent
         self._leave = leave
         self._job = job
         self._exchange = exchange
@@ -160,6 +159,9 @@ class _Settle(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Watches."""
+        if self._silent and any(begins(event) for event in batch):
+            self._silent = False
+            self._leave.begun()
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
                 self._characters += len(event.text)

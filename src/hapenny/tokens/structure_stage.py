@@ -18,7 +18,7 @@ from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.definitions import Definitions, text_of
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.money import counter, worth
-from hapenny.tokens.options import StructureOptions
+from hapenny.tokens.options import STRUCTURE_STAGE, StructureOptions
 from hapenny.tokens.window import Count, WindowOptions, append_only, texts_of
 
 
@@ -35,10 +35,8 @@ class Structured(Decision):
 _SHORTER: Note[Request] = Note("structure.shorter")
 
 
-class StructureStage(Stage):
+class StructureStage(Stage, spec=STRUCTURE_STAGE):
     """Rewrites each tool result once and for all: the same result has the same bytes in every later request."""
-
-    name = "structure"
 
     def __init__(
         self, prices: Prices, options: StructureOptions, window: WindowOptions, shrink: Shrinker | None = None

@@ -13,7 +13,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.experiments import ARM_PARAMETERS
-from hapenny.tuning.options import ParameterOptions
+from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, resolve
 
 
@@ -24,7 +24,7 @@ class Change(Decision):
     notes: tuple[str, ...] = ()
 
 
-class ParameterStage(Stage):
+class ParameterStage(Stage, spec=PARAMETERS_STAGE):
     """Gives an intent its parameter set, and translates or drops what the capability table says the model refuses.
 
     What the model refuses is translated where it is sent as well (`catalog.fit`), so that nobody depends on this stage
@@ -36,8 +36,6 @@ class ParameterStage(Stage):
         defaults: what a configured model gets where the client sends nothing.
         learned: max_tokens learned for a route and intent (p99 with headroom), or None.
     """
-
-    name = "parameters"
 
     def __init__(
         self,
