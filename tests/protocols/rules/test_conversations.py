@@ -91,7 +91,11 @@ def test_a_call_without_result_gets_one_and_a_result_without_call_becomes_text(s
     model = {"converse": SONNET, "anthropic": "claude-sonnet-4-5", "openai": "gpt-4.1"}[service]
     stranger = Message("tool" if protocol == "openai" else "user", (ToolResult("zz", (Text("lost"),)),))
     body, notes = sent(
-        service, model, protocol, messages=(user("a"), said(ToolUse("c1", "look_up")), stranger, user("go on")), tools=(LOOK_UP,)
+        service,
+        model,
+        protocol,
+        messages=(user("a"), said(ToolUse("c1", "look_up")), stranger, user("go on")),
+        tools=(LOOK_UP,),
     )
     text = json.dumps(body["messages"])
     assert "no result was given" in text
@@ -102,7 +106,12 @@ def test_a_call_without_result_gets_one_and_a_result_without_call_becomes_text(s
 
 
 def test_results_stand_before_what_the_user_says():
-    late = (user("a"), said(ToolUse("c1", "look_up")), user("and hurry"), Message("tool", (ToolResult("c1", (Text("4"),)),)))
+    late = (
+        user("a"),
+        said(ToolUse("c1", "look_up")),
+        user("and hurry"),
+        Message("tool", (ToolResult("c1", (Text("4"),)),)),
+    )
     body, _ = sent("anthropic", "claude-sonnet-4-5", messages=late, tools=(LOOK_UP,))
     assert [block["type"] for block in body["messages"][-1]["content"]] == ["tool_result", "text"]
 
@@ -139,8 +148,12 @@ def test_ids_that_are_taken_stay_and_turns_keep_their_bytes_as_the_conversation_
 
 
 def test_one_id_used_twice_becomes_two():
-    body, _ = sent("anthropic", "claude-sonnet-4-5", messages=(*history("call_0"), *history("call_0")), tools=(LOOK_UP,))
-    calls = [b["id"] for turn in body["messages"] for b in turn["content"] if isinstance(b, dict) and b["type"] == "tool_use"]
+    body, _ = sent(
+        "anthropic", "claude-sonnet-4-5", messages=(*history("call_0"), *history("call_0")), tools=(LOOK_UP,)
+    )
+    calls = [
+        b["id"] for turn in body["messages"] for b in turn["content"] if isinstance(b, dict) and b["type"] == "tool_use"
+    ]
     results = [
         b["tool_use_id"]
         for turn in body["messages"]
@@ -186,7 +199,13 @@ def test_a_failed_result_says_so_to_openai():
     failed = Message("user", (ToolResult("c1", (Text("exit 1"),), True),))
     good = Message("user", (ToolResult("c1", (Text("exit 1"),)),))
     bodies = [
-        sent("openai", "gpt-4.1", "anthropic", messages=(user("a"), said(ToolUse("c1", "look_up")), one), tools=(LOOK_UP,))[0]
+        sent(
+            "openai",
+            "gpt-4.1",
+            "anthropic",
+            messages=(user("a"), said(ToolUse("c1", "look_up")), one),
+            tools=(LOOK_UP,),
+        )[0]
         for one in (failed, good)
     ]
     assert [body["messages"][-1]["content"] for body in bodies] == ["Tool error: exit 1", "exit 1"]
@@ -196,7 +215,9 @@ def test_a_failed_result_says_so_to_openai():
 def test_pictures_in_results_reach_openai_in_the_turn_behind():
     result = ToolResult("c1", (Text("a shot"), Image("image/png", PNG)))
     messages = (user("look"), said(ToolUse("c1", "shot")), Message("user", (result,)))
-    body, notes = sent("openai", "gpt-4.1", "anthropic", messages=messages, tools=(Tool("shot", schema={"type": "object"}),))
+    body, notes = sent(
+        "openai", "gpt-4.1", "anthropic", messages=messages, tools=(Tool("shot", schema={"type": "object"}),)
+    )
     roles = [turn["role"] for turn in body["messages"]]
     assert roles == ["user", "assistant", "tool", "user"]
     assert body["messages"][2]["content"] == "a shot"
