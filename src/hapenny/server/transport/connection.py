@@ -63,8 +63,8 @@ class Connection(Writer):
     """See the module. `peer` is the client's address."""
 
     __slots__ = (
-        "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent", "_work",
-        "task",
+        "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent",
+        "_work", "task",
     )  # fmt: skip
     _host: Host
 
