@@ -62,6 +62,8 @@ def options(kind: str, **own: Any) -> SimpleNamespace:
         "api_key": None,
         "card": "manga-2024",
         "seed": 7,
+        "latents": 0,
+        "truth": None,
         "quota": None,
         "faults": {},
         "connections": None,

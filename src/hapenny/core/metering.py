@@ -28,6 +28,7 @@ def behind(router: Target, usage: Usage) -> Target:
 def unmask(exchange: Exchange, call: Call, chosen: Target) -> None:
     """Names the model behind a router wherever the router stands in the exchange, so that its price is known."""
     router, call.target = call.target, chosen
+    call.sent = chosen
     for index, step in enumerate(exchange.steps):
         if step.target.model == router.model:
             exchange.steps[index] = msgspec.structs.replace(step, target=chosen)

@@ -80,14 +80,14 @@ class Exchanges:
             )
         name = route or resolver.route(request, context, identity)
         options = self._routes[name]
-        concrete = asked.target if asked.kind == "model" else None
+        named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
         exchange = Exchange(
             id=id or clock.new_id("req_"),
             request=request,
             context=context,
             clock=clock,
             limits=self._limits(name),
-            baseline=concrete if concrete is not None else resolver.baselines[name],
+            baseline=named if named is not None else resolver.baselines[name],
             route=name,
             max_calls=options.max_calls,
             asked=asked,
@@ -98,9 +98,6 @@ class Exchanges:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = resolver.held_out(exchange)
         self._booked(exchange)
-        if asked.kind == "tier" and asked.target is not None:
-            exchange.target = asked.target
-            exchange.step("tiers")
         return exchange
 
     def again(self, exchange: Exchange, background: str) -> Exchange:

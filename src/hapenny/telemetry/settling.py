@@ -37,7 +37,7 @@ _AS_EVER = frozenset({"", "standard"})
 def settle(call: Call, prices: Prices, wall: float) -> None:
     """Sets target, tokens, provenance and cost of a call that ended; leaves one of which nothing is known."""
     bill = billed(call.extras, call.request)
-    call.target = served(call.target, bill)
+    call.target = served(call.sent, bill)
     tokens = call.tokens
     if tokens is not None:
         tokens = apart(tokens, bill.units)

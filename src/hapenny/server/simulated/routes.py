@@ -11,6 +11,7 @@ from hapenny.server.routes import GET, POST, ROUTES, Route, Table
 from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.faults import faulty
 from hapenny.server.simulated.jobs import JobPages
+from hapenny.server.simulated.model_changes import PATH, changes
 from hapenny.server.transport.messages import Response
 from hapenny.simulation.provider import SimulatedProvider
 
@@ -28,6 +29,9 @@ def table(provider: SimulatedProvider, pages: dict[str, Callable[[], Any]], jobs
     """
     own = [Route(GET, path, _page(show), "caller", "Of the simulation.") for path, show in pages.items()]
     own.append(Route(POST, "/", quotas(provider), "caller", "Service Quotas, ListServiceQuotas.", "bedrock"))
+    own.append(
+        Route(("GET", "POST", "DELETE"), PATH, changes(provider), "caller", "A model gets worse while it serves.")
+    )
     if jobs is not None:
         own += [
             Route(GET, "/model-invocation-jobs", jobs.list, "caller", "ListModelInvocationJobs.", "bedrock"),

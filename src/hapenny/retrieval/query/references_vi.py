@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import re
 
-from hapenny.retrieval.turns import Standalone, State, instead
+from hapenny.retrieval.query.conversation_state import Standalone, State, instead, referred
+from hapenny.retrieval.query.word_lists import alternatives, pointing_back
 
-_SIDE = (
-    r"(?:giá(?: bán| vé| cả)?|tác giả|đạo diễn|diễn viên(?: chính)?|nhân vật(?: chính)?|triệu chứng|nguyên nhân|lịch sử"
-    r"|dân số|thủ đô|diện tích|ý nghĩa|công dụng|tác dụng(?: phụ)?|lợi ích|ưu điểm|nhược điểm|cách (?:điều trị|dùng"
-    r"|sử dụng|phòng ngừa|chữa)|thành phần|kích thước|màu(?: sắc)?|chất liệu|bảo hành|thời (?:gian|hạn) bảo hành"
-    r"|ngày (?:phát hành|ra mắt|công chiếu|sinh)|nội dung|kết thúc|chiều cao|cân nặng|tuổi|vai trò|nguồn gốc|các? loại"
-    r"|đặc điểm|tính năng|địa chỉ|giờ mở cửa|người sáng lập|giám đốc|phiên bản|hậu quả|biến chứng|quê quán|vợ|chồng)"
-)
+_SIDE = alternatives("vi", "sides")
 _ENDS = r"(?=\s+(?:là|bằng|bao|có|như|thế|ở|được|khi|vào|gồm|từ|mấy|ra|đang|đã|sẽ|không)(?:\s|$)|\s*[?.!,]|$)"
 _PERSON = r"(?:ông|bà|anh|chị|cô|cậu|chú|em|người)\s+(?:ấy|đó|này|ta)"
 _ANAPHOR = re.compile(
@@ -24,16 +19,10 @@ _ANAPHOR = re.compile(
     r"|(?:cái|điều|việc|thứ|chuyện|chỗ|nơi)\s+(?:này|đó|ấy|kia))\b",
     re.IGNORECASE,
 )
-_KIND = (
-    r"(?:bộ phim|phim|cuốn sách|quyển sách|sách|bài hát|ca khúc|album|công ty|hãng|thành phố|tỉnh|đất nước|nước"
-    r"|quốc gia|sản phẩm|mẫu|chiếc|loại|dòng|bệnh|căn bệnh|loại thuốc|thuốc|trường|trò chơi|món|nhà hàng|khách sạn"
-    r"|sự kiện|tác phẩm|nhân vật|tác giả|đạo diễn|máy|điện thoại|xe|ứng dụng|đội|con vật|loài|cây|chương trình|luật"
-    r"|dự án|hòn đảo|đảo|con sông|ngọn núi)"
-)
+_KIND = alternatives("vi", "kinds")
 _THIS = re.compile(rf"\b(?P<kind>(?:{_KIND}\s+)?{_KIND})\s+(?:này|đó|ấy|kia)\b", re.IGNORECASE)
-_WHAT_OF = re.compile(
-    r"^(?:vậy |thế )?còn\s+(?P<thing>.+?)(?:\s+thì sao|\s+thế nào|\s+thì|\s+nữa)?\s*[?.!]*$", re.IGNORECASE
-)
+_WHAT_OF = re.compile(r"^(?:vậy |thế )?còn\s+(?P<thing>.+)$", re.IGNORECASE)
+_WHAT_OF_ENDS = (" thì sao", " thế nào", " thì", " nữa")
 _BARE = re.compile(
     rf"^(?P<side>(?:(?:những|các|một số)\s+)?{_SIDE})\b(?!\s+(?:của|cho|ở|trong|về|bán chạy))", re.IGNORECASE
 )
@@ -53,14 +42,16 @@ _ABOUT = re.compile(
 )
 _OF = re.compile(rf"\b(?:của|về)\s+(?P<thing>.+?){_ENDS}", re.IGNORECASE)
 _IS = re.compile(
-    r"^(?P<thing>.+?)\s+là\s+(?:gì|ai|cái gì|bệnh gì|loại|một|nước|người|phim|ngôn ngữ|thành phố)\b", re.IGNORECASE
+    r"^(?P<thing>.+?) là (?:gì|ai|cái gì|bệnh gì|loại|một|nước|người|phim|ngôn ngữ|thành phố)\b", re.IGNORECASE
 )
 _NOTHING = re.compile(r"^(?:(?:điều|cái|việc|chuyện)\s+)?(?:gì|ai|đâu|nào|sao|bao nhiêu)$", re.IGNORECASE)
-_TAIL = re.compile(r"\s*[?.!]+$")
 
 
 def resolve(query: str, state: State) -> Standalone:
     """`query` against the focus."""
+    named = referred(query, pointing_back("vi"), state.focus or "\0")
+    if named != query:
+        return Standalone(query, False, True) if "\0" in named else Standalone(named, True)
     if not state.focus:
         return Standalone(query, False, bool(_ANAPHOR.search(query)))
     focus = state.focus
@@ -68,11 +59,13 @@ def resolve(query: str, state: State) -> Standalone:
     text = _ANAPHOR.sub(lambda _: focus, text)
     if text != query:
         return Standalone(text, True)
-    tail = _TAIL.search(query) or re.match("", query)
-    mark = tail.group() if tail else ""
-    match = _WHAT_OF.match(query)
+    bare = query.rstrip(" ?.!")
+    mark = query[len(bare) :]
+    match = _WHAT_OF.match(bare)
     if match:
         thing = match["thing"]
+        for ending in _WHAT_OF_ENDS:
+            thing = thing.removesuffix(ending)
         if re.fullmatch(rf"(?:(?:những|các)\s+)?{_SIDE}", thing, re.IGNORECASE):
             return Standalone(f"{thing} của {focus}{mark}", True)
         swapped = instead(state, thing)
@@ -92,7 +85,7 @@ def resolve(query: str, state: State) -> Standalone:
 
 def subject(turn: str) -> str:
     """What a self-contained question is about; empty when it only refers to something."""
-    text = _TAIL.sub("", turn.strip())
+    text = turn.strip().rstrip(" ?.!")
     if _ANAPHOR.search(text) or _THIS.search(text):
         return ""
     for pattern in (_OF, _ABOUT):

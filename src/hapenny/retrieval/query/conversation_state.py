@@ -25,9 +25,18 @@ class State(msgspec.Struct):
 def observe(state: State, turn: Standalone, subject: str) -> None:
     """Lets a turn that brought its own subject set the focus."""
     if subject and not turn.changed:
-        state.focus = subject
+        state.focus = subject[:LONGEST_FOCUS]
     if turn.text:
         state.asked = turn.text
+
+
+LONGEST_FOCUS = 200
+"""Characters of what a conversation is taken to be about; what is longer is a text, not a topic."""
+
+
+def referred(text: str, pattern: re.Pattern[str], focus: str) -> str:
+    """`text` with phrases that point back ("what I said before"; `word_lists.pointing_back`) made the focus."""
+    return pattern.sub(lambda _: focus, text)
 
 
 def instead(state: State, thing: str) -> str:

@@ -14,10 +14,19 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from hapenny.retrieval import rewrite_ja, rewrite_vi
 from hapenny.retrieval.analysis import spoken
-from hapenny.retrieval.phrases import AUXILIARY, CLOSED, POSSESSIVES, PREPOSITIONS, SUBJECTS, Phrase, phrases
-from hapenny.retrieval.turns import Standalone, State, observe
+from hapenny.retrieval.query import references_ja, references_vi
+from hapenny.retrieval.query.conversation_state import LONGEST_FOCUS, Standalone, State, instead, observe, referred
+from hapenny.retrieval.query.noun_phrases import (
+    AUXILIARY,
+    CLOSED,
+    POSSESSIVES,
+    PREPOSITIONS,
+    SUBJECTS,
+    Phrase,
+    phrases,
+)
+from hapenny.retrieval.query.word_lists import pointing_back
 
 _INTRODUCES = re.compile(
     r"^(?:tell (?:me )?(?:more )?about|describe|explain|what (?:is|are|was|were|about)|what['’]s|how about"
@@ -25,9 +34,12 @@ _INTRODUCES = re.compile(
     re.IGNORECASE,
 )
 _ABOUT = re.compile(r"^(?:what|how) about\b", re.IGNORECASE)
+_WHAT_OF = re.compile(r"^(?:and |so )?(?:what|how) about (?P<thing>.+)$", re.IGNORECASE)
 
 
 _TURNS = 12
+_LONGEST_TURN = 1000
+"""Characters of an earlier turn that are read."""
 _SOCIAL = re.compile(
     r"^(?:(?:hi|hello|hey|thanks|thank you|thx|ok|okay|yes|no|yeah|sure|great|bye|good (?:morning|afternoon|evening)"
     r"|there|so much|a lot|xin chào|chào|cảm ơn|vâng|dạ|こんにちは|ありがとう(?:ございます)?|はい|いいえ)"
@@ -45,9 +57,14 @@ class _English(State):
 
 
 def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalone:
-    """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer."""
-    history = [turn for turn in history if not _SOCIAL.match(turn.strip())]
-    answer = "" if _SOCIAL.match(answer.strip()) else answer
+    """Resolves `query` against earlier user turns (oldest first) and, failing those, the last answer.
+
+    Only the last turns are read, and of each its beginning.
+    """
+    recent = (" ".join(turn[:_LONGEST_TURN].split()) for turn in history[-2 * _TURNS :])
+    history = [turn for turn in recent if not _SOCIAL.match(turn)]
+    answer = " ".join(answer[:_LONGEST_TURN].split())
+    answer = "" if _SOCIAL.match(answer) else answer
     rules = _other(query, history)
     if rules is not None:
         return _elsewhere(rules, query, history, answer)
@@ -55,7 +72,7 @@ def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalo
     for turn in history[-_TURNS:]:
         _observe(state, _resolve(turn.strip(), state))
     if not state.focus and answer:
-        state.focus = _subject(answer.split(".")[0])
+        state.focus = _subject(answer.split(".")[0])[:LONGEST_FOCUS]
     return _resolve(query.strip(), state)
 
 
@@ -64,9 +81,9 @@ def _other(query: str, history: Sequence[str]) -> _Rules | None:
     for text in (query, *reversed(history[-_TURNS:])):
         language = spoken(text)
         if language == "ja":
-            return rewrite_ja.resolve, rewrite_ja.subject
+            return references_ja.resolve, references_ja.subject
         if language == "vi":
-            return rewrite_vi.resolve, rewrite_vi.subject
+            return references_vi.resolve, references_vi.subject
     return None
 
 
@@ -82,6 +99,9 @@ def _elsewhere(rules: _Rules, query: str, history: Sequence[str], answer: str) -
 
 
 def _resolve(query: str, state: _English) -> Standalone:
+    named = referred(query, pointing_back("en"), state.focus or state.known or "\0")
+    if named != query:
+        return Standalone(query, False, unsure=True) if "\0" in named else Standalone(named, True)
     if not state.focus:
         replaced = _pronouns(query, state.known) if state.known else query
         if replaced != query:
@@ -91,6 +111,11 @@ def _resolve(query: str, state: _English) -> Standalone:
     if replaced != query:
         return Standalone(replaced, True)
     phrase = _subject(query)
+    about = _WHAT_OF.match(query)
+    if about and phrase and not _opened(query):
+        swapped = instead(state, about["thing"].rstrip("?.! "))
+        if swapped:
+            return Standalone(swapped, True)
     if phrase and not (_ABOUT.match(query) and _opened(query)):
         return Standalone(query, False)
     if phrases(query):
@@ -162,9 +187,10 @@ def _possessive(phrase: str) -> str:
 
 def _observe(state: _English, turn: Standalone) -> None:
     """Lets a turn that brought its own subject set the focus."""
+    state.asked = turn.text or state.asked
     if turn.changed:
         return
-    state.focus = _subject(turn.text) or state.focus
+    state.focus = (_subject(turn.text) or state.focus)[:LONGEST_FOCUS]
     if not state.known:
         things = (each.text for each in phrases(turn.text) if each.opened == "the" and not each.relational)
         state.known = next((f"the {thing}" for thing in things), "")
