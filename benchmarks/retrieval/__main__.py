@@ -15,6 +15,7 @@ from benchmarks.arguments import parse
 from benchmarks.retrieval import chunks, indexes, live, ranking, rewriting, speed
 from benchmarks.retrieval.corpora import find
 from benchmarks.retrieval.prepare import Prepared, embedder, prepare, say
+from benchmarks.retrieval.steps import steps
 from hapenny.retrieval.forest import Forest
 
 PARTS = ("quality", "speed", "rivals", "filters", "compression", "pgvector", "tuner", "deletes", "chunk", "text")
@@ -46,6 +47,7 @@ def main() -> None:
         _indexes(out, parts, prepared, arguments, by)
     if "text" in parts:
         _texts(out, data)
+        out["steps"] = steps()
     if arguments.records:
         with open(arguments.records, "w", encoding="utf-8") as file:
             for record in records:

@@ -20,7 +20,8 @@ def build(name: str, options: Any, clock: Clock, find: Find | None = None) -> Ba
     Args:
         name: as configured.
         options: with `kind`, and by kind `region`, `profile`, `base_url`, `api_key`, `connections`, `connect_s`,
-            `idle_s`, `lifetime_s`; or `card`, `seed`, `faults`, `quota` (None, or with `rpm` and `tpm`), `region`.
+            `idle_s`, `lifetime_s`; or `card`, `seed`, `latents`, `truth`, `faults`, `quota` (None, or with `rpm` and
+            `tpm`), `region`.
         clock: the deployment's clock.
         find: the card of a model, for service rules; the package's catalog unless given.
 
@@ -75,8 +76,25 @@ def _simulated(name: str, options: Any, clock: Clock, find: Find | None) -> Back
     if deck is None:
         raise ValueError(f"card: {options.card!r} is no card of simulated models. Fix: one of {', '.join(DECKS)}")
     quotas = {"*": Limit(options.quota.rpm, options.quota.tpm)} if options.quota is not None else None
-    provider = SimulatedProvider(clock, deck, seed=options.seed, quotas=quotas, faults=_faults(options.faults))
+    provider = SimulatedProvider(
+        clock,
+        deck,
+        seed=options.seed,
+        latents=options.latents,
+        truth=_truth(options.truth),
+        quotas=quotas,
+        faults=_faults(options.faults),
+    )
     return SimulatedBackend(name, provider, options.region, find=find)
+
+
+def _truth(path: str | None) -> Any:
+    """What is right, from a file of `workload.truth_file`."""
+    if path is None:
+        return None
+    from hapenny.workload.truth_file import load
+
+    return load(path)
 
 
 def _faults(wanted: Mapping[str, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import re
 from pathlib import Path
 
@@ -35,12 +36,7 @@ def check(config: Config) -> Config:
         problems.append(
             f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}"
         )
-    server = config.server
-    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
-        if path is not None and not Path(path).is_file():
-            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
-    if (server.tls_certificate is None) != (server.tls_key is None):
-        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
+    problems += _server(config)
     for name, backend in config.backends.items():
         at = f"$.backends.{name}"
         if backend.kind in ("openai", "anthropic") and not backend.base_url:
@@ -102,6 +98,8 @@ def check(config: Config) -> Config:
             problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
+        if route.head_after_s is not None and route.head_after_s <= 0:
+            problems.append(f"{at}.head_after_s: {route.head_after_s:g} is not above 0. Fix: e.g. 1, or leave it out")
         if route.max_calls < 1:
             problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
     for name, collection in config.collections.items():
@@ -133,6 +131,31 @@ def check(config: Config) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _server(config: Config) -> list[str]:
+    server, problems = config.server, []
+    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
+        if path is not None and not Path(path).is_file():
+            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
+    if (server.tls_certificate is None) != (server.tls_key is None):
+        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
+    for address in server.metrics_from:
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            problems.append(f"$.server.metrics_from: {address!r} is no address. Fix: e.g. 10.0.0.7 or 10.0.0.0/8")
+    for origin in server.cors_origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+            problems.append(f"$.server.cors_origins: {origin!r} is no site. Fix: e.g. https://app.example.com, or '*'")
+    for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
+        if getattr(server, name) <= 0:
+            problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
+    if server.buffered_mb < server.max_body_mb:
+        problems.append("$.server.buffered_mb: less than one body may have. Fix: at least max_body_mb")
+    if not 0 <= server.port <= 65_535:
+        problems.append(f"$.server.port: {server.port} is no port. Fix: 1 to 65535, or 0 for a free one")
+    return problems
 
 
 def _rerankers(config: Config) -> list[str]:

@@ -24,7 +24,7 @@ class BackendOptions(Section):
     """A provider we call.
 
     `kind` decides which other fields matter: `region` and credentials for bedrock, `base_url` and `api_key` for
-    openai and anthropic, `card`, `seed`, `quota` and `faults` for simulated.
+    openai and anthropic, `card`, `seed`, `latents`, `truth`, `quota` and `faults` for simulated.
     """
 
     kind: Literal["simulated", "bedrock", "openai", "anthropic"]
@@ -41,6 +41,10 @@ class BackendOptions(Section):
     """Which simulated models: `manga-2024` or `current-2026`."""
     seed: int = 7
     """Seeds simulated latencies and faults."""
+    latents: int = 0
+    """Which draw of the simulated models' successes: 0 is the card's own."""
+    truth: str | None = None
+    """A file with the right answers to the questions that simulated models will be asked."""
     quota: QuotaOptions | None = None
     faults: dict[str, Any] = field(default_factory=dict)
     """What goes wrong in a simulated provider: kind to share, e.g. `{throttle: 0.05}`."""

@@ -175,7 +175,7 @@ def build(
     # The way of a request, and what goes on beside it.
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
-        stages, stepped_back = build_stages(stage_parts, route), partial(shared.step_back.off, name)
+        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
@@ -250,6 +250,7 @@ def _keyring(config: Config) -> Keyring:
             default_route=key.default_route,
             groups=tuple(key.groups),
             models=tuple(key.models),
+            scopes=tuple(key.scopes),
         )
         for key in config.keys
     }

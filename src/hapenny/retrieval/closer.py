@@ -35,11 +35,26 @@ class Closer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 OFF = Closer(head=0)
 
 
-def held(store: Store, stems: Sequence[str], rows: Rows) -> NDArray[np.float64]:
-    """1 for a row that holds all known stems, else 1 less the weight of the rarest it leaves out (of the rarest)."""
+class Held(msgspec.Struct, frozen=True):
+    """What rows hold of a question, a value a row. `rarest`: 1 if they hold all words that the collection knows, else 1
+    less the weight of the rarest they leave out (of the rarest). `coverage`: the share of the question's weight they
+    hold, words that the collection does not know counting as the rarest."""
+
+    rarest: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+
+
+def held(store: Store, stems: Sequence[str], rows: Rows) -> Held:
+    """Looks at which of a question's index terms are in which rows, weighted by inverse document frequency."""
     count = max(1, store.count())
-    weights = np.array([idf(min(known, count), count) if (known := store.frequency(stem)) else 0.0 for stem in stems])
-    if not len(weights) or weights.max() <= 0.0:
-        return np.zeros(len(rows))
-    missing = np.where(store.holds(stems, rows), 0.0, weights).max(axis=1)
-    return np.asarray(1.0 - missing / weights.max(), np.float64)
+    known = np.array([store.frequency(stem) for stem in stems], np.int64)
+    weights = np.array([idf(int(min(each, count)), count) for each in known])
+    if not len(weights):
+        return Held(np.zeros(len(rows)), np.zeros(len(rows)))
+    present = store.holds(stems, rows)
+    coverage = (present @ weights) / max(float(weights.sum()), 1e-12)
+    told = np.where(known > 0, weights, 0.0)
+    if told.max() <= 0.0:
+        return Held(np.zeros(len(rows)), coverage)
+    missing = np.where(present, 0.0, told).max(axis=1)
+    return Held(1.0 - missing / told.max(), coverage)

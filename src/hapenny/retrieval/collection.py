@@ -14,7 +14,8 @@ from hapenny.retrieval.documents import Hit, Matrix, Scores
 from hapenny.retrieval.duplicates import wording
 from hapenny.retrieval.filters import All, Filter, seen_by
 from hapenny.retrieval.options import Remote
-from hapenny.retrieval.query import Query, keywords, prepare
+from hapenny.retrieval.query import Query, prepare
+from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.retriever import Ranked, Retriever
 from hapenny.retrieval.selection import select
 
@@ -102,12 +103,12 @@ class Collection:
         """
         clock, seconds = self._clock, dict[str, float]()
         started = clock.now()
-        query = prepare(question, history, answer)
+        query = self._prepared(question, history, answer)
         rewritten = False
         if query.unsure and rewrite is not None and until - clock.now() > self.remote.rewrite_seconds:
             text = await self._bounded(rewrite(query.text, history, answer), until)
             if text:
-                query, rewritten = prepare(text), True
+                query, rewritten = self._prepared(text), True
         seconds["query"] = clock.now() - started
         mark = clock.now()
         vectors = await embed(query.parts)
@@ -119,17 +120,20 @@ class Collection:
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
             await clock.work("retrieve", 1, self.retriever.store.refresh)
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
-        terms = self.retriever.terms(query.text)
         return Found(
             query=query,
             hits=hits,
-            keywords=keywords(terms, self.retriever.store),
+            keywords=keywords(query.text, self.retriever.store),
             reranked=reranked,
             rewritten=rewritten,
             candidates=candidates,
             seconds=seconds,
             vector=_mean(vectors),
         )
+
+    def _prepared(self, question: str, history: Sequence[str] = (), answer: str = "") -> Query:
+        retriever = self.retriever
+        return prepare(question, history, answer, knows=retriever.about, lexicon=retriever.lexicon)
 
     async def _best(
         self,
@@ -235,6 +239,7 @@ class Collection:
             vectors=lambda at: store.vectors(rows[list(at)]),
             parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
             keep=k,
+            enough=self._enough(lists, picked),
             wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
         made: list[Hit] = []
@@ -245,6 +250,14 @@ class Collection:
             if len(lists) > 1:
                 made[-1].explain["part"] = n
         return made
+
+    def _enough(self, lists: Sequence[Ranked], picked: list[tuple[int, int]]) -> list[bool] | None:
+        """Whether each hit is over the measured floor; None where none was measured."""
+        floor = self.retriever.floor
+        if floor is None:
+            return None
+        known = [ranked.evidence for ranked in lists]
+        return [bool((evidence := known[n]) is None or evidence[at] >= floor.least) for n, at in picked]
 
 
 def _mean(vectors: Matrix) -> Scores:

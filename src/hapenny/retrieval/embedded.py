@@ -209,6 +209,10 @@ class EmbeddedStore:
         """Documents that hold an index term."""
         return self._lexical.frequency(stem)
 
+    def number_fields(self) -> list[str]:
+        """Names of the numeric fields."""
+        return self._columns.number_fields
+
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """Quantiles of a numeric field."""
         return self._columns.quantiles(field)
@@ -229,6 +233,12 @@ class EmbeddedStore:
         """Documents of rows."""
         with self._lock:
             return self._rows.fetch(rows)
+
+    def sample(self, most: int) -> list[int]:
+        """Rows spread over the collection."""
+        with self._lock:
+            live = np.flatnonzero(self._columns.live)
+            return [int(row) for row in live[:: max(1, -(-len(live) // most))]]
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""

@@ -18,11 +18,8 @@ from hapenny.retrieval.documents import Document, Rows
 from hapenny.retrieval.forest import Table
 from hapenny.retrieval.fusion import Candidates
 from hapenny.retrieval.lexical import Terms, idf
-from hapenny.retrieval.scoring import POPULARITY, quantile
+from hapenny.retrieval.scoring import quantile
 from hapenny.retrieval.store import Store
-
-RATING = ("rating", "vote_average", "stars", "score")
-RECENCY = ("year", "date", "published", "timestamp", "created")
 
 NAMES = (
     "lexical_of_ideal",
@@ -46,7 +43,7 @@ NAMES = (
     "query_length",
     "popularity",
     "popularity_here",
-    "rating",
+    "second_prior",
     "recency",
 )
 
@@ -121,8 +118,11 @@ def table(
     ideal: float,
     store: Store,
     profiles: Profiles,
+    prior: Sequence[str] = (),
+    years: Sequence[str] = (),
 ) -> Table:
-    """Features of all candidates, shape (n, len(NAMES))."""
+    """Features of all candidates, shape (n, len(NAMES)). `prior`: fields that the collection's judged questions prefer
+    (`training.learn_prior`), the first counts; `years`: fields that hold years."""
     count = len(found.rows)
     lexical = np.nan_to_num(found.lexical)
     weights = _weights(terms, store)
@@ -141,11 +141,11 @@ def table(
     for row, one in zip(out, profiles.of(found.rows), strict=True):
         row[7:19] = _matches(one, terms, weights, words, grams, compact, digits)
     out[:, 18] = len(kept.split())
-    popularity = _first(POPULARITY, found.rows, store)
+    popularity = _first(prior, found.rows, store)
     out[:, 19] = popularity
     out[:, 20] = popularity - np.sort(popularity)[-min(5, count)] if count else 0.0
-    out[:, 21] = _first(RATING, found.rows, store)
-    out[:, 22] = _first(RECENCY, found.rows, store)
+    out[:, 21] = _first(prior[1:], found.rows, store)
+    out[:, 22] = _first(years, found.rows, store)
     return out
 
 

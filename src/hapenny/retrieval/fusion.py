@@ -24,7 +24,7 @@ class Fusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How many of each leg, and how their scores are joined. `alpha` is the weight of the vector leg."""
 
     method: Method = "comparable"
-    alpha: float = 0.7
+    alpha: float = 0.65
     lexical: int = 100
     vector: int = 100
     rrf: int = 60

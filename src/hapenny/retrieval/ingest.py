@@ -17,11 +17,16 @@ from hapenny.retrieval.chunking import Chunking, chunk, estimate, sentences
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.duplicates import Sketches, wording
 from hapenny.retrieval.embedding import document_vectors
-from hapenny.retrieval.manifest import Manifest, digest_of
+from hapenny.retrieval.floor_measuring import measure
+from hapenny.retrieval.manifest import FLOOR, VOCABULARY, Manifest, digest_of, read_floor
+from hapenny.retrieval.query.register import read_vocabulary
+from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.store import Store
 from hapenny.vectors.embedder import Embedder
 
 BATCH_TOKENS = 16_000
+VOCABULARY_SAMPLE = 5_000
+"""Chunks whose words are read."""
 
 T = TypeVar("T")
 
@@ -78,6 +83,7 @@ class Ingest:
         if complete:
             self.remove([each for each in self._manifest.ids() if each not in seen])
         self._store.commit()
+        await self._measure()
         self._manifest.commit()
         self._tell(self.progress)
         return self.progress
@@ -132,6 +138,20 @@ class Ingest:
         self._manifest.commit()
         self.progress.chunks += len(fresh)
         self.progress.tokens += sum(estimate(piece.text) for piece in fresh)
+
+    async def _measure(self) -> None:
+        """Measures the floor of what is sent and reads the collection's words, where it grew or shrank by a tenth."""
+        count = self._store.count()
+        known = read_floor(self._manifest)
+        if known is not None and abs(known.documents - count) <= 0.1 * known.documents:
+            return
+        floor = await measure(Retriever(self._store, embedder=self._embedder.name), self._embedder.embed)
+        if floor is not None:
+            self._manifest.note(FLOOR, msgspec.json.encode(floor).decode())
+        store = self._store
+        texts = (document.searchable() for document in store.fetch(store.sample(VOCABULARY_SAMPLE)))
+        words = read_vocabulary(texts, store.analyser.language)
+        self._manifest.note(VOCABULARY, msgspec.json.encode(words).decode())
 
     def _stored(self, piece: Document, source: str) -> bool:
         """Whether a stored chunk stands for `piece`; notes it either way."""

@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from hapenny.retrieval.access import GROUPS_FIELD, TENANT_FIELD, is_access, read_access
 from hapenny.retrieval.documents import Document, Hit
-from hapenny.retrieval.filters import All, Among, Any_, Between, Filter, Not
+from hapenny.retrieval.filters import GROUP, TENANT, All, Among, Any_, Between, Filter, Not
 
 MAX_RESULTS = 100
 
+_ACCESS = {TENANT: TENANT_FIELD, GROUP: GROUPS_FIELD}
+"""Metadata attributes that bound access, by the names that filters use. What has none of them matches nobody."""
 _OPPOSITE = {
     "in": "notIn",
     "equals": "notEquals",
@@ -44,7 +47,7 @@ def answer(body: bytes) -> list[Hit]:
 def condition(where: Filter) -> dict[str, Any]:
     """A filter as `RetrievalFilter`. `andAll` and `orAll` need two parts, so one stands alone."""
     if isinstance(where, Among):
-        return {"in": {"key": where.field, "value": list(where.values)}}
+        return {"in": {"key": _ACCESS.get(where.field, where.field), "value": list(where.values)}}
     if isinstance(where, Between):
         bounds: list[dict[str, Any]] = []
         if where.low != float("-inf"):
@@ -77,7 +80,8 @@ def _hit(number: int, result: dict[str, Any]) -> Hit:
     where = location.get(kind) or {}
     source = str(where.get("uri") or where.get("url") or where.get("id") or "")
     metadata = result.get("metadata") or {}
-    facets = {key: [value] for key, value in metadata.items() if isinstance(value, str)}
+    facets = {key: [value] for key, value in metadata.items() if isinstance(value, str) and not is_access(key)}
+    seen_by = read_access({key: value for key, value in metadata.items() if is_access(key)})
     numbers = {
         key: float(value)
         for key, value in metadata.items()
@@ -91,6 +95,8 @@ def _hit(number: int, result: dict[str, Any]) -> Hit:
         facets=facets,
         numbers=numbers,
         parent=source,
+        tenant=seen_by.tenant,
+        groups=list(seen_by.groups),
         source=source,
     )
     score = float(result.get("score") or 0.0)

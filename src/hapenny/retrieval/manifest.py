@@ -13,11 +13,14 @@ import numpy as np
 
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document, Matrix
+from hapenny.retrieval.floor import Floor
+from hapenny.retrieval.query.register import Vocabulary
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (id TEXT PRIMARY KEY, digest TEXT NOT NULL, chunks TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sentences (chunk TEXT PRIMARY KEY, texts TEXT NOT NULL, vectors BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (origin TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS wordings (wording BLOB PRIMARY KEY, chunk TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS wordings_chunk ON wordings (chunk);
@@ -28,6 +31,10 @@ CREATE INDEX IF NOT EXISTS merged_source ON merged (source);
 """
 _FORMAT = 2
 """Raised when readers or chunking change what is indexed of an unchanged document: then all is indexed anew."""
+FLOOR = "floor"
+"""The note that holds the measured floor."""
+VOCABULARY = "vocabulary"
+"""The note that holds the collection's words."""
 MANIFEST = "manifest.sqlite"
 """Its file in a collection's folder."""
 CHANGES = 100_000
@@ -90,6 +97,18 @@ class Manifest:
         self._db.execute("DELETE FROM merged WHERE source = ?", (id,))
         self._db.execute("DELETE FROM sources WHERE id = ?", (id,))
         self._db.execute("INSERT INTO changes (id) VALUES (?)", (id,))
+
+    def note(self, name: str, value: str) -> None:
+        """Keeps what was found out about the collection."""
+        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str:
+        """What was kept, or "" (also in a manifest of an older version)."""
+        try:
+            row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        except sqlite3.OperationalError:
+            return ""
+        return str(row[0]) if row else ""
 
     def name_of(self, origin: str) -> str:
         """The id under which a file was indexed, "" if it was not."""
@@ -193,6 +212,18 @@ class Manifest:
         """Commits and closes."""
         self._db.commit()
         self._db.close()
+
+
+def read_floor(manifest: Manifest) -> Floor | None:
+    """The measured floor of a collection, if there is one."""
+    noted = manifest.noted(FLOOR)
+    return msgspec.json.decode(noted, type=Floor) if noted else None
+
+
+def read_vocabulary_of(manifest: Manifest) -> Vocabulary | None:
+    """The noted vocabulary of a collection, if there is one."""
+    noted = manifest.noted(VOCABULARY)
+    return msgspec.json.decode(noted, type=Vocabulary) if noted else None
 
 
 def digest_of(document: Document, how: Chunking, embedder: str) -> str:

@@ -81,6 +81,7 @@ class PostgresStore:
         self._statistics: tuple[int, tuple[float, ...]] | None = None
         self._alike: tuple[int, float] = (0, 0.0)
         self._quantiles: dict[str, NDArray[np.float64]] = {}
+        self._fields_known: list[str] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Document).decode
 
@@ -134,12 +135,14 @@ class PostgresStore:
             self._db.commit()
             self._statistics = None
             self._quantiles.clear()
+            self._fields_known = None
 
     def refresh(self) -> None:
         """Rows are always the server's; forgets what was computed from them."""
         with self._lock:
             self._statistics = None
             self._quantiles.clear()
+            self._fields_known = None
 
     def lexical(self, terms: Terms, k: int, boosts: Boosts, where: Filter | None = None) -> Leg:
         """The best `k` by BM25, in SQL."""
@@ -231,6 +234,14 @@ class PostgresStore:
             )
         return np.array([found.get(int(row), np.nan) for row in rows], np.float64)
 
+    def number_fields(self) -> list[str]:
+        """Names of the numeric fields."""
+        with self._lock:
+            if self._fields_known is None:
+                rows = self._all("SELECT DISTINCT jsonb_object_keys(numbers) FROM {n}_docs")
+                self._fields_known = sorted(name for (name,) in rows)
+            return self._fields_known
+
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """201 evenly spaced quantiles of a number."""
         with self._lock:
@@ -250,6 +261,14 @@ class PostgresStore:
             wanted = [int(row) for row in rows]
             found = dict(self._all('SELECT "row", body FROM {n}_docs WHERE "row" = ANY(%s)', (wanted,)))
         return [self._decode(found[row]) for row in wanted if row in found]
+
+    def sample(self, most: int) -> list[int]:
+        """Rows spread over the collection."""
+        with self._lock:
+            step = max(1, -(-self._collection()[0] // most))
+            numbered = 'SELECT "row", row_number() OVER (ORDER BY "row") AS at FROM {n}_docs'
+            rows = self._all(f'SELECT "row" FROM ({numbered}) AS numbered WHERE mod(at - 1, %s) = 0', (step,))
+            return [int(row) for (row,) in rows]
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""

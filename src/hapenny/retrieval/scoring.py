@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -21,27 +21,31 @@ Quantiles: TypeAlias = "Callable[[str], NDArray[np.float64]]"
 """Sorted reference values of a field over the collection (empty if it has none)."""
 
 _YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)")
-POPULARITY = ("votes", "vote_count", "rating_count", "popularity", "views", "sales", "clicks")
-
-
-YEARS = ("year", "release_year", "published", "date")
+POPULARITY = (
+    *("popularity", "views", "downloads", "sales", "orders", "clicks", "votes", "vote_count"),
+    *("ratings", "rating_count", "reviews", "citations"),
+)
+"""Where the rule looks if it names no field."""
+_FIRST_YEAR, _LAST_YEAR = 1000.0, 2200.0
 
 
 class Popularity(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="popularity"
 ):
     """The document's quantile in the first of `fields` that the collection has, as far as the question's words match:
-    it decides between documents of one name, and lifts nothing that is only alike."""
+    it decides between documents of one name, and lifts nothing that is only alike. No default: `hapenny index train`
+    adds it for a field that judged questions prefer."""
 
     weight: float = 0.08
     fields: tuple[str, ...] = POPULARITY
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="stated"):
-    """1 where a year that the question states is the document's, in one of `fields`."""
+    """1 where a year that the question states is the document's, in one of `fields`; without any, in whatever number of
+    the collection holds nothing but years (`year_fields`)."""
 
     weight: float = 0.05
-    fields: tuple[str, ...] = YEARS
+    fields: tuple[str, ...] = ()
 
 
 class Recency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="recency"):
@@ -75,7 +79,7 @@ Rule: TypeAlias = "Popularity | Stated | Recency | InStock | Near"
 class Scoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules for everyone, and rules of single tenants that replace them."""
 
-    rules: tuple[Rule, ...] = (Popularity(), Stated())
+    rules: tuple[Rule, ...] = (Stated(),)
     tenants: dict[str, tuple[Rule, ...]] = {}
 
     def of(self, tenant: str) -> tuple[Rule, ...]:
@@ -90,15 +94,16 @@ def bonuses(
     *,
     question: str = "",
     matched: NDArray[np.float64] | float = 1.0,
+    years: Callable[[], Sequence[str]] = tuple,
 ) -> dict[str, NDArray[np.float64]]:
     """What each rule adds to each candidate, by rule name; rules without data are left out.
 
-    `matched`: how well each candidate's words match the question, 0 to 1.
+    `matched`: how well each candidate's words match the question, 0 to 1. `years`: fields that hold years.
     """
     found: dict[str, NDArray[np.float64]] = {}
     for rule in rules:
         if isinstance(rule, Stated):
-            values = _stated(rule, numbers, question)
+            values = _stated(rule, numbers, question, years)
         else:
             values = _values(rule, numbers, quantiles, matched)
         if values is not None:
@@ -113,11 +118,23 @@ def quantile(values: NDArray[np.float64], reference: NDArray[np.float64]) -> NDA
     return np.where(np.isnan(values), 0.0, place / max(1, len(reference)))
 
 
-def _stated(rule: Stated, numbers: Numbers, question: str) -> NDArray[np.float64] | None:
+def year_fields(fields: Sequence[str], quantiles: Quantiles) -> tuple[str, ...]:
+    """Those of the numeric `fields` of a collection that hold years alone."""
+    return tuple(
+        field
+        for field in fields
+        if len(known := quantiles(field)) and known[0] >= _FIRST_YEAR and known[-1] <= _LAST_YEAR
+    )
+
+
+def _stated(
+    rule: Stated, numbers: Numbers, question: str, fields: Callable[[], Sequence[str]]
+) -> NDArray[np.float64] | None:
     years = [float(year) for year in _YEAR.findall(question)]
-    if not years:
+    names = (rule.fields or fields()) if years else ()
+    if not names:
         return None
-    return np.asarray(np.any([np.isin(numbers(field), years) for field in rule.fields], axis=0), np.float64)
+    return np.asarray(np.any([np.isin(numbers(field), years) for field in names], axis=0), np.float64)
 
 
 def _values(

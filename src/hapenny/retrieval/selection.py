@@ -18,11 +18,13 @@ def select(
     parents: Callable[[Sequence[int]], Sequence[str]] | None = None,
     keep: int | None = None,
     wordings: Callable[[Sequence[int]], Sequence[bytes]] | None = None,
+    enough: Sequence[bool] | None = None,
 ) -> list[int]:
     """Positions of the hits that leave, best first.
 
     `scores` come in the order of the final list (best first). A hit under the floor never leaves, also not to fill
     up; between `least` and `most` the list ends at the first drop of more than `margin` (a share of the best score).
+    `enough`: whether each hit is over the measured floor, where there is one.
     `keep` asks for exactly so many where there are as many; the floor then does not apply. A near-duplicate of a better
     hit is dropped only if `wordings` (`duplicates.wording`) agree: what differs in a number or a name is no duplicate.
     """
@@ -30,11 +32,17 @@ def select(
         return []
     if keep is None:
         limit = how.most
-        enough = [i for i in range(len(scores)) if how.floor is None or scores[i] >= how.floor]
+        passing = [
+            i
+            for i in range(len(scores))
+            if how.floor is None
+            or (how.floor == "measured" and (enough is None or enough[i]))
+            or (not isinstance(how.floor, str) and scores[i] >= how.floor)
+        ]
     else:
         limit = keep
-        enough = list(range(len(scores)))
-    pool = enough[: max(4 * limit, 20)]
+        passing = list(range(len(scores)))
+    pool = passing[: max(4 * limit, 20)]
     if vectors is not None and pool:
         said = list(wordings(pool)) if wordings is not None else None
         pool = _distinct(pool, vectors(pool), scores, how, limit, said)

@@ -116,6 +116,10 @@ class ShardedStore:
             out[at] = self._shards[number].numbers(field, local)
         return out
 
+    def number_fields(self) -> list[str]:
+        """Names of the numeric fields of any shard."""
+        return sorted({field for store in self._shards for field in store.number_fields()})
+
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """Quantiles over all shards, each shard's weighing alike."""
         found = [part for store in self._shards if len(part := store.quantiles(field))]
@@ -135,6 +139,11 @@ class ShardedStore:
                 for place, row in zip(at.tolist(), local.tolist(), strict=True):
                     found.update((place, document) for document in self._shards[number].fetch([row]))
         return [found[i] for i in sorted(found)]
+
+    def sample(self, most: int) -> list[int]:
+        """As many rows of every shard."""
+        share = max(1, most // self._count)
+        return [row * self._count + number for number, store in enumerate(self._shards) for row in store.sample(share)]
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""

@@ -64,11 +64,17 @@ class Store(Protocol):
     def numbers(self, field: str, rows: Rows) -> NDArray[np.float64]:
         """A numeric field of given rows; NaN where missing."""
 
+    def number_fields(self) -> list[str]:
+        """Names of the numeric fields, sorted."""
+
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """Up to 201 evenly spaced quantiles of a numeric field; empty if no document has it."""
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows, in that order."""
+
+    def sample(self, most: int) -> list[int]:
+        """Up to `most` rows, spread evenly over the collection in row order."""
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids, None where unknown."""

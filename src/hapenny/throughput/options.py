@@ -256,5 +256,6 @@ class Routes:
             budget=self._budget,
             hedger=Hedger(self.options.hedge) if model.hedge else None,
             release=lambda begun: begun[0].close(),
+            silent=lambda begun: not begun[0].begun,
         )
         return Route(dispatcher, targets, model.affinity)
