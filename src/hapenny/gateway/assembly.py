@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hapenny.admission.keys import Identity, Keyring, key_id
-from hapenny.backends.build import build as build_backend
 from hapenny.backends.contract import Backend
+from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.catalog import Catalog, overrides

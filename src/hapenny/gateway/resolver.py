@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from hapenny.admission.keys import Identity
+from hapenny.backends.kinds import KINDS
 from hapenny.catalog import Catalog
 from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
@@ -90,13 +91,13 @@ class RequestResolver:
         """A target for a provider's own model id: a simulated provider serves only what the catalog knows."""
         backend = self._config.backend_of("")
         options = self._config.backends.get(backend)
-        if options is not None and options.kind == "simulated" and self._catalog.resolve(name) is None:
+        if options is not None and KINDS[options.kind].lists and self._catalog.resolve(name) is None:
             return None
         return Target(name, backend, self._region(backend))
 
     def _region(self, backend: str) -> str:
         options = self._config.backends.get(backend)
-        return options.region if options is not None and options.kind == "bedrock" else ""
+        return options.region if options is not None and KINDS[options.kind].regional else ""
 
     def _baseline(self, route: str, baseline: str) -> Target:
         asked = self.names.resolve(baseline)
