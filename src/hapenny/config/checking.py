@@ -109,6 +109,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -175,6 +176,17 @@ def _rerankers(config: Config) -> list[str]:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
     return problems
+
+
+def _hourly(config: Config) -> list[str]:
+    """Bills by the hour that cannot be."""
+    bills = {f"$.{kind}.{name}": options.hourly_usd for kind in ("models", "embedders", "rerankers")
+             for name, options in getattr(config, kind).items()}  # fmt: skip
+    for name, model in config.stages[THROUGHPUT_STAGE].models.items():
+        at = f"$.stages.throughput.models.{name}"
+        bills |= {f"{at}.endpoints.{each.name}": each.hourly_usd for each in model.endpoints}
+        bills |= {f"{at}.regions": model.regions.hourly_usd} if model.regions is not None else {}
+    return [f"{at}.hourly_usd: {usd:g} is below 0. Fix: dollars an hour" for at, usd in bills.items() if (usd or 0) < 0]
 
 
 def _shared_beside_restricted(config: Config) -> list[str]:

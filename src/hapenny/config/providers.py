@@ -91,17 +91,29 @@ class ModelOptions(Section):
 
     id: str
     """The provider's model id, inference profile or ARN."""
+    card: str = ""
+    """Which model of the catalog it is, where its id does not say (provisioned throughput, application profiles,
+    imported and tuned models, servers of your own): prices to compare with, limits, capabilities."""
     backend: str = ""
     """Name of a backend; empty: the default one."""
     region: str = ""
     """AWS region; empty: the backend's."""
     service_tier: str = "standard"
-    """standard, priority, flex or batch."""
+    """standard, priority, flex, reserved or batch."""
     endpoint: str = ""
     """Address of an endpoint of its own (a second endpoint family, a server of a pool)."""
     provisioned: bool = False
-    """Paid by the hour: its calls cost 0, its capacity has rows of its own."""
+    """Provisioned throughput: paid by the hour, see `hourly_usd`."""
+    hourly_usd: float | None = None
+    """What its capacity costs an hour, where that is paid instead of calls (provisioned throughput, a reserved tier, a
+    server of your own): calls cost 0, the bill is booked each hour. Unknown, its requests are unpriced."""
     parameters: ModelParameters = field(default_factory=ModelParameters)
+
+    def tier(self) -> str:
+        """The service tier of its calls; `owned` where the hour is paid."""
+        if self.provisioned:
+            return "provisioned"
+        return "owned" if self.hourly_usd is not None and self.service_tier != "reserved" else self.service_tier
 
 
 class EmbedderOptions(Section):
@@ -113,13 +125,16 @@ class EmbedderOptions(Section):
     """Name of a backend; empty: the default one."""
     dim: int | None = None
     """Length of its vectors; null: as the catalog knows it."""
+    hourly_usd: float | None = None
+    """What its server costs an hour, if that is paid instead of calls."""
 
 
 class RerankerOptions(Section):
     """A reranking model.
 
     `kind`: `bedrock` (region and credentials), `server` (`base_url` before `/rerank`: Cohere, Jina, vLLM) or `tei`
-    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing.
+    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing; `hourly_usd` is what that
+    costs an hour.
     """
 
     kind: Literal["bedrock", "server", "tei"]
@@ -133,6 +148,7 @@ class RerankerOptions(Section):
     api_key: str | None = None
     """Key of the server. Best given as `${NAME}`."""
     owned: bool = False
+    hourly_usd: float | None = None
     connect_s: float = 2.0
     """How long a connection may take to open."""
 

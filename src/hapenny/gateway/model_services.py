@@ -47,7 +47,9 @@ def paid_embedder(
     card = catalog.resolve(wanted.model)
     dim = wanted.dim or (card.dimensions if card is not None else None) or 0
     style = style_of(wanted.model, config.backends[name].kind)
-    return PaidEmbedding(ApiEmbedder(backends[name], Target(wanted.model, name), dim, style), clock)
+    tier = "standard" if wanted.hourly_usd is None else "owned"
+    target = Target(wanted.model, name, service_tier=tier)
+    return PaidEmbedding(ApiEmbedder(backends[name], target, dim, style), clock)
 
 
 class _Wanted(NamedTuple):

@@ -84,8 +84,7 @@ class RequestResolver:
 
     def _target(self, model: ModelOptions) -> Target:
         backend = self._config.backend_of(model.backend)
-        tier = "provisioned" if model.provisioned else model.service_tier
-        return Target(model.id, backend, model.region or self._region(backend), tier, model.endpoint)
+        return Target(model.id, backend, model.region or self._region(backend), model.tier(), model.endpoint)
 
     def _find(self, name: str) -> Target | None:
         """A target for a provider's own model id: a simulated provider serves only what the catalog knows."""
