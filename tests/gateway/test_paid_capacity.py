@@ -45,7 +45,9 @@ def served(path, models, seconds=60.0, requests=1, more="", model="strong", rest
 
     async def main():
         for _ in range(restarts + 1):
-            async with Gateway(config(path, models, more), clock=clock(), backends={"simulated": Scripted()}) as gateway:
+            async with Gateway(
+                config(path, models, more), clock=clock(), backends={"simulated": Scripted()}
+            ) as gateway:
                 for number in range(requests):
                     await ask(gateway, model, f"question {number}")
                     await asyncio.sleep(seconds / requests)
