@@ -2,7 +2,8 @@
 
 Sources: Anthropic's and Amazon's model and prompt-caching references, OpenAI's model pages (as of the data file's
 date); structured outputs: platform.claude.com/docs/en/build-with-claude/structured-outputs (Claude 4.5 and later);
-prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a newer model of a strict line has no stated rule, it is taken to refuse.
+prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a
+newer model of a strict line has no stated rule, it is taken to refuse.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ def _shape(
         mark = "*" if trial is tuned.chosen else " "
         shape = trial.shape
         click.echo(
-            f"{mark} {shape.kind:9} m={shape.m:<3} effort={shape.effort:<4} probes={shape.probes:<4}"
+            f"{mark} {shape.kind:9} dims={shape.dims or 'all':<4} m={shape.m:<3} effort={shape.effort:<4}"
+            f" probes={shape.probes:<4}"
             f" recall {trial.recall:.4f} (surely {trial.lower:.4f})  p50 {trial.p50_ms:.3f} ms"
             f"  {trial.memory / 1e6:.1f} MB  built in {trial.build:.1f} s"
         )

@@ -182,7 +182,9 @@ def _retrieval(here: RouteParts) -> Stage:
 
     shared = here.shared
     fast = shared.names.tiers.get("fast")
-    return RetrievalStage(shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks)
+    return RetrievalStage(
+        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
+    )
 
 
 def _tiers(here: RouteParts) -> Stage:

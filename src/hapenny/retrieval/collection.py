@@ -16,6 +16,7 @@ from hapenny.retrieval.filters import All, Filter, seen_by
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, prepare
 from hapenny.retrieval.query.keywords import keywords
+from hapenny.retrieval.query.stated_filter import stated_filter
 from hapenny.retrieval.retriever import Ranked, Retriever
 from hapenny.retrieval.selection import select
 
@@ -96,10 +97,12 @@ class Collection:
         rerank: Rerank | None = None,
         rewrite: Rewrite | None = None,
         until: float = float("inf"),
+        stated: bool = True,
     ) -> Found:
         """The hits that leave, best first. Only documents that the tenant and its groups may see are considered.
 
-        `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped.
+        `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped. `stated`: whether
+        bounds that the question states filter as well; they do not where nothing would be left.
         """
         clock, seconds = self._clock, dict[str, float]()
         started = clock.now()
@@ -115,6 +118,9 @@ class Collection:
         seconds["embed"] = clock.now() - mark
         visible = seen_by(tenant, groups)
         scope = visible if where is None else All((where, visible))
+        if stated and (bounds := await clock.work("retrieve", 1, lambda: self._stated(query.text, scope))) is not None:
+            scope = All((bounds, scope))
+            query = msgspec.structs.replace(query, steps=(*query.steps, "filtered"))
         try:
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
@@ -130,6 +136,11 @@ class Collection:
             seconds=seconds,
             vector=_mean(vectors),
         )
+
+    def _stated(self, text: str, scope: Filter) -> Filter | None:
+        store = self.retriever.store
+        bounds = stated_filter(text, store.number_fields(), self.retriever.years())
+        return bounds if bounds is not None and store.count(All((bounds, scope))) else None
 
     def _prepared(self, question: str, history: Sequence[str] = (), answer: str = "") -> Query:
         retriever = self.retriever

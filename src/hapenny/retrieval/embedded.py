@@ -20,7 +20,8 @@ from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, 
 from hapenny.retrieval.filters import Filter
 from hapenny.retrieval.lexical import Boosts, LexicalIndex, Terms
 from hapenny.retrieval.rows import RowStore
-from hapenny.vectors.compact import CompactIndex, Shape
+from hapenny.vectors.compact import Shape
+from hapenny.vectors.shaped import ShapedIndex, load_index, make_index
 
 EXACT_UP_TO = 12_000
 """Rows up to which a scan (.3 ms at 10,000 x 384) costs no more than a graph that finds as much."""
@@ -65,7 +66,7 @@ class EmbeddedStore:
         self._gone = 0
         self._alike = (0, 0.0)
         if folder is not None and (folder / _VECTOR_FILE).exists():
-            self._vectors = CompactIndex.load(folder / _VECTOR_FILE, dim)
+            self._vectors = load_index(folder / _VECTOR_FILE, dim)
         self.refresh()
 
     @property
@@ -95,7 +96,7 @@ class EmbeddedStore:
             return self._rows.get(f"note:{name}")
 
     @property
-    def vector_index(self) -> CompactIndex:
+    def vector_index(self) -> ShapedIndex:
         """The vector index, for reports and the tuner."""
         return self._vectors
 
@@ -258,7 +259,7 @@ class EmbeddedStore:
     def reshape(self, shape: Shape) -> None:
         """Rebuilds the vector index in another shape."""
         with self._lock:
-            made = CompactIndex(self._dim, shape)
+            made = make_index(self._dim, shape)
             entries = [entry for batch in self._rows.after(0) for entry in batch if entry.row <= self._seen]
             if entries:
                 matrix = np.stack([np.frombuffer(entry.vector, np.float32) for entry in entries])
@@ -311,8 +312,8 @@ class EmbeddedStore:
         self._rows.set("analysis", str(VERSION))
         self._rows.commit()
 
-    def _new_vectors(self, expected: int) -> CompactIndex:
-        return CompactIndex(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw_half"))
+    def _new_vectors(self, expected: int) -> ShapedIndex:
+        return make_index(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw_half"))
 
 
 def mean_cosine(vectors: Matrix) -> float:

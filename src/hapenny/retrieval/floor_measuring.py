@@ -17,10 +17,12 @@ from hapenny.retrieval.retriever import Retriever
 from hapenny.retrieval.store import Store
 
 _QUESTIONS = Path(__file__).parent / "data" / "outside"
-_OUTSIDE_SHARE = 0.8
+_OUTSIDE_SHARE = 0.85
 """Share of the questions from outside that stay under the floor."""
 _OWN_SHARE = 0.02
 """Share of the collection's own sentences that may stay under it."""
+_NEVER = 0.98
+"""Share of them that come no nearer than a passage without a shared word must be."""
 _OWN = 100
 _BEST = 5
 _LONGEST = 300
@@ -60,7 +62,8 @@ async def measure(retriever: Retriever, embed: Embed) -> Floor | None:
     least = float(np.quantile(reached, _OUTSIDE_SHARE))
     if own_reached:
         least = min(least, float(np.quantile(own_reached, _OWN_SHARE)))
-    return msgspec.structs.replace(scale, least=round(least, 4))
+    alone = float(np.quantile([float(near.max()) for near, _ in strange], _NEVER))
+    return msgspec.structs.replace(scale, least=round(least, 4), alone=round(alone, 4))
 
 
 def _own_sentences(store: Store, count: int) -> list[str]:

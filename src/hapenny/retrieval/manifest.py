@@ -33,6 +33,8 @@ _FORMAT = 2
 """Raised when readers or chunking change what is indexed of an unchanged document: then all is indexed anew."""
 FLOOR = "floor"
 """The note that holds the measured floor."""
+CHUNKING = "chunking"
+"""The note that says how documents were cut."""
 VOCABULARY = "vocabulary"
 """The note that holds the collection's words."""
 MANIFEST = "manifest.sqlite"

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Matrix
-from hapenny.vectors.compact import CompactIndex, Shape
+from hapenny.vectors.compact import Shape
+from hapenny.vectors.shaped import ShapedIndex, make_index
 
 EFFORTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256)
 SHARES = (0.02, 0.05, 0.1, 0.25)
 _ROUNDS = 3
+_MANY_DIMENSIONS = 128
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +45,12 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
     queries: int
 
 
-def shapes(count: int) -> list[Shape]:
-    """What is worth building at a size; efforts are varied without building again."""
+def shapes(count: int, dim: int = 0) -> list[Shape]:
+    """What is worth building at a size; efforts are varied without building again.
+
+    Fewer dimensions are tried for vectors of 128 numbers up: a third and two thirds of them, searched in 8 bits, with
+    full vectors for the last word.
+    """
     found = [Shape(kind="exact"), Shape(kind="half"), Shape(kind="sq8")]
     if count >= 2000:
         found += [
@@ -54,6 +60,9 @@ def shapes(count: int) -> list[Shape]:
             Shape(kind="ivf"),
             Shape(kind="ivf_sq8"),
         ]
+        if dim >= _MANY_DIMENSIONS:
+            found += [Shape(kind="sq8", dims=dim // 3), Shape(kind="sq8", dims=2 * dim // 3)]
+            found.append(Shape(kind="hnsw_sq8", m=16, dims=dim // 3))
     return found
 
 
@@ -84,7 +93,7 @@ def choose(target: float, trials: list[Trial], queries: int) -> Tuned:
     return Tuned(target=target, chosen=min(good, key=lambda trial: trial.p50_ms), trials=trials, queries=queries)
 
 
-Built: TypeAlias = "tuple[CompactIndex, Shape, float]"
+Built: TypeAlias = "tuple[ShapedIndex, Shape, float]"
 """An index, the setting it is searched with, and the seconds its build took."""
 
 
@@ -96,9 +105,9 @@ def build(
 ) -> list[Built]:
     """Every setting of the grid; those that differ only in effort share an index."""
     built: list[Built] = []
-    for shape in grid if grid is not None else shapes(len(vectors)):
+    for shape in grid if grid is not None else shapes(*vectors.shape):
         started = clock.now()
-        index = CompactIndex(vectors.shape[1], shape)
+        index = make_index(vectors.shape[1], shape)
         index.add(np.arange(len(vectors)), vectors)
         seconds = clock.now() - started
         built += [(index, variant, seconds) for variant in _efforts(shape, len(vectors))]
@@ -163,7 +172,7 @@ def lower(recalls: NDArray[np.float64], level: float = 0.95, rounds: int = 1000,
     return float(np.quantile(recalls[picks].mean(axis=1), 1.0 - level))
 
 
-def recalls(index: CompactIndex, keys: NDArray[np.int64], queries: Matrix, k: int = 10) -> NDArray[np.float64]:
+def recalls(index: ShapedIndex, keys: NDArray[np.int64], queries: Matrix, k: int = 10) -> NDArray[np.float64]:
     """Recall at `k` of an index as it stands, a value a query; `keys` are its live keys in the order of their rows."""
     truth = keys[exact(index.vectors(keys), queries, k)]
     found = [index.search(query, k).keys for query in queries]

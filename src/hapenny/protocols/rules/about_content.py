@@ -1,4 +1,5 @@
-"""Service rules about documents, images, parameters, the prompt cache, and Anthropic's dialect at Bedrock. How to read one: `rule` in `rule.py`."""
+"""Service rules about documents, images, parameters, the prompt cache, and Anthropic's dialect at Bedrock. How to read
+one: `rule` in `rule.py`."""
 
 from __future__ import annotations
 

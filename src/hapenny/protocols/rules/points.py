@@ -94,7 +94,7 @@ def _mapped(request: Request, change: Any) -> dict[str, Any]:
             if any(a is not b for a, b in zip(inner, block.content, strict=True)):
                 changed = replace(block, content=inner)
         ttl = block.checkpoint and change(place, block.checkpoint)
-        return changed if ttl == block.checkpoint else replace(changed, checkpoint=ttl)  # type: ignore[type-var]
+        return changed if ttl == block.checkpoint else replace(changed, checkpoint=ttl)
 
     def tool(item: Tool, place: Place) -> Tool:
         ttl = item.checkpoint and change(place, item.checkpoint)
