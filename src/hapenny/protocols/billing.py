@@ -174,7 +174,11 @@ def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, i
     guarded = extras.get("guardrailConfig") or extras.get("x-amzn-bedrock-guardrailidentifier")
     if guarded and not any(unit.startswith(GUARDRAIL) for unit in known):
         more.append((GUARDRAIL, 1))
-    if "-search-preview" in request.model or "-search-api" in request.model or extras.get("web_search_options"):
+    if (
+        "-search-preview" in request.model
+        or "-search-api" in request.model
+        or extras.get("web_search_options") is not None
+    ):
         # Chat Completions searches once a request with these models and does not count it.
         more.append(("web_search_preview" if "-search-preview" in request.model else "web_search", 1))
     return more
