@@ -44,7 +44,13 @@ def test_a_budget_is_the_nearest_effort(thinks, effort):
 
 @pytest.mark.parametrize(
     ("effort", "max_tokens", "budget"),
-    [("high", 10_000, 8_000), ("high", 1_200, None), ("none", None, None), ("high", 1_280, 1_024), ("low", None, 2_048)],
+    [
+        ("high", 10_000, 8_000),
+        ("high", 1_200, None),
+        ("none", None, None),
+        ("high", 1_280, 1_024),
+        ("low", None, 2_048),
+    ],
 )
 def test_the_answer_keeps_its_room(effort, max_tokens, budget):
     assert budget_of(effort, max_tokens) == budget

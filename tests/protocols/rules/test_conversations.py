@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
 from hapenny.core.messages import (
     Document,

@@ -47,7 +47,9 @@ def test_a_schema_is_closed_for_claude_and_what_it_refuses_is_said_in_words():
         assert undone(service, model, parameters=schema()) == []
 
 
-@pytest.mark.parametrize(("service", "model"), [("converse", OLD), ("converse", NOVA), ("anthropic", "claude-opus-4-1")])
+@pytest.mark.parametrize(
+    ("service", "model"), [("converse", OLD), ("converse", NOVA), ("anthropic", "claude-opus-4-1")]
+)
 def test_models_without_the_format_are_made_to_call_a_tool(service, model):
     body, notes = sent(service, model, parameters=schema())
     tool = (body.get("toolConfig") or body)["tools"][0]

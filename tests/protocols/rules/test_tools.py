@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted
-from hapenny.core.messages import Message, Parameters, Text, Tool, ToolChoice, ToolResult, ToolUse
+from hapenny.core.messages import Image, Message, Parameters, Text, Tool, ToolChoice, ToolResult, ToolUse
 from hapenny.protocols.rules import fit
 from hapenny.protocols.rules.schemas import Unsayable, adapted, refused_keyword, tool_input
 from tests.protocols.rules.sending import LOOK_UP, NOVA, SONNET, history, said, sent, user
@@ -67,9 +67,7 @@ def test_two_long_names_stay_two():
 
 
 def test_a_name_that_anthropic_takes_is_left_to_anthropics_clients():
-    body, notes = sent(
-        "anthropic", "claude-sonnet-4-5", "anthropic", tools=(Tool("f" * 100, "d", {"type": "object"}),)
-    )
+    body, notes = sent("anthropic", "claude-sonnet-4-5", "anthropic", tools=(Tool("f" * 100, "d", {"type": "object"}),))
     assert body["tools"][0]["name"] == "f" * 100
     assert notes == ""
 
@@ -113,7 +111,9 @@ def test_mistral_gets_nine_letters(service, model):
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"properties": {"a": {}}}, {"type": "string"}, {"anyOf": [{}]}, True])
-@pytest.mark.parametrize(("service", "model"), [("converse", SONNET), ("converse", NOVA), ("anthropic", "claude-opus-4-6")])
+@pytest.mark.parametrize(
+    ("service", "model"), [("converse", SONNET), ("converse", NOVA), ("anthropic", "claude-opus-4-6")]
+)
 def test_schemas_are_objects(schema, service, model):
     body, _ = sent(service, model, tools=(Tool("f", "d", schema),))
     tool = (body.get("toolConfig") or body)["tools"][0]
@@ -148,8 +148,6 @@ def test_a_model_without_tools_refuses_them_in_the_clients_words():
 
 
 def test_pictures_in_results_reach_openai_in_a_turn_of_the_user():
-    from hapenny.core.messages import Image
-
     picture = ToolResult("c1", (Text("look"), Image("image/png", b"\x89PNG\r\n\x1a\n")))
     body, notes = sent(
         "openai", "gpt-4.1", "anthropic",
