@@ -17,7 +17,7 @@ from benchmarks.retrieval.corpora import find
 from benchmarks.retrieval.outside import floors
 from benchmarks.retrieval.prepare import Prepared, embedder, prepare, say
 from benchmarks.retrieval.steps import steps
-from hapenny.retrieval.forest import Forest
+from hapenny.retrieval.search.forest import Forest
 
 PARTS = (
     "quality",

@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.retrieval.prepare import Prepared, say
 from benchmarks.retrieval.ranking import evaluated
 from hapenny.retrieval.documents import Scores
-from hapenny.retrieval.floor_measuring import outside
 from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.tune.floor_measuring import outside
 from hapenny.vectors.embedder import Embedder
 
 SENT = 5

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.floor import Floor
-from hapenny.retrieval.floor_measuring import measure, outside
 from hapenny.retrieval.ingest import Ingest
-from hapenny.retrieval.manifest import Manifest, read_floor
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.ingest.manifest import Manifest, read_floor
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.floor_measuring import measure, outside
 from hapenny.vectors.hashed import HashedEmbedder
 
 NAMES = ["Naruto", "Bleach", "Monster", "Akira", "Nana", "Berserk", "Vagabond", "Dorohedoro", "Pluto", "Planetes"]

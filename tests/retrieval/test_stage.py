@@ -8,12 +8,12 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Request, Text
 from hapenny.core.stage import Pipeline
-from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.endpoint import retrieve
 from hapenny.retrieval.filters import FilterError, parse
 from hapenny.retrieval.options import Remote, RetrievalOptions
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.collection import Collection
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.stage import RetrievalStage
 from tests.retrieval.conftest import vector_of, vectors_of
 

@@ -3,9 +3,9 @@ import pytest
 
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.metrics import interval, ndcg, quality, scaled
-from hapenny.retrieval.tuner import Trial, choose, drifted, exact, lower, shapes, tune
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.index_shape import Trial, choose, drifted, exact, lower, shapes, tune
+from hapenny.retrieval.tune.metrics import interval, ndcg, quality, scaled
 from hapenny.vectors.compact import CompactIndex, Shape
 from hapenny.vectors.embedder import unit
 

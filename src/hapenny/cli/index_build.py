@@ -15,9 +15,9 @@ from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.folder import Folder
 from hapenny.retrieval.ingest import Ingest, Progress
-from hapenny.retrieval.manifest import CHUNKING, Manifest
-from hapenny.retrieval.opening import Layout
-from hapenny.retrieval.sizing import Sized
+from hapenny.retrieval.ingest.manifest import CHUNKING, Manifest
+from hapenny.retrieval.stores.layout import Layout
+from hapenny.retrieval.tune.chunk_size import Sized
 
 _SHOWN = 20
 """Merged and alike chunks that are named on the terminal; the JSON line names all merged ones."""
@@ -75,7 +75,7 @@ def build(
     from hapenny.retrieval import readers
     from hapenny.retrieval.access import AccessError, read_access
     from hapenny.retrieval.analysis import detect
-    from hapenny.retrieval.sources import name_files, note_files
+    from hapenny.retrieval.ingest.file_ids import name_files, note_files
 
     try:
         access = read_access({"tenant": tenant, "groups": groups})
@@ -149,7 +149,7 @@ async def _chunking(
     questions: bytes | None,
 ) -> tuple[Chunking, list[Sized]]:
     """How to cut documents: as told, as the collection was cut before, or as is best for what is in it."""
-    from hapenny.retrieval.sizing import choose_size, read_evidence
+    from hapenny.retrieval.tune.chunk_size import choose_size, read_evidence
 
     noted = manifest.noted(CHUNKING)
     if size is not None:

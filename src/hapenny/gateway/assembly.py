@@ -229,7 +229,7 @@ async def start(parts: Assembly) -> None:
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
     for name, collection in shared.collections.items():
-        from hapenny.retrieval.following import follow
+        from hapenny.retrieval.search.index_refresh import follow
 
         every = config.collections[name].refresh_s
         parts.tasks.serve(follow(collection, parts.clock, every, shared.dedup.collection_changed))

@@ -29,7 +29,7 @@ from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)

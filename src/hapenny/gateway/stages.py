@@ -60,7 +60,7 @@ from hapenny.tuning.parameters import ParameterStage
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)

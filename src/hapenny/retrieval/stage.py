@@ -21,12 +21,12 @@ from hapenny.core.messages import Context, Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
-from hapenny.retrieval.helping import Helpers, helpers
-from hapenny.retrieval.lexical import spelt
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
+from hapenny.retrieval.search.collection import Collection, Found
+from hapenny.retrieval.search.model_steps import Helpers, helpers
+from hapenny.retrieval.stores.lexical import spelt
 
 NOBODY = Helpers()
 FILTER_HEADER = "x-hapenny-filter"

@@ -39,6 +39,8 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
     bill = billed(call.extras, call.request)
     call.target = served(call.sent, bill)
     tokens = call.tokens
+    if tokens is not None and call.output and call.request is not None and not (tokens.prompt or tokens.output):
+        tokens = None  # some servers write zeros for what they do not count
     if tokens is not None:
         tokens = apart(tokens, bill.units)
         if call.provenance != "estimated":

@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
 from hapenny.core.messages import (
     Document,
@@ -22,39 +21,7 @@ from hapenny.core.messages import (
     ToolResult,
     ToolUse,
 )
-from hapenny.protocols import codec
-from hapenny.protocols.rules import HOME, fit
-from tests.protocols.samples import ask
-
-SONNET = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-OPUS = "anthropic.claude-opus-4-6-v1"
-NOVA = "amazon.nova-pro-v1:0"
-PNG = b"\x89PNG\r\n\x1a\n0000"
-DIALECT = {service: protocol for protocol, service in HOME.items()}
-
-
-def sent(service, model, protocol="openai", **fields):
-    """The body that leaves, and the notes in the answer's headers."""
-    fitted = fit(ask(protocol, **fields), service, model, resolve(model))
-    wire = codec(DIALECT[service]).encode_request(fitted.request, model=model)
-    return json.loads(wire.body), "; ".join(fitted.notes)
-
-
-def user(*blocks):
-    return Message("user", tuple(Text(block) if isinstance(block, str) else block for block in blocks))
-
-
-def said(*blocks):
-    return Message("assistant", tuple(Text(block) if isinstance(block, str) else block for block in blocks))
-
-
-def history(id_="c1", name="look_up", result=("4 left",)):
-    answer = ToolResult(id_, tuple(Text(one) for one in result))
-    return user("stock?"), said(ToolUse(id_, name)), Message("tool", (answer,))
-
-
-LOOK_UP = Tool("look_up", "d", {"type": "object", "properties": {}})
-
+from tests.protocols.rules.sending import LOOK_UP, NOVA, OPUS, PNG, SONNET, history, said, sent, user
 
 # -- tool histories ---------------------------------------------------------------------------------------------------
 
@@ -268,12 +235,12 @@ def test_instructions_alone_are_the_users_turn():
         assert "there is no other" in notes
 
 
-def test_instructions_go_into_the_first_turn_of_models_without_a_system_prompt():
-    card = resolve("amazon.titan-text-express-v1")
-    if card.has("system"):
-        pytest.skip("the catalog knows no model without a system prompt")
-    body, _ = sent("converse", card.id, system=(Text("be kind"),))
+@pytest.mark.parametrize("model", ["amazon.titan-text-express-v1", "mistral.mixtral-8x7b-instruct-v0:1"])
+def test_instructions_go_into_the_first_turn_of_models_without_a_system_prompt(model):
+    body, notes = sent("converse", model, system=(Text("be kind"),))
     assert body["messages"][0]["content"][0] == {"text": "be kind"}
+    assert "system" not in body
+    assert "takes no system prompt" in notes
 
 
 def test_a_prefill_loses_the_white_space_at_its_end():

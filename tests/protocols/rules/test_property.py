@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
@@ -48,9 +49,7 @@ def composed(request, service, model):
     return body
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_what_is_sent_breaks_no_rule(data):
+def one_request(data):
     service, model = data.draw(st.sampled_from(TARGETS))
     protocols = ["openai", "anthropic", "bedrock"]
     protocol = data.draw(st.sampled_from([one for one in protocols if HOME[one] != service]))
@@ -72,3 +71,17 @@ def test_what_is_sent_breaks_no_rule(data):
     assert all(note.isascii() and "\n" not in note for note in fitted.notes)
     again = fit(request, service, model, card)
     assert (again.request, again.notes) == (fitted.request, fitted.notes)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_is_sent_breaks_no_rule(data):
+    one_request(data)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_of_many_requests_none_breaks_a_rule(data):
+    one_request(data)

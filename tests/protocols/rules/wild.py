@@ -137,7 +137,7 @@ def requests(draw, protocol):
                     checkpoint=ttls,
                 ),
                 max_size=3,
-                unique_by=lambda tool: tool.name,
+                unique_by=(lambda tool: tool.name) if draw(st.integers(0, 4)) else None,
             )
         )
     )

@@ -66,7 +66,7 @@ async def forward(call: Call) -> Response:
 class _Passed:
     """A raw answer on its way, and what it turns out to have cost."""
 
-    __slots__ = ("_exchange", "_gateway", "_gauge", "_paid", "_raw", "_whole", "last", "late")
+    __slots__ = ("_exchange", "_gateway", "_gauge", "_makes", "_paid", "_raw", "_whole", "last", "late")
 
     def __init__(self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str) -> None:
         self.last = self.late = False
@@ -75,6 +75,7 @@ class _Passed:
         self._paid = paid
         self._raw = raw
         self._gauge = Gauge(raw.headers)
+        self._makes = method == "POST"
         self._whole = raw.status in (204, 304) or method == "HEAD"
         """Whether the answer has come to its end."""
 
@@ -105,7 +106,10 @@ class _Passed:
         if self._whole:
             exchange.delivered = self._raw.status < 400
             exchange.stopped = "end_turn" if exchange.delivered else None
-            paid.tokens = self._gauge.end() if exchange.delivered else Tokens()
+            # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
+            billed = exchange.delivered and self._makes
+            paid.tokens = self._gauge.end() if billed else Tokens()
+            paid.extras = self._gauge.extras if billed else {}
             exchange.end_call(paid, "complete" if exchange.delivered else "failed")
         exchange.end_call(paid, "abandoned")
         self._gateway.close(exchange)

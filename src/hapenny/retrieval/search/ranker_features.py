@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from hapenny.retrieval.analysis import Analyser
 from hapenny.retrieval.documents import Document, Rows
-from hapenny.retrieval.forest import Table
-from hapenny.retrieval.fusion import Candidates
-from hapenny.retrieval.lexical import Terms, idf
-from hapenny.retrieval.scoring import quantile
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.search.forest import Table
+from hapenny.retrieval.search.fusion import Candidates
+from hapenny.retrieval.search.scoring import quantile
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.lexical import Terms, idf
 
 NAMES = (
     "lexical_of_ideal",

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hapenny.retrieval.analysis import VERSION, Analyser, Language, analyser
-from hapenny.retrieval.columns import Columns, Mask
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, Scores
 from hapenny.retrieval.filters import Filter
-from hapenny.retrieval.lexical import Boosts, LexicalIndex, Terms
-from hapenny.retrieval.rows import RowStore
+from hapenny.retrieval.stores.columns import Columns, Mask
+from hapenny.retrieval.stores.lexical import Boosts, LexicalIndex, Terms
+from hapenny.retrieval.stores.row_store import RowStore
 from hapenny.vectors.compact import Shape
 from hapenny.vectors.shaped import ShapedIndex, load_index, make_index
 

@@ -9,8 +9,8 @@ import msgspec
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.core.stage import Ask
-from hapenny.retrieval.collection import Rerank, Rewrite
 from hapenny.retrieval.options import RETRIEVAL_STAGE
+from hapenny.retrieval.search.collection import Rerank, Rewrite
 
 _REWRITE = (
     "Rewrite the last question so that it can be understood without the conversation, in its own language. "

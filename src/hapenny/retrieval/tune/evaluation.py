@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from hapenny.retrieval.manifest import Manifest
-from hapenny.retrieval.metrics import Quality, interval, per_query, quality
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.training import Judged
+from hapenny.retrieval.ingest.manifest import Manifest
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.tune.metrics import Quality, interval, per_query, quality
+from hapenny.retrieval.tune.training import Judged
 from hapenny.vectors.embedder import Embedder
 
 DEPTH = 100

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
-from hapenny.retrieval.collection import Collection
-from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.ingest.manifest import Manifest
+from hapenny.retrieval.search.collection import Collection
 
 _log = get_logger("hapenny.retrieval")
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Hit, Matrix, Scores
-from hapenny.retrieval.duplicates import wording
 from hapenny.retrieval.filters import All, Filter, seen_by
+from hapenny.retrieval.ingest.duplicates import wording
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, prepare
 from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.query.stated_filter import stated_filter
-from hapenny.retrieval.retriever import Ranked, Retriever
-from hapenny.retrieval.selection import select
+from hapenny.retrieval.search.retriever import Ranked, Retriever
+from hapenny.retrieval.search.selection import select
 
 Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Matrix]]
 Rerank: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from hapenny.retrieval.analysis import VERSION, Analyser, Language, analyser
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, Scores
-from hapenny.retrieval.embedded import mean_cosine
 from hapenny.retrieval.filters import Filter, visible_facets
-from hapenny.retrieval.lexical import Boosts, Terms, idf, index_fields
-from hapenny.retrieval.sqlfilter import tag, where_sql
+from hapenny.retrieval.stores.embedded import mean_cosine
+from hapenny.retrieval.stores.lexical import Boosts, Terms, idf, index_fields
+from hapenny.retrieval.stores.sql_filter import tag, where_sql
 
 K1, B = 1.2, 0.75
 FIELDS = ("all", "title", "exact")

@@ -13,8 +13,8 @@ import numpy as np
 
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document, Matrix
-from hapenny.retrieval.floor import Floor
 from hapenny.retrieval.query.register import Vocabulary
+from hapenny.retrieval.search.floor import Floor
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (id TEXT PRIMARY KEY, digest TEXT NOT NULL, chunks TEXT NOT NULL);

@@ -8,11 +8,11 @@ from typing import Literal
 import msgspec
 
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.filters import TENANT
-from hapenny.retrieval.postgres import PostgresStore
-from hapenny.retrieval.sharded import ShardedStore
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.postgres import PostgresStore
+from hapenny.retrieval.stores.sharded import ShardedStore
 from hapenny.vectors.compact import Shape
 
 LAYOUT = "store.json"

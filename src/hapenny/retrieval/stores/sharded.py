@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from hapenny.retrieval.analysis import Analyser
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, Scores
 from hapenny.retrieval.filters import TENANT, All, Among, Filter, visible_facets
-from hapenny.retrieval.lexical import Boosts, Terms
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 
 
 class ShardedStore:

@@ -12,11 +12,11 @@ import numpy as np
 
 from hapenny.retrieval.chunking import sentences
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.floor import Floor
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.contract import Store
 
-_QUESTIONS = Path(__file__).parent / "data" / "outside"
+_QUESTIONS = Path(__file__).parents[1] / "data" / "outside"
 _OUTSIDE_SHARE = 0.85
 """Share of the questions from outside that stay under the floor."""
 _OWN_SHARE = 0.02

@@ -17,11 +17,11 @@ import numpy as np
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.chunking import Chunking, chunk, estimate, sentences
 from hapenny.retrieval.documents import Document, Scores
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.embedding import document_vectors
-from hapenny.retrieval.metrics import dcg
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.ingest.document_vectors import document_vectors
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.metrics import dcg
 from hapenny.vectors.embedder import Embedder
 
 SIZES = (64, 128, 256, 512)

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hapenny.retrieval.closer import OFF, held
 from hapenny.retrieval.documents import Hit, Rows, Scores
-from hapenny.retrieval.features import Profiles, table
 from hapenny.retrieval.filters import Filter
-from hapenny.retrieval.floor import Floor
-from hapenny.retrieval.forest import Forest, Table
-from hapenny.retrieval.fusion import Candidates, Fusion, fuse, gather, matched, order
-from hapenny.retrieval.lexical import Terms
 from hapenny.retrieval.query.register import Lexicon, Vocabulary
 from hapenny.retrieval.query.spelling import repair
-from hapenny.retrieval.scoring import Popularity, Scoring, bonuses, year_fields
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.forest import Forest, Table
+from hapenny.retrieval.search.fusion import Candidates, Fusion, fuse, gather, matched, order
+from hapenny.retrieval.search.ranker_features import Profiles, table
+from hapenny.retrieval.search.rarest_term_boost import OFF, held
+from hapenny.retrieval.search.scoring import Popularity, Scoring, bonuses, year_fields
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.lexical import Terms
 from hapenny.vectors.languages import knows
 
 LOOKED_AT = 20

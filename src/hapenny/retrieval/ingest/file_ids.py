@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.ingest.manifest import Manifest
 from hapenny.retrieval.readers import files
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hapenny.retrieval.analysis import Analyser
 from hapenny.retrieval.documents import Document, Leg, Matrix, Rows, Scores
 from hapenny.retrieval.filters import Filter
-from hapenny.retrieval.lexical import Boosts, Terms
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 
 
 class Store(Protocol):

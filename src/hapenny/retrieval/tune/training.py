@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hapenny.retrieval.documents import Rows, Scores
-from hapenny.retrieval.features import NAMES
-from hapenny.retrieval.forest import Forest, Table, Training, train
-from hapenny.retrieval.fusion import order
-from hapenny.retrieval.metrics import dcg
-from hapenny.retrieval.noise import learn
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.scoring import Popularity, quantile
-from hapenny.retrieval.selection import calibrate
+from hapenny.retrieval.search.forest import Forest, Table, Training, train
+from hapenny.retrieval.search.fusion import order
+from hapenny.retrieval.search.ranker_features import NAMES
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.search.scoring import Popularity, quantile
+from hapenny.retrieval.search.selection import calibrate
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.tune.metrics import dcg
+from hapenny.retrieval.tune.noise_words import learn
 
 FLOOR_DEPTH = 20
 """How far down a list relevant documents count for the floor."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hapenny.retrieval.documents import Rows
-from hapenny.retrieval.lexical import idf
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.lexical import idf
 
 
 class Closer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

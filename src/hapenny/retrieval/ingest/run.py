@@ -15,13 +15,13 @@ import numpy as np
 
 from hapenny.retrieval.chunking import Chunking, chunk, estimate, sentences
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.duplicates import Sketches, wording
-from hapenny.retrieval.embedding import document_vectors
-from hapenny.retrieval.floor_measuring import measure
-from hapenny.retrieval.manifest import FLOOR, VOCABULARY, Manifest, digest_of, read_floor
+from hapenny.retrieval.ingest.document_vectors import document_vectors
+from hapenny.retrieval.ingest.duplicates import Sketches, wording
+from hapenny.retrieval.ingest.manifest import FLOOR, VOCABULARY, Manifest, digest_of, read_floor
 from hapenny.retrieval.query.register import read_vocabulary
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.tune.floor_measuring import measure
 from hapenny.vectors.embedder import Embedder
 
 BATCH_TOKENS = 16_000

@@ -14,7 +14,7 @@ import msgspec
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.documents import Document, Scores
 from hapenny.retrieval.filters import All, Among, Any_, Between, Filter, visible_facets
-from hapenny.retrieval.lexical import Boosts
+from hapenny.retrieval.stores.lexical import Boosts
 
 # Amazon OpenSearch Service carries kuromoji; Vietnamese has no bundled analyser, so syllables it is.
 _ANALYSERS: dict[Language, str] = {"en": "english", "ja": "kuromoji", "vi": "standard", "other": "standard"}
