@@ -95,7 +95,7 @@ class Kind(NamedTuple):
 
 
 def keyed(options: HttpOptions, home: str, key: str | None) -> tuple[str, str | None]:
-    """Base URL and key. `key`, the environment's, goes to the provider it belongs to (`home`), never to another host."""
+    """Base URL and key. `key`, the environment's, goes to the provider it belongs to (`home`), to no other host."""
     base = options.base_url or home
     own = base.rstrip("/").removesuffix("/v1") == home.removesuffix("/v1")
     return base, options.api_key or (key if own else None)
