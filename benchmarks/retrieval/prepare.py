@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.cached_embedder import CachedEmbedder
 from benchmarks.retrieval.corpora import Collection, read
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import detect
@@ -24,7 +25,6 @@ from hapenny.retrieval.tune.floor_measuring import measure
 from hapenny.retrieval.tune.training import Judged, learn_prior, noise_words, with_prior
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.minilm import MiniLM
-from hapenny.vectors.store import CachedEmbedder
 
 
 class Prepared(msgspec.Struct):

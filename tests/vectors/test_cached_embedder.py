@@ -1,7 +1,7 @@
 import numpy as np
+from benchmarks.cached_embedder import CachedEmbedder
 
 from hapenny.vectors import HashedEmbedder
-from hapenny.vectors.store import CachedEmbedder
 
 
 async def test_each_text_is_embedded_once_over_processes(tmp_path):
