@@ -157,7 +157,8 @@ class Parser:
         Raises:
             Malformed: this is no HTTP/1.1.
         """
-        self.store(data)
+        at, kept = self._at, self._data
+        self._data, self._at = (kept[at:] + data if at < len(kept) else data), 0
         return self.advance()
 
     def advance(self) -> bool:
@@ -184,6 +185,16 @@ class Parser:
             if not steps:
                 return True
             steps -= 1
+            if state == SIZE:  # the usual chunk has come whole and without extensions: its three parts at once
+                data, at = self._data, self._at
+                stop = data.find(b"\r\n", at, at + 18)
+                size = data[at:stop] if stop > at else b""
+                if size and len(size) <= 15 and _HEX.issuperset(size):
+                    last = stop + 2 + int(size, 16)
+                    if stop + 2 < last <= end - 2 and data[last : last + 2] == b"\r\n":
+                        self._keep(stop + 2, last)
+                        self._at = last + 2
+                        continue
             if not (self._line(end) if state != HEAD else self._head(end)):
                 return False
         self._data, self._at = b"", 0
