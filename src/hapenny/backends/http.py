@@ -155,10 +155,11 @@ class Stream:
         connection = lease.connection
         try:
             while True:
-                waiter = connection.arrival()
-                if waiter is not None:
-                    await waiter
-                    continue
+                if not connection.out:
+                    waiter = connection.arrival()
+                    if waiter is not None:
+                        await waiter
+                        continue
                 data = connection.arrived()
                 if data:
                     self._left -= len(data)

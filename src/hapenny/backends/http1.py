@@ -154,24 +154,21 @@ class Connection(AnswerParser, asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is none by inheritance
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        if self.state == framing.DONE:  # nothing was asked: never trust what follows
+        """Bytes came, or (none) the rest of what came is read on: a long run of small chunks is read in slices, so that
+        others have their turn between them."""
+        if data and self.state == framing.DONE:  # nothing was asked: never trust what follows
             self.fail(Broken("unexpected data"))
             return
         self.answered = True
-        self._read(data)
-
-    def _read(self, data: bytes) -> None:
-        """Reads on; a long run of small chunks in slices, so that others have their turn between them."""
         if self._error is not None:
             return
         try:
-            self._slices = self.feed(data) if data else self.advance()
+            self._slices = self.feed(data)
         except Malformed:
             self.fail(Broken("no valid HTTP/1.1 answer"))
             return
         if self._slices:
-            self._loop.call_soon(self._read, b"")
+            self._loop.call_soon(self.data_received, b"")
         elif self.state == framing.DONE and self.behind:
             self.reusable = False  # more than one answer to one request
         if self._paused or self._slices or self.held > BUFFER_BYTES:
@@ -198,7 +195,7 @@ class Connection(AnswerParser, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         while self._slices and self._error is None:
-            self._read(b"")
+            self.data_received(b"")
         self.reusable = False
         if self.state == framing.CLOSE and exc is None and self._error is None:
             self.state = framing.DONE

@@ -112,8 +112,10 @@ class Flight:
                 self._buffer.append(_Batch(batch, until))
                 self._size = until
                 self.batches += 1
-                if self._waiters:
-                    self._wake()
+                waiters, self._waiters = self._waiters, []
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
                 while self._size - self._front > AHEAD_BYTES:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room

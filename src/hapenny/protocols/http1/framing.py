@@ -149,20 +149,21 @@ class Parser:
         """Gets ready for the head of the next message, in what is left or comes."""
         self.state, self._searched = HEAD, 0
 
+    def advance(self) -> bool:
+        """Reads on in what was fed; see `feed`."""
+        return self.feed(b"")
+
     def feed(self, data: bytes) -> bool:
         """Takes bytes and reads on.
 
-        Returns whether there is more to read at once: then `advance` is called again, after others had their turn.
+        Returns whether there is more to read at once: then `advance` is called, after others had their turn.
 
         Raises:
             Malformed: this is no HTTP/1.1.
         """
         at, kept = self._at, self._data
-        self._data, self._at = (kept[at:] + data if at < len(kept) else data), 0
-        return self.advance()
-
-    def advance(self) -> bool:
-        """Reads on in what was fed; see `feed`."""
+        if data:
+            self._data, self._at = (kept[at:] + data if at < len(kept) else data), 0
         steps = STEPS
         end = len(self._data)
         while self._at < end:
@@ -194,6 +195,7 @@ class Parser:
                     if stop + 2 < last <= end - 2 and data[last : last + 2] == b"\r\n":
                         self._keep(stop + 2, last)
                         self._at = last + 2
+                        steps -= 1 if steps else 0  # two lines were read
                         continue
             if not (self._line(end) if state != HEAD else self._head(end)):
                 return False
