@@ -104,8 +104,9 @@ class Reranker:
 
 
 def build_reranker(name: str, options: Any, clock: Clock) -> Reranker:
-    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`."""
-    tier = "owned" if options.owned else "standard"
+    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`,
+    `hourly_usd`."""
+    tier = "owned" if options.owned or options.hourly_usd is not None else "standard"
     pool = Pool(clock, connections=CONTROL_CONNECTIONS, connect_s=options.connect_s, name=f"rerank {name}")
     if options.kind == "bedrock":
         from hapenny.backends.credentials import chain

@@ -15,9 +15,9 @@ from hapenny.cli.index_tune import tune
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
-from hapenny.retrieval.scoring import Popularity
+from hapenny.retrieval.search.scoring import Popularity
 from hapenny.retrieval.settings import PRESETS, Settings
-from hapenny.retrieval.training import Judged
+from hapenny.retrieval.tune.training import Judged
 
 
 @click.group()
@@ -66,7 +66,7 @@ def explain(folder: Path, query: str, embedder: str | None, k: int, where: str |
 @click.option("--against", help="Settings to compare with: a YAML file or a preset.")
 def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | None, against: str | None) -> None:
     """Measure FOLDER on judged QUERIES (JSON lines: query, judgements)."""
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     opened = open_folder(folder, embedder, read_only=True)
     try:
@@ -96,7 +96,7 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
 
     Clicks do as well: give each document clicks over views as its grade.
     """
-    from hapenny.retrieval import evaluation, training
+    from hapenny.retrieval.tune import evaluation, training
 
     opened = open_folder(folder, embedder)
     try:
@@ -144,7 +144,7 @@ def _search(
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     return asyncio.run(evaluation.judged(evaluation.read_judged(path), opened.embedder, opened.manifest()))
 

@@ -7,8 +7,10 @@ from typing import Literal
 
 from msgspec import field
 
+from hapenny.backends.kinds import BackendSection
+from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import AheadOptions, EdgeOptions
-from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
+from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
@@ -85,7 +87,7 @@ class Config(Section):
     """A whole deployment. Empty: simulated models, ready to try."""
 
     server: ServerOptions = field(default_factory=ServerOptions)
-    backends: dict[str, BackendOptions] = field(default_factory=lambda: {"simulated": BackendOptions(kind="simulated")})
+    backends: dict[str, BackendSection] = field(default_factory=lambda: {"simulated": SimulatedOptions()})
     default_backend: str = ""
     """The backend of models that name none; empty: the first."""
     models: dict[str, ModelOptions] = field(default_factory=dict)

@@ -11,20 +11,20 @@ import yaml
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.collection import Collection, Sentences
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.floor import Floor
-from hapenny.retrieval.following import Changes
-from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
-from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
+from hapenny.retrieval.ingest.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query.register import Vocabulary
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.rows import RowStore
+from hapenny.retrieval.search.collection import Collection, Sentences
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.forest import Forest
+from hapenny.retrieval.search.index_refresh import Changes
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.layout import LAYOUT, Layout, open_store, read_layout, same_place
+from hapenny.retrieval.stores.row_store import RowStore
 from hapenny.vectors.compact import Shape
 from hapenny.vectors.embedder import Embedder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hapenny.backends.kinds import KINDS
 from hapenny.batch.api import BatchApi
 from hapenny.core.errors import Failure, invalid
 from hapenny.server.batch_jobs import ENDPOINT, Batches
@@ -99,7 +100,7 @@ def _elsewhere(asked: dict[str, Any]) -> bool:
 
 def _provider(call: Call) -> bool:
     """Whether there is a provider that keeps files and batches of this dialect."""
-    return any(options.kind == "openai" for options in call.gateway.config.backends.values())
+    return any(KINDS[options.kind].files for options in call.gateway.config.backends.values())
 
 
 def _holds(api: BatchApi, call: Call) -> bool:
