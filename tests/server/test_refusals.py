@@ -88,11 +88,14 @@ async def test_whole_bodies_are_answered():
 @pytest.mark.parametrize("kind", ["converse", "converse-stream"])
 async def test_a_cache_point_for_a_model_without_a_cache_is_denied(kind):
     body = {"messages": [{"role": "user", "content": [{"text": "x"}, {"cachePoint": {"type": "default"}}]}]}
-    async with served("manga-2024") as url, aiohttp.ClientSession() as session:
-        async with session.post(f"{url}/model/{OLD}/{kind}", json=body) as answer:
-            assert answer.status == 403
-            assert answer.headers["x-amzn-errortype"].startswith("AccessDeniedException")
-            assert "did not allow prompt caching" in (await answer.json())["message"]
+    async with (
+        served("manga-2024") as url,
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/model/{OLD}/{kind}", json=body) as answer,
+    ):
+        assert answer.status == 403
+        assert answer.headers["x-amzn-errortype"].startswith("AccessDeniedException")
+        assert "did not allow prompt caching" in (await answer.json())["message"]
 
 
 async def test_boto3_raises_the_error_that_it_knows():

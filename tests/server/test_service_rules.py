@@ -62,7 +62,7 @@ def chat(**fields):
     ("preset", "holdout", "modes"),
     [("demo", 0, ""), ("demo", 1, ""), ("safe", 0, "parameters: shadow"), ("safe", 0, "parameters: off")],
 )
-async def test_a_conversation_from_elsewhere_is_answered_whatever_the_stages_do(tmp_path, preset, holdout, modes, model):
+async def test_a_strange_conversation_is_answered_whatever_the_stages_do(tmp_path, preset, holdout, modes, model):
     body = chat(
         model=model, messages=TALK, temperature=0.3, top_p=0.9, seed=7, stop=["\n\n\n", "END"], user="u" * 900,
         reasoning_effort="low", presence_penalty=0.5,
@@ -151,7 +151,7 @@ async def test_what_cannot_be_sent_is_refused_with_field_and_fix(tmp_path, field
         assert app.gateway.books.violations == 0
 
 
-async def test_claude_code_before_converse(tmp_path):
+async def test_claude_code_before_bedrock(tmp_path):
     body = {
         "model": "strong", "max_tokens": 4_000, "stream": True,
         "system": [{"type": "text", "text": "You are a coding agent.", "cache_control": {"type": "ephemeral"}}],
@@ -167,12 +167,14 @@ async def test_claude_code_before_converse(tmp_path):
         "context_management": {"edits": []}, "metadata": {"user_id": "u" * 300},
         "thinking": {"type": "enabled", "budget_tokens": 2_000},
     }  # fmt: skip
-    async with gateway(tmp_path) as (url, _):
-        async with (
-            aiohttp.ClientSession(headers={"anthropic-beta": "claude-code-20250219,oauth-2025-04-20"}) as session,
-            session.post(url + "/v1/messages?beta=true", json=body) as answer,
-        ):
-            text = await answer.text()
-            assert answer.status == 200, text
-            assert "message_stop" in text
-            assert "context_management" in answer.headers["x-hapenny-notes"]
+    betas = {"anthropic-beta": "claude-code-20250219,oauth-2025-04-20"}
+    async with (
+        gateway(tmp_path) as (url, _),
+        aiohttp.ClientSession(headers=betas) as session,
+        session.post(url + "/v1/messages?beta=true", json=body) as answer,
+    ):
+        text = await answer.text()
+        assert answer.status == 200, text
+        assert "message_stop" in text
+        notes = answer.headers["x-hapenny-notes"]
+        assert all(word in notes for word in ("context_management", "oauth-2025-04-20", "eager_input_streaming"))
