@@ -79,8 +79,7 @@ def without_strange_thoughts(draft: Draft) -> None:
             [
                 block
                 for block in message.content
-                if not isinstance(block, Thinking)
-                or (keeps and (block.signature or block.redacted is not None))
+                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
             ]
         )
         found += len(message.content) - len(content)
