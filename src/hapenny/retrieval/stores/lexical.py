@@ -141,7 +141,7 @@ class LexicalIndex:
 
     def field_scores(self, terms: Terms, rows: Rows) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Raw BM25 of given rows, field by field (0 where nothing matches)."""
-        found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
+        by_field: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
         place = {int(row): i for i, row in enumerate(rows)}
         among = self._among(rows) if len(rows) else None
         for field in ("all", "title", "exact"):
@@ -154,8 +154,8 @@ class LexicalIndex:
                     values = self._searcher.fast_field_values("row", [address for _, address in hits])
                     for (score, _), row in zip(hits, values, strict=True):
                         scores[place[int(row or 0)]] = score
-            found[field] = scores
-        return found
+            by_field[field] = scores
+        return by_field
 
     def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
         """Which rows hold which index terms, shape (len(rows), len(stems)).
