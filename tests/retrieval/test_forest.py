@@ -1,11 +1,11 @@
 import numpy as np
 
-from hapenny.retrieval.features import NAMES
-from hapenny.retrieval.forest import Forest, Training, train
-from hapenny.retrieval.metrics import ndcg
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.forest import Forest, Training, train
+from hapenny.retrieval.search.ranker_features import NAMES
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.training import Judged, examples, fit, noise_words
+from hapenny.retrieval.tune.metrics import ndcg
+from hapenny.retrieval.tune.training import Judged, examples, fit, noise_words
 from tests.retrieval.conftest import vector_of
 
 HOW = Training(trees=40, depth=3, bins=16)

@@ -9,6 +9,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Image, Message, Text, Tool, ToolResult, ToolUse
+from hapenny.telemetry.capacity import Capacity, prepaid
 from tests.telemetry import made
 
 
@@ -176,12 +177,28 @@ def test_a_tier_discount_belongs_to_throughput_unless_the_client_asked_for_it(bo
 
 
 def test_owned_capacity_costs_nothing_a_request_and_saves_the_on_demand_price(clock):
-    book = made.books(clock, owned=lambda target: target.backend == "own")
+    book = made.books(clock, owned=prepaid([Capacity("own servers", "dear", "owned", 1_000)]))
     ex = made.exchange(clock)
-    made.served(book, ex, target=Target("dear", backend="own"))
+    made.served(book, ex, target=Target("dear", backend="own", service_tier="owned"))
     row = book.close(ex)
     assert row.actual == 0
-    assert row.savings == {"throughput": row.baseline}
+    assert row.savings == {"owned": row.baseline}
+    assert row.alone == row.savings
+
+
+def test_owned_capacity_that_is_the_baseline_saves_the_on_demand_price_too(clock):
+    book = made.books(clock, owned=prepaid([Capacity("ours", "dear", "provisioned", 1_000)]))
+    target = Target("dear", service_tier="provisioned")
+    ex = made.exchange(clock, baseline=target)
+    made.served(book, ex, target=target)
+    assert book.totals(ex).saved == book.close(ex).baseline > 0
+
+
+def test_what_capacity_saves_is_not_known_while_its_bill_is_not(clock):
+    book = made.books(clock, owned=prepaid([Capacity("ours", "dear", "provisioned", None)]))
+    ex = made.exchange(clock)
+    made.served(book, ex, target=Target("dear", service_tier="provisioned"))
+    assert book.close(ex).unpriced
 
 
 # -- prompt caches ---------------------------------------------------------------------------------------------

@@ -12,14 +12,12 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.config import STAGES, Config, QuotaOptions, RouteOptions, SimulatedOptions, check
 from hapenny.core.stage_spec import Mode
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
-from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.jobs import JobPages
-from hapenny.server.simulated.model_changes import changes
-from hapenny.server.transport import messages as web
+from hapenny.server.simulated.routes import table
 from hapenny.simulation.bill import record
 
 OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
@@ -43,8 +41,7 @@ def provider(
     config = check(
         Config(
             backends={
-                "simulated": BackendOptions(
-                    kind="simulated",
+                "simulated": SimulatedOptions(
                     card=card,
                     seed=seed,
                     latents=latents,
@@ -81,12 +78,7 @@ def provider(
     if folder is not None:
         batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
 
-    async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-        answer: web.StreamResponse | None = quotas(backend.provider, request, path)
-        answer = answer or await changes(backend.provider, request, path)
-        return answer or (await batch.page(request, path) if batch is not None else None)
-
-    return App(gateway, pages=pages, faulty=True, more=more), backend
+    return App(gateway, table(backend.provider, pages, batch)), backend
 
 
 def describe(backend: SimulatedBackend) -> list[str]:
@@ -160,7 +152,7 @@ async def _simulate(host: str, port: int, app: App, backend: SimulatedBackend) -
     for line in describe(backend):
         click.echo(line, err=True)
     bound = await app.start(host, port)
-    click.echo(f"simulated provider listens on http://{host}:{bound}")
+    click.echo(f"simulated provider listens on http://{app.host}:{bound}")
     sys.stdout.flush()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

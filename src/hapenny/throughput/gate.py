@@ -83,6 +83,10 @@ class Pass:
         """`give_up` is called if this call should make room for an urgent one before its first token."""
         self._yield = give_up
 
+    def accepted(self) -> None:
+        """The provider took the call and is silent; the client was told: it cannot make room any more."""
+        self._yield = None
+
     def begun(self) -> None:
         """The first content arrived."""
         if self._ttft is None:

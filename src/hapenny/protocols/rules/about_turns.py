@@ -52,8 +52,8 @@ TURNS: tuple[Rule, ...] = (
         "system_prompt", "repair",
         converse="This model doesn't support system messages. Try again without a system message or use a model "
                  "that supports system messages.",
-        source="AWS: supported models and features of Converse",
-        date="2026-06-01", field="system", always=True,
+        source="github.com/danny-avila/LibreChat/issues/6456; 567-labs/instructor/issues/1753",
+        date="2025-07-29", field="system", always=True,
     ),
     rule(
         "tool_history", "repair",
