@@ -97,6 +97,7 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
     Clicks do as well: give each document clicks over views as its grade.
     """
     from hapenny.retrieval.tune import evaluation, training
+    from hapenny.retrieval.tune.ranker_training import TrainerMissing
 
     opened = open_folder(folder, embedder)
     try:
@@ -114,10 +115,12 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
             settings = msgspec.structs.replace(settings, selection=chosen)
         opened.write_settings(settings)
         opened.write_forest(forest)
+    except TrainerMissing as error:
+        raise click.ClickException(str(error)) from error
     finally:
         opened.close()
     preferred = [rule.fields for rule in settings.scoring.rules if isinstance(rule, Popularity)]
-    told = {"noise": noise, "preferred": preferred, "rows": len(found.gains), "trees": len(forest.leaves)}
+    told = {"noise": noise, "preferred": preferred, "rows": len(found.gains), "trees": forest.trees}
     click.echo(json.dumps(told | ({"floor": settings.selection.floor} if floor else {})))
 
 

@@ -157,7 +157,7 @@ TURNS: tuple[Rule, ...] = (
         claude="{path}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
                "`thinking` is enabled, a final `assistant` message must start with a thinking block.",
         source="platform.claude.com/docs/en/build-with-claude/extended-thinking",
-        date="2026-01-01", field="thinking",
+        date="2026-01-01", field="thinking", always=True,
     ),
     rule(
         "thinking_forced", "repair",

@@ -85,11 +85,11 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
 def _conversation(draft: Draft, seen: Census) -> None:
     """The turns, from the inside of their blocks to the order in which they stand."""
     service = draft.subject.service
+    if seen.thoughts:
+        turns.without_strange_thoughts(draft)
     if draft.foreign:
         if seen.instructs and service != "openai":
             turns.raised(draft)
-        if seen.thoughts:
-            turns.without_strange_thoughts(draft)
         if not seen.paired:
             history.paired(draft)
         if service == "openai" and (seen.failed or seen.media):
@@ -97,10 +97,9 @@ def _conversation(draft: Draft, seen: Census) -> None:
     if service != "openai":
         if seen.blank or seen.thoughts:
             turns.without_blanks(draft)
-        if draft.foreign:
-            history.without_broken_thinking(draft)
-            if seen.calls:
-                history.with_tools(draft)
+        history.without_broken_thinking(draft)
+        if draft.foreign and seen.calls:
+            history.with_tools(draft)
     if seen.media:
         media.attached(draft)
     if service != "openai":

@@ -66,9 +66,10 @@ def _blank(block: Block) -> bool:
 
 
 def without_strange_thoughts(draft: Draft) -> None:
-    """Reasoning goes back to the model that signed it: what comes from another one is left out whole."""
+    """Reasoning goes back to the model that signed it: what comes from another one is left out whole. That includes
+    what a model without signatures left in the conversation of a client of Claude's."""
     request, subject = draft.request, draft.subject
-    if not any(isinstance(block, Thinking) for message in request.messages for block in message.content):
+    if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
     found = 0
@@ -78,8 +79,7 @@ def without_strange_thoughts(draft: Draft) -> None:
             [
                 block
                 for block in message.content
-                if not isinstance(block, Thinking)
-                or (keeps and (block.signature is not None or block.redacted is not None))
+                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
             ]
         )
         found += len(message.content) - len(content)

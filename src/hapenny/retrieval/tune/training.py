@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hapenny.retrieval.documents import Rows, Scores
-from hapenny.retrieval.search.forest import Forest, Table, Training, train
+from hapenny.retrieval.search.forest import Forest, Table
 from hapenny.retrieval.search.fusion import order
 from hapenny.retrieval.search.ranker_features import NAMES
 from hapenny.retrieval.search.retriever import Retriever
@@ -19,6 +19,7 @@ from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.stores.contract import Store
 from hapenny.retrieval.tune.metrics import dcg
 from hapenny.retrieval.tune.noise_words import learn
+from hapenny.retrieval.tune.ranker_training import Training, train
 
 FLOOR_DEPTH = 20
 """How far down a list relevant documents count for the floor."""
