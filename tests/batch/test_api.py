@@ -3,19 +3,20 @@ import json
 import pytest
 
 from hapenny.batch.api import BatchApi
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
 
 
 def house(clock, folder):
-    async def invoke(model, record):
+    async def invoke(record):
         await clock.sleep(1)
         if record.body.get("bad"):
             raise Failure("invalid_request", "no")
-        return {"model": model, "choices": [{"message": {"content": "hi"}}]}
+        return {"model": record.model, "choices": [{"message": {"content": "hi"}}]}
 
     engine = BatchEngine(Journal(folder), {}, Local(invoke, clock), clock, BatchOptions(poll_s=1))
     return engine, BatchApi(engine)

@@ -1,9 +1,10 @@
 import pytest
 
 from hapenny.batch.bedrock import BedrockBatch
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import Record
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
@@ -32,7 +33,7 @@ class House:
         local = Local(self.invoke, clock, per_s=10)
         self.engine = BatchEngine(self.journal, {"bedrock": provider}, local, clock, options)
 
-    async def invoke(self, model, record):
+    async def invoke(self, record):
         self.sent.append(record.id)
         await self.clock.sleep(1.0)
         if record.id in self.broken:

@@ -17,13 +17,15 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
+from hapenny.jobs.service import BatchService
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
+from hapenny.server.auth import unadorned
+from hapenny.server.endpoints import batches as batching
 from hapenny.server.endpoints import cache as caches
 from hapenny.server.endpoints import feedback as judging
 from hapenny.server.endpoints import models as info
 from hapenny.server.endpoints import retrieve as retrieving
-from hapenny.server.endpoints.batches import Batches
 from hapenny.server.endpoints.chat import Door, answer, fail
 from hapenny.server.endpoints.count_tokens import count_tokens
 from hapenny.server.endpoints.passthrough import forward
@@ -81,7 +83,7 @@ class App:
         self._idle = asyncio.Event()
         self._server: Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self.batches: Batches | None = None
+        self.batches: BatchService | None = None
         self.prefetch_jobs: PrefetchJobs | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
@@ -141,9 +143,9 @@ class App:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _batches(self, gateway: Gateway) -> Batches | None:
+    def _batches(self, gateway: Gateway) -> BatchService | None:
         options = gateway.config.batch
-        return Batches(options, gateway.clock, self._hold) if options is not None else None
+        return BatchService(options, gateway.clock, self._hold, unadorned) if options is not None else None
 
     async def _rebatch(self, gateway: Gateway) -> None:
         """Batch jobs go on over a reload, unless their options changed."""
@@ -240,7 +242,7 @@ class App:
             if path == "/v1/certificates" and request.method == "GET":
                 return await judging.certificates(gateway, request)
             if self.batches is not None and path.startswith(("/v1/files", "/v1/batches")):
-                return await self.batches.page(gateway, request, path)
+                return await batching.page(self.batches, gateway, request, path)
             if path in _COUNT:
                 return await count_tokens(gateway, request, _MESSAGES.codec, None)
             if path.startswith(("/v1/cache/", "/v1/answers/")):

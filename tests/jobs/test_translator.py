@@ -11,8 +11,8 @@ import pytest
 from hapenny.config import ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from tests.jobs.test_service import client, finished, handed_in, output
 from tests.server.house import running
-from tests.server.test_batches import client, finished, handed_in, output
 from tests.server.test_jobs import simulated
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
