@@ -109,6 +109,19 @@ def test_what_is_wrong_is_said_before_anything_is_sent(tmp_path, data, changes):
     loop.run(main)
 
 
+def test_a_byte_order_mark_is_taken_and_ids_given_twice_are_named_with_both_lines(tmp_path):
+    async def main(clock):
+        _, api = house(clock, tmp_path)
+        marked = api.upload("t", "in.jsonl", "batch", b"\xef\xbb\xbf" + file(2))
+        assert api.create("t", {**WANTED, "input_file_id": marked["id"]})["request_counts"]["total"] == 2
+        twice = api.upload("t", "in.jsonl", "batch", file(3) + b"\n" + file(1))
+        with pytest.raises(Failure, match="'c0' is line 1's") as raised:
+            api.create("t", {**WANTED, "input_file_id": twice["id"]})
+        assert raised.value.field == "input_file_id line 5"
+
+    loop.run(main)
+
+
 def test_the_same_idempotency_key_is_the_same_batch(tmp_path):
     async def main(clock):
         _, api = house(clock, tmp_path)

@@ -214,23 +214,14 @@ def test_a_crash_at_any_write_loses_nothing_and_pays_nothing_twice(tmp_path, ste
     loop.run(main)
 
 
-def test_a_torn_last_line_is_cut_off(tmp_path):
-    journal = Journal(tmp_path)
-    journal.append("batch", id="b", model="m", created=0.0, deadline=1.0)
-    journal.close()
-    with open(tmp_path / "journal.jsonl", "ab") as file:
-        file.write(b'{"kind":"done","ba')
-    journal = Journal(tmp_path)
-    assert [entry["kind"] for entry in journal.entries] == ["batch"]
-    journal.append("done", batch="b")
-    journal.close()
-    journal = Journal(tmp_path)
-    assert [entry["kind"] for entry in journal.entries] == ["batch", "done"]
-    journal.close()
+def test_what_was_not_asked_until_long_after_the_deadline_ends_as_an_error(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        id = house.engine.submit(records(5), "model", 60)
+        await clock.sleep(2 * 3600)
+        await house.engine.run(id)
+        assert house.sent == []
+        status = house.engine.status(id)
+        assert (status.state, status.failed) == ("completed", 5)
 
-
-def test_one_process_at_a_time(tmp_path):
-    journal = Journal(tmp_path)
-    with pytest.raises(RuntimeError, match="in use"):
-        Journal(tmp_path)
-    journal.close()
+    loop.run(main)

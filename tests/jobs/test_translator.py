@@ -197,8 +197,7 @@ async def test_a_provider_that_refuses_costs_the_discount_and_nothing_else(tmp_p
         batch = await finished(api, (await handed_in(api, lines([HAIKU] * 12))).id)
         assert batch.request_counts.completed == 12
         assert {line.service_tier for line in provider.provider.bill.lines} == {"standard"}
-        (status,) = [app.batches._engine.status(id) for id in app.batches._engine.batches]
-        assert "required minimum" in status.refused[0]
+        assert "required minimum" in app.batches.engine.status(batch.id).refused[0]
 
 
 @pytest.mark.parametrize(

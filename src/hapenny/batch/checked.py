@@ -1,11 +1,12 @@
-"""Lines that prove themselves: JSON behind a name, a length and two checksums.
+"""Lines of JSON that prove themselves: a value between two seals.
 
-    NAME LENGTH CRC32-OF-JSON CRC32-OF-HEAD JSON
+    [SEAL,VALUE,SEAL]      where SEAL is "NAME",LENGTH,"CRC32 of the value","CRC32 of the seal so far"
 
-The head says whose line it is and how long, the length where the next one begins. So one damaged byte costs one line at
-most, wherever it falls: in the JSON it is still known whose line is lost; in the head the JSON still proves itself; at
-the end of the line the length leads on. A line that was cut off by a crash is told from one that was damaged: it is the
-last one, and shorter than its length. Lines of version 0.1, which begin with a brace and prove nothing, are read, too.
+A seal says whose line it is, how long its value, and that both are as they were written. So one damaged byte costs one
+line at most, wherever it falls: in the value it is still known whose is lost; in one seal the other one holds, and the
+length leads on to the next line whatever became of the end of this one. A line that a crash cut off is told from a
+damaged one: it is the last, and shorter than its length. Lines of version 0.1, which are the value alone and prove
+nothing, are read, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from zlib import crc32
 
 import msgspec
 
+_LONGEST_SEAL = 65_536
+"""Bytes: that of an id of 512 characters, each of up to twelve bytes, is far below."""
+
 
 class Line(msgspec.Struct, frozen=True):
     """One line of a file."""
@@ -24,7 +28,7 @@ class Line(msgspec.Struct, frozen=True):
     name: str | None
     """What it was written under; None: that cannot be read, or the line is an old one."""
     json: bytes | None
-    """What it says; None: that is damaged."""
+    """Its value; None: that is damaged."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -34,11 +38,24 @@ class Read(msgspec.Struct, frozen=True):
     whole: int
 
 
+class _Seal(msgspec.Struct, frozen=True):
+    name: str
+    length: int
+    checksum: int
+    size: int
+    """Bytes of the seal itself."""
+
+    def line(self, value: bytes) -> Line:
+        """The line of a value under this seal."""
+        return Line(self.name, value if crc32(value) == self.checksum else None)
+
+
 def line(name: str, value: Any) -> bytes:
     """`value` as a line."""
     payload = msgspec.json.encode(value)
-    head = f"{quote(name, safe='')} {len(payload)} {crc32(payload):08x}".encode()
-    return b"%b %08x %b\n" % (head, crc32(head), payload)
+    said = f'"{quote(name, safe="")}",{len(payload)},"{crc32(payload):08x}"'.encode()
+    seal = b'%b,"%08x"' % (said, crc32(said))
+    return b"[%b,%b,%b]\n" % (seal, payload, seal)
 
 
 def lines(named: Iterable[tuple[str, Any]]) -> bytes:
@@ -60,50 +77,56 @@ def _walk(data: bytes) -> Iterator[tuple[Line, int]]:
     """Lines, each with where it ends; what a crash cut off is left out."""
     at = 0
     while at < len(data):
-        if data[at] not in b"{[":
-            head = _head(data, at)
-            if head is not None:
-                name, begin, length, checksum = head
-                end = begin + length
-                if end > len(data):
-                    return
-                payload = data[begin:end]
-                at = min(end + 1, len(data))
-                yield Line(name, payload if crc32(payload) == checksum else None), at
-                continue
+        seal = _first_seal(data, at)
+        if seal is not None:
+            begin = at + 1 + seal.size + 1
+            at = begin + seal.length + 1 + seal.size + 2
+            if at > len(data):
+                return
+            yield seal.line(data[begin : begin + seal.length]), at
+            continue
         newline = data.find(b"\n", at)
         if newline < 0:
+            if not at and _is_json(data):  # an old file of one value
+                yield Line(None, data), len(data)
             return
         yield _salvaged(data[at:newline]), newline + 1
         at = newline + 1
 
 
-def _head(data: bytes, at: int) -> tuple[str, int, int, int] | None:
-    """Name, where the JSON begins, its length and its checksum; None for a head that does not prove itself."""
-    spaces: list[int] = []
+def _first_seal(data: bytes, at: int) -> _Seal | None:
+    """The seal at the beginning of a line, if it proves itself."""
+    if data[at : at + 2] != b'["':
+        return None
     place = at
-    while len(spaces) < 4:
-        place = data.find(b" ", place, at + 65_536)
+    for _ in range(4):
+        place = data.find(b",", place + 1, at + _LONGEST_SEAL)
         if place < 0:
             return None
-        spaces.append(place)
-        place += 1
-    head, checked = data[at : spaces[2]], data[spaces[2] + 1 : spaces[3]]
-    if checked != b"%08x" % crc32(head):
-        return None
-    name, length, checksum = head.split(b" ")
-    return unquote(name.decode("ascii")), spaces[3] + 1, int(length), int(checksum, 16)
+    return _seal(data[at + 1 : place])
 
 
 def _salvaged(piece: bytes) -> Line:
-    """What a line whose head is damaged, or an old line, still says."""
-    if piece[:1] in (b"{", b"["):
-        try:
-            msgspec.json.decode(piece)
-        except (msgspec.DecodeError, RecursionError):
-            return Line(None, None)
-        return Line(None, piece)
-    parts = piece.split(b" ", 4)
-    if len(parts) == 5 and parts[2] == b"%08x" % crc32(parts[4]):
-        return Line(None, parts[4])
-    return Line(None, None)
+    """What a line whose first seal is damaged still says by its last one, or an old line."""
+    parts = piece.removesuffix(b"]").rsplit(b",", 4)
+    seal = _seal(b",".join(parts[1:]))
+    if seal is not None and len(parts[0]) >= seal.length:
+        return seal.line(parts[0][len(parts[0]) - seal.length :])
+    return Line(None, piece if piece[:1] == b"{" and _is_json(piece) else None)
+
+
+def _seal(text: bytes) -> _Seal | None:
+    """What a seal says; None: it does not prove itself."""
+    said, _, proof = text.rpartition(b",")
+    if proof != b'"%08x"' % crc32(said):
+        return None
+    name, length, checksum = said.split(b",")
+    return _Seal(unquote(name[1:-1].decode("ascii")), int(length), int(checksum[1:-1], 16), len(text))
+
+
+def _is_json(piece: bytes) -> bool:
+    try:
+        msgspec.json.decode(piece)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -28,6 +28,8 @@ from hapenny.core.log import get_logger
 _log = get_logger("hapenny.batches")
 LONGEST_ID = 512
 """Characters of a record's id."""
+GRACE_S = 3600.0
+"""How long after its deadline what is missing of a batch is still asked for."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -156,6 +158,9 @@ class BatchEngine:
             await self._look(batch, part)
         missing = batch.missing(self.options.attempts)
         if batch.cancelled:
+            missing = []
+        if missing and self.clock.wall() >= batch.deadline + GRACE_S:
+            self._expire(batch, missing)
             missing = []
         # The last attempt is not a job's: alone a request is shaped for its model, and fails for itself.
         last = max(1, self.options.attempts - 1)
@@ -328,10 +333,18 @@ class BatchEngine:
     async def _send(self, batch: Batch, ids: list[str]) -> None:
         with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
             keep = partial(self._kept, batch, log)
-            await self.local.run([batch.full(id) for id in ids], keep, batch.deadline + 3600)
+            await self.local.run([batch.full(id) for id in ids], keep, batch.deadline + GRACE_S)
         self._save(batch)
         if len(ids) >= 10:
             self._note(batch, "pace", per_s=self.local.per_s)
+
+    def _expire(self, batch: Batch, ids: Sequence[str]) -> None:
+        """Ends records for which it is too late, as when nobody worked on the batch until long after its deadline."""
+        with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
+            for id in ids:
+                result = Result(id, error="the deadline passed before the record was answered", retryable=False)
+                self._kept(batch, log, result)
+        self._save(batch)
 
     def _save(self, batch: Batch) -> None:
         """Writes what could not be written before. Raises `OSError`: it still cannot."""

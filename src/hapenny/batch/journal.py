@@ -132,7 +132,7 @@ class Journal:
         lines = checked.read(self.read(name)).lines
         damaged = sum(each.json is None for each in lines)
         if damaged:
-            _log.error("lines of a file of the batch journal are damaged", path=str(self.folder / name), count=damaged)
+            _log.error("lines of a file of the batch journal are damaged", path=name, count=damaged)
         return lines
 
     def names(self, folder: str, suffix: str) -> list[str]:
@@ -170,13 +170,10 @@ class Log:
         self._size = checked.read(data).whole
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._torn = self._size < len(data)
-        self._ended = not self._size or data[self._size - 1 : self._size] == b"\n"
 
     def append(self, name: str, value: Any) -> None:
         """Adds a line; when this returns it is on disk. Raises `OSError`; then the file is as it was before."""
         data = checked.line(name, value)
-        if not self._ended:  # the last line lost its end
-            data = b"\n" + data
         if self._torn:
             self._restore()
         try:
@@ -189,7 +186,7 @@ class Log:
             with contextlib.suppress(OSError):
                 self._restore()
             raise
-        self._torn, self._ended = False, True
+        self._torn = False
         self._size += len(data)
 
     def close(self) -> None:

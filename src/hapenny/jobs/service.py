@@ -65,14 +65,14 @@ class BatchService:
         except ValueError as error:
             self._journal.close()
             raise ConfigError([f"$.batch.apis: {error}"]) from None
-        self._engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
-        self.api = BatchApi(self._engine)
+        self.engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
+        self.api = BatchApi(self.engine)
         """Files and batches as functions."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Goes on with every batch that is not done."""
-        for id, batch in self._engine.batches.items():
+        for id, batch in self.engine.batches.items():
             if not batch.done:
                 self._go(id)
 
@@ -108,15 +108,15 @@ class BatchService:
 
     def _go(self, id: str) -> None:
         """A task that works on a batch until it is done, unless there is one."""
-        if id not in self._tasks and not self._engine.batches[id].done:
+        if id not in self._tasks and not self.engine.batches[id].done:
             task = self._tasks[id] = asyncio.get_running_loop().create_task(self._work(id))
             task.add_done_callback(lambda ended: self._tasks.pop(id) if self._tasks.get(id) is ended else None)
 
     async def _work(self, id: str) -> None:
-        batch = self._engine.batches[id]
+        batch = self.engine.batches[id]
         while not batch.done:
             try:
-                await self._engine.run(id)
+                await self.engine.run(id)
             except (OSError, Failure) as error:
                 _log.error("a batch halts and will go on", batch=id, error=type(error).__name__)
                 await self._clock.sleep(max(1.0, self.options.poll_s))
