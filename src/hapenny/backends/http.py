@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from hapenny.backends.contract import HOP_BY_HOP, Raw
-from hapenny.backends.pool import Lease, Pool
+from hapenny.backends.contract import Raw, incoming
+from hapenny.backends.pool import Lease, Pool, long
+from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event
+from hapenny.core.events import Event, Started
 from hapenny.core.exchange import Limits, Target
-from hapenny.core.messages import Request
+from hapenny.core.messages import Json, Request
 from hapenny.core.timeout import within
+from hapenny.protocols.billing import of_headers
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20
@@ -28,7 +30,7 @@ async def exchange(
     pool: Pool,
     clock: Clock,
     codec: Codec,
-    url: str,
+    url: Url,
     headers: Mapping[str, str],
     body: bytes,
     request: Request,
@@ -45,20 +47,58 @@ async def exchange(
         with within(until - clock.now()):
             lease = await pool.send("POST", url, headers, body)
             answered = lease.headers
+            if 300 <= lease.status < 400:
+                raise _moved(lease)
             if lease.status >= 400:
                 raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
+            served = of_headers(answered)
             if not request.stream:
                 whole = await lease.whole()
-                return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
+                events = codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall())
+                return Replay(_with(served, events) if served else events)
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall())
-        return Stream(lease, decoder, limits, clock, pool.idle_s)
+        if served:
+            decoder = _Served(decoder, served)
+        return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
     except TimeoutError:
         _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
     except BaseException:
         _let_go(lease)
         raise
+
+
+def _with(served: dict[str, Json], events: list[Event]) -> list[Event]:
+    """`events`, whose `Started` also says what the headers said of how the call was served."""
+    return [replace(each, extras={**each.extras, **served}) if type(each) is Started else each for each in events]
+
+
+class _Served(StreamDecoder):
+    """A decoder of answers whose headers say how they were served."""
+
+    def __init__(self, inner: StreamDecoder, served: dict[str, Json]) -> None:
+        self._inner = inner
+        self._served = served
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events of a piece of the body."""
+        return _with(self._served, self._inner.feed(data))
+
+    def close(self) -> list[Event]:
+        """What the end brings."""
+        return _with(self._served, self._inner.close())
+
+
+def _moved(lease: Lease) -> Failure:
+    """A redirect is no answer: it is neither followed nor handed on, since it may lead anywhere."""
+    lease.close()
+    return Failure(
+        "upstream",
+        f"the provider answers with a redirect ({lease.status})",
+        fix="base_url: name the address that answers",
+        upstream_status=lease.status,
+    )
 
 
 def _let_go(lease: Lease | None) -> None:
@@ -73,11 +113,18 @@ class Stream:
     itself again, so that a read costs no timer of its own.
     """
 
-    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_limits", "_reading", "_timer", "_why")
+    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_timer", "_why")
 
     def __init__(
-        self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock, idle: float = float("inf")
+        self,
+        lease: Lease,
+        decoder: StreamDecoder,
+        limits: Limits,
+        clock: Clock,
+        idle: float = float("inf"),
+        most: int = 32_000_000,
     ) -> None:
+        self._left = self._most = most
         self._lease: Lease | None = lease
         self._decoder = decoder
         self._limits = limits
@@ -108,6 +155,9 @@ class Stream:
             while True:
                 data = await lease.piece()
                 if data:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        raise long(self._most)
                     events = self._decoder.feed(data)
                     if events:
                         return events
@@ -117,6 +167,8 @@ class Stream:
                     return self._decoder.close() or None
         except _Late:
             raise Failure("timeout", f"the provider's answer: {self._why}") from None
+        except asyncio.CancelledError:  # nothing is lost: what comes meanwhile is there for the next read
+            raise
         except BaseException:
             self.close()
             raise
@@ -168,7 +220,7 @@ def tiered(request: Request, target: Target) -> Request:
 
 
 async def passed(
-    pool: Pool, clock: Clock, method: str, url: str, headers: Mapping[str, str], body: bytes, limits: Limits
+    pool: Pool, clock: Clock, method: str, url: Url, headers: Mapping[str, str], body: bytes, limits: Limits
 ) -> Raw:
     """A request passed through as it is; errors of the provider pass through too."""
     try:
@@ -176,8 +228,9 @@ async def passed(
             lease = await pool.send(method, url, headers, body)
     except TimeoutError:
         raise Failure("timeout", "the provider did not accept the request in time") from None
-    kept = {name: value for name, value in lease.headers.items() if name not in HOP_BY_HOP}
-    return Raw(lease.status, kept, _Pieces(lease, limits, clock))
+    if 300 <= lease.status < 400 and lease.status != 304:
+        raise _moved(lease)
+    return Raw(lease.status, incoming(lease.headers), _Pieces(lease, limits, clock))
 
 
 class _Pieces:

@@ -6,22 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast, runtime_checkable
 
+from hapenny.backends.kind import BackendOptions
+from hapenny.backends.kinds import KINDS
 from hapenny.batch.bedrock import BedrockBatch, Bucket, Control, S3Bucket
 from hapenny.batch.hosted import AnthropicBatch, Http, OpenAIBatch
 from hapenny.batch.records import BatchProvider
-from hapenny.config import BackendOptions, BatchApiOptions, Config
+from hapenny.config import BatchApiOptions, Config
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Limits
 from hapenny.jobs.translator import Answerer, BatchTranslator, Hold
 from hapenny.protocols.registry import codec
 
-_DIALECTS: dict[str, tuple[str, ...]] = {
-    "bedrock": ("bedrock", "invoke"),
-    "simulated": ("bedrock", "invoke"),
-    "openai": ("openai",),
-    "anthropic": ("anthropic",),
-}
-"""Dialects that a kind of backend takes records in; what is written in none of them is translated to the first."""
 _SIMULATED_ROLE = "arn:aws:iam::000000000000:role/simulated"
 
 
@@ -45,9 +40,10 @@ def translated(
     made: dict[str, BatchProvider] = {}
     for options in apis:
         name = config.backend_of(options.backend)
-        dialects = _DIALECTS[config.backends[name].kind]
-        far = near if near in dialects else dialects[0]
-        inner = _provider(options, name, config.backends[name], far, hold, clock)
+        backend = config.backends[name]
+        kind = KINDS[backend.kind]
+        far = near if near in kind.own_records else kind.codec
+        inner = _provider(options, name, backend, far, hold, clock)
         translator = BatchTranslator(inner, codec(far), name, answerer, hold, clock)
         made[translator.name] = translator
     return made
@@ -63,7 +59,7 @@ def untranslated(config: Config, apis: Sequence[BatchApiOptions], hold: Hold, cl
     made: dict[str, BatchProvider] = {}
     for options in apis:
         name = config.backend_of(options.backend)
-        if "invoke" in _DIALECTS[config.backends[name].kind]:
+        if "invoke" in KINDS[config.backends[name].kind].own_records:
             made[name] = _provider(options, name, config.backends[name], "invoke", hold, clock)
     return made
 
@@ -72,12 +68,15 @@ def _provider(
     options: BatchApiOptions, name: str, backend: BackendOptions, form: str, hold: Hold, clock: Clock
 ) -> BatchProvider:
     made: BedrockBatch | OpenAIBatch | AnthropicBatch
-    if backend.kind == "openai":
-        made = OpenAIBatch(_http(name, hold, clock), clock)
-    elif backend.kind == "anthropic":
-        made = AnthropicBatch(_http(name, hold, clock), clock)
-    else:
-        made = _bedrock(options, name, backend, "InvokeModel" if form == "invoke" else "Converse", hold, clock)
+    match KINDS[backend.kind].batch:
+        case "openai":
+            made = OpenAIBatch(_http(name, hold, clock), clock)
+        case "anthropic":
+            made = AnthropicBatch(_http(name, hold, clock), clock)
+        case "bedrock":
+            made = _bedrock(options, name, backend, "InvokeModel" if form == "invoke" else "Converse", hold, clock)
+        case None:
+            raise ValueError(f"{name!r} has no batch API. Fix: leave it out")
     if options.least is not None:
         made.least = options.least
     if options.most is not None:
@@ -100,10 +99,10 @@ def _bedrock(
     if isinstance(serving, OwnJobService):
         control, bucket = serving.job_service(Path(options.bucket), options.least)
         role = role or _SIMULATED_ROLE
-    elif backend.kind == "bedrock":
+    elif "role" in KINDS[backend.kind].batch_wants:
         control, bucket = _aws(options, backend)
     else:
-        raise ValueError(f"{name!r} has no batch API here. Fix: leave its batch API out")
+        raise ValueError(f"{name!r} has no job service here. Fix: leave its batch API out")
     return BedrockBatch(control, bucket, clock, role=role, form=form, prefix=options.prefix)
 
 
@@ -112,7 +111,7 @@ def _aws(options: BatchApiOptions, backend: BackendOptions) -> tuple[Control, Bu
         import boto3
     except ImportError:
         raise ValueError("Bedrock's batch API needs boto3. Fix: pip install 'hapenny[aws]'") from None
-    session = boto3.Session(profile_name=backend.profile, region_name=backend.region)
+    session = boto3.Session(profile_name=getattr(backend, "profile", None), region_name=backend.region)
     control = session.client("bedrock", endpoint_url=options.endpoint or None)
     s3 = session.client("s3", endpoint_url=options.s3_endpoint or None)
     return cast(Control, control), S3Bucket(s3, options.bucket)

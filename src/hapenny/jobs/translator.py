@@ -114,6 +114,7 @@ class BatchTranslator:
         """
         with self._hold() as gateway:
             target = self._answerer.target(gateway, model)
+            card = gateway.catalog.resolve(target.model) if target is not None else None
         if target is None:
             raise BatchRefused(f"the model {model!r} is not known any more")
         written = []
@@ -121,7 +122,8 @@ class BatchTranslator:
             if number % TURN == 0:
                 await self._clock.sleep(0)
             with contextlib.suppress(Failure):  # refused with its reason when it is sent alone, before it is paid
-                wire = self._far.encode_request(self._answerer.request(record), model=target.model)
+                request = fit(self._answerer.request(record), HOME[self._far.name], target.model, card).request
+                wire = self._far.encode_request(request, model=target.model)
                 body = msgspec.json.decode(wire.body, type=dict[str, Any])
                 for name in _NOT_IN_JOBS:
                     body.pop(name, None)

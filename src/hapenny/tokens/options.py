@@ -28,9 +28,9 @@ __all__ = [
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lossless forms of tool results and tool definitions. `results`: which results are rewritten (`records`: arrays of
-    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the layout
-    out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as they are
-    (code, schemas)."""
+    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the
+    layout out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as
+    they are (code, schemas)."""
 
     results: Results = "records"
     compact: bool = True

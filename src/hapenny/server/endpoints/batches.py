@@ -1,98 +1,124 @@
-"""`/v1/files` and `/v1/batches` in OpenAI's dialect (`hapenny.jobs.service`)."""
+"""`/v1/files` and `/v1/batches` in OpenAI's dialect. What is no batch passes through to the provider that keeps it."""
 
 from __future__ import annotations
 
-import re
-from email.parser import BytesHeaderParser
 from typing import Any
 
-import msgspec
-
+from hapenny.backends.kinds import KINDS
+from hapenny.batch.api import BatchApi
 from hapenny.core.errors import Failure, invalid
-from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.service import BatchService
-from hapenny.server.auth import identify
-from hapenny.server.endpoints.models import shown
-from hapenny.server.transport import messages as web
+from hapenny.server.call import Call
+from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.multipart import form
+from hapenny.server.replies import as_json, read, whole_number
+from hapenny.server.transport.messages import Response
 
 ENDPOINT = "/v1/chat/completions"
 """The only endpoint whose requests a batch may hold."""
 
-_BOUNDARY = re.compile(r'boundary="?([^";]{1,70})"?')
+
+def _ours(call: Call) -> BatchService | None:
+    """The batch jobs, where there are some and the client speaks their dialect."""
+    return call.services.batches if call.dialect == "openai" else None
 
 
-async def page(batches: BatchService, gateway: Gateway, request: web.BaseRequest, path: str) -> web.StreamResponse:
-    """Answers a request to `/v1/files…` or `/v1/batches…`. Others' objects do not exist for a tenant.
-
-    Raises:
-        Failure: `invalid_request` or `not_found`, with field and fix.
-    """
-    body = await request.read()
-    who = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    parts = path.strip("/").split("/")[1:]
-    api, owner = batches.api, who.tenant
-    match request.method, parts:
-        case "POST", ["files"]:
-            purpose, name, data = _upload(request.headers.get("Content-Type", ""), body)
-            # Syncing many megabytes takes long: not on the loop.
-            return shown(await gateway.clock.work("journal", 1, lambda: api.upload(owner, name, purpose, data)))
-        case "GET", ["files"]:
-            return shown(api.files(owner, limit=_limit(request, 10_000), after=request.query.get("after", "")))
-        case "DELETE", ["files", id]:
-            return shown(api.delete(owner, id))
-        case "GET", ["files", id]:
-            return shown(api.file(owner, id))
-        case "GET", ["files", id, "content"]:
-            return web.Response(body=api.content(owner, id), headers={"Content-Type": "application/jsonl"})
-        case "POST", ["batches"]:
-            return shown(batches.create(who, _asked(body), request.headers.get("Idempotency-Key", "")))
-        case "GET", ["batches"]:
-            return shown(api.list(owner, limit=_limit(request, 20), after=request.query.get("after", "")))
-        case "GET", ["batches", id]:
-            return shown(api.retrieve(owner, id))
-        case "POST", ["batches", id, "cancel"]:
-            return shown(await batches.cancel(owner, id))
-    raise Failure("not_found", f"{request.method} {path!r} is not answered here", fix="see docs/throughput.md")
-
-
-def _asked(body: bytes) -> dict[str, Any]:
-    """What a batch is made of. Raises `Failure`, `invalid_request`."""
-    try:
-        asked = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        raise invalid("the body is no JSON object", "body", "input_file_id, endpoint, completion_window") from None
-    if asked.get("endpoint") != ENDPOINT:
-        raise invalid(f"batches for {asked.get('endpoint')!r} are not taken here", "endpoint", ENDPOINT)
-    return asked
-
-
-def _limit(request: web.BaseRequest, usual: int) -> int:
-    limit = request.query.get("limit", str(usual))
-    if not limit.isdecimal():
-        raise invalid("limit is no whole number", "limit", "e.g. 20")
-    return int(limit)
-
-
-def _upload(content_type: str, body: bytes) -> tuple[str, str, bytes]:
-    """Purpose, file name and bytes of an upload (RFC 7578).
-
-    Raises:
-        Failure: `invalid_request`, if it is none.
-    """
-    boundary = _BOUNDARY.search(content_type)
-    if not content_type.startswith("multipart/form-data") or boundary is None:
-        raise invalid("an upload is a form with a file", "Content-Type", "multipart/form-data with a boundary")
-    purpose, name, data = "", "", None
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:]:
-        if part.startswith(b"--"):
-            break
-        head, _, content = part.partition(b"\r\n\r\n")
-        headers = BytesHeaderParser().parsebytes(head.lstrip())
-        field = headers.get_param("name", header="content-disposition")
-        if field == "purpose":
-            purpose = content.decode("utf-8", "replace")
-        elif field == "file":
-            name, data = str(headers.get_filename() or "file"), content
-    if data is None:
+async def files(call: Call) -> Response:
+    """Uploads for batches, and what was uploaded, newest first. Files for anything else are the provider's."""
+    ours = _ours(call)
+    if ours is None:
+        return await forward(call)
+    api, query = ours.api, call.request.query
+    if call.request.method != "POST":
+        limit = whole_number(query.get("limit", "10000"), "limit", 1)
+        return as_json(api.files(call.tenant, limit=limit, after=query.get("after", "")))
+    fields = form(call.request.headers.get("content-type", ""), call.body)
+    purpose = fields.get("purpose", ("", b""))[1].decode("utf-8", "replace")
+    if purpose != "batch" and _provider(call):
+        return await forward(call)
+    if "file" not in fields:
         raise invalid("the form has no file", "file", "send the field file")
-    return purpose, name, data
+    name, data = fields["file"]
+    # Syncing many megabytes takes long: not on the loop.
+    made = await call.gateway.clock.work("journal", 1, lambda: api.upload(call.tenant, name or "file", purpose, data))
+    return as_json(made)
+
+
+async def file(call: Call) -> Response:
+    """One file: what it is, or its end."""
+    ours = _ours(call)
+    if ours is None or not _holds(ours.api, call):
+        return await forward(call)
+    if call.request.method == "DELETE":
+        return as_json(ours.api.delete(call.tenant, call.params["id"]))
+    return as_json(ours.api.file(call.tenant, call.params["id"]))
+
+
+async def content(call: Call) -> Response:
+    """A file's bytes."""
+    ours = _ours(call)
+    if ours is None or not _holds(ours.api, call):
+        return await forward(call)
+    return Response(ours.api.content(call.tenant, call.params["id"]), headers={"content-type": "application/jsonl"})
+
+
+async def batches(call: Call) -> Response:
+    """Takes up a batch, or lists them, newest first. Batches for other endpoints are the provider's."""
+    ours = _ours(call)
+    if ours is None:
+        return await forward(call)
+    query = call.request.query
+    if call.request.method != "POST":
+        limit = whole_number(query.get("limit", "20"), "limit", 1)
+        return as_json(ours.api.list(call.tenant, limit=limit, after=query.get("after", "")))
+    asked = read(call.body, dict[str, Any])
+    if asked.get("endpoint") != ENDPOINT:
+        if _elsewhere(asked) and _provider(call):
+            return await forward(call)
+        raise invalid(f"batches for {str(asked.get('endpoint'))[:100]!r} are not taken here", "endpoint", ENDPOINT)
+    return as_json(ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
+
+
+async def batch(call: Call) -> Response:
+    """One batch."""
+    ours = _ours(call)
+    if ours is None or not _known(ours.api, call):
+        return await forward(call)
+    return as_json(ours.api.retrieve(call.tenant, call.params["id"]))
+
+
+async def cancel(call: Call) -> Response:
+    """Ends a batch."""
+    ours = _ours(call)
+    if ours is None or not _known(ours.api, call):
+        return await forward(call)
+    return as_json(await ours.cancel(call.tenant, call.params["id"]))
+
+
+def _elsewhere(asked: dict[str, Any]) -> bool:
+    """Whether a provider may take the batch: it names one of its endpoints."""
+    endpoint = asked.get("endpoint")
+    return isinstance(endpoint, str) and endpoint.startswith("/v1/")
+
+
+def _provider(call: Call) -> bool:
+    """Whether there is a provider that keeps files and batches of this dialect."""
+    return any(KINDS[options.kind].files for options in call.gateway.config.backends.values())
+
+
+def _holds(api: BatchApi, call: Call) -> bool:
+    """Whether the file is one of ours, or nobody else could have it."""
+    try:
+        api.file(call.tenant, call.params["id"])
+    except Failure:
+        return not _provider(call)
+    return True
+
+
+def _known(api: BatchApi, call: Call) -> bool:
+    """Whether the batch is one of ours, or nobody else could have it."""
+    try:
+        api.retrieve(call.tenant, call.params["id"])
+    except Failure:
+        return not _provider(call)
+    return True
