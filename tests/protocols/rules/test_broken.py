@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 
 from hapenny.catalog import resolve
 from hapenny.protocols.rules import RULES, broken
+from hapenny.protocols.rules.manual import markdown
 
 SONNET = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 OPUS = "anthropic.claude-opus-4-6-v1"
@@ -247,3 +249,9 @@ def test_every_rule_is_shown_here_and_has_a_source_a_date_and_a_fix():
         assert one.words
         assert one.fix or one.how == "repair"
         assert {service for shown, service, *_ in BROKEN if shown == name} <= set(one.words)
+
+
+def test_the_page_shows_the_table():
+    page = Path(__file__).parents[3] / "docs" / "service-rules.md"
+    told = "python -m hapenny.protocols.rules.manual writes the table of docs/service-rules.md"
+    assert page.read_text(encoding="utf-8").endswith("## The table\n\n" + markdown()), told

@@ -100,12 +100,12 @@ def _conversation(draft: Draft, seen: Census) -> None:
         history.without_broken_thinking(draft)
         if draft.foreign and seen.calls:
             history.with_tools(draft)
-    if seen.media:
-        media.attached(draft)
     if service != "openai":
         turns.opened(draft)
         turns.instructed(draft)
         turns.closed(draft)
+    if seen.media:  # once what instructions held has its place
+        media.attached(draft)
     if seen.calls or draft.request.tools:
         identity.rewritten(draft)
 
