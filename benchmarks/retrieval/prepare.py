@@ -9,22 +9,22 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.cached_embedder import CachedEmbedder
 from benchmarks.retrieval.corpora import Collection, read
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import detect
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.embedding import document_vectors
-from hapenny.retrieval.floor import Floor
-from hapenny.retrieval.floor_measuring import measure
-from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.scoring import Popularity
+from hapenny.retrieval.ingest.document_vectors import document_vectors
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.forest import Forest
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.search.scoring import Popularity
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.training import Judged, learn_prior, noise_words, with_prior
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.floor_measuring import measure
+from hapenny.retrieval.tune.training import Judged, learn_prior, noise_words, with_prior
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.minilm import MiniLM
-from hapenny.vectors.store import CachedEmbedder
 
 
 class Prepared(msgspec.Struct):

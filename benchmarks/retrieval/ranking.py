@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 
 from benchmarks.retrieval.prepare import Prepared, say
-from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.metrics import interval, per_query, quality
+from hapenny.retrieval.search.forest import Forest
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.training import examples, fit
+from hapenny.retrieval.tune.metrics import interval, per_query, quality
+from hapenny.retrieval.tune.training import examples, fit
 
 METHODS = {
     "bm25": "bm25",
@@ -40,7 +40,7 @@ def learn(training: Sequence[Prepared]) -> Forest | None:
     if not parts:
         return None
     forest = fit(parts)
-    say(f"forest: {len(forest.leaves)} trees, {len(forest.dump())} bytes")
+    say(f"forest: {forest.trees} trees, {len(forest.dump())} bytes")
     return forest
 
 

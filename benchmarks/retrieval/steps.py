@@ -15,7 +15,6 @@ import yaml
 
 from benchmarks.retrieval.prepare import say
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.query import prepare
 from hapenny.retrieval.query.decompose import decompose
 from hapenny.retrieval.query.irrelevant import relevant
@@ -23,7 +22,8 @@ from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.query.references import standalone
 from hapenny.retrieval.query.register import read_vocabulary
 from hapenny.retrieval.query.word_lists import word_lists
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.embedded import EmbeddedStore
 
 FOLDER = Path(__file__).parent / "step_questions"
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")

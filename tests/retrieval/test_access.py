@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from hapenny.retrieval import knowledge, opensearch
 from hapenny.retrieval.access import Access, AccessError, read_access
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.filters import matches, seen_by
 from hapenny.retrieval.readers import UnreadableFile, load
 from hapenny.retrieval.restricted import holds_restricted
+from hapenny.retrieval.stores import bedrock_knowledge_base as knowledge
+from hapenny.retrieval.stores import opensearch
 
 
 @pytest.mark.parametrize(

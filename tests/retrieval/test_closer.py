@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hapenny.retrieval.closer import Closer, held
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.rarest_term_boost import Closer, held
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.stores.embedded import EmbeddedStore
 from tests.retrieval.conftest import DIM, vector_of, vectors_of
 
 

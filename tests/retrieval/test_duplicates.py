@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.duplicates import Sketches, likeness, wording
+from hapenny.retrieval.ingest.duplicates import Sketches, likeness, wording
 
 
 def pair(shared, own, start):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hapenny.retrieval.documents import EMPTY_LEG, Leg
-from hapenny.retrieval.fusion import SEED, Candidates, Fusion, fuse, gather, order
+from hapenny.retrieval.search.fusion import SEED, Candidates, Fusion, fuse, gather, order
 from hapenny.retrieval.settings import Settings
 
 

@@ -2,10 +2,10 @@ import pytest
 
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.ingest import Ingest, batches
-from hapenny.retrieval.lexical import Boosts, Terms
-from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.ingest.manifest import Manifest
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 from tests.retrieval.conftest import DIM, vector_of
 
 

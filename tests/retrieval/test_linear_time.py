@@ -21,7 +21,7 @@ from hapenny.retrieval.analysis import analyser, detect, spoken
 from hapenny.retrieval.blocks import sections, units
 from hapenny.retrieval.chunking import chunk, estimate, sentences
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.duplicates import wording
+from hapenny.retrieval.ingest.duplicates import wording
 from hapenny.retrieval.query import prepare
 from hapenny.retrieval.query.decompose import decompose
 from hapenny.retrieval.query.irrelevant import relevant

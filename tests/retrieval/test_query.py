@@ -3,9 +3,6 @@ import pytest
 
 from hapenny.retrieval.analysis import analyser, detect, spoken
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.lexical import Terms
-from hapenny.retrieval.noise import learn
 from hapenny.retrieval.query import prepare
 from hapenny.retrieval.query.decompose import decompose
 from hapenny.retrieval.query.irrelevant import relevant
@@ -13,8 +10,11 @@ from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.query.references import standalone
 from hapenny.retrieval.query.register import read_vocabulary
 from hapenny.retrieval.query.word_lists import word_lists
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Terms
+from hapenny.retrieval.tune.noise_words import learn
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hapenny.retrieval.scoring import (
+from hapenny.retrieval.search.scoring import (
     InStock,
     Near,
     Popularity,
@@ -12,7 +12,7 @@ from hapenny.retrieval.scoring import (
     quantile,
     year_fields,
 )
-from hapenny.retrieval.selection import calibrate, select
+from hapenny.retrieval.search.selection import calibrate, select
 from hapenny.retrieval.settings import Selection
 
 

@@ -177,7 +177,9 @@ def cache(name: str, provider: str, flags: dict[str, Any], hour: bool) -> Cache:
 
 
 def cache_places(name: str) -> tuple[str, ...]:
-    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide)."""
+    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide), and in a
+    message only behind a text (calls of Nova 2 Lite made by others in October 2026: behind a tool's result or call it
+    is refused as an extraneous key; prefixes beyond the 20,000 tokens that the guide names are written and read)."""
     return ("system", "messages") if "nova" in name else ("tools", "system", "messages")
 
 

@@ -15,9 +15,9 @@ from hapenny.cli.index_tune import tune
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
-from hapenny.retrieval.scoring import Popularity
+from hapenny.retrieval.search.scoring import Popularity
 from hapenny.retrieval.settings import PRESETS, Settings
-from hapenny.retrieval.training import Judged
+from hapenny.retrieval.tune.training import Judged
 
 
 @click.group()
@@ -66,7 +66,7 @@ def explain(folder: Path, query: str, embedder: str | None, k: int, where: str |
 @click.option("--against", help="Settings to compare with: a YAML file or a preset.")
 def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | None, against: str | None) -> None:
     """Measure FOLDER on judged QUERIES (JSON lines: query, judgements)."""
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     opened = open_folder(folder, embedder, read_only=True)
     try:
@@ -96,7 +96,8 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
 
     Clicks do as well: give each document clicks over views as its grade.
     """
-    from hapenny.retrieval import evaluation, training
+    from hapenny.retrieval.tune import evaluation, training
+    from hapenny.retrieval.tune.ranker_training import TrainerMissing
 
     opened = open_folder(folder, embedder)
     try:
@@ -104,21 +105,23 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
         noise = tuple(sorted(training.noise_words(opened.store, rows)))
         settings = msgspec.structs.replace(opened.settings(), noise=noise, rerank="learned")
         settings = training.with_prior(settings, training.learn_prior(opened.retriever(settings), rows))
-        found = training.examples(opened.retriever(settings), rows)
-        if not len(found.gains):
+        learnt_from = training.examples(opened.retriever(settings), rows)
+        if not len(learnt_from.gains):
             raise click.ClickException("no judged query finds a relevant document: nothing to learn from")
-        forest = training.fit([found])
+        forest = training.fit([learnt_from])
         if floor:
             lowest = training.relevance_floor(opened.retriever(settings), rows, keep)
             chosen = msgspec.structs.replace(settings.selection, floor=lowest)
             settings = msgspec.structs.replace(settings, selection=chosen)
         opened.write_settings(settings)
         opened.write_forest(forest)
+    except TrainerMissing as error:
+        raise click.ClickException(str(error)) from error
     finally:
         opened.close()
     preferred = [rule.fields for rule in settings.scoring.rules if isinstance(rule, Popularity)]
-    told = {"noise": noise, "preferred": preferred, "rows": len(found.gains), "trees": len(forest.leaves)}
-    click.echo(json.dumps(told | ({"floor": settings.selection.floor} if floor else {})))
+    report = {"noise": noise, "preferred": preferred, "rows": len(learnt_from.gains), "trees": forest.trees}
+    click.echo(json.dumps(report | ({"floor": settings.selection.floor} if floor else {})))
 
 
 def _search(
@@ -139,12 +142,12 @@ def _search(
         raise click.ClickException(str(error)) from error
     finally:
         opened.close()
-    found: list[dict[str, Any]] = answer["data"]
-    return found
+    learnt_from: list[dict[str, Any]] = answer["data"]
+    return learnt_from
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     return asyncio.run(evaluation.judged(evaluation.read_judged(path), opened.embedder, opened.manifest()))
 

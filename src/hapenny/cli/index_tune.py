@@ -65,7 +65,7 @@ def _vectors(opened: Folder, queries: Path) -> np.ndarray[tuple[int, int], np.dt
 def _shape(
     opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float32]], target: float, write: bool
 ) -> None:
-    from hapenny.retrieval.tuner import tune as choose
+    from hapenny.retrieval.tune.index_shape import tune as choose
 
     store = opened.embedded
     vectors = store.vectors(np.flatnonzero(store.columns.live))
@@ -76,7 +76,8 @@ def _shape(
         mark = "*" if trial is tuned.chosen else " "
         shape = trial.shape
         click.echo(
-            f"{mark} {shape.kind:9} m={shape.m:<3} effort={shape.effort:<4} probes={shape.probes:<4}"
+            f"{mark} {shape.kind:9} dims={shape.dims or 'all':<4} m={shape.m:<3} effort={shape.effort:<4}"
+            f" probes={shape.probes:<4}"
             f" recall {trial.recall:.4f} (surely {trial.lower:.4f})  p50 {trial.p50_ms:.3f} ms"
             f"  {trial.memory / 1e6:.1f} MB  built in {trial.build:.1f} s"
         )
@@ -84,34 +85,40 @@ def _shape(
 
 def _check(opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
     """Whether documents or questions have drifted away from what the index was tuned on."""
-    from hapenny.retrieval.tuner import drifted, recalls
+    from hapenny.retrieval.tune.index_shape import drifted, recalls
 
     promised, store = opened.promise(), opened.embedded
     if promised is None:
         raise click.ClickException(f"{opened.path}: nothing was promised; run tune with --apply first")
-    found = recalls(store.vector_index, np.flatnonzero(store.columns.live), asked)
-    gone = drifted(promised, found)
-    told = {"promised": promised, "recall": round(float(found.mean()), 4), "queries": len(found), "drifted": gone}
-    click.echo(json.dumps(told))
+    by_query = recalls(store.vector_index, np.flatnonzero(store.columns.live), asked)
+    gone = drifted(promised, by_query)
+    report = {
+        "promised": promised,
+        "recall": round(float(by_query.mean()), 4),
+        "queries": len(by_query),
+        "drifted": gone,
+    }
+    click.echo(json.dumps(report))
     if gone:
         raise click.ClickException("the promise no longer holds: run tune again with --apply")
 
 
 def _chunks(opened: Folder, queries: Path, sources: tuple[Path, ...], budget: int) -> None:
     """Evidence that reaches the model within the budget, by chunk size; the best is marked."""
-    from hapenny.retrieval import readers, sizing
+    from hapenny.retrieval import readers
+    from hapenny.retrieval.tune import chunk_size as sizing
 
     documents = [document for path in sources for file in readers.files(path) for document in readers.read(file, path)]
     asked = asyncio.run(sizing.read_evidence(queries.read_bytes(), opened.embedder))
-    found = []
+    sizes = []
     for size in sizing.SIZES:
         measured = sizing.measure_size(
             documents, asked, size, budget, opened.embedder, opened.store.analyser.language, opened.settings()
         )
-        found.append(asyncio.run(measured))
-        click.echo(f"chunks of {size}: {found[-1].chunks} pieces", err=True)
-    best = sizing.best_size(found)
-    for each in found:
-        told = {key: round(value, 4) for key, value in each.mean().items()}
-        click.echo(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(told)}")
+        sizes.append(asyncio.run(measured))
+        click.echo(f"chunks of {size}: {sizes[-1].chunks} pieces", err=True)
+    best = sizing.best_size(sizes)
+    for each in sizes:
+        report = {key: round(value, 4) for key, value in each.mean().items()}
+        click.echo(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(report)}")
     click.echo(f"build with: --size {best.size} --overlap {best.size // 8}")

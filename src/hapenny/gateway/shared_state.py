@@ -18,18 +18,19 @@ from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.step_back import StepBack
+from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.tokens.options import ANSWER_SIZE_STAGE
 from hapenny.tokens.sizes import AnswerSizes
-from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Shared:
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
     collections: dict[str, Collection]
+    prefetch: PrefetchMemory
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:
@@ -96,6 +98,7 @@ class Shared:
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
+            prefetch=PrefetchMemory(clock),
         )
 
     @classmethod

@@ -60,7 +60,7 @@ from hapenny.tuning.parameters import ParameterStage
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,9 @@ def _retrieval(here: RouteParts) -> Stage:
 
     shared = here.shared
     fast = shared.names.tiers.get("fast")
-    return RetrievalStage(shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks)
+    return RetrievalStage(
+        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
+    )
 
 
 def _tiers(here: RouteParts) -> Stage:

@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from hapenny.retrieval.closer import OFF, Closer
-from hapenny.retrieval.fusion import SEED, Fusion
-from hapenny.retrieval.lexical import Boosts
-from hapenny.retrieval.scoring import Scoring
+from hapenny.retrieval.search.fusion import SEED, Fusion
+from hapenny.retrieval.search.rarest_term_boost import OFF, Closer
+from hapenny.retrieval.search.scoring import Scoring
+from hapenny.retrieval.stores.lexical import Boosts
 
 TITLE_SHARE = 0.3
 """Weight of the title's own vector in a document's vector (the rest is title and text together)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from hapenny.admission.keys import Identity, Keyring
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
@@ -22,6 +24,8 @@ _TOLD = ("x-hapenny-", "cache-control", *_PROTOCOL_HEADERS)
 """How the names of all headers begin that a context is made of."""
 
 _MAX_LABEL = 256
+_NO_HEADERS: Mapping[str, str] = {}
+_MAX_FILTER = 4_096
 
 
 def recognise(keyring: Keyring, request: Http) -> Identity | None:
@@ -84,6 +88,9 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         raise invalid("priority is no whole number", "x-hapenny-priority", "send e.g. 0 or 10") from None
     control = headers.get("Cache-Control")
     kept = {name: headers[name] for name in _PROTOCOL_HEADERS if name in headers}
+    where = labels.get("filter")
+    if where:
+        kept["x-hapenny-filter"] = where
     tags = labels.get("tags")
     return Context(
         tenant=identity.tenant,
@@ -102,6 +109,11 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
     )
 
 
+def unadorned(identity: Identity, request: Request) -> Context:
+    """The context of a request that came without headers: a record of a batch."""
+    return context_of(identity, _NO_HEADERS, request)
+
+
 class _Labels:
     def __init__(self, headers: Mapping[str, str], metadata: Mapping[str, object]) -> None:
         self._headers = headers
@@ -114,7 +126,7 @@ class _Labels:
             value = self._metadata.get(header, self._metadata.get(f"hapenny_{name}"))
         if value is None:
             return None
-        text = str(value)
-        if len(text) > _MAX_LABEL and name != "tags":
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        if len(text) > (_MAX_FILTER if name == "filter" else _MAX_LABEL) and name != "tags":
             raise invalid(f"longer than {_MAX_LABEL} characters", header, "send a short label")
         return text

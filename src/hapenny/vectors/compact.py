@@ -36,7 +36,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     a scan, which waits for memory, takes two thirds of the time.
 
     `m`, `build`, `effort`: links, beam at build and beam at search of a graph. `lists`, `probes`: inverted lists
-    and how many of them a search reads (0: the square root of the count, and an eighth of the lists).
+    and how many of them a search reads (0: the square root of the count, and an eighth of the lists). `dims`: principal
+    components that are searched, with full vectors for the last word (`reduced`); 0: all dimensions.
     """
 
     kind: Kind = "hnsw"
@@ -45,6 +46,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     effort: int = 192
     lists: int = 0
     probes: int = 0
+    dims: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dims < 0:
+            raise ValueError(f"dims: {self.dims}; use 0 for all, or how many are searched")
 
 
 class CompactIndex:
@@ -123,8 +129,8 @@ class CompactIndex:
             return NOTHING
         if allowed is not None and matches <= _FEW:
             return self._scan(query, k, allowed)
-        found = self._walk(query, k, allowed, matches, effort)
-        return found if len(found.keys) == k else self._scan(query, k, allowed)
+        nearest = self._walk(query, k, allowed, matches, effort)
+        return nearest if len(nearest.keys) == k else self._scan(query, k, allowed)
 
     def vectors(self, keys: Sequence[int] | NDArray[np.int64]) -> Vectors:
         """Stored vectors of known keys, as far as the quantiser kept them."""
@@ -215,8 +221,8 @@ class CompactIndex:
             return self._scan(query, k, allowed)
         return self._hits(self._faiss.search(query, k, params=parameters))
 
-    def _hits(self, found: tuple[Any, Any]) -> Hits:
-        scores, positions = found[0][0], found[1][0]
+    def _hits(self, nearest: tuple[Any, Any]) -> Hits:
+        scores, positions = nearest[0][0], nearest[1][0]
         known = positions >= 0
         return Hits(self._keys[positions[known]], np.asarray(scores[known], np.float32))
 

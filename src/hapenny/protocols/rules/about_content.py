@@ -131,6 +131,13 @@ CONTENT: tuple[Rule, ...] = (
         date="2026-08-28", field="tools", always=True,
     ),
     rule(
+        "cache_behind", "repair",
+        converse="Malformed input request: #/messages/{value}: extraneous key [cachePoint] is not permitted, please "
+                 "reformat your input and try again.",
+        source="calls of us.amazon.nova-2-lite-v1:0 reported in public (vombor/kanban, docs/upstream)",
+        date="2026-10-07", field="messages", always=True,
+    ),
+    rule(
         "cache_count", "repair",
         claude="A maximum of 4 blocks with cache_control may be provided. Found {value}.",
         source="docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html; Wei-Shaw/sub2api/issues/176",

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from hapenny.retrieval.lexical import idf
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.lexical import idf
 
 _RUNS = re.compile("[\u3005\u3400-\u9fff\uf900-\ufaff]+|[\u30a1-\u30ff\uff66-\uff9f]+|[A-Za-z0-9]+")
 _WORD = re.compile(r"[^\W_]+")

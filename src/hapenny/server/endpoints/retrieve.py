@@ -22,7 +22,7 @@ async def search(call: Call) -> Response:
         Failure: `invalid_request` or `not_found`, with field and fix.
     """
     from hapenny.retrieval.endpoint import retrieve
-    from hapenny.retrieval.helping import helpers
+    from hapenny.retrieval.search.model_steps import helpers
 
     gateway, identity = call.gateway, call.identity
     parts, options = gateway.parts, gateway.config.stages[RETRIEVAL_STAGE]
