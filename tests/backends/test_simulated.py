@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
 from hapenny.backends.build import build
+
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure

@@ -26,7 +26,7 @@ async def test_a_change_is_made_listed_and_taken_back() -> None:
             for wrong in ({"wrong": 3}, {"colour": "red"}, [1]):
                 async with session.post("/simulate/change", json=wrong) as answer:
                     assert answer.status == 400
-                    assert "Fix:" in (await answer.json())["error"]
+                    assert "Fix:" in (await answer.json())["error"]["message"]
             async with session.delete("/simulate/change") as answer:
                 assert (await answer.json())["changes"] == []
             async with session.get("/simulate/change") as answer:

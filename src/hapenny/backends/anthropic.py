@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.answer import Source
@@ -89,3 +91,27 @@ class AnthropicBackend:
     async def aclose(self) -> None:
         """Closes all connections."""
         await self.pool.aclose()
+
+
+HOME = "https://api.anthropic.com"
+
+
+class AnthropicOptions(HttpOptions, kw_only=True, tag="anthropic"):
+    """Anthropic's own API."""
+
+
+def _build(name: str, options: AnthropicOptions, clock: Clock, find: Find | None) -> AnthropicBackend:
+    return AnthropicBackend(
+        name, pool(clock, options), clock, *keyed(options, HOME, os.environ.get("ANTHROPIC_API_KEY")), find
+    )
+
+
+KIND = Kind(
+    "anthropic",
+    AnthropicOptions,
+    _build,
+    codec="anthropic",
+    telemetry="anthropic",
+    passes={"anthropic": 0, "openai": 1},
+    batch="anthropic",
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import msgspec
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import Origin, Url, origin
 from hapenny.catalog import base_id
@@ -166,3 +168,45 @@ class BedrockBackend:
             query=canonical_query(url.query),
         )
         return {**headers, **added}
+
+
+class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
+    """Amazon Bedrock, with an account's credentials or a bearer key."""
+
+    profile: str | None = None
+    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
+
+
+def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
+    from hapenny.backends.credentials import chain
+
+    base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
+    bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+    return BedrockBackend(
+        name,
+        pool(clock, options),
+        clock,
+        options.region,
+        credentials=None if bearer else chain(clock, profile=options.profile, region=options.region),
+        bearer=bearer,
+        base_url=base,
+        find=find,
+    )
+
+
+KIND = Kind(
+    "bedrock",
+    BedrockOptions,
+    _build,
+    codec="bedrock",
+    telemetry="aws.bedrock",
+    passes={"model": 0, "openai-prefix": 2, "other": 0},
+    own_records=("bedrock", "invoke"),
+    batch="bedrock",
+    batch_wants={
+        "bucket": "the name of an S3 bucket for input and output",
+        "role": "the ARN of the role that Bedrock takes to read and write the bucket",
+    },
+    embeds=bedrock_style,
+    regional=True,
+)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.answer import Source
@@ -14,6 +16,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.registry import codec
+from hapenny.vectors.remote import Style
 
 
 class OpenAIBackend:
@@ -74,3 +77,33 @@ class OpenAIBackend:
     async def aclose(self) -> None:
         """Closes all connections."""
         await self.pool.aclose()
+
+
+HOME = "https://api.openai.com/v1"
+
+
+class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
+    """OpenAI, or any server that speaks its chat completions (vLLM, TGI, SageMaker, ...)."""
+
+
+def _build(name: str, options: OpenAIOptions, clock: Clock, find: Find | None) -> OpenAIBackend:
+    return OpenAIBackend(
+        name, pool(clock, options), clock, *keyed(options, HOME, os.environ.get("OPENAI_API_KEY")), find
+    )
+
+
+def _style(model: str) -> Style:
+    return "openai"
+
+
+KIND = Kind(
+    "openai",
+    OpenAIOptions,
+    _build,
+    codec="openai",
+    telemetry="openai",
+    passes={"openai-prefix": 0, "openai": 0, "anthropic": 1},
+    batch="openai",
+    embeds=_style,
+    files=True,
+)

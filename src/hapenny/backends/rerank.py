@@ -72,7 +72,7 @@ class Reranker:
                 headers = await self._signed(url, wire.headers, wire.body)
                 lease = await self._pool.send("POST", url, headers, wire.body)
                 if lease.status >= 400:
-                    answer = await lease.whole(ERROR_BYTES)
+                    answer = await lease.beginning(ERROR_BYTES)
                     raise self._codec.decode_error(lease.status, lease.headers, answer)
                 return self._codec.decode(await lease.whole(), request)
         except TimeoutError:
@@ -104,8 +104,9 @@ class Reranker:
 
 
 def build_reranker(name: str, options: Any, clock: Clock) -> Reranker:
-    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`."""
-    tier = "owned" if options.owned else "standard"
+    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`,
+    `hourly_usd`."""
+    tier = "owned" if options.owned or options.hourly_usd is not None else "standard"
     pool = Pool(clock, connections=CONTROL_CONNECTIONS, connect_s=options.connect_s, name=f"rerank {name}")
     if options.kind == "bedrock":
         from hapenny.backends.credentials import chain

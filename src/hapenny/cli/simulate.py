@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.config import STAGES, Config, QuotaOptions, RouteOptions, SimulatedOptions, check
 from hapenny.core.stage_spec import Mode
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
@@ -41,8 +41,7 @@ def provider(
     config = check(
         Config(
             backends={
-                "simulated": BackendOptions(
-                    kind="simulated",
+                "simulated": SimulatedOptions(
                     card=card,
                     seed=seed,
                     latents=latents,

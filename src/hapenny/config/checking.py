@@ -7,6 +7,8 @@ import ipaddress
 import re
 from pathlib import Path
 
+from hapenny.backends.kinds import KINDS
+from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import refusals, resolve
 from hapenny.config.options import Config
@@ -39,12 +41,9 @@ def check(config: Config) -> Config:
     problems += _server(config)
     for name, backend in config.backends.items():
         at = f"$.backends.{name}"
-        if backend.kind in ("openai", "anthropic") and not backend.base_url:
-            backend.base_url = "https://api.openai.com/v1" if backend.kind == "openai" else "https://api.anthropic.com"
-        if backend.kind == "simulated" and not config.tiers:
+        if isinstance(backend, SimulatedOptions) and not config.tiers:
             config.tiers = dict(CARD_TIERS.get(backend.card, {}))
-        if not 60 <= backend.lifetime_s <= 300:
-            problems.append(f"{at}.lifetime_s: {backend.lifetime_s:g} is outside 60-300. Fix: e.g. 180")
+        problems += [f"{at}.{option}: {what}" for option, what in backend.problems()]
     for name, model in config.models.items():
         at = f"$.models.{name}"
         if model.backend and model.backend not in known:
@@ -109,6 +108,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -175,6 +175,17 @@ def _rerankers(config: Config) -> list[str]:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
     return problems
+
+
+def _hourly(config: Config) -> list[str]:
+    """Bills by the hour that cannot be."""
+    bills = {f"$.{kind}.{name}": options.hourly_usd for kind in ("models", "embedders", "rerankers")
+             for name, options in getattr(config, kind).items()}  # fmt: skip
+    for name, model in config.stages[THROUGHPUT_STAGE].models.items():
+        at = f"$.stages.throughput.models.{name}"
+        bills |= {f"{at}.endpoints.{each.name}": each.hourly_usd for each in model.endpoints}
+        bills |= {f"{at}.regions": model.regions.hourly_usd} if model.regions is not None else {}
+    return [f"{at}.hourly_usd: {usd:g} is below 0. Fix: dollars an hour" for at, usd in bills.items() if (usd or 0) < 0]
 
 
 def _shared_beside_restricted(config: Config) -> list[str]:
@@ -280,11 +291,12 @@ def _batch_api(config: Config, api: BatchApiOptions, at: str) -> list[str]:
     if backend is None:
         return [f"{at}.backend: {api.backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"]
     problems = []
-    if backend.kind in ("bedrock", "simulated") and not api.bucket:
-        what = "an S3 bucket" if backend.kind == "bedrock" else "a folder"
-        problems.append(f"{at}.bucket: empty. Fix: the name of {what} for input and output")
-    if backend.kind == "bedrock" and not api.role:
-        problems.append(f"{at}.role: empty. Fix: the ARN of the role that Bedrock takes to read and write the bucket")
+    kind = KINDS[backend.kind]
+    if kind.batch is None:
+        return [f"{at}.backend: {kind.name} has no batch API. Fix: a backend of another kind"]
+    for option, what in kind.batch_wants.items():
+        if not getattr(api, option):
+            problems.append(f"{at}.{option}: empty. Fix: {what}")
     least = 1 if api.least is None else api.least
     if least < 1 or (api.most is not None and api.most < least) or api.turnaround_s < 0:
         problems.append(f"{at}: give 1 <= least <= most, and a turnaround_s of 0 or more")

@@ -7,11 +7,14 @@ from typing import Literal
 
 from msgspec import field
 
-from hapenny.caching.options import AheadOptions, EdgeOptions
-from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
+from hapenny.backends.kinds import BackendSection
+from hapenny.backends.simulated_kind import SimulatedOptions
+from hapenny.caching.options import EdgeOptions
+from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
+from hapenny.prefetch.options import PrefetchOptions
 from hapenny.retrieval.options import Remote
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
@@ -85,7 +88,7 @@ class Config(Section):
     """A whole deployment. Empty: simulated models, ready to try."""
 
     server: ServerOptions = field(default_factory=ServerOptions)
-    backends: dict[str, BackendOptions] = field(default_factory=lambda: {"simulated": BackendOptions(kind="simulated")})
+    backends: dict[str, BackendSection] = field(default_factory=lambda: {"simulated": SimulatedOptions()})
     default_backend: str = ""
     """The backend of models that name none; empty: the first."""
     models: dict[str, ModelOptions] = field(default_factory=dict)
@@ -113,7 +116,7 @@ class Config(Section):
     """OpenTelemetry spans; needs the extra `otel`."""
     batch: BatchJobs | None = None
     """Batch jobs, off unless a journal is named."""
-    precompute: AheadOptions = field(default_factory=AheadOptions)
+    precompute: PrefetchOptions = field(default_factory=PrefetchOptions)
     """Predictable questions answered ahead, off unless routes are named."""
     edge: EdgeOptions = field(default_factory=EdgeOptions)
     """Published answers and the CDN in front of them."""

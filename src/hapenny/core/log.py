@@ -23,6 +23,7 @@ FIELDS = frozenset(
         "bytes",
         "call",
         "calls",
+        "capacity",
         "connections",
         "count",
         "cost",

@@ -193,6 +193,7 @@ class Books:
         if (
             adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)
+            or self.prices.owned(exchange.baseline)
             or adopted.target != exchange.baseline or adopted.request is not exchange.original
         ):  # fmt: skip
             money = self._walked(exchange)
@@ -311,7 +312,11 @@ class Books:
 
     def _states(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, Request, Target, bool]]:
         """The request as it stood behind each technique, where it went then, and whether nothing was left to pay."""
-        states: list[tuple[str, Request, Target, bool]] = [("", exchange.original, exchange.baseline, False)]
+        original, baseline = exchange.original, exchange.baseline
+        states: list[tuple[str, Request, Target, bool]] = [("", original, baseline, False)]
+        if self.prices.owned(baseline):
+            on_demand = replace(baseline, service_tier="standard")
+            states = [("", original, on_demand, False), (baseline.service_tier, original, baseline, False)]
         states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
         if adopted is None:
             return states
@@ -324,7 +329,11 @@ class Books:
         _, request, target, free = states[-1]
         sent = adopted.request or request
         if free or sent is not request or served != target:
-            states.append((self._last_technique(exchange, adopted, target, sent is not request), sent, served, False))
+            if self.prices.owned(served) and not self.prices.owned(target):
+                technique = served.service_tier
+            else:
+                technique = self._last_technique(exchange, adopted, target, sent is not request)
+            states.append((technique, sent, served, False))
         return states
 
     def _beside(self, adopted: Call) -> tuple[int, int]:

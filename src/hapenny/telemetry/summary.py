@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hapenny.telemetry.capacity import HOUR
 from hapenny.telemetry.figures import Audits, Group, Judging, Latency, Promise, Scope, Slice, Summary, Technique
 from hapenny.telemetry.leave_one_out import replayed
 from hapenny.telemetry.schema import open_ledger
@@ -316,9 +317,21 @@ class _Reader:
             found.actual += actual
             if ttft is not None:
                 times[index].append(ttft)
+        if self._whole:
+            self._spread_capacity(slices, width)
         for found, values in zip(slices, times, strict=True):
             found.ttft_p95 = _percentile(values, 95)
         return slices
+
+    def _spread_capacity(self, slices: list[Slice], width: float) -> None:
+        """Adds what capacity costs by the hour to the slices that the hour covers."""
+        for wall, actual in self._connection.execute(
+            f"SELECT wall, actual FROM entries WHERE {self._entry_where} AND kind = 'capacity'", self._entry_values
+        ):
+            for each in slices:
+                overlap = min(wall + HOUR, each.at + width) - max(wall, each.at)
+                if overlap > 0:
+                    each.actual += round(actual * overlap / HOUR)
 
 
 def _percentile(values: list[float], percent: float) -> float | None:

@@ -220,10 +220,11 @@ def _source(block: Image | Document, own: bool, path: str) -> dict[str, Any]:
 
 
 def _image(block: Image, own: bool, path: str) -> dict[str, Any]:
+    source = _source(block, own, path)
     form = IMAGE_FORMATS.get(block.media_type)
     if form is None:
         f.wrong(path, f"Images of type {block.media_type or 'unknown'} cannot be sent.", "send PNG, JPEG, GIF or WebP")
-    out = {"format": form, "source": _source(block, own, path)}
+    out = {"format": form, "source": source}
     return {**out, **{k: v for k, v in block.extras.items() if k != "s3Location"}} if own else out
 
 

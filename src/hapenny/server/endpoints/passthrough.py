@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.backends.contract import Backend, Raw
+from hapenny.backends.kind import PathFamily
+from hapenny.backends.kinds import passing
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
@@ -20,13 +22,8 @@ from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.gauge import Gauge
 from hapenny.server.call import Call
-from hapenny.server.dialects import Dialect
 from hapenny.server.transport.messages import Response
 
-_KINDS: dict[Dialect, tuple[str, ...]] = {
-    "openai": ("openai", "anthropic", "simulated"),
-    "anthropic": ("anthropic", "openai", "simulated"),
-}
 _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
 """Path segments that are names of an API's parts, not ids of somebody's objects."""
 
@@ -69,7 +66,7 @@ async def forward(call: Call) -> Response:
 class _Passed:
     """A raw answer on its way, and what it turns out to have cost."""
 
-    __slots__ = ("_exchange", "_gateway", "_gauge", "_paid", "_raw", "_whole", "last", "late")
+    __slots__ = ("_exchange", "_gateway", "_gauge", "_makes", "_paid", "_raw", "_whole", "last", "late")
 
     def __init__(self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str) -> None:
         self.last = self.late = False
@@ -78,6 +75,7 @@ class _Passed:
         self._paid = paid
         self._raw = raw
         self._gauge = Gauge(raw.headers)
+        self._makes = method == "POST"
         self._whole = raw.status in (204, 304) or method == "HEAD"
         """Whether the answer has come to its end."""
 
@@ -108,7 +106,10 @@ class _Passed:
         if self._whole:
             exchange.delivered = self._raw.status < 400
             exchange.stopped = "end_turn" if exchange.delivered else None
-            paid.tokens = self._gauge.end() if exchange.delivered else Tokens()
+            # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
+            billed = exchange.delivered and self._makes
+            paid.tokens = self._gauge.end() if billed else Tokens()
+            paid.extras = self._gauge.extras if billed else {}
             exchange.end_call(paid, "complete" if exchange.delivered else "failed")
         exchange.end_call(paid, "abandoned")
         self._gateway.close(exchange)
@@ -136,13 +137,14 @@ def _family(path: str) -> str:
 def _backend(gateway: Gateway, call: Call, model: str) -> tuple[str, Backend]:
     """Where the model is configured to be, else the first backend of a kind that may know the path."""
     path = call.request.path
-    kinds: tuple[str, ...] = ("bedrock",)
+    family: PathFamily = "other"
     if path.startswith("/model/"):
-        kinds = ("bedrock", "simulated")
+        family = "model"
     elif path.startswith("/openai/"):
-        kinds = ("openai", "simulated", "bedrock")
+        family = "openai-prefix"
     elif path.startswith(("/v1/", "/anthropic/")):
-        kinds = _KINDS.get(call.dialect, _KINDS["openai"])
+        family = "anthropic" if call.dialect == "anthropic" else "openai"
+    kinds = passing(family)
     configured = gateway.names.resolve(model).target if model else None
     first = configured.backend if configured is not None else ""
     for kind in kinds:

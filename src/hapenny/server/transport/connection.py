@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from typing import Protocol, cast
 
@@ -63,8 +64,8 @@ class Connection(Writer):
     """See the module. `peer` is the client's address."""
 
     __slots__ = (
-        "_ended", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent", "_work",
-        "task",
+        "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent",
+        "_work", "task",
     )  # fmt: skip
     _host: Host
 
@@ -77,6 +78,8 @@ class Connection(Writer):
         """What answers the request instead of work."""
         self._kept = 0
         """Bytes of the body that the server's bound counts."""
+        self._heading = False
+        """Whether part of a head has come."""
         self._reading = False
         """Whether reading goes on at the loop's next turn."""
         self._paused = False
@@ -108,6 +111,7 @@ class Connection(Writer):
 
     def retire(self) -> None:
         """Ends the connection when nothing is under way on it, else after the answer."""
+        self.keep = False
         if self.task is None and self.transport is not None and not self._over:
             self.transport.close()
 
@@ -171,6 +175,7 @@ class Connection(Writer):
         """A head is there: it is judged before any of the body is kept."""
         host = self._host
         host.waiting.pop(self, None)
+        self._heading = False
         if host.draining:
             self.keep = False
         request = self._request = Request(self.method, self.target, self.headers, self.peer)
@@ -208,9 +213,9 @@ class Connection(Writer):
             if state == framing.DONE or self.expects or self.announced is None or self.announced > DRAINED:
                 self._say_no(self._refusal)
         elif state == framing.HEAD:
-            if self.behind and self._host.waiting.pop(self, None) is not None:
-                self._host.waiting[self] = now = self._loop.time()
-                self.until = now + self._host.limits.head_s
+            if self.behind and not self._heading:  # its first byte
+                self._heading = True
+                self.until = self._loop.time() + self._host.limits.head_s
         elif work is not None:
             grown = self.held - self._kept
             if self.held > work.most:
@@ -391,13 +396,18 @@ class Connection(Writer):
         transport = self.transport
         if transport is None or transport.is_closing() or self.task is None:
             return
-        if number == 0:
-            sending = self._sending
-            mark = sending.probe() if sending is not None else (_CONTINUE if self.modern else b"")
-            if mark:
-                transport.write(mark)
         plug = transport.get_extra_info("socket")
-        if plug is None or plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        sending = self._sending
+        mark = sending.probe() if sending is not None else (_CONTINUE if self.modern else b"")
+        try:
+            if number == 0 and mark and not transport.get_write_buffer_size():
+                os.write(plug.fileno(), mark)  # at once, so that on this machine the reset is there at once
+            gone = bool(plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        if gone:
             transport.abort()
         elif number + 1 < len(PROBES_S):
             self._loop.call_later(PROBES_S[number + 1] - PROBES_S[number], self._probe, number + 1)
