@@ -168,12 +168,16 @@ class Collection:
         picked = _merged(lists)
         scores = np.array([lists[n].scores[at] for n, at in picked])
         reranked = False
-        if rerank is not None and self._unclear(scores, k or how.most) and self._time(until):
+        enough = self._enough(lists, picked)
+        # Where nothing would leave nobody is paid to order it; where something does, the paid model knows better.
+        answerable = k is not None or how.floor != "measured" or enough is None or any(enough)
+        if rerank is not None and answerable and self._unclear(scores, k or how.most) and self._time(until):
             mark = clock.now()
             picked, scores, reranked = await self._remote(query.text, lists, picked, scores, rerank, until)
             seconds["rerank"] = clock.now() - mark
+            enough = None if reranked else enough
         mark = clock.now()
-        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k))
+        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k, enough))
         seconds["select"] = clock.now() - mark
         return hits, len(picked), reranked
 
@@ -241,6 +245,7 @@ class Collection:
         picked: list[tuple[int, int]],
         scores: np.ndarray[tuple[int], np.dtype[np.float64]],
         k: int | None,
+        enough: Sequence[bool] | None,
     ) -> list[Hit]:
         store = self.retriever.store
         rows = np.array([lists[n].rows[at] for n, at in picked], np.int64)
@@ -250,7 +255,7 @@ class Collection:
             vectors=lambda at: store.vectors(rows[list(at)]),
             parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
             keep=k,
-            enough=self._enough(lists, picked),
+            enough=enough,
             wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
         made: list[Hit] = []
