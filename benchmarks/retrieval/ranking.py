@@ -40,7 +40,7 @@ def learn(training: Sequence[Prepared]) -> Forest | None:
     if not parts:
         return None
     forest = fit(parts)
-    say(f"forest: {len(forest.leaves)} trees, {len(forest.dump())} bytes")
+    say(f"forest: {forest.trees} trees, {len(forest.dump())} bytes")
     return forest
 
 

@@ -51,7 +51,7 @@ async def exchange(
             if 300 <= lease.status < 400:
                 raise _moved(lease)
             if lease.status >= 400:
-                raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
+                raise codec.decode_error(lease.status, answered, await lease.beginning(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             served = of_headers(answered)
             if not request.stream:

@@ -72,7 +72,7 @@ class Reranker:
                 headers = await self._signed(url, wire.headers, wire.body)
                 lease = await self._pool.send("POST", url, headers, wire.body)
                 if lease.status >= 400:
-                    answer = await lease.whole(ERROR_BYTES)
+                    answer = await lease.beginning(ERROR_BYTES)
                     raise self._codec.decode_error(lease.status, lease.headers, answer)
                 return self._codec.decode(await lease.whole(), request)
         except TimeoutError:

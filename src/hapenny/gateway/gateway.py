@@ -25,7 +25,7 @@ from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
 from hapenny.gateway.assembly import Assembly, build, start
-from hapenny.prefetch.forecast import Jobs
+from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
 
 

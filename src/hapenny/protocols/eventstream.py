@@ -17,6 +17,10 @@ from hapenny.core.errors import Failure
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 LIMIT = 32 << 20
 """Bytes of one frame."""
+HEADER_BYTES = 128 << 10
+"""Bytes of its headers; AWS allows no more."""
+_REMEMBERED = 1_024
+"""The longest header bytes whose names are remembered."""
 
 _PRELUDE = struct.Struct(">III")
 _LENGTHS = struct.Struct(">II")
@@ -99,10 +103,13 @@ def _names(header: bytes) -> tuple[str, str]:
 class Parser:
     """Bytes to frames, checksums verified."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_held", "_needed")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._held = bytearray()
+        """The beginning of a frame."""
+        self._needed = 12
+        """How much of it there has to be before it is looked at again: bytes are not looked at for each that comes."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
@@ -110,26 +117,38 @@ class Parser:
         Raises:
             Failure: `upstream`, for bytes that are no frame.
         """
-        buffer = self._buffer + data if self._buffer else data
+        held = self._held
+        if held:
+            held += data
+            if len(held) < self._needed:
+                return []
+            buffer = bytes(held)
+            held.clear()
+        else:
+            buffer = data
         frames: list[Frame] = []
         place, end = 0, len(buffer)
         while end - place >= 12:
             total, size, checked = _PRELUDE.unpack_from(buffer, place)
-            if crc32(buffer[place : place + 8]) != checked or total < 16 + size or total > LIMIT:
+            if crc32(buffer[place : place + 8]) != checked or not 16 + size <= total <= LIMIT or size > HEADER_BYTES:
                 raise Failure("upstream", "The provider's stream holds a frame with a broken prelude.")
             if end - place < total:
+                self._needed = total
                 break
             last = place + total
             raw = buffer[place:last]
             if crc32(raw[:-4]) != _U32.unpack_from(raw, total - 4)[0]:
                 raise Failure("upstream", "The provider's stream holds a frame with a wrong checksum.")
-            kind, name = _names(raw[12 : 12 + size])
+            kind, name = (_names if size <= _REMEMBERED else _names.__wrapped__)(raw[12 : 12 + size])
             frames.append(Frame(kind, name, raw[12 + size : -4], raw))
             place = last
-        self._buffer = buffer[place:] if place else buffer
+        if place < end:
+            held += buffer[place:] if place else buffer
+            if end - place < 12:
+                self._needed = 12
         return frames
 
     def close(self) -> None:
         """The stream ended; raises `truncated` if a frame is incomplete."""
-        if self._buffer:
+        if self._held:
             raise Failure("truncated", "The provider's stream ended within a frame.")

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.ingest.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
@@ -19,6 +20,7 @@ from hapenny.retrieval.search.collection import Collection, Sentences
 from hapenny.retrieval.search.floor import Floor
 from hapenny.retrieval.search.forest import Forest
 from hapenny.retrieval.search.index_refresh import Changes
+from hapenny.retrieval.search.ranker_features import NAMES
 from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.stores.contract import Store
@@ -27,6 +29,8 @@ from hapenny.retrieval.stores.layout import LAYOUT, Layout, open_store, read_lay
 from hapenny.retrieval.stores.row_store import RowStore
 from hapenny.vectors.compact import Shape
 from hapenny.vectors.embedder import Embedder
+
+_log = get_logger("hapenny.retrieval")
 
 SETTINGS = "settings.yaml"
 FOREST = "ranker.json"
@@ -112,9 +116,16 @@ class Folder:
         return read_settings(path) if path.exists() else Settings()
 
     def forest(self) -> Forest | None:
-        """The learned ranker, if there is one."""
+        """The learned ranker, if there is one of this version; another is left alone, and the fused order stands."""
         path = self.path / FOREST
-        return Forest.read(path.read_bytes()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            forest = Forest.read(path.read_bytes())
+        except (ValueError, KeyError) as error:
+            _log.warning("the ranker cannot be used: train it again", folder=str(self.path), error=str(error))
+            return None
+        return forest if forest.names == NAMES else None
 
     def write_settings(self, settings: Settings) -> None:
         """Keeps settings beside the rows."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from hapenny.core.messages import Protocol
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
 from hapenny.server.transport.messages import Request
@@ -17,11 +16,6 @@ ID_HEADER: dict[Dialect, str] = {
     "bedrock": "x-amzn-requestid",
 }
 """Where the dialect's clients look for the id of a request, on good answers too."""
-
-
-def of_protocol(protocol: Protocol) -> Dialect:
-    """The dialect that a protocol belongs to."""
-    return "bedrock" if protocol == "invoke" else protocol
 
 
 def codec_of(dialect: Dialect) -> Codec:

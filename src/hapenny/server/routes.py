@@ -25,6 +25,7 @@ from hapenny.server.endpoints import (
     retrieve,
     select,
     throughput,
+    users,
 )
 from hapenny.server.transport.messages import Request
 
@@ -107,6 +108,7 @@ ROUTES = (
     Route(POST, "/v1/select", select.decide, "caller", "The tier and model a question would go to; nothing is sent."),
     Route(POST, "/v1/feedback", feedback.take, "caller", "What a person says of an answer.", most=SMALL),
     Route(GET, "/v1/certificates", certificates.listed, "caller", "What routing promises, and how it stands."),
+    Route(("DELETE",), "/v1/users/{user}/content", users.erase, "caller", "Erases the kept texts of a user."),
     Route(GET, "/v1/requests/{id}", requests.one, "caller", "What one request of the tenant was and cost."),
     Route(GET, "/v1/throughput", throughput.view, "caller", "Queues, limits and endpoints of the models in use."),
     Route(GET, "/v1/cache/stats", cache.stats, "caller", "Counters of the cache's layers."),

@@ -363,3 +363,18 @@ def test_thinking_forbids_a_forced_tool_so_it_is_left_out():
     )
     assert body["toolConfig"]["toolChoice"] == {"any": {}}
     assert "thinking=left out" in notes
+
+
+@pytest.mark.parametrize(("service", "model"), [("anthropic", "claude-sonnet-4-5"), ("invoke", SONNET)])
+def test_what_another_model_left_behind_does_not_stop_claude(service, model):
+    thinks = Parameters(max_tokens=4000, thinking=Thinks("enabled", 1024))
+    talk = (user("a"), said(Thinking("hm", ""), ToolUse("c1", "look_up")), Message("user", (ToolResult("c1", ()),)))
+    body, notes = sent(service, model, "anthropic", messages=talk, tools=(LOOK_UP,), parameters=thinks)
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+    assert "thinking" not in body
+    assert "another model's" in notes
+    assert "without their thoughts" in notes
+    signed = (talk[0], said(Thinking("hm", "c2ln"), ToolUse("c1", "look_up")), talk[2])
+    body, notes = sent(service, model, "anthropic", messages=signed, tools=(LOOK_UP,), parameters=thinks)
+    assert body["thinking"]["budget_tokens"] == 1024
+    assert notes == ""

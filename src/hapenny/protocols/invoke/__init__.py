@@ -17,6 +17,7 @@ from hapenny.core.events import Completion, Event, Usage
 from hapenny.core.messages import Protocol, Request
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, request
+from hapenny.protocols.anthropic.request import VERSIONED
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
@@ -48,8 +49,9 @@ class Invoke(Codec):
     ) -> Request:
         if not model:
             f.wrong("modelId", "The path names no model.", "call /model/MODEL/invoke")
-        asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream), beta=None)
-        asked.extras.pop("anthropic_version", None)
+        asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream))
+        if asked.extras.get(VERSIONED) == VERSION or not isinstance(asked.extras.get(VERSIONED), str):
+            asked.extras.pop(VERSIONED, None)
         changes: dict[str, Any] = {}
         if (latency := headers.get(LATENCY_HEADER)) is not None:
             changes["latency"] = f.one_of(latency, LATENCY_HEADER, ("standard", "optimized"))
@@ -66,7 +68,8 @@ class Invoke(Codec):
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
         fields = {"anthropic_version": VERSION, **compose.encode(request)}
-        fields["anthropic_version"] = VERSION
+        if request.protocol != "invoke":  # Anthropic's own versions are not Bedrock's
+            fields[VERSIONED] = VERSION
         if request.protocol != "invoke" or request.parameters.service_tier in _TIERS:
             fields.pop("service_tier", None)  # travels as a header
         headers = {"content-type": "application/json"}

@@ -77,6 +77,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         toolkit.defined(draft)
         toolkit.chosen(draft)
     _conversation(draft, seen)
+    if draft.request.tools:
+        toolkit.whole(draft)
     if seen.points:
         points.placed(draft)
     if draft.request is request and not draft.notes:
@@ -87,11 +89,11 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
 def _conversation(draft: Draft, seen: Census) -> None:
     """The turns, from the inside of their blocks to the order in which they stand."""
     service = draft.subject.service
+    if seen.thoughts:
+        turns.without_strange_thoughts(draft)
     if draft.foreign:
-        if seen.instructs and service != "openai":
+        if (seen.instructs or (seen.media and draft.request.system)) and service != "openai":
             turns.raised(draft)
-        if seen.thoughts:
-            turns.without_strange_thoughts(draft)
         if not seen.paired:
             history.paired(draft)
         if service == "openai" and (seen.failed or seen.media):
@@ -99,25 +101,26 @@ def _conversation(draft: Draft, seen: Census) -> None:
     if service != "openai":
         if seen.blank or seen.thoughts:
             turns.without_blanks(draft)
-        if draft.foreign:
-            history.without_broken_thinking(draft)
-            if seen.calls:
-                history.with_tools(draft)
-    if seen.media:
-        media.attached(draft)
+        history.without_broken_thinking(draft)
+        if draft.foreign and seen.calls:
+            history.with_tools(draft)
     if service != "openai":
         turns.opened(draft)
         turns.instructed(draft)
         turns.closed(draft)
+    if seen.media:  # once what instructions held has its place
+        media.attached(draft)
     if seen.calls or draft.request.tools:
         identity.rewritten(draft)
 
 
-def broken(body: dict[str, Any], service: Service, model: str, card: Card | None) -> Iterator[Breach]:
-    """The rules that a composed `body` breaks, as the service would find them."""
+def broken(
+    body: dict[str, Any], service: Service, model: str, card: Card | None, *, stream: bool = False
+) -> Iterator[Breach]:
+    """The rules that a composed `body` breaks, as the service would find them; `stream`: a streamed answer is asked."""
     checked = subject(service, model, card)
     if service == "converse":
-        return converse.check(body, checked)
+        return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
     return messages.check(body, checked)

@@ -178,7 +178,7 @@ def without_broken_thinking(draft: Draft) -> None:
     if p.thinking is None or p.thinking.kind == "disabled" or draft.subject.maker != "claude":
         return
     choice = draft.request.tool_choice
-    if choice is not None and choice.kind in ("any", "tool") and draft.request.tools:
+    if draft.foreign and choice is not None and choice.kind in ("any", "tool") and draft.request.tools:
         draft.change(parameters=replace(p, thinking=None))
         draft.note("thinking=left out: a tool must be called")
         return

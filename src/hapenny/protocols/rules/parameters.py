@@ -36,7 +36,7 @@ def fitted(draft: Draft) -> None:
         draft.change(parameters=now)
     if now.stop:
         _stops(draft)
-    if request.user is not None and draft.foreign:
+    if request.user is not None and not draft.native:
         _user(draft)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hapenny.core.errors import invalid
 from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
 from hapenny.protocols.rules.common import ends_in_space, is_blank
 from hapenny.protocols.rules.draft import Draft
@@ -14,8 +15,19 @@ CONTINUE = "Continue exactly where your last turn ends, without repeating any of
 
 
 def raised(draft: Draft) -> None:
-    """Instructions in mid-conversation join those at the top: few models take them where they stand."""
+    """Instructions in mid-conversation join those at the top: few models take them where they stand.
+
+    Raises:
+        Failure: instructions hold something that is not text.
+    """
     request = draft.request
+    told = (message.content for message in request.messages if message.role == "system")
+    if not all(isinstance(block, Text) for content in (request.system, *told) for block in content):
+        raise invalid(
+            "The system prompt holds something that is not text.",
+            "messages" if request.protocol == "openai" else "system",
+            "send it as text, or in a turn of the user",
+        )
     if not any(message.role == "system" for message in request.messages):
         return
     late = [block for message in request.messages if message.role == "system" for block in message.content]
@@ -66,9 +78,10 @@ def _blank(block: Block) -> bool:
 
 
 def without_strange_thoughts(draft: Draft) -> None:
-    """Reasoning goes back to the model that signed it: what comes from another one is left out whole."""
+    """Reasoning goes back to the model that signed it: what comes from another one is left out whole. That includes
+    what a model without signatures left in the conversation of a client of Claude's."""
     request, subject = draft.request, draft.subject
-    if not any(isinstance(block, Thinking) for message in request.messages for block in message.content):
+    if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
     found = 0
@@ -78,8 +91,7 @@ def without_strange_thoughts(draft: Draft) -> None:
             [
                 block
                 for block in message.content
-                if not isinstance(block, Thinking)
-                or (keeps and (block.signature is not None or block.redacted is not None))
+                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
             ]
         )
         found += len(message.content) - len(content)

@@ -139,24 +139,6 @@ class LexicalIndex:
         rows = searcher.fast_field_values("row", [address for _, address in hits])
         return Leg(np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32))
 
-    def field_scores(self, terms: Terms, rows: Rows) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-        """Raw BM25 of given rows, field by field (0 where nothing matches)."""
-        found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
-        place = {int(row): i for i, row in enumerate(rows)}
-        among = self._among(rows) if len(rows) else None
-        for field in ("all", "title", "exact"):
-            scores = np.zeros(len(rows), np.float32)
-            query = self._query(terms, Boosts(**{name: float(name == field) for name in ("all", "title", "exact")}))
-            if query is not None and among is not None:
-                both = self._t.Query.boolean_query([(self._t.Occur.Must, among), (self._t.Occur.Must, query)])
-                hits = self._searcher.search(both, len(rows), count=False).hits
-                if hits:
-                    values = self._searcher.fast_field_values("row", [address for _, address in hits])
-                    for (score, _), row in zip(hits, values, strict=True):
-                        scores[place[int(row or 0)]] = score
-            found[field] = scores
-        return found
-
     def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
         """Which rows hold which index terms, shape (len(rows), len(stems)).
 

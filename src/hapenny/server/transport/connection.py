@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from typing import Protocol, cast
 
@@ -395,13 +396,18 @@ class Connection(Writer):
         transport = self.transport
         if transport is None or transport.is_closing() or self.task is None:
             return
-        if number == 0:
-            sending = self._sending
-            mark = sending.probe() if sending is not None else (_CONTINUE if self.modern else b"")
-            if mark:
-                transport.write(mark)
         plug = transport.get_extra_info("socket")
-        if plug is None or plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        sending = self._sending
+        mark = sending.probe() if sending is not None else (_CONTINUE if self.modern else b"")
+        try:
+            if number == 0 and mark and not transport.get_write_buffer_size():
+                os.write(plug.fileno(), mark)  # at once, so that on this machine the reset is there at once
+            gone = bool(plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        if gone:
             transport.abort()
         elif number + 1 < len(PROBES_S):
             self._loop.call_later(PROBES_S[number + 1] - PROBES_S[number], self._probe, number + 1)

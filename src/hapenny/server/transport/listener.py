@@ -14,8 +14,8 @@ from hapenny.server.transport.connection import Connection
 from hapenny.server.transport.limits import Limits, Usage
 from hapenny.server.transport.messages import Service
 
-SPARED_S = 1.0
-"""How long a connection has before it has to make room for another one."""
+SPARED_S = 5.0
+"""How long a connection may wait before it has to make room for another one."""
 SAID_EVERY_S = 60.0
 """How often the log says that connections are refused."""
 LEAVE_S = 1.0
