@@ -178,7 +178,7 @@ class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
 
 
 def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
-    from hapenny.backends.credentials import chain
+    from hapenny.backends.credential_chain import chain
 
     base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
