@@ -60,6 +60,10 @@ class StreamEncoder(ABC):
 
     content_type: ClassVar[str]
 
+    def __init__(self) -> None:
+        self.omitted: set[str] = set()
+        """What of the answer this dialect had no word for, by name, so far."""
+
     @abstractmethod
     def encode(self, events: Sequence[Event]) -> bytes:
         """The frames of `events`, joined for a single write; b"" if they show nothing in this dialect.

@@ -244,8 +244,10 @@ def is_object(text: str) -> bool:
 
 
 def count(value: Any) -> int:
-    """A token count of a provider: anything that is not a non-negative integer counts as 0."""
-    return value if type(value) is int and value > 0 else 0
+    """A token count of a provider: anything that is not a non-negative whole number counts as 0."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value < 1 << 62 else 0
 
 
 def without_nulls(data: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ Frame = tuple[bytes, bytes]
 
 
 class Parser:
-    """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood."""
+    """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood. A field `error`,
+    which older llama.cpp servers send instead of data, makes a frame of that name."""
 
     __slots__ = ("_buffer", "_first")
 
@@ -51,6 +52,11 @@ class Parser:
                 frames.append(frame)
         return frames
 
+    @property
+    def rest(self) -> bytes:
+        """What came and makes no frame yet."""
+        return self._buffer
+
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""
         rest, self._buffer = self._buffer.replace(b"\r", b"\n").strip(b"\n"), b""
@@ -76,6 +82,9 @@ def _fields(block: bytes) -> Frame | None:
             data.append(value)
         elif key == b"event":
             name = value
+        elif key == b"error":
+            name = key
+            data.append(value)
     if not data:
         return None
     return name, b"\n".join(data)

@@ -203,6 +203,7 @@ class Encoder(StreamEncoder):
     content_type = "text/event-stream; charset=utf-8"
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._model = request.model
         self._begun = False
         self._blocks: dict[int, int] = {}

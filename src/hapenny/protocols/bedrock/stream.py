@@ -153,6 +153,7 @@ class Encoder(StreamEncoder):
     content_type = eventstream.CONTENT_TYPE
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._begun = False
         self._blocks: dict[int, int] = {}
         self._open = -1

@@ -147,23 +147,33 @@ def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
         out["name"] = message.name
     if own:
         if thoughts:
-            out.update(thoughts_out(thoughts))
+            out.update(_thoughts_out(thoughts))
         out.update(message.extras)
     return out
 
 
-def thoughts_out(thoughts: list[Thinking]) -> dict[str, Any]:
-    """The fields in which reasoning travels through an OpenAI message."""
+def _thoughts_out(thoughts: list[Thinking]) -> dict[str, Any]:
+    """The fields in which reasoning travels through an assistant's turn."""
     out: dict[str, Any] = {}
     if text := "".join(block.text for block in thoughts):
         out["reasoning_content"] = text
-    if any(block.signature is not None or block.redacted is not None for block in thoughts) or len(thoughts) > 1:
-        out["thinking_blocks"] = [
-            {"type": "redacted_thinking", "data": block.redacted}
-            if block.redacted is not None
-            else {"type": "thinking", "thinking": block.text, "signature": block.signature}
-            for block in thoughts
-        ]
+    if signed := signed_out(thoughts):
+        out["thinking_blocks"] = signed
+    return out
+
+
+def signed_out(thoughts: list[Thinking], owner: str = "") -> list[dict[str, Any]]:
+    """Reasoning as `thinking_blocks`, where it is signed, redacted or in several blocks; `owner`: whose the extras are,
+    where they are kept by owner."""
+    if len(thoughts) < 2 and all(block.signature is None and block.redacted is None for block in thoughts):
+        return []
+    out = []
+    for block in thoughts:
+        own = block.extras.get(owner, {}) if owner else block.extras
+        if block.redacted is not None:
+            out.append({"type": "redacted_thinking", "data": block.redacted, **own})
+        else:
+            out.append({"type": "thinking", "thinking": block.text, "signature": block.signature, **own})
     return out
 
 
