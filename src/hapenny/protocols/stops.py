@@ -136,6 +136,24 @@ def openai_stop(word: str, *, called: bool, refused: bool, matched: bool) -> tup
     return reason, usual
 
 
+def reason_for(
+    word: str, table: dict[str, StopReason], *, called: bool
+) -> tuple[StopReason, tuple[StopReason, str] | None]:
+    """Our reason for a stop reason of Anthropic or Bedrock, and what to keep of its word: (our reason, the word) where
+    clients of the same dialect would be told another one. `called`: whether the answer holds calls of the client's
+    tools: then it does not end the turn (some models behind Bedrock say it does)."""
+    known = table.get(word)
+    reason: StopReason = known or "end_turn"
+    if reason == "end_turn" and called:
+        reason = "tool_use"
+    kept = known is None or known != reason or word in _SHARED
+    return reason, (reason, word) if kept else None
+
+
+_SHARED = {"malformed_tool_use"}
+"""Words whose reason has another word too."""
+
+
 def word_for(reason: StopReason, table: dict[StopReason, str], kept: Any) -> str:
     """The word for `reason`: the provider's own (`kept`, a pair of our reason and its word) where it was kept because
     the table would say another one, and nothing changed the reason since."""

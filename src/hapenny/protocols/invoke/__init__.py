@@ -15,6 +15,7 @@ from msgspec import structs
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, Usage
 from hapenny.core.messages import Protocol, Request
+from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, request
 from hapenny.protocols.bedrock import errors
@@ -43,6 +44,7 @@ class Invoke(Codec):
 
     name: ClassVar[Protocol] = "invoke"
     dialects: ClassVar[frozenset[Protocol]] = compose.OWN  # type: ignore[assignment]
+    cites: ClassVar[citations.Dialect] = "anthropic"
 
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]

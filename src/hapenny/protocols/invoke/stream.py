@@ -17,6 +17,7 @@ from hapenny.core.events import Event, Tokens, Usage
 from hapenny.core.messages import Request
 from hapenny.protocols import eventstream
 from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic import frames as written
 from hapenny.protocols.anthropic import stream as native
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.bedrock.stream import NOTE
@@ -80,7 +81,7 @@ class Decoder(StreamDecoder):
             )
 
 
-class Encoder(native.Encoder):
+class Encoder(written.Encoder):
     """Events to frames."""
 
     content_type = eventstream.CONTENT_TYPE
@@ -105,7 +106,7 @@ class Encoder(native.Encoder):
                 self._latency = int(event.extras.get("latency_ms", 0))
         return super().encode(events)
 
-    def closing(self) -> bytes:
+    def closing(self) -> dict[str, Any]:
         tokens = self._tokens or Tokens()
         metrics: dict[str, Any] = {
             "inputTokenCount": tokens.input,
@@ -116,7 +117,7 @@ class Encoder(native.Encoder):
         if tokens.cache_read or tokens.cache_write or tokens.cache_write_1h:
             metrics["cacheReadInputTokenCount"] = tokens.cache_read
             metrics["cacheWriteInputTokenCount"] = tokens.cache_write + tokens.cache_write_1h
-        return f.encode({"type": "message_stop", _METRICS: metrics})
+        return {_METRICS: metrics}
 
     def error(self, failure: Failure, request_id: str) -> bytes:
         return errors.exception(failure)
