@@ -25,13 +25,16 @@ OWN = frozenset(("anthropic", "invoke"))
 MAX_TOKENS = 4096
 """What is asked for where a request sets no limit: this protocol demands one."""
 
+_FOREIGN, _KIN, _OWN = 0, 1, 2
+"""How near a request's dialect is: another one; this one, from its other service; this one."""
 _EFFORTS = {"minimal": "low", "none": "low"}
 _TIERS = {"auto": "auto", "default": "standard_only", "standard": "standard_only", "standard_only": "standard_only"}
 
 
-def encode(request: Request) -> dict[str, Any]:
-    """The fields of a messages body for `request`, without `model` and `stream`."""
-    own = request.protocol in OWN
+def encode(request: Request, *, exact: bool = True) -> dict[str, Any]:
+    """The fields of a messages body for `request`, without `model` and `stream`. `exact`: whether cache points keep
+    fields that the other of the two services in this dialect may refuse."""
+    own = (_OWN if exact else _KIN) if request.protocol in OWN else _FOREIGN
     p = request.parameters
     if p.n is not None and p.n > 1:
         f.wrong("n", "This model gives one answer at a time.", "send n = 1, or several requests")
@@ -48,6 +51,8 @@ def encode(request: Request) -> dict[str, Any]:
                 out["tool_choice"]["name"] = choice.name
             if choice.parallel is not None and choice.kind != "none":
                 out["tool_choice"]["disable_parallel_tool_use"] = not choice.parallel
+            if own:
+                out["tool_choice"].update(choice.extras)
     if p.temperature is not None:
         out["temperature"] = p.temperature if own else min(p.temperature, 1.0)
     if p.top_p is not None:
@@ -64,7 +69,7 @@ def encode(request: Request) -> dict[str, Any]:
     if tier is not None:
         out["service_tier"] = tier
     if request.checkpoint:
-        out["cache_control"] = control(request.checkpoint)
+        f.put_point(out, request.checkpoint, _held(request.extras) if own else {}, exact=exact)
     if request.user is not None or (own and request.metadata):
         out["metadata"] = dict(request.metadata) if own else {}
         if request.user is not None:
@@ -73,9 +78,13 @@ def encode(request: Request) -> dict[str, Any]:
         for key, value in request.extras.items():
             if key == "output_config":
                 out[key] = {**value, **out.get(key, {})}
-            elif not key.startswith("x-"):
+            elif not key.startswith("x-") and key != "cache_control":
                 out[key] = value
     return out
+
+
+def _held(extras: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in extras.items() if key == "cache_control"}
 
 
 def unsaid(request: Request) -> list[str]:
@@ -101,7 +110,7 @@ def thinking(asked: Thinks) -> dict[str, Any]:
     return {**out, **asked.extras}
 
 
-def _output(request: Request, own: bool) -> dict[str, Any] | None:
+def _output(request: Request, own: int) -> dict[str, Any] | None:
     p = request.parameters
     out: dict[str, Any] = {}
     if p.effort is not None and p.effort != "none":
@@ -114,12 +123,7 @@ def _output(request: Request, own: bool) -> dict[str, Any] | None:
     return out or None
 
 
-def control(ttl: str) -> dict[str, str]:
-    """A `cache_control` object."""
-    return {"type": "ephemeral"} if ttl == "default" else {"type": "ephemeral", "ttl": ttl}
-
-
-def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _messages(request: Request, own: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     out: list[dict[str, Any]] = []
     hoisted: list[dict[str, Any]] = []
     last = ""
@@ -147,7 +151,7 @@ def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[d
     return out, hoisted
 
 
-def _turn(message: Message, own: bool, path: str) -> Any:
+def _turn(message: Message, own: int, path: str) -> Any:
     content = message.content
     if (
         len(content) == 1
@@ -168,7 +172,7 @@ def _foreign(block: Block) -> bool:
     return isinstance(block, Thinking) and block.signature is None and block.redacted is None
 
 
-def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
+def _block(block: Block, own: int, path: str) -> dict[str, Any]:
     out: dict[str, Any]
     match block:
         case Text():
@@ -205,11 +209,8 @@ def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
             if block.protocol not in OWN:
                 f.wrong(path, "A content block exists only in another protocol.", "leave it out for this model")
             out = dict(block.payload)
-            out.pop("cache_control", None)
-    if block.checkpoint:
-        out["cache_control"] = control(block.checkpoint)
-    if own and not isinstance(block, (Data, Opaque)) and block.extras:
-        out.update(block.extras)
+    if block.checkpoint or block.extras:
+        f.put_point(out, block.checkpoint, block.extras if own else {}, exact=own == _OWN)
     return out
 
 
@@ -223,7 +224,7 @@ def _followed(url: str | None, path: str) -> str:
     return url
 
 
-def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
+def _document(block: Document, own: int, path: str) -> dict[str, Any]:
     source: dict[str, Any]
     if block.data is not None:
         if block.media_type == "application/pdf":
@@ -250,7 +251,7 @@ def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
     return out
 
 
-def _tool(tool: Tool, own: bool) -> dict[str, Any]:
+def _tool(tool: Tool, own: int) -> dict[str, Any]:
     out: dict[str, Any]
     if tool.kind:
         if not own:
@@ -263,8 +264,5 @@ def _tool(tool: Tool, own: bool) -> dict[str, Any]:
             out["description"] = tool.description
         if tool.strict is not None:
             out["strict"] = tool.strict
-    if tool.checkpoint:
-        out["cache_control"] = control(tool.checkpoint)
-    if own:
-        out.update(tool.extras)
+    f.put_point(out, tool.checkpoint, tool.extras if own else {}, exact=own == _OWN)
     return out
