@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.records import from_rows
+from hapenny.retrieval.readers import from_rows
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -103,7 +103,7 @@ async def test_a_follower_keeps_an_answer_under_the_evidence_it_rests_on(house):
     await until(lambda: readers(app) == 2)
     stage = next(each for each in app.gateway._pipelines["default", False].stages if each.name == "flights")
     (flight,) = stage._flights.values()
-    flight.exchange.facts["evidence"] = (("manual", "7"),)
+    flight.exchange.answer.evidence = (("manual", "7"),)
     first.cancel()
     await until(lambda: readers(app) == 1)
     shop.gate.set()

@@ -24,6 +24,7 @@ from hapenny.core.messages import (
     ToolResult,
     ToolUse,
 )
+from hapenny.core.policy import Policy
 from tests.core.house import exchange
 
 KEYS = Keys(b"secret")
@@ -110,7 +111,12 @@ def test_policy_route_arms_and_intent_are_in():
         return KEYS.key(there)
 
     changes = [
-        lambda there: setattr(there, "policy", ("v2",)),
+        lambda there: setattr(there, "policy", Policy(model="v2")),
+        lambda there: setattr(there, "policy", Policy(config_version="v2")),
+        lambda there: setattr(there, "policy", Policy(prompt_version="v2")),
+        lambda there: setattr(there, "policy", Policy(knowledge_epoch="v2")),
+        lambda there: setattr(there, "policy", Policy(arms=("v2",))),
+        lambda there: setattr(there, "policy", Policy(arms=("v2", "v2"))),
         lambda there: setattr(there, "route", "other"),
         lambda there: there.arms.update(prompt="b"),
         lambda there: setattr(there, "intent", "greeting"),

@@ -9,6 +9,7 @@ from hapenny.config import load
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool
+from hapenny.core.policy import Policy
 from hapenny.gateway.cache_admin import Invalidation
 from hapenny.gateway.gateway import Gateway
 from tests.caching.semantic.rig import traffic
@@ -141,7 +142,7 @@ def test_labels_survive_a_restart(house, loop):
         stats = heir.gateway.deck.semantic.stats()["default"]
         assert stats.open
         assert stats.threshold == pytest.approx(house.gateway.deck.semantic.stats()["default"].threshold, rel=0.5)
-        heir.gateway.deck.semantic.policy("default", ("tier:x", "another version"), "fast")
+        heir.gateway.deck.semantic.policy("default", Policy("tier:x", "another version"), "fast")
         assert not heir.gateway.deck.semantic.stats()["default"].open
 
     loop.run_until_complete(story())

@@ -35,7 +35,7 @@ prices:
     name, inside, after = "anthropic.claude-sonnet-4-6", 1_780_000_000.0, 1_800_000_000.0
     assert cost(catalog, name, region_class="global", wall=inside) == 2_700_000_000
     assert cost(catalog, name, region_class="global", wall=after) == 3_000_000_000
-    assert cost(catalog, name, wall=inside) == 3_000_000_000
+    assert cost(catalog, name, wall=inside) == 3_300_000_000
     assert cost(default(), name, region_class="global", wall=inside) == 3_000_000_000
 
 

@@ -27,7 +27,7 @@ def every_stage():
 
 def opened(**changes):
     there = exchange(**changes)
-    there.facts["asked"] = Asked(name="auto", kind="auto", target=None)
+    there.asked = Asked(name="auto", kind="auto", target=None)
     return there
 
 

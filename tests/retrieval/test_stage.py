@@ -83,9 +83,9 @@ async def test_passages_stand_before_the_question_and_are_cited(store):
     first, second = request.messages[-1].content
     assert second.text == "who is iron man"
     assert '<source number="1" title="Iron Man">' in first.text
-    cited = made.facts["citations"]
-    assert cited[0]["id"] == "2"
-    assert [each["number"] for each in cited] == list(range(1, len(cited) + 1))
+    cited = made.answer.citations
+    assert cited[0].id == "2"
+    assert [each.number for each in cited] == list(range(1, len(cited) + 1))
     assert 2 <= len(cited) <= 5
 
 
@@ -93,7 +93,7 @@ async def test_in_shadow_nothing_changes(store):
     made = exchange(user("who is iron man"))
     before = made.request
     assert await run(store, made, mode="shadow") is before
-    assert "citations" not in made.facts
+    assert not made.answer.citations
     assert made.decisions[0].decision.ids[0] == "2"
 
 
@@ -123,7 +123,7 @@ async def test_other_tenants_documents_are_never_sent(store):
     assert "secret" not in (await run(store, made)).messages[-1].content[0].text
     made = exchange(user("iron man secret"), tenant="other")
     assert made.request.messages[-1].content[0].text == "iron man secret"
-    assert "s" in [each["chunk"] for each in ((await run(store, made)) and made.facts["citations"])]
+    assert "s" in [each.chunk for each in ((await run(store, made)) and made.answer.citations)]
 
 
 async def test_a_document_cannot_close_its_own_element(store):
@@ -146,7 +146,7 @@ async def test_a_reranker_is_asked_only_when_the_order_is_unclear(store):
     made = exchange(user("robot love space iron"))
     await run(store, made, ask=ask, remote=Remote(margin=0.9), use_remote=True)
     assert ask.reranked == 1
-    assert made.facts["citations"][0]["id"] == "8"
+    assert made.answer.citations[0].id == "8"
     ask = Asked(lambda documents: [0.0] * len(documents))
     await run(store, exchange(user("iron man")), ask=ask, remote=Remote(margin=0.0), use_remote=True)
     assert ask.reranked == 0
@@ -169,7 +169,7 @@ async def test_a_failing_reranker_leaves_the_fused_order(store):
     for scores in (RuntimeError("down"), lambda documents: [1.0]):
         made = exchange(user("robot love space iron"))
         await run(store, made, ask=Asked(scores), remote=Remote(margin=0.9), use_remote=True)
-        assert made.facts["citations"] == plain.facts["citations"]
+        assert made.answer.citations == plain.answer.citations
 
 
 async def test_the_best_of_every_part_is_among_the_hits(store):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hapenny.core.exchange import settled
+from hapenny.core.arms import ARM_SETTINGS, arm_setting
 from hapenny.routing.balance import MONTH_S, Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.router import Router
@@ -45,10 +45,10 @@ def test_a_tight_budget_is_kept_and_hard_questions_keep_their_tier_longest():
 
 def test_an_arms_setting_goes_before_the_option_within_bounds():
     there = exchange()
-    assert settled(there, "prune.share", 0.5, 0.01, 1.0) == 0.5
-    there.facts["arm_settings"] = {"prune.share": 0.2, "window.limit": "many"}
-    assert settled(there, "prune.share", 0.5, 0.01, 1.0) == 0.2
-    assert settled(there, "window.limit", 0, 0, 1e9) == 0
+    assert arm_setting(there, "prune.share", 0.5, 0.01, 1.0) == 0.5
+    there.stage_notes[ARM_SETTINGS] = {"prune.share": 0.2, "window.limit": "many"}
+    assert arm_setting(there, "prune.share", 0.5, 0.01, 1.0) == 0.2
+    assert arm_setting(there, "window.limit", 0, 0, 1e9) == 0
     assert "window.limit" in there.notes[0]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from hapenny.core.answer import Answer, Replay
+from hapenny.core.arms import ARM_TARGET
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
@@ -31,7 +32,7 @@ def ask(text="Which colour?", intent="extraction", model="auto", tools=()):
         limits=Limits(1e9, 1e9),
         baseline=Target("sonnet"),
     )
-    exchange.facts["asked"] = NAMES.resolve(model)
+    exchange.asked = NAMES.resolve(model)
     return exchange
 
 
@@ -80,7 +81,7 @@ async def test_anything_but_agreement_climbs(second):
     exchange = ask()
     assert await run(pipeline, exchange) == "red"
     assert calls[-1] == ("sonnet", "escalate")
-    assert exchange.facts["cascade"] == "escalated"
+    assert exchange.reason == "escalate to sonnet"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ async def test_tiers_by_use_case_and_score():
 async def test_an_experiment_arm_goes_first():
     stage = TierStage(NAMES, Router(score=lambda text, intent: 0.9))
     exchange = ask()
-    exchange.facts["arm_target"] = Target("mini")
+    exchange.stage_notes[ARM_TARGET] = Target("mini")
     assert await run(world({"mini": "arm"}, stage)[0], exchange) == "arm"
 
 
@@ -181,7 +182,7 @@ async def test_confidence_asks_one_cheap_model_alone(answers, said, asked):
     exchange = ask()
     assert await run(pipeline, exchange) == said
     assert [model for model, _ in calls] == asked
-    assert exchange.facts["cascade"] == ("confident" if len(asked) == 1 else "escalated")
+    assert exchange.reason == ("cascade haiku" if len(asked) == 1 else "escalate to sonnet")
 
 
 async def test_a_hard_question_is_never_answered_on_confidence_alone():

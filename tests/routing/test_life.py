@@ -69,7 +69,7 @@ async def ask(gateway, text, model="auto"):
     )
     _, exchange = await gateway.complete(request, Context())
     await settled(gateway)
-    return exchange.calls[-1].target.model, exchange.facts.get("certificate")
+    return exchange.calls[-1].target.model, exchange.answer.certificate or None
 
 
 async def day(gateway, count, seed):

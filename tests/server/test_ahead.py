@@ -39,7 +39,7 @@ async def test_what_is_asked_again_and_again_is_answered_ahead(tmp_path):
         assert await ahead.round() >= 1
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
-        assert there.facts["precomputed"]
+        assert there.answer.precomputed
         assert ahead.stats().spent > 0
         books = {each.layer: each for each in app.gateway.deck.returns.books()}
         assert books["precompute"].hits == 1
@@ -187,7 +187,7 @@ async def test_a_deploy_warms_up_by_itself_where_texts_may_be_kept(tmp_path):
         await warmed(app, 1)
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
-        assert there.policy[-1] == "8"
+        assert there.policy.knowledge_epoch == "8"
         _, other = await ask(app, "is jane.doe@example.com a member")
         assert not other.cache.hit  # what would be redacted is not kept
 

@@ -122,7 +122,7 @@ async def test_questions_that_can_wait_are_answered_by_a_job_at_half_the_price(t
         for n in range(12):
             _, exchange = await ask(app, n)
             assert exchange.cache.hit
-            assert exchange.facts["precomputed"]
+            assert exchange.answer.precomputed
         assert provider.provider.bill.calls == calls + 12
         assert len(first) == 12
         (books,) = [each for each in app.gateway.deck.returns.books() if each.layer == "precompute"]
@@ -235,7 +235,7 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
         for n in range(6):
             _, exchange = await ask(app, n)
             assert exchange.cache.hit
-            assert exchange.policy[-1] == "2"
+            assert exchange.policy.knowledge_epoch == "2"
         assert provider.provider.bill.calls == calls
         # A reload that changes nothing costs nothing.
         await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), heir=app.gateway))

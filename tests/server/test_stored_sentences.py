@@ -7,6 +7,7 @@ import numpy as np
 
 from hapenny.config import load
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
+from hapenny.core.passages import STORED_SENTENCES
 from hapenny.gateway.gateway import Gateway
 from hapenny.retrieval.manifest import Manifest
 from tests.server.house import CONFIG, Scripted
@@ -74,13 +75,13 @@ async def test_kept_sentence_vectors_reach_the_pruner(tmp_path):
     text, exchange = await sent(tmp_path, indexed(tmp_path, "--sentences"), pointed)
     assert HIDDEN in text
     assert FILLER[4] not in text
-    kept = exchange.memo["sentence_vectors"]
+    kept = exchange.stage_notes[STORED_SENTENCES].passages
     assert any(HIDDEN in passage for passage in kept)
     assert all(len(sentences) == len(vectors) for sentences, vectors in kept.values())
 
 
 async def test_without_kept_vectors_words_decide(tmp_path):
     text, exchange = await sent(tmp_path, indexed(tmp_path))
-    assert "sentence_vectors" not in exchange.memo
+    assert STORED_SENTENCES not in exchange.stage_notes
     assert HIDDEN not in text
     assert QUESTION in text

@@ -194,7 +194,7 @@ def turn(book, clock, n=0, **more):
     ex = made.exchange(clock, made.ask(f"question {n}", system=SYSTEM), **more)
     ex.first_out = ex.arrived + 0.1
     served = made.served(book, ex)
-    ex.memo.clear()
+    ex.stage_notes.clear()
     return ex, served
 
 

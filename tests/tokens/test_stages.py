@@ -7,11 +7,13 @@ import pytest
 
 from hapenny.catalog import default
 from hapenny.core.answer import Replay, begin
+from hapenny.core.answer_facts import AnswerFacts
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Document, Message, Parameters, Text, Tool, ToolResult, ToolUse
 from hapenny.core.metering import Metered
+from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
@@ -105,7 +107,7 @@ async def test_shadow_decides_and_changes_nothing(name):
     (taken,) = there.decisions
     assert taken.error is None
     assert taken.decision is not None
-    assert there.facts == {}
+    assert there.answer == AnswerFacts()
 
 
 async def test_structure_sends_rows_and_counts_what_it_saves():
@@ -132,7 +134,8 @@ async def test_prune_keeps_the_evidence_of_documents_and_their_names():
     assert any(isinstance(block, Document) and block.name == "bridge.txt" and "1864" in block.text for block in sent)
     assert len(sent) < 4
     assert sent[-1] == Text("when was the bridge opened?")
-    assert there.facts["prune_share"] < 0.6
+    (taken,) = there.decisions
+    assert taken.decision.after < 0.6 * taken.decision.before
 
 
 async def test_prune_reads_tagged_passages_and_keeps_what_is_outside():
@@ -164,11 +167,11 @@ async def test_an_old_turns_context_is_pruned_the_same_way_again():
 async def test_prune_uses_stored_vectors_where_words_say_nothing():
     there = exchange(messages=(Message("user", (*documents(), Text("zyx?"))),))
     directions = np.eye(3)
-    there.memo["sentence_vectors"] = {
+    passages = {
         block.text: (sentences(block.text), np.tile(direction, (len(sentences(block.text)), 1)))
         for block, direction in zip(documents(), directions, strict=True)
     }
-    there.memo["question_vector"] = directions[2]
+    there.stage_notes[STORED_SENTENCES] = StoredSentences(passages, directions[2])
     _, terminal = await served(PruneStage(PRICES, PruneOptions(share=0.3, floor=1, seconds=60)), there)
     sent = [block.name for block in terminal.seen[0][0].messages[0].content if isinstance(block, Document)]
     assert sent == ["harbour.txt"]
@@ -280,7 +283,9 @@ async def test_template_answers_without_a_call():
     assert completion.text.startswith("You're welcome")
     assert terminal.seen == []
     assert there.calls == []
-    assert there.facts["template"] == "closing"
+    (taken,) = there.decisions
+    assert taken.decision.name == "closing"
+    assert there.answer.model == "hapenny-template"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +339,7 @@ async def test_no_client_sees_the_learned_limit(stream):
     assert completion.text == " ".join(WORDS)
     assert completion.reason == "end_turn"
     assert speaker.limits[0] == 26
-    assert there.facts["answer_freed"] == 500 - 26
+    assert there.decisions[0].decision.freed == 500 - 26
     assert there.calls[0].technique == "answer_size"
     assert completion.tokens.output == 90
 

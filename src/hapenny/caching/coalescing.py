@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event
@@ -16,14 +18,6 @@ class Boarding(Decision):
     """Which flight to take."""
 
     key: bytes
-
-
-REPLAYED = "replayed"
-"""Fact of an exchange whose answer a cache had: no model gave it to this request."""
-
-
-_OF_THE_ANSWER = ("certificate", "citations", "degraded", "guarded", "evidence", "cache_tags")
-"""Facts that belong to an answer, whoever reads it."""
 
 
 class _Told(Transform):
@@ -45,15 +39,14 @@ class _Told(Transform):
         return ()
 
     def _tell(self) -> None:
-        starter, facts = self._starter, self._follower.facts
-        facts.update({name: starter.facts[name] for name in _OF_THE_ANSWER if name in starter.facts})
-        model = starter.target.model
+        starter = self._starter
+        model, replayed = starter.target.model, starter.answer.replayed
         if starter.adopted is not None:
             model = starter.adopted.target.model
         elif starter.cache is not None and starter.cache.hit:
-            facts[REPLAYED] = True
-            model = starter.facts.get("model", model)
-        facts["model"] = model
+            replayed = True
+            model = starter.answer.model or model
+        self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
 
 
 class FlightStage(Stage):

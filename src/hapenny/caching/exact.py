@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
-from hapenny.caching.coalescing import REPLAYED
 from hapenny.caching.directives import refuses
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.store import Entry, Store
@@ -66,13 +65,13 @@ def result_tag(fingerprint: bytes) -> str:
 
 def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
     """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
-    epoch = exchange.policy[-1] if len(exchange.policy) > 1 else ""
+    epoch = exchange.policy.knowledge_epoch
     return (
         f"route:{exchange.route}",
         f"model:{stored.model}",
         *((f"epoch:{epoch}",) if epoch else ()),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
-        *exchange.facts.get("cache_tags", ()),
+        *exchange.answer.tags,
         *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
         *evidence_tags(stored.evidence),
     )
@@ -103,7 +102,7 @@ class ExactStage(Stage):
         results: Results | None = None,
         publisher: Publisher | None = None,
     ) -> None:
-        """`results` merges equal answers and tags them with their evidence (`exchange.facts["evidence"]`);
+        """`results` merges equal answers and tags them with their evidence (`AnswerFacts.evidence`);
         `publisher`: of a shared route's verified answers."""
         self._publisher = publisher
         self._results = results
@@ -162,9 +161,9 @@ class ExactStage(Stage):
             layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
             detail="stale" if decision.stale else "",
         )  # fmt: skip
-        exchange.facts["model"] = entry.value.model
+        exchange.answer.model = entry.value.model
         if PRECOMPUTED in entry.tags:
-            exchange.facts["precomputed"] = True
+            exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
         if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
@@ -233,7 +232,7 @@ class Fill(Collecting):
 def replayed(exchange: Exchange) -> bool:
     """Whether a cache behind this one had the answer, for this request or for the flight it followed."""
     cache = exchange.cache
-    return REPLAYED in exchange.facts or (cache is not None and cache.hit and not cache.collapsed)
+    return exchange.answer.replayed or (cache is not None and cache.hit and not cache.collapsed)
 
 
 def storable(completion: Completion, exchange: Exchange) -> Stored | None:
@@ -244,18 +243,18 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
     """
     if completion.tokens is None or not completion.choices or completion.others:
         return None
-    if exchange.facts.get("degraded") or exchange.facts.get("guarded"):
+    if exchange.answer.degraded or exchange.answer.guarded:
         return None
     for choice in completion.choices:
         if choice.reason not in STORABLE or not choice.content:
             return None
         if any(isinstance(block, ToolUse) for block in choice.content):
             return None
-    model = exchange.facts.get("model") or exchange.target.model
+    model = exchange.answer.model or exchange.target.model
     return Stored(
         tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
-        evidence=tuple(exchange.facts.get("evidence", ())),
-        prompt=exchange.policy[-2] if len(exchange.policy) > 1 else "",
+        evidence=exchange.answer.evidence,
+        prompt=exchange.policy.prompt_version,
     )  # fmt: skip
 
 

@@ -33,9 +33,13 @@ from hapenny.core.messages import (
     ToolResult,
     ToolUse,
 )
+from hapenny.core.notes import Note
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes into every key; raise it when the encoding or a declaration changes."""
+
+KEY: Note[tuple[Request, bytes]] = Note("caching.key")
+"""A request of this exchange and its safe key, so that several stages need not hash it again."""
 
 Scope: TypeAlias = Literal["user", "tenant", "shared"]
 Part: TypeAlias = Literal["answer", "scope", "delivery"]
@@ -151,6 +155,12 @@ _DRAFT = re.compile(r":prompt/[^:/]+$")
 """ARN of a managed prompt without a version: the working draft, which its owner may change at any time."""
 
 
+def key_of(exchange: Exchange) -> bytes | None:
+    """The safe key that a cache looked up; None where none did."""
+    known = exchange.stage_notes.get(KEY)
+    return known[1] if known is not None else None
+
+
 def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     """Why this request may neither be answered from a cache nor stored nor coalesced; "" if it may.
 
@@ -219,11 +229,11 @@ class Keys:
     def key(self, exchange: Exchange) -> bytes:
         """The 32-byte key of the request as it stands; the same request on the same exchange is hashed once."""
         request = exchange.request
-        known = exchange.memo.get("key")
+        known = exchange.stage_notes.get(KEY)
         if known is not None and known[0] is request:
-            return known[1]  # type: ignore[no-any-return]
+            return known[1]
         key = hashlib.blake2b(self.encoded(exchange), digest_size=32, key=self._secret).digest()
-        exchange.memo["key"] = (request, key)
+        exchange.stage_notes[KEY] = (request, key)
         return key
 
     def encoded(self, exchange: Exchange) -> bytes:

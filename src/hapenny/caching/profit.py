@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.telemetry.rows import Row
@@ -181,7 +182,7 @@ class Returns:
             if row.background == "judge" and "semantic" in row.savings:
                 self.layer("semantic", row.route).charge(row.actual or 0)
             return
-        if "semantic" in exchange.memo:
+        if LOOKED_UP in exchange.stage_notes:
             embedding = sum(call.cost or 0 for call in row.calls if call.purpose == "embed" and call.cost)
             hit = row.cache_hit and row.cache_layer == "semantic"
             saved = row.savings.get("semantic", 0) + embedding

@@ -4,7 +4,7 @@ May import core.
 """
 
 from hapenny.catalog.capability import Refusal, nearest_effort, refusals
-from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling
+from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling, Source
 from hapenny.catalog.catalog import Catalog, base_id, default, region_class, resolve
 from hapenny.catalog.pricing import amount, half_even, price
 from hapenny.catalog.short_names import spoken
@@ -17,6 +17,7 @@ __all__ = [
     "Rates",
     "Refusal",
     "Sampling",
+    "Source",
     "amount",
     "base_id",
     "default",

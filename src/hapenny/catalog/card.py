@@ -9,7 +9,9 @@ from msgspec import Struct
 
 Kind: TypeAlias = Literal["chat", "embedding", "rerank"]
 Tier: TypeAlias = Literal["fast", "balanced", "strong", "max"]
-ServiceTier: TypeAlias = Literal["standard", "priority", "flex", "batch"]
+ServiceTier: TypeAlias = Literal["standard", "priority", "flex", "batch", "ultrafast", "fast_mode", "optimized"]
+"""What is sold at a price of its own. `fast_mode` is Anthropic's `speed: fast`, `optimized` Bedrock's latency-optimised
+inference; the others are what providers call service tiers."""
 
 SERVICE_TIERS: dict[str, ServiceTier] = {
     "": "standard",
@@ -22,8 +24,20 @@ SERVICE_TIERS: dict[str, ServiceTier] = {
     "fast": "priority",
     "flex": "flex",
     "batch": "batch",
+    "ultrafast": "ultrafast",
+    "fast_mode": "fast_mode",
+    "optimized": "optimized",
 }
 """What the wire calls a service tier, in the words of the house; a name not listed here has no known price."""
+
+
+class Source(Struct, frozen=True):
+    """Where a price was read, and when."""
+
+    date: str
+    """The day it was read there, ISO 8601."""
+    text: str
+    """Page, price list or package; where we depart from it, why."""
 
 
 class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,6 +51,10 @@ class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_1h: int | None = None
     query: int | None = None
     """Per query (rerankers), pico-dollars."""
+    units: dict[str, int] = {}
+    """Tokens that are not text, by `Tokens.units` names (audio_input, image_output …), pico-dollars each."""
+    source: str = ""
+    """Names an entry of the catalog's `sources`: the day and the place of this price."""
     long_over: int | None = None
     """From more prompt tokens than this on, the whole call is billed at `long`."""
     long: Rates | None = None
@@ -101,6 +119,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Shortest prefix the provider caches; under it a cache point fails silently."""
     cache_ttls: tuple[str, ...] = ()
     cache_points: int | None = None
+    cache_places: tuple[str, ...] = ("tools", "system", "messages")
+    """Where a cache point may stand."""
     burndown: int = 1
     """How many quota tokens one output token burns."""
     tokenizer: str = ""
@@ -109,6 +129,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The day or the fact of retirement: no longer served, the price stays for the record."""
     source: str = ""
     prices: Prices = {}
+    fees: dict[str, int] = {}
+    """What is paid by use beside tokens, by `Tokens.units` names (web_search …), pico-dollars each."""
     negotiated: tuple[Negotiated, ...] = ()
 
     def has(self, capability: str) -> bool:
@@ -147,6 +169,8 @@ class CardFile(Struct, frozen=True, kw_only=True):
 
     date: str
     source: dict[str, str]
+    sources: dict[str, Source] = {}
+    """Where prices were read, by the names that `Rates.source` gives."""
     cards: list[Card]
 
 

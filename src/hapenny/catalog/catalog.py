@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from hapenny.catalog.card import Card, CardFile
+from hapenny.catalog.card import Card, CardFile, Rates, Source
 
 DATA = Path(__file__).with_name("cards.json")
 
@@ -19,9 +19,10 @@ _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)", 
 class Catalog:
     """All known models, found by id, alias, inference-profile id or ARN."""
 
-    def __init__(self, cards: Iterable[Card], date: str = "") -> None:
+    def __init__(self, cards: Iterable[Card], date: str = "", sources: Mapping[str, Source] | None = None) -> None:
         self.cards: dict[str, Card] = {}
         self.date = date
+        self.sources: Mapping[str, Source] = sources or {}
         self._names: dict[str, Card] = {}
         for card in cards:
             self.add(card)
@@ -49,6 +50,10 @@ class Catalog:
         if found is None:
             found = self.cards.get(lower := base.lower()) or self._names.get(lower)
         return found
+
+    def source(self, rates: Rates) -> Source | None:
+        """Where a listed price was read, and when; None for one that is not of the list."""
+        return self.sources.get(rates.source)
 
     def names(self) -> list[str]:
         """All ids and aliases, sorted."""
@@ -83,7 +88,7 @@ def default() -> Catalog:
     global _default
     if _default is None:
         file = msgspec.json.decode(DATA.read_bytes(), type=CardFile)
-        _default = Catalog(file.cards, file.date)
+        _default = Catalog(file.cards, file.date, file.sources)
     return _default
 
 

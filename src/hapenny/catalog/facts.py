@@ -174,10 +174,33 @@ def cache(name: str, provider: str, flags: dict[str, Any], hour: bool) -> Cache:
     return Cache("explicit", flags.get("prompt_cache_min_tokens"), ("5m",), 4)
 
 
+def cache_places(name: str) -> tuple[str, ...]:
+    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide)."""
+    return ("system", "messages") if "nova" in name else ("tools", "system", "messages")
+
+
 def burndown(name: str, provider: str) -> int:
-    """Quota tokens per output token: 5 for Claude from 3.7 on at Bedrock, else 1."""
+    """Quota tokens per output token.
+
+    On Bedrock's runtime endpoint: 5 for Claude from 3.7 on, 15 for Opus 4.8, 10 for Claude 5 and newer, GPT-5.6 and
+    newer and Kimi K3 and newer; 1 for all others, and always on the mantle endpoint. Verified: secondary (documentation
+    and tests of aws-samples/sample-traffic-shaping-for-amazon-bedrock, September 2026, which cite the service's quota
+    guide; read 30 November 2026); models newer than that are taken to burn as their line's youngest there.
+    """
+    if provider != "bedrock":
+        return 1
     made = claude(name)
-    return 5 if made is not None and provider == "bedrock" and made.version >= (3, 7) else 1
+    if made is not None:
+        if made.version >= (5, 0):
+            return 10
+        if made.version == (4, 8):
+            return 15
+        return 5 if made.version >= (3, 7) else 1
+    match = re.search(r"(gpt|kimi-k)-?(\d+)(?:\.(\d+))?(?!\d|b)", name)
+    if match is not None:
+        newest = {"gpt": (5, 6), "kimi-k": (3, 0)}[match[1]]
+        return 10 if (int(match[2]), int(match[3] or 0)) >= newest else 1
+    return 1
 
 
 def tokenizer(name: str) -> str:

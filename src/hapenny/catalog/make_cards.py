@@ -14,13 +14,25 @@ from typing import Any
 
 import msgspec
 
-from hapenny.catalog import facts
-from hapenny.catalog.card import Card, CardFile, Kind, Prices, Rates, ServiceTier, changed
+from hapenny.catalog import amendments, facts
+from hapenny.catalog.card import Card, CardFile, Kind, Prices, Rates, ServiceTier, Source, changed
 from hapenny.catalog.catalog import DATA
 
 _KINDS: dict[str, Kind] = {"chat": "chat", "responses": "chat", "embedding": "embedding", "rerank": "rerank"}
 _PROVIDERS = {"bedrock_converse": "bedrock", "cohere_chat": "cohere"}
-_SUFFIX: dict[ServiceTier, str] = {"standard": "", "priority": "_priority", "flex": "_flex", "batch": "_batches"}
+_SUFFIX: dict[ServiceTier, str] = {
+    "standard": "", "priority": "_priority", "flex": "_flex", "batch": "_batches", "ultrafast": "_ultrafast",
+}  # fmt: skip
+_UNITS = {
+    "audio_input": "input_cost_per_audio_token",
+    "audio_output": "output_cost_per_audio_token",
+    "image_input": "input_cost_per_image_token",
+}
+"""Tokens that are not text, where the file gives them a price of their own."""
+_OPENAI_SEARCH = 10_000_000_000
+"""Pico-dollars of one search with OpenAI's current tool."""
+_LISTED = "list"
+"""The source of prices that are as the price file has them."""
 _LONG = {"above_100k": 100_000, "above_200k": 200_000, "above_272k": 272_000}
 _GEO = re.compile(r"(us-gov|us|eu|apac|jp|au|in|global)\.(.+)")
 _DATED = re.compile(r"(?:[-@]\d{8}|-\d{4}-\d\d-\d\d)?(?:-v\d+)?(?::\d+)?$")
@@ -60,6 +72,8 @@ def rates(entry: dict[str, Any], tier: ServiceTier) -> Rates | None:
     found = read()
     if found == Rates():
         return None
+    units = {unit: value for unit, key in _UNITS.items() if (value := pico(entry.get(key + suffix))) is not None}
+    found = msgspec.structs.replace(found, units=units, source=_LISTED)
     threshold = next((name for name in _LONG if f"input_cost_per_token_{name}_tokens" in entry), None)
     if threshold is not None:
         found = msgspec.structs.replace(found, long_over=_LONG[threshold], long=read(f"_{threshold}_tokens"))
@@ -122,12 +136,29 @@ def make_card(provider: str, name: str, entry: dict[str, Any], prices: Prices) -
         cache_min=cached.minimum,
         cache_ttls=cached.ttls,
         cache_points=cached.points,
+        cache_places=facts.cache_places(name),
         burndown=facts.burndown(name, provider),
         tokenizer=facts.tokenizer(name),
         retired=str(retired) if retired else None,
         source=entry.get("source", ""),
         prices=prices,
+        fees=fees(entry),
     )
+
+
+def fees(entry: dict[str, Any]) -> dict[str, int]:
+    """What is paid by use, where the file states one price for it.
+
+    OpenAI sells two web searches: the preview tool of models that do not reason, whose price the file has, and the
+    current one, the same for all models (https://developers.openai.com/api/docs/pricing, read 30 November 2026).
+    """
+    searches = set(entry.get("search_context_cost_per_query", {}).values())
+    if len(searches) != 1:
+        return {}
+    price = pico(searches.pop()) or 0
+    if entry["litellm_provider"] == "openai" and price > _OPENAI_SEARCH:
+        return {"web_search": _OPENAI_SEARCH, "web_search_preview": price}
+    return {"web_search": price}
 
 
 def retired_cards() -> list[Card]:
@@ -137,8 +168,8 @@ def retired_cards() -> list[Card]:
         ("sonnet", "20240229", (3_000_000, 15_000_000), "strong"),
         ("haiku", "20240307", (250_000, 1_250_000), "fast"),
     ):
-        listed = Rates(input=dollars[0], output=dollars[1])
-        batch = Rates(input=dollars[0] // 2, output=dollars[1] // 2)
+        listed = Rates(input=dollars[0], output=dollars[1], source="announced")
+        batch = Rates(input=dollars[0] // 2, output=dollars[1] // 2, source="announced")
         on_demand: dict[ServiceTier, Rates] = {"standard": listed, "batch": batch}
         geo: dict[ServiceTier, Rates] = {"standard": listed}
         made.append(
@@ -164,10 +195,12 @@ def retired_cards() -> list[Card]:
 def aliased(cards: list[Card]) -> list[Card]:
     """Gives each card the short names that no other card of its provider, or of an earlier one, claims."""
     order = {"anthropic": 0, "openai": 1, "bedrock": 2, "cohere": 3}
+    gone = [card for card in cards if card.provider == "anthropic" and card.retired == "yes"]
     taken = {card.id for card in cards}
     result = []
-    for card in sorted(
-        cards, key=lambda card: (order.get(card.provider, 9), card.retired is not None, _newest(card.id))
+    for card in sorted(  # what Anthropic no longer serves itself leaves the short names to others
+        cards,
+        key=lambda card: (card in gone, order.get(card.provider, 9), card.retired is not None, _newest(card.id)),
     ):
         names = list(card.aliases)
         short = _DATED.sub("", card.id) if re.search(r"claude|nova|gpt|(^|\.)o\d", card.id) else card.id
@@ -194,12 +227,22 @@ def build(file: dict[str, Any]) -> CardFile:
             provider, name, where = placed
             grouped.setdefault((provider, name), {})[where] = entry
     cards = retired_cards()
+    premiums: dict[str, dict[str, Any]] = {}
     for (provider, name), places in grouped.items():
         best = min(places, key=lambda where: ("in_region", "global", "geo:us", where).index(where))
         prices: Prices = {where: found for where, entry in sorted(places.items()) if (found := tiers(entry))}
         cards.append(make_card(provider, name, places[best], prices))
+        premiums[name] = places[best].get("provider_specific_entry", {})
     source = {key: str(value) for key, value in file["_source"].items()}
-    return CardFile(date=source["retrieved"], source=source, cards=aliased(cards))
+    listed = Source(
+        source["retrieved"], " ".join(source.get(key, "") for key in ("package", "version", "file")).strip()
+    )
+    return CardFile(
+        date=source["retrieved"],
+        source=source,
+        sources={_LISTED: listed, **amendments.SOURCES},
+        cards=aliased(amendments.amended(cards, premiums)),
+    )
 
 
 def main(arguments: list[str]) -> None:

@@ -121,7 +121,7 @@ def load(path: str | Path, catalog: Catalog) -> Catalog:
 
 def apply(file: OverrideFile, catalog: Catalog, origin: str = "overrides") -> Catalog:
     """`catalog` with `file` laid over it."""
-    laid = Catalog(catalog.cards.values(), catalog.date)
+    laid = Catalog(catalog.cards.values(), catalog.date, catalog.sources)
     for number, line in enumerate(file.models):
         laid.add(_model(line, f"{origin}: $.models[{number}]"))
     for number, priced in enumerate(file.prices):
@@ -192,7 +192,8 @@ def _discounted(listed: Rates, share: Decimal, where: str) -> Rates:
         name: half_even(rate * keep, scale) for name in _RATES if (rate := getattr(listed, name)) is not None
     }
     long = _discounted(listed.long, share, where) if listed.long is not None else None
-    return msgspec.structs.replace(Rates(), **cut, long_over=listed.long_over, long=long)
+    units = {name: half_even(rate * keep, scale) for name, rate in listed.units.items()}
+    return msgspec.structs.replace(Rates(), **cut, units=units, long_over=listed.long_over, long=long)
 
 
 def _decimal(value: _Number | None, where: str) -> Decimal:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from hapenny.catalog.card import Card, Rates
-from hapenny.core.events import Tokens
+from hapenny.catalog.fees import fee
+from hapenny.core.events import OUTPUT_UNITS, PROMPT_UNITS, Tokens
+
+_AS_TEXT = {"image_input": "input", "image_cache_read": "cache_read", "video_input": "input"}
+"""Tokens that cost what text does where a model that takes pictures states no price of their own."""
 
 
 def price(
@@ -29,11 +33,14 @@ def price(
         nano-dollars, or None when a rate that is needed is unknown.
     """
     rates = card.rates(service_tier, region_class, wall)
-    return None if rates is None else amount(rates, tokens, queries)
+    return None if rates is None else amount(rates, tokens, queries, card)
 
 
-def amount(rates: Rates, tokens: Tokens, queries: int | None = None) -> int | None:
-    """`tokens` (with their queries, unless given) at `rates`, in nano-dollars; None when a needed rate is unknown."""
+def amount(rates: Rates, tokens: Tokens, queries: int | None = None, card: Card | None = None) -> int | None:
+    """`tokens` (with their queries, unless given) at `rates`, in nano-dollars; None when a needed rate is unknown.
+
+    `card` is needed for what is paid by use (`Tokens.units`): without one its price is unknown.
+    """
     if rates.long is not None and rates.long_over is not None and tokens.prompt > rates.long_over:
         rates = rates.long
     total = 0
@@ -50,7 +57,22 @@ def amount(rates: Rates, tokens: Tokens, queries: int | None = None) -> int | No
             total += count * rate
     if rates.query is not None:
         total += (tokens.queries if queries is None else queries) * rates.query
+    for unit, count in tokens.units:
+        rate = unit_rate(rates, unit, card)
+        if rate is None:
+            return None
+        total += count * rate
     return half_even(total, 1000)
+
+
+def unit_rate(rates: Rates, unit: str, card: Card | None) -> int | None:
+    """Pico-dollars for one of `unit`; None: unknown."""
+    rate = rates.units.get(unit)
+    if rate is None and unit in _AS_TEXT:
+        rate = getattr(rates, _AS_TEXT[unit])
+    if rate is None and unit not in PROMPT_UNITS and unit not in OUTPUT_UNITS and card is not None:
+        rate = fee(card, unit)
+    return rate
 
 
 def half_even(number: int, divisor: int) -> int:

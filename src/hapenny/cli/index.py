@@ -10,11 +10,11 @@ from typing import Any
 import click
 import msgspec
 
+from hapenny.cli.index_build import build
 from hapenny.cli.index_tune import tune
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
-from hapenny.retrieval.opening import Layout
 from hapenny.retrieval.settings import PRESETS, Settings
 from hapenny.retrieval.training import Judged
 
@@ -24,71 +24,8 @@ def index() -> None:
     """Collections of documents: build, search, explain, evaluate, train, tune."""
 
 
+index.add_command(build)
 index.add_command(tune)
-
-
-@index.command()
-@FOLDER
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@EMBEDDER
-@click.option("--language", type=click.Choice(["auto", "en", "vi", "ja", "other"]), default="auto")
-@click.option("--size", default=256, help="Tokens of a chunk, estimated.")
-@click.option("--overlap", default=32, help="Tokens two neighbouring chunks share.")
-@click.option("--complete", is_flag=True, help="PATHS are all there is: remove what is no longer among them.")
-@click.option("--sentences", is_flag=True, help="Keep sentence vectors, for pruning at request time.")
-@click.option(
-    "--postgres", metavar="DSN", help="Keep rows and indexes in PostgreSQL with pgvector; FOLDER the settings."
-)
-@click.option("--name", default="hapenny_retrieval", help="With --postgres: prefix of the tables.")
-@click.option("--shards", type=click.IntRange(2, 256), help="Split the collection into so many parts.")
-@click.option("--shard-by", default="@tenant", help="With --shards: the facet that decides; a document's tenant.")
-def build(
-    folder: Path,
-    paths: tuple[Path, ...],
-    embedder: str,
-    language: str,
-    size: int,
-    overlap: int,
-    complete: bool,
-    sentences: bool,
-    postgres: str | None,
-    name: str,
-    shards: int | None,
-    shard_by: str,
-) -> None:
-    """Index files (Markdown, HTML, PDF, JSON lines, CSV, text) into FOLDER; repeat it after changes."""
-    from hapenny.retrieval import readers
-    from hapenny.retrieval.analysis import detect
-    from hapenny.retrieval.chunking import Chunking
-    from hapenny.retrieval.ingest import Ingest, Progress
-
-    documents = []
-    for path in paths:
-        for file in readers.files(path):
-            try:
-                documents += readers.read(file, path)
-            except readers.UnreadableFile as error:
-                click.echo(f"left out: {error}", err=True)
-    if not documents:
-        raise click.ClickException(f"nothing readable; formats: {', '.join(readers.SUFFIXES)}")
-    found = detect(document.searchable() for document in documents[:2000])
-    chosen = found if language == "auto" else msgspec.convert(language, type(found))
-    opened = open_folder(folder, embedder, language=chosen, layout=_layout(postgres, name, shards, shard_by))
-    manifest = opened.manifest()
-
-    def tell(progress: Progress) -> None:
-        click.echo(f"{progress.documents} documents, {progress.chunks} new chunks", err=True)
-
-    try:
-        how = Chunking(size=size, overlap=overlap)
-        ingest = Ingest(opened.store, opened.embedder, manifest, how, keep_sentences=sentences, on_progress=tell)
-        done = asyncio.run(ingest.run(documents, complete=complete))
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        manifest.close()
-        opened.close()
-    click.echo(json.dumps(msgspec.to_builtins(done) | {"language": opened.store.analyser.language}))
 
 
 @index.command()
@@ -98,7 +35,9 @@ def build(
 @click.option("-k", type=click.IntRange(1, 100), help="Results; without it the score decides, 2 to 5.")
 @click.option("--filter", "where", help='JSON, as {"field": "year", "gte": 2000}.')
 @click.option("--settings", help="A YAML file or a preset.")
-def search(folder: Path, query: str, embedder: str, k: int | None, where: str | None, settings: str | None) -> None:
+def search(
+    folder: Path, query: str, embedder: str | None, k: int | None, where: str | None, settings: str | None
+) -> None:
     """Search FOLDER for QUERY."""
     for number, hit in enumerate(_search(folder, query, embedder, k, where, settings), 1):
         click.echo(f"{number}. {hit['score']:.4f}  {hit['id']}  {hit['title']}")
@@ -112,7 +51,7 @@ def search(folder: Path, query: str, embedder: str, k: int | None, where: str | 
 @click.option("-k", type=click.IntRange(1, 100), default=5)
 @click.option("--filter", "where", help="JSON.")
 @click.option("--settings", help="A YAML file or a preset.")
-def explain(folder: Path, query: str, embedder: str, k: int, where: str | None, settings: str | None) -> None:
+def explain(folder: Path, query: str, embedder: str | None, k: int, where: str | None, settings: str | None) -> None:
     """Say for each result why it stands where it stands (one JSON object a line)."""
     for hit in _search(folder, query, embedder, k, where, settings):
         click.echo(json.dumps({"id": hit["id"], "score": hit["score"]} | hit["explain"], ensure_ascii=False))
@@ -124,7 +63,7 @@ def explain(folder: Path, query: str, embedder: str, k: int, where: str | None, 
 @EMBEDDER
 @click.option("--settings", help="A YAML file or a preset; the folder's own if left out.")
 @click.option("--against", help="Settings to compare with: a YAML file or a preset.")
-def evaluate(folder: Path, queries: Path, embedder: str, settings: str | None, against: str | None) -> None:
+def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | None, against: str | None) -> None:
     """Measure FOLDER on judged QUERIES (JSON lines: query, judgements)."""
     from hapenny.retrieval import evaluation
 
@@ -151,7 +90,7 @@ def evaluate(folder: Path, queries: Path, embedder: str, settings: str | None, a
 @EMBEDDER
 @click.option("--floor", is_flag=True, help="Also find the relevance floor: what scores less is never sent.")
 @click.option("--keep", default=0.95, type=click.FloatRange(0.5, 1.0), help="With --floor: relevant share that passes.")
-def train(folder: Path, queries: Path, embedder: str, floor: bool, keep: float) -> None:
+def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: float) -> None:
     """Learn noise words and the ranker from judged QUERIES, and switch them on in FOLDER.
 
     Clicks do as well: give each document clicks over views as its grade.
@@ -180,7 +119,7 @@ def train(folder: Path, queries: Path, embedder: str, floor: bool, keep: float) 
 
 
 def _search(
-    folder: Path, query: str, embedder: str, k: int | None, where: str | None, settings: str | None
+    folder: Path, query: str, embedder: str | None, k: int | None, where: str | None, settings: str | None
 ) -> list[dict[str, Any]]:
     from hapenny.core.errors import Failure
     from hapenny.retrieval.endpoint import retrieve
@@ -199,15 +138,6 @@ def _search(
         opened.close()
     found: list[dict[str, Any]] = answer["data"]
     return found
-
-
-def _layout(postgres: str | None, name: str, shards: int | None, by: str) -> Layout | None:
-    """What was asked for; None leaves it as it is."""
-    if postgres and shards:
-        raise click.UsageError("--postgres or --shards, not both")
-    if postgres:
-        return Layout(kind="postgres", dsn=postgres, name=name)
-    return Layout(kind="sharded", shards=shards, by=by) if shards else None
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:

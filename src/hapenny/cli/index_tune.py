@@ -33,7 +33,7 @@ from hapenny.retrieval.folder import Folder
 def tune(
     folder: Path,
     queries: Path,
-    embedder: str,
+    embedder: str | None,
     target: float,
     write: bool,
     check: bool,

@@ -8,7 +8,7 @@ import click
 
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.folder import Folder
+from hapenny.retrieval.folder import Folder, built_with
 from hapenny.retrieval.opening import Layout
 from hapenny.vectors.embedder import Embedder
 
@@ -16,17 +16,24 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
 EMBEDDER = click.option(
     "--embedder",
     type=click.Choice(["minilm", "hashed"]),
-    default="minilm",
-    help="minilm needs `hapenny setup local`; hashed words need nothing and find less.",
+    help="The collection's own if left out; of a new one minilm, which needs `hapenny setup local`. Hashed words need "
+    "nothing and find less.",
 )
 
 
 def open_folder(
-    folder: Path, embedder: str, *, language: Language = "en", read_only: bool = False, layout: Layout | None = None
+    folder: Path,
+    embedder: str | None,
+    *,
+    language: Language = "en",
+    read_only: bool = False,
+    layout: Layout | None = None,
 ) -> Folder:
-    """The collection of `folder`; a `ClickException` says why not."""
+    """The collection of `folder`, with the embedder it was built with if none is named; a `ClickException` says why
+    not."""
     try:
-        return Folder(folder, make_embedder(embedder), language, read_only=read_only, layout=layout)
+        chosen = embedder or ("hashed" if built_with(folder).startswith("hashed") else "minilm")
+        return Folder(folder, make_embedder(chosen), language, read_only=read_only, layout=layout)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
 

@@ -18,6 +18,7 @@ from hapenny.server.app import App
 from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.transport import messages as web
+from hapenny.simulation.bill import record
 
 OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
 
@@ -58,7 +59,10 @@ def provider(
             "lines": describe(backend),
         }
 
-    pages = {"/simulate/bill": invoice, "/simulate/card": deck}
+    def calls() -> dict[str, Any]:
+        return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
+
+    pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
     batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
 
     async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
@@ -98,7 +102,8 @@ def simulate(
     job_least: int,
     faults: tuple[str, ...],
 ) -> None:
-    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill.
+    """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill, the
+    record of single calls at /simulate/calls.
 
     Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3. The account's
     quotas: AWS_ENDPOINT_URL_SERVICE_QUOTAS=http://HOST:PORT.

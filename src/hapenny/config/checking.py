@@ -117,6 +117,7 @@ def check(config: Config) -> Config:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
     if "default" not in config.routes:
         config.routes["default"] = RouteOptions()
+    problems += _shared_beside_restricted(config)
     for index, key in enumerate(config.keys):
         if len(key.key) < 8:
             problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
@@ -147,6 +148,32 @@ def _rerankers(config: Config) -> list[str]:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
     return problems
+
+
+def _shared_beside_restricted(config: Config) -> list[str]:
+    """Routes whose tenants share answers, while what they retrieve is some tenants' or groups' alone."""
+    name = config.stages.retrieval.collection
+    collection = config.collections.get(name)
+    shared = [
+        route
+        for route, options in config.routes.items()
+        if options.cache_scope == "shared" and _mode(options, "retrieval") != "off"
+    ]
+    if collection is None or not shared or not Path(collection.path).is_dir():
+        return []
+    from hapenny.retrieval.restricted import holds_restricted  # the room is loaded where a route asks for it
+
+    try:
+        restricted = holds_restricted(Path(collection.path))
+    except Exception as error:
+        return [f"$.collections.{name}.path: {collection.path!r} cannot be read ({type(error).__name__}: {error})"]
+    if not restricted:
+        return []
+    return [
+        f"$.routes.{route}.cache_scope: `shared` gives everyone the same answers, and collection {name!r} holds "
+        "documents of single tenants or groups. Fix: cache_scope: tenant, or a collection of public documents"
+        for route in shared
+    ]
 
 
 def _embedders(config: Config) -> list[str]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
-from hapenny.core.messages import Request
+from hapenny.core.messages import Json, Request
 
 Purpose: TypeAlias = Literal[
     "serve",
@@ -40,6 +40,8 @@ class Target(Struct, frozen=True, gc=False):
     region: str = ""
     service_tier: str = "standard"
     endpoint: str = ""
+    geo: str = ""
+    """The geography in which inference ran, where that has a price of its own (Anthropic's `inference_geo`)."""
 
 
 class Limits:
@@ -74,10 +76,12 @@ class Call:
     """One paid attempt at a provider. Money is the sum of calls."""
 
     __slots__ = (
+        "accepted",
         "began",
         "cached",
         "cost",
         "ended",
+        "extras",
         "failure",
         "id",
         "lesson",
@@ -86,6 +90,7 @@ class Call:
         "provenance",
         "purpose",
         "request",
+        "sent",
         "started",
         "target",
         "technique",
@@ -98,11 +103,16 @@ class Call:
     ) -> None:
         self.id = id
         self.target = target
+        """Where it went; once its provider has said how it was served, that."""
+        self.sent = target
+        """Where it was sent."""
         self.purpose: Purpose = purpose
         self.technique = technique
         """Who pays unless this call delivers the answer."""
         self.request = request
         self.started = started
+        self.accepted: Tokens | None = None
+        """What the provider said of the prompt when it accepted the call, before any usage (Anthropic)."""
         self.began: float | None = None
         self.cached: tuple[int, int, int] | None = None
         """What the provider's prompt cache is expected to do with it: tokens read, written, written for an hour."""
@@ -114,6 +124,8 @@ class Call:
         self.provenance: Provenance = "unknown"
         self.lesson = False
         """Whether its report is still to be learnt from."""
+        self.extras: dict[str, Json] = {}
+        """What the provider said beside content and counts, by dialect: how the call was served, what it used."""
         self.failure: Failure | None = None
         self.output: list[str] = []
         """What was generated so far, for an estimate where no usage was reported."""

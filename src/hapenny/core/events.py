@@ -53,6 +53,13 @@ class Tokens(Struct, frozen=True, gc=False, kw_only=True):
             total += sum(count for unit, count in self.units if unit in PROMPT_UNITS)
         return total
 
+    @property
+    def made(self) -> int:
+        """All tokens that came out, of whatever kind."""
+        if not self.units:
+            return self.output
+        return self.output + sum(count for unit, count in self.units if unit in OUTPUT_UNITS)
+
 
 PROMPT_UNITS = frozenset(
     {"audio_input", "image_input", "video_input", "audio_cache_read", "image_cache_read", "video_cache_read"}
@@ -157,23 +164,12 @@ class BlockStopped(Struct, frozen=True, gc=False):
     raw: bytes | None = None
 
 
-class Served(Struct, frozen=True, gc=False):
-    """On which terms the provider says it served: what is paid follows them, not what was asked."""
-
-    tier: str = ""
-    """Service tier by the catalog's names (`fast_mode`: Anthropic's speed, `optimized`: Bedrock's latency); a name that
-    the catalog does not know has no known price. "" where the provider does not say."""
-    geo: str = ""
-    """The geography that is paid for (Anthropic's `inference_geo`), where it has a price of its own."""
-
-
 class Usage(Struct, frozen=True, gc=False):
     """What the provider will bill."""
 
     tokens: Tokens
     extras: dict[str, Json] = {}
     raw: bytes | None = None
-    served: Served | None = None
 
 
 class Stopped(Struct, frozen=True, gc=False):
@@ -301,11 +297,11 @@ class Collector:
             case Usage():
                 done.tokens = event.tokens
                 if event.extras:
-                    done.extras = _merged(done.extras, event.extras)
+                    done.extras = merged(done.extras, event.extras)
             case Started():
                 done.id, done.model, done.created = event.id, event.model, event.created
                 if event.extras:
-                    done.extras = _merged(done.extras, event.extras)
+                    done.extras = merged(done.extras, event.extras)
             case Other():
                 done.others = [*done.others, event]
             case _:
@@ -388,7 +384,7 @@ def _filled(tool: Opaque, written: str) -> Opaque:
     return Opaque(tool.protocol, payload, extras=tool.extras)
 
 
-def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
+def merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
     """Extras by owner, those of one owner joined."""
     out = dict(known)
     for owner, fields in more.items():

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from hapenny.core.answer_facts import AnswerFacts
 from hapenny.core.calls import SERVING, Call, CallOutcome, Limits, Provenance, Purpose, Target
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Context, Request
+from hapenny.core.notes import StageNotes
+from hapenny.core.policy import Asked, Policy
 
 __all__ = [
-    "SERVING", "CacheFact", "Call", "CallOutcome", "Exchange", "Limits", "Provenance", "Purpose", "Step", "Taken",
-    "Target", "settled",
+    "SERVING", "AnswerFacts", "Asked", "CacheFact", "Call", "CallOutcome", "Exchange", "Limits", "Policy",
+    "Provenance", "Purpose", "Step", "Taken", "Target",
 ]  # fmt: skip
 
 
@@ -67,6 +71,9 @@ class _Story:
         self.on_end: list[Callable[[], None]] = []
 
 
+_NO_POLICY = Policy()
+
+
 class Exchange:
     """One request on its way. The ledger, headers, traces and the console only read it.
 
@@ -79,14 +86,18 @@ class Exchange:
         baseline: what the request would cost without us: the model asked for, else the route's stated baseline.
         route: name of the route that was chosen.
         max_calls: how many serving calls all stages may make together.
+        asked: what the name that was asked for means; None where nothing is decided about the request.
+        policy: what else decides the answer.
         background: what kind of background work this is, or "" for a client's request.
     """
 
     __slots__ = (
         "_story",
         "adopted",
+        "answer",
         "arms",
         "arrived",
+        "asked",
         "background",
         "baseline",
         "cache",
@@ -94,7 +105,6 @@ class Exchange:
         "context",
         "decisions",
         "delivered",
-        "facts",
         "failure",
         "finished",
         "first_out",
@@ -102,16 +112,17 @@ class Exchange:
         "id",
         "intent",
         "limits",
-        "memo",
         "notes",
         "original",
         "output",
+        "passthrough",
         "payer",
         "policy",
         "purpose",
         "reason",
         "request",
         "route",
+        "stage_notes",
         "steps",
         "stopped",
         "target",
@@ -129,6 +140,8 @@ class Exchange:
         baseline: Target,
         route: str = "default",
         max_calls: int = 4,
+        asked: Asked | None = None,
+        policy: Policy = _NO_POLICY,
         background: str = "",
     ) -> None:
         self.id = id
@@ -149,8 +162,8 @@ class Exchange:
         self.steps: list[Step] = []
         self.notes: list[str] = []
         """What was translated, dropped or degraded: goes into the answer's headers."""
-        self.facts: dict[str, Any] = {}
-        """What stages tell later readers (prefix proof, template name, certificate …)."""
+        self.answer = AnswerFacts()
+        """What is known of the answer besides its events."""
         self.cache: CacheFact | None = None
         self.adopted: Call | None = None
         """The call that delivered the answer."""
@@ -166,12 +179,14 @@ class Exchange:
         """Purpose of the calls made on this exchange or branch."""
         self.payer = "serve"
         """The technique that pays for calls on it that do not deliver."""
-        self.policy: tuple[str, ...] = ()
-        """What else decides the answer: model policy, versions of router, prompt and configuration, knowledge epoch."""
+        self.asked = asked
+        self.policy = policy
         self.arms: dict[str, str] = {}
-        """Experiment arms by experiment; those that change answers are part of the cache key."""
-        self.memo: dict[str, Any] = {}
-        """Results of pure functions of this exchange, kept so that several stages need not repeat them."""
+        """Experiment arms by experiment: part of the cache key."""
+        self.passthrough = False
+        """The request is passed on as it is, not understood: nothing of it can be compared or repriced."""
+        self.stage_notes = StageNotes()
+        """What stages prepared for themselves and left for one another, typed."""
         self._story = _Story(max_calls)
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -269,36 +284,25 @@ class Exchange:
         twin.decisions = []
         twin.steps = list(self.steps)
         twin.notes = []
-        twin.facts = dict(self.facts)
+        twin.answer = msgspec.structs.replace(self.answer)
         twin.limits = self.limits.copy()
         twin.adopted = None
-        twin.memo = {}
+        twin.stage_notes = self.stage_notes.travelling()
         twin.reason = reason
         twin.purpose = purpose
         twin.payer = payer or self.payer
         return twin
 
     def adopt(self, branch: Exchange) -> None:
-        """Takes the winner: its request, target, steps, decisions, notes and facts become the exchange's."""
+        """Takes the winner: its request, target, steps, decisions, notes, and what is known of its answer become the
+        exchange's."""
         self.request, self.target = branch.request, branch.target
         self.steps = branch.steps
         self.decisions.extend(branch.decisions)
         for text in branch.notes:
             self.note(text)
-        self.facts.update(branch.facts)
+        self.answer = branch.answer
+        self.stage_notes.update(branch.stage_notes.travelling())
         self.cache = branch.cache
         self.adopted = branch.adopted
         self.reason = branch.reason
-
-
-def settled(exchange: Exchange, name: str, value: float, least: float, most: float) -> float:
-    """The value of an option for this request: what an experiment's arm sets under `name`, within bounds, else
-    `value`. What is no number is ignored, with a note."""
-    settings = exchange.facts.get("arm_settings")
-    if not settings or name not in settings:
-        return value
-    said = settings[name]
-    if isinstance(said, bool) or not isinstance(said, int | float) or not least <= said <= most:
-        exchange.note(f"experiment: {name} ignored, not within {least:g} to {most:g}")
-        return value
-    return float(said)

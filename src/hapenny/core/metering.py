@@ -8,7 +8,7 @@ import msgspec
 
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from hapenny.core.events import Event, Started, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
 
 ROUTER = "prompt-router/"
@@ -62,10 +62,18 @@ class Metered(Transform):
             elif isinstance(event, Usage):
                 call.tokens = event.tokens
                 call.provenance = "reported"
+                if event.extras:
+                    call.extras = merged(call.extras, event.extras)
                 if ROUTER in call.target.model:
                     unmask(self._exchange, call, behind(call.target, event))
             elif isinstance(event, Stopped):
                 self._stopped = True
+                if event.extras and not event.choice:
+                    call.extras = merged(call.extras, event.extras)
+            elif isinstance(event, Started):
+                call.accepted = event.tokens
+                if event.extras:
+                    call.extras = merged(call.extras, event.extras)
         return batch
 
     def end(self, outcome: Outcome) -> Sequence[Event]:

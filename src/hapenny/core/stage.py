@@ -28,6 +28,10 @@ class Decision(Struct, kw_only=True, gc=False):
     would_save: int | None = None
     """Nano-dollars, an estimate; recorded in shadow, never summed."""
     reason: str = ""
+    score: float | None = None
+    """What the choice rested on, for the ledger."""
+    freed: int = 0
+    """Quota tokens that it leaves to others."""
 
 
 class Ask(Protocol):

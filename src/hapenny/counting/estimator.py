@@ -90,6 +90,10 @@ class Estimator:
         """The expected tokens of a request whose feature vector is known, unrounded, without a bound: the cheap one."""
         return self._predict(vector)
 
+    def margin(self, vector: Vector) -> float:
+        """What the bound adds to the expected count of a request whose feature vector is known, as a share of it."""
+        return max(self._bound(), 0.0) * self._sigma(vector, self._predict(vector))
+
     def running(self, texts: Sequence[str], offers: bool, extra: Sequence[float]) -> list[float]:
         """The expected tokens of a request up to the end of each of its segments, unrounded.
 

@@ -127,7 +127,7 @@ class Watch:
 
     async def _audit(self, auditor: Auditor, exchange: Exchange, row: Row, changed: tuple[str, ...]) -> None:
         """What would the baseline have said?"""
-        asked = exchange.facts.get("asked")
+        asked = exchange.asked
         target = exchange.baseline
         if asked is not None and asked.kind == "tier" and asked.target is not None:
             target = asked.target
@@ -240,5 +240,5 @@ def fit(exchange: Exchange, row: Row) -> bool:
 
 def auto(exchange: Exchange) -> bool:
     """Whether routing chose, or would have chosen, the tier."""
-    asked = exchange.facts.get("asked")
+    asked = exchange.asked
     return asked is not None and asked.kind == "auto"

@@ -24,7 +24,7 @@ from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.events import Completion
-from hapenny.core.exchange import Exchange, Limits, Target
+from hapenny.core.exchange import Asked, Exchange, Limits, Policy, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered, Metered
 from hapenny.core.money import Totals
@@ -43,7 +43,6 @@ from hapenny.gateway.shared_state import Deck
 from hapenny.gateway.state_snapshot import memory, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.routing.audit_view import Probing
-from hapenny.routing.names import Asked
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.count_audit import CountChecks
@@ -213,10 +212,10 @@ class Gateway:
             baseline=concrete if concrete is not None else self._choosing.baselines[name],
             route=name,
             max_calls=options.max_calls,
+            asked=asked,
+            policy=Policy(asked.policy, self.version, options.prompt_version, options.knowledge_epoch),
             background=background,
         )
-        exchange.facts["asked"] = asked
-        exchange.policy = (asked.policy, self.version, options.prompt_version, options.knowledge_epoch)
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = self._choosing.held_out(exchange)

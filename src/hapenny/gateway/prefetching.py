@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from hapenny.caching.keys import key_of
 from hapenny.config import Config
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.clock import Clock
@@ -93,8 +94,7 @@ class Foreseeing:
         exchange = self._opened(known)
         if exchange is None or not await self._reach(exchange, _KEYING):
             return b""
-        made: bytes = exchange.memo["key"][1] if "key" in exchange.memo else b""
-        return made
+        return key_of(exchange) or b""
 
     async def foresee(self, known: Known) -> tuple[Foreseen | None, int]:
         """As in `Answering`."""
@@ -105,12 +105,13 @@ class Foreseeing:
         cost = _cost(exchange)
         if exchange.calls:  # paid vectors of a search, say: they are in the books
             self._gateway.close(exchange)
-        if not reached or "key" not in exchange.memo:
+        key = key_of(exchange)
+        if not reached or key is None:
             return None, cost
         found = Foreseen(
-            question=known.question, key=exchange.memo["key"][1], route=known.route, request=known.request,
+            question=known.question, key=key, route=known.route, request=known.request,
             context=known.context, shaped=self._bounded(exchange, known.output), target=exchange.target,
-            evidence=tuple(exchange.facts.get("evidence", ())), tags=tuple(exchange.facts.get("cache_tags", ())),
+            evidence=exchange.answer.evidence, tags=exchange.answer.tags,
             prompt=known.prompt,
         )  # fmt: skip
         return found, cost
@@ -262,11 +263,10 @@ class _Put(Stage):
     async def apply(self, decision: Decision, exchange: Exchange, onward: Onward) -> Answer:
         """Goes on with the foreseen request; not where the answer belongs under another key by now."""
         foreseen = self._foreseen
-        made = exchange.memo.get("key")
-        if made is None or made[1] != foreseen.key:
+        if key_of(exchange) != foreseen.key:
             raise Failure("conflict", "the policy or epoch of this answer has changed", retryable=False)
         exchange.request, exchange.target = foreseen.shaped, self._target
-        exchange.facts["evidence"], exchange.facts["cache_tags"] = foreseen.evidence, foreseen.tags
+        exchange.answer.evidence, exchange.answer.tags = foreseen.evidence, foreseen.tags
         return await onward(exchange)
 
 

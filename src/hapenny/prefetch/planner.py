@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from hapenny.caching.exact import Answers
+from hapenny.caching.keys import key_of
 from hapenny.caching.options import AheadOptions
 from hapenny.caching.profit import Returns
 from hapenny.core.clock import Clock
@@ -94,15 +95,15 @@ class Ahead:
         if row.background:
             return
         self.load.add(row.wall)
-        made = exchange.memo.get("key")
-        if row.route not in self._options.routes or made is None or not exchange.delivered:
+        key = key_of(exchange)
+        if row.route not in self._options.routes or key is None or not exchange.delivered:
             return
-        first = self._unused.pop(made[1], None) if row.cache_hit else None
+        first = self._unused.pop(key, None) if row.cache_hit else None
         if first is not None:
             saved = sum(max(0, value) for value in row.savings.values())
             self._returns.layer("precompute", row.route).add(hit=True, saved=saved, judging=first[1])
         question = self._question(exchange)
-        if self._known.see(question, made[1], exchange, row):
+        if self._known.see(question, key, exchange, row):
             self.demand.add([Asked(question, row.wall, row.baseline or 0)])
 
     def asked(self) -> list[Known]:

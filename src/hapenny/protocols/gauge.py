@@ -108,7 +108,7 @@ def counts(headers: Mapping[str, str]) -> Tokens | None:
         text = headers.get(_PREFIX + header, "")
         if text.isdecimal() and len(text) < 16:
             values[name] = int(text)
-    return Tokens(**values) if values else None
+    return msgspec.convert(values, Tokens) if values else None
 
 
 def _usage(usage: dict[str, Any]) -> Tokens | None:

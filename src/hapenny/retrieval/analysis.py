@@ -2,8 +2,9 @@
 
 Every leg and store that counts terms takes them from here, so that tantivy, PostgreSQL and the learned ranker see
 the same words. English: lower case, folded accents, stop words out, Porter2 stems. Vietnamese: syllables plus
-pairs of neighbouring syllables (words are mostly two syllables, and blanks separate syllables). Japanese and
-Chinese: character bigrams. Unknown scripts: words.
+pairs of neighbouring syllables (words are mostly two syllables, and blanks separate syllables). Japanese, Chinese and
+Korean: character pairs, and single characters of documents, which a question asks for where it has one alone (one
+kanji between kana, one syllable). Unknown scripts: words.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from typing import Any, Literal
 
 Language = Literal["en", "vi", "ja", "other"]
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
-_RUNS = re.compile(f"[{_CJK}]+|[^\\W_{_CJK}]+")
+_CJK = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+_HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3"
 _CJK_CHARACTER = re.compile(f"[{_CJK}]")
+_KANJI = "\u3005\u3400-\u9fff\uf900-\ufaff"
+_LONE_KANJI = re.compile(f"(?<![{_KANJI}])[{_KANJI}](?![{_KANJI}])")
+VERSION = 2
+"""Of what is indexed of a text: 1 knew no Korean and no single characters."""
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _VIETNAMESE = re.compile("[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", re.IGNORECASE)
 _VIETNAMESE_WORDS = re.compile(r"\b(?:gì|thì sao|bao nhiêu|thế nào|của nó)\b", re.IGNORECASE)
@@ -47,33 +52,63 @@ def spoken(text: str) -> Language:
 
 
 class Analyser:
-    """Splits text into terms. `stems` are for recall, `words` for exact matches (titles want both)."""
+    """Splits text into terms. `stems` are for recall, `words` for exact matches (titles want both).
 
-    def __init__(self, language: Language) -> None:
+    `version`: how a collection was indexed; questions are split in the same way.
+    """
+
+    def __init__(self, language: Language, version: int = VERSION) -> None:
         self.language = language
+        self.version = version
         self._stemmed, self._plain = _tantivy_analysers(language)
+        wide = _CJK + (_HANGUL if version > 1 else "")
+        self._runs = re.compile(f"[{wide}]+|[^\\W_{wide}]+")
+        self._wide = re.compile(f"[{wide}]")
 
     def stems(self, text: str) -> list[str]:
-        """Index terms of `text`, in order, with repetitions."""
-        if self.language == "ja":
-            return _bigrams(text, self._stemmed)
+        """Index terms of a question or title, in order, with repetitions."""
         if self.language == "vi":
-            return _pairs(_words(text))
-        return _with_cjk(text, self._stemmed)
+            return _pairs(self._words(text))
+        return self._terms(text, self._stemmed, asked=True)
+
+    def indexed(self, text: str) -> list[str]:
+        """Index terms of a document's text: those of `stems`, and every single character of scripts without blanks."""
+        if self.language == "vi":
+            return _pairs(self._words(text))
+        return self._terms(text, self._stemmed, asked=self.version == 1)
 
     def words(self, text: str) -> list[str]:
         """Unstemmed terms of `text`, stop words included."""
-        if self.language == "ja":
-            return _bigrams(text, self._plain)
         if self.language == "vi":
-            return _words(text)
-        return _with_cjk(text, self._plain)
+            return self._words(text)
+        return self._terms(text, self._plain, asked=True)
+
+    def _words(self, text: str) -> list[str]:
+        runs = self._runs.findall(unicodedata.normalize("NFC", text).lower())
+        return [run for run in runs if len(run) <= _LONGEST]
+
+    def _terms(self, text: str, words: Any, *, asked: bool) -> list[str]:
+        if self.language != "ja" and not self._wide.search(text):
+            return list(words.analyze(text))
+        terms: list[str] = []
+        for run in self._runs.findall(unicodedata.normalize("NFKC", text)):
+            if not self._wide.match(run):
+                terms.extend(words.analyze(run))
+            elif len(run) == 1:
+                terms.append(run)
+            else:
+                terms.extend(run[i : i + 2] for i in range(len(run) - 1))
+                if not asked:
+                    terms.extend(run)
+                elif self.version > 1:
+                    terms.extend(_LONE_KANJI.findall(run))
+        return terms
 
 
 @lru_cache(maxsize=8)
-def analyser(language: Language) -> Analyser:
+def analyser(language: Language, version: int = VERSION) -> Analyser:
     """The shared analyser of a language."""
-    return Analyser(language)
+    return Analyser(language, version)
 
 
 def _tantivy_analysers(language: Language) -> tuple[Any, Any]:
@@ -90,27 +125,5 @@ def _tantivy_analysers(language: Language) -> tuple[Any, Any]:
     return stemmed.build(), plain.build()
 
 
-def _words(text: str) -> list[str]:
-    return [run for run in _RUNS.findall(unicodedata.normalize("NFC", text).lower()) if len(run) <= _LONGEST]
-
-
 def _pairs(words: list[str]) -> list[str]:
     return words + [f"{left}_{right}" for left, right in pairwise(words)]
-
-
-def _with_cjk(text: str, words: Any) -> list[str]:
-    if _CJK_CHARACTER.search(text):
-        return _bigrams(text, words)
-    return list(words.analyze(text))
-
-
-def _bigrams(text: str, words: Any) -> list[str]:
-    terms: list[str] = []
-    for run in _RUNS.findall(unicodedata.normalize("NFKC", text)):
-        if not _CJK_CHARACTER.match(run):
-            terms.extend(words.analyze(run))
-        elif len(run) == 1:
-            terms.append(run)
-        else:
-            terms.extend(run[i : i + 2] for i in range(len(run) - 1))
-    return terms

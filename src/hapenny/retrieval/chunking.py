@@ -1,4 +1,4 @@
-"""Splits a document by its structure into chunks of a wanted size, whole sentences with whole-sentence overlap."""
+"""Splits a document by its structure into chunks of a wanted size: whole sentences, lines and rows, with overlap."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from hapenny.retrieval.blocks import Section, Unit, fitting, sections, units
 from hapenny.retrieval.documents import Document
+
+__all__ = ["Chunking", "Section", "chunk", "estimate", "pack", "sections", "sentences"]
 
 Counter = Callable[[str], int]
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\sa-z])|(?<=[。！？])|\n+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 
@@ -29,13 +30,6 @@ class Chunking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"size {self.size}, overlap {self.overlap}; use a size of 16 up and a smaller overlap")
 
 
-class Section(msgspec.Struct, frozen=True):
-    """A stretch of text under one heading path."""
-
-    path: tuple[str, ...]
-    text: str
-
-
 def estimate(text: str) -> int:
     """Tokens of a text, about: a CJK character, a mark or four letters of a word each."""
     return sum(1 if len(piece) < 5 else (len(piece) + 3) // 4 for piece in _WORD.findall(text))
@@ -46,43 +40,20 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SENTENCE.split(text) if part and part.strip()]
 
 
-def sections(text: str) -> list[Section]:
-    """Splits Markdown at its headings; fenced code is left alone. Text without headings is one section."""
-    found: list[Section] = []
-    path: list[tuple[int, str]] = []
-    lines: list[str] = []
-    fenced = False
+def pack(
+    parts: Sequence[str], size: int, overlap: int, count: Counter = estimate, extra: Sequence[int] = ()
+) -> list[tuple[int, int]]:
+    """Ranges [start, end) of parts whose sum stays within `size`; the next range starts `overlap` tokens back.
 
-    def close() -> None:
-        body = "\n".join(lines).strip()
-        if body:
-            found.append(Section(tuple(name for _, name in path), body))
-        lines.clear()
-
-    for line in text.splitlines():
-        if _FENCE.match(line):
-            fenced = not fenced
-        heading = None if fenced else _HEADING.match(line)
-        if heading is None:
-            lines.append(line)
-            continue
-        close()
-        level = len(heading[1])
-        path = [(depth, name) for depth, name in path if depth < level] + [(level, heading[2])]
-    close()
-    return found
-
-
-def pack(parts: Sequence[str], size: int, overlap: int, count: Counter = estimate) -> list[tuple[int, int]]:
-    """Ranges [start, end) of sentences whose sum stays within `size`; the next range starts `overlap` tokens back.
-
-    A sentence longer than `size` is a range of its own. Every sentence is in a range, and ranges move forward.
+    A part longer than `size` is a range of its own. Every part is in a range, and ranges move forward. `extra`: what a
+    range that begins with a part costs besides.
     """
     costs = [count(part) for part in parts]
+    more = extra or [0] * len(costs)
     ranges: list[tuple[int, int]] = []
     start = 0
     while start < len(parts):
-        end, total = start, 0
+        end, total = start, more[start]
         while end < len(parts) and (end == start or total + costs[end] <= size):
             total += costs[end]
             end += 1
@@ -93,8 +64,8 @@ def pack(parts: Sequence[str], size: int, overlap: int, count: Counter = estimat
         while back - 1 > start and kept + costs[back - 1] <= overlap:
             back -= 1
             kept += costs[back]
-        # Overlap gives way to the next sentence: every range must bring something new.
-        while back < end and kept + costs[end] > size:
+        # Overlap gives way to the next part: every range must bring something new.
+        while back < end and kept + costs[end] + more[back] > size:
             kept -= costs[back]
             back += 1
         start = back
@@ -104,7 +75,8 @@ def pack(parts: Sequence[str], size: int, overlap: int, count: Counter = estimat
 def chunk(document: Document, how: Chunking | None = None, count: Counter = estimate) -> list[Document]:
     """Chunks of a document: ids `ID#n`, the title with the heading path, all metadata carried along.
 
-    A document that fits in one chunk stays as it is.
+    A document that fits in one chunk stays as it is. A chunk that begins inside a table begins with the table's head,
+    one that begins or ends inside fenced code is fenced.
     """
     how = how or Chunking()
     parts = sections(document.text) if how.headings else [Section((), document.text)]
@@ -112,17 +84,28 @@ def chunk(document: Document, how: Chunking | None = None, count: Counter = esti
         return [document]
     made: list[Document] = []
     for section in parts:
-        whole = sentences(section.text)
+        whole = list(fitting(units(section.text), how.size, count))
         title = " > ".join(dict.fromkeys(name for name in (document.title, *section.path) if name))
-        for start, end in pack(whole, how.size, how.overlap, count):
+        extra = [count(unit.above) if unit.above else 0 for unit in whole]
+        for start, end in pack([unit.text for unit in whole], how.size, how.overlap, count, extra):
             made.append(
                 msgspec.structs.replace(
                     document,
                     id=f"{document.id}#{len(made)}",
                     title=title,
-                    text=" ".join(whole[start:end]),
+                    text=_joined(whole[start:end]),
                     parent=document.id,
                     ordinal=len(made),
                 )
             )
     return made or [document]
+
+
+def _joined(run: Sequence[Unit]) -> str:
+    parts = [run[0].above, "\n"] if run[0].above else []
+    parts.append(run[0].text)
+    for unit in run[1:]:
+        parts += [unit.joint, unit.text]
+    if run[-1].below:
+        parts += ["\n", run[-1].below]
+    return "".join(parts)

@@ -11,6 +11,7 @@ import numpy as np
 
 from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Hit, Matrix, Scores
+from hapenny.retrieval.duplicates import wording
 from hapenny.retrieval.filters import All, Filter, seen_by
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, keywords, prepare
@@ -234,6 +235,7 @@ class Collection:
             vectors=lambda at: store.vectors(rows[list(at)]),
             parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
             keep=k,
+            wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
         made: list[Hit] = []
         for position in chosen:

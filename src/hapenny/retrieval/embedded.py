@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hapenny.retrieval.analysis import Analyser, Language, analyser
+from hapenny.retrieval.analysis import VERSION, Analyser, Language, analyser
 from hapenny.retrieval.columns import Columns, Mask
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, Scores
 from hapenny.retrieval.filters import Filter
@@ -53,8 +53,12 @@ class EmbeddedStore:
         if not known and not read_only:
             self._rows.set("language", language)
             self._rows.set("dim", str(dim))
+            self._rows.set("analysis", str(VERSION))
             self._rows.commit()
-        self._lexical = LexicalIndex(self.language, folder / "lexical" if folder is not None else None)
+        self._version = self._analysed()
+        self._lexical = LexicalIndex(self.language, folder / "lexical" if folder is not None else None, self._version)
+        if self._version < VERSION and not read_only:
+            self._reanalyse()
         self._vectors = self._new_vectors(0)
         self._columns = Columns()
         self._seen = 0
@@ -72,7 +76,7 @@ class EmbeddedStore:
     @property
     def analyser(self) -> Analyser:
         """How text becomes terms."""
-        return analyser(self.language)
+        return analyser(self.language, self._version)
 
     @property
     def shape(self) -> Shape:
@@ -129,6 +133,10 @@ class EmbeddedStore:
     def refresh(self) -> None:
         """Brings the indexes up to the rows: after own writes, another process's, or a crash."""
         with self._lock:
+            if self._read_only and self._analysed() != self._version:
+                self._version = self._analysed()
+                folder = self._folder / "lexical" if self._folder is not None else None
+                self._lexical = LexicalIndex(self.language, folder, self._version)
             known = int(self._rows.get("lexical_row", "0"))
             for batch in self._rows.after(self._seen):
                 rows = [entry.row for entry in batch]
@@ -276,6 +284,22 @@ class EmbeddedStore:
                 self.snapshot()
                 self._lexical.close()
             self._rows.close()
+
+    def _analysed(self) -> int:
+        """The version of the analyser that the folder's terms came from."""
+        return int(self._rows.get("analysis") or (1 if self._rows.get("lexical_row") else VERSION))
+
+    def _reanalyse(self) -> None:
+        """Indexes the words of every row anew, as today's analyser splits them."""
+        folder = self._folder / "lexical" if self._folder is not None else None
+        self._version = VERSION
+        self._lexical = LexicalIndex(self.language, folder)
+        self._lexical.clear()
+        for batch in self._rows.after(0):
+            self._lexical.add([entry.row for entry in batch], [entry.document for entry in batch])
+        self._lexical.commit()
+        self._rows.set("analysis", str(VERSION))
+        self._rows.commit()
 
     def _new_vectors(self, expected: int) -> CompactIndex:
         return CompactIndex(self._dim, self._shape or Shape(kind="half" if expected <= EXACT_UP_TO else "hnsw_half"))

@@ -102,7 +102,7 @@ def profile(document: Document, by: Analyser) -> Profile:
         stems,
         trigrams(compact),
         compact,
-        stems | frozenset(by.stems(document.text)),
+        stems | frozenset(by.indexed(document.text)),
         frozenset(_DIGITS.findall(document.title)) | numbers,
     )
 

@@ -108,7 +108,7 @@ def _leaf(field: str, rest: Mapping[str, Any], path: str) -> Filter:
 def matches(where: Filter, document: Document) -> bool:
     """Whether one document passes: the definition the columns and the SQL are tested against."""
     if isinstance(where, Among):
-        return any(value in where.values for value in document.facets.get(where.field, ()))
+        return any(value in where.values for value in visible_facets(document).get(where.field, ()))
     if isinstance(where, Between):
         value = document.numbers.get(where.field)
         return value is not None and where.holds(value)
@@ -124,7 +124,7 @@ def seen_by(tenant: str, groups: Sequence[str]) -> Filter:
     return All(
         (
             Among(TENANT, (tenant, SHARED) if tenant else (SHARED,)),
-            Among(GROUP, (*groups, SHARED)),
+            Among(GROUP, (*(group for group in groups if group.strip()), SHARED)),
         )
     )
 
@@ -134,6 +134,22 @@ GROUP = "@group"
 SHARED = ""
 
 
+NOBODY = "\x01nobody"
+"""Stands for groups that name none: a list of blanks opens nothing."""
+
+
 def visible_facets(document: Document) -> dict[str, list[str]]:
     """The document's facets with its tenant and access groups, as stores index them."""
-    return {**document.facets, TENANT: [document.tenant], GROUP: document.groups or [SHARED]}
+    named = [group for group in document.groups if group.strip()]
+    groups = named if named else [NOBODY] if document.groups else [SHARED]
+    return {**document.facets, TENANT: [document.tenant], GROUP: groups}
+
+
+def everyones() -> Filter:
+    """Documents that everyone may see."""
+    return seen_by("", ())
+
+
+def restricted() -> Filter:
+    """Documents that only a tenant, or only some groups, may see."""
+    return Not(everyones())

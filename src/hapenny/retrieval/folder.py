@@ -16,10 +16,11 @@ from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.following import Changes
 from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.manifest import MANIFEST, Manifest
 from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
 from hapenny.retrieval.options import Remote
 from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.rows import RowStore
 from hapenny.retrieval.settings import Settings
 from hapenny.retrieval.store import Store
 from hapenny.vectors.compact import Shape
@@ -30,7 +31,6 @@ FOREST = "ranker.json"
 SHAPE = "index.json"
 PROMISE = "promise.json"
 ROWS = "rows.sqlite"
-MANIFEST = "manifest.sqlite"
 
 
 class FolderError(ValueError):
@@ -170,6 +170,20 @@ class Folder:
     def close(self) -> None:
         """Commits and closes."""
         self.store.close()
+
+
+def built_with(path: Path) -> str:
+    """Name of the embedder that made a folder's vectors, "" where there is none yet or it is not noted."""
+    layout = read_layout(path)
+    if layout.kind != "embedded":
+        return layout.embedder
+    if not (path / ROWS).exists():
+        return ""
+    rows = RowStore(path / ROWS)
+    try:
+        return rows.get("note:embedder")
+    finally:
+        rows.close()
 
 
 def read_settings(path: Path) -> Settings:

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hapenny.retrieval.analysis import Analyser, Language, analyser
+from hapenny.retrieval.analysis import VERSION, Analyser, Language, analyser
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Rows
 
 _HEAP = 64_000_000
@@ -53,11 +53,12 @@ class Terms(msgspec.Struct, frozen=True):
 class LexicalIndex:
     """A tantivy index in `folder`, or in memory when that is None."""
 
-    def __init__(self, language: Language, folder: Path | None = None) -> None:
+    def __init__(self, language: Language, folder: Path | None = None, version: int = VERSION) -> None:
+        """`version`: of the analyser that the folder's terms came from."""
         import tantivy
 
         self._t = tantivy
-        self.analyser = analyser(language)
+        self.analyser = analyser(language, version)
         builder = tantivy.SchemaBuilder()
         # Signed on purpose: a Python integer put into an unsigned fast field panics tantivy's writer thread.
         builder.add_integer_field("row", stored=False, indexed=True, fast=True)
@@ -79,9 +80,11 @@ class LexicalIndex:
 
     def fields(self, document: Document) -> dict[str, list[str]]:
         """The terms of a document by field."""
-        title = self.analyser.stems(document.title)
-        body = self.analyser.stems(document.text)
-        return {"all": title + body, "title": title, "exact": self.analyser.words(document.title)}
+        return index_fields(document, self.analyser)
+
+    def clear(self) -> None:
+        """Removes everything; visible after `commit`."""
+        self._open().delete_all_documents()
 
     def remove(self, rows: Sequence[int]) -> None:
         """Removes rows; visible after `commit`."""
@@ -218,6 +221,20 @@ class LexicalIndex:
         if self._writer is None:
             self._writer = self._index.writer(_HEAP, 1)
         return self._writer
+
+
+def index_fields(document: Document, by: Analyser) -> dict[str, list[str]]:
+    """The terms of a document by field. Its numbers can be asked for by their digits, as its words can."""
+    title, body = by.indexed(document.title), by.indexed(document.text)
+    numbers = (
+        [] if by.version == 1 else [term for value in document.numbers.values() for term in by.words(spelt(value))]
+    )
+    return {"all": title + body + numbers, "title": title, "exact": by.words(document.title)}
+
+
+def spelt(value: float) -> str:
+    """A number as people write it: `2008`, `19.9`."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
 def idf(frequency: int, count: int) -> float:

@@ -1,4 +1,5 @@
-"""What is indexed, by source document: its content's digest, its chunks and, if wanted, its sentence vectors."""
+"""What is indexed, by source document: its content's digest, its chunks, which of them another one stands for, the file
+it came from and, if wanted, its sentence vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +18,18 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (id TEXT PRIMARY KEY, digest TEXT NOT NULL, chunks TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sentences (chunk TEXT PRIMARY KEY, texts TEXT NOT NULL, vectors BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (origin TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS wordings (wording BLOB PRIMARY KEY, chunk TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS wordings_chunk ON wordings (chunk);
+CREATE TABLE IF NOT EXISTS merged (
+  chunk TEXT PRIMARY KEY, source TEXT NOT NULL, kept TEXT NOT NULL, wording BLOB NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS merged_kept ON merged (kept);
+CREATE INDEX IF NOT EXISTS merged_source ON merged (source);
 """
+_FORMAT = 2
+"""Raised when readers or chunking change what is indexed of an unchanged document: then all is indexed anew."""
+MANIFEST = "manifest.sqlite"
+"""Its file in a collection's folder."""
 CHANGES = 100_000
 """Changes that are remembered for those who read along; to who is further behind, anything may have changed."""
 
@@ -42,6 +54,12 @@ class Manifest:
         manifest._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         return manifest
 
+    @classmethod
+    def at(cls, folder: Path) -> Manifest:
+        """The manifest of a collection's folder; an empty one in memory where there is no collection yet."""
+        path = folder / MANIFEST
+        return cls(path if path.exists() else None)
+
     def digest(self, id: str) -> str:
         """The digest a source was indexed with, "" if it was not."""
         found = self._db.execute("SELECT digest FROM sources WHERE id = ?", (id,)).fetchone()
@@ -62,11 +80,81 @@ class Manifest:
         self._db.execute("INSERT INTO changes (id) VALUES (?)", (id,))
         self._db.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (id, digest, text))
 
+    def forget(self, id: str) -> None:
+        """Lets a source count as changed, so that the next run indexes it."""
+        self._db.execute("UPDATE sources SET digest = '' WHERE id = ?", (id,))
+
     def drop(self, id: str) -> None:
         """Forgets a source and its sentence vectors."""
         self._db.executemany("DELETE FROM sentences WHERE chunk = ?", [(chunk,) for chunk in self.chunks(id)])
+        self._db.execute("DELETE FROM merged WHERE source = ?", (id,))
         self._db.execute("DELETE FROM sources WHERE id = ?", (id,))
         self._db.execute("INSERT INTO changes (id) VALUES (?)", (id,))
+
+    def name_of(self, origin: str) -> str:
+        """The id under which a file was indexed, "" if it was not."""
+        row = self._db.execute("SELECT name FROM files WHERE origin = ?", (origin,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def origin_of(self, name: str) -> str:
+        """The file that was indexed under an id, "" if none was noted."""
+        row = self._db.execute("SELECT origin FROM files WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def put_file(self, origin: str, name: str) -> None:
+        """Notes under which id a file is indexed."""
+        self._db.execute("DELETE FROM files WHERE name = ? OR origin = ?", (name, origin))
+        self._db.execute("INSERT INTO files VALUES (?, ?)", (origin, name))
+
+    def stands_for(self, wording: bytes) -> str:
+        """The stored chunk with this wording, "" if there is none."""
+        row = self._db.execute("SELECT chunk FROM wordings WHERE wording = ?", (wording,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def put_wording(self, wording: bytes, chunk: str) -> None:
+        """Notes the wording of a stored chunk."""
+        self._db.execute("INSERT OR REPLACE INTO wordings VALUES (?, ?)", (wording, chunk))
+
+    def put_merged(self, piece: Document, source: str, kept: str, wording: bytes) -> None:
+        """Notes a chunk that is not stored because `kept` has its wording."""
+        body = msgspec.msgpack.encode(piece)
+        self._db.execute(
+            "INSERT OR REPLACE INTO merged VALUES (?, ?, ?, ?, ?)", (piece.id, source, kept, wording, body)
+        )
+
+    def merged(self) -> list[tuple[str, str]]:
+        """(chunk that is not stored, chunk that stands for it), in order."""
+        return list(self._db.execute("SELECT chunk, kept FROM merged ORDER BY chunk"))
+
+    def release(self, source: str) -> list[tuple[str, str, Document]]:
+        """Lets go of a source's chunks: those of other sources that they stood for, each as (the chunk that goes, the
+        source of the one to store instead, that one). Notes the change; storing is the caller's."""
+        self._db.execute("DELETE FROM merged WHERE source = ?", (source,))
+        heirs: list[tuple[str, str, Document]] = []
+        for chunk in self.chunks(source):
+            self._db.execute("DELETE FROM wordings WHERE chunk = ?", (chunk,))
+            heir = self.promote(chunk)
+            if heir is not None:
+                heirs.append((chunk, *heir))
+        return heirs
+
+    def promote(self, kept: str) -> tuple[str, Document] | None:
+        """The (source, chunk) that takes the place of `kept` for what was merged into it; None if nothing was."""
+        row = self._db.execute(
+            "SELECT chunk, source, wording, body FROM merged WHERE kept = ? ORDER BY chunk LIMIT 1", (kept,)
+        ).fetchone()
+        if row is None:
+            return None
+        chunk, source, wording, body = row
+        self._db.execute("DELETE FROM merged WHERE chunk = ?", (chunk,))
+        self._db.execute("UPDATE merged SET kept = ? WHERE kept = ?", (chunk, kept))
+        self.put_wording(wording, chunk)
+        stored = msgspec.json.encode([*self.chunks(source), chunk]).decode()
+        self._db.execute("UPDATE sources SET chunks = ? WHERE id = ?", (stored, source))
+        self._db.execute(
+            "INSERT OR REPLACE INTO sentences SELECT ?, texts, vectors FROM sentences WHERE chunk = ?", (chunk, kept)
+        )
+        return source, msgspec.msgpack.decode(body, type=Document)
 
     def changed_after(self, seq: int) -> tuple[list[str] | None, int]:
         """Sources indexed or removed since change number `seq` (None: too long ago to tell), and the last number."""
@@ -109,5 +197,5 @@ class Manifest:
 
 def digest_of(document: Document, how: Chunking, embedder: str) -> str:
     """Changes with the document, the chunking or the embedder: then it must be indexed again."""
-    blob = msgspec.msgpack.encode((document, how, embedder))
+    blob = msgspec.msgpack.encode((_FORMAT, document, how, embedder))
     return hashlib.blake2b(blob, digest_size=16).hexdigest()

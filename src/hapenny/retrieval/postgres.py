@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hapenny.retrieval.analysis import Analyser, Language, analyser
+from hapenny.retrieval.analysis import VERSION, Analyser, Language, analyser
 from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, Scores
 from hapenny.retrieval.embedded import mean_cosine
 from hapenny.retrieval.filters import Filter, visible_facets
-from hapenny.retrieval.lexical import Boosts, Terms, idf
+from hapenny.retrieval.lexical import Boosts, Terms, idf, index_fields
 from hapenny.retrieval.sqlfilter import tag, where_sql
 
 K1, B = 1.2, 0.75
@@ -73,7 +73,8 @@ class PostgresStore:
         self.language: Language = msgspec.convert(known.get("language", language), Language)
         if int(known.get("dim", dim)) != dim:
             raise ValueError(f"{name}: holds vectors of length {known['dim']}, not {dim}")
-        for key, value in (("language", self.language), ("dim", str(dim))):
+        self._version = int(known.get("analysis", 1 if known else VERSION))
+        for key, value in (("language", self.language), ("dim", str(dim)), ("analysis", str(self._version))):
             self._run("INSERT INTO {n}_meta VALUES (%s, %s) ON CONFLICT DO NOTHING", (key, value))
         self._db.commit()
         self._graph = self._one("SELECT to_regclass(%s) IS NOT NULL", (f"{name}_graph",))
@@ -91,7 +92,7 @@ class PostgresStore:
     @property
     def analyser(self) -> Analyser:
         """How text becomes terms."""
-        return analyser(self.language)
+        return analyser(self.language, self._version)
 
     def upsert(self, documents: Sequence[Document], vectors: Matrix) -> None:
         """Stores or replaces by id; the last of repeated ids counts."""
@@ -290,8 +291,8 @@ class PostgresStore:
             self._db.close()
 
     def _fields(self, document: Document) -> tuple[list[str], list[str], list[str]]:
-        title, by = self.analyser.stems(document.title), self.analyser
-        return title + by.stems(document.text), title, by.words(document.title)
+        fields = index_fields(document, self.analyser)
+        return fields["all"], fields["title"], fields["exact"]
 
     def _drop(self, ids: list[str]) -> int:
         return len(self._all('DELETE FROM {n}_docs WHERE id = ANY(%s) RETURNING "row"', (ids,)))

@@ -17,12 +17,14 @@ def select(
     vectors: Callable[[Sequence[int]], Matrix] | None = None,
     parents: Callable[[Sequence[int]], Sequence[str]] | None = None,
     keep: int | None = None,
+    wordings: Callable[[Sequence[int]], Sequence[bytes]] | None = None,
 ) -> list[int]:
     """Positions of the hits that leave, best first.
 
     `scores` come in the order of the final list (best first). A hit under the floor never leaves, also not to fill
     up; between `least` and `most` the list ends at the first drop of more than `margin` (a share of the best score).
-    `keep` asks for exactly so many where there are as many; the floor then does not apply.
+    `keep` asks for exactly so many where there are as many; the floor then does not apply. A near-duplicate of a better
+    hit is dropped only if `wordings` (`duplicates.wording`) agree: what differs in a number or a name is no duplicate.
     """
     if not len(scores):
         return []
@@ -34,7 +36,8 @@ def select(
         enough = list(range(len(scores)))
     pool = enough[: max(4 * limit, 20)]
     if vectors is not None and pool:
-        pool = _distinct(pool, vectors(pool), scores, how, limit)
+        said = list(wordings(pool)) if wordings is not None else None
+        pool = _distinct(pool, vectors(pool), scores, how, limit, said)
     if parents is not None and pool and how.per_parent > 0:
         pool = _bounded(pool, parents(pool), how.per_parent)
     chosen = pool[:limit]
@@ -56,15 +59,24 @@ def calibrate(best: Sequence[tuple[float, bool]], keep: float = 0.95) -> float |
     return float(relevant[int((1.0 - keep) * len(relevant))])
 
 
-def _distinct(pool: list[int], vectors: Matrix, scores: NDArray[np.float64], how: Selection, limit: int) -> list[int]:
-    """Drops near-duplicates and, with `diversity`, orders by maximal marginal relevance (Carbonell, Goldstein 1998)."""
+def _distinct(
+    pool: list[int],
+    vectors: Matrix,
+    scores: NDArray[np.float64],
+    how: Selection,
+    limit: int,
+    wordings: list[bytes] | None,
+) -> list[int]:
+    """Drops duplicates and, with `diversity`, orders by maximal marginal relevance (Carbonell, Goldstein 1998)."""
     chosen: list[int] = []
     near = vectors @ vectors.T
+    same = near >= how.duplicate
+    if wordings is not None:
+        same &= np.array([[one == two for two in wordings] for one in wordings])
     left = list(range(len(pool)))
     while left and len(chosen) < limit:
         if chosen:
-            closest = near[np.ix_(left, chosen)].max(axis=1)
-            left = [i for i, cosine in zip(left, closest, strict=True) if cosine < how.duplicate]
+            left = [i for i in left if not same[i, chosen].any()]
             if not left:
                 break
             closest = near[np.ix_(left, chosen)].max(axis=1)

@@ -14,8 +14,11 @@ import msgspec
 import numpy as np
 
 from hapenny.core.answer import Answer
+from hapenny.core.answer_facts import Citation
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request, Text
+from hapenny.core.notes import Note
+from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Hit
@@ -23,12 +26,11 @@ from hapenny.retrieval.filters import Filter, parse
 from hapenny.retrieval.helping import Helpers, helpers
 from hapenny.retrieval.options import RetrievalOptions
 
-MEMO = "retrieval"
 NOBODY = Helpers()
 
 
 class Retrieved(Decision, kw_only=True):
-    """Which passages would be sent; their text stays in the exchange's memo."""
+    """Which passages would be sent; their text stays on the exchange."""
 
     ids: list[str]
     scores: list[float]
@@ -42,6 +44,10 @@ class Retrieved(Decision, kw_only=True):
         self.scores = [round(hit.score, 5) for hit in found.hits]
         self.candidates, self.reranked, self.seconds = found.candidates, found.reranked, found.seconds
         self.reason = "+".join(found.query.steps) or "as asked"
+
+
+_SEARCHED: Note[tuple[Found, str, Ask, dict[str, Any]]] = Note("retrieval.searched")
+"""What was found, the question, how models are asked, and vectors of texts embedded so far."""
 
 
 class RetrievalStage(Stage):
@@ -77,15 +83,14 @@ class RetrievalStage(Stage):
         found = await self._search(collection, question, exchange, ask, vectors)
         if not found.hits and not self._options.remote:
             return None
-        exchange.memo[MEMO] = (found, question, ask, vectors)
+        exchange.stage_notes[_SEARCHED] = (found, question, ask, vectors)
         decision = Retrieved(ids=[], scores=[], candidates=0, reranked=False, seconds={})
         decision.tell(found)
         return decision
 
     async def apply(self, decision: Retrieved, exchange: Exchange, onward: Onward) -> Answer:
         """Puts the passages into the last user turn and tells later readers what was cited."""
-        found: Found
-        found, question, ask, vectors = exchange.memo[MEMO]
+        found, question, ask, vectors = exchange.stage_notes[_SEARCHED]
         collection = self._collections[self._options.collection]
         if self._options.remote:  # only now may helpers be paid; without their help the same search ends the same
             help = helpers(ask, exchange, self._options.rerank_model, self._rewriter, reranks=self._reranks)
@@ -93,12 +98,12 @@ class RetrievalStage(Stage):
             decision.tell(found)
         if not found.hits:
             return await onward(exchange)
-        exchange.facts["citations"] = citations(found.hits)
-        exchange.facts["evidence"] = evidence(found.hits)
-        exchange.facts["cache_tags"] = (*exchange.facts.get("cache_tags", ()), f"collection:{collection.name}")
+        exchange.answer.citations = citations(found.hits)
+        exchange.answer.evidence = evidence(found.hits)
+        exchange.answer.tags = (*exchange.answer.tags, f"collection:{collection.name}")
         stored = await collection.sentence_vectors(found.hits)
         if stored and found.vector is not None:
-            exchange.memo["sentence_vectors"], exchange.memo["question_vector"] = stored, found.vector
+            exchange.stage_notes[STORED_SENTENCES] = StoredSentences(stored, found.vector)
         exchange.request = injected(exchange.request, found.hits, self._options.instruction)
         return await onward(exchange)
 
@@ -137,19 +142,19 @@ class RetrievalStage(Stage):
         )
 
 
-def citations(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def citations(hits: Sequence[Hit]) -> tuple[Citation, ...]:
     """What the numbers in the answer stand for."""
-    return [
-        {
-            "number": number,
-            "id": hit.document.parent or hit.id,
-            "chunk": hit.id,
-            "title": hit.document.title,
-            "source": hit.document.source,
-            "score": round(hit.score, 5),
-        }
+    return tuple(
+        Citation(
+            number=number,
+            id=hit.document.parent or hit.id,
+            chunk=hit.id,
+            title=hit.document.title,
+            source=hit.document.source,
+            score=round(hit.score, 5),
+        )
         for number, hit in enumerate(hits, 1)
-    ]
+    )
 
 
 def evidence(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:

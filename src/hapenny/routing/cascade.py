@@ -68,7 +68,7 @@ class CascadeStage(Stage):
     async def decide(self, exchange: Exchange, ask: Ask) -> Climb | None:
         """None for concrete models, for tools (their calls are not comparable text) and for other requests."""
         options = self._options
-        asked = exchange.facts.get("asked")
+        asked = exchange.asked
         if asked is None or asked.kind == "model" or not options.first or not self._allowed(exchange):
             return None
         alone = options.gate == "confidence"
@@ -101,21 +101,19 @@ class CascadeStage(Stage):
         else:
             first = await self._try(exchange, decision.first[0], onward)
             if first is not None and decision.easy and sure(first.text, exchange.request):
-                return self._serve(exchange, first, "confident")
+                return self._serve(exchange, first)
             if gate == "either":
                 second = await self._try(exchange, decision.first[1], onward)
         if first is not None and second is not None and self._same(first.text, second.text):
-            return self._serve(exchange, first, "agreed")
+            return self._serve(exchange, first)
         branch = exchange.branch(f"escalate to {decision.strong.model}", purpose="escalate", payer=self.name)
         branch.target = decision.strong
         answer = await onward(branch)
         exchange.adopt(branch)
-        exchange.facts["cascade"] = "escalated"
         return answer
 
-    def _serve(self, exchange: Exchange, told: _Told, why: str) -> Answer:
+    def _serve(self, exchange: Exchange, told: _Told) -> Answer:
         exchange.adopt(told.branch)
-        exchange.facts["cascade"] = why
         return Answer(Replay(told.events))
 
     async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> _Told | None:

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
-from msgspec import Struct
-
-from hapenny.core.exchange import Target
+from hapenny.core.exchange import Asked, Target
 
 AUTO = "auto"
 TIERS = ("fast", "balanced", "strong", "max")
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a name means. A `model` is answered by that model; only `tier` and `auto` are routed."""
-
-    name: str
-    kind: Literal["model", "tier", "auto"]
-    target: Target | None
-    """None: unknown (kind model) or still to be chosen (kind auto)."""
-    fallbacks: tuple[Target, ...] = ()
-
-    @property
-    def policy(self) -> str:
-        """What of it belongs in a cache key."""
-        return f"{self.kind}:{self.name}" if self.target is None else f"{self.kind}:{self.target.model}"
 
 
 class Names:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hapenny.core.answer import Answer
+from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Target, settled
+from hapenny.core.exchange import Exchange, Target
 from hapenny.core.money import NANO
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.routing.names import TIERS, Asked, Names
+from hapenny.routing.names import TIERS, Names
 from hapenny.routing.router import Router
 
 
-class Choice(Decision):
+class Choice(Decision, kw_only=True):
     """Which model serves, and which may stand in."""
 
     target: Target
     tier: str = ""
-    score: float | None = None
     fallbacks: tuple[Target, ...] = ()
     certificate: str = ""
     """The promise that covers this choice, as it stands in the answer's headers."""
@@ -40,12 +40,14 @@ class TierStage(Stage):
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model without fallbacks: that model answers."""
-        asked: Asked = exchange.facts["asked"]
+        asked = exchange.asked
+        if asked is None:
+            return None
         if asked.kind != "auto":
             if not asked.fallbacks:
                 return None
             return Choice(target=exchange.target, fallbacks=asked.fallbacks)
-        arm: Target | None = exchange.facts.get("arm_target")
+        arm = exchange.stage_notes.get(ARM_TARGET)
         if arm is not None:
             return Choice(target=arm, tier="arm", fallbacks=asked.fallbacks, reason="experiment arm")
         context, request = exchange.context, exchange.request
@@ -78,7 +80,7 @@ class TierStage(Stage):
         if decision.tier:
             exchange.on_end(lambda: self._book(exchange))
         if decision.certificate:
-            exchange.facts["certificate"] = decision.certificate
+            exchange.answer.certificate = decision.certificate
         try:
             return await onward(exchange)
         except Failure as failure:
@@ -112,6 +114,6 @@ class TierStage(Stage):
 
 def _thresholds(exchange: Exchange, usual: Mapping[str, float]) -> Mapping[str, float]:
     """The thresholds, with those an experiment's arm sets (`tiers.balanced_from` …)."""
-    if "arm_settings" not in exchange.facts:
+    if ARM_SETTINGS not in exchange.stage_notes:
         return usual
-    return {tier: settled(exchange, f"tiers.{tier}_from", value, 0.0, 1.1) for tier, value in usual.items()}
+    return {tier: arm_setting(exchange, f"tiers.{tier}_from", value, 0.0, 1.1) for tier, value in usual.items()}

@@ -48,7 +48,7 @@ def _embedding(
     id = provider.clock.new_id("emb_sim_")
     provider.bill.add(
         id=id, model=card.id, called=called, region=region, service_tier="batch", tokens=Tokens(input=tokens),
-        outcome="complete",
+        outcome="complete", at=provider.clock.wall(),
     )  # fmt: skip
     vector = HashedEmbedder(int(body.get("dimensions") or card.dimensions or 1024)).encode([text])[0]
     return {"embedding": vector.tolist(), "inputTextTokenCount": tokens}

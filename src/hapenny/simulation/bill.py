@@ -26,11 +26,15 @@ class Line(Struct, frozen=True, kw_only=True):
 
     id: str
     model: str
+    called: str
+    """The model's name as called: profile or ARN."""
     service_tier: str
     place: str
     outcome: str
     tokens: Tokens
     dollars: Fraction | None
+    at: float
+    """Epoch seconds of its end."""
 
     @property
     def nano(self) -> int | None:
@@ -41,7 +45,7 @@ class Line(Struct, frozen=True, kw_only=True):
 class Bill:
     """Lines and their sum. Lines beyond `keep` are dropped from the list, never from the sums."""
 
-    def __init__(self, keep: int = 20_000) -> None:
+    def __init__(self, keep: int = 100_000) -> None:
         self.lines: deque[Line] = deque(maxlen=keep)
         self.total = Fraction(0)
         """The exact sum in dollars."""
@@ -51,19 +55,22 @@ class Bill:
         self.unpriced = 0
 
     def add(
-        self, *, id: str, model: str, called: str, region: str, service_tier: str, tokens: Tokens, outcome: str
-    ) -> Line:
+        self, *, id: str, model: str, called: str, region: str, service_tier: str, tokens: Tokens, outcome: str,
+        at: float = 0.0,
+    ) -> Line:  # fmt: skip
         """Bills one call. `called` is the model's name as called: a profile prefix decides the price list."""
         tier = {"default": "standard", "auto": "standard", "": "standard"}.get(service_tier, service_tier)
         place = _place(called, region)
         line = Line(
             id=id,
             model=model,
+            called=called,
             service_tier=tier,
             place=place,
             outcome=outcome,
             tokens=tokens,
             dollars=_dollars(model, place, tier, tokens),
+            at=at,
         )
         self.lines.append(line)
         self.calls += 1
@@ -73,6 +80,17 @@ class Bill:
             self.total += line.dollars
             self.nano += line.nano or 0
         return line
+
+
+def record(line: Line) -> dict[str, Any]:
+    """A line as plain data: the provider's own record of a call."""
+    tokens = line.tokens
+    return {
+        "id": line.id, "model": line.model, "called": line.called, "service_tier": line.service_tier,
+        "place": line.place, "outcome": line.outcome, "input": tokens.input, "output": tokens.output,
+        "cache_read": tokens.cache_read, "cache_write": tokens.cache_write, "cache_write_1h": tokens.cache_write_1h,
+        "nano": line.nano, "at": line.at,
+    }  # fmt: skip
 
 
 @cache

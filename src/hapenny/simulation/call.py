@@ -60,7 +60,11 @@ class Plan:
 
 
 class SimulatedCall:
-    """A `Source` of events. `close()` releases quota and connection at once and bills what was generated."""
+    """A `Source` of events. `close()` releases quota and connection at once.
+
+    Whatever ends it once it was accepted, the prompt and what was generated until then are billed (assumed: the work
+    was done; no provider's terms say otherwise).
+    """
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class SimulatedCall:
             batch.append(Started(self.id, self.model, self._clock.wall(), self.prompt))
         if not self._stream and broken:
             self._next = last
+            self._sent = plan.steps[last - 1][1] if last else 0
             return self._strike()
         now = self._clock.now() + 1e-9
         while self._next < last:
@@ -150,13 +155,13 @@ class SimulatedCall:
 
     def close(self) -> None:
         """Ends the call at once. Idempotent."""
-        self._end("abandoned" if self._begun else "failed", self._sent)
+        self._end("abandoned", self._sent)
 
     def _strike(self) -> list[Event] | None:
         fault = self._plan.fault
         failure = midway(fault) if fault is not None else None
         if failure is not None:
-            self._end("failed", self._sent)
+            self._end("broken", self._sent)
             raise failure
         self._end("truncated", self._sent)
         return None

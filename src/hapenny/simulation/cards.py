@@ -65,12 +65,17 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
     def _by_id(self) -> dict[str, SimulatedModel]:
         return {model.id: model for model in self.models}
 
+    @cached_property
+    def _by_spoken(self) -> dict[str, SimulatedModel]:
+        return {spoken(model.id): model for model in self.models}
+
     def find(self, name: str) -> tuple[SimulatedModel, Card] | None:
-        """The model behind a name, alias, profile or ARN, with its catalog card."""
+        """The model behind a name, alias, profile or ARN, with the catalog card of that name: the same model may be
+        sold by several providers, each at its own price."""
         card = resolve(name)
         if card is None:
             return None
-        model = self._by_id.get(card.id)
+        model = self._by_id.get(card.id) or self._by_spoken.get(spoken(card.id))
         return (model, card) if model is not None else None
 
     def of_tier(self, tier: str) -> SimulatedModel | None:

@@ -115,7 +115,7 @@ async def _vectors(
     await provider.clock.sleep(SECONDS)
     provider.bill.add(
         id=provider.clock.new_id("emb_sim_"), model=card.id, called=called, region=region, service_tier="standard",
-        tokens=Tokens(input=tokens), outcome="complete",
+        tokens=Tokens(input=tokens), outcome="complete", at=provider.clock.wall(),
     )  # fmt: skip
     return HashedEmbedder(dim or card.dimensions or _DEFAULT_DIM).encode(texts), tokens
 

@@ -159,7 +159,7 @@ class SimulatedProvider:
             model=model.id,
             prompt=tokens,
             stream=request.stream,
-            settle=_Settlement(self, quota, reserved, card.burndown, model.id, called, region, service_tier),
+            settle=_Settlement(self, quota, reserved, card.burndown, card.id, called, region, service_tier),
         )
 
     def batched(self, request: Request, name: str, *, region: str = "us-east-1") -> list[Event]:
@@ -177,8 +177,9 @@ class SimulatedProvider:
         tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
         id = self.clock.new_id("msg_sim_")
         self.bill.add(
-            id=id, model=model.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete"
-        )
+            id=id, model=card.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete",
+            at=self.clock.wall(),
+        )  # fmt: skip
         events: list[Event] = [Started(id, model.id, self.clock.wall())]
         for step, _ in plan.steps:
             events += step
@@ -282,22 +283,20 @@ class _Settlement:
         self._provider.cache.keep(found, self._provider.clock.now())
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
-        """The call is over. A call that failed, or was left before it began, is not billed."""
+        """The call is over: what it used is known, however it ended."""
         provider = self._provider
         provider.open_calls -= 1
-        billed = outcome != "failed"
-        used = burnt(tokens, self._burndown) if billed else 0
-        self._quota.settle(self._reserved, used, provider.clock.now())
-        if billed:
-            provider.bill.add(
-                id=id,
-                model=self._model,
-                called=self._called,
-                region=self._region,
-                service_tier=self._service_tier,
-                tokens=tokens,
-                outcome=outcome,
-            )
+        self._quota.settle(self._reserved, burnt(tokens, self._burndown), provider.clock.now())
+        provider.bill.add(
+            id=id,
+            model=self._model,
+            called=self._called,
+            region=self._region,
+            service_tier=self._service_tier,
+            tokens=tokens,
+            outcome=outcome,
+            at=provider.clock.wall(),
+        )
 
 
 def lognormal(p50: float, p95: float, draw: float) -> float:

@@ -10,33 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
-from hapenny.catalog import Rates, amount
+from hapenny.catalog import amount
 from hapenny.core.clock import Clock
-from hapenny.core.errors import Kind
-from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
+from hapenny.core.notes import Note
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, hidden, never_owned, split, told
+from hapenny.telemetry.prefixes import Prefixes, Split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, split, told
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
+from hapenny.telemetry.settling import UNBILLED, settle
 
-__all__ = ["Books", "Row"]
+__all__ = ["UNBILLED", "Books", "Row"]
 
-UNBILLED: frozenset[Kind] = frozenset(
-    {
-        "invalid_request", "context_overflow", "authentication", "permission", "budget", "not_found", "conflict",
-        "too_large", "rate_limited", "overloaded", "unavailable", "model_error",
-    }
-)  # fmt: skip
-"""Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
-
-
-_NOTHING_BILLED = Tokens()
+_WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk")
+"""The last price walk, and how the exchange stood at it."""
+_SPLITS: Note[dict[int, Split]] = Note("books.splits")
+"""What each step would have read of the provider's prompt cache and written to it, by its place."""
 _LONG = 256
 """Bytes from which it is quicker to shorten a text before it is fingerprinted."""
 
@@ -76,28 +70,9 @@ class Books:
     def settle(self, call: Call) -> None:
         """Sets tokens, provenance and cost of a call that ended (a hook for `Exchange.on_call`). Never raises."""
         try:
-            self._settle(call)
+            settle(call, self.prices, self._clock.wall())
         except Exception as error:
             self._log.error("call not settled", call=call.id, error=type(error).__name__)
-
-    def _settle(self, call: Call) -> None:
-        wall = self._clock.wall()
-        tokens = call.tokens
-        if tokens is not None:
-            if call.provenance != "estimated":
-                call.provenance = "reported"
-                call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
-        elif call.outcome == "failed" and call.began is None and not call.output and _unbilled(call):
-            tokens, call.provenance = Tokens(), "reported"
-        elif call.request is not None:
-            layout = self.prices.layout(call.request)
-            tokens = self.prices.place(call.target).upper(layout, "".join(call.output))
-            call.provenance = "estimated"
-        else:
-            return
-        call.tokens = tokens
-        # What was not billed costs nothing at any price, known or not.
-        call.cost = 0 if tokens == _NOTHING_BILLED else self.prices.price(call.target, tokens, wall)
 
     def _learn(self, exchange: Exchange) -> None:
         """Takes what the providers of an exchange's calls reported as lessons, each once."""
@@ -152,7 +127,7 @@ class Books:
         """The money of an exchange as things stand; calls still open are left out.
 
         Args:
-            exchange: priced, not changed (results are kept in its memo).
+            exchange: priced, not changed (results are kept on it).
             delivered: for headers that go out before delivery is a fact.
         """
         if delivered is None:
@@ -160,14 +135,14 @@ class Books:
         calls = exchange.calls
         settled = sum(1 for call in calls if call.outcome != "open")
         mark = (settled, len(calls), delivered, len(exchange.output), exchange.failure is None)
-        known = exchange.memo.get("walk")
+        known = exchange.stage_notes.get(_WALKED)
         if known is not None and known[0] == mark:
-            return known[1]  # type: ignore[no-any-return]
+            return known[1]
         self._learn(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         if self._compared(exchange, delivered):
-            if exchange.facts.get("passed"):  # not understood: nothing was changed, so it costs what it costs
+            if exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
                 prices = self._steps(exchange, adopted)
@@ -175,7 +150,7 @@ class Books:
             adopted = None
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
-        exchange.memo["walk"] = (mark, result)
+        exchange.stage_notes[_WALKED] = (mark, result)
         return result
 
     def totals(self, exchange: Exchange) -> Totals:
@@ -186,7 +161,7 @@ class Books:
         """
         adopted = exchange.adopted
         if (
-            adopted is None or exchange.steps or exchange.facts.get("passed")
+            adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)
             or adopted.target != exchange.baseline or adopted.request is not exchange.original
         ):  # fmt: skip
@@ -271,7 +246,7 @@ class Books:
             reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
-        splits: dict[int, Split] = exchange.memo.setdefault("splits", {})
+        splits = exchange.stage_notes.setdefault(_SPLITS, {})
         prices: list[tuple[str, int | None]] = []
         last = len(states) - 1
         before: tuple[Layout, Place, int, int] | None = None
@@ -295,7 +270,7 @@ class Books:
                 prices.append((technique, 0))
                 continue
             rates = place.rates(target.service_tier if index else "standard", start)
-            prices.append((technique, None if rates is None else amount(rates, _tokens(prompt, output, found, rates))))
+            prices.append((technique, None if rates is None else amount(rates, divided(prompt, output, found, rates))))
         return prices
 
     @staticmethod
@@ -320,24 +295,3 @@ class Books:
 def _world(target: Target) -> tuple[object, ...]:
     """The provider's own prompt cache."""
     return ("provider", target.backend, target.region)
-
-
-def _unbilled(call: Call) -> bool:
-    return call.failure is not None and (call.failure.kind in UNBILLED or (call.failure.upstream_status or 0) >= 400)
-
-
-def _tokens(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
-    if split is NOTHING:
-        return Tokens(input=prompt, output=output)
-    read, write, write_1h = split
-    # A lifetime or discount without a price is one the provider does not sell.
-    if rates.cache_write_1h is None:
-        write, write_1h = write + write_1h, 0
-    if rates.cache_write is None:
-        write = 0
-    if rates.cache_read is None:
-        read = 0
-    return Tokens(
-        input=max(0, prompt - read - write - write_1h),
-        output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
-    )  # fmt: skip

@@ -41,9 +41,8 @@ def at_commit(exchange: Exchange) -> dict[str, str]:
     timing = server_timing(exchange)
     if timing:
         headers["Server-Timing"] = timing
-    certificate = exchange.facts.get("certificate")
-    if certificate:
-        headers["x-hapenny-certificate"] = safe(str(certificate))
+    if exchange.answer.certificate:
+        headers["x-hapenny-certificate"] = safe(exchange.answer.certificate)
     if exchange.notes:
         headers["x-hapenny-notes"] = safe("; ".join(exchange.notes))
     return headers
@@ -80,8 +79,7 @@ def served_model(exchange: Exchange) -> str:
     """Who answered: the adopted call's model, what a cache remembered, else the present target."""
     if exchange.adopted is not None:
         return exchange.adopted.target.model
-    remembered = exchange.facts.get("model")
-    return str(remembered) if remembered else exchange.target.model
+    return exchange.answer.model or exchange.target.model
 
 
 def amount(nano: int | None) -> str:

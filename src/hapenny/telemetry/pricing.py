@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from hapenny.catalog import Card, Rates, amount, region_class
 from hapenny.core.events import Tokens
-from hapenny.core.exchange import Target
+from hapenny.core.exchange import Call, Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.telemetry.layout import Layout
@@ -91,9 +94,17 @@ class Place:
 
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
-        prompts, answers = self.prompts, self.answers
-        prompt = prompts.estimate(layout.measure(prompts.cache)).upper + round(2 * layout.media * self.media)
-        return Tokens(input=prompt, output=answers.estimate(answers.cache.segment(text)).upper if text else 0)
+        prompts = self.prompts
+        margin = 1.0 + prompts.margin(layout.measure(prompts.cache))
+        prompt = ceil(self._prompt(layout) * margin) + round(2 * layout.media * self.media)
+        return Tokens(input=prompt, output=self.most(text))
+
+    def most(self, text: str) -> int:
+        """An upper bound (95 %) of the tokens of generated text."""
+        if not text:
+            return 0
+        answers = self.answers
+        return ceil(self._output(text) * (1.0 + answers.margin(answers.cache.segment(text))))
 
     def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
         """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
@@ -149,14 +160,14 @@ class Prices:
         self._catalog = catalog
         self._estimators = estimators
         self._owned = owned
-        self._places: OrderedDict[tuple[str, str, str], Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
         self._bags = Bags()
         self._words: OrderedDict[str, Words] = OrderedDict()
 
     def place(self, target: Target) -> Place:
         """What is known of where a call goes."""
-        key = (target.model, target.region, target.backend)
+        key = (target.model, target.region, target.backend, target.geo)
         found = self._places.get(key)
         if found is None:
             card = self._catalog.resolve(target.model)
@@ -164,7 +175,7 @@ class Prices:
             family = f"tokenizer {card.tokenizer}" if card is not None and card.tokenizer else model
             found = self._places[key] = Place(
                 card,
-                region_class(target.model, target.region),
+                f"geo:{target.geo}" if target.geo else region_class(target.model, target.region),
                 self._estimators.join(provider, model, family),
                 self._estimators.join(provider + OUTPUT, model, family),
                 self._family(f"{provider}/{family}"),
@@ -190,8 +201,23 @@ class Prices:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
         if self._owned(target):
             return 0
-        rates = self.place(target).rates(target.service_tier, wall)
-        return None if rates is None else amount(rates, tokens)
+        place = self.place(target)
+        rates = place.rates(target.service_tier, wall)
+        return None if rates is None else amount(rates, tokens, card=place.card)
+
+    def bound(self, call: Call) -> Tokens:
+        """An upper bound of what a call used that ended before it reported: what its provider said of the prompt when
+        it accepted, else our count of it with the prompt cache's part as expected; and what it had generated."""
+        place, request = self.place(call.target), call.request
+        assert request is not None
+        text = "".join(call.output)
+        if call.accepted is not None:
+            return replace(call.accepted, output=place.most(text))
+        counted = place.upper(self.layout(request), text)
+        if call.cached is None:
+            return counted
+        rates = place.rates(call.target.service_tier, 0.0)
+        return counted if rates is None else divided(counted.input, counted.output, Split(*call.cached), rates)
 
     def owned(self, target: Target) -> bool:
         """Whether the target is paid by the hour."""
@@ -221,6 +247,23 @@ class Prices:
     def output(self, text: str, target: Target) -> int:
         """Expected tokens of an answer."""
         return self.place(target).output(text)
+
+
+def divided(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:
+    """A prompt by how the prompt cache treats it; a lifetime or discount without a price is one that is not sold."""
+    if split is NOTHING:
+        return Tokens(input=prompt, output=output)
+    read, write, write_1h = split
+    if rates.cache_write_1h is None:
+        write, write_1h = write + write_1h, 0
+    if rates.cache_write is None:
+        write = 0
+    if rates.cache_read is None:
+        read = 0
+    return Tokens(
+        input=max(0, prompt - read - write - write_1h),
+        output=output, cache_read=read, cache_write=write, cache_write_1h=write_1h,
+    )  # fmt: skip
 
 
 def split(

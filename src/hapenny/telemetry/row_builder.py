@@ -37,13 +37,11 @@ def make_row(
             continue
         if taken.mode == "shadow" and decision.would_save is not None:
             would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
-        score = getattr(decision, "score", None)
-        if score is not None:
-            scores[taken.stage] = float(score)
-    facts = exchange.facts
-    promise = facts.get("certificate")
-    if "answer_freed" in facts:
-        scores["answer_freed"] = float(facts["answer_freed"])
+        if decision.score is not None:
+            scores[taken.stage] = float(decision.score)
+        if taken.mode == "on" and decision.freed:
+            scores["answer_freed"] = float(decision.freed)
+    promise = exchange.answer.certificate
     parts: dict[str, int] = {}
     output = 0
     layout = prices.layout(exchange.original)
@@ -69,7 +67,7 @@ def make_row(
         holdout=exchange.holdout,
         model_asked=exchange.original.model,
         model_baseline=exchange.baseline.model,
-        model_served=adopted.target.model if adopted is not None else facts.get("model", ""),
+        model_served=adopted.target.model if adopted is not None else exchange.answer.model,
         outcome=_outcome(exchange),
         stopped=exchange.stopped,
         failure=exchange.failure.kind if exchange.failure is not None else None,

@@ -15,9 +15,11 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import SERVING, Call, Exchange
 from hapenny.core.messages import Message, Text
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tokens.sizes import AnswerSizes
 
+_LIMIT: Note[int] = Note("answer_size.limit", travels=True)
 Prefills = Callable[[Exchange], bool]
 
 
@@ -25,7 +27,6 @@ class Sized(Decision):
     """The limit, and the quota tokens it frees beside the client's own limit (or the model's maximum)."""
 
     limit: int
-    freed: int = 0
     learn: bool = True
 
 
@@ -73,7 +74,7 @@ class AnswerSizeStage(Stage):
         if limit is not None and call.tokens.output >= limit:
             return
         if call.purpose == "continue":
-            tokens += exchange.facts.get("answer_limit", 0)
+            tokens += exchange.stage_notes.get(_LIMIT) or 0
         self._sizes.learn(exchange.intent, tokens)
 
     async def apply(self, decision: Sized, exchange: Exchange, onward: Onward) -> Answer:
@@ -83,8 +84,7 @@ class AnswerSizeStage(Stage):
             return await onward(exchange)
         own = request.parameters
         exchange.request = replace(request, parameters=replace(own, max_tokens=decision.limit))
-        exchange.facts["answer_limit"] = decision.limit
-        exchange.facts["answer_freed"] = decision.freed
+        exchange.stage_notes[_LIMIT] = decision.limit
         payer, exchange.payer = exchange.payer, self.name  # what is thrown away is this technique's own cost
         try:
             answer = await onward(exchange)
@@ -97,7 +97,6 @@ class AnswerSizeStage(Stage):
             return Answer(Replay(events))
         branch = exchange.branch("the learned limit cut the answer", purpose="retry", payer=self.name)
         branch.request = request
-        exchange.facts["answer_cut"] = True
         answer = await onward(branch)
         exchange.adopt(branch)
         return answer
@@ -197,7 +196,6 @@ class _Continued:
         self._continued = True
         self._held = []
         exchange = self._exchange
-        exchange.facts["answer_cut"] = True
         text = "".join(self._text)
         branch = exchange.branch("the learned limit stopped the stream", purpose="continue", payer="answer_size")
         said = Message("assistant", (Text(text.rstrip()),))

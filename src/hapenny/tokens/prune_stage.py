@@ -7,15 +7,18 @@ comes back with the whole text the same bytes are sent again, and the provider's
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from xml.sax.saxutils import unescape
 
 import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
-from hapenny.core.exchange import Exchange, settled
+from hapenny.core.arms import arm_setting
+from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Message
+from hapenny.core.notes import Note
+from hapenny.core.passages import STORED_SENTENCES
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
@@ -50,12 +53,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[int, ...] = ()
 
 
+_PRUNED: Note[tuple[Message, ...]] = Note("prune.messages")
+
+
 class PruneStage(Stage):
     """Prunes documents, tagged passages and search results.
 
-    Stored sentence vectors are used where retrieval left them: `exchange.memo["sentence_vectors"]` maps a passage's
-    text to (its sentences, their unit vectors of shape (sentences, d)), `exchange.memo["question_vector"]` is the
-    question's.
+    Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
 
     name = "prune"
@@ -98,7 +102,7 @@ class PruneStage(Stage):
         ):
             return None
         order = [turn.pieces[place] for turn, outcome in outcomes for place in outcome.order]
-        exchange.memo[self.name] = rewrite(messages, changes, order)
+        exchange.stage_notes[_PRUNED] = rewrite(messages, changes, order)
         before = sum(outcome.before for _, outcome in outcomes)
         after = sum(outcome.after for _, outcome in outcomes)
         last = outcomes[-1][1]
@@ -114,13 +118,11 @@ class PruneStage(Stage):
 
     async def apply(self, decision: Pruning, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays."""
-        exchange.request = replace(exchange.request, messages=exchange.memo.pop(self.name))
-        exchange.facts["prune_share"] = round(decision.after / decision.before, 4) if decision.before else 1.0
-        exchange.facts["prune_mass"] = decision.mass
+        exchange.request = replace(exchange.request, messages=exchange.stage_notes.pop(_PRUNED))
         return await onward(exchange)
 
     def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
-        share = settled(exchange, "prune.share", self._options.share, 0.01, 1.0)
+        share = arm_setting(exchange, "prune.share", self._options.share, 0.01, 1.0)
         key = hash((turn.question, share, tuple(piece.text for piece in turn.pieces)))
         known = self._known.get(key)
         if known is not None:
@@ -133,7 +135,8 @@ class PruneStage(Stage):
 
     def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float, share: float) -> Outcome:
         options = self._options
-        vectors: Mapping[str, tuple[Sequence[str], Any]] = exchange.memo.get("sentence_vectors", {})
+        known = exchange.stage_notes.get(STORED_SENTENCES)
+        vectors = known.passages if known is not None else {}
         passages: list[Passage] = []
         tokens = 0.0
         for piece in turn.pieces:
@@ -160,7 +163,7 @@ class PruneStage(Stage):
             budget=max(share * tokens, float(options.floor)),
             mass=options.mass,
             floor=0.5 * options.floor,
-            vector=exchange.memo.get("question_vector"),
+            vector=known.question if known is not None else None,
             best_first=options.best_first,
         )
         # Passages that were not read cannot be ranked: then all stay in their order.

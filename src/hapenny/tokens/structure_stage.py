@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message, Tool, ToolUse
+from hapenny.core.messages import Message, Request, Tool, ToolUse
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.definitions import Definitions, text_of
@@ -25,6 +26,9 @@ class Structured(Decision):
     references: int = 0
     definitions: int = 0
     tokens: int = 0
+
+
+_SHORTER: Note[Request] = Note("structure.shorter")
 
 
 class StructureStage(Stage):
@@ -50,7 +54,7 @@ class StructureStage(Stage):
         messages, shortened, references = append_only(request.messages, self._shrink, count, self._window, untouched)
         if not shortened and not references and tools is request.tools:
             return None
-        exchange.memo[self.name] = replace(request, messages=tuple(messages), tools=tools)
+        exchange.stage_notes[_SHORTER] = replace(request, messages=tuple(messages), tools=tools)
         saved = definitions = 0.0
         for old, new in zip(request.messages, messages, strict=True):
             if old is not new:
@@ -70,8 +74,7 @@ class StructureStage(Stage):
 
     async def apply(self, decision: Structured, exchange: Exchange, onward: Onward) -> Answer:
         """Sends the shorter messages and tools."""
-        exchange.request = exchange.memo.pop(self.name)
-        exchange.facts["structure_tokens"] = decision.tokens
+        exchange.request = exchange.stage_notes.pop(_SHORTER)
         return await onward(exchange)
 
 

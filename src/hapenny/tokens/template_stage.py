@@ -46,8 +46,7 @@ class TemplateStage(Stage):
 
     async def apply(self, decision: Templated, exchange: Exchange, onward: Onward) -> Answer:
         """Answers at once."""
-        exchange.facts["template"] = decision.name
-        exchange.facts["model"] = MODEL
+        exchange.answer.model = MODEL
         completion = Completion(
             id=exchange.id,
             model=MODEL,

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
+from hapenny.core.arms import arm_setting
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, settled
+from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Message, Request
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
@@ -36,6 +38,9 @@ class Windowed(Decision):
     dropped: int = 0
     recalled: int = 0
     tokens: int = 0
+
+
+_PACKED: Note[tuple[Packed, Ask]] = Note("window.packed")
 
 
 class WindowStage(Stage):
@@ -68,9 +73,9 @@ class WindowStage(Stage):
             room = self._limit(exchange)
             if room and self._prices.prompt(request, exchange.target) < _NEAR * room:
                 return None
-            exchange.memo[self.name] = (packed, ask)
+            exchange.stage_notes[_PACKED] = (packed, ask)
             return Windowed(reason="only the provider can tell whether it fits")
-        exchange.memo[self.name] = (packed, ask)
+        exchange.stage_notes[_PACKED] = (packed, ask)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -97,13 +102,13 @@ class WindowStage(Stage):
 
     def _limit(self, exchange: Exchange) -> int:
         """The model's room, what it refused before, and what an experiment's arm allows; 0: unknown."""
-        arm = round(settled(exchange, "window.limit", 0, 0, 1e9))
+        arm = round(arm_setting(exchange, "window.limit", 0, 0, 1e9))
         known = self._too_long.get(exchange.target.model, 0)
         return min((bound for bound in (arm, room(self._prices, exchange), known) if bound), default=0)
 
     async def apply(self, decision: Windowed, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays, and says so; compacts what turns out to be too long."""
-        packed, ask = exchange.memo.pop(self.name)
+        packed, ask = exchange.stage_notes.pop(_PACKED)
         before = exchange.request
         if packed.cleared or packed.dropped:
             await self._send(decision, exchange, exchange, packed, ask)
@@ -149,7 +154,6 @@ class WindowStage(Stage):
                 packed = self._window.summarised(_session(exchange), there.request.messages, packed, summary)
         there.request = replace(there.request, messages=packed.messages)
         there.note(f"window={decision.reason}")
-        there.facts["window_tokens"] = decision.tokens
 
 
 def _session(exchange: Exchange) -> str:

@@ -15,8 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.core.answer import Answer
+from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Text
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.sets import ParameterSet
 
@@ -35,6 +37,11 @@ class Arm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     system: str | None = None
     prompt_version: str | None = None
     settings: dict[str, float | str | bool] = {}
+
+    def version(self) -> str:
+        """A digest of what it changes: an arm that is written anew under its old name gives other answers."""
+        changes = msgspec.json.encode(msgspec.structs.replace(self, share=1.0), order="deterministic")
+        return hashlib.blake2b(changes, digest_size=8).hexdigest()
 
 
 class Guardrail(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +122,10 @@ def read_experiments(path: str) -> list[Experiment]:
         raise ValueError(f"{path}: {error}. Fix: start experiments with `hapenny experiment start`") from None
 
 
+ARM_PARAMETERS: Note[ParameterSet] = Note("arms.parameters", travels=True)
+"""The parameter set of an arm, for the parameter stage."""
+
+
 class Exposure(Decision):
     """The arms this request is in."""
 
@@ -124,8 +135,8 @@ class Exposure(Decision):
 class ArmStage(Stage):
     """Puts requests into the arms of running experiments and notes the exposure (`exchange.arms`, kept in the ledger).
 
-    What an arm changes is either done here (system prompt) or left as a fact for the stage that owns it:
-    `arm_target` for routing, `arm_parameters` for the parameter stage, `arm_settings` for the others.
+    What an arm changes is either done here (system prompt) or left as a note for the stage that owns it: the model for
+    routing and settings for the others (`core.arms`), parameters for the parameter stage (`ARM_PARAMETERS`).
     `acted` names the experiments whose arms a stage carries out by their name alone (brevity).
     """
 
@@ -143,6 +154,7 @@ class ArmStage(Stage):
         self._experiments = tuple(experiments)
         self._find = find
         self._acted = acted
+        self._versions = {(each.name, name): arm.version() for each in experiments for name, arm in each.arms.items()}
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Exposure | None:
         """None where no running experiment takes this request: no unit, another route, or the holdout."""
@@ -162,25 +174,35 @@ class ArmStage(Stage):
         by_name = {experiment.name: experiment for experiment in self._experiments}
         for name, chosen in decision.arms.items():
             arm = by_name[name].arms[chosen]
-            carry(exchange, name, chosen, arm, acted=name in self._acted)
+            carry(exchange, name, chosen, arm, acted=name in self._acted, version=self._versions[name, chosen])
             if arm.model is not None and self._find is not None:
                 target = self._find(arm.model)
                 if target is not None:
-                    exchange.facts["arm_target"] = target
+                    exchange.stage_notes[ARM_TARGET] = target
         return await onward(exchange)
 
 
-def carry(exchange: Exchange, experiment: str, chosen: str, arm: Arm, *, acted: bool = False) -> None:
-    """Puts a request into an arm: all that the arm changes but the model. `acted`: it changes an answer by its name."""
+def carry(
+    exchange: Exchange, experiment: str, chosen: str, arm: Arm, *, acted: bool = False, version: str = ""
+) -> None:
+    """Puts a request into an arm: all that the arm changes but the model.
+
+    Args:
+        acted: it changes an answer by its name.
+        version: the arm's, where that is known already.
+    """
     exchange.arms[experiment] = chosen
+    policy, notes = exchange.policy, exchange.stage_notes
     if acted or _changes(arm):
-        exchange.policy = (*exchange.policy, f"{experiment}={chosen}")
+        mark = f"{experiment}={chosen}:{version or arm.version()}"
+        exchange.policy = msgspec.structs.replace(policy, arms=(*policy.arms, mark))
     if arm.parameters is not None:
-        exchange.facts["arm_parameters"] = arm.parameters
+        notes[ARM_PARAMETERS] = arm.parameters
     if arm.system is not None:
         exchange.request = msgspec.structs.replace(exchange.request, system=(Text(arm.system),))
     if arm.settings:
-        exchange.facts["arm_settings"] = {**exchange.facts.get("arm_settings", {}), **arm.settings}
+        before = notes.get(ARM_SETTINGS)
+        notes[ARM_SETTINGS] = {**before, **arm.settings} if before is not None else arm.settings
 
 
 def _changes(arm: Arm) -> bool:

@@ -12,6 +12,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.tuning.experiments import ARM_PARAMETERS
 from hapenny.tuning.options import ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, resolve
 
@@ -58,7 +59,7 @@ class ParameterStage(Stage):
         """
         model, request = exchange.target.model, exchange.request
         asked = filled(request.parameters, self._defaults.get(exchange.target))
-        arm: ParameterSet | None = exchange.facts.get("arm_parameters")
+        arm = exchange.stage_notes.get(ARM_PARAMETERS)
         chosen = arm if arm is not None else self.choose(exchange.intent)
         learned = None
         if chosen is not None and self._learned is not None:

@@ -71,7 +71,7 @@ async def test_context_of_a_knowledge_base_in_the_last_turn_leaves_the_prefix_wh
         base = conversation(turn)
         question = Message("user", (Text(f"<context>passage {turn}</context> question {turn}"),))
         request = Request(protocol="anthropic", model="m", system=base.system, messages=(*base.messages[:-1], question))
-        _, _, ex = await served(prefix, request, clock)
-        assert "chunks-before-history" not in ex.facts.get("prefix_findings", [])
+        decision, _, _ = await served(prefix, request, clock)
+        assert "chunks-before-history" not in [finding.rule for finding in decision.findings]
         proofs.append(segments(request, "m", words)[0].hash)
     assert len(set(proofs)) == 1

@@ -16,6 +16,7 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.messages import Context, Message, Parameters, Text, Tool
+from hapenny.core.policy import Policy
 from hapenny.core.stage import Pipeline
 from hapenny.vectors import HashedEmbedder
 from tests.caching.conftest import HandClock
@@ -199,7 +200,7 @@ async def test_an_expired_answer_is_not_served():
 async def test_a_changed_policy_closes_the_route():
     house = House()
     await house.ask()
-    house.cache.policy("default", ("model:m", "new epoch"), "m")
+    house.cache.policy("default", Policy("model:m", knowledge_epoch="new"), "m")
     assert house.cache.stats()["default"].closures == 1
 
 
@@ -215,10 +216,10 @@ async def test_two_models_asked_on_one_route_do_not_close_it():
     house = House()
     await house.ask()
     for _ in range(3):
-        house.cache.policy("default", ("model:one",), "one")
-        house.cache.policy("default", ("model:two",), "two")
+        house.cache.policy("default", Policy("model:one"), "one")
+        house.cache.policy("default", Policy("model:two"), "two")
     assert house.cache.stats()["default"].closures == 0
-    house.cache.policy("default", ("model:newer",), "one")
+    house.cache.policy("default", Policy("model:newer"), "one")
     assert house.cache.stats()["default"].closures == 1
 
 

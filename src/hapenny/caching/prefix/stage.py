@@ -18,6 +18,7 @@ from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Ttl
+from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_LEARNERS = 512
@@ -109,6 +110,10 @@ class _Proof(Transform):
         return ()
 
 
+_PLANNED: Note[_Planned] = Note("prefix.planned")
+_ARRANGED: Note[Request] = Note("prefix.arranged")
+
+
 class PrefixStage(Stage):
     """One planner for each tenant, model and region: providers keep their caches apart by account and region."""
 
@@ -143,14 +148,14 @@ class PrefixStage(Stage):
             return None
         if callers or how.automatic:
             if request is not exchange.request:
-                exchange.memo["prefix_arranged"] = request
+                exchange.stage_notes[_ARRANGED] = request
             return PrefixDecision(
                 places=(), ttls=(), gain=0.0, reads=0, writes=0, proof=proof(chain, len(chain)), findings=findings,
                 reason="automatic" if how.automatic else "the caller's own points",
             )  # fmt: skip
         planner = self._planner(exchange, how)
         plan = planner.plan([s.hash for s in chain], [s.tokens for s in chain], exchange.clock.now())
-        exchange.memo["prefix"] = _Planned(planner, chain, plan, request)
+        exchange.stage_notes[_PLANNED] = _Planned(planner, chain, plan, request)
         return PrefixDecision(
             places=tuple(chain[depth - 1].place for depth in plan.points),
             ttls=tuple("1h" if ttl > SHORT else "5m" for ttl in plan.ttls),
@@ -164,13 +169,10 @@ class PrefixStage(Stage):
 
     async def apply(self, decision: PrefixDecision, exchange: Exchange, onward: Onward) -> Answer:
         """Marks the request; the first of equal prefixes goes ahead, the others follow when it has begun."""
-        exchange.facts["prefix_proof"] = decision.proof
-        if decision.findings:
-            exchange.facts["prefix_findings"] = [finding.rule for finding in decision.findings]
         if not decision.places:
-            exchange.request = exchange.memo.get("prefix_arranged", exchange.request)
+            exchange.request = exchange.stage_notes.get(_ARRANGED) or exchange.request
             return await onward(exchange)
-        planned: _Planned = exchange.memo["prefix"]
+        planned = exchange.stage_notes[_PLANNED]
         exchange.request = mark(planned.request, decision.places, decision.ttls)
         try:
             answer = await self._staggered(decision, planned, exchange, onward)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +16,7 @@ from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.store import Entry
 from hapenny.core.clock import Clock
 from hapenny.core.events import TextDelta
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import Exchange, Policy
 from hapenny.vectors import Index, Vectors, open_index
 
 NEAREST = 24
@@ -56,7 +56,7 @@ class _Dump(Struct):
 
 
 class Lookup(Struct):
-    """A look-up under way, kept on the exchange (its memo, never the ledger)."""
+    """A look-up under way, kept on the exchange (`LOOKED_UP`, never in the ledger)."""
 
     space: bytes
     route: str
@@ -98,15 +98,16 @@ class SemanticCache:
                     self._policies[route] = kept.policy
         return decider
 
-    def policy(self, route: str, policy: Sequence[str], asked: str = "") -> None:
+    def policy(self, route: str, policy: Policy, asked: str = "") -> None:
         """Closes the route's cache when its configuration, prompt version or knowledge epoch changed, or another model
-        stands behind the name that was asked for.
+        stands behind the name that was asked for. Users of different arms are no change: their questions lie in
+        namespaces of their own.
 
         Args:
-            policy: what the name asked for means, then versions and epoch (`Exchange.policy`).
-            asked: that name; two names of one route are no change.
+            policy: of the request that looks.
+            asked: the name it asked for; two names of one route are no change.
         """
-        model, versions = (policy[0] if policy else ""), tuple(policy[1:])
+        model, versions = policy.model, (policy.config_version, policy.prompt_version, policy.knowledge_epoch)
         known = self._policies.get(route)
         changed = known is not None and (known.versions != versions or known.models.get(asked, model) != model)
         if known is None or changed:

@@ -10,10 +10,11 @@ import msgspec
 from hapenny.caching.dedup import Results
 from hapenny.caching.directives import refuses
 from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
-from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.keys import KEY, Keys, uncacheable
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
+from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.caching.semantic.terms import read
 from hapenny.core.answer import Answer, Outcome, Replay, Transform
 from hapenny.core.errors import Failure
@@ -26,8 +27,8 @@ MAX_QUESTION = 2_000
 """Characters: longer questions are documents, and two documents are never paraphrases."""
 
 
-class SemanticDecision(Decision):
-    """What was decided; the question itself stays on the exchange's memo."""
+class SemanticDecision(Decision, kw_only=True):
+    """What was decided; the question itself stays on the exchange."""
 
     action: str
     score: float = 1.0
@@ -97,7 +98,7 @@ class SemanticStage(Stage):
             now = exchange.clock.wall()
             if refuses(exchange.context.cache_control, found.entry.age(now), found.entry.expires - now):
                 found.entry = None
-        exchange.memo["semantic"] = found
+        exchange.stage_notes[LOOKED_UP] = found
         looked = found.looked
         return SemanticDecision(
             reason=looked.reason,
@@ -110,7 +111,7 @@ class SemanticStage(Stage):
 
     async def apply(self, decision: SemanticDecision, exchange: Exchange, onward: Onward) -> Answer:
         """Replays the stored answer, or goes onward and learns from what comes back."""
-        found: Lookup = exchange.memo["semantic"]
+        found = exchange.stage_notes[LOOKED_UP]
         entry = found.entry
         if entry is None:
             answer = await onward(exchange)
@@ -121,9 +122,9 @@ class SemanticStage(Stage):
             layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
             age=entry.age(now), ttl=entry.expires - now, key=entry.key[:8].hex(),
         )  # fmt: skip
-        exchange.facts["model"] = entry.value.model
+        exchange.answer.model = entry.value.model
         if PRECOMPUTED in entry.tags:
-            exchange.facts["precomputed"] = True
+            exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
         self._cache.served(exchange.id, found, exchange.context.tenant)
@@ -178,14 +179,14 @@ def namespace(keys: Keys, exchange: Exchange) -> bytes:
     """The safe key of everything but the last question."""
     request = exchange.request
     blank = (*request.messages[:-1], Message("user", (Text(""),)))
-    whole, known = exchange.request, exchange.memo.get("key")
+    whole, known = exchange.request, exchange.stage_notes.get(KEY)
     try:
         exchange.request = msgspec.structs.replace(request, messages=blank)
         return keys.key(exchange)
     finally:
         exchange.request = whole
         if known is not None:
-            exchange.memo["key"] = known
+            exchange.stage_notes[KEY] = known
 
 
 def caution(exchange: Exchange) -> float | None:

@@ -1,16 +1,19 @@
 """What the semantic layer reads in a text: stems, numbers, negation, order; and which pairs contradict each other.
 
 Cheap and language-neutral where it can be: words for scripts with spaces, character pairs for Chinese, Japanese and
-Korean. Negation and opposites are small closed lists.
+Korean. Negation and opposites (`opposites`) are closed lists.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 
 from msgspec import Struct
+
+from hapenny.caching.semantic.opposites import negates, opposed, poles, turned
 
 _TOKEN = re.compile(r"[぀-ヿ㐀-鿿가-힯]+|[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _WIDE = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
@@ -19,36 +22,32 @@ _NEGATION = (
     "nunca sin não nem sem non senza mai không chưa chẳng"
 )
 _NEGATIONS = frozenset(_NEGATION.split())
-_OPPOSITES = (
-    "on off|increase decrease|raise lower|open close|start stop|enable disable|activate deactivate|before after|"
-    "more less|up down|left right|first last|buy sell|lock unlock|freeze unfreeze|allow block|add remove|"
-    "accept decline|accept reject|cheapest expensive|hot cold|arrival departure|arrive depart|with without|"
-    "send receive|deposit withdraw|minimum maximum|import export|upgrade downgrade|subscribe unsubscribe|"
-    "mute unmute|install uninstall|connect disconnect|attach detach|include exclude|ascending descending"
-)
 
 
 class Terms(Struct, frozen=True):
-    """A text as the layer sees it. `sequence` holds stems in order, `numbers` every token with a digit in it."""
+    """A text as the layer sees it. `sequence` holds stems in order, `numbers` every token with a digit in it,
+    `poles` the sides of opposites that it names."""
 
     sequence: tuple[str, ...]
     stems: frozenset[str]
     numbers: frozenset[str]
     negated: bool
+    poles: frozenset[str] = frozenset()
 
 
 def read(text: str) -> Terms:
     """The terms of `text`."""
     words: list[str] = []
-    for token in _TOKEN.findall(text.lower().replace("’", "'")):
+    low = unicodedata.normalize("NFC", text.lower().replace("’", "'"))
+    for token in _TOKEN.findall(low):
         if _WIDE.match(token):
             words.extend(token[i : i + 2] for i in range(max(1, len(token) - 1)))
         else:
             words.append(token)
     sequence = tuple(stem(word) for word in words)
     numbers = frozenset(word for word in words if any(letter.isdigit() for letter in word))
-    negated = any(word in _NEGATIONS or word.endswith("n't") for word in words)
-    return Terms(sequence, frozenset(sequence), numbers, negated)
+    negated = any(word in _NEGATIONS or word.endswith("n't") for word in words) or negates(low)
+    return Terms(sequence, frozenset(sequence), numbers, negated, poles(low, words))
 
 
 def stem(word: str) -> str:
@@ -64,33 +63,23 @@ def stem(word: str) -> str:
     return word
 
 
-def _opposites() -> dict[str, frozenset[str]]:
-    table: dict[str, set[str]] = {}
-    for pair in _OPPOSITES.split("|"):
-        one, other = (stem(word) for word in pair.split())
-        table.setdefault(one, set()).add(other)
-        table.setdefault(other, set()).add(one)
-    return {word: frozenset(others) for word, others in table.items()}
-
-
-OPPOSITES = _opposites()
-
-
 class Variety:
     """What wordings were verified to have one answer: the evidence that a difference does not matter for it."""
 
-    __slots__ = ("negated", "numbers", "stems")
+    __slots__ = ("negated", "numbers", "poles", "stems")
 
     def __init__(self) -> None:
         self.numbers: set[frozenset[str]] = set()
         self.negated: set[bool] = set()
         self.stems: set[str] = set()
+        self.poles: set[str] = set()
 
     def add(self, terms: Terms) -> None:
         """Counts one verified wording."""
         if len(self.numbers) < 8:
             self.numbers.add(terms.numbers)
         self.negated.add(terms.negated)
+        self.poles |= terms.poles
         if len(self.stems) < 512:
             self.stems.update(terms.stems)
 
@@ -108,10 +97,11 @@ def contradiction(asked: Terms, stored: Terms, seen: Variety) -> str:
     if asked.stems == stored.stems:
         swapped = asked.sequence != stored.sequence and sorted(asked.sequence) == sorted(stored.sequence)
         return "order" if swapped else ""
-    others = stored.stems - asked.stems
-    for word in asked.stems - stored.stems:
-        if not others.isdisjoint(OPPOSITES.get(word, frozenset())) and word not in seen.stems:
-            return "opposite"
+    if not opposed(asked.poles, stored.poles) <= seen.poles:
+        return "opposite"
+    mine, others = asked.stems - stored.stems, stored.stems - asked.stems
+    if (turned(mine, others) or turned(others, mine)) and not mine <= seen.stems:
+        return "opposite"
     return ""
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.core.events import OUTPUT_UNITS, Tokens, Usage
+from hapenny.core.events import Tokens, Usage
 from hapenny.protocols.fields import count
-from hapenny.protocols.served import served
 
 
 def decode(usage: dict[str, Any]) -> Tokens:
@@ -22,24 +21,15 @@ def decode(usage: dict[str, Any]) -> Tokens:
         cache_write=written - long,
         cache_write_1h=long,
         reasoning=count(details.get("thinking_tokens")) if type(details) is dict else 0,
-        units=_units(usage.get("server_tool_use")),
     )
-
-
-def _units(used: Any) -> tuple[tuple[str, int], ...]:
-    if type(used) is not dict:
-        return ()
-    found = {_FEES.get(name, name.removesuffix("_requests")): count(used[name]) for name in used}
-    return tuple(sorted((unit, amount) for unit, amount in found.items() if amount))
 
 
 def encode(tokens: Tokens, extras: dict[str, Any] | None) -> dict[str, Any]:
     """A usage object; `extras` are the provider's own further counts. Tokens of other kinds than text are told among
     the others, as this dialect knows no kinds."""
-    output = tokens.output + sum(amount for unit, amount in tokens.units if unit in OUTPUT_UNITS)
     out: dict[str, Any] = {
         "input_tokens": tokens.prompt - tokens.cache_read - tokens.cache_write - tokens.cache_write_1h,
-        "output_tokens": output,
+        "output_tokens": tokens.made,
         "cache_creation_input_tokens": tokens.cache_write + tokens.cache_write_1h,
         "cache_read_input_tokens": tokens.cache_read,
         "cache_creation": {
@@ -58,8 +48,7 @@ def encode(tokens: Tokens, extras: dict[str, Any] | None) -> dict[str, Any]:
 def counted(usage: dict[str, Any]) -> Usage:
     """The event that a usage object makes."""
     left = rest(usage)
-    terms = served(tier=usage.get("service_tier"), speed=usage.get("speed"), geo=usage.get("inference_geo"))
-    return Usage(decode(usage), {"anthropic.usage": left} if left else {}, None, terms)
+    return Usage(decode(usage), {"anthropic.usage": left} if left else {})
 
 
 def rest(usage: dict[str, Any]) -> dict[str, Any]:
@@ -83,10 +72,3 @@ _COUNTED: dict[str, set[str]] = {
     "cache_creation": {"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"},
     "output_tokens_details": {"thinking_tokens"},
 }
-_FEES = {
-    "web_search_requests": "web_search",
-    "web_fetch_requests": "web_fetch",
-    "code_execution_requests": "code_execution",
-    "tool_search_requests": "tool_search",
-}
-"""Counts of `server_tool_use` that may be paid. One that stands nowhere in the catalog has no known price."""

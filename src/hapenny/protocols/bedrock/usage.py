@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.core.events import OUTPUT_UNITS, Tokens, Usage
+from hapenny.core.events import Tokens, Usage
 from hapenny.protocols.fields import count
-from hapenny.protocols.served import served
 
 
-def decode(usage: dict[str, Any], trace: Any = None) -> Tokens:
-    """Counts from a usage object. Writes without a lifetime count as the short one. `trace` tells guardrail units."""
+def decode(usage: dict[str, Any]) -> Tokens:
+    """Counts from a usage object. Writes without a lifetime count as the short one."""
     written = count(usage.get("cacheWriteInputTokens"))
     long = 0
     details = usage.get("cacheDetails")
@@ -24,7 +23,6 @@ def decode(usage: dict[str, Any], trace: Any = None) -> Tokens:
         cache_read=count(usage.get("cacheReadInputTokens")),
         cache_write=written - long,
         cache_write_1h=long,
-        units=tuple(sorted(guarded(trace).items())),
     )
 
 
@@ -37,12 +35,7 @@ def counted(data: dict[str, Any], raw: bytes | None = None) -> Usage:
     details = used.get("cacheDetails")
     if type(details) is list and any(type(one) is dict and not one.keys() <= {"ttl", "inputTokens"} for one in details):
         extras.setdefault("usage", {})["cacheDetails"] = details
-    tier, speed = data.get("serviceTier"), data.get("performanceConfig")
-    terms = served(
-        tier=tier.get("type") if type(tier) is dict else None,
-        speed=speed.get("latency") if type(speed) is dict else None,
-    )
-    return Usage(decode(used, data.get("trace")), {"bedrock.usage": extras} if extras else {}, raw, terms)
+    return Usage(decode(used), {"bedrock.usage": extras} if extras else {}, raw)
 
 
 _BESIDE = ("metrics", "trace", "performanceConfig", "serviceTier")
@@ -59,11 +52,10 @@ _COUNTED = {
 def encode(tokens: Tokens) -> dict[str, Any]:
     """A usage object. Tokens of other kinds than text are told among the others: this dialect knows no kinds."""
     written = tokens.cache_write + tokens.cache_write_1h
-    output = tokens.output + sum(amount for unit, amount in tokens.units if unit in OUTPUT_UNITS)
     out: dict[str, Any] = {
         "inputTokens": tokens.prompt - tokens.cache_read - written,
-        "outputTokens": output,
-        "totalTokens": tokens.prompt + output,
+        "outputTokens": tokens.made,
+        "totalTokens": tokens.prompt + tokens.made,
         "cacheReadInputTokens": tokens.cache_read,
         "cacheWriteInputTokens": written,
     }
@@ -80,33 +72,3 @@ def metadata(tokens: Tokens | None, extras: dict[str, Any]) -> dict[str, Any]:
     for key, value in extras.get("bedrock.usage", {}).items():
         out[key] = {**out[key], **value} if key == "usage" else value
     return out
-
-
-_GUARDED = {
-    "topicPolicyUnits": "guardrail_topic",
-    "contentPolicyUnits": "guardrail_content",
-    "contentPolicyImageUnits": "guardrail_image",
-    "wordPolicyUnits": "guardrail_word",
-    "sensitiveInformationPolicyUnits": "guardrail_pii",
-    "sensitiveInformationPolicyFreeUnits": "guardrail_pii_free",
-    "contextualGroundingPolicyUnits": "guardrail_grounding",
-    "automatedReasoningPolicyUnits": "guardrail_reasoning",
-}
-
-
-def guarded(trace: Any) -> dict[str, int]:
-    """Units of guardrails that were paid with the call: what a trace reports of every assessment, added up."""
-    found: dict[str, int] = {}
-    waiting: list[Any] = [trace.get("guardrail")] if type(trace) is dict else []
-    while waiting:
-        value = waiting.pop()
-        if type(value) is list:
-            waiting.extend(value)
-        elif type(value) is dict:
-            metrics = value.get("invocationMetrics")
-            used = metrics.get("usage") if type(metrics) is dict else None
-            for name, unit in _GUARDED.items() if type(used) is dict else ():
-                if amount := count(used.get(name)):
-                    found[unit] = found.get(unit, 0) + amount
-            waiting.extend(inner for key, inner in value.items() if key != "invocationMetrics")
-    return found

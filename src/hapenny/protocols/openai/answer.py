@@ -50,32 +50,31 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
             extras={"openai": extras} if extras else {},
         )
     ]
-    stem, searched = stem_of(id_, given or created), False
+    stem = stem_of(id_, given or created)
     for position, choice in enumerate(choices):
         if type(choice) is not dict or type(message := choice.get("message")) is not dict:
             raise Failure("upstream", "The provider's answer has a choice without a message.")
         index = choice.get("index")
         index = int(index) if type(index) is str and index.isdecimal() and len(index) < 5 else index
         index = index if type(index) is int and 0 <= index < 1024 else position
-        searched |= _choice(choice, message, index, f"{stem}_{index}" if index else stem, events)
+        _choice(choice, message, index, f"{stem}_{index}" if index else stem, events)
     counts = data.get("usage")
     if type(counts) is dict:
-        events.append(usage.counted(counts, extras, searched))
+        events.append(usage.counted(counts))
     return events
 
 
-def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: str, events: list[Event]) -> bool:
-    """Appends the events of one choice; whether it cites the web."""
+def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: str, events: list[Event]) -> None:
+    """Appends the events of one choice."""
     calls = Calls(stem)
     block, text = 0, -1
-    refused = searched = False
+    refused = False
     for piece in said(message):
         refused |= piece.form == "refusal"
         if piece.kind == "signature":
             events.insert(len(events) - 1, SignatureDelta(piece.text, block - 1, index))
             continue
         if piece.kind == "note":
-            searched |= type(piece.value) is dict and piece.value.get("type") == "url_citation"
             if text != block - 1 or text < 0:
                 _block(Said("text"), calls, block, index, events)
                 text, block = block, block + 1
@@ -95,7 +94,6 @@ def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: s
         if OPENAI[reason] != word and (usual or word in OPENAI.values()):
             extras[WORD] = (reason, word)
         events.append(Stopped(reason, index, sequence, extras))
-    return searched
 
 
 def _block(piece: Said, calls: Calls, block: int, index: int, events: list[Event]) -> None:

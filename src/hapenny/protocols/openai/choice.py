@@ -63,7 +63,7 @@ class Choice:
     """Turns the deltas of one choice into events."""
 
     __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks", "form",
-                 "index", "kind", "logprobs", "open", "refused", "searched", "stopped")  # fmt: skip
+                 "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
 
     def __init__(self, index: int, stem: str) -> None:
         self.index = index
@@ -73,8 +73,6 @@ class Choice:
         self.blocks = 0
         self.logprobs: list[Any] = []
         self.refused = False
-        self.searched = False
-        """Whether it cites the web."""
         self.stopped = False
         self._word = ""
         self._closing: Frame | None = None
@@ -242,7 +240,6 @@ class Choice:
         elif kind == "note":
             if self.kind != "text":
                 self._begin("text", _BARE, events)
-            self.searched |= type(piece.value) is dict and piece.value.get("type") == "url_citation"
             self._say(CitationDelta(kept(piece.value), self.open, choice), frame, events)
         else:
             self._close(events)

@@ -210,8 +210,7 @@ class Decoder(StreamDecoder):
         for choice in self._choices.values():
             choice.end(events)
         if self._usage is not None:
-            searched = any(choice.searched for choice in self._choices.values())
-            event = usage.counted(self._usage, self._extras, searched, self._later)
+            event = usage.counted(self._usage, self._later)
             if payload is not None and b"\n" not in payload:
                 event = structs.replace(event, raw=b"data: %b\n\n" % payload)
             events.append(event)

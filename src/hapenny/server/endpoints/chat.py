@@ -16,7 +16,7 @@ from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec
 from hapenny.server.auth import context_of, identify
-from hapenny.server.simulated.faults import FrameFault, frame_fault
+from hapenny.server.simulated.faults import FrameFault, cut, frame_fault, lost
 from hapenny.server.transport import messages as web
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
@@ -82,7 +82,7 @@ async def answer(
             body, own = await _whole(flow, door.codec, exchange)
         except Failure as failure:
             exchange.failure = failure
-            return fail(door, failure, exchange.id)
+            return await cut(request) if faulty and lost(failure) else fail(door, failure, exchange.id)
         exchange.commit()
         out = at_commit(exchange)
         money = gateway.totals(exchange)

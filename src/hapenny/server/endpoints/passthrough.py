@@ -54,7 +54,7 @@ async def forward(
     target = Target(named or path, name)
     asked = Request(protocol="openai", model=target.model, messages=())
     exchange = gateway.bare(asked, Context(tenant=identity.tenant, key_id=identity.key_id), target)
-    exchange.facts["passed"] = True
+    exchange.passthrough = True
     call = exchange.begin_call(target, "serve", "serve", asked)
     call.request = None  # there is nothing to learn or estimate tokens from
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hapenny.core.errors import Failure
 from hapenny.server.transport import messages as web
 
 FRAME = "simulate_frame"
@@ -34,6 +35,22 @@ class FrameFault:
         if self.kind == "corrupt":
             return data[:half] + bytes([data[half] ^ 0x20]) + data[half + 1 :], False
         return data[:half], True
+
+
+def lost(failure: Failure) -> bool:
+    """Whether a simulated provider's failure is one that no provider tells: the answer just ends, or the line does."""
+    return failure.kind == "truncated" or failure.upstream_type == "ConnectionError"
+
+
+async def cut(request: web.BaseRequest) -> web.StreamResponse:
+    """The beginning of a whole answer, and then nothing: the connection closes."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = 1000
+    await response.prepare(request)
+    await response.write(b"{")
+    if request.transport is not None:
+        request.transport.close()
+    return response
 
 
 def frame_fault(request: web.BaseRequest, metadata: dict[str, object]) -> FrameFault | None:

@@ -1,0 +1,1 @@
+"""Our prices beside other people's: every disagreement, with our reason for it."""

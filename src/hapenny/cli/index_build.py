@@ -1,0 +1,143 @@
+"""`hapenny index build`: files into a collection, and a word on everything that is not in it as its file has it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+import msgspec
+
+from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
+from hapenny.retrieval.ingest import Progress
+from hapenny.retrieval.opening import Layout
+
+_SHOWN = 20
+"""Merged and alike chunks that are named on the terminal; the JSON line names all merged ones."""
+
+
+@click.command()
+@FOLDER
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@EMBEDDER
+@click.option("--language", type=click.Choice(["auto", "en", "vi", "ja", "other"]), default="auto")
+@click.option("--size", default=256, help="Tokens of a chunk, estimated.")
+@click.option("--overlap", default=32, help="Tokens two neighbouring chunks share.")
+@click.option("--complete", is_flag=True, help="PATHS are all there is: remove what is no longer among them.")
+@click.option("--keep-duplicates", is_flag=True, help="Store every chunk, also where another one has the same words.")
+@click.option("--tenant", default="", help="Tenant of files and rows that name none: nobody else sees them.")
+@click.option("--groups", default="", help="Groups, comma-separated, of files and rows that name none.")
+@click.option("--sentences", is_flag=True, help="Keep sentence vectors, for pruning at request time.")
+@click.option(
+    "--postgres", metavar="DSN", help="Keep rows and indexes in PostgreSQL with pgvector; FOLDER the settings."
+)
+@click.option("--name", default="hapenny_retrieval", help="With --postgres: prefix of the tables.")
+@click.option("--shards", type=click.IntRange(2, 256), help="Split the collection into so many parts.")
+@click.option("--shard-by", default="@tenant", help="With --shards: the facet that decides; a document's tenant.")
+def build(
+    folder: Path,
+    paths: tuple[Path, ...],
+    embedder: str | None,
+    language: str,
+    size: int,
+    overlap: int,
+    complete: bool,
+    keep_duplicates: bool,
+    tenant: str,
+    groups: str,
+    sentences: bool,
+    postgres: str | None,
+    name: str,
+    shards: int | None,
+    shard_by: str,
+) -> None:
+    """Index files (Markdown, HTML, PDF, JSON lines, CSV, text) into FOLDER; repeat it after changes.
+
+    Columns `tenant` and `groups` of rows, and the same fields in a file's front matter, bound who sees a document.
+    """
+    from hapenny.retrieval import readers
+    from hapenny.retrieval.access import AccessError, read_access
+    from hapenny.retrieval.analysis import detect
+    from hapenny.retrieval.chunking import Chunking
+    from hapenny.retrieval.documents import Document
+    from hapenny.retrieval.ingest import Ingest
+    from hapenny.retrieval.manifest import Manifest
+    from hapenny.retrieval.sources import name_files, note_files
+
+    try:
+        access = read_access({"tenant": tenant, "groups": groups})
+    except AccessError as error:
+        raise click.UsageError(str(error)) from error
+    said: list[str] = []
+    documents: list[Document] = []
+    known = Manifest.at(folder)
+    try:
+        named = name_files(paths, known, said)
+        for file, id in named:
+            try:
+                reading = readers.load(file, id, access)
+            except readers.UnreadableFile as error:
+                said.append(f"left out: {error}")
+                continue
+            documents += reading.documents
+            said += reading.left_out
+    finally:
+        known.close()
+    for path in paths:
+        if passed := readers.unread(path):
+            said.append(f"left out below {path}: {passed}")
+    for line in said:
+        click.echo(line, err=True)
+    if not documents:
+        raise click.ClickException(f"nothing readable; formats: {', '.join(readers.SUFFIXES)}")
+    found = detect(document.searchable() for document in documents[:2000])
+    chosen = found if language == "auto" else msgspec.convert(language, type(found))
+    opened = open_folder(folder, embedder, language=chosen, layout=_layout(postgres, name, shards, shard_by))
+    manifest = opened.manifest()
+
+    def tell(progress: Progress) -> None:
+        click.echo(f"{progress.documents} documents, {progress.chunks} new chunks", err=True)
+
+    try:
+        how = Chunking(size=size, overlap=overlap)
+        ingest = Ingest(
+            opened.store,
+            opened.embedder,
+            manifest,
+            how,
+            merge=not keep_duplicates,
+            keep_sentences=sentences,
+            on_progress=tell,
+        )
+        done = asyncio.run(ingest.run(documents, complete=complete))
+        note_files(named, manifest)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        manifest.close()
+        opened.close()
+    _tell(done)
+    told = msgspec.to_builtins(done) | {"language": opened.store.analyser.language, "near": len(done.near)}
+    click.echo(json.dumps(told, ensure_ascii=False))
+
+
+def _tell(done: Progress) -> None:
+    """Names what is stored once for several, and what is nearly alike."""
+    for piece, kept in done.merges[:_SHOWN]:
+        click.echo(f"merged: {piece} has the words of {kept}, which stands for both", err=True)
+    if len(done.merges) > _SHOWN:
+        click.echo(f"merged: {len(done.merges) - _SHOWN} more; --keep-duplicates stores them all", err=True)
+    for piece, other, alike in done.near[:_SHOWN]:
+        click.echo(f"alike, both kept: {piece} and {other} ({alike:.0%})", err=True)
+    if len(done.near) > _SHOWN:
+        click.echo(f"alike, both kept: {len(done.near) - _SHOWN} more pairs", err=True)
+
+
+def _layout(postgres: str | None, name: str, shards: int | None, by: str) -> Layout | None:
+    """What was asked for; None leaves it as it is."""
+    if postgres and shards:
+        raise click.UsageError("--postgres or --shards, not both")
+    if postgres:
+        return Layout(kind="postgres", dsn=postgres, name=name)
+    return Layout(kind="sharded", shards=shards, by=by) if shards else None

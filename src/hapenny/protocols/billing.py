@@ -1,0 +1,175 @@
+"""What an answer says of its own bill beside text tokens: how it was served, and what was used besides.
+
+Read from what the decoders keep of a provider's fields (`extras` of `Started`, `Stopped` and `Usage`), whole and
+streamed alike. Where they stand: OpenAI's `service_tier` beside the choices and token details in `usage`; Anthropic's
+`service_tier`, `inference_geo`, `speed` and `server_tool_use` in `usage`, `container` beside the content; Converse's
+`serviceTier`, `performanceConfig` and the guardrail's `invocationMetrics` in `trace` beside `usage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hapenny.core.events import Tokens
+from hapenny.core.messages import Request
+from hapenny.protocols.fields import count
+
+GUARDRAIL = "guardrail"
+"""The unit of a guardrail that ran and did not say how much it checked: it has no price."""
+
+_NO_GEO = frozenset({"", "global", "not_available", "unknown"})
+_GUARDED = {
+    "contentPolicyUnits": "guardrail_content",
+    "topicPolicyUnits": "guardrail_topic",
+    "wordPolicyUnits": "guardrail_word",
+    "sensitiveInformationPolicyUnits": "guardrail_pii",
+    "sensitiveInformationPolicyFreeUnits": "guardrail_pii_free",
+    "contextualGroundingPolicyUnits": "guardrail_grounding",
+    "contentPolicyImageUnits": "guardrail_image",
+    "automatedReasoningPolicyUnits": "guardrail_reasoning",
+}
+_MODAL = ("audio", "image", "video")
+
+
+class Billed(Struct, frozen=True, gc=False, kw_only=True):
+    """How a call was served, in the provider's words ("": it does not say), and the units it used beside text."""
+
+    service_tier: str = ""
+    geo: str = ""
+    """Where inference ran, if that has a price of its own ("us")."""
+    speed: str = ""
+    latency: str = ""
+    """Bedrock's `performanceConfig.latency`."""
+    units: tuple[tuple[str, int], ...] = ()
+    """By the names of `Tokens.units`."""
+
+
+NOTHING = Billed()
+
+
+def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
+    """What an answer says. Never raises: what is not understood is not read.
+
+    Args:
+        extras: of the events of one answer, by dialect.
+        request: what was sent, for what only it says (a guardrail, a search without a count).
+    """
+    if not extras and request is None:
+        return NOTHING
+    openai, counted = _part(extras, "openai"), _part(extras, "openai.usage")
+    anthropic, used = _part(extras, "anthropic"), _part(extras, "anthropic.usage")
+    converse = _part(extras, "bedrock.usage")
+    tier = _text(openai.get("service_tier")) or _text(used.get("service_tier"))
+    tier = tier or _text(_part(converse, "serviceTier").get("type"))
+    geo = _text(used.get("inference_geo"))
+    units = [*_details(counted), *_tools(used, anthropic), *_guardrail(converse)]
+    if request is not None:
+        units += _unsaid(request, units)
+    return Billed(
+        service_tier=tier,
+        geo="" if geo in _NO_GEO else geo,
+        speed=_text(used.get("speed")),
+        latency=_text(_part(converse, "performanceConfig").get("latency")),
+        units=tuple((unit, number) for unit, number in units if number),
+    )
+
+
+def apart(tokens: Tokens, units: tuple[tuple[str, int], ...]) -> Tokens:
+    """`tokens` with `units` beside them: what is counted as sound or picture is no longer counted as text."""
+    known = {unit for unit, _ in tokens.units}
+    fresh = tuple(pair for pair in units if pair[0] not in known)
+    if not fresh:
+        return tokens
+    heard = sum(number for unit, number in fresh if unit.endswith("_input"))
+    read = sum(number for unit, number in fresh if unit.endswith("_cache_read"))
+    made = sum(number for unit, number in fresh if unit.endswith("_output"))
+    return replace(
+        tokens,
+        input=max(0, tokens.input - heard),
+        cache_read=max(0, tokens.cache_read - read),
+        output=max(0, tokens.output - made),
+        units=(*tokens.units, *fresh),
+    )
+
+
+def tools(output: Any) -> list[tuple[str, int]]:
+    """Units of the tools that stand in the `output` list of an OpenAI Responses answer."""
+    used: dict[str, int] = {}
+    for item in output if isinstance(output, list) else ():
+        kind = _text(item.get("type")) if isinstance(item, dict) else ""
+        unit = {
+            "web_search_call": "web_search",
+            "file_search_call": "file_search",
+            "code_interpreter_call": "code_execution",
+            "image_generation_call": "image_generation",
+            "computer_call": "",
+        }.get(kind, "")
+        if unit:
+            used[unit] = used.get(unit, 0) + 1
+    return list(used.items())
+
+
+def _details(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Sounds and pictures among OpenAI's token details (Chat Completions and Responses)."""
+    for prompt in ("prompt_tokens_details", "input_tokens_details"):
+        details = _part(usage, prompt)
+        cached = _part(details, "cached_tokens_details")
+        for kind in _MODAL:
+            read = count(cached.get(f"{kind}_tokens"))
+            yield f"{kind}_cache_read", read
+            yield f"{kind}_input", max(0, count(details.get(f"{kind}_tokens")) - read)
+    for made in ("completion_tokens_details", "output_tokens_details"):
+        details = _part(usage, made)
+        for kind in _MODAL[:2]:
+            yield f"{kind}_output", count(details.get(f"{kind}_tokens"))
+
+
+def _tools(usage: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Anthropic's server tools. A sandbox that ran beside no search is paid by the hour, which nothing reports."""
+    used = _part(usage, "server_tool_use")
+    for key, number in used.items():
+        if key.endswith("_requests"):
+            yield key.removesuffix("_requests"), count(number)
+    searched = any(count(used.get(f"{name}_requests")) for name in ("web_search", "web_fetch"))
+    if message.get("container") and not searched and not count(used.get("code_execution_requests")):
+        yield "code_execution", 1
+
+
+def _guardrail(converse: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Text units of every assessment in a Converse trace."""
+    trace = _part(_part(converse, "trace"), "guardrail")
+    assessments: list[Any] = list(_part(trace, "inputAssessment").values())
+    for several in _part(trace, "outputAssessments").values():
+        assessments += several if isinstance(several, list) else [several]
+    total: dict[str, int] = {}
+    for one in assessments:
+        usage = _part(_part(one, "invocationMetrics"), "usage")
+        for key, unit in _GUARDED.items():
+            total[unit] = total.get(unit, 0) + count(usage.get(key))
+    yield from total.items()
+
+
+def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """What the request shows to have been used, where the answer does not count it."""
+    known = {unit for unit, number in units if number}
+    more: list[tuple[str, int]] = []
+    extras = request.extras
+    if extras.get("guardrailConfig") and not any(unit.startswith(GUARDRAIL) for unit in known):
+        more.append((GUARDRAIL, 1))
+    if "-search-preview" in request.model or "-search-api" in request.model or extras.get("web_search_options"):
+        # Chat Completions searches once a request with these models and does not count it.
+        more.append(("web_search_preview" if "-search-preview" in request.model else "web_search", 1))
+    return more
+
+
+def _part(value: Any, key: str) -> Mapping[str, Any]:
+    inner = value.get(key) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""

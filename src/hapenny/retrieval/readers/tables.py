@@ -1,0 +1,82 @@
+"""Tables in text: CSV with any delimiter and quoting. Numbers are numbers only where a whole column is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from typing import Any
+
+_DELIMITERS = ",;\t|"
+_SAMPLE = 50
+_LARGEST_CELL = 1 << 27
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?")
+
+
+def table_rows(text: str, delimiter: str = "") -> list[dict[str, Any]]:
+    """Rows of a table whose first line names the columns; empty cells are left out.
+
+    A cell beyond the named columns, or under an empty name, is `column_N`; a repeated name gets a counter. A column
+    holds numbers if every cell of it is one as it is usually written: `00017` stays a text, and so does its column.
+    """
+    csv.field_size_limit(_LARGEST_CELL)
+    text, named = _separator_line(text.lstrip("\n"))
+    delimiter = delimiter or named or _delimiter(text)
+    lines = [row for row in _reader(text, delimiter) if any(cell.strip() for cell in row)]
+    if len(lines) < 2:
+        return []
+    names = _names(lines[0], max(map(len, lines)))
+    numeric = [
+        all(_NUMBER.fullmatch(row[at].strip()) for row in lines[1:] if at < len(row) and row[at].strip())
+        and names[at] not in ("id", "title")
+        for at in range(len(names))
+    ]
+    return [
+        {
+            names[at]: float(cell) if numeric[at] else cell.strip()
+            for at, cell in enumerate(row)
+            if cell.strip()
+        }
+        for row in lines[1:]
+    ]  # fmt: skip
+
+
+def _reader(text: str, delimiter: str) -> Any:
+    escaped = '\\"' in text and '""' not in text
+    return csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        doublequote=not escaped,
+        escapechar="\\" if escaped else None,
+        skipinitialspace=True,
+    )
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter under which most of the first rows are as wide as the head, and that wider than one."""
+
+    def fits(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in itertools.islice(_reader(text, delimiter), _SAMPLE) if row]
+        if not widths or widths[0] < 2:
+            return 0, 0
+        return sum(width == widths[0] for width in widths), widths[0]
+
+    return max(_DELIMITERS, key=fits)
+
+
+def _separator_line(text: str) -> tuple[str, str]:
+    """Excel's `sep=;` as a first line: the text behind it, and the delimiter it names."""
+    first, _, rest = text.partition("\n")
+    found = first.strip().strip('"')
+    if found.lower().startswith("sep=") and len(found) == 5:
+        return rest, found[4]
+    return text, ""
+
+
+def _names(head: list[str], width: int) -> list[str]:
+    names: list[str] = []
+    for at in range(width):
+        name = head[at].strip() if at < len(head) and head[at].strip() else f"column_{at + 1}"
+        names.append(name if name not in names else f"{name}_{names.count(name) + at + 1}")
+    return names

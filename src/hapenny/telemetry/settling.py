@@ -1,0 +1,76 @@
+"""Settles a call that has ended: what was billed for it, how sure that is, and its price.
+
+Usage that the provider reported is `reported`. A call that ended without usage may still have been billed: one that the
+provider refused costs nothing, any other is an upper bound on estimator counts and `estimated`. What the answer says of
+how it was served (service tier, geography, speed) and of what it used beside text goes before what was asked.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hapenny.catalog import SERVICE_TIERS
+from hapenny.core.errors import Kind
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Call, Target
+from hapenny.protocols.billing import Billed, apart, billed
+from hapenny.telemetry.pricing import Prices
+
+UNBILLED: frozenset[Kind] = frozenset(
+    {
+        "invalid_request", "context_overflow", "authentication", "permission", "budget", "not_found", "conflict",
+        "too_large", "rate_limited", "overloaded", "unavailable", "model_error",
+    }
+)  # fmt: skip
+"""Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
+
+_NOTHING_BILLED = Tokens()
+_PREPAID = frozenset({"provisioned", "owned", "reserved"})
+"""Tiers that are paid by the hour or month: an answer's word for its tier does not change who pays for it."""
+_AS_EVER = frozenset({"", "standard"})
+
+
+def settle(call: Call, prices: Prices, wall: float) -> None:
+    """Sets target, tokens, provenance and cost of a call that ended; leaves one of which nothing is known."""
+    bill = billed(call.extras, call.request)
+    call.target = served(call.target, bill)
+    tokens = call.tokens
+    if tokens is not None:
+        tokens = apart(tokens, bill.units)
+        if call.provenance != "estimated":
+            call.provenance = "reported"
+            call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
+    elif call.outcome == "failed" and call.began is None and not call.output and refused(call):
+        tokens, call.provenance = Tokens(), "reported"
+    elif call.request is not None:
+        tokens, call.provenance = apart(prices.bound(call), bill.units), "estimated"
+    else:
+        return
+    call.tokens = tokens
+    # What was not billed costs nothing at any price, known or not.
+    call.cost = 0 if tokens == _NOTHING_BILLED else prices.price(call.target, tokens, wall)
+
+
+def served(target: Target, bill: Billed) -> Target:
+    """`target` as the answer says it was served; an unknown word for a tier has no price, and is kept."""
+    tier = target.service_tier
+    if tier not in _PREPAID and tier != "batch":
+        if bill.speed not in _AS_EVER:
+            tier = "fast_mode" if bill.speed == "fast" else f"speed {bill.speed}"
+        elif bill.latency not in _AS_EVER:
+            tier = bill.latency
+        elif bill.service_tier:
+            tier = SERVICE_TIERS.get(bill.service_tier, bill.service_tier)
+    if tier == target.service_tier and bill.geo == target.geo:
+        return target
+    return replace(target, service_tier=tier, geo=bill.geo)
+
+
+def refused(call: Call) -> bool:
+    """Whether the provider turned the call down, and so bills nothing for it."""
+    failure = call.failure
+    if failure is None:
+        return False
+    if failure.upstream_status is not None:
+        return failure.upstream_status >= 400
+    return failure.kind in UNBILLED

@@ -1,0 +1,1 @@
+"""Two techniques on one request, over a whole gateway: faults live between rooms."""
