@@ -51,7 +51,7 @@ async def exchange(
             if not request.stream:
                 whole = await lease.whole()
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
-        decoder = codec.decoder(model=target.model, id=id, created=clock.wall())
+        decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s)
     except TimeoutError:
         _let_go(lease)

@@ -72,7 +72,7 @@ OUTPUT_UNITS = frozenset({"audio_output", "image_output"})
 class Shared(bytes):
     """A wire frame that says several events: each of them carries this very object as its `raw`."""
 
-    count: int
+    events: int
     """How many events carry it."""
 
 
@@ -81,7 +81,7 @@ def shared(raw: bytes, count: int) -> bytes:
     if count < 2:
         return raw
     frame = Shared(raw)
-    frame.count = count
+    frame.events = count
     return frame
 
 
@@ -217,7 +217,7 @@ def last_of(events: Sequence[Event], start: int) -> int:
     """The index of the last event of the shared frame that begins at `start`; -1 where not all of its events follow
     (one was replaced or dropped, or comes later). Block boundaries without a frame of their own are skipped."""
     raw = events[start].raw
-    left = raw.count if type(raw) is Shared else 0  # type: ignore[union-attr]
+    left = raw.events if type(raw) is Shared else 0
     for index in range(start, len(events)):
         event = events[index]
         if event.raw is raw:

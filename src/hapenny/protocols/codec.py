@@ -188,7 +188,9 @@ class Codec(ABC):
         return {"content-type": "application/json"}
 
     @abstractmethod
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
         """A decoder for one streamed answer; the arguments as in `decode_answer`."""
 
     @abstractmethod

@@ -25,8 +25,7 @@ from hapenny.protocols.invoke import stream
 
 VERSION = "bedrock-2023-05-31"
 _PREFIX = "x-amzn-bedrock-"
-_LATENCY = _PREFIX + "performanceconfig-latency"
-_TIER = _PREFIX + "service-tier"
+_LATENCY, _TIER = stream.LATENCY, stream.TIER
 _TIERS = {name: name for name in ("priority", "flex", "default", "reserved")} | {"standard": "default"}
 _KEPT = ("trace", "guardrailidentifier", "guardrailversion", "request-metadata")
 
@@ -94,9 +93,14 @@ class Invoke(Codec):
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
     ) -> list[Event]:
         events = answer.decode(body, model, id, created)
-        told = counts(headers)
-        if told is not None and not any(isinstance(event, Usage) for event in events):
-            events.append(Usage(told))
+        counted, terms = counts(headers), stream.terms(headers)
+        for place, event in enumerate(events):
+            if isinstance(event, Usage):
+                events[place] = Usage(event.tokens, event.extras | terms, event.raw)
+                break
+        else:
+            if counted is not None:
+                events.append(Usage(counted, terms))
         return events
 
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
@@ -113,10 +117,12 @@ class Invoke(Codec):
                 _PREFIX + "cache-write-input-token-count": str(tokens.cache_write + tokens.cache_write_1h),
                 _PREFIX + "invocation-latency": str(int(completion.extras.get("latency_ms", 0))),
             }
-        return headers
+        return headers | stream.terms_out(completion.extras)
 
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
-        return stream.Decoder(model, id, created)
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
+        return stream.Decoder(model, id, created, headers or {})
 
     def encoder(self, request: Request) -> StreamEncoder:
         return stream.Encoder(request)

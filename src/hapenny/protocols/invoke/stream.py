@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +27,28 @@ _METRICS = "amazon-bedrock-invocationMetrics"
 _CHUNK = eventstream.event_headers("chunk")
 
 
+LATENCY = "x-amzn-bedrock-performanceconfig-latency"
+TIER = "x-amzn-bedrock-service-tier"
+
+
+def terms(headers: Mapping[str, str]) -> dict[str, Any]:
+    """How a call was served, which InvokeModel says in headers, in the words of Converse: extras of the counts."""
+    told: dict[str, Any] = {}
+    if tier := headers.get(TIER):
+        told["serviceTier"] = {"type": tier}
+    if latency := headers.get(LATENCY):
+        told["performanceConfig"] = {"latency": latency}
+    return {"bedrock.usage": told} if told else {}
+
+
+def terms_out(extras: Mapping[str, Any]) -> dict[str, str]:
+    """The headers in which InvokeModel says how it served."""
+    told = extras.get("bedrock.usage", {})
+    given = ((TIER, "serviceTier", "type"), (LATENCY, "performanceConfig", "latency"))
+    found = {header: told.get(name, {}).get(field) for header, name, field in given}
+    return {header: value for header, value in found.items() if type(value) is str}
+
+
 class _Chunk(Struct):
     data: bytes = field(name="bytes")
 
@@ -37,10 +59,11 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class Decoder(StreamDecoder):
     """Frames to events."""
 
-    def __init__(self, model: str, id_: str, created: float) -> None:
+    def __init__(self, model: str, id_: str, created: float, headers: Mapping[str, str]) -> None:
         self._frames = eventstream.Parser()
         self._reader = native.Reader(model, id_, created)
         self._counted = False
+        self._terms = terms(headers)
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -65,7 +88,11 @@ class Decoder(StreamDecoder):
         data = self._reader.read(inner, events)
         if not data:
             return
-        self._counted |= any(isinstance(event, Usage) for event in events[before:])
+        for place in range(before, len(events)):
+            event = events[place]
+            if isinstance(event, Usage):
+                self._counted = True
+                events[place] = Usage(event.tokens, event.extras | self._terms, event.raw)
         metrics = data.get(_METRICS)
         if type(metrics) is dict and not self._counted:
             self._counted = True
@@ -76,7 +103,8 @@ class Decoder(StreamDecoder):
                         output=f.count(metrics.get("outputTokenCount")),
                         cache_read=f.count(metrics.get("cacheReadInputTokenCount")),
                         cache_write=f.count(metrics.get("cacheWriteInputTokenCount")),
-                    )
+                    ),
+                    self._terms,
                 )
             )
 
