@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.arguments import parse
 from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
+from benchmarks.second_invoice import second_invoice
 from hapenny.telemetry.summary import summarise
 
 CONFIG = """
@@ -107,6 +108,7 @@ def main() -> None:
             gateway.send_signal(signal.SIGTERM)
             gateway.wait(60)
         bill = fetch(f"{provider_url}/simulate/bill")
+        calls = fetch(f"{provider_url}/simulate/calls")["calls"]
         card = fetch(f"{provider_url}/simulate/card")
     finally:
         provider.terminate()
@@ -138,6 +140,7 @@ def main() -> None:
         "identity_violations": books.identity_violations,
         "provider_invoice_usd": bill["nano"] / 1e9,
         "invoice_diff_nano": abs(bill["nano"] - books.actual),
+        "second_invoice": second_invoice(calls, str(ledger)),
         "estimate_error_share": round(books.estimate_error_share, 5),
         "unpriced_rows": books.unpriced_rows,
         "card": card["digest"],

@@ -60,13 +60,17 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def run(directory: Path, record: Record, *, quick: bool = False) -> dict[str, Any]:
-    """Cost, regressions, survival and orphans; also with a context limit of half of each trajectory (`limited`)."""
+    """Cost, regressions, survival and orphans; also with a context limit of half of each trajectory (`limited`).
+
+    The results are a booking system's JSON, none is a file: `results: json` is what its operator would set.
+    """
     runs = rows(directory, "tau_airline")
     if not runs:
         return {}
     runs = runs[:: 4 if quick else 1]
-    plain = _measure(runs, WindowOptions(), record, "conversation")
-    limited = _measure(runs, WindowOptions(), record, "conversation_limited", limited=True)
+    options = WindowOptions(results="json")
+    plain = _measure(runs, options, record, "conversation")
+    limited = _measure(runs, options, record, "conversation_limited", limited=True)
     say(f"conversation: {plain}; limited {limited}")
     return {"conversation": {**plain, "limited": limited}}
 

@@ -53,7 +53,7 @@ class Shop:
         whole = [Started("id", "m"), BlockStarted(0, "text"), TextDelta(said, 0), Stopped("end_turn")]
         return _Said(self.events if self.events is not None else [*whole, Usage(Tokens(input=9, output=4))])
 
-    def lost(self, request, target):
+    def notes(self, request, target):
         return []
 
     async def count(self, request, target):

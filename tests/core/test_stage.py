@@ -1,9 +1,12 @@
 """The pipeline alone reads the mode; every stage in shadow leaves request, events, key and calls as `off` does."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from hapenny.caching.keys import Keys
-from hapenny.config import RouteOptions, StageOptions, load
+from hapenny.config import STAGES, RouteOptions, load
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
@@ -15,18 +18,25 @@ from hapenny.throughput.options import Routes, ThroughputOptions
 from hapenny.throughput.retry import Backoff
 from hapenny.throughput.stage import ThroughputStage
 from tests.core.house import FAST, STRONG, Asks, Terminal, events, exchange
+from tests.crossing.house import experiments
 
-SHADOWED = dict.fromkeys(StageOptions.__struct_fields__, "shadow")
+SHADOWED = {spec.name: "shadow" for spec in STAGES}
 
 
 def every_stage():
-    """The whole deck, as a gateway builds it."""
-    gateway = Gateway(load(text="ledger: null\nstages: {semantic: {embedder: hashed}}"), clock=RealClock(1))
-    return gateway.deck.stages(RouteOptions(stages=SHADOWED))
+    """Every stage of the table, as a gateway builds it while an experiment runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = experiments(Path(folder) / "experiments.json", ("a", {"system": "Be brief."}), ("b", {"system": "Hm."}))
+        stages = f"stages: {{semantic: {{embedder: hashed}}, arms: {{file: '{file}'}}}}"
+        gateway = Gateway(load(text=f"ledger: null\n{stages}"), clock=RealClock(1))
+        built = gateway.deck.stages(RouteOptions(stages=SHADOWED))
+    assert [stage.spec for stage in built] == list(STAGES)
+    return built
 
 
 def opened(**changes):
     there = exchange(**changes)
+    there.context.user = "somebody"
     there.asked = Asked(name="auto", kind="auto", target=None)
     return there
 
@@ -61,7 +71,7 @@ async def test_all_stages_in_shadow_together_are_off():
     modes = {stage.name: "shadow" for stage in every_stage()}
     there = opened()
     assert await outcome(every_stage(), modes, there, Terminal()) == off
-    assert {taken.stage for taken in there.decisions} >= {"exact", "tiers"}
+    assert {taken.stage for taken in there.decisions} >= {"arms", "exact", "tiers"}
     assert {taken.mode for taken in there.decisions} == {"shadow"}
 
 

@@ -84,7 +84,7 @@ class Scripted:
         self.open += 1
         return _Slow(self)
 
-    def lost(self, request, target):
+    def notes(self, request, target):
         return []
 
     async def count(self, request, target):

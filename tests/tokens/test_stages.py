@@ -18,8 +18,10 @@ from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.answer_stage import AnswerSizeStage
-from hapenny.tokens.brevity_stage import BrevityOptions, BrevityProfile, BrevityStage
+from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.options import (
+    BrevityOptions,
+    BrevityProfile,
     PruneOptions,
     SizeOptions,
     StructureOptions,

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, foreign, passed, tiered
+from hapenny.backends.fitting import Find, Fitting, restored
+from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.catalog import base_id
 from hapenny.core.answer import Source
@@ -47,6 +48,7 @@ class BedrockBackend:
         credentials: for signatures; or
         bearer: a Bedrock API key, which needs none.
         base_url: instead of the regional endpoint (a VPC endpoint, a simulator).
+        find: the card of a model; the package's catalog unless given.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class BedrockBackend:
         credentials: Signing | None = None,
         bearer: str | None = None,
         base_url: str | None = None,
+        find: Find | None = None,
     ) -> None:
         if (credentials is None) == (bearer is None):
             raise ValueError("api_key: Bedrock needs either a bearer key or credentials")
@@ -71,6 +74,7 @@ class BedrockBackend:
         self._base = base_url.rstrip("/") if base_url else None
         self._converse = codec("bedrock")
         self._invoke = codec("invoke")
+        self._fitting = Fitting(find)
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """Sends `request`; see `Backend.call`. `target.region` and `target.endpoint` choose where.
@@ -78,20 +82,23 @@ class BedrockBackend:
         Claude is called by InvokeModel when the request came in Anthropic's dialect, so that nothing of it is lost;
         everything else goes through Converse.
         """
-        request = tiered(request, target)
         chosen = self._dialect(request, target.model)
+        fitted = self._fitting.take(request, target, chosen)
+        request = tiered(fitted.request, target)
         wire = chosen.encode_request(request, model=target.model)
         url = self._endpoint(target) + wire.path
         headers = await self._signed("POST", url, wire.headers, wire.body, target.region)
-        return await exchange(self.pool, self._clock, chosen, url, headers, wire.body, request, target, limits)
+        source = await exchange(self.pool, self._clock, chosen, url, headers, wire.body, request, target, limits)
+        return restored(source, fitted.undo)
 
-    def lost(self, request: Request, target: Target) -> list[str]:
-        """Names of what the wire cannot say."""
-        return foreign(self._dialect(request, target.model), request)
+    def notes(self, request: Request, target: Target) -> list[str]:
+        """What is changed for Bedrock, and what its wire cannot say."""
+        return self._fitting.notes(request, target, self._dialect(request, target.model))
 
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens by CountTokens, free of charge; None where the model is not served by it."""
         chosen = self._dialect(request, target.model)
+        request = self._fitting.look(request, target, chosen).request
         wire = chosen.encode_request(msgspec.structs.replace(request, stream=False), model=target.model)
         if chosen is self._invoke:
             counted: dict[str, Any] = {"invokeModel": {"body": base64.b64encode(wire.body).decode()}}

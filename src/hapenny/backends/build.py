@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hapenny.backends.contract import Backend
+from hapenny.backends.fitting import Find
 from hapenny.core.clock import Clock
 
 OPENAI = "https://api.openai.com/v1"
 ANTHROPIC = "https://api.anthropic.com"
 
 
-def build(name: str, options: Any, clock: Clock) -> Backend:
+def build(name: str, options: Any, clock: Clock, find: Find | None = None) -> Backend:
     """The backend `name` as its configuration describes it.
 
     Args:
@@ -21,12 +22,13 @@ def build(name: str, options: Any, clock: Clock) -> Backend:
         options: with `kind`, and by kind `region`, `profile`, `base_url`, `api_key`, `connections`, `connect_s`,
             `idle_s`, `lifetime_s`; or `card`, `seed`, `faults`, `quota` (None, or with `rpm` and `tpm`), `region`.
         clock: the deployment's clock.
+        find: the card of a model, for service rules; the package's catalog unless given.
 
     Raises:
         ValueError: with the field, the value and a fix.
     """
     if options.kind == "simulated":
-        return _simulated(name, options, clock)
+        return _simulated(name, options, clock, find)
     from hapenny.backends.pool import Pool
 
     pool = Pool(
@@ -43,15 +45,17 @@ def build(name: str, options: Any, clock: Clock) -> Backend:
         base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
         bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
         credentials = None if bearer else chain(clock, profile=options.profile, region=options.region)
-        return BedrockBackend(name, pool, clock, options.region, credentials=credentials, bearer=bearer, base_url=base)
+        return BedrockBackend(
+            name, pool, clock, options.region, credentials=credentials, bearer=bearer, base_url=base, find=find
+        )
     if options.kind == "openai":
         from hapenny.backends.openai import OpenAIBackend
 
-        return OpenAIBackend(name, pool, clock, *_keyed(options, OPENAI, "OPENAI_API_KEY"))
+        return OpenAIBackend(name, pool, clock, *_keyed(options, OPENAI, "OPENAI_API_KEY"), find)
     if options.kind == "anthropic":
         from hapenny.backends.anthropic import AnthropicBackend
 
-        return AnthropicBackend(name, pool, clock, *_keyed(options, ANTHROPIC, "ANTHROPIC_API_KEY"))
+        return AnthropicBackend(name, pool, clock, *_keyed(options, ANTHROPIC, "ANTHROPIC_API_KEY"), find)
     raise ValueError(f"kind: {options.kind!r} is no backend. Fix: simulated, bedrock, openai or anthropic")
 
 
@@ -62,7 +66,7 @@ def _keyed(options: Any, usual: str, variable: str) -> tuple[str, str | None]:
     return base, options.api_key or (os.environ.get(variable) if own else None)
 
 
-def _simulated(name: str, options: Any, clock: Clock) -> Backend:
+def _simulated(name: str, options: Any, clock: Clock, find: Find | None) -> Backend:
     from hapenny.backends.simulated import SimulatedBackend
     from hapenny.simulation.cards import DECKS
     from hapenny.simulation.provider import Limit, SimulatedProvider
@@ -72,7 +76,7 @@ def _simulated(name: str, options: Any, clock: Clock) -> Backend:
         raise ValueError(f"card: {options.card!r} is no card of simulated models. Fix: one of {', '.join(DECKS)}")
     quotas = {"*": Limit(options.quota.rpm, options.quota.tpm)} if options.quota is not None else None
     provider = SimulatedProvider(clock, deck, seed=options.seed, quotas=quotas, faults=_faults(options.faults))
-    return SimulatedBackend(name, provider, options.region)
+    return SimulatedBackend(name, provider, options.region, find=find)
 
 
 def _faults(wanted: Mapping[str, Any]) -> list[Any]:

@@ -49,8 +49,13 @@ class Backend(Protocol):
             Failure: what the provider said, in the words of `core.errors`.
         """
 
-    def lost(self, request: Request, target: Target) -> list[str]:
-        """Names (never content) of what `call` leaves out because the provider's dialect has no word for it."""
+    def notes(self, request: Request, target: Target) -> list[str]:
+        """What `call` changes, translates or leaves out of `request` for the provider and its model (names, never
+        content).
+
+        Raises:
+            Failure: `invalid_request` with field and fix, for what can neither be sent nor translated.
+        """
 
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens as the provider counts them, free of charge; None when it has no such service."""

@@ -159,11 +159,6 @@ class _Late(Exception):
     """A limit of the stream has passed."""
 
 
-def foreign(codec: Codec, request: Request) -> list[str]:
-    """What of a request that came in another dialect `codec` has no word for, by name."""
-    return [] if request.protocol in codec.dialects else codec.lost(request)
-
-
 def tiered(request: Request, target: Target) -> Request:
     """`request` with the target's service tier on the wire, where it differs from what is asked."""
     tier = target.service_tier

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hapenny.backends.contract import Raw, outgoing
-from hapenny.backends.http import exchange, foreign, passed, tiered
+from hapenny.backends.fitting import Find, Fitting, restored
+from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.pool import Pool
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -23,28 +24,40 @@ class OpenAIBackend:
         clock: the deployment's clock.
         base_url: up to and with `/v1`, as for OpenAI's own client.
         api_key: sent as a bearer token; None for servers that want none.
+        find: the card of a model; the package's catalog unless given.
     """
 
-    def __init__(self, name: str, pool: Pool, clock: Clock, base_url: str, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        clock: Clock,
+        base_url: str,
+        api_key: str | None = None,
+        find: Find | None = None,
+    ) -> None:
         self.name = name
         self.pool = pool
         self._clock = clock
         self._base = base_url.rstrip("/")
         self._codec = codec("openai")
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._fitting = Fitting(find)
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL."""
-        wire = self._codec.encode_request(tiered(request, target), model=target.model)
+        fitted = self._fitting.take(request, target, self._codec)
+        wire = self._codec.encode_request(tiered(fitted.request, target), model=target.model)
         wire.headers.update(self._credentials)
         url = (target.endpoint.rstrip("/") or self._base) + wire.path
-        return await exchange(
-            self.pool, self._clock, self._codec, url, wire.headers, wire.body, request, target, limits
+        source = await exchange(
+            self.pool, self._clock, self._codec, url, wire.headers, wire.body, fitted.request, target, limits
         )
+        return restored(source, fitted.undo)
 
-    def lost(self, request: Request, target: Target) -> list[str]:
-        """Names of what the wire cannot say."""
-        return foreign(self._codec, request)
+    def notes(self, request: Request, target: Target) -> list[str]:
+        """What is changed for the server, and what its wire cannot say."""
+        return self._fitting.notes(request, target, self._codec)
 
     async def count(self, request: Request, target: Target) -> int | None:
         """There is no counting service for chat completions."""

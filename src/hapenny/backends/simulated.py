@@ -5,39 +5,62 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hapenny.backends.contract import Raw
+from hapenny.backends.fitting import Find, Fitting, restored
+from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
+from hapenny.protocols.codec import Codec
+from hapenny.protocols.registry import codec
+from hapenny.protocols.rules import HOME
 from hapenny.simulation.call import SimulatedCall
 from hapenny.simulation.embedding import embed
 from hapenny.simulation.provider import SimulatedProvider
 
 
 class SimulatedBackend:
-    """A `Backend` over a `SimulatedProvider`, whose bill and quotas stay readable at `provider`."""
+    """A `Backend` over a `SimulatedProvider`, whose bill and quotas stay readable at `provider`.
 
-    def __init__(self, name: str, provider: SimulatedProvider, region: str = "us-east-1") -> None:
+    The provider is a Bedrock: requests are made fit for it as for the real one, then it looks at them as the real one
+    does. `repairs` off leaves them as they came: then this is the provider itself, as `hapenny simulate` serves it.
+    """
+
+    def __init__(
+        self, name: str, provider: SimulatedProvider, region: str = "us-east-1", *, find: Find | None = None
+    ) -> None:
         self.name = name
         self.provider = provider
+        self.repairs = True
         self._region = region
+        self._fitting = Fitting(find)
+        self._converse, self._invoke = codec("bedrock"), codec("invoke")
 
-    async def call(self, request: Request, target: Target, limits: Limits) -> _Limited:
+    async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """Sends `request` to the simulated provider, at the target's tier, else the request's. Raises `Failure`."""
         tier, asked = target.service_tier, request.parameters.service_tier
+        chosen = self._dialect(request, target.model) if self.repairs else codec(request.protocol)
+        undo = None
+        if self.repairs:
+            request, _, undo = self._fitting.take(request, target, chosen)
         call = await self.provider.call(
             request,
             target.model,
             region=target.region or self._region,
             service_tier=asked if asked in ("flex", "priority") and tier == "standard" else tier,
             account=target.endpoint,
+            service=HOME[chosen.name],
         )
-        return _Limited(call, limits, self.provider.clock, request.stream)
+        return restored(_Limited(call, limits, self.provider.clock, request.stream), undo)
 
-    def lost(self, request: Request, target: Target) -> list[str]:
-        """Nothing: there is no wire."""
-        return []
+    def notes(self, request: Request, target: Target) -> list[str]:
+        """What is changed for Bedrock, and what its wire cannot say."""
+        return self._fitting.notes(request, target, self._dialect(request, target.model)) if self.repairs else []
+
+    def _dialect(self, request: Request, model: str) -> Codec:
+        native = request.protocol == "invoke" or (request.protocol == "anthropic" and "claude" in model)
+        return self._invoke if native else self._converse
 
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens as the simulated model's own tokenizer counts them."""

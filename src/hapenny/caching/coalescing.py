@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.options import FLIGHTS_STAGE
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
@@ -49,11 +50,9 @@ class _Told(Transform):
         self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
 
 
-class FlightStage(Stage):
+class FlightStage(Stage, spec=FLIGHTS_STAGE):
     """Lets the first request of a kind call and the others follow its answer. Only what the cache may serve is
     coalesced; followers save their full price, the starter's row pays."""
-
-    name = "flights"
 
     def __init__(self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000) -> None:
         self._keys = keys
@@ -80,7 +79,7 @@ class FlightStage(Stage):
         key = decision.key
         flight = self._flights.get(key)
         if flight is not None and flight.open:
-            exchange.cache = CacheFact(layer="flights", hit=True, collapsed=True, key=key[:8].hex())
+            exchange.cache = CacheFact(layer=self.name, hit=True, collapsed=True, key=key[:8].hex())
             answer = await flight.join(exchange)
             return answer.through(_Told(flight.exchange, exchange))
 

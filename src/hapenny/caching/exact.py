@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from hapenny.caching.directives import refuses
 from hapenny.caching.keys import Keys, uncacheable
+from hapenny.caching.options import EXACT_STAGE
 from hapenny.caching.store import Entry, Store
 from hapenny.core.answer import Answer, Collecting, Outcome, Replay
 from hapenny.core.errors import Failure
@@ -85,10 +86,8 @@ class Lookup(Decision):
     stale: bool = False
 
 
-class ExactStage(Stage):
+class ExactStage(Stage, spec=EXACT_STAGE):
     """Looks up by the safe key; fills on complete answers; serves stale answers while one request refreshes them."""
-
-    name = "exact"
 
     def __init__(
         self,

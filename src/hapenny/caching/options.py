@@ -6,8 +6,12 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from hapenny.core.stage_spec import Phase, StageSpec
+
 Way: TypeAlias = Literal["batch", "flex", "standard"]
 """How an answer ahead is asked for, cheapest first."""
+How: TypeAlias = Literal["off", "split", "move"]
+"""How static text is brought into the prefix."""
 
 
 LEAST_MB = 0.0656
@@ -127,3 +131,34 @@ class AheadOptions(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("least and most: must be above 0; wait_worth: not below 0")
         if not self.ways:
             raise ValueError("ways: none is left; name batch, flex or standard")
+
+
+class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What an operator may set about provider prompt caching."""
+
+    ttl: Literal["auto", "5m", "1h"] = "auto"
+    """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
+    the longer one is only used where it pays."""
+    arrange: How = "off"
+    """Brings static text into the prefix: `split` cuts a block behind the lines that all prompts begin with, `move`
+    also puts static lines and documents in front of what changes; an answer may turn out differently."""
+    stagger_s: float = 2.0
+    """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
+
+
+EXACT_STAGE = StageSpec(
+    name="exact", options=ExactOptions, phase=Phase.KEY, safe="on",
+    does="answers what was asked before in the same scope, and keeps whole answers",
+)  # fmt: skip
+FLIGHTS_STAGE = StageSpec(
+    name="flights", options=FlightOptions, phase=Phase.KEY, safe="on", ahead=False,
+    does="lets identical requests under way share one call",
+)  # fmt: skip
+SEMANTIC_STAGE = StageSpec(
+    name="semantic", options=SemanticOptions, phase=Phase.KEY, safe="off", balanced="on", lossy=True, ahead=False,
+    does="answers a question that was asked before in other words, within a stated bound on wrong answers",
+)  # fmt: skip
+PREFIX_STAGE = StageSpec(
+    name="prefix", options=PrefixOptions, phase=Phase.SEND, safe="on", ahead=False, answer_options=("arrange",),
+    does="marks the prompt's prefix for the provider's cache where that pays",
+)  # fmt: skip

@@ -6,6 +6,7 @@ May import core.
 from hapenny.catalog.capability import Refusal, nearest_effort, refusals
 from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling, Source
 from hapenny.catalog.catalog import Catalog, base_id, default, region_class, resolve
+from hapenny.catalog.fitting import Change, Fit, fit
 from hapenny.catalog.pricing import amount, half_even, price
 from hapenny.catalog.short_names import spoken
 
@@ -13,6 +14,8 @@ __all__ = [
     "SERVICE_TIERS",
     "Card",
     "Catalog",
+    "Change",
+    "Fit",
     "Negotiated",
     "Rates",
     "Refusal",
@@ -21,6 +24,7 @@ __all__ = [
     "amount",
     "base_id",
     "default",
+    "fit",
     "half_even",
     "nearest_effort",
     "price",

@@ -118,7 +118,7 @@ def _limits(found: list[Refusal], card: Card, asked: Parameters) -> None:
             found.append(
                 Refusal("max_tokens", f"{card.id} writes at most {card.max_output} tokens", f"send {card.max_output}")
             )
-        elif asked.max_tokens < 1:
+        elif asked.max_tokens < (0 if card.provider == "anthropic" else 1):  # 0 fills Anthropic's prompt cache
             found.append(Refusal("max_tokens", "an answer has at least one token", "send 1 or more"))
     if card.stop_max is not None and len(asked.stop) > card.stop_max:
         found.append(

@@ -102,8 +102,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dimensions: int | None = None
     """Length of an embedding."""
     capabilities: frozenset[str] = frozenset()
-    """Of tools, tool_choice, parallel_tools, vision, pdf, audio_in, video_in, json_schema, prefill, reasoning,
-    prompt_caching, system, computer_use, stream."""
+    """Of tools, tool_choice, forced_tools, parallel_tools, vision, pdf, audio_in, video_in, json_schema (the service's
+    own structured output), prefill, reasoning, prompt_caching, system, computer_use, stream."""
     sampling: Sampling = Sampling()
     extra_parameters: frozenset[str] = frozenset()
     """Further parameters taken: seed, n, presence_penalty, frequency_penalty, verbosity."""

@@ -1,7 +1,8 @@
 """What the price file does not say: families, parameters, cache rules and quota burndown, by rule from a model's name.
 
 Sources: Anthropic's and Amazon's model and prompt-caching references, OpenAI's model pages (as of the data file's
-date). Where a newer model of a strict line has no stated rule, it is taken to refuse.
+date); structured outputs: platform.claude.com/docs/en/build-with-claude/structured-outputs (Claude 4.5 and later);
+prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a newer model of a strict line has no stated rule, it is taken to refuse.
 """
 
 from __future__ import annotations
@@ -242,6 +243,16 @@ def capabilities(name: str, flags: dict[str, Any]) -> frozenset[str]:
         if flags.get("supports_system_messages") is not False:
             found.add("system")
     made = claude(name)
+    nova = "nova" in name
     if made is not None and made.version >= (3, 0) and made != Claude("haiku", (3, 5)):
         found.add("vision")
+    if "tool_choice" in found and flags.get("supports_forced_tool_use") is not False:
+        found.add("forced_tools")
+    # The file's `supports_response_schema` also counts a schema that LiteLLM says by a tool.
+    if (made is not None and made.version < (4, 5)) or (nova and "bedrock" in flags["litellm_provider"]):
+        found.discard("json_schema")
+    if made is not None:
+        (found.add if made.version < (4, 6) else found.discard)("prefill")
+    elif nova:
+        found.add("prefill")
     return frozenset(found)

@@ -181,7 +181,9 @@ def retired_cards() -> list[Card]:
                 aliases=(f"claude-3-{line}-{date}",),
                 context_window=200_000,
                 max_output=4096,
-                capabilities=frozenset({"tools", "tool_choice", "vision", "prefill", "stream", "system"}),
+                capabilities=frozenset(
+                    {"tools", "tool_choice", "forced_tools", "vision", "prefill", "stream", "system"}
+                ),
                 stop_max=8191,
                 tokenizer="claude",
                 retired="yes",

@@ -6,7 +6,7 @@ import click
 
 from hapenny.catalog import default
 from hapenny.config import ConfigError, load
-from hapenny.throughput.options import RegionPolicy, ThroughputOptions
+from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
 from hapenny.throughput.service_quotas import Found
 
@@ -37,7 +37,7 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
         for each in error.problems:
             click.echo(f"configuration: {each}")
         raise SystemExit(1) from None
-    problems = look(config.stages.throughput)
+    problems = look(config.stages[THROUGHPUT_STAGE])
     _show(problems)
     if problems:
         raise SystemExit(1)

@@ -90,13 +90,14 @@ def read(file: Path, config: str, who: str) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def judge(config: str, route: str | None, as_json: bool) -> None:
     """Compare the judge of audits with people, and calibrate its limits on labelled pairs."""
+    from hapenny.caching.options import SEMANTIC_STAGE
     from hapenny.console.judging import pairs
     from hapenny.evidence.answers import agreement, calibrate
     from hapenny.vectors.choose import ChosenEmbedder
 
     queue = _queue(config, route)
     loaded = queue.config
-    found = asyncio.run(pairs(queue, ChosenEmbedder(loaded.stages.semantic.embedder, RealClock())))
+    found = asyncio.run(pairs(queue, ChosenEmbedder(loaded.stages[SEMANTIC_STAGE].embedder, RealClock())))
     if not found:
         raise click.ClickException("nobody has labelled a pair yet. Fix: hapenny console, or labels export and import")
     options = loaded.routes.get(route or "default")

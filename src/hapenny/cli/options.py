@@ -8,18 +8,21 @@ import click
 @click.command()
 @click.argument("prefix", default="")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an option.")
-@click.option("--markdown", "as_page", is_flag=True, help="The whole manual as a page.")
-def options(prefix: str, as_json: bool, as_page: bool) -> None:
+@click.option("--markdown", "page", flag_value="options", help="The whole manual as a page.")
+@click.option("--life", "page", flag_value="life", help="The life of a request, stage by stage, as a page.")
+@click.option("--presets", "page", flag_value="presets", help="What each preset switches on, as a page.")
+def options(prefix: str, as_json: bool, page: str | None) -> None:
     """Every option of the configuration, or those under PREFIX: kind, default, meaning.
 
     `hapenny options routes` and `hapenny options stages.semantic` are two ways to begin.
     """
     import msgspec
 
-    from hapenny.config import manual
+    from hapenny.config import manual, stage_manual
 
-    if as_page:
-        click.echo(manual.markdown(), nl=False)
+    if page is not None:
+        pages = {"options": manual.markdown, "life": stage_manual.life, "presets": stage_manual.presets}
+        click.echo(pages[page](), nl=False)
         return
     found = [each for each in manual.options() if each.path.startswith(prefix)]
     if not found:

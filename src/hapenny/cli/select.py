@@ -18,6 +18,7 @@ import msgspec
 def select(text: str, intent: str, route: str, trained: Path | None, config: str | None, as_json: bool) -> None:
     """Say which tier and model TEXT would be sent to, and why. Nothing is sent."""
     from hapenny.config import ConfigError, load
+    from hapenny.routing.options import TIERS_STAGE
     from hapenny.routing.router import Router
     from hapenny.routing.select import Question
     from hapenny.routing.select import select as decide
@@ -30,13 +31,14 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
             from hapenny.gateway.gateway import Gateway
 
             if trained is not None:
-                loaded.stages.tiers.trained = str(trained)
+                loaded.stages[TIERS_STAGE].trained = str(trained)
             loaded.ledger = loaded.content = loaded.traces = None
             gateway = Gateway(loaded)
             router = gateway.deck.router
             models = {tier: target.model for tier, target in gateway.names.tiers.items()}
         else:
-            router = Router(loaded.stages.tiers, load_router(trained.read_bytes()) if trained is not None else None)
+            read = load_router(trained.read_bytes()) if trained is not None else None
+            router = Router(loaded.stages[TIERS_STAGE], read)
             models = dict(loaded.tiers)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None

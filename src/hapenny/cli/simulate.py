@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import BackendOptions, Config, QuotaOptions, RouteOptions, StageOptions, check
+from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.core.stage_spec import Mode
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.simulated.account import quotas
@@ -20,7 +21,7 @@ from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.transport import messages as web
 from hapenny.simulation.bill import record
 
-OFF = dict.fromkeys(StageOptions.__struct_fields__, "off")
+OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
 
 
 def provider(
@@ -40,13 +41,14 @@ def provider(
             backends={
                 "simulated": BackendOptions(kind="simulated", card=card, seed=seed, quota=quota, faults=faults or {})
             },
-            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},  # type: ignore[arg-type]
+            routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},
             ledger=None,
         )
     )
     gateway = Gateway(config)
     backend = gateway.backends["simulated"]
     assert isinstance(backend, SimulatedBackend)
+    backend.repairs = False  # this is the provider: what it refuses, the client must see
     bill = backend.provider.bill
 
     def invoice() -> dict[str, Any]:

@@ -20,7 +20,14 @@ from hapenny.pages.charts import money
 from hapenny.protocols.registry import CODECS
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.explain import Explanation, Line, explain
-from hapenny.tokens.options import TokenOptions
+from hapenny.tokens.options import (
+    ANSWER_SIZE_STAGE,
+    PRUNE_STAGE,
+    STRUCTURE_STAGE,
+    TEMPLATES_STAGE,
+    WINDOW_STAGE,
+    TokenOptions,
+)
 from hapenny.tokens.templates import Templates, drafts, suggest
 
 if TYPE_CHECKING:
@@ -168,14 +175,15 @@ def _settings(config: str | None) -> tuple[TokenOptions, Templates, Catalog]:
         return TokenOptions(), Templates.shipped(), default()
     found = load(config)
     stages = found.stages
-    files = [Path(each) for each in stages.templates.files]
-    templates = Templates.of_files([*(Templates.shipped_files() if stages.templates.shipped else []), *files])
+    wanted = stages[TEMPLATES_STAGE]
+    files = [Path(each) for each in wanted.files]
+    templates = Templates.of_files([*(Templates.shipped_files() if wanted.shipped else []), *files])
     options = TokenOptions(
-        structure=stages.structure,
-        prune=stages.prune,
-        window=stages.window,
-        answer_size=stages.answer_size,
-        templates=stages.templates,
+        structure=stages[STRUCTURE_STAGE],
+        prune=stages[PRUNE_STAGE],
+        window=stages[WINDOW_STAGE],
+        answer_size=stages[ANSWER_SIZE_STAGE],
+        templates=wanted,
     )
     return options, templates, overrides.load(found.prices, default()) if found.prices else default()
 

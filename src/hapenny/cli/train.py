@@ -67,10 +67,11 @@ def router(
         if config is not None:
             from hapenny.config import load
             from hapenny.gateway.gateway import Gateway
+            from hapenny.routing.options import TIERS_STAGE
 
             loaded = load(config)
             loaded.ledger = loaded.content = loaded.traces = None
-            loaded.stages.tiers.trained = None
+            loaded.stages[TIERS_STAGE].trained = None
             trained = Gateway(loaded).deck.about.stamp(trained)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None

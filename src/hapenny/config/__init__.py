@@ -5,16 +5,20 @@ everything below it.
 """
 
 from hapenny.config.checking import check
-from hapenny.config.options import Config, ServerOptions, StageOptions
+from hapenny.config.options import Config, ServerOptions
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BackendOptions, BatchApiOptions, BatchJobs, ModelOptions, QuotaOptions
 from hapenny.config.reading import load
-from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, KeyOptions, RouteOptions
+from hapenny.config.routes import CARD_TIERS, TIERS, KeyOptions, RouteOptions
+from hapenny.config.stages import LOSSY, PRESETS, STAGES, StageOptions
+from hapenny.config.version import answer_version
 from hapenny.telemetry.ledger import LedgerOptions
 
 __all__ = [
     "CARD_TIERS",
+    "LOSSY",
     "PRESETS",
+    "STAGES",
     "TIERS",
     "BackendOptions",
     "BatchApiOptions",
@@ -28,6 +32,7 @@ __all__ = [
     "RouteOptions",
     "ServerOptions",
     "StageOptions",
+    "answer_version",
     "check",
     "load",
 ]

@@ -6,12 +6,17 @@ import importlib.util
 import re
 from pathlib import Path
 
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import refusals, resolve
-from hapenny.config.options import Config, StageOptions
+from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
-from hapenny.config.routes import CARD_TIERS, PRESETS, TIERS, RouteOptions
+from hapenny.config.routes import CARD_TIERS, TIERS, RouteOptions
+from hapenny.config.stages import STAGES
+from hapenny.retrieval.options import RETRIEVAL_STAGE
+from hapenny.routing.options import TIERS_STAGE
 from hapenny.throughput.imported import of_file
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.regions import check as check_regions
 
 
@@ -73,13 +78,12 @@ def check(config: Config) -> Config:
     for name in config.fallbacks:
         if name not in names:
             problems.append(f"$.fallbacks.{name}: not an alias, tier or model. Fix: one of {', '.join(sorted(names))}")
+    names_of_stages = [spec.name for spec in STAGES]
     for name, route in config.routes.items():
         at = f"$.routes.{name}"
         for stage in route.stages:
-            if stage not in StageOptions.__struct_fields__:
-                problems.append(
-                    f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(StageOptions.__struct_fields__)}"
-                )
+            if stage not in names_of_stages:
+                problems.append(f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(names_of_stages)}")
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
@@ -107,12 +111,12 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
-    budget = config.stages.tiers.monthly_budget_usd
+    budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
     problems += _throughput(config)
     problems += _embedders(config)
-    wanted = config.stages.retrieval.collection
+    wanted = config.stages[RETRIEVAL_STAGE].collection
     if wanted and wanted not in config.collections:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
     if "default" not in config.routes:
@@ -143,7 +147,7 @@ def _rerankers(config: Config) -> list[str]:
             )
         if reranker.kind == "bedrock" and reranker.api_key:
             problems.append(f"{at}.api_key: Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile")
-    wanted = config.stages.retrieval.rerank_model
+    wanted = config.stages[RETRIEVAL_STAGE].rerank_model
     if wanted is not None and wanted not in config.rerankers:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
@@ -152,12 +156,12 @@ def _rerankers(config: Config) -> list[str]:
 
 def _shared_beside_restricted(config: Config) -> list[str]:
     """Routes whose tenants share answers, while what they retrieve is some tenants' or groups' alone."""
-    name = config.stages.retrieval.collection
+    name = config.stages[RETRIEVAL_STAGE].collection
     collection = config.collections.get(name)
     shared = [
         route
         for route, options in config.routes.items()
-        if options.cache_scope == "shared" and _mode(options, "retrieval") != "off"
+        if options.cache_scope == "shared" and options.mode(RETRIEVAL_STAGE) != "off"
     ]
     if collection is None or not shared or not Path(collection.path).is_dir():
         return []
@@ -179,7 +183,7 @@ def _shared_beside_restricted(config: Config) -> list[str]:
 def _embedders(config: Config) -> list[str]:
     """What is wrong with embedding models."""
     problems = []
-    wanted = config.stages.semantic.embedder
+    wanted = config.stages[SEMANTIC_STAGE].embedder
     if wanted not in ("local", "hashed") and wanted not in config.embedders:
         names = ", ".join(["local", "hashed", *config.embedders])
         problems.append(
@@ -207,17 +211,17 @@ def _throughput(config: Config) -> list[str]:
         problems.append(
             f"$.counters: {shown!r} needs the redis client. Fix: pip install 'hapenny[redis]', or counters: memory"
         )
-    file = config.stages.throughput.quotas.file
+    file = config.stages[THROUGHPUT_STAGE].quotas.file
     if file:
         try:
             of_file(file)
         except ValueError as error:
             problems.append(f"$.stages.throughput.quotas.file: {error}")
-    if config.stages.throughput.quotas.regions and importlib.util.find_spec("boto3") is None:
+    if config.stages[THROUGHPUT_STAGE].quotas.regions and importlib.util.find_spec("boto3") is None:
         problems.append(
             "$.stages.throughput.quotas.regions: reading them needs boto3. Fix: pip install 'hapenny[aws]', or a file"
         )
-    for name, model in config.stages.throughput.models.items():
+    for name, model in config.stages[THROUGHPUT_STAGE].models.items():
         at = f"$.stages.throughput.models.{name}"
         if model.regions is not None:
             found = check_regions(name, model.regions, resolve(name), f"{at}.regions")
@@ -229,7 +233,7 @@ def _throughput(config: Config) -> list[str]:
             for where, backend in backends
             if backend and backend not in config.backends
         ]
-    off = [name for name, route in config.routes.items() if _mode(route, "throughput") == "off"]
+    off = [name for name, route in config.routes.items() if route.mode(THROUGHPUT_STAGE) == "off"]
     if where != "memory" and len(off) == len(config.routes) > 0:
         problems.append(
             f"$.counters: {shown!r} is used by no route: throughput is off on all. "
@@ -262,8 +266,3 @@ def _batch_api(config: Config, api: BatchApiOptions, at: str) -> list[str]:
     if least < 1 or (api.most is not None and api.most < least) or api.turnaround_s < 0:
         problems.append(f"{at}: give 1 <= least <= most, and a turnaround_s of 0 or more")
     return problems
-
-
-def _mode(route: RouteOptions, stage: str) -> str:
-    """A stage's mode on a route."""
-    return route.stages.get(stage, PRESETS[route.preset][stage])

@@ -17,6 +17,7 @@ import msgspec.inspect as types
 from msgspec import Struct
 
 from hapenny.config.options import Config
+from hapenny.config.stages import StageOptions
 
 
 class Option(Struct, frozen=True):
@@ -158,6 +159,8 @@ def _meanings(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         if each in (object, Struct) or not hasattr(each, "__struct_fields__") or each.__module__.startswith("msgspec"):
+            continue
+        if each is StageOptions:  # made from the table of stages: there is no source to read
             continue
         body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
         assert isinstance(body, ast.ClassDef)

@@ -7,26 +7,15 @@ from typing import Literal
 
 from msgspec import field
 
-from hapenny.caching.options import AheadOptions, EdgeOptions, ExactOptions, FlightOptions, SemanticOptions
-from hapenny.caching.prefix.stage import PrefixOptions
+from hapenny.caching.options import AheadOptions, EdgeOptions
 from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
-from hapenny.retrieval.options import Remote, RetrievalOptions
-from hapenny.routing.options import CascadeOptions, TierOptions
+from hapenny.config.stages import StageOptions
+from hapenny.retrieval.options import Remote
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
-from hapenny.throughput.options import ThroughputOptions
-from hapenny.tokens.options import (
-    BrevityOptions,
-    PruneOptions,
-    SizeOptions,
-    StructureOptions,
-    TemplateOptions,
-    WindowOptions,
-)
-from hapenny.tuning.options import ArmOptions, ParameterOptions
 
 
 class ServerOptions(Section):
@@ -71,27 +60,6 @@ class CollectionOptions(Section):
     refresh_s: float = 2.0
     """How often what `hapenny index build` changed meanwhile is looked at: it is searched from then on, and answers
     that rest on what it replaced go stale."""
-
-
-class StageOptions(Section):
-    """What each stage may be told; the mode is the route's. In the order of a request's life."""
-
-    arms: ArmOptions = field(default_factory=ArmOptions)
-    templates: TemplateOptions = field(default_factory=TemplateOptions)
-    exact: ExactOptions = field(default_factory=ExactOptions)
-    flights: FlightOptions = field(default_factory=FlightOptions)
-    semantic: SemanticOptions = field(default_factory=SemanticOptions)
-    retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
-    tiers: TierOptions = field(default_factory=TierOptions)
-    cascade: CascadeOptions = field(default_factory=CascadeOptions)
-    structure: StructureOptions = field(default_factory=StructureOptions)
-    window: WindowOptions = field(default_factory=WindowOptions)
-    prune: PruneOptions = field(default_factory=PruneOptions)
-    brevity: BrevityOptions = field(default_factory=BrevityOptions)
-    answer_size: SizeOptions = field(default_factory=SizeOptions)
-    parameters: ParameterOptions = field(default_factory=ParameterOptions)
-    prefix: PrefixOptions = field(default_factory=PrefixOptions)
-    throughput: ThroughputOptions = field(default_factory=ThroughputOptions)
 
 
 class Config(Section):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import field
 
 from hapenny.config.section import Section
-from hapenny.core.stage import Mode
+from hapenny.config.stages import PRESETS
+from hapenny.core.stage_spec import Mode, Preset, StageSpec
 from hapenny.evidence.answers import ALIKE, APART
 
 
@@ -30,7 +31,7 @@ class RouteOptions(Section):
     match: RouteMatch | None = None
     baseline: str = "strong"
     """Tier, alias or model that bills are compared with where a request names none."""
-    preset: Literal["safe", "balanced", "demo"] = "safe"
+    preset: Preset = "safe"
     """The modes of all stages: `safe` switches on what cannot change an answer and lets the rest watch."""
     stages: dict[str, Mode] = field(default_factory=dict)
     """Modes that differ from the preset, by stage."""
@@ -67,6 +68,14 @@ class RouteOptions(Section):
     """Part of every cache key and certificate: change it with the prompt."""
     holdout: float = 0.01
     """Share of sessions with everything off: the proof."""
+
+    def mode(self, stage: StageSpec[Any]) -> Mode:
+        """The mode of a stage on this route."""
+        return self.stages.get(stage.name, PRESETS[self.preset][stage.name])
+
+    def modes(self) -> dict[str, Mode]:
+        """The mode of every stage on this route, by name."""
+        return {**PRESETS[self.preset], **self.stages}
 
     def audits(self) -> float:
         """The share that is audited."""
@@ -111,30 +120,4 @@ CARD_TIERS = {
         "strong": "us.anthropic.claude-sonnet-5-5",
         "max": "us.anthropic.claude-opus-5-5",
     },
-}
-
-# What runs where a route does not say. What cannot change an answer is on, the rest watches (design rule 12); the
-# semantic layer and retrieval are off until they are wanted: even to watch, they embed every question.
-_SAFE: dict[str, Mode] = {
-    "arms": "on",
-    "templates": "shadow",
-    "exact": "on",
-    "flights": "on",
-    "semantic": "off",
-    "retrieval": "off",
-    "tiers": "shadow",
-    "cascade": "off",
-    "structure": "on",
-    "window": "shadow",
-    "prune": "shadow",
-    "brevity": "on",
-    "answer_size": "shadow",
-    "parameters": "on",
-    "prefix": "on",
-    "throughput": "on",
-}
-PRESETS: dict[str, dict[str, Mode]] = {
-    "safe": _SAFE,
-    "balanced": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
-    "demo": {**_SAFE, "templates": "on", "semantic": "on", "tiers": "on", "prune": "on", "window": "on"},
 }

@@ -104,6 +104,11 @@ class Answer:
         """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
         None where it may be another one each time."""
 
+    @property
+    def head(self) -> Sequence[Event]:
+        """What has come of it and nobody has read yet."""
+        return self._head or ()
+
     def through(self, transform: Transform) -> Answer:
         """Attaches `transform` behind those already there; only before the first read."""
         if not transform.watches:

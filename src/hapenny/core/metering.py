@@ -42,10 +42,12 @@ class Metered(Transform):
 
     watches = True
 
-    def __init__(self, call: Call, exchange: Exchange) -> None:
+    def __init__(self, call: Call, exchange: Exchange, head: Sequence[Event] = ()) -> None:
+        """`head`: what has come already. Whoever leaves without reading it pays for it all the same."""
         self._call = call
         self._exchange = exchange
         self._stopped = False
+        self._head = head
 
     def feed(self, event: Event) -> Sequence[Event]:
         """Passes everything on."""
@@ -53,6 +55,10 @@ class Metered(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
+        self._head = ()
+        return self._booked(batch)
+
+    def _booked(self, batch: Sequence[Event]) -> Sequence[Event]:
         call = self._call
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
@@ -78,6 +84,8 @@ class Metered(Transform):
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
+        if self._head:
+            self._booked(self._head)
         if outcome == "complete" and not self._stopped:
             failure = Failure("truncated", "the upstream answer ended before its closing event")
             self._exchange.end_call(self._call, "failed", failure)

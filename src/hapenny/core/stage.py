@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -11,12 +11,13 @@ from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Taken, Target
 from hapenny.core.messages import Request
+from hapenny.core.stage_spec import Mode, StageSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Mode: TypeAlias = Literal["off", "shadow", "on"]
+__all__ = ["Ask", "Decision", "Mode", "Onward", "Pipeline", "Stage", "StageSpec"]
 
 Onward: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Passes the exchange to the next stage; returns when the answer has begun."""
@@ -54,9 +55,16 @@ class Ask(Protocol):
 
 
 class Stage:
-    """One technique. `name` is its word in configuration, ledger and report."""
+    """One technique. `class ExactStage(Stage, spec=EXACT_STAGE)` stands in the table of stages and has its name there;
+    a stage without a spec (of a benchmark, say) names itself."""
 
+    spec: ClassVar[StageSpec[Any] | None] = None
     name: str = ""
+
+    def __init_subclass__(cls, spec: StageSpec[Any] | None = None) -> None:
+        super().__init_subclass__()
+        if spec is not None:
+            cls.spec, cls.name = spec, spec.name
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Decision | None:
         """Decides without changing the exchange; may wait and make `embed` calls. None: nothing to do."""

@@ -8,7 +8,7 @@ all traffic, and a watching router learns what it would have lost.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -20,7 +20,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.stage import Decision
 from hapenny.evidence.audits import AuditOptions, Auditor, Pair, Served
-from hapenny.evidence.step_back import LOSSY, Switch
+from hapenny.evidence.step_back import Switch
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
@@ -113,7 +113,7 @@ class Watch:
         if exchange.arms:
             self._spawn(self._grade(auditor, exchange))
             return
-        changed = changed_by(exchange)
+        changed = changed_by(exchange, self._switch.techniques)
         if "templates" in changed and exchange.route not in self._reading:
             return
         if changed:
@@ -211,12 +211,12 @@ class Watch:
             _log.warning("quality loss above the route's limit: a technique steps back", route=route, technique=gone)
 
 
-def changed_by(exchange: Exchange) -> tuple[str, ...]:
-    """Techniques that could have changed this answer."""
-    found = {step.technique for step in exchange.steps} & set(LOSSY)
+def changed_by(exchange: Exchange, techniques: Sequence[str]) -> tuple[str, ...]:
+    """Those of the techniques that could have changed this answer."""
+    acted = {step.technique for step in exchange.steps}
     if not auto(exchange):
-        found.discard("tiers")  # the client named the tier
-    return tuple(name for name in LOSSY if name in found)
+        acted.discard("tiers")  # the client named the tier
+    return tuple(name for name in techniques if name in acted)
 
 
 def plain(exchange: Exchange) -> Request:

@@ -7,7 +7,7 @@ error each possible step back gets an equal part (union bound).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -15,9 +15,6 @@ from hapenny.core.log import get_logger
 from hapenny.evidence.eprocess import LossMonitor, MonitorState
 
 _log = get_logger("hapenny.audits")
-
-LOSSY = ("templates", "semantic", "tiers", "cascade", "window", "prune")
-"""Techniques that can change an answer, as stages are named."""
 
 
 class _Kept(msgspec.Struct):
@@ -34,11 +31,13 @@ class Switch:
     it is forgotten when what it was about changes (`under`).
 
     Args:
+        techniques: those that can change an answer, as stages are named.
         delta: chance that anything ever steps back on a route that keeps its promise.
     """
 
-    def __init__(self, delta: float = 0.05) -> None:
-        self._delta = delta / len(LOSSY)
+    def __init__(self, techniques: Sequence[str], delta: float = 0.05) -> None:
+        self.techniques = tuple(techniques)
+        self._delta = delta / max(1, len(self.techniques))
         self._monitors: dict[str, LossMonitor] = {}
         self._attributed: dict[str, dict[str, float]] = {}
         self._off: dict[str, list[str]] = {}

@@ -12,14 +12,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from hapenny.admission.keys import OPEN, Identity, Keyring, key_id
 from hapenny.backends.build import build
 from hapenny.backends.contract import Backend
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import Config, RouteOptions, load
+from hapenny.config import LOSSY, Config, RouteOptions, answer_version, load
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.errors import Failure, Unavailable
@@ -81,7 +79,10 @@ class Gateway:
         self.backends: dict[str, Backend] = dict(
             backends
             if backends is not None
-            else {name: build(name, options, self.clock) for name, options in config.backends.items()}
+            else {
+                name: build(name, options, self.clock, self.catalog.resolve)
+                for name, options in config.backends.items()
+            }
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self.keyring = Keyring(
@@ -108,7 +109,8 @@ class Gateway:
             self.desk = heir.desk
         self._choosing = Choosing(config, self.catalog, self._secret)
         self.names = self._choosing.names
-        self.switch: Switch = heir.switch if heir is not None else Switch()
+        lossy = [spec.name for spec in LOSSY]
+        self.switch: Switch = heir.switch if heir is not None else Switch(lossy)
         self.switch.under(settings(config))
         self.books = Books(self.catalog, self.estimators, self.clock, key=self._secret)
         self.desk.watch(self.books)
@@ -132,15 +134,14 @@ class Gateway:
             "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: self.deck.returns.halted
         )
         self._learnt: Learnt | None = heir._learnt if heir is not None else memory(self)
-        self.version = hashlib.blake2b(msgspec.json.encode(config.stages), digest_size=8).hexdigest()
+        self._versions = {name: answer_version(config, name) for name in config.routes}
         paid = paid_embedder(config, self.catalog, self.backends, self.clock)
         ask = self.ask = Asking(self.call, lambda: self.deck.asked, self.deck.rerankers, paid)
         self._pipelines: dict[tuple[str, bool], Pipeline] = {}
         for name, route in config.routes.items():
             stages = self.deck.stages(route)
-            modes = self.deck.modes(route)
             stepped_back = partial(self.switch.off, name)
-            self._pipelines[name, False] = Pipeline(stages, modes, self.call, ask, stepped_back)
+            self._pipelines[name, False] = Pipeline(stages, route.modes(), self.call, ask, stepped_back)
             self._pipelines[name, True] = Pipeline(stages, {}, self.call, ask)
         self.watch = self._watch(background)
         self._background = background
@@ -213,7 +214,7 @@ class Gateway:
             route=name,
             max_calls=options.max_calls,
             asked=asked,
-            policy=Policy(asked.policy, self.version, options.prompt_version, options.knowledge_epoch),
+            policy=Policy(asked.policy, self._versions[name], options.prompt_version, options.knowledge_epoch),
             background=background,
         )
         if self._intents is not None and context.intent is None and request.question:
@@ -314,9 +315,8 @@ class Gateway:
         backend = self.backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
-        lost = backend.lost(exchange.request, target)
-        if lost:
-            exchange.note(f"not sent={','.join(lost)}")
+        for note in backend.notes(exchange.request, target):
+            exchange.note(note)
         call = exchange.begin_call(target, exchange.purpose, exchange.payer)
         if exchange.background:
             self._background.own(exchange)
@@ -340,7 +340,7 @@ class Gateway:
         call.began = self.clock.now()
         self.books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange))
+        return answer.through(Metered(call, exchange, answer.head))
 
     def spawn(self, coro: Any) -> None:
         """Runs background work that ends with the gateway."""

@@ -11,6 +11,7 @@ import numpy as np
 from hapenny.backends.contract import Backend
 from hapenny.backends.embedding import ApiEmbedder, style_of
 from hapenny.backends.rerank import Reranker
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog
 from hapenny.config import Config
 from hapenny.core.answer import Answer
@@ -39,7 +40,7 @@ def paid_embedder(
     config: Config, catalog: Catalog, backends: Mapping[str, Backend], clock: Clock
 ) -> PaidEmbedding | None:
     """The embedding model behind an API that `stages.semantic.embedder` names, if it names one."""
-    wanted = config.embedders.get(config.stages.semantic.embedder)
+    wanted = config.embedders.get(config.stages[SEMANTIC_STAGE].embedder)
     if wanted is None:
         return None
     name = config.backend_of(wanted.backend)

@@ -19,6 +19,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Context, Request
 from hapenny.core.metering import Delivered
 from hapenny.core.stage import Ask, Decision, Mode, Onward, Pipeline, Stage
+from hapenny.core.stage_spec import Phase
 from hapenny.evidence.step_back import Switch
 from hapenny.gateway.shared_state import Deck
 from hapenny.prefetch.forecast import Foreseen, Known
@@ -27,11 +28,10 @@ from hapenny.telemetry.history import history
 from hapenny.telemetry.ledger import Ledger
 
 BACKGROUND = "precompute"
-_SHAPING = (
-    "arms", "exact", "retrieval", "tiers", "structure", "window", "prune", "brevity", "answer_size", "parameters",
-)  # fmt: skip
-"""Stages that decide what a model is asked, and under which key the answer is kept."""
-_KEYING = ("arms", "exact")
+_KEYING = (Phase.KEY,)
+"""Phases that decide under which key an answer is kept."""
+_SHAPING = (Phase.KEY, Phase.SHAPE)
+"""Phases that decide what a model is asked besides."""
 _LONGER = 4
 """Times the longest answer so far: room for the next one. A longer one is cut, and never stored."""
 _LEAST_ROOM = 256
@@ -138,7 +138,7 @@ class Foreseeing:
         if exchange is None:
             return False, 0
         stages = [*self._some(foreseen.route, _KEYING), _Put(foreseen, _at(foreseen.target, tier))]
-        stages += self._some(foreseen.route, ("throughput",))
+        stages += self._some(foreseen.route, (Phase.SEND,))
         try:
             await self._kept(exchange, stages, self._gateway.call)
         finally:
@@ -203,14 +203,14 @@ class Foreseeing:
         exchange.purpose, exchange.payer = "precompute", BACKGROUND
         return exchange
 
-    async def _reach(self, exchange: Exchange, names: Sequence[str]) -> bool:
-        """Runs the stages of those names; whether the request would have been sent."""
+    async def _reach(self, exchange: Exchange, phases: Sequence[Phase]) -> bool:
+        """Runs the stages of those phases; whether the request would have been sent."""
 
         async def stop(exchange: Exchange) -> Answer:
             raise _Reached
 
         try:
-            answer = await self._pipeline(exchange.route, self._some(exchange.route, names), stop)(exchange)
+            answer = await self._pipeline(exchange.route, self._some(exchange.route, phases), stop)(exchange)
         except _Reached:
             return True
         except Failure:
@@ -227,14 +227,15 @@ class Foreseeing:
 
     def _pipeline(self, route: str, stages: Sequence[Stage], terminal: Onward) -> Pipeline:
         gateway = self._gateway
-        modes: Mapping[str, Mode] = {**gateway.deck.modes(gateway.config.routes[route]), _Put.name: "on"}
+        modes: Mapping[str, Mode] = {**gateway.config.routes[route].modes(), _Put.name: "on"}
         return Pipeline(stages, modes, terminal, gateway.ask, partial(gateway.switch.off, route))
 
-    def _some(self, route: str, names: Sequence[str]) -> list[Stage]:
+    def _some(self, route: str, phases: Sequence[Phase]) -> list[Stage]:
+        """The stages of those phases that take part in answering ahead."""
         stages = self._stages.get(route)
         if stages is None:
             stages = self._stages[route] = self._gateway.deck.stages(self._gateway.config.routes[route])
-        return [stage for stage in stages if stage.name in names]
+        return [stage for stage in stages if (spec := stage.spec) is not None and spec.ahead and spec.phase in phases]
 
     def _bounded(self, exchange: Exchange, longest: int) -> Request:
         """The request with a bound on its answer's length, so that what it can cost is known ahead."""

@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.backends.rerank import build_reranker
-from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.dedup import Results
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers, ExactStage, Refresh
+from hapenny.caching.exact import Answers, Refresh
 from hapenny.caching.keys import Keys, Scope
-from hapenny.caching.prefix.stage import PrefixStage
-from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import Returns
-from hapenny.caching.publishing import Publisher
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog
-from hapenny.config import PRESETS, Config, RouteOptions
+from hapenny.config import Config, RouteOptions
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
-from hapenny.core.stage import Mode, Stage
+from hapenny.core.stage import Stage, StageSpec
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.model_facts import Knowing
+from hapenny.gateway.stages import StageParts, build_stages
 from hapenny.prefetch.forecast import Answering
 from hapenny.prefetch.planner import Ahead
+from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
-from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
 from hapenny.routing.names import Names
+from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
-from hapenny.routing.tiers import TierStage
 from hapenny.routing.training import read_router
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import Row
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.throughput.imported import keep
-from hapenny.throughput.options import Routes
-from hapenny.throughput.stage import ThroughputStage
-from hapenny.tokens.answer_stage import AnswerSizeStage
-from hapenny.tokens.brevity_stage import BrevityStage
-from hapenny.tokens.prune_stage import PruneStage
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.tokens.options import ANSWER_SIZE_STAGE
 from hapenny.tokens.sizes import AnswerSizes
-from hapenny.tokens.structure_stage import StructureStage
-from hapenny.tokens.summary import Summariser
-from hapenny.tokens.template_stage import TemplateStage
-from hapenny.tokens.templates import Templates
-from hapenny.tokens.window_stage import WindowStage
-from hapenny.tuning.experiments import ArmStage, read_experiments
-from hapenny.tuning.parameters import ParameterStage
+from hapenny.tuning.experiments import read_experiments
+from hapenny.tuning.options import ARMS_STAGE
 from hapenny.vectors.choose import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
@@ -114,7 +103,7 @@ class Deck:
         self._refresh = refresh
         self._spawn = spawn
         self._same = same
-        trained = read_router(options.tiers.trained)
+        trained = read_router(options[TIERS_STAGE].trained)
         self.about = About(
             names.tiers,
             lambda name: names.resolve(name).target,
@@ -122,7 +111,7 @@ class Deck:
             {name: route.prompt_version for name, route in config.routes.items()},
         )
         self.router = Router(
-            options.tiers,
+            options[TIERS_STAGE],
             trained,
             describe=self.about.describe(trained) if trained is not None else None,
             rates=self._rates(),
@@ -131,14 +120,14 @@ class Deck:
             limits={name: route.max_quality_loss for name, route in config.routes.items()},
             instead=self.about.instead(trained) if trained is not None else None,
         )
-        if heir is not None and heir._options.tiers.trained == options.tiers.trained:
+        if heir is not None and heir._options[TIERS_STAGE].trained == options[TIERS_STAGE].trained:
             self.router.keep(heir.router)
-        self._experiments = read_experiments(options.arms.file)
-        wanted = options.semantic
+        self._experiments = read_experiments(options[ARMS_STAGE].file)
+        wanted = options[SEMANTIC_STAGE]
         if heir is None:
-            self.answers: Answers = Store(clock, int(options.exact.max_mb * 1_000_000))
+            self.answers: Answers = Store(clock, int(options[EXACT_STAGE].max_mb * 1_000_000))
             self.paraphrases: Answers = Store(clock, int(wanted.max_mb * 1_000_000))
-            self.sizes = AnswerSizes(options.answer_size)
+            self.sizes = AnswerSizes(options[ANSWER_SIZE_STAGE])
             self.edge = Edge(clock)
             self.results = Results(Keys(secret), self.answers, clock, self.paraphrases, self.edge)
             self.returns = Returns(self._held)
@@ -157,7 +146,13 @@ class Deck:
         self.ahead: Ahead | None = None
         if config.precompute.routes:
             self.ahead = Ahead(
-                config.precompute, self.answers, self.returns, clock, answering, self._question, ttl=options.exact.ttl_s
+                config.precompute,
+                self.answers,
+                self.returns,
+                clock,
+                answering,
+                self._question,
+                ttl=options[EXACT_STAGE].ttl_s,
             )
             apis = config.batch is not None and bool(config.batch.apis)
             self.ahead.expects_jobs = apis and "batch" in config.precompute.ways
@@ -168,7 +163,7 @@ class Deck:
         self.admin = CacheAdmin(
             self.answers, self.semantic, self.paraphrases, self.returns, self.edge, self.ahead, self.results
         )
-        self.routes = Routes(options.throughput, self.counters, clock, burndown=self._knowing.burndown)
+        self.routes = Routes(options[THROUGHPUT_STAGE], self.counters, clock, burndown=self._knowing.burndown)
         self.collections: dict[str, Collection] = self._collections(heir)
         self.rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
 
@@ -182,9 +177,9 @@ class Deck:
 
             every = self._config.collections[name].refresh_s
             self._spawn(follow(collection, self._clock, every, self.results.collection_changed))
-        if self.collections or self._anywhere("semantic") or self._anywhere("retrieval"):
+        if self.collections or self._anywhere(SEMANTIC_STAGE) or self._anywhere(RETRIEVAL_STAGE):
             _ = self.embedder.inner
-        regions = self._options.throughput.quotas.regions
+        regions = self._options[THROUGHPUT_STAGE].quotas.regions
         if regions:
             ids = [card.id for card in self._catalog.cards.values() if card.provider == "bedrock"]
             self._spawn(keep(regions, ids, self._clock, self.routes.told))
@@ -219,97 +214,58 @@ class Deck:
         for reranker in self.rerankers.values():
             await reranker.aclose()
 
-    @staticmethod
-    def modes(route: RouteOptions) -> dict[str, Mode]:
-        """The mode of every stage on a route."""
-        return {**PRESETS[route.preset], **route.stages}
-
     def keys(self, scope: Scope) -> Keys:
         """The key maker for a scope."""
         return Keys(self._secret, scope)
 
     def stages(self, route: RouteOptions) -> list[Stage]:
-        """The deck in the order of a request's life (design §2). Stages that are off everywhere are not built."""
-        options, prices = self._options, self._prices
-        modes = self.modes(route)
-        keys = self.keys(route.cache_scope)
-        any_temperature = route.cache_any_temperature
-        publisher = (
-            Publisher(self.edge, self.results, route.knowledge_epoch, options.exact.ttl_s) if keys.shared else None
+        """The stages of a route, in the order of a request's life."""
+        if route.mode(SEMANTIC_STAGE) != "off" and self.semantic is None:
+            self.semantic = self._new_semantic()
+        parts = StageParts(
+            options=self._options,
+            secret=self._secret,
+            names=self._names,
+            defaults=self._defaults,
+            catalog=self._catalog,
+            prices=self._prices,
+            facts=self._knowing,
+            router=self.router,
+            dispatchers=self.routes,
+            experiments=self._experiments,
+            answers=self.answers,
+            edge=self.edge,
+            dedup=self.results,
+            profit=self.returns,
+            sizes=self.sizes,
+            semantic=self.semantic,
+            collections=self.collections,
+            reranks=bool(self.rerankers),
+            spawn=self._spawn,
+            refresh=self._refresh,
         )
-        stages: list[Stage] = []
-        if modes["arms"] != "off" and self._experiments:
-            # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
-            acted = frozenset({options.brevity.experiment}) if modes["brevity"] != "off" else frozenset()
-            stages.append(ArmStage(self._experiments, lambda name: self._names.resolve(name).target, acted))
-        if modes["templates"] != "off":
-            stages.append(TemplateStage(self._templates(), options.templates))
-        stages.append(
-            ExactStage(
-                self.answers,
-                keys,
-                ttl=options.exact.ttl_s,
-                stale=options.exact.stale_s,
-                any_temperature=any_temperature,
-                refresh=self._refresh if options.exact.stale_s > 0 else None,
-                results=self.results,
-                publisher=publisher,
-            )
-        )
-        stages.append(FlightStage(keys, any_temperature=any_temperature, max_flights=options.flights.max_flights))
-        if modes["semantic"] != "off":
-            from hapenny.caching.semantic.build import build_stage
-
-            if self.semantic is None:
-                self.semantic = self._new_semantic()
-            stages.append(
-                build_stage(
-                    self.semantic, keys, options.semantic, self._spawn, any_temperature=any_temperature,
-                    stopped=partial(self.returns.stopped, "semantic"), publisher=publisher, results=self.results,
-                )
-            )  # fmt: skip
-        if modes["retrieval"] != "off":
-            from hapenny.retrieval.stage import RetrievalStage
-
-            fast = self._names.tiers.get("fast")
-            stages.append(RetrievalStage(self.collections, options.retrieval, fast, reranks=bool(self.rerankers)))
-        stages.append(TierStage(self._names, self.router))
-        if modes["cascade"] != "off":
-            stages.append(CascadeStage(options.cascade, lambda name: self._names.resolve(name).target))
-        stages += [
-            StructureStage(prices, options.structure, options.window),
-            WindowStage(prices, options.window, self._summariser()),
-            PruneStage(prices, options.prune),
-            *([BrevityStage(options.brevity)] if self._experiments else []),
-            AnswerSizeStage(self.sizes, self._knowing.prefills, self._knowing.ceiling),
-            ParameterStage(self._catalog.resolve, options.parameters, self._defaults, self._knowing.learned_size),
-            PrefixStage(lambda model: of_card(self._catalog.resolve(model)), self._knowing.count, options.prefix),
-            ThroughputStage(
-                self.routes,
-                size=self._knowing.size,
-                most_output=self._knowing.most_output,
-                predicted=self._knowing.predicted,
-            ),
-        ]
-        return stages
+        return build_stages(parts, route)
 
     def _semantic(self, heir: Deck | None) -> SemanticCache | None:
         """The heir's, a new one where a route has the layer, or None."""
-        wanted = self._options.semantic
-        same = heir is not None and (heir._options.semantic, heir._config.embedders) == (wanted, self._config.embedders)
+        wanted = self._options[SEMANTIC_STAGE]
+        same = heir is not None and (heir._options[SEMANTIC_STAGE], heir._config.embedders) == (
+            wanted,
+            self._config.embedders,
+        )
         if heir is not None and heir.semantic is not None and same:
             return heir.semantic
-        return self._new_semantic() if self._anywhere("semantic") else None
+        return self._new_semantic() if self._anywhere(SEMANTIC_STAGE) else None
 
     def _new_semantic(self) -> SemanticCache:
         from hapenny.caching.semantic.build import build_cache
 
-        embedder = self._options.semantic.embedder
+        embedder = self._options[SEMANTIC_STAGE].embedder
         name = str(self._config.embedders.get(embedder, embedder))
         return build_cache(self._clock, self.paraphrases, self.embedder, self._asks, name)
 
-    def _anywhere(self, stage: str) -> bool:
-        return any(self.modes(route)[stage] != "off" for route in self._config.routes.values())
+    def _anywhere(self, stage: StageSpec[Any]) -> bool:
+        return any(route.mode(stage) != "off" for route in self._config.routes.values())
 
     def _judge(self, name: str | None) -> Asks | None:
         """Asks the model of that name whether answers are the same. Raises `ConfigError` for a name of no one model."""
@@ -351,10 +307,10 @@ class Deck:
         return found
 
     def _budget(self, heir: Deck | None) -> Budget | None:
-        dollars = self._options.tiers.monthly_budget_usd
+        dollars = self._options[TIERS_STAGE].monthly_budget_usd
         if dollars is None:
             return None
-        if heir is not None and heir._options.tiers.monthly_budget_usd == dollars:
+        if heir is not None and heir._options[TIERS_STAGE].monthly_budget_usd == dollars:
             return heir.router.budget
         return Budget(Balancer(dollars, started=self._clock.wall()), self._rates())
 
@@ -367,14 +323,3 @@ class Deck:
                 cached = rates.cache_read if rates.cache_read is not None else rates.input
                 found[tier] = Rates(float(rates.input), float(cached), float(rates.output))
         return found
-
-    def _summariser(self) -> Summariser | None:
-        options, fast = self._options.window, self._names.tiers.get("fast")
-        return Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
-
-    def _templates(self) -> Templates:
-        options = self._options.templates
-        libraries = [Path(each) for each in options.files]
-        if options.shipped and not libraries:
-            return Templates.shipped()
-        return Templates.of_files([*(Templates.shipped_files() if options.shipped else []), *libraries])

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from hapenny.config import Config
+from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
-from hapenny.evidence.step_back import LOSSY, Switch
+from hapenny.evidence.step_back import Switch
 from hapenny.gateway.shared_state import Deck
 from hapenny.prefetch.forecast import Known
 from hapenny.prefetch.planner import Ahead
@@ -41,7 +41,7 @@ def _asked(ahead: Ahead, content: ContentStore) -> Part:
 
 def settings(config: Config) -> dict[str, str]:
     """A digest of what decides how much a route's techniques lose, by route: other settings bring none of them back."""
-    shared = ([getattr(config.stages, name) for name in LOSSY], config.tiers, config.models, config.aliases)
+    shared = ([config.stages[spec] for spec in LOSSY], config.tiers, config.models, config.aliases)
     found = {}
     for name, route in config.routes.items():
         own = (route.preset, route.stages, route.baseline, route.max_quality_loss, route.prompt_version)

@@ -50,7 +50,7 @@ class _Foreseen(Deferred):
         self, gateway: Gateway, id: str, record: Record, output: dict[str, Any]
     ) -> tuple[dict[str, Any], bool]:
         foreseen = _read(record)
-        completion = self._completion(gateway, foreseen.target, id, output)
+        completion = self._completion(gateway, foreseen.target, id, output, foreseen.shaped)
         stored, cost = await gateway.foreseeing.land(foreseen, completion, id)
         if gateway.deck.ahead is not None:
             gateway.deck.ahead.ended(foreseen, stored, cost, "batch")

@@ -24,12 +24,13 @@ from hapenny.batch.records import BatchProvider, BatchRefused, JobStatus, Record
 from hapenny.config import BackendOptions, BatchApiOptions, Config
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Completion
+from hapenny.core.events import Collector, Completion, Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
+from hapenny.protocols.rules import HOME, fit
 
 Hold = Callable[[], AbstractContextManager[Gateway]]
 Described = Callable[[Request], tuple[Context, Identity]]
@@ -99,6 +100,7 @@ class Deferred:
         """
         with self._hold() as gateway:
             target = self._target(gateway, model)
+            card = gateway.catalog.resolve(target.model) if target is not None else None
         if target is None:
             raise BatchRefused(f"the model {model!r} is not known any more")
         found = []
@@ -109,6 +111,7 @@ class Deferred:
                 request = self._request(model, record)
                 if not self._described(request)[1].may_ask(request.model):
                     continue  # refused with its reason when it is sent alone, before it is paid
+                request = fit(request, HOME[self._far.name], target.model, card).request
                 wire = self._far.encode_request(request, model=target.model)
                 body = msgspec.json.decode(wire.body, type=dict[str, Any])
                 for name in _NOT_IN_JOBS:
@@ -157,7 +160,7 @@ class Deferred:
         request = self._request(record.model, record)
         target = self._target(gateway, record.model)
         assert target is not None
-        completion = self._completion(gateway, target, id, output)
+        completion = self._completion(gateway, target, id, output, request)
         fresh = gateway.ledger is None or await gateway.ledger.get(id) is None
         if fresh:
             context, identity = self._described(request)
@@ -165,11 +168,16 @@ class Deferred:
         answer: dict[str, Any] = msgspec.json.decode(self._near.encode_answer(completion, request))
         return answer, fresh
 
-    def _completion(self, gateway: Gateway, target: Target, id: str, output: dict[str, Any]) -> Completion:
-        collector = Collector()
-        for event in self._far.decode_answer(
+    def _completion(
+        self, gateway: Gateway, target: Target, id: str, output: dict[str, Any], request: Request
+    ) -> Completion:
+        """The answer, freed of what making `request` fit for the provider took: that is the same each time."""
+        events: Sequence[Event] = self._far.decode_answer(
             msgspec.json.encode(output), {}, model=target.model, id=id, created=gateway.clock.wall()
-        ):
+        )
+        undo = fit(request, HOME[self._far.name], target.model, gateway.catalog.resolve(target.model)).undo
+        collector = Collector()
+        for event in events if undo is None else undo.flow(events):
             collector.feed(event)
         return collector.finish()
 

@@ -10,9 +10,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.core.stage import Ask
 from hapenny.retrieval.collection import Rerank, Rewrite
-
-NAME = "retrieval"
-"""The technique that pays."""
+from hapenny.retrieval.options import RETRIEVAL_STAGE
 
 _REWRITE = (
     "Rewrite the last question so that it can be understood without the conversation, in its own language. "
@@ -33,7 +31,7 @@ def helpers(ask: Ask, exchange: Exchange, model: str | None, rewriter: Target | 
     """Helpers whose calls are on `exchange`: the reranker named `model` (or the only one), and `rewriter`."""
 
     async def rerank(query: str, documents: Sequence[str]) -> Sequence[float]:
-        return await ask.rerank(exchange, query, documents, technique=NAME, model=model)
+        return await ask.rerank(exchange, query, documents, technique=RETRIEVAL_STAGE.name, model=model)
 
     async def rewrite(query: str, history: Sequence[str], answer: str) -> str:
         assert rewriter is not None
@@ -46,7 +44,7 @@ def helpers(ask: Ask, exchange: Exchange, model: str | None, rewriter: Target | 
             messages=(Message("user", (Text(_REWRITE.format(history="\n".join(turns), question=query)),)),),
             parameters=Parameters(max_tokens=80),
         )
-        given = await ask.model(exchange, asked, rewriter, purpose="rerank", technique=NAME)
+        given = await ask.model(exchange, asked, rewriter, purpose="rerank", technique=RETRIEVAL_STAGE.name)
         return (await given.collect()).text.strip()
 
     return Helpers(rerank if reranks else None, rewrite if rewriter is not None else None)

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from hapenny.core.stage_spec import Phase, StageSpec
+
 
 class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a route retrieves.
@@ -58,3 +60,9 @@ class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"depth: {self.depth}; use 2 to 1000")
         if min(self.seconds, self.rewrite_seconds) <= 0 or self.characters < 1:
             raise ValueError("seconds, rewrite_seconds, characters: use values above 0")
+
+
+RETRIEVAL_STAGE = StageSpec(
+    name="retrieval", options=RetrievalOptions, phase=Phase.SHAPE, safe="off",
+    does="puts passages of a collection before the question, numbered for citation",
+)  # fmt: skip

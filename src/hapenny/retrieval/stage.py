@@ -24,7 +24,7 @@ from hapenny.retrieval.collection import Collection, Found
 from hapenny.retrieval.documents import Hit
 from hapenny.retrieval.filters import Filter, parse
 from hapenny.retrieval.helping import Helpers, helpers
-from hapenny.retrieval.options import RetrievalOptions
+from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
 
 NOBODY = Helpers()
 
@@ -50,11 +50,9 @@ _SEARCHED: Note[tuple[Found, str, Ask, dict[str, Any]]] = Note("retrieval.search
 """What was found, the question, how models are asked, and vectors of texts embedded so far."""
 
 
-class RetrievalStage(Stage):
+class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
     """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references; `reranks`:
     the deployment has a reranking model."""
-
-    name = "retrieval"
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.evidence.judges import agree, schema
 from hapenny.routing import complexity
-from hapenny.routing.options import CascadeOptions
+from hapenny.routing.options import CASCADE_STAGE, CascadeOptions
 
 _HEDGES = re.compile(
     r"\b(?:not sure|unsure|uncertain|don'?t know|do not know|can(?:no|')t (?:determine|tell|answer|help|say)"
@@ -46,7 +46,7 @@ class _Told(Struct):
     text: str
 
 
-class CascadeStage(Stage):
+class CascadeStage(Stage, spec=CASCADE_STAGE):
     """Runs the cascade for routed requests (`auto`, a tier) of the intents that allow it.
 
     Args:
@@ -54,8 +54,6 @@ class CascadeStage(Stage):
         find: a target by tier, alias or model name.
         same: whether two answers say the same.
     """
-
-    name = "cascade"
 
     def __init__(
         self,

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from hapenny.core.stage_spec import Phase, StageSpec
+
 
 class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The tier choice for `auto`: scores at or above a threshold go to that tier.
@@ -44,3 +46,13 @@ class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The two that answer first, the cheaper one first."""
     strong: str = "strong"
     """Who answers where they disagree."""
+
+
+TIERS_STAGE = StageSpec(
+    name="tiers", options=TierOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
+    does="chooses the cheapest tier that the question allows, for requests of `auto`, and stands in for what is down",
+)  # fmt: skip
+CASCADE_STAGE = StageSpec(
+    name="cascade", options=CascadeOptions, phase=Phase.SHAPE, safe="off", lossy=True, ahead=False,
+    does="asks cheap models first, and the strong one only where their answers do not agree or do not look sure",
+)  # fmt: skip

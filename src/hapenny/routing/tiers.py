@@ -11,6 +11,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.money import NANO
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.routing.names import TIERS, Names
+from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 
 
@@ -24,15 +25,13 @@ class Choice(Decision, kw_only=True):
     """The promise that covers this choice, as it stands in the answer's headers."""
 
 
-class TierStage(Stage):
+class TierStage(Stage, spec=TIERS_STAGE):
     """Chooses a tier for `auto` by a complexity score, and calls onward for fallbacks on `Unavailable`.
 
     Args:
         names: what names mean; holds the tiers.
         router: rules on tiers; one for all routes of a deployment.
     """
-
-    name = "tiers"
 
     def __init__(self, names: Names, router: Router) -> None:
         self._names = names

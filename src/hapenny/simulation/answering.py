@@ -15,8 +15,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from hapenny.core.messages import Request, Tool, ToolResult
+from hapenny.core.messages import Request, Text, Tool, ToolResult
+from hapenny.protocols.rules.formats import BY_SCHEMA, IN_WORDS
 from hapenny.simulation import latents
+from hapenny.simulation.filling import fill
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _WORD = re.compile(r"[^\W_]+")
@@ -97,12 +99,10 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     if calls:
         return Draft(calls=calls)
     lead, rest = _lead(request, right, seed)
-    if request.parameters.format is not None:
-        schema = _schema(request.parameters.format)
-        text = lead if schema is None and not _wants_json(request.parameters.format) else ""
-        if not text:
-            text = json.dumps(_fill(schema, lead, seed) if schema else {"answer": lead}, ensure_ascii=False)
-        return Draft(text=text)
+    wanted, schema = _json_wanted(request)
+    if wanted:
+        text = json.dumps(fill(schema, lead, seed) if schema else {"answer": lead}, ensure_ascii=False)
+        return Draft(text=text.removeprefix("{") if _begun(request) else text)
     said = [lead]
     count = len(lead.split()) + (len(lead) // 3 if not lead.isascii() else 0)
     topic = " ".join(words(latents.question_of(request))[:4]) or "this"
@@ -168,7 +168,7 @@ def _calls(request: Request, right: bool, seed: str) -> tuple[tuple[str, str], .
         return ()
     if not right and len(tools) > 1 and not (choice is not None and choice.kind == "tool"):
         best = tools[1]
-    filled = _fill(best.schema, question, seed)
+    filled = fill(best.schema, question, seed)
     return ((best.name, json.dumps(filled if isinstance(filled, dict) else {}, ensure_ascii=False)),)
 
 
@@ -176,8 +176,22 @@ def _tool_words(tool: Tool) -> set[str]:
     return set(words(re.sub(r"[_\-]|(?<=[a-z])(?=[A-Z])", " ", tool.name) + " " + (tool.description or "")))
 
 
-def _wants_json(format: Any) -> bool:
-    return isinstance(format, dict) and format.get("type") in ("json_object", "json_schema")
+def _json_wanted(request: Request) -> tuple[bool, Any]:
+    """Whether the answer must be JSON (as a format, or in the words that stand for one), and its schema if any."""
+    format = request.parameters.format
+    if isinstance(format, dict) and format.get("type") in ("json_object", "json_schema"):
+        return True, _schema(format)
+    for block in request.system:
+        if isinstance(block, Text) and block.text.startswith(IN_WORDS):
+            _, _, schema = block.text.partition(BY_SCHEMA)
+            return True, json.loads(schema) if schema else None
+    return False, None
+
+
+def _begun(request: Request) -> bool:
+    """Whether the answer's first brace stands in the prompt: an assistant turn that the model continues."""
+    last = request.messages[-1] if request.messages else None
+    return last is not None and last.role == "assistant" and last.text.strip() == "{"
 
 
 def _schema(format: Any) -> Any:
@@ -185,40 +199,3 @@ def _schema(format: Any) -> Any:
         return None
     inner = format.get("json_schema", format)
     return inner.get("schema") if isinstance(inner, dict) else None
-
-
-def _fill(schema: Any, text: str, seed: str, depth: int = 0) -> Any:
-    """A value that fits a JSON schema, from the words and numbers of `text`."""
-    if not isinstance(schema, dict) or depth > 8:
-        return text
-    for word in ("enum", "const"):
-        if word in schema:
-            options = schema[word] if word == "enum" else [schema[word]]
-            if not isinstance(options, list) or not options:
-                return None
-            shared = [option for option in options if str(option).casefold() in text.casefold()]
-            return (shared or options)[0]
-    for word in ("anyOf", "oneOf", "allOf"):
-        if isinstance(schema.get(word), list) and schema[word]:
-            return _fill(schema[word][0], text, seed, depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    numbers = [int(found) for found in re.findall(r"\d{1,15}", text)]
-    match kind:
-        case "object":
-            properties = schema.get("properties")
-            if not isinstance(properties, dict):
-                return {}
-            return {str(name): _fill(inner, text, seed, depth + 1) for name, inner in properties.items()}
-        case "array":
-            return [_fill(schema.get("items", {"type": "string"}), text, seed, depth + 1)]
-        case "integer" | "number":
-            least = schema.get("minimum", 0)
-            return numbers[0] if numbers else (least if isinstance(least, int | float) else 0)
-        case "boolean":
-            return latents.chance(seed, "flag", text) < 0.5
-        case "null":
-            return None
-        case _:
-            return text

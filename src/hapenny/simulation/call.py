@@ -63,7 +63,7 @@ class SimulatedCall:
     """A `Source` of events. `close()` releases quota and connection at once.
 
     Whatever ends it once it was accepted, the prompt and what was generated until then are billed (assumed: the work
-    was done; no provider's terms say otherwise).
+    was done; no provider's terms say otherwise). An error that is told in place of the whole answer is not.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SimulatedCall:
             batch.append(Started(self.id, self.model, self._clock.wall(), self.prompt))
         if not self._stream and broken:
             self._next = last
-            self._sent = plan.steps[last - 1][1] if last else 0
+            self._sent = plan.total  # a whole answer is generated before any of it is sent
             return self._strike()
         now = self._clock.now() + 1e-9
         while self._next < last:
@@ -161,7 +161,8 @@ class SimulatedCall:
         fault = self._plan.fault
         failure = midway(fault) if fault is not None else None
         if failure is not None:
-            self._end("broken", self._sent)
+            in_place = failure.upstream_status is not None and not self._stream
+            self._end("failed" if in_place else "broken", self._sent)
             raise failure
         self._end("truncated", self._sent)
         return None

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from hapenny.catalog import Card, refusals
@@ -18,6 +20,8 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Started, Stopped, Tokens, Usage
 from hapenny.core.messages import Request
+from hapenny.protocols.registry import codec
+from hapenny.protocols.rules import HOME, Service, broken
 from hapenny.simulation import latents
 from hapenny.simulation.answering import compose
 from hapenny.simulation.bill import Bill
@@ -114,8 +118,10 @@ class SimulatedProvider:
         service_tier: str = "standard",
         account: str = "",
         fault: Fault | None = None,
+        service: Service | None = None,
     ) -> SimulatedCall:
-        """Accepts or refuses `request`; the call it returns answers at its own pace.
+        """Accepts or refuses `request`; the call it returns answers at its own pace. `service`: at which surface it is
+        asked; that of the request's own dialect unless given.
 
         Raises:
             Failure: not_found, invalid_request, context_overflow, rate_limited, or what a fault brings.
@@ -126,7 +132,7 @@ class SimulatedProvider:
         vocabulary = tokenizer(card.tokenizer)
         prompt = parts(request, vocabulary)
         total = sum(part.tokens for part in prompt)
-        self._validate(request, card, sum(1 for part in prompt if part.ttl), total)
+        self._validate(request, called, card, total, service or HOME[request.protocol])
         print_ = fingerprint(prompt)
         times = self._asked[print_] = self._asked.get(print_, 0) + 1
         if len(self._asked) > 100_000:
@@ -171,7 +177,7 @@ class SimulatedProvider:
         model, card = self.find(name)
         prompt = parts(request, tokenizer(card.tokenizer))
         total = sum(part.tokens for part in prompt)
-        self._validate(request, card, 0, total)
+        self._validate(request, name, card, total, HOME[request.protocol])
         draws = (self.seed, self.deck.name, model.id, fingerprint(prompt), "batch")
         plan = self._plan(request, model, card, Found(), total, draws, None, "batch")
         tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
@@ -185,7 +191,8 @@ class SimulatedProvider:
             events += step
         return [*events, Stopped(plan.reason, 0, plan.sequence), Usage(tokens)]
 
-    def _validate(self, request: Request, card: Card, points: int, total: int) -> None:
+    def _validate(self, request: Request, called: str, card: Card, total: int, service: Service) -> None:
+        """Refuses what the real service refuses, with its words. Raises `Failure`."""
         wrong = refusals(card, request.parameters)
         if wrong:
             raise Failure(
@@ -196,14 +203,8 @@ class SimulatedProvider:
                 upstream_status=400,
                 upstream_type="ValidationException",
             )
-        if card.cache_points is not None and points > card.cache_points:
-            raise Failure(
-                "invalid_request",
-                f"{card.id} takes at most {card.cache_points} cache points, this request has {points}",
-                fix="send fewer cache points",
-                upstream_status=400,
-                upstream_type="ValidationException",
-            )
+        for breach in broken(composed(request, service, called), service, called, card):
+            raise breach.refusal(service)
         if card.context_window is not None and total > card.context_window:
             raise Failure(
                 "context_overflow",
@@ -247,6 +248,13 @@ class SimulatedProvider:
         return plan
 
 
+def composed(request: Request, service: Service, model: str) -> dict[str, Any]:
+    """The body of `request` as `service` gets it."""
+    dialect = next(name for name, home in HOME.items() if home == service)
+    body: dict[str, Any] = msgspec.json.decode(codec(dialect).encode_request(request, model=model).body)
+    return body
+
+
 def _pool(called: str, tier: str) -> str:
     """Inference profiles and service tiers have quotas of their own."""
     profile = called.partition(".")[0] if called.startswith(_PROFILES) else ""
@@ -283,10 +291,13 @@ class _Settlement:
         self._provider.cache.keep(found, self._provider.clock.now())
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
-        """The call is over: what it used is known, however it ended."""
+        """The call is over: what it used is known, however it ended. Only one that failed is not billed."""
         provider = self._provider
         provider.open_calls -= 1
-        self._quota.settle(self._reserved, burnt(tokens, self._burndown), provider.clock.now())
+        used = burnt(tokens, self._burndown) if outcome != "failed" else 0
+        self._quota.settle(self._reserved, used, provider.clock.now())
+        if outcome == "failed":
+            return
         provider.bill.add(
             id=id,
             model=self._model,

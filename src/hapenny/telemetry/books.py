@@ -23,7 +23,7 @@ from hapenny.telemetry.prefixes import Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, split, told
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
-from hapenny.telemetry.settling import UNBILLED, settle
+from hapenny.telemetry.settling import UNBILLED, refine, settle
 
 __all__ = ["UNBILLED", "Books", "Row"]
 
@@ -93,6 +93,20 @@ class Books:
             except Exception as error:
                 self._log.error("report not learnt", call=call.id, error=type(error).__name__)
 
+    def _refine(self, exchange: Exchange) -> None:
+        """Settles calls that reported nothing again, by what is known at the end: what the prompt cache is expected to
+        have done with those that never began to answer, and what a later attempt reported. Never raises."""
+        estimated = [call for call in exchange.calls if call.provenance == "estimated"]
+        if not estimated:
+            return
+        try:
+            for call in estimated:
+                if call.cached is None and call.accepted is None and call.ended is not None:
+                    self._follow(exchange, call, call.ended)
+            refine(exchange.calls, self.prices, self._clock.wall())
+        except Exception as error:
+            self._log.error("calls not settled again", request=exchange.id, error=type(error).__name__)
+
     def expect(self, call: Call) -> None:
         """Counts the prompt of a call under way, before its price is asked for. Never raises."""
         try:
@@ -107,13 +121,18 @@ class Books:
         if call.request is None or call.began is None:
             return
         try:
+            self._follow(exchange, call, call.began)
+        except Exception as error:
+            self._log.error("prefix not followed", call=call.id, error=type(error).__name__)
+
+    def _follow(self, exchange: Exchange, call: Call, began: float) -> None:
+        """Notes what the provider's prompt cache does with a call that can be read from `began` on."""
+        if call.request is not None:
             target, wall = call.target, exchange.wall - exchange.arrived
             call.cached = split(
                 self._prefixes, _world(target), self.prices.layout(call.request),
-                self.prices.place(target), wall + call.started, wall + call.began,
+                self.prices.place(target), wall + call.started, wall + began,
             )  # fmt: skip
-        except Exception as error:
-            self._log.error("prefix not followed", call=call.id, error=type(error).__name__)
 
     def count(self, request: Request, target: Target) -> int:
         """Expected prompt tokens of a request that is not (yet) sent."""
@@ -139,6 +158,7 @@ class Books:
         if known is not None and known[0] == mark:
             return known[1]
         self._learn(exchange)
+        self._refine(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         if self._compared(exchange, delivered):
@@ -160,6 +180,7 @@ class Books:
         counts say, and the books need not be closed before the client has its answer.
         """
         adopted = exchange.adopted
+        self._refine(exchange)
         if (
             adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)

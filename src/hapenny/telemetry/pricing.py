@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
-from math import ceil
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -29,6 +28,15 @@ CALM = 0.005
 """Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
 _KEPT = 512
+_MISSES = 64
+"""Newest errors, and sizes of answers, that a bound rests on: older ones are those of counts that have learnt since."""
+_ENOUGH = 12
+_COVERED = 0.95
+_USUAL = 0.75
+_PIECE = 0.4
+"""Tokens by which a text that was cut may hold more than it would as a whole: it ends within what follows."""
+_LONGEST = 4_096
+"""Tokens of the longest answer of a model whose limit is unknown."""
 _SMALL = 16_384
 """Characters up to which a request's layout is kept when it is over: the doors decode equal bodies to one request, so
 that one which comes again, as those of cache hits do, need not be read again."""
@@ -46,13 +54,43 @@ def never_owned(target: Target) -> bool:
     return target.service_tier in ("provisioned", "owned")
 
 
+class Misses:
+    """By how much counts fell short of what was reported then: the bound of those that nothing is reported of.
+
+    The margin is an empirical quantile of the last relative errors, words and all; before there are enough of them the
+    estimator's own bound holds, which is wider.
+    """
+
+    __slots__ = ("_known", "_newest")
+
+    def __init__(self) -> None:
+        self._newest: deque[float] = deque(maxlen=_MISSES)
+        self._known: float | None = None
+
+    def note(self, reported: float, counted: float) -> None:
+        """Takes a reported count and what we had counted before we learnt of it."""
+        if counted >= 1:
+            self._newest.append(reported / round(counted) - 1.0)  # both are whole tokens
+            self._known = None
+
+    def margin(self, before: Callable[[], float]) -> float:
+        """What to add to a count, as a share of it; `before` gives it while little is known."""
+        if len(self._newest) < _ENOUGH:
+            return before()
+        if self._known is None:
+            ranked = sorted(self._newest)
+            self._known = max(0.0, ranked[min(len(ranked) - 1, int(_COVERED * len(ranked)))])
+        return self._known
+
+
 class Place:
     """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers.
 
     Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
     """
 
-    __slots__ = ("_last", "_rates", "answers", "card", "media", "prompts", "region", "words")
+    __slots__ = ("_last", "_rates", "_sizes", "answers", "card", "media", "missed", "missed_out", "prompts", "region",
+                 "words")  # fmt: skip
 
     def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
         self.card = card
@@ -63,6 +101,9 @@ class Place:
         self.media = MEDIA_TOKENS
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
+        self._sizes: deque[int] = deque(maxlen=_MISSES)
+        self.missed = Misses()
+        self.missed_out = Misses()
 
     def rates(self, tier: str, wall: float) -> Rates | None:
         """The rates at `wall`; None: unknown."""
@@ -95,8 +136,8 @@ class Place:
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
         prompts = self.prompts
-        margin = 1.0 + prompts.margin(layout.measure(prompts.cache))
-        prompt = ceil(self._prompt(layout) * margin) + round(2 * layout.media * self.media)
+        margin = self.missed.margin(lambda: prompts.margin(layout.measure(prompts.cache)))
+        prompt = round(self._prompt(layout) * (1.0 + margin)) + round(2 * layout.media * self.media)
         return Tokens(input=prompt, output=self.most(text))
 
     def most(self, text: str) -> int:
@@ -104,12 +145,25 @@ class Place:
         if not text:
             return 0
         answers = self.answers
-        return ceil(self._output(text) * (1.0 + answers.margin(answers.cache.segment(text))))
+        margin = self.missed_out.margin(lambda: answers.margin(answers.cache.segment(text)))
+        return max(1, round(self._output(text) * (1.0 + margin) + _PIECE))
+
+    def longest(self, request: Request) -> int:
+        """Tokens of an answer of which nothing was seen: what three in four of the model's answers did not exceed, within
+        the limit asked for; the limit itself while few are known."""
+        limit = request.parameters.max_tokens or (self.card.max_output if self.card is not None else None) or _LONGEST
+        if len(self._sizes) < _ENOUGH:
+            return limit
+        ranked = sorted(self._sizes)
+        return min(limit, ranked[min(len(ranked) - 1, int(_USUAL * len(ranked)))])
 
     def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
         """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
         prompts, answers, words = self.prompts, self.answers, self.words
-        missing = tokens.prompt - self._prompt(layout)
+        counted = self._prompt(layout)
+        missing = tokens.prompt - counted
+        if not layout.media:
+            self.missed.note(tokens.prompt, counted)
         if layout.media:
             self.media += 0.2 * (max(0.0, missing) / layout.media - self.media)
         elif abs(missing) > CALM * tokens.prompt:
@@ -118,6 +172,8 @@ class Place:
         if text:
             visible = self._output(text)
             count = tokens.output - hidden(tokens, visible)
+            self._sizes.append(tokens.output)
+            self.missed_out.note(count, visible)
             if count > 0 and abs(count - visible) > CALM * count:
                 answers.learn(answers.cache.segment(text), count)
                 words.learn((text,), count - self._output(text), count)
@@ -211,9 +267,25 @@ class Prices:
         place, request = self.place(call.target), call.request
         assert request is not None
         text = "".join(call.output)
+        unseen = place.longest(request) if call.outcome == "failed" and not text and not request.stream else 0
         if call.accepted is not None:
-            return replace(call.accepted, output=place.most(text))
+            return replace(call.accepted, output=place.most(text) or unseen)
         counted = place.upper(self.layout(request), text)
+        counted = replace(counted, output=counted.output or unseen)
+        return self._cached(call, place, counted)
+
+    def like(self, call: Call, tokens: Tokens) -> Tokens:
+        """What a call used whose very request used `tokens` another time."""
+        text = "".join(call.output)
+        place = self.place(call.target)
+        output = place.most(text) if text or call.began is not None else tokens.output
+        if call.accepted is not None:
+            return replace(call.accepted, output=output)
+        return self._cached(call, place, Tokens(input=tokens.prompt, output=output))
+
+    @staticmethod
+    def _cached(call: Call, place: Place, counted: Tokens) -> Tokens:
+        """`counted` with the prompt cache's part as it is expected."""
         if call.cached is None:
             return counted
         rates = place.rates(call.target.service_tier, 0.0)

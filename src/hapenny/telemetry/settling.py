@@ -7,6 +7,8 @@ how it was served (service tier, geography, speed) and of what it used beside te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from hapenny.catalog import SERVICE_TIERS
@@ -27,6 +29,8 @@ UNBILLED: frozenset[Kind] = frozenset(
 _NOTHING_BILLED = Tokens()
 _PREPAID = frozenset({"provisioned", "owned", "reserved"})
 """Tiers that are paid by the hour or month: an answer's word for its tier does not change who pays for it."""
+_GUESSED = frozenset({"embed", "rerank", "guard"})
+"""Calls whose tokens are not those of the exchange's request: whoever makes them says what they may have used."""
 _AS_EVER = frozenset({"", "standard"})
 
 
@@ -39,7 +43,7 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
         tokens = apart(tokens, bill.units)
         if call.provenance != "estimated":
             call.provenance = "reported"
-            call.lesson = call.request is not None and call.purpose not in ("embed", "rerank", "guard")
+            call.lesson = call.request is not None and call.purpose not in _GUESSED
     elif call.outcome == "failed" and call.began is None and not call.output and refused(call):
         tokens, call.provenance = Tokens(), "reported"
     elif call.request is not None:
@@ -49,6 +53,28 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
     call.tokens = tokens
     # What was not billed costs nothing at any price, known or not.
     call.cost = 0 if tokens == _NOTHING_BILLED else prices.price(call.target, tokens, wall)
+
+
+def refine(calls: Sequence[Call], prices: Prices, wall: float) -> None:
+    """Settles estimated calls again by what the same request used when it was asked once more: a retry reports what
+    the attempt that was lost did not."""
+    for call in calls:
+        if call.provenance != "estimated" or call.request is None or call.purpose in _GUESSED:
+            continue
+        twin = next((each for each in calls if _same(call, each)), None)
+        if twin is not None and twin.tokens is not None:
+            tokens = prices.like(call, twin.tokens)
+        else:
+            tokens = prices.bound(call)
+        call.tokens = apart(tokens, call.tokens.units if call.tokens is not None else ())
+        call.cost = prices.price(call.target, call.tokens, wall)
+
+
+def _same(call: Call, other: Call) -> bool:
+    """Whether `other` reports what the very request of `call` used."""
+    if other.provenance != "reported" or other.tokens is None or not other.tokens.prompt:
+        return False
+    return other.target.model == call.target.model and other.request == call.request
 
 
 def served(target: Target, bill: Billed) -> Target:

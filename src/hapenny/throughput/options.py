@@ -11,6 +11,7 @@ from msgspec import field
 from hapenny.core.answer import Answer
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
+from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.stores.counters import Counters
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.breaker import BreakerSpec
@@ -126,6 +127,12 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
         for tenant, weight in self.shares.items():
             if not weight > 0:
                 raise ValueError(f"shares.{tenant}: {weight:g} would serve nobody; give a weight above 0")
+
+
+THROUGHPUT_STAGE = StageSpec(
+    name="throughput", options=ThroughputOptions, phase=Phase.SEND, safe="on",
+    does="waits for quota, chooses endpoint and region, tries again and hedges",
+)  # fmt: skip
 
 
 class Route:

@@ -22,7 +22,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
 from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.options import Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
 from hapenny.throughput.pools import Used
 from hapenny.throughput.regions import diagnose
 
@@ -40,7 +40,7 @@ class Leave(Decision):
     wait_s: float = 0.0
 
 
-class ThroughputStage(Stage):
+class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
     """See the module.
 
     `size`: input tokens of a request for a model, where a limit is known that they count for; by characters when not
@@ -48,8 +48,6 @@ class ThroughputStage(Stage):
     `most_output`: the output limit that counts when a request sets no `max_tokens`. `predicted`: the expected answer
     size in tokens, None when unknown.
     """
-
-    name = "throughput"
 
     def __init__(
         self,

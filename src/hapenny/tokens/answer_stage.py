@@ -17,6 +17,7 @@ from hapenny.core.exchange import SERVING, Call, Exchange
 from hapenny.core.messages import Message, Text
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.tokens.options import ANSWER_SIZE_STAGE
 from hapenny.tokens.sizes import AnswerSizes
 
 _LIMIT: Note[int] = Note("answer_size.limit", travels=True)
@@ -30,7 +31,7 @@ class Sized(Decision):
     learn: bool = True
 
 
-class AnswerSizeStage(Stage):
+class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
     """Sets the learned limit and repairs what it cuts.
 
     Args:
@@ -38,8 +39,6 @@ class AnswerSizeStage(Stage):
         prefills: whether the exchange's target can continue from a prefilled assistant turn.
         ceiling: what the provider reserves where no limit is sent.
     """
-
-    name = "answer_size"
 
     def __init__(self, sizes: AnswerSizes, prefills: Prefills, ceiling: Callable[[Exchange], int]) -> None:
         self._sizes = sizes
@@ -197,7 +196,8 @@ class _Continued:
         self._held = []
         exchange = self._exchange
         text = "".join(self._text)
-        branch = exchange.branch("the learned limit stopped the stream", purpose="continue", payer="answer_size")
+        why = "the learned limit stopped the stream"
+        branch = exchange.branch(why, purpose="continue", payer=ANSWER_SIZE_STAGE.name)
         said = Message("assistant", (Text(text.rstrip()),))
         self._trimmed = text != text.rstrip()
         left = None if self._own is None else max(1, self._own - self._limit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer, Transform
@@ -12,17 +11,7 @@ from hapenny.core.events import Event, Stopped
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Text
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-
-
-class BrevityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to ask for short answers. `stop`: sequences that end an answer beside the client's own; `intents`: which
-    ones it is for (empty: all)."""
-
-    instruction: str
-    """The sentence that is added to the system prompt."""
-    stop: tuple[str, ...] = ()
-    intents: tuple[str, ...] = ()
-
+from hapenny.tokens.options import BREVITY_STAGE, BrevityOptions, BrevityProfile
 
 PROFILES: dict[str, BrevityProfile] = {
     "plain": BrevityProfile(instruction="Answer in as few words as the question allows. Do not repeat the question."),
@@ -31,24 +20,14 @@ PROFILES: dict[str, BrevityProfile] = {
 }
 
 
-class BrevityOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`experiment`: whose arms name profiles (an arm without a profile is the control); `profiles`: beside or instead
-    of the shipped ones."""
-
-    experiment: str = "brevity"
-    profiles: dict[str, BrevityProfile] = {}
-
-
 class Brief(Decision):
     """The profile of the exchange's arm."""
 
     profile: str
 
 
-class BrevityStage(Stage):
+class BrevityStage(Stage, spec=BREVITY_STAGE):
     """Adds the profile's instruction behind the system prompt: the same bytes for all of an arm's requests."""
-
-    name = "brevity"
 
     def __init__(self, options: BrevityOptions) -> None:
         self._experiment = options.experiment

@@ -124,7 +124,7 @@ def _structure(request: Request, exchange: Exchange, prices: Prices, options: To
                     saved=tokens - round(count(shorter)), instead=shorter,
                 )
             )  # fmt: skip
-    packed, _, _ = structured(request.messages, count, options.structure, options.window)
+    packed, _, _ = structured(request, count, options.structure, options.window)
     for was, now in zip(request.messages, packed, strict=True):
         for old, new in zip(was.content, now.content, strict=True):
             if old is new:
@@ -152,12 +152,18 @@ def _window(request: Request, exchange: Exchange, prices: Prices, options: Token
     lead = prices.prompt(request, exchange.target) - sum(count(t) for m in request.messages for t in texts_of(m) if t)
     most = room(prices, exchange)
     packed = Window(settings).pack(
-        None, request.messages, count, prices=cache_prices(prices, exchange), lead=max(0.0, lead), limit=most
+        None,
+        request.messages,
+        count,
+        prices=cache_prices(prices, exchange),
+        lead=max(0.0, lead),
+        limit=most,
+        tools=request.tools,
     )
     if not packed.dropped:
         return []
     packed_texts = {"\n".join(texts_of(message)) for message in packed.messages}
-    structured_messages, _, _ = structured(request.messages, count, options.structure, settings)
+    structured_messages, _, _ = structured(request, count, options.structure, settings)
     bound = min(bound for bound in (settings.limit, most) if bound)
     lines = []
     for message in structured_messages[1:]:

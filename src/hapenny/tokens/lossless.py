@@ -28,6 +28,8 @@ class Smaller(msgspec.Struct, frozen=True):
 
     text: str
     form: Form
+    records: bool = False
+    """Whether the text is an array of records: data by its shape, whoever wrote it."""
 
 
 class Refused(ValueError):
@@ -80,14 +82,21 @@ def smallest(text: str, count: Count, compact_forms: bool = True) -> Smaller:
         minified.encode()
     except (ValueError, RecursionError):
         return same
+    records = are_records(value)
+    same = Smaller(text, "same", records)
     kind, shorter = compact(value) if compact_forms else ("value", minified)
     if (
         len(shorter) < len(minified)
         and count(shorter) < _MARGIN * count(minified)
         and reads_back(kind, shorter, minified)
     ):
-        return Smaller(shorter, kind)
-    return Smaller(minified, "minified") if len(minified) < len(text) else same
+        return Smaller(shorter, kind, records)
+    return Smaller(minified, "minified", records) if len(minified) < len(text) else same
+
+
+def are_records(value: Json) -> bool:
+    """Whether a JSON value is an array of at least two objects."""
+    return type(value) is list and len(value) > 1 and all(type(one) is dict for one in value)
 
 
 def reads_back(kind: Kind, text: str, minified: str) -> bool:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from hapenny.tokens.brevity_stage import BrevityOptions
+from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.tokens.sizes import SizeOptions
-from hapenny.tokens.window import WindowOptions
+from hapenny.tokens.window import Results, WindowOptions
 
 __all__ = [
+    "ANSWER_SIZE_STAGE",
+    "BREVITY_STAGE",
+    "PRUNE_STAGE",
+    "STRUCTURE_STAGE",
+    "TEMPLATES_STAGE",
+    "WINDOW_STAGE",
     "BrevityOptions",
+    "BrevityProfile",
     "PruneOptions",
     "SizeOptions",
     "StructureOptions",
@@ -20,12 +27,14 @@ __all__ = [
 
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lossless forms of tool results and tool definitions. `compact` False only minifies; `definitions` False leaves
-    tool definitions as they come; `tools_untouched` names tools whose results and definitions must reach the model as
-    they are (code, schemas)."""
+    """Lossless forms of tool results and tool definitions. `results`: which results are rewritten (`records`: arrays of
+    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the layout
+    out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as they are
+    (code, schemas)."""
 
+    results: Results = "records"
     compact: bool = True
-    definitions: bool = True
+    definitions: bool = False
     tools_untouched: tuple[str, ...] = ()
 
 
@@ -49,6 +58,24 @@ class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("share and mass in (0, 1], floor at least 0, seconds above 0")
 
 
+class BrevityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to ask for short answers. `stop`: sequences that end an answer beside the client's own; `intents`: which
+    ones it is for (empty: all)."""
+
+    instruction: str
+    """The sentence that is added to the system prompt."""
+    stop: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+
+
+class BrevityOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`experiment`: whose arms name profiles (an arm without a profile is the control); `profiles`: beside or instead
+    of the shipped ones."""
+
+    experiment: str = "brevity"
+    profiles: dict[str, BrevityProfile] = {}
+
+
 class TemplateOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Template answers. `files`: YAML libraries beside the shipped ones (`shipped`); `with_tools`: also where the
     request offers tools to the model, which might have called one; `skip`: names of templates that stay off."""
@@ -67,3 +94,29 @@ class TokenOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     window: WindowOptions = WindowOptions()
     answer_size: SizeOptions = SizeOptions()
     templates: TemplateOptions = TemplateOptions()
+
+
+TEMPLATES_STAGE = StageSpec(
+    name="templates", options=TemplateOptions, phase=Phase.KEY, safe="shadow", balanced="on", lossy=True, ahead=False,
+    does="answers predictable turns (greetings, thanks, results of tools) without a model",
+)  # fmt: skip
+STRUCTURE_STAGE = StageSpec(
+    name="structure", options=StructureOptions, phase=Phase.SHAPE, safe="on",
+    does="writes tool results and tool definitions in their smallest lossless form",
+)  # fmt: skip
+WINDOW_STAGE = StageSpec(
+    name="window", options=WindowOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
+    does="leaves out what a long conversation no longer needs, where prices or the model's context ask for it",
+)  # fmt: skip
+PRUNE_STAGE = StageSpec(
+    name="prune", options=PruneOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
+    does="keeps of retrieved passages what the question needs",
+)  # fmt: skip
+BREVITY_STAGE = StageSpec(
+    name="brevity", options=BrevityOptions, phase=Phase.SHAPE, safe="on",
+    does="asks for short answers, in arms of an experiment alone",
+)  # fmt: skip
+ANSWER_SIZE_STAGE = StageSpec(
+    name="answer_size", options=SizeOptions, phase=Phase.SHAPE, safe="shadow",
+    does="sets a learned limit on the answer's length that frees quota and that the client never sees",
+)  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
+from hapenny.core.messages import Block, Message, Text, Thinking, Tool, ToolResult
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.passages import analyse
 from hapenny.tokens.relevance import probabilities
@@ -55,6 +55,7 @@ class Window:
         limit: int = 0,
         question: str = "",
         plain: Sequence[Message] | None = None,
+        tools: Sequence[Tool] = (),
     ) -> Packed:
         """The messages to send.
 
@@ -66,11 +67,12 @@ class Window:
             limit: tokens the model's context has room for (0: unknown); the smaller of it and the option holds.
             plain: the messages as they came, if a stage before this one already shortened them.
             question: what recall is judged by; default: the last human text.
+            tools: those on offer; where one asks for exact text, no result is rewritten.
         """
         options = self.options
         if not messages:
             return Packed(messages=())
-        packed, shortened, references = append_only(messages, self.shrink, count, options)
+        packed, shortened, references = append_only(messages, self.shrink, count, options, tools=tools)
         plan = self._plan(session, messages)
         before = [self._tokens(message, count) for message in (plain if plain is not None else messages)]
         after = [self._tokens(message, count) for message in packed]

@@ -23,7 +23,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
 from hapenny.tokens.money import counter, worth
-from hapenny.tokens.options import PruneOptions
+from hapenny.tokens.options import PRUNE_STAGE, PruneOptions
 from hapenny.tokens.passages import Cost, Passage, aligned, analyse
 from hapenny.tokens.prune import Pruned, prune
 
@@ -56,13 +56,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 _PRUNED: Note[tuple[Message, ...]] = Note("prune.messages")
 
 
-class PruneStage(Stage):
+class PruneStage(Stage, spec=PRUNE_STAGE):
     """Prunes documents, tagged passages and search results.
 
     Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
-
-    name = "prune"
 
     def __init__(self, prices: Prices, options: PruneOptions, *, remembered: int = 4096, analysed: int = 1024) -> None:
         self._prices = prices

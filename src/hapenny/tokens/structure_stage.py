@@ -1,5 +1,9 @@
-"""The structure stage: tool results in their smallest lossless form, equal ones said once, tool definitions without
-layout. Cannot change an answer's facts: results read back to exactly what came, schemas mean what they meant."""
+"""The structure stage: tool results that are data in their smallest lossless form, equal ones said once; on request also
+other JSON, and tool definitions without layout.
+
+Cannot change an answer's facts: results read back to exactly what came, schemas mean what they meant. Text that somebody
+may have to quote (`tokens.exact`) stays as it is; what was rewritten is said in the answer's headers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.definitions import Definitions, text_of
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.money import counter, worth
-from hapenny.tokens.options import StructureOptions
+from hapenny.tokens.options import STRUCTURE_STAGE, StructureOptions
 from hapenny.tokens.window import Count, WindowOptions, append_only, texts_of
 
 
@@ -31,10 +35,8 @@ class Structured(Decision):
 _SHORTER: Note[Request] = Note("structure.shorter")
 
 
-class StructureStage(Stage):
+class StructureStage(Stage, spec=STRUCTURE_STAGE):
     """Rewrites each tool result once and for all: the same result has the same bytes in every later request."""
-
-    name = "structure"
 
     def __init__(
         self, prices: Prices, options: StructureOptions, window: WindowOptions, shrink: Shrinker | None = None
@@ -51,7 +53,15 @@ class StructureStage(Stage):
         tools = defined(request.tools, self._define, self._options)
         count = counter(self._prices, exchange)
         untouched = _calls_of(request.messages, self._options.tools_untouched)
-        messages, shortened, references = append_only(request.messages, self._shrink, count, self._window, untouched)
+        messages, shortened, references = append_only(
+            request.messages,
+            self._shrink,
+            count,
+            self._window,
+            untouched,
+            tools=request.tools,
+            results=self._options.results,
+        )
         if not shortened and not references and tools is request.tools:
             return None
         exchange.stage_notes[_SHORTER] = replace(request, messages=tuple(messages), tools=tools)
@@ -69,21 +79,30 @@ class StructureStage(Stage):
             definitions=round(definitions),
             tokens=round(saved),
             would_save=worth(self._prices, exchange, saved),
-            reason=f"{shortened} shortened, {references} referred, {round(definitions)} definitions",
+            reason=_told(shortened, references, round(definitions)),
         )
 
     async def apply(self, decision: Structured, exchange: Exchange, onward: Onward) -> Answer:
-        """Sends the shorter messages and tools."""
+        """Sends the shorter messages and tools, and says so."""
+        exchange.note(f"structure={decision.reason}")
         exchange.request = exchange.stage_notes.pop(_SHORTER)
         return await onward(exchange)
 
 
 def structured(
-    messages: tuple[Message, ...], count: Count, options: StructureOptions, window: WindowOptions
+    request: Request, count: Count, options: StructureOptions, window: WindowOptions
 ) -> tuple[list[Message], int, int]:
-    """What the stage would send for `messages`, how many results it shortened and how many it referred."""
-    shrink = Shrinker(compact_forms=options.compact)
-    return append_only(messages, shrink, count, window, _calls_of(messages, options.tools_untouched))
+    """What the stage would send for the request's messages, how many results it shortened and how many it referred."""
+    messages = request.messages
+    return append_only(
+        messages,
+        Shrinker(compact_forms=options.compact),
+        count,
+        window,
+        _calls_of(messages, options.tools_untouched),
+        tools=request.tools,
+        results=options.results,
+    )
 
 
 def defined(tools: tuple[Tool, ...], define: Definitions, options: StructureOptions) -> tuple[Tool, ...]:
@@ -94,6 +113,15 @@ def defined(tools: tuple[Tool, ...], define: Definitions, options: StructureOpti
     if shorter is tools or not options.tools_untouched:
         return shorter
     return tuple(was if was.name in options.tools_untouched else now for was, now in zip(tools, shorter, strict=True))
+
+
+def _told(shortened: int, references: int, definitions: int) -> str:
+    parts = [
+        (shortened, "tool results written shorter"),
+        (references, "equal tool results referred to"),
+        (definitions, "tool definitions without layout"),
+    ]
+    return ", ".join(f"{number} {what}" for number, what in parts if number)
 
 
 def _tokens(message: Message, count: Count) -> float:

@@ -11,7 +11,7 @@ from hapenny.core.events import Choice, Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Data, Message, Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.tokens.options import TemplateOptions
+from hapenny.tokens.options import TEMPLATES_STAGE, TemplateOptions
 from hapenny.tokens.templates import Fired, Templates, Turn
 
 MAX_TURN = 600
@@ -27,10 +27,8 @@ class Templated(Decision):
     text: str
 
 
-class TemplateStage(Stage):
+class TemplateStage(Stage, spec=TEMPLATES_STAGE):
     """Answers where a template fits: never where a form of answer, a tool call or several answers are asked for."""
-
-    name = "templates"
 
     def __init__(self, templates: Templates, options: TemplateOptions) -> None:
         self._templates = templates

@@ -13,14 +13,17 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Data, Message, Text, Thinking, ToolResult, ToolUse
-from hapenny.tokens.lossless import Shrinker, minify
+from hapenny.core.messages import Block, Data, Message, Text, Thinking, Tool, ToolResult, ToolUse
+from hapenny.tokens.exact import exact_calls, quotes
+from hapenny.tokens.lossless import Shrinker, are_records, minify
 
 Count = Callable[[str], float]
+Results = Literal["records", "json"]
 
 
 class CachePrices(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How the window works.
 
     `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
-    `duplicate_tokens`: from which size an equal result becomes a reference, `expected_calls`: calls still expected when
+    `results`: which tool results may be written shorter (`records`: arrays of records that are no file's text; `json`: all
+    JSON), `duplicate_tokens`: from which size an equal one becomes a reference, `expected_calls`: calls still expected when
     nothing is known about the session, `facts`: characters of facts kept of each cleared result (of all dropped turns
     twice that at most), `summarise`: whether the fast tier writes a summary each time turns are dropped, in at most
     `summary_seconds`.
@@ -43,6 +47,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     limit: int = 0
     recent: int = 8
+    results: Results = "records"
     duplicate_tokens: int = 24
     expected_calls: float = 4.0
     facts: int = 600
@@ -99,12 +104,29 @@ def append_only(
     count: Count,
     options: WindowOptions,
     untouched: frozenset[str] = frozenset(),
+    *,
+    tools: Sequence[Tool] = (),
+    results: Results | None = None,
 ) -> tuple[list[Message], int, int]:
     """Lossless forms and references, decided by each message and those before it alone: the prefix never changes.
 
-    `untouched` are ids of calls whose results stay as they are. Returns the messages, how many results were shortened
-    and how many became references.
+    Args:
+        messages: the conversation.
+        shrink: finds the smaller forms.
+        count: tokens of a text.
+        options: of the window.
+        untouched: ids of calls whose results stay as they are.
+        tools: those on offer; where one asks for exact text, every result stays.
+        results: which results may be rewritten, instead of what the options say.
+
+    Returns:
+        the messages, how many results were shortened and how many became references.
     """
+    anything = (results or options.results) == "json"
+    if not anything:
+        if quotes(tools):
+            return list(messages), 0, 0
+        untouched |= exact_calls(messages)
     seen: dict[str, str] = {}
     shortened = references = 0
     packed: list[Message] = []
@@ -115,9 +137,13 @@ def append_only(
                 content.append(block)
                 continue
             inner = block.content[0]
-            if isinstance(inner, Data):
+            if isinstance(inner, Data) and (anything or are_records(inner.value)):
                 inner = Text(minify(inner.value), inner.checkpoint)
             if not isinstance(inner, Text) or inner.citations:
+                content.append(block)
+                continue
+            shorter = shrink(inner.text, count)
+            if not anything and not shorter.records:
                 content.append(block)
                 continue
             earlier = seen.setdefault(inner.text, block.id)
@@ -126,7 +152,6 @@ def append_only(
                 same = replace(inner, text=f"(the same as the result of {earlier})")
                 content.append(replace(block, content=(same,)))
                 continue
-            shorter = shrink(inner.text, count)
             if shorter.form == "same":
                 content.append(block)
             else:

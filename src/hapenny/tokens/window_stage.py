@@ -16,6 +16,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.money import cache_prices, counter, room, worth
+from hapenny.tokens.options import WINDOW_STAGE
 from hapenny.tokens.pack import Window
 from hapenny.tokens.window import Count, Packed, WindowOptions, texts_of
 
@@ -43,7 +44,7 @@ class Windowed(Decision):
 _PACKED: Note[tuple[Packed, Ask]] = Note("window.packed")
 
 
-class WindowStage(Stage):
+class WindowStage(Stage, spec=WINDOW_STAGE):
     """Keeps conversations append-only until compaction pays or the model's context is full.
 
     Where the provider says that a prompt is too long although it was estimated to fit, or where the model's context is
@@ -52,8 +53,6 @@ class WindowStage(Stage):
 
     `summarise` (optional) is asked once for each time turns are dropped, not with each request.
     """
-
-    name = "window"
 
     def __init__(self, prices: Prices, options: WindowOptions, summarise: Summarise | None = None) -> None:
         self._prices = prices
@@ -98,6 +97,7 @@ class WindowStage(Stage):
             limit=limit,
             question=request.question,
             plain=exchange.original.messages,
+            tools=request.tools,
         )
 
     def _limit(self, exchange: Exchange) -> int:

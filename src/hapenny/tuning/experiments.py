@@ -20,6 +20,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Text
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.tuning.options import ARMS_STAGE
 from hapenny.tuning.sets import ParameterSet
 
 
@@ -132,15 +133,13 @@ class Exposure(Decision):
     arms: dict[str, str]
 
 
-class ArmStage(Stage):
+class ArmStage(Stage, spec=ARMS_STAGE):
     """Puts requests into the arms of running experiments and notes the exposure (`exchange.arms`, kept in the ledger).
 
     What an arm changes is either done here (system prompt) or left as a note for the stage that owns it: the model for
     routing and settings for the others (`core.arms`), parameters for the parameter stage (`ARM_PARAMETERS`).
     `acted` names the experiments whose arms a stage carries out by their name alone (brevity).
     """
-
-    name = "arms"
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.tuning.sets import ParameterSet
 
 
@@ -28,3 +29,13 @@ class ParameterOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     chat)."""
     by_intent: dict[str, str] = {}
     """Intent -> set, before the shipped choice (an intent of a set's name gets that set)."""
+
+
+ARMS_STAGE = StageSpec(
+    name="arms", options=ArmOptions, phase=Phase.KEY, safe="on",
+    does="puts the request into the arms of running experiments",
+)  # fmt: skip
+PARAMETERS_STAGE = StageSpec(
+    name="parameters", options=ParameterOptions, phase=Phase.SHAPE, safe="on",
+    does="gives the intent its parameter set and translates what the model refuses",
+)  # fmt: skip

@@ -13,7 +13,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.experiments import ARM_PARAMETERS
-from hapenny.tuning.options import ParameterOptions
+from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, resolve
 
 
@@ -24,10 +24,11 @@ class Change(Decision):
     notes: tuple[str, ...] = ()
 
 
-class ParameterStage(Stage):
+class ParameterStage(Stage, spec=PARAMETERS_STAGE):
     """Gives an intent its parameter set, and translates or drops what the capability table says the model refuses.
 
-    What has no translation (several answers, more stop sequences than the model takes) is rejected.
+    What the model refuses is translated where it is sent as well (`catalog.fit`), so that nobody depends on this stage for
+    an answer: here it is decided earlier, for stages behind it and their prices, and may be rejected instead.
 
     Args:
         find: the card of a model id.
@@ -35,8 +36,6 @@ class ParameterStage(Stage):
         defaults: what a configured model gets where the client sends nothing.
         learned: max_tokens learned for a route and intent (p99 with headroom), or None.
     """
-
-    name = "parameters"
 
     def __init__(
         self,
@@ -64,10 +63,17 @@ class ParameterStage(Stage):
         learned = None
         if chosen is not None and self._learned is not None:
             learned = self._learned(exchange.route, exchange.intent)
-        done = resolve(chosen, self._find(model), asked, learned=learned, model=model)
+        done = resolve(
+            chosen,
+            self._find(model),
+            asked,
+            learned=learned,
+            model=model,
+            effort_thinks=request.protocol == "openai",
+        )
         for change in done.changes:
             mine = getattr(asked, change.name, None) == change.wanted
-            if change.refused and mine and (self._options.refused == "reject" or change.name in ("n", "stop")):
+            if change.refused and mine and self._options.refused == "reject":
                 raise Failure("invalid_request", change.why, field=change.name, fix=f"leave {change.name} out")
         if done.parameters == request.parameters:
             return None

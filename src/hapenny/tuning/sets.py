@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from hapenny.catalog.capability import Refusal, nearest_effort, refusals
-from hapenny.catalog.card import Card
-from hapenny.core.messages import Parameters, Thinks
+from hapenny.catalog import Card, Change, fit
+from hapenny.core.messages import Parameters
 
 Length: TypeAlias = Literal["exact", "short", "medium", "long"]
 
@@ -75,21 +74,6 @@ BY_INTENT: dict[str, str] = {
 """Which set an intent gets when the configuration names none."""
 
 
-class Change(Struct, frozen=True):
-    """One difference between what was wanted and what is sent. `refused`: the model would have answered an error."""
-
-    name: str
-    wanted: Any
-    sent: Any
-    why: str
-    refused: bool = True
-
-    def note(self) -> str:
-        """One line for the answer's headers."""
-        what = "dropped" if self.sent is None else f"sent as {_plain(self.sent)}"
-        return f"{self.name}={_plain(self.wanted)} {what}: {self.why}"
-
-
 class Resolved(Struct, frozen=True):
     """Parameters that the model takes, and every change that was needed."""
 
@@ -125,6 +109,7 @@ def resolve(
     *,
     learned: int | None = None,
     model: str = "",
+    effort_thinks: bool = False,
 ) -> Resolved:
     """Parameters for the model of `card`: client and set together, translated or dropped where the model refuses.
 
@@ -133,6 +118,7 @@ def resolve(
         card: the model; None when the catalog does not know it (then `model`, its name, decides).
         client: what the client sent.
         learned: max_tokens learned for such answers (p99 with headroom), if any.
+        effort_thinks: whether the client's effort is a wish to reason (`catalog.fit`).
     """
     asked = client or Parameters()
     use = wanted(chosen, asked, learned) if chosen is not None else asked
@@ -142,63 +128,5 @@ def resolve(
         changes.append(Change("top_p", use.top_p, None, "temperature alone, as the set does not say both", False))
         use = msgspec.structs.replace(use, top_p=None)
     effort = chosen.effort if chosen is not None else None
-    for _ in range(16):
-        found = refusals(card, use, model)
-        if not found:
-            break
-        use, change = _fix(found[0], card, use, effort)
-        changes.append(change)
-    return Resolved(use, tuple(changes))
-
-
-def _fix(refusal: Refusal, card: Card | None, now: Parameters, effort: str | None) -> tuple[Parameters, Change]:
-    name = refusal.name
-    value = getattr(now, name)
-    sent: Any = () if name == "stop" else None
-    more: dict[str, Any] = {}
-    why = refusal.why
-    if name == "temperature" and card is not None:
-        if card.sampling.temperature == "any" and value > card.sampling.temperature_max:
-            thinks = now.thinking is not None and now.thinking.kind != "disabled"
-            sent = None if thinks else card.sampling.temperature_max
-        elif card.sampling.temperature != "any" and now.effort is None and now.thinking is None and effort is not None:
-            nearest = nearest_effort(card, effort)
-            if nearest is not None:
-                more["effort"] = nearest
-                why = f"{why}; effort={nearest} says what the set means"
-    elif name == "effort" and card is not None:
-        sent = nearest_effort(card, value)
-    elif name == "max_tokens" and card is not None:
-        sent = card.max_output if card.max_output is not None and value > card.max_output else 1
-    elif name == "stop" and card is not None:
-        sent = tuple(now.stop[: card.stop_max])
-    elif name == "thinking":
-        sent = _thinking(card, now)
-    if sent == value and name != "stop":
-        sent = None
-    return msgspec.structs.replace(now, **{name: sent}, **more), Change(name, value, sent or None, why)
-
-
-def _thinking(card: Card | None, now: Parameters) -> Thinks | None:
-    asked = now.thinking
-    if card is None or asked is None or asked.kind == "disabled" or not card.thinking:
-        return None
-    if asked.kind in card.thinking:
-        if asked.budget is not None and asked.budget < 1_024 and (now.max_tokens or 4_096) > 1_024:
-            return msgspec.structs.replace(asked, budget=1_024)
-        limit = (now.max_tokens or 0) - 1
-        return msgspec.structs.replace(asked, budget=limit) if limit >= 1_024 else None
-    if "adaptive" in card.thinking:
-        return Thinks(kind="adaptive")
-    if "enabled" in card.thinking:
-        budget = min(asked.budget or 2_048, (now.max_tokens or 4_096) - 1)
-        return Thinks(kind="enabled", budget=budget) if budget >= 1_024 else None
-    return None
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Thinks):
-        return f"{value.kind}({value.budget})" if value.budget else value.kind
-    if isinstance(value, tuple):
-        return f"{len(value)} sequences"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    done = fit(card, use, model, effort=effort, effort_thinks=effort_thinks)
+    return Resolved(done.parameters, (*changes, *done.changes))

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hapenny.caching.options import PrefixOptions
 from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.marks import segments
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.caching.prefix.stage import ModelCache, PrefixOptions, PrefixStage
+from hapenny.caching.prefix.stage import ModelCache, PrefixStage
 from hapenny.core.messages import Document, Image, Message, Request, Text
 from tests.caching.prefix.test_marks import served, words
 

@@ -5,10 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
+from hapenny.caching.options import PrefixOptions
 from hapenny.caching.prefix.lint import drift, lint
 from hapenny.caching.prefix.marks import mark, marked, proof, segments
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.caching.prefix.stage import ModelCache, PrefixOptions, PrefixStage
+from hapenny.caching.prefix.stage import ModelCache, PrefixStage
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens, Usage

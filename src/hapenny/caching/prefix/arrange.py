@@ -16,14 +16,12 @@ import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hapenny.caching.options import How
 from hapenny.core.messages import Block, Document, Request, Text
-
-How: TypeAlias = Literal["off", "split", "move"]
 
 _LINES = re.compile(r"\n\s*")
 _LEAST = 2_000

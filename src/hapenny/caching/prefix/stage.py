@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
-from hapenny.caching.prefix.arrange import Arranger, How
+from hapenny.caching.options import PREFIX_STAGE, PrefixOptions
+from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
@@ -27,19 +28,6 @@ SHORT, LONG = 300.0, 3_600.0
 """Seconds that a cache point lives after its last use."""
 _Key = TypeVar("_Key")
 _Learner = TypeVar("_Learner")
-
-
-class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What an operator may set about provider prompt caching."""
-
-    ttl: Literal["auto", "5m", "1h"] = "auto"
-    """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
-    the longer one is only used where it pays."""
-    arrange: How = "off"
-    """Brings static text into the prefix: `split` cuts a block behind the lines that all prompts begin with, `move`
-    also puts static lines and documents in front of what changes; an answer may turn out differently."""
-    stagger_s: float = 2.0
-    """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
 
 
 class ModelCache(Struct, frozen=True):
@@ -114,10 +102,8 @@ _PLANNED: Note[_Planned] = Note("prefix.planned")
 _ARRANGED: Note[Request] = Note("prefix.arranged")
 
 
-class PrefixStage(Stage):
+class PrefixStage(Stage, spec=PREFIX_STAGE):
     """One planner for each tenant, model and region: providers keep their caches apart by account and region."""
-
-    name = "prefix"
 
     def __init__(
         self,

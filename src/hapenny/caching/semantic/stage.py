@@ -11,6 +11,7 @@ from hapenny.caching.dedup import Results
 from hapenny.caching.directives import refuses
 from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
 from hapenny.caching.keys import KEY, Keys, uncacheable
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
@@ -37,15 +38,13 @@ class SemanticDecision(Decision, kw_only=True):
     bounded: bool = True
 
 
-class SemanticStage(Stage):
+class SemanticStage(Stage, spec=SEMANTIC_STAGE):
     """Serves verified paraphrases within the route's promise.
 
     The namespace is the safe key with the last question blanked: tenant, scope, model policy, system prompt, tools,
     parameters, locale, epoch and the whole history are equal before similarity is even looked at. Follow-ups thus
     match only under the same history.
     """
-
-    name = "semantic"
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ def encode(request: Request, *, exact: bool = True) -> dict[str, Any]:
     if p.n is not None and p.n > 1:
         f.wrong("n", "This model gives one answer at a time.", "send n = 1, or several requests")
     messages, hoisted = _messages(request, own)
-    out: dict[str, Any] = {"max_tokens": p.max_tokens or MAX_TOKENS, "messages": messages}
+    out: dict[str, Any] = {"max_tokens": MAX_TOKENS if p.max_tokens is None else p.max_tokens, "messages": messages}
     system = [_block(block, own, f"system[{i}]") for i, block in enumerate(request.system)] + hoisted
     if system:
         out["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system

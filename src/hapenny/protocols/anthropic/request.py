@@ -63,7 +63,7 @@ def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool |
     given = {_NAMES.get(key, key): _READERS[key](pop(key), key) for key in [key for key in data if key in _READERS]}
     parameters = Parameters(effort=effort, format=form, **given)
     if parameters.max_tokens is None:
-        f.wrong("max_tokens", "max_tokens is missing.", "send max_tokens as an integer of at least 1")
+        f.wrong("max_tokens", "max_tokens is missing.", "send max_tokens as an integer")
     asked = bool(f.flag(pop("stream", None), "stream"))
     user, metadata = None, pop("metadata", None)
     if metadata is not None:
@@ -109,7 +109,7 @@ def thinks(value: Any, path: str) -> Thinks | None:
 
 _NAMES = {"stop_sequences": "stop"}
 _READERS: dict[str, Callable[[Any, str], Any]] = {
-    "max_tokens": f.at_least_one,
+    "max_tokens": partial(f.integer, low=0),  # 0 fills the prompt cache and answers nothing
     "temperature": f.share,
     "top_p": f.share,
     "top_k": partial(f.integer, low=0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from hapenny.core.messages import (
@@ -21,12 +20,10 @@ from hapenny.core.messages import (
 )
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.compose import thinking
-from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS, document_name
 from hapenny.protocols.bedrock.request import BESIDE, POINT
 
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "standard": "default", "reserved": "reserved"}
-_NAME = re.compile(r"[^A-Za-z0-9\s\-()\[\]]+")
-_SPACES = re.compile(r"\s+")
 
 
 def encode(request: Request, model: str) -> dict[str, Any]:
@@ -59,7 +56,7 @@ def encode(request: Request, model: str) -> dict[str, Any]:
     tier = p.service_tier if own else _TIERS.get(p.service_tier or "")
     if tier is not None:
         out["serviceTier"] = {"type": tier}
-    if output := _output(request, own):
+    if output := _output(request, own, model):
         out["outputConfig"] = output
     if request.metadata and own:
         out["requestMetadata"] = request.metadata
@@ -115,13 +112,22 @@ def _additional(request: Request, model: str) -> dict[str, Any]:
         out = {"inferenceConfig": {"topK": p.top_k}} if ".nova" in model else {"top_k": p.top_k}
     if p.thinking is not None:
         out["thinking"] = thinking(p.thinking)
+    if p.effort is not None and request.protocol != "bedrock":
+        out |= _effort(p.effort, model)
     return out
 
 
-def _output(request: Request, own: bool) -> dict[str, Any]:
+def _effort(effort: str, model: str) -> dict[str, Any]:
+    """An effort for models that do not read `outputConfig` (Nova 2's extended thinking; gpt-oss)."""
+    if ".nova" in model:
+        return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}
+    return {"reasoning_effort": effort} if "openai.gpt" in model else {}
+
+
+def _output(request: Request, own: bool, model: str) -> dict[str, Any]:
     p = request.parameters
     out: dict[str, Any] = {}
-    if p.effort is not None and (own or p.effort != "none"):
+    if p.effort is not None and (own or (p.effort != "none" and not _effort(p.effort, model))):
         out["effort"] = p.effort if own or p.effort != "minimal" else "low"
     if p.format is not None and p.format["type"] != "text":
         if p.format["type"] != "json_schema":
@@ -266,9 +272,7 @@ def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
     form = DOCUMENT_FORMATS.get(block.media_type)
     if form is None and block.media_type:
         f.wrong(path, f"Documents of type {block.media_type} cannot be sent.", "send PDF, text or an office format")
-    name = block.name or "document"
-    if not own:
-        name = _SPACES.sub(" ", _NAME.sub("-", name)).strip()[:200] or "document"
+    name = block.name or "document" if own else document_name(block.name)
     out: dict[str, Any] = {"name": name, "source": source}
     if form is not None:
         out["format"] = form

@@ -95,8 +95,8 @@ def _given(data: dict[str, Any]) -> list[str]:
 
 _NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "effort", "response_format": "format"}
 _READERS: dict[str, Callable[[Any, str], Any]] = {
-    "max_tokens": f.at_least_one,
-    "max_completion_tokens": f.at_least_one,
+    "max_tokens": partial(f.integer, low=0),
+    "max_completion_tokens": partial(f.integer, low=0),
     "temperature": partial(f.number, low=0, high=2),
     "top_p": f.share,
     "top_k": f.integer,

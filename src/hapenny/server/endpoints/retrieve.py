@@ -5,6 +5,7 @@ from __future__ import annotations
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
+from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.server.auth import identify
 from hapenny.server.endpoints.models import shown
 from hapenny.server.transport import messages as web
@@ -26,7 +27,7 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
 
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    deck, options = gateway.deck, gateway.config.stages.retrieval
+    deck, options = gateway.deck, gateway.config.stages[RETRIEVAL_STAGE]
     exchange = help = None
     if options.remote:
         asked = Request(protocol="openai", model="retrieve", messages=())

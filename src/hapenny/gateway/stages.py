@@ -1,0 +1,257 @@
+"""What builds each stage of the table of stages (`hapenny.config.stages.STAGES`), and a route's stages in its order.
+
+A new stage is its spec beside its options, a line in that table, and a builder here; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hapenny.caching.coalescing import FlightStage
+from hapenny.caching.dedup import Results
+from hapenny.caching.edge import Edge
+from hapenny.caching.exact import Answers, ExactStage, Refresh
+from hapenny.caching.keys import Keys
+from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SEMANTIC_STAGE
+from hapenny.caching.prefix.stage import PrefixStage
+from hapenny.caching.prefix.tariffs import of_card
+from hapenny.caching.profit import Returns
+from hapenny.caching.publishing import Publisher
+from hapenny.catalog import Catalog
+from hapenny.config import STAGES, RouteOptions, StageOptions
+from hapenny.core.exchange import Target
+from hapenny.core.messages import Parameters
+from hapenny.core.stage import Stage, StageSpec
+from hapenny.gateway.model_facts import Knowing
+from hapenny.retrieval.options import RETRIEVAL_STAGE
+from hapenny.routing.cascade import CascadeStage
+from hapenny.routing.names import Names
+from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
+from hapenny.routing.router import Router
+from hapenny.routing.tiers import TierStage
+from hapenny.telemetry.pricing import Prices
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.stage import ThroughputStage
+from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.brevity_stage import BrevityStage
+from hapenny.tokens.options import (
+    ANSWER_SIZE_STAGE,
+    BREVITY_STAGE,
+    PRUNE_STAGE,
+    STRUCTURE_STAGE,
+    TEMPLATES_STAGE,
+    WINDOW_STAGE,
+)
+from hapenny.tokens.prune_stage import PruneStage
+from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.structure_stage import StructureStage
+from hapenny.tokens.summary import Summariser
+from hapenny.tokens.template_stage import TemplateStage
+from hapenny.tokens.templates import Templates
+from hapenny.tokens.window_stage import WindowStage
+from hapenny.tuning.experiments import ArmStage, Experiment
+from hapenny.tuning.options import ARMS_STAGE, PARAMETERS_STAGE
+from hapenny.tuning.parameters import ParameterStage
+
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.retrieval.collection import Collection
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageParts:
+    """What the stages of a deployment are made of."""
+
+    options: StageOptions
+    secret: bytes
+    """Keys hashes."""
+    names: Names
+    defaults: Mapping[Target, Parameters]
+    """Parameters of configured models, where the client sends none."""
+    catalog: Catalog
+    prices: Prices
+    facts: Knowing
+    router: Router
+    dispatchers: Routes
+    experiments: Sequence[Experiment]
+    answers: Answers
+    """The exact layer's store."""
+    edge: Edge
+    dedup: Results
+    profit: Returns
+    sizes: AnswerSizes
+    semantic: SemanticCache | None
+    """None where no route has the layer."""
+    collections: Mapping[str, Collection]
+    reranks: bool
+    """Whether a reranking model is configured."""
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
+    """Runs work off the path."""
+    refresh: Refresh | None = None
+    """Answers a stale request again, off its path."""
+
+    def target(self, name: str) -> Target | None:
+        """The model behind a tier, an alias or a name."""
+        return self.names.resolve(name).target
+
+
+class RouteParts:
+    """The same for one route, and what its stages share."""
+
+    def __init__(self, parts: StageParts, route: RouteOptions) -> None:
+        self.shared = parts
+        self.options = parts.options
+        self.route = route
+        self.keys = Keys(parts.secret, route.cache_scope)
+        self.publisher: Publisher | None = None
+        if self.keys.shared:
+            ttl = parts.options[EXACT_STAGE].ttl_s
+            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl)
+
+
+def build_stages(parts: StageParts, route: RouteOptions) -> list[Stage]:
+    """The stages of a route in the order of a request's life. Those that are off on it are not built, nor those that
+    would have nothing to do (no experiment runs, say)."""
+    here = RouteParts(parts, route)
+    built = (BUILDERS[spec](here) for spec in STAGES if route.mode(spec) != "off")
+    return [stage for stage in built if stage is not None]
+
+
+Builder: TypeAlias = Callable[[RouteParts], Stage | None]
+
+
+def _arms(here: RouteParts) -> Stage | None:
+    if not here.shared.experiments:
+        return None
+    # Whose arms a stage carries out: their answers differ even where the arm itself changes nothing.
+    brevity = here.route.mode(BREVITY_STAGE) != "off"
+    acted = frozenset({here.options[BREVITY_STAGE].experiment}) if brevity else frozenset[str]()
+    return ArmStage(here.shared.experiments, here.shared.target, acted)
+
+
+def _templates(here: RouteParts) -> Stage:
+    options = here.options[TEMPLATES_STAGE]
+    libraries = [Path(each) for each in options.files]
+    if options.shipped and not libraries:
+        return TemplateStage(Templates.shipped(), options)
+    shipped = Templates.shipped_files() if options.shipped else []
+    return TemplateStage(Templates.of_files([*shipped, *libraries]), options)
+
+
+def _exact(here: RouteParts) -> Stage:
+    options, shared = here.options[EXACT_STAGE], here.shared
+    return ExactStage(
+        shared.answers,
+        here.keys,
+        ttl=options.ttl_s,
+        stale=options.stale_s,
+        any_temperature=here.route.cache_any_temperature,
+        refresh=shared.refresh if options.stale_s > 0 else None,
+        results=shared.dedup,
+        publisher=here.publisher,
+    )
+
+
+def _flights(here: RouteParts) -> Stage:
+    most = here.options[FLIGHTS_STAGE].max_flights
+    return FlightStage(here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most)
+
+
+def _semantic(here: RouteParts) -> Stage | None:
+    shared = here.shared
+    if shared.semantic is None:
+        return None
+    from hapenny.caching.semantic.build import build_stage  # loaded only where a route has it
+
+    return build_stage(
+        shared.semantic,
+        here.keys,
+        here.options[SEMANTIC_STAGE],
+        shared.spawn,
+        any_temperature=here.route.cache_any_temperature,
+        stopped=partial(shared.profit.stopped, SEMANTIC_STAGE.name),
+        publisher=here.publisher,
+        results=shared.dedup,
+    )
+
+
+def _retrieval(here: RouteParts) -> Stage:
+    from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
+
+    shared = here.shared
+    fast = shared.names.tiers.get("fast")
+    return RetrievalStage(shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks)
+
+
+def _tiers(here: RouteParts) -> Stage:
+    return TierStage(here.shared.names, here.shared.router)
+
+
+def _cascade(here: RouteParts) -> Stage:
+    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target)
+
+
+def _structure(here: RouteParts) -> Stage:
+    return StructureStage(here.shared.prices, here.options[STRUCTURE_STAGE], here.options[WINDOW_STAGE])
+
+
+def _window(here: RouteParts) -> Stage:
+    options, fast = here.options[WINDOW_STAGE], here.shared.names.tiers.get("fast")
+    summariser = Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
+    return WindowStage(here.shared.prices, options, summariser)
+
+
+def _prune(here: RouteParts) -> Stage:
+    return PruneStage(here.shared.prices, here.options[PRUNE_STAGE])
+
+
+def _brevity(here: RouteParts) -> Stage | None:
+    return BrevityStage(here.options[BREVITY_STAGE]) if here.shared.experiments else None
+
+
+def _answer_size(here: RouteParts) -> Stage:
+    facts = here.shared.facts
+    return AnswerSizeStage(here.shared.sizes, facts.prefills, facts.ceiling)
+
+
+def _parameters(here: RouteParts) -> Stage:
+    shared = here.shared
+    options = here.options[PARAMETERS_STAGE]
+    return ParameterStage(shared.catalog.resolve, options, shared.defaults, shared.facts.learned_size)
+
+
+def _prefix(here: RouteParts) -> Stage:
+    resolve, count = here.shared.catalog.resolve, here.shared.facts.count
+    return PrefixStage(lambda model: of_card(resolve(model)), count, here.options[PREFIX_STAGE])
+
+
+def _throughput(here: RouteParts) -> Stage:
+    facts = here.shared.facts
+    return ThroughputStage(
+        here.shared.dispatchers, size=facts.size, most_output=facts.most_output, predicted=facts.predicted
+    )
+
+
+BUILDERS: Mapping[StageSpec[Any], Builder] = {
+    ARMS_STAGE: _arms,
+    TEMPLATES_STAGE: _templates,
+    EXACT_STAGE: _exact,
+    FLIGHTS_STAGE: _flights,
+    SEMANTIC_STAGE: _semantic,
+    RETRIEVAL_STAGE: _retrieval,
+    TIERS_STAGE: _tiers,
+    CASCADE_STAGE: _cascade,
+    STRUCTURE_STAGE: _structure,
+    WINDOW_STAGE: _window,
+    PRUNE_STAGE: _prune,
+    BREVITY_STAGE: _brevity,
+    ANSWER_SIZE_STAGE: _answer_size,
+    PARAMETERS_STAGE: _parameters,
+    PREFIX_STAGE: _prefix,
+    THROUGHPUT_STAGE: _throughput,
+}
+"""What builds each stage of a route; None: it would have nothing to do."""

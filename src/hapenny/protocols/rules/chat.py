@@ -1,0 +1,70 @@
+"""What OpenAI, and servers that speak its chat completions, refuse of a body that the client's types allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hapenny.protocols.rules.common import breach
+from hapenny.protocols.rules.subject import Subject
+from hapenny.protocols.rules.table import OPENAI, Breach
+
+USER = 64
+"""Letters of `user`."""
+ID = 40
+"""Letters of a tool call's id."""
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
+
+
+def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
+    """The rules that a chat completions `body` for `subject` breaks."""
+    user = body.get("user")
+    if isinstance(user, str) and len(user) > USER:
+        yield breach("user_id", OPENAI, length=len(user))
+    stop = body.get("stop")
+    most = subject.card.stop_max if subject.card is not None else None
+    if isinstance(stop, list) and most is not None and len(stop) > most:
+        yield breach("stop_count", OPENAI, limit=most, length=len(stop))
+    for n, tool in enumerate(body.get("tools") or ()):
+        function = tool.get("function") if tool.get("type") == "function" else None
+        if not isinstance(function, dict):
+            continue
+        if not _NAME.fullmatch(str(function.get("name"))):
+            yield breach("tool_names", OPENAI, path=f"tools[{n}].function.name")
+        schema = function.get("parameters")
+        if isinstance(schema, dict) and schema and schema.get("type") != "object":
+            yield breach("tool_schema", OPENAI, value=function.get("name"))
+    yield from _history(body.get("messages") or [], subject)
+
+
+def _history(messages: list[Any], subject: Subject) -> Iterator[Breach]:
+    waiting: list[str] = []
+    for i, turn in enumerate(messages):
+        role = turn.get("role")
+        if role == "tool":
+            id_ = str(turn.get("tool_call_id"))
+            if id_ in waiting:
+                waiting.remove(id_)
+            else:
+                yield breach("tool_orphans", OPENAI)
+            content = turn.get("content")
+            if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
+                yield breach("image_in_tool_result", OPENAI, path=f"messages[{i}]")
+            continue
+        if waiting:
+            yield breach("tool_pairs", OPENAI, ids=", ".join(waiting))
+        waiting = []
+        for j, call in enumerate(turn.get("tool_calls") or ()):
+            if call.get("type", "function") != "function":
+                continue
+            waiting.append(str(call.get("id")))
+            if subject.maker == "mistral":
+                if not _SHORT_ID.fullmatch(waiting[-1]):
+                    yield breach("tool_ids_of_mistral", OPENAI, value=waiting[-1][:80])
+            elif len(waiting[-1]) > ID:
+                path = f"messages[{i}].tool_calls[{j}].id"
+                yield breach("tool_ids", OPENAI, path=path, length=len(waiting[-1]))
+    if waiting:
+        yield breach("tool_pairs", OPENAI, ids=", ".join(waiting))

@@ -1,0 +1,89 @@
+"""The model a request goes to, as far as service rules ask: which service, whose model, what it can do."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from hapenny.catalog import Card, base_id
+from hapenny.catalog.facts import claude
+
+Service: TypeAlias = Literal["openai", "anthropic", "converse", "invoke"]
+"""OpenAI and compatible servers, Anthropic's own API, Bedrock Converse, Bedrock InvokeModel with a messages body."""
+
+_MAKERS = re.compile(
+    r"(nova|titan|llama|mistral|mixtral|magistral|ministral|devstral|codestral|pixtral|voxtral|command|jamba|j2"
+    r"|deepseek|qwen|gpt|kimi|glm|gemma|nemotron|minimax|palmyra|grok)"
+)
+_MISTRAL = frozenset(("mistral", "mixtral", "magistral", "ministral", "devstral", "codestral", "pixtral", "voxtral"))
+_CONTINUES = frozenset(("claude", "nova", ""))
+"""Makers whose models may continue an assistant turn on Bedrock; "" is a model we know nothing of."""
+
+
+class Subject(NamedTuple):
+    """The target of a request."""
+
+    service: Service
+    model: str
+    card: Card | None
+    maker: str
+    """claude, nova, mistral, llama …; "" where the name does not tell."""
+    version: tuple[int, int]
+    """Of a Claude model; (0, 0) for others."""
+
+    def has(self, capability: str) -> bool | None:
+        """Whether the model has `capability`; None: the catalog does not know the model."""
+        return self.card.has(capability) if self.card is not None else None
+
+    @property
+    def prefills(self) -> bool:
+        """Whether a last assistant turn is continued."""
+        if self.service == "openai":
+            return True
+        if self.card is not None and self.maker in ("claude", "nova"):
+            return self.card.has("prefill")
+        if self.maker == "claude":
+            return self.version < (4, 6)
+        return self.service != "converse" or self.maker in _CONTINUES
+
+    @property
+    def structured(self) -> bool:
+        """Whether the service takes a JSON schema for the answer of this model."""
+        known = self.has("json_schema")
+        if known is not None:
+            return known
+        if self.maker == "claude":
+            return self.version >= (4, 5)
+        return self.service == "openai" or not self.maker
+
+    @property
+    def forces_tools(self) -> bool:
+        """Whether the model may be made to call a tool."""
+        known = self.has("forced_tools")
+        return known if known is not None else self.maker in ("claude", "nova", "") or self.service == "openai"
+
+    @property
+    def caches(self) -> bool:
+        """Whether cache points are taken at all; a model the catalog does not know is taken to take them."""
+        return self.card is None or self.card.cache_mode == "explicit"
+
+
+def subject(service: Service, model: str, card: Card | None) -> Subject:
+    """What rules ask of `model` at `service`."""
+    maker, version = _made(model)
+    if not maker and card is not None:  # an application profile that the configuration resolved
+        maker, version = _made(card.id)
+    return Subject(service, model, card, maker, version)
+
+
+@lru_cache(maxsize=1024)
+def _made(model: str) -> tuple[str, tuple[int, int]]:
+    name = base_id(model).lower()
+    made = claude(name)
+    if made is not None or "claude" in name:
+        return "claude", made.version if made is not None else (9, 9)  # newer than we can read: taken to be strict
+    match = _MAKERS.search(name)
+    if match is None:
+        return "", (0, 0)
+    return ("mistral" if match[1] in _MISTRAL else match[1]), (0, 0)

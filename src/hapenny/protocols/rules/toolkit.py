@@ -1,0 +1,76 @@
+"""Definitions of tools and the choice among them, as services take them."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hapenny.core.messages import Tool, ToolChoice
+from hapenny.protocols.rules.common import breach
+from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.schemas import Unsayable, adapted, refused_keyword, tool_input
+
+MUST_CALL = "(Answer by calling {what}.)"
+
+
+def defined(draft: Draft) -> None:
+    """Schemas of objects, `strict` where it is taken, each tool once.
+
+    Raises:
+        Failure: the model calls no tools at all.
+    """
+    request, subject = draft.request, draft.subject
+    own = [tool for tool in request.tools if not tool.kind]
+    if not own or not draft.foreign:
+        return
+    if subject.has("tools") is False and subject.service == "converse":
+        raise breach("tools_unsupported", "converse").failure()
+    out: list[Tool] = []
+    names: dict[str, Tool] = {}
+    for tool in request.tools:
+        known = names.get(tool.name)
+        if known is not None and not tool.kind and known.schema == tool.schema:
+            draft.note("tools=each sent once")
+            continue
+        names[tool.name] = tool
+        out.append(tool if tool.kind else _one(tool, draft))
+    if len(out) != len(request.tools) or any(a is not b for a, b in zip(out, request.tools, strict=True)):
+        draft.change(tools=tuple(out))
+
+
+def _one(tool: Tool, draft: Draft) -> Tool:
+    subject = draft.subject
+    if subject.service == "openai":
+        given = tool.schema
+        if isinstance(given, dict) and given and given.get("type") != "object":
+            return replace(tool, schema=tool_input(given))
+        return tool
+    schema = tool_input(tool.schema, plain=subject.maker == "nova")
+    strict = tool.strict
+    if strict and not subject.structured:
+        strict = None
+        draft.note("tools.strict=not sent: the model's service has no strict tools")
+    elif strict and subject.maker == "claude" and refused_keyword(schema) is not None:
+        try:
+            schema, _ = adapted(schema)
+            draft.note("tools.strict=schemas closed for the service")
+        except Unsayable:
+            strict = None
+            draft.note("tools.strict=not sent: a schema allows what strict tools cannot")
+    description = tool.description if tool.description and not tool.description.isspace() else None
+    if schema is tool.schema and strict == tool.strict and description == tool.description:
+        return tool
+    return replace(tool, schema=schema, strict=strict, description=description)
+
+
+def chosen(draft: Draft) -> None:
+    """A tool that must be called, on models that cannot be made to."""
+    request = draft.request
+    choice = request.tool_choice
+    if choice is None or choice.kind not in ("any", "tool") or not request.tools:
+        return
+    if draft.subject.forces_tools or draft.subject.service == "openai":
+        return
+    what = f"the tool {choice.name}" if choice.kind == "tool" else "one of the tools"
+    draft.change(tool_choice=ToolChoice("auto", None, choice.parallel) if choice.parallel is not None else None)
+    draft.say(MUST_CALL.format(what=what))
+    draft.note("tool_choice=asked for in words: the model cannot be made to call a tool")

@@ -1,0 +1,119 @@
+"""Turns as Anthropic and Bedrock want them: no blank text, a user first, and who may speak last."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
+from hapenny.protocols.rules.common import ends_in_space, is_blank
+from hapenny.protocols.rules.draft import Draft
+
+EMPTY = "(empty)"
+OPENING = "(The assistant speaks first.)"
+CONTINUE = "Continue exactly where your last turn ends, without repeating any of it."
+
+
+def without_blanks(draft: Draft) -> None:
+    """Text that is empty or white space is left out; a turn or result that would be empty says so."""
+    request = draft.request
+    found = 0
+    out: list[Message] = []
+    last = len(request.messages) - 1
+    for i, message in enumerate(request.messages):
+        if not any(_blank(block) for block in message.content) and message.content:
+            out.append(message)
+            continue
+        content, dropped = _filled(message.content, draft, within=False)
+        found += dropped
+        if not content and (draft.native or (draft.kin and i == last and message.role == "assistant")):
+            if i == last and message.role == "assistant" and draft.subject.service == "anthropic":
+                out.append(replace(message, content=()))
+                continue
+            content = (Text(EMPTY),)
+        if content:
+            out.append(replace(message, content=content))
+    system = tuple([block for block in request.system if not (isinstance(block, Text) and is_blank(block.text))])
+    found += len(request.system) - len(system)
+    if not any(message.role != "system" for message in out) and any(m.role == "user" for m in request.messages):
+        out.append(Message("user", (Text(EMPTY),)))
+    same = len(out) == len(request.messages) and all(a is b for a, b in zip(out, request.messages, strict=True))
+    if not same or len(system) != len(request.system):
+        draft.change(messages=tuple(out), system=system)
+    if found:
+        draft.note(f"blank_text={found} left out")
+
+
+def _blank(block: Block) -> bool:
+    if isinstance(block, Text):
+        return not block.text or block.text.isspace()
+    if isinstance(block, ToolResult):
+        return not block.content or any(isinstance(inner, Text) and is_blank(inner.text) for inner in block.content)
+    return False
+
+
+def _filled(blocks: tuple[Block, ...], draft: Draft, *, within: bool) -> tuple[tuple[Block, ...], int]:
+    """The blocks without blank ones, and how many were dropped. A cache point moves to the block before."""
+    out: list[Block] = []
+    dropped = 0
+    for block in blocks:
+        if isinstance(block, Text) and is_blank(block.text):
+            dropped += 1
+            if block.checkpoint and out and not isinstance(out[-1], Thinking) and not out[-1].checkpoint:
+                out[-1] = replace(out[-1], checkpoint=block.checkpoint)
+        elif isinstance(block, ToolResult) and _blank(block):
+            content, inside = _filled(block.content, draft, within=True)
+            dropped += inside
+            needs = draft.subject.service == "converse" and (inside or block.error or not draft.native)
+            if not content and needs:
+                content = (Text(EMPTY),)
+            out.append(replace(block, content=content))
+        else:
+            out.append(block)
+    return tuple(out), dropped
+
+
+def opened(draft: Draft) -> None:
+    """A conversation has a turn of the user, and on Bedrock begins with one."""
+    request, service = draft.request, draft.subject.service
+    turns = [message for message in request.messages if message.role != "system"]
+    if not turns and not request.messages and request.system and not draft.native:
+        said = tuple(
+            [Text(block.text, block.checkpoint) if isinstance(block, Text) else block for block in request.system]
+        )
+        draft.change(messages=(Message("user", said),), system=())
+        draft.note("messages=the instructions are sent as the user's turn: there is no other")
+    elif turns and turns[0].role == "assistant" and service in ("converse", "invoke") and not draft.native:
+        draft.change(messages=(Message("user", (Text(OPENING),)), *request.messages))
+        draft.note("messages=a user's turn put in front: Bedrock wants one")
+
+
+def instructed(draft: Draft) -> None:
+    """Instructions for a model that has no place for them stand at the head of the first turn of the user."""
+    request = draft.request
+    if draft.subject.has("system") is not False or draft.subject.service != "converse" or not request.system:
+        return
+    for i, message in enumerate(request.messages):
+        if message.role == "user":
+            changed = replace(message, content=(*request.system, *message.content))
+            draft.change(messages=(*request.messages[:i], changed, *request.messages[i + 1 :]), system=())
+            draft.note("system=sent in the first user turn: the model takes no system prompt")
+            return
+
+
+def closed(draft: Draft) -> None:
+    """The last turn: of the assistant only where the model continues it, and then without white space at its end."""
+    request, subject = draft.request, draft.subject
+    if not request.messages or request.messages[-1].role != "assistant":
+        return
+    last = request.messages[-1]
+    thinks = request.parameters.thinking is not None and request.parameters.thinking.kind != "disabled"
+    if not subject.prefills or (thinks and not draft.native and subject.maker == "claude"):
+        draft.change(messages=(*request.messages, Message("user", (Text(CONTINUE),))))
+        draft.note("prefill=asked for in words: the model continues no assistant turn")
+        return
+    block = last.content[-1] if last.content else None
+    spaced = subject.maker == "claude" or subject.service in ("anthropic", "invoke")
+    if spaced and isinstance(block, Text) and ends_in_space(block.text) and not is_blank(block.text):
+        trimmed = replace(last, content=(*last.content[:-1], replace(block, text=block.text.rstrip())))
+        draft.change(messages=(*request.messages[:-1], trimmed))
+        draft.note("prefill=sent without the white space at its end")
