@@ -229,21 +229,20 @@ def take_point(item: dict[str, Any], path: str) -> Ttl:
     return ttl
 
 
-def put_point(out: dict[str, Any], ttl: Ttl, extras: dict[str, Any], *, exact: bool = True) -> None:
+def put_point(out: dict[str, Any], ttl: Ttl, extras: dict[str, Any]) -> None:
     """Writes the cache point of a block or tool and its further fields into `out`.
 
     Args:
         out: what is written so far.
         ttl: "" for no point; then what is left of one is dropped.
         extras: as `take_point` left them.
-        exact: whether further fields of the point itself go out.
     """
     if extras:
         out.update((key, value) for key, value in extras.items() if key != "cache_control")
     if ttl:
         control = {"type": "ephemeral"} if ttl == "default" else {"type": "ephemeral", "ttl": ttl}
         more = extras.get("cache_control")
-        out["cache_control"] = {**control, **more} if exact and type(more) is dict else control
+        out["cache_control"] = {**control, **more} if type(more) is dict else control
 
 
 def arguments_of(value: Json) -> str:

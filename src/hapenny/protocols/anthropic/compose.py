@@ -25,16 +25,13 @@ OWN = frozenset(("anthropic", "invoke"))
 MAX_TOKENS = 4096
 """What is asked for where a request sets no limit: this protocol demands one."""
 
-_FOREIGN, _KIN, _OWN = 0, 1, 2
-"""How near a request's dialect is: another one; this one, from its other service; this one."""
 _EFFORTS = {"minimal": "low", "none": "low"}
 _TIERS = {"auto": "auto", "default": "standard_only", "standard": "standard_only", "standard_only": "standard_only"}
 
 
-def encode(request: Request, *, exact: bool = True) -> dict[str, Any]:
-    """The fields of a messages body for `request`, without `model` and `stream`. `exact`: whether cache points keep
-    fields that the other of the two services in this dialect may refuse."""
-    own = (_OWN if exact else _KIN) if request.protocol in OWN else _FOREIGN
+def encode(request: Request) -> dict[str, Any]:
+    """The fields of a messages body for `request`, without `model` and `stream`."""
+    own = request.protocol in OWN
     p = request.parameters
     if p.n is not None and p.n > 1:
         f.wrong("n", "This model gives one answer at a time.", "send n = 1, or several requests")
@@ -69,7 +66,7 @@ def encode(request: Request, *, exact: bool = True) -> dict[str, Any]:
     if tier is not None:
         out["service_tier"] = tier
     if request.checkpoint:
-        f.put_point(out, request.checkpoint, _held(request.extras) if own else {}, exact=exact)
+        f.put_point(out, request.checkpoint, _held(request.extras) if own else {})
     if request.user is not None or (own and request.metadata):
         out["metadata"] = dict(request.metadata) if own else {}
         if request.user is not None:
@@ -110,7 +107,7 @@ def thinking(asked: Thinks) -> dict[str, Any]:
     return {**out, **asked.extras}
 
 
-def _output(request: Request, own: int) -> dict[str, Any] | None:
+def _output(request: Request, own: bool) -> dict[str, Any] | None:
     p = request.parameters
     out: dict[str, Any] = {}
     if p.effort is not None and p.effort != "none":
@@ -123,7 +120,7 @@ def _output(request: Request, own: int) -> dict[str, Any] | None:
     return out or None
 
 
-def _messages(request: Request, own: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     out: list[dict[str, Any]] = []
     hoisted: list[dict[str, Any]] = []
     last = ""
@@ -151,7 +148,7 @@ def _messages(request: Request, own: int) -> tuple[list[dict[str, Any]], list[di
     return out, hoisted
 
 
-def _turn(message: Message, own: int, path: str) -> Any:
+def _turn(message: Message, own: bool, path: str) -> Any:
     content = message.content
     if (
         len(content) == 1
@@ -172,7 +169,7 @@ def _foreign(block: Block) -> bool:
     return isinstance(block, Thinking) and block.signature is None and block.redacted is None
 
 
-def _block(block: Block, own: int, path: str) -> dict[str, Any]:
+def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
     out: dict[str, Any]
     match block:
         case Text():
@@ -210,7 +207,7 @@ def _block(block: Block, own: int, path: str) -> dict[str, Any]:
                 f.wrong(path, "A content block exists only in another protocol.", "leave it out for this model")
             out = dict(block.payload)
     if block.checkpoint or block.extras:
-        f.put_point(out, block.checkpoint, block.extras if own else {}, exact=own == _OWN)
+        f.put_point(out, block.checkpoint, block.extras if own else {})
     return out
 
 
@@ -224,7 +221,7 @@ def _followed(url: str | None, path: str) -> str:
     return url
 
 
-def _document(block: Document, own: int, path: str) -> dict[str, Any]:
+def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
     source: dict[str, Any]
     if block.data is not None:
         if block.media_type == "application/pdf":
@@ -251,7 +248,7 @@ def _document(block: Document, own: int, path: str) -> dict[str, Any]:
     return out
 
 
-def _tool(tool: Tool, own: int) -> dict[str, Any]:
+def _tool(tool: Tool, own: bool) -> dict[str, Any]:
     out: dict[str, Any]
     if tool.kind:
         if not own:
@@ -264,5 +261,5 @@ def _tool(tool: Tool, own: int) -> dict[str, Any]:
             out["description"] = tool.description
         if tool.strict is not None:
             out["strict"] = tool.strict
-    f.put_point(out, tool.checkpoint, tool.extras if own else {}, exact=own == _OWN)
+    f.put_point(out, tool.checkpoint, tool.extras if own else {})
     return out

@@ -67,7 +67,7 @@ class Invoke(Codec):
         )
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
-        fields = {"anthropic_version": VERSION, **compose.encode(request, exact=request.protocol == "invoke")}
+        fields = {"anthropic_version": VERSION, **compose.encode(request)}
         fields["anthropic_version"] = VERSION
         if request.protocol != "invoke" or request.parameters.service_tier in _TIERS:
             fields.pop("service_tier", None)  # travels as a header
