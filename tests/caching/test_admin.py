@@ -69,7 +69,7 @@ async def test_hits_are_counted_explained_and_invalidated_by_tenant(bank):
     assert gone["exact"]["entries"] + gone["semantic"]["entries"] == 1
     _, gone, _ = await bank.call("POST", "/v1/cache/invalidate", {})
     assert gone["exact"]["entries"] + gone["semantic"]["entries"] == 1
-    assert len(bank.gateway.deck.answers) == len(bank.gateway.deck.paraphrases) == 0
+    assert len(bank.gateway.shared.answers) == len(bank.gateway.shared.paraphrases) == 0
 
 
 async def test_a_paraphrase_is_served_and_can_be_reported_wrong(bank):
@@ -80,19 +80,19 @@ async def test_a_paraphrase_is_served_and_can_be_reported_wrong(bank):
     request_id = headers["x-request-id"]
     assert (await bank.call("POST", "/v1/cache/feedback", {"request_id": request_id}))[1] == {"removed": True}
     assert (await bank.call("POST", "/v1/cache/feedback", {"request_id": request_id}))[0] == 404
-    assert bank.gateway.deck.semantic.stats()["default"].hits == 1
-    assert len(bank.gateway.deck.semantic) == 0
+    assert bank.gateway.parts.semantic.stats()["default"].hits == 1
+    assert len(bank.gateway.parts.semantic) == 0
 
 
 async def test_paraphrases_never_cross_tenants(bank):
     await bank.ask("where is my order please")
     await bank.ask("please where is my order now", tenant="blue")
-    assert bank.gateway.deck.semantic.stats()["default"].hits == 0
+    assert bank.gateway.parts.semantic.stats()["default"].hits == 0
 
 
 async def test_published_answers_are_readable_by_anyone_and_nothing_else_is(bank):
     key = b"k" * 32
-    bank.gateway.deck.edge.publish(key, b'{"a":1}', scope="shared", verified=True)
+    bank.gateway.shared.edge.publish(key, b'{"a":1}', scope="shared", verified=True)
     status, body, headers = await bank.call("GET", f"/v1/answers/{key.hex()}")
     assert (status, body) == (200, {"a": 1})
     assert "s-maxage=300" in headers["cache-control"]

@@ -27,7 +27,7 @@ async def until(holds):
 
 
 def readers(app):
-    stages = [stage for stage in app.gateway._pipelines["default", False].stages if stage.name == "flights"]
+    stages = [stage for stage in app.gateway.parts.pipelines["default"].stages if stage.name == "flights"]
     return sum(flight.readers for flight in stages[0]._flights.values())
 
 
@@ -60,7 +60,7 @@ async def test_the_rest_is_answered_and_stored_when_the_first_client_leaves(hous
     assert shop.calls == 1
     assert all(status == 200 and "collapsed" not in headers for status, headers, _ in answers)
     assert json.loads(answers[0][2])["choices"][0]["message"]["content"] == SAID
-    (entry,) = app.gateway.deck.answers
+    (entry,) = app.gateway.shared.answers
     assert entry.value.model == answers[0][1]["x-hapenny-model"] == answers[1][1]["x-hapenny-model"]
     status = (await ask())[1]["cache-status"]
     assert "; hit" in status
@@ -75,7 +75,7 @@ async def test_nobody_left_means_no_call_goes_on_and_nothing_is_stored(house):
         each.cancel()
     await until(lambda: readers(app) == 0)
     shop.gate.set()
-    assert len(app.gateway.deck.answers) == 0
+    assert len(app.gateway.shared.answers) == 0
     shop.gate = None
     assert (await ask())[0] == 200
     assert shop.calls == 2
@@ -90,7 +90,7 @@ async def test_a_cut_answer_is_cut_for_all_and_kept_for_none(house):
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert all("truncated" in str(answer) or isinstance(answer, Exception) for answer in answers)
     shop.events, shop.gate = None, None
-    assert len(app.gateway.deck.answers) == 0
+    assert len(app.gateway.shared.answers) == 0
     assert SAID in (await ask())[2]
 
 
@@ -101,12 +101,12 @@ async def test_a_follower_keeps_an_answer_under_the_evidence_it_rests_on(house):
     await until(lambda: shop.calls == 1)
     follower = ask()
     await until(lambda: readers(app) == 2)
-    stage = next(each for each in app.gateway._pipelines["default", False].stages if each.name == "flights")
+    stage = next(each for each in app.gateway.parts.pipelines["default"].stages if each.name == "flights")
     (flight,) = stage._flights.values()
     flight.exchange.answer.evidence = (("manual", "7"),)
     first.cancel()
     await until(lambda: readers(app) == 1)
     shop.gate.set()
     await follower
-    (entry,) = app.gateway.deck.answers
+    (entry,) = app.gateway.shared.answers
     assert "doc:manual@7" in entry.tags

@@ -152,7 +152,7 @@ async def test_removing_the_answer_by_its_key_takes_its_page_back(front):
 
 async def test_a_new_epoch_has_new_addresses_and_withdraws_the_old_ones(front):
     path = await front.published("when do you open")
-    new = Gateway(config(epoch="8"), backends={"simulated": Shop()}, heir=front.app.gateway)
+    new = Gateway(config(epoch="8"), backends={"simulated": Shop()}, previous=front.app.gateway)
     await new.start()
     await front.app.swap(new)
     async with front.session.get(front.direct + path) as page:

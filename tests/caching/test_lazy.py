@@ -11,7 +11,7 @@ from hapenny.config import load
 from hapenny.gateway.gateway import Gateway
 import hapenny.server.app
 gateway = Gateway(load(text={config!r}))
-print(gateway.deck.semantic is not None, "hapenny.caching.semantic.cache" in sys.modules)
+print(gateway.parts.semantic is not None, "hapenny.caching.semantic.cache" in sys.modules)
 """
 CONFIG = "ledger: null\nroutes: {default: {preset: safe, stages: {semantic: 'MODE'}}}"
 

@@ -244,11 +244,11 @@ def test_a_hit_that_is_reported_wrong_is_gone(bridge, protocol):
     asked = OPENING + " " * next(NEW)
     while "semantic" not in (status := bridge.ask(protocol, asked)[1])["cache-status"]:
         asked = OPENING + " " * next(NEW)
-    count = len(bridge.house.gateway.deck.semantic)
+    count = len(bridge.house.gateway.parts.semantic)
     with pytest.raises(urllib.error.HTTPError, match="404"):  # somebody else's request does not exist
         bridge.call("/v1/cache/feedback", "key-of-tenant-b", {"request_id": status["x-request-id"]})
     assert bridge.call("/v1/cache/feedback", body={"request_id": status["x-request-id"]}) == {"removed": True}
-    assert len(bridge.house.gateway.deck.semantic) == count - 1
+    assert len(bridge.house.gateway.parts.semantic) == count - 1
     key = status["cache-status"].partition('key="')[2].partition('"')[0]
     assert key not in bridge.ask(protocol, asked)[1]["cache-status"]
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.caching.keys import Keys
@@ -24,7 +24,7 @@ def answer(text="we open at nine", id="a", **changes):
 @pytest.fixture
 def results(clock):
     edge = Edge(clock)
-    return Results(Keys(b"secret"), Store(clock, 1_000_000), clock, Store(clock, 1_000_000), edge)
+    return AnswerDedup(Keys(b"secret"), Store(clock, 1_000_000), clock, Store(clock, 1_000_000), edge)
 
 
 def keep(results, key, stored):
@@ -66,7 +66,7 @@ def test_an_answer_that_left_the_store_is_remembered_but_not_kept(results):
         lambda r: r.fingerprint(answer(evidence=(("hours", "2"),))),
         lambda r: r.fingerprint(answer(prompt="2")),
         lambda r: r.fingerprint(answer(), "epoch 8"),
-        lambda r: Results(Keys(b"another"), r._answers, r._clock).fingerprint(answer()),
+        lambda r: AnswerDedup(Keys(b"another"), r._answers, r._clock).fingerprint(answer()),
     ],
 )
 def test_everything_that_matters_is_in_the_fingerprint(results, other):

@@ -107,7 +107,7 @@ async def opened(house=None):
     for question, label in traffic():
         house.shop.answers[question] = f"{label} - that is all we can say"
         await house.ask(question)
-    assert house.gateway.deck.semantic.stats()["default"].open
+    assert house.gateway.parts.semantic.stats()["default"].open
     return house
 
 
@@ -137,13 +137,13 @@ def test_labels_survive_a_restart(house, loop):
     async def story():
         heir = House()
         heir.shop.answers = house.shop.answers
-        heir.gateway.deck.semantic.loads(house.gateway.deck.semantic.dumps())
+        heir.gateway.parts.semantic.loads(house.gateway.parts.semantic.dumps())
         await heir.ask()
-        stats = heir.gateway.deck.semantic.stats()["default"]
+        stats = heir.gateway.parts.semantic.stats()["default"]
         assert stats.open
-        assert stats.threshold == pytest.approx(house.gateway.deck.semantic.stats()["default"].threshold, rel=0.5)
-        heir.gateway.deck.semantic.policy("default", Policy("tier:x", "another version"), "fast")
-        assert not heir.gateway.deck.semantic.stats()["default"].open
+        assert stats.threshold == pytest.approx(house.gateway.parts.semantic.stats()["default"].threshold, rel=0.5)
+        heir.gateway.parts.semantic.policy("default", Policy("tier:x", "another version"), "fast")
+        assert not heir.gateway.parts.semantic.stats()["default"].open
 
     loop.run_until_complete(story())
 
@@ -283,7 +283,7 @@ def test_stale_price(house, loop):
     question, tags = "what does volume three cost", {"price": "v3"}
 
     async def story():
-        admin = house.gateway.deck.admin
+        admin = house.gateway.admin
         house.shop.answers[question] = "it costs ten euros"
         await house.ask(question, tags=tags)
         house.shop.answers[question] = "it costs twelve euros"
@@ -299,10 +299,10 @@ def test_stale_price(house, loop):
 def test_poisoned_entry_removed(house, loop):
     async def story():
         assert await served(house)
-        poisoned, entries = house.last, len(house.gateway.deck.semantic)
-        assert house.gateway.deck.admin.feedback(poisoned.id)
-        assert len(house.gateway.deck.semantic) == entries - 1
-        assert not house.gateway.deck.admin.feedback(poisoned.id)
+        poisoned, entries = house.last, len(house.gateway.parts.semantic)
+        assert house.gateway.admin.feedback(poisoned.id)
+        assert len(house.gateway.parts.semantic) == entries - 1
+        assert not house.gateway.admin.feedback(poisoned.id)
 
     loop.run_until_complete(story())
 
@@ -322,13 +322,13 @@ def test_a_semantic_hit_never_becomes_an_exact_answer(house, loop):
     """It would begin a new life there, count as given twice, and outlive its removal."""
 
     async def story():
-        deck = house.gateway.deck
+        shared = house.gateway.shared
         while True:
-            before = deck.answers.stats().puts, deck.results.merged
+            before = shared.answers.stats().puts, shared.dedup.merged
             question = OPENING + " " * next(NEW)
             if (await house.ask(question))[1] == "semantic":
                 break
-        assert (deck.answers.stats().puts, deck.results.merged) == before
+        assert (shared.answers.stats().puts, shared.dedup.merged) == before
         return await house.ask(question)
 
     assert loop.run_until_complete(story())[1] != "exact"

@@ -71,7 +71,7 @@ def test_a_router_trained_for_a_deployment_holds_there_until_something_changes(r
              "--max-quality-loss", "0.03", "--out", "r.msgpack")  # fmt: skip
 
     def tier():
-        router = Gateway.from_file(str(here)).deck.router
+        router = Gateway.from_file(str(here)).parts.router
         return router.rule(ask, "chat").tier
 
     run(*train)
@@ -240,7 +240,7 @@ def test_training_data_and_evaluations_come_from_the_content_store(run, tmp_path
                 if "ferry" in text:
                     gateway.ledger.book(verdict(exchange.id, 1.0, "user", gateway.clock.wall()))
                 if "toll" in text:
-                    assert await gateway.desk.content.correct(exchange.id, "At the bridge.")
+                    assert await gateway.recorder.content.correct(exchange.id, "At the bridge.")
 
     asyncio.run(asked())
     assert "2 of 3" in run("train", "export", "-c", file, "--consent", "--out", "t.jsonl")

@@ -28,8 +28,9 @@ def every_stage():
     with tempfile.TemporaryDirectory() as folder:
         file = experiments(Path(folder) / "experiments.json", ("a", {"system": "Be brief."}), ("b", {"system": "Hm."}))
         stages = f"stages: {{semantic: {{embedder: hashed}}, arms: {{file: '{file}'}}}}"
-        gateway = Gateway(load(text=f"ledger: null\n{stages}"), clock=RealClock(1))
-        built = gateway.deck.stages(RouteOptions(stages=SHADOWED))
+        config = load(text=f"ledger: null\n{stages}")
+        config.routes["default"] = RouteOptions(stages=SHADOWED)
+        built = list(Gateway(config, clock=RealClock(1)).parts.pipelines["default"].stages)
     assert [stage.spec for stage in built] == list(STAGES)
     return built
 

@@ -42,7 +42,7 @@ class Shop:
         """Who was asked, in order."""
         return [target.model for _, target in self.asked]
 
-    def lost(self, request, target):
+    def notes(self, request, target):
         return []
 
     async def count(self, request, target):
@@ -78,7 +78,7 @@ class House:
     def reload(self, config=None):
         """Goes on with another configuration (None: the same, its files read again), as a server does at SIGHUP."""
         config = load(text=config) if config is not None else self.gateway.config
-        self.gateway = Gateway(config, backends={"simulated": self.shop}, heir=self.gateway)
+        self.gateway = Gateway(config, backends={"simulated": self.shop}, previous=self.gateway)
 
 
 def asking(text="When does the bridge open?", **changes):

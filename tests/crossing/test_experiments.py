@@ -24,9 +24,9 @@ async def test_answers_of_every_arm_are_invalidated_by_their_knowledge_epoch(tmp
     async with house(config=running(tmp_path)) as there:
         for user in (CONTROL, VARIANT):
             await there.ask(user=user)
-        entries = there.gateway.deck.admin.explain("", "default", there.gateway.clock.wall())
+        entries = there.gateway.admin.explain("", "default", there.gateway.clock.wall())
         assert [[tag for tag in entry["tags"] if tag.startswith("epoch:")] for entry in entries] == [["epoch:e3"]] * 2
-        gone = there.gateway.deck.admin.invalidate(Invalidation(epoch="e3"), "default")
+        gone = there.gateway.admin.invalidate(Invalidation(epoch="e3"), "default")
         assert gone["exact"]["entries"] == 2
 
 
@@ -55,9 +55,9 @@ async def test_users_of_different_arms_do_not_close_the_semantic_cache(tmp_path)
     async with house(config=running(tmp_path, stages=", stages: {semantic: on}")) as there:
         for turn in range(6):
             await there.ask(f"When does bridge number {turn} open?", user=(CONTROL, VARIANT)[turn % 2])
-        stats = there.gateway.deck.semantic.stats()["default"]
+        stats = there.gateway.parts.semantic.stats()["default"]
         assert stats.closures == 0
-        assert len(there.gateway.deck.semantic) == 6
+        assert len(there.gateway.parts.semantic) == 6
 
 
 @pytest.mark.parametrize("users", [(CONTROL, CONTROL), (CONTROL, VARIANT)], ids=["one arm", "two arms"])

@@ -24,7 +24,7 @@ async def kept(before, after):
         there.reload(after)
         _, again = await there.ask()
         await there.ask("When, in other words, is it open?")
-        return again.cache.hit, there.gateway.deck.semantic.stats()["default"].closures
+        return again.cache.hit, there.gateway.parts.semantic.stats()["default"].closures
 
 
 SEMANTIC = ", stages: {semantic: on}"

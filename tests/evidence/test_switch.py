@@ -1,12 +1,12 @@
 """The loss budget of a route: who steps back, when, and in which order."""
 
-from hapenny.evidence.step_back import Switch
+from hapenny.evidence.step_back import StepBack
 
 LOSSY = ("templates", "semantic", "tiers", "cascade", "window", "prune")
 
 
 def test_the_technique_with_the_largest_loss_steps_back_then_the_next():
-    switch, gone = Switch(LOSSY), []
+    switch, gone = StepBack(LOSSY), []
     for turn in range(4_000):
         techniques = [name for name in ("prune", "tiers") if not switch.off("shop", name)]
         loss = 0.0
@@ -25,13 +25,13 @@ def test_the_technique_with_the_largest_loss_steps_back_then_the_next():
 
 
 def test_a_kept_promise_never_steps_back():
-    switch = Switch(LOSSY)
+    switch = StepBack(LOSSY)
     for turn in range(6_000):
         assert switch.observe("shop", ("semantic",), float(turn % 60 == 0), 0.02) is None
 
 
 def refuted():
-    switch = Switch(LOSSY)
+    switch = StepBack(LOSSY)
     switch.under({"shop": "one"})
     while switch.observe("shop", ("prune",), 1.0, 0.02) is None:
         pass
@@ -40,7 +40,7 @@ def refuted():
 
 def test_a_refuted_promise_outlives_a_restart_but_not_its_settings():
     kept = refuted().dumps()
-    again = Switch(LOSSY)
+    again = StepBack(LOSSY)
     again.under({"shop": "one"})
     again.loads(kept)
     assert again.off("shop", "prune")
@@ -48,20 +48,20 @@ def test_a_refuted_promise_outlives_a_restart_but_not_its_settings():
     assert again.off("shop", "prune")
     again.under({"shop": "two"})
     assert not again.off("shop", "prune")
-    changed = Switch(LOSSY)
+    changed = StepBack(LOSSY)
     changed.under({"shop": "two"})
     changed.loads(kept)
     assert not changed.off("shop", "prune")
 
 
 def test_evidence_under_way_outlives_a_restart():
-    whole, first = Switch(LOSSY), Switch(LOSSY)
+    whole, first = StepBack(LOSSY), StepBack(LOSSY)
     losses = [float(turn % 12 == 0) for turn in range(2_000)]
     stepped = [whole.observe("shop", ("tiers",), loss, 0.02) for loss in losses]
     at = stepped.index("tiers")
     for loss in losses[: at // 2]:
         first.observe("shop", ("tiers",), loss, 0.02)
-    second = Switch(LOSSY)
+    second = StepBack(LOSSY)
     second.under({"shop": ""})
     second.loads(first.dumps())
     later = [second.observe("shop", ("tiers",), loss, 0.02) for loss in losses[at // 2 :]]

@@ -8,10 +8,14 @@ from hapenny.gateway.stages import BUILDERS
 from tests.crossing.house import experiments
 
 
-def gateway(tmp_path):
+def built(tmp_path, route):
+    """The stages of a route while an experiment runs."""
     file = experiments(tmp_path / "experiments.json", ("a", {}), ("b", {"system": "Be brief."}))
-    config = f"ledger: null\nstages: {{semantic: {{embedder: hashed}}, arms: {{file: {json.dumps(str(file))}}}}}"
-    return Gateway(load(text=config))
+    config = load(
+        text=f"ledger: null\nstages: {{semantic: {{embedder: hashed}}, arms: {{file: {json.dumps(str(file))}}}}}"
+    )
+    config.routes["default"] = route
+    return Gateway(config).parts.pipelines["default"].stages
 
 
 def test_every_stage_of_the_table_has_a_builder():
@@ -20,16 +24,16 @@ def test_every_stage_of_the_table_has_a_builder():
 
 def test_stages_stand_in_the_order_of_the_table(tmp_path):
     everything = RouteOptions(stages={spec.name: "on" for spec in STAGES})
-    built = gateway(tmp_path).deck.stages(everything)
-    assert [stage.spec for stage in built] == list(STAGES)
-    assert [stage.name for stage in built] == [spec.name for spec in STAGES]
+    stages = built(tmp_path, everything)
+    assert [stage.spec for stage in stages] == list(STAGES)
+    assert [stage.name for stage in stages] == [spec.name for spec in STAGES]
 
 
 def test_what_is_off_on_a_route_is_not_built(tmp_path):
     some = RouteOptions(stages={spec.name: "off" for spec in STAGES} | {"exact": "on", "prune": "shadow"})
-    assert [stage.name for stage in gateway(tmp_path).deck.stages(some)] == ["exact", "prune"]
+    assert [stage.name for stage in built(tmp_path, some)] == ["exact", "prune"]
 
 
 def test_without_an_experiment_nothing_of_experiments_is_built():
-    built = Gateway(load(text="ledger: null")).deck.stages(RouteOptions())
-    assert not {"arms", "brevity"} & {stage.name for stage in built}
+    stages = Gateway(load(text="ledger: null")).parts.pipelines["default"].stages
+    assert not {"arms", "brevity"} & {stage.name for stage in stages}

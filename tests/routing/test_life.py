@@ -92,13 +92,13 @@ def test_a_promise_is_kept_watched_and_refuted(tmp_path):
             assert model == HAIKU
             assert "confidence=0.95" in header
             assert 0.4 < await day(gateway, 60, 5) < 0.75
-            held = gateway.deck.router.promises.held()
+            held = gateway.parts.router.promises.held()
             assert [(one.state, one.seen > 50) for one in held if one.certificate.threshold] == [("in force", True)]
             backend.ill = True
             await day(gateway, 60, 6)
             model, header = await ask(gateway, EASY)
             assert (model, header) == (SONNET, None)
-            assert [one.state for one in gateway.deck.router.promises.held()] == ["refuted"]
+            assert [one.state for one in gateway.parts.router.promises.held()] == ["refuted"]
 
     run(main())
 
@@ -111,11 +111,11 @@ def test_a_new_prompt_version_voids_the_certificate_until_pairs_renew_it(tmp_pat
         now = clock()
         async with Gateway(config(tmp_path / "r"), clock=now, backends=backend) as old:
             assert (await ask(old, EASY))[0] == HAIKU
-            async with Gateway(config(tmp_path / "r", version="2"), backends=backend, heir=old) as gateway:
+            async with Gateway(config(tmp_path / "r", version="2"), backends=backend, previous=old) as gateway:
                 assert await ask(gateway, EASY) == (SONNET, None)
-                promises = gateway.deck.router.promises
+                promises = gateway.parts.router.promises
                 assert await day(gateway, 150, 7) == 0.0
-                assert promises.pairs("default") == gateway.watch.probed > 140
+                assert promises.pairs("default") == gateway.parts.live_audit.probed > 140
                 assert [one.state for one in promises.held()] == ["void"]
                 await day(gateway, 300, 8)
                 model, header = await ask(gateway, EASY)
@@ -125,16 +125,16 @@ def test_a_new_prompt_version_voids_the_certificate_until_pairs_renew_it(tmp_pat
                 assert renewed.state == "in force"
                 assert renewed.certificate.about.prompt_version == "2"
                 assert renewed.certificate.dated > 1e9
-                kept = gateway.deck.router.dumps()
+                kept = gateway.parts.router.dumps()
         # after a restart the renewed certificate is still there
         async with Gateway(config(tmp_path / "r", version="2"), clock=clock(), backends=backend) as fresh:
             assert (await ask(fresh, EASY))[0] == SONNET
-            fresh.deck.router.loads(kept)
+            fresh.parts.router.loads(kept)
             assert (await ask(fresh, EASY))[0] == HAIKU
         # of another training nothing is taken over
         router(tmp_path / "r", wall=1.0)
         async with Gateway(config(tmp_path / "r", version="2"), clock=clock(), backends=backend) as other:
-            other.deck.router.loads(kept)
+            other.parts.router.loads(kept)
             assert (await ask(other, EASY))[0] == SONNET
 
     run(main())
@@ -149,7 +149,7 @@ def test_a_weak_model_that_fails_earns_no_certificate(tmp_path):
         async with Gateway(config(tmp_path / "r"), clock=clock(), backends={"simulated": backend}) as gateway:
             # a promise of .05 can be kept by giving a model that is always wrong next to nothing
             assert await day(gateway, 420, 9) <= 0.05
-            assert gateway.deck.router.promises.pairs("default") > 400
+            assert gateway.parts.router.promises.pairs("default") > 400
 
     run(main())
 
@@ -162,12 +162,12 @@ def test_in_shadow_the_weak_model_is_asked_off_the_path_and_the_monitor_watches(
         quiet = config(tmp_path / "r", preset="safe")
         async with Gateway(quiet, clock=clock(), backends={"simulated": backend}) as gateway:
             assert await day(gateway, 30, 5) == 0.0
-            assert gateway.watch.probed == 30
-            assert gateway.deck.router.promises.held()[0].seen > 10
+            assert gateway.parts.live_audit.probed == 30
+            assert gateway.parts.router.promises.held()[0].seen > 10
             backend.ill = True
             await day(gateway, 60, 6)
-            assert gateway.deck.router.promises.held()[0].state == "refuted"
-            assert gateway.switch.stepped_back() == {}
+            assert gateway.parts.router.promises.held()[0].state == "refuted"
+            assert gateway.shared.step_back.stepped_back() == {}
 
     run(main())
 

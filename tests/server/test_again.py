@@ -60,7 +60,7 @@ async def left_behind(folder):
                 body = {"model": "strong", "temperature": 0, "stream": stream, "messages": messages}
                 async with session.post(url + "/v1/chat/completions", json=body) as answer:
                     await answer.read()
-        await app.gateway.desk.ledger.flush()
+        await app.gateway.recorder.ledger.flush()
         return sum(isinstance(each, Exchange) for each in gc.get_objects())
 
 

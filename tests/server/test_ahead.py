@@ -30,24 +30,24 @@ async def ask(app, text, tenant="default"):
 
 async def test_what_is_asked_again_and_again_is_answered_ahead(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (_, app):
-        ahead = app.gateway.deck.ahead
+        ahead = app.gateway.planner
         for _ in range(5):
             await ask(app, "when do you open")
         await ask(app, "a question nobody repeats")
         assert await ahead.round() == 0  # all is stored
-        app.gateway.deck.answers.purge(everything())
+        app.gateway.shared.answers.purge(everything())
         assert await ahead.round() >= 1
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
         assert there.answer.precomputed
         assert ahead.stats().spent > 0
-        books = {each.layer: each for each in app.gateway.deck.returns.books()}
+        books = {each.layer: each for each in app.gateway.shared.profit.books()}
         assert books["precompute"].hits == 1
         assert books["precompute"].saved > books["precompute"].answering > 0
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
         # Without us the first request would have been answered by the model, and the second from the cache.
-        books = {each.layer: each for each in app.gateway.deck.returns.books()}
+        books = {each.layer: each for each in app.gateway.shared.profit.books()}
         assert books["precompute"].hits == 1
 
 
@@ -60,11 +60,10 @@ def everything():
 async def test_answers_ahead_are_background_rows_with_no_baseline(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (_, app):
         rows = []
-        observe = app.gateway.deck.observe
-        app.gateway.deck.observe = lambda exchange, row: (rows.append(row), observe(exchange, row))
+        app.gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
         await ask(app, "when do you open")
-        app.gateway.deck.answers.purge(everything())
-        assert await app.gateway.deck.ahead.renew() == 1
+        app.gateway.shared.answers.purge(everything())
+        assert await app.gateway.planner.renew() == 1
         made = rows[-1]
         assert made.background == "precompute"
         assert made.baseline == 0
@@ -74,14 +73,14 @@ async def test_answers_ahead_are_background_rows_with_no_baseline(tmp_path):
 
 async def test_a_layer_that_only_costs_is_stopped(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (_, app):
-        ahead = app.gateway.deck.ahead
+        ahead = app.gateway.planner
         await ask(app, "when do you open")
         for _ in range(60):
-            app.gateway.deck.answers.purge(everything())
+            app.gateway.shared.answers.purge(everything())
             await ahead.renew()
         assert ahead.stats().stopped
         assert ahead.stats().answered == 51  # the last one's worth is not known yet
-        assert [each.stopped for each in app.gateway.deck.returns.books() if each.layer == "precompute"] == [True]
+        assert [each.stopped for each in app.gateway.shared.profit.books() if each.layer == "precompute"] == [True]
 
 
 async def test_a_budget_is_kept(tmp_path):
@@ -89,8 +88,8 @@ async def test_a_budget_is_kept(tmp_path):
     async with serving(tmp_path, extra=extra) as (_, app):
         for number in range(20):
             await ask(app, f"question {number}")
-        app.gateway.deck.answers.purge(everything())
-        ahead = app.gateway.deck.ahead
+        app.gateway.shared.answers.purge(everything())
+        ahead = app.gateway.planner
         assert 0 < await ahead.renew() < 20
         stats = ahead.stats()
         assert stats.refused > 0
@@ -99,10 +98,10 @@ async def test_a_budget_is_kept(tmp_path):
         spent = stats.today
     # The ledger knows what was spent: a restart is no second budget.
     async with serving(tmp_path, extra=extra) as (_, app):
-        ahead = app.gateway.deck.ahead
+        ahead = app.gateway.planner
         for number in range(20):
             await ask(app, f"question {number}")
-        app.gateway.deck.answers.purge(everything())
+        app.gateway.shared.answers.purge(everything())
         await ahead.renew()
         assert spent <= ahead.stats().today <= 600_000
 
@@ -110,7 +109,7 @@ async def test_a_budget_is_kept(tmp_path):
 async def test_routes_that_did_not_opt_in_are_not_remembered(tmp_path):
     async with serving(tmp_path, extra="routes: {default: {holdout: 0}}") as (url, app):
         await ask(app, "when do you open")
-        assert app.gateway.deck.ahead is None
+        assert app.gateway.planner is None
         async with aiohttp.ClientSession() as session, session.post(url + "/v1/cache/warm") as answer:
             assert answer.status == 404
             assert "precompute.routes" in await answer.text()
@@ -119,7 +118,7 @@ async def test_routes_that_did_not_opt_in_are_not_remembered(tmp_path):
 async def test_warm_over_http(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (url, app), aiohttp.ClientSession() as session:
         await ask(app, "when do you open")
-        app.gateway.deck.answers.purge(everything())
+        app.gateway.shared.answers.purge(everything())
         async with session.post(url + "/v1/cache/warm", json={"most": 10}) as answer:
             assert await answer.json() == {"answered": 1}
 
@@ -130,7 +129,7 @@ async def test_a_shared_route_shares_among_tenants_and_says_so_to_the_edge(tmp_p
         _, there = await ask(app, "when do you open", tenant="two")
         assert there.cache.hit
         assert not there.notes  # not verified yet
-        app.gateway.deck.answers.purge(everything())
+        app.gateway.shared.answers.purge(everything())
         await ask(app, "when do you open", tenant="one")  # the model says the same again: verified
         _, there = await ask(app, "when do you open", tenant="two")
         (note,) = there.notes
@@ -171,7 +170,7 @@ content:
 
 async def warmed(app, count):
     async with asyncio.timeout(20):
-        while app.gateway.deck.ahead.stats().warmed < count:
+        while app.gateway.planner.stats().warmed < count:
             await asyncio.sleep(0.01)
 
 
@@ -198,21 +197,21 @@ async def test_without_that_consent_nothing_is_known_after_a_restart(tmp_path):
         for _ in range(4):
             await ask(app, "when do you open")
     async with serving(tmp_path, extra=extra) as (_, app):
-        assert app.gateway.deck.ahead.stats().known == 0
+        assert app.gateway.planner.stats().known == 0
         await ask(app, "when do you open")  # but how often it is asked is
-        question = app.gateway.deck.ahead.asked()[0].question
-        assert app.gateway.deck.ahead.demand._questions[question].uses == 5
+        question = app.gateway.planner.asked()[0].question
+        assert app.gateway.planner.demand._questions[question].uses == 5
 
 
 async def test_large_requests_are_not_remembered(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (_, app):
         await ask(app, "word " * 10_000)
-        assert app.gateway.deck.ahead.stats().known == 0
+        assert app.gateway.planner.stats().known == 0
 
 
 def busy(app, ttl):
     """A ledger of a week: nothing goes on from midnight to eight, much in the rest of the day."""
-    ahead = app.gateway.deck.ahead
+    ahead = app.gateway.planner
     now = app.gateway.clock.wall()
     first = int(now // 86_400 - 7) * 24
     ahead.load.load({first + hour: 100 for hour in range(7 * 24) if hour % 24 >= 8})
@@ -244,5 +243,5 @@ async def test_requests_by_hour_are_read_from_the_ledger_at_start(tmp_path):
         for number in range(5):
             await ask(app, f"question {number}")
     async with serving(tmp_path, extra=ROUTES) as (_, app):
-        await app.gateway.deck.ahead.inform()
-        assert sum(app.gateway.deck.ahead.load._hours.values()) == 5
+        await app.gateway.planner.inform()
+        assert sum(app.gateway.planner.load._hours.values()) == 5

@@ -78,13 +78,13 @@ async def ask(app, n, model=HAIKU):
 
 def forget(app):
     """The answers are gone, and nobody asks before a job can be done."""
-    app.gateway.deck.answers.purge(Selector())
-    app.gateway.deck.ahead.demand.expected = lambda fingerprint, since, until, now: 0.0
+    app.gateway.shared.answers.purge(Selector())
+    app.gateway.planner.demand.expected = lambda fingerprint, since, until, now: 0.0
 
 
 async def over(app):
     async with asyncio.timeout(30):
-        while app.gateway.deck.ahead.stats().under_way:
+        while app.gateway.planner.stats().under_way:
             await asyncio.sleep(0.01)
 
 
@@ -103,7 +103,7 @@ async def test_questions_that_can_wait_are_answered_by_a_job_at_half_the_price(t
         forget(app)
         calls = provider.provider.bill.calls
         before = provider.provider.bill.nano
-        ahead = app.gateway.deck.ahead
+        ahead = app.gateway.planner
         assert await ahead.round() == 12
         assert ahead.stats().held > 0
         await over(app)
@@ -125,7 +125,7 @@ async def test_questions_that_can_wait_are_answered_by_a_job_at_half_the_price(t
             assert exchange.answer.precomputed
         assert provider.provider.bill.calls == calls + 12
         assert len(first) == 12
-        (books,) = [each for each in app.gateway.deck.returns.books() if each.layer == "precompute"]
+        (books,) = [each for each in app.gateway.shared.profit.books() if each.layer == "precompute"]
         assert (books.hits, books.answering) == (12, stats.today)
         assert books.saved == pytest.approx(2 * books.answering, rel=0.25)
         assert app.gateway.books.violations == 0
@@ -140,21 +140,21 @@ async def test_too_few_for_a_job_are_asked_one_by_one(tmp_path):
         for n in range(5):
             await ask(app, n)
             await ask(app, n, NOVA)
-        app.gateway.deck.answers.purge(Selector())
+        app.gateway.shared.answers.purge(Selector())
         calls = provider.provider.bill.calls
-        assert await app.gateway.deck.ahead.round() == 10  # two models: neither has ten
+        assert await app.gateway.planner.round() == 10  # two models: neither has ten
         tiers = {("us." + line.model, line.service_tier) for line in list(provider.provider.bill.lines)[calls:]}
         assert tiers == {(HAIKU, "standard"), (NOVA, "flex")}  # which is sold for one of them
-        assert app.gateway.deck.ahead.stats().by_way == {"standard": 5, "flex": 5}
+        assert app.gateway.planner.stats().by_way == {"standard": 5, "flex": 5}
 
 
 async def test_what_is_wanted_soon_does_not_wait_for_a_job(tmp_path):
     async with simulated(tmp_path / "aws") as (aws, provider), running(configured(aws, tmp_path)) as (_, app):
         for n in range(12):
             await ask(app, n)
-        app.gateway.deck.answers.purge(Selector())
+        app.gateway.shared.answers.purge(Selector())
         calls = provider.provider.bill.calls
-        assert await app.gateway.deck.ahead.round() == 12
+        assert await app.gateway.planner.round() == 12
         assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
 
 
@@ -163,11 +163,11 @@ async def test_jobs_under_way_never_exceed_the_budget(tmp_path):
         async with running(configured(aws, tmp_path)) as (_, app):
             for n in range(30):
                 await ask(app, n)
-                foreseen, _ = await app.gateway.foreseeing.foresee(app.gateway.deck.ahead.asked()[0])
-            bound = app.gateway.foreseeing.bound(foreseen, "batch")
+                foreseen, _ = await app.gateway.parts.prefetcher.foresee(app.gateway.planner.asked()[0])
+            bound = app.gateway.parts.prefetcher.bound(foreseen, "batch")
         budget = 13.5 * bound / 1e9
         async with running(configured(aws, tmp_path, budget=budget)) as (_, app):
-            ahead = app.gateway.deck.ahead
+            ahead = app.gateway.planner
             for n in range(30):
                 await ask(app, n)
             before = provider.provider.bill.nano
@@ -186,13 +186,13 @@ async def test_a_job_outlives_the_gateway_and_its_budget_does_too(tmp_path):
             for n in range(12):
                 await ask(app, n)
             forget(app)
-            await app.gateway.deck.ahead.round()
+            await app.gateway.planner.round()
             async with asyncio.timeout(10):
                 while not list((tmp_path / "aws" / "jobs").glob("*.json")):
                     await asyncio.sleep(0.01)
-            held = app.gateway.deck.ahead.stats().held
+            held = app.gateway.planner.stats().held
         async with running(configured(aws, tmp_path)) as (_, app):
-            ahead = app.gateway.deck.ahead
+            ahead = app.gateway.planner
             assert ahead.stats().held == held > 0
             await over(app)
             assert ahead.stats().by_way == {"batch": 12}
@@ -201,8 +201,8 @@ async def test_a_job_outlives_the_gateway_and_its_budget_does_too(tmp_path):
             assert len(await rows(app)) == 12
             assert len(list((tmp_path / "aws" / "jobs").glob("*.json"))) == 1
         async with running(configured(aws, tmp_path)) as (_, app):
-            await app.gateway.deck.ahead.inform()
-            stats = app.gateway.deck.ahead.stats()
+            await app.gateway.planner.inform()
+            stats = app.gateway.planner.stats()
             assert (stats.under_way, stats.held) == (0, 0)
             assert stats.today == sum(row[4] for row in await rows(app))
 
@@ -212,11 +212,11 @@ async def test_an_answer_of_an_old_epoch_is_paid_but_not_kept(tmp_path):
         for n in range(12):
             await ask(app, n)
         forget(app)
-        await app.gateway.deck.ahead.round()
-        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), heir=app.gateway))
+        await app.gateway.planner.round()
+        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
         await over(app)
         assert len([row for row in await rows(app) if row[6] == "batch"]) == 12
-        stats = app.gateway.deck.ahead.stats()
+        stats = app.gateway.planner.stats()
         assert stats.by_way.get("batch", 0) == 0
         assert stats.today == sum(row[4] for row in await rows(app))
 
@@ -226,10 +226,10 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
         for n in range(6):
             for _ in range(3):
                 await ask(app, n)
-        assert app.gateway.deck.ahead.stats().warmed == 0
-        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), heir=app.gateway))
+        assert app.gateway.planner.stats().warmed == 0
+        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
         async with asyncio.timeout(20):
-            while app.gateway.deck.ahead.stats().warmed < 6:
+            while app.gateway.planner.stats().warmed < 6:
                 await asyncio.sleep(0.01)
         calls = provider.provider.bill.calls
         for n in range(6):
@@ -238,8 +238,8 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
             assert exchange.policy.knowledge_epoch == "2"
         assert provider.provider.bill.calls == calls
         # A reload that changes nothing costs nothing.
-        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), heir=app.gateway))
-        ahead = app.gateway.deck.ahead
+        await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
+        ahead = app.gateway.planner
         async with asyncio.timeout(20):
             while ahead._changed:
                 await asyncio.sleep(0.01)
@@ -255,11 +255,11 @@ async def test_failed_records_are_asked_alone(tmp_path):
             await ask(app, n)
         forget(app)
         calls = provider.provider.bill.calls
-        assert await app.gateway.deck.ahead.round() == 12
+        assert await app.gateway.planner.round() == 12
         await over(app)
         # The provider refuses so small a job.
         assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
-        assert app.gateway.deck.ahead.stats().by_way == {"standard": 12}
+        assert app.gateway.planner.stats().by_way == {"standard": 12}
         assert (await ask(app, 3))[1].cache.hit
 
 
@@ -272,7 +272,7 @@ async def test_a_late_job_is_stopped_and_the_rest_asked_alone(tmp_path):
             await ask(app, n)
         forget(app)
         calls = provider.provider.bill.calls
-        assert await app.gateway.deck.ahead.round() == 12
+        assert await app.gateway.planner.round() == 12
         await over(app)
         assert {line.service_tier for line in list(provider.provider.bill.lines)[calls:]} == {"standard"}
         assert (await ask(app, 3))[1].cache.hit
@@ -282,9 +282,9 @@ async def test_answers_of_a_shared_route_reach_the_edge(tmp_path):
     async with simulated(tmp_path / "aws") as (aws, _), running(configured(aws, tmp_path, scope="shared")) as (_, app):
         for n in range(12):
             await ask(app, n)
-        assert len(app.gateway.deck.edge) == 0
+        assert len(app.gateway.shared.edge) == 0
         forget(app)
-        await app.gateway.deck.ahead.round()
+        await app.gateway.planner.round()
         await over(app)
         # The same answer a second time is a verified one.
-        assert len(app.gateway.deck.edge) == 12
+        assert len(app.gateway.shared.edge) == 12

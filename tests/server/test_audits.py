@@ -53,20 +53,20 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
             _, model = await ask(session, url, number)
             await settled(app.gateway)
         assert model == SONNET
-        assert app.gateway.switch.stepped_back() == {"default": ["tiers"]}
+        assert app.gateway.shared.step_back.stepped_back() == {"default": ["tiers"]}
         row = await app.gateway.ledger.get(first)
         assert row.scores["quality"] == 0.0
         await app.gateway.ledger.flush()
         found = app.gateway.ledger._reader.execute(
             "SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'"
         ).fetchall()
-        assert 0 < len(found) == app.gateway.watch.audited < 30
+        assert 0 < len(found) == app.gateway.parts.live_audit.audited < 30
         baseline, saved, actual, served, tags = found[0]
         assert (baseline, served) == (0, SONNET)
         assert saved == -actual < 0
         assert first in tags
         found = summarise(str(tmp_path / "ledger.db"))
-        assert (found.exchange_rows, found.background_rows) == (30, app.gateway.watch.audited)
+        assert (found.exchange_rows, found.background_rows) == (30, app.gateway.parts.live_audit.audited)
         assert found.audits[0].loss == 1.0
         assert found.identity_violations == 0
 
@@ -79,12 +79,12 @@ async def test_equal_answers_change_nothing_and_named_models_are_never_audited(t
         for number in range(12):
             await ask(session, url, number)
             await settled(app.gateway)
-        assert app.gateway.watch.audited == 12
-        assert app.gateway.switch.stepped_back() == {}
+        assert app.gateway.parts.live_audit.audited == 12
+        assert app.gateway.shared.step_back.stepped_back() == {}
         await ask(session, url, 99, "fast")
         await ask(session, url, 98, SONNET)
         await settled(app.gateway)
-        assert app.gateway.watch.audited == 12
+        assert app.gateway.parts.live_audit.audited == 12
 
 
 async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
@@ -97,7 +97,7 @@ async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
             for number in range(5):
                 await ask(session, url, number)
                 await settled(app.gateway)
-            assert app.gateway.watch.audited == most
+            assert app.gateway.parts.live_audit.audited == most
 
 
 class Held(TwoMinds):
@@ -121,7 +121,7 @@ async def test_an_audit_under_way_at_the_end_is_booked_as_the_provider_bills_it(
     preset = audited(1.0)
     async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app), aiohttp.ClientSession() as session:
         await ask(session, url, 0)
-        while not app.gateway._tasks:
+        while not app.gateway.parts.tasks.running:
             await asyncio.sleep(0)
         while len(backend.asked) + backend.held < 2:
             await asyncio.sleep(0)
@@ -171,7 +171,7 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
         ).fetchall()
         assert [row[:3] for row in found] == [("audit", "audit", 0), ("judge", "judge", 0), ("judge", "judge", 0)]
         assert all(saved == -actual < 0 for _, _, _, saved, actual in found)
-        spent = app.gateway.watch._auditors["default"]._spent
+        spent = app.gateway.parts.live_audit._auditors["default"]._spent
         assert spent == sum(actual for *_, actual in found)
 
 
@@ -189,7 +189,7 @@ async def test_a_preset_that_changes_answers_is_audited_within_a_daily_budget(tm
         async with serving(tmp_path, Scripted(), preset=preset) as (_, app):
             route = app.gateway.config.routes["default"]
             assert (route.audits(), route.audit_budget_usd) == (share, 1.0)
-            assert ("default" in app.gateway.watch._auditors) == bool(share)
+            assert ("default" in app.gateway.parts.live_audit._auditors) == bool(share)
 
 
 async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_no_promise(tmp_path):
@@ -208,8 +208,8 @@ async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_n
             row = await app.gateway.ledger.get(id)
             found[row.arms["e"]].add(row.scores["quality"])
         assert found == {"control": {1.0}, "cheap": {0.0}}
-        assert app.gateway.switch.stepped_back() == {}
-        assert app.gateway.watch.audited == 16
+        assert app.gateway.shared.step_back.stepped_back() == {}
+        assert app.gateway.parts.live_audit.audited == 16
 
 
 class Reader(Scripted):
@@ -240,13 +240,13 @@ async def test_a_template_that_a_model_judges_worse_steps_back(tmp_path):
     served, app = await greeted(tmp_path, audited(1.0, ", audit_judge: max"), 30)
     assert served[0] == "Hello! How can I help you?"
     assert served[-1] == RIGHT
-    assert app.gateway.switch.stepped_back() == {"default": ["templates"]}
+    assert app.gateway.shared.step_back.stepped_back() == {"default": ["templates"]}
 
 
 async def test_templates_are_not_judged_by_their_words_alone(tmp_path):
     served, app = await greeted(tmp_path, audited(1.0), 6)
     assert set(served) == {"Hello! How can I help you?"}
-    assert app.gateway.watch.audited == 0
+    assert app.gateway.parts.live_audit.audited == 0
 
 
 async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
@@ -266,4 +266,4 @@ async def test_pruning_that_loses_the_answer_steps_back(tmp_path):
             await settled(app.gateway)
         assert served[0] == WRONG
         assert served[-1] == RIGHT
-        assert app.gateway.switch.stepped_back() == {"default": ["prune"]}
+        assert app.gateway.shared.step_back.stepped_back() == {"default": ["prune"]}

@@ -193,7 +193,7 @@ async def test_a_reload_keeps_batches_going(tmp_path):
         async with asyncio.timeout(10):
             while not first.asked:
                 await asyncio.sleep(0.01)
-        await app.swap(Gateway(app.gateway.config, backends={"simulated": second}, heir=app.gateway))
+        await app.swap(Gateway(app.gateway.config, backends={"simulated": second}, previous=app.gateway))
         batch = await finished(api, id)
         assert batch.request_counts.completed == 40
         assert second.asked

@@ -237,7 +237,7 @@ async def test_a_stream_that_breaks_is_an_error_and_is_never_cached(tmp_path, ho
 
         with pytest.raises(botocore.exceptions.EventStreamError):
             await off_loop(boto)
-        assert len(app.gateway.deck.answers) == 0
+        assert len(app.gateway.shared.answers) == 0
         assert backend.open == 0
 
 
@@ -257,7 +257,7 @@ async def test_leaving_in_mid_stream_releases_the_upstream(tmp_path):
         assert (backend.open, backend.closed) == (0, 1)
         row = next(iter(app.gateway.ledger._ids.values()))
         assert row.outcome != "delivered" or row.actual is not None
-        assert len(app.gateway.deck.answers) == 0
+        assert len(app.gateway.shared.answers) == 0
 
 
 async def test_a_repeated_question_is_served_from_the_cache_in_any_dialect(tmp_path):

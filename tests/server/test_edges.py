@@ -211,7 +211,7 @@ async def test_swapping_the_gateway_keeps_answers_and_ends_streams_in_peace(tmp_
         body = {"model": "strong", "messages": [{"role": "user", "content": "What is the toll?"}]}
         running = asyncio.create_task(_text(session, url, body))
         await asyncio.sleep(0.2)
-        fresh = Gateway(app.gateway.config, backends={"simulated": backend}, heir=app.gateway)
+        fresh = Gateway(app.gateway.config, backends={"simulated": backend}, previous=app.gateway)
         await app.swap(fresh)
         assert await running == (200, False)
         assert await _text(session, url, body) == (200, True)

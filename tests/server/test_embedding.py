@@ -27,7 +27,7 @@ class Held:
 
 async def test_requests_under_way_share_embedding_calls(tmp_path):
     async with serving(tmp_path, Scripted(), preset="balanced") as (url, app):
-        held = app.gateway.deck.embedder._inner = Held()
+        held = app.gateway.shared.embedder._inner = Held()
         api = aio(url)
         questions = [f"What is the toll of bridge {i}?" for i in range(12)]
         asked = [
@@ -37,7 +37,7 @@ async def test_requests_under_way_share_embedding_calls(tmp_path):
             for text in questions
         ]
         async with asyncio.timeout(10):
-            while app.gateway.deck.gathered.batcher.waiting < 10:
+            while app.gateway.shared.gathered.batcher.waiting < 10:
                 await asyncio.sleep(0.01)
         held.gate.set()
         answers = await asyncio.gather(*asked)

@@ -10,7 +10,7 @@ import pytest
 
 from hapenny.core.events import Choice, Completion, Tokens
 from hapenny.core.messages import Text
-from hapenny.prefetch.forecast import Foreseen
+from hapenny.prefetch.forecast import PrefetchItem
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
 
@@ -44,7 +44,7 @@ async def ask(url, text):
 
 async def stale(app, count):
     async with asyncio.timeout(20):
-        while app.gateway.deck.results.stale < count:
+        while app.gateway.shared.dedup.stale < count:
             await asyncio.sleep(0.01)
 
 
@@ -116,7 +116,7 @@ async def test_paraphrases_go_with_their_document_too(tmp_path, notes):
     async with serving(tmp_path, backend, preset=preset, extra=options(folder)) as (url, app):
         await ask(url, TOLL)
         async with asyncio.timeout(20):
-            while not len(app.gateway.deck.semantic):
+            while not len(app.gateway.parts.semantic):
                 await asyncio.sleep(0.01)
         assert "hit" in await ask(url, "What does crossing the bridge cost now?")
         (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
@@ -131,9 +131,9 @@ async def test_published_answers_are_withdrawn_with_their_document(tmp_path, not
     preset = "demo, cache_scope: shared, stages: {retrieval: 'on', semantic: 'off', templates: 'off'}"
     async with serving(tmp_path, Scripted(), preset=preset, extra=options(folder)) as (url, app):
         await ask(url, TOLL)
-        app.gateway.deck.admin.invalidate(everything(), "alpha")
+        app.gateway.admin.invalidate(everything(), "alpha")
         await ask(url, TOLL)  # the same answer again: it is verified
-        (published,) = app.gateway.deck.edge._answers
+        (published,) = app.gateway.shared.edge._answers
         path = f"/v1/answers/{published.key.hex()}"
         async with aiohttp.ClientSession() as session:
             async with session.get(url + path) as page:
@@ -156,7 +156,7 @@ async def test_an_answer_ahead_rests_on_the_documents_of_its_search(tmp_path, no
     preset = "demo, stages: {retrieval: 'on', semantic: 'off', templates: 'off'}"
     extra = options(folder) + "precompute: {routes: [default], least: 0.5}\n"
     async with serving(tmp_path, backend, preset=preset, extra=extra) as (url, app):
-        ahead = app.gateway.deck.ahead
+        ahead = app.gateway.planner
         for _ in range(3):
             await ask(url, TOLL)
         (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
@@ -180,19 +180,19 @@ async def test_a_jobs_answer_from_documents_that_changed_meanwhile_is_not_kept(t
     async with serving(tmp_path, Scripted(), preset=preset, extra=extra) as (url, app):
         await ask(url, TOLL)
         gateway = app.gateway
-        gateway.deck.admin.invalidate(everything(), "alpha")
-        foreseen, _ = await gateway.foreseeing.foresee(gateway.deck.ahead.asked()[0])
+        gateway.admin.invalidate(everything(), "alpha")
+        foreseen, _ = await gateway.parts.prefetcher.foresee(gateway.planner.asked()[0])
         assert foreseen.evidence
-        foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), Foreseen)  # as in a journal
+        foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), PrefetchItem)  # as in a journal
         completion = Completion(
             choices=[Choice(content=[Text("Half a penny.")], reason="end_turn")], tokens=Tokens(input=90, output=5)
         )
-        assert (await gateway.foreseeing.land(foreseen, completion, "req_b1"))[0]
+        assert (await gateway.parts.prefetcher.land(foreseen, completion, "req_b1"))[0]
         assert "hit" in await ask(url, TOLL)
         (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
         build(folder, notes)
         await stale(app, 1)
-        stored, cost = await gateway.foreseeing.land(foreseen, completion, "req_b2")
+        stored, cost = await gateway.parts.prefetcher.land(foreseen, completion, "req_b2")
         assert not stored
         assert cost > 0  # it is paid all the same, and in the books
         assert (await gateway.ledger.get("req_b2")).actual == cost

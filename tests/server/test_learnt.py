@@ -35,7 +35,7 @@ async def taught(tmp_path, extra=""):
         fresh = expected(app)
         for number in range(60):
             await ask(url, session, number)
-        return fresh, expected(app), app.gateway.deck.sizes.limit("any")
+        return fresh, expected(app), app.gateway.shared.sizes.limit("any")
 
 
 async def test_estimates_and_answer_sizes_go_on_after_a_restart(tmp_path):
@@ -44,7 +44,7 @@ async def test_estimates_and_answer_sizes_go_on_after_a_restart(tmp_path):
     assert limit is not None
     async with serving(tmp_path, spoken()) as (_, app):
         assert expected(app) == learnt
-        assert app.gateway.deck.sizes.limit("any") == limit
+        assert app.gateway.shared.sizes.limit("any") == limit
 
 
 async def test_state_can_be_kept_elsewhere_or_not_at_all(tmp_path):
@@ -89,16 +89,16 @@ async def test_a_damaged_part_does_not_take_the_other_with_it(tmp_path):
     db.close()
     async with serving(tmp_path, spoken()) as (_, app):
         assert expected(app) == learnt
-        assert app.gateway.deck.sizes.limit("any") is None
+        assert app.gateway.shared.sizes.limit("any") is None
 
 
 async def test_a_technique_that_stepped_back_stays_so_until_its_settings_change(tmp_path):
     async with serving(tmp_path, spoken()) as (_, app):
-        while app.gateway.switch.observe("default", ("prune",), 1.0, 0.02) is None:
+        while app.gateway.shared.step_back.observe("default", ("prune",), 1.0, 0.02) is None:
             pass
     async with serving(tmp_path, spoken(), extra="stages: {exact: {ttl_s: 60}}") as (url, app):
-        assert app.gateway.switch.stepped_back() == {"default": ["prune"]}
+        assert app.gateway.shared.step_back.stepped_back() == {"default": ["prune"]}
         async with aiohttp.ClientSession() as session, session.get(url + "/v1/certificates") as answer:
             assert (await answer.json())["stepped_back"] == {"default": ["prune"]}
     async with serving(tmp_path, spoken(), extra="stages: {prune: {share: 0.9}}") as (_, app):
-        assert app.gateway.switch.stepped_back() == {}
+        assert app.gateway.shared.step_back.stepped_back() == {}

@@ -77,7 +77,7 @@ async def test_requests_under_way_share_paid_calls_and_the_books_stay_the_provid
         ledger = tmp_path / "front.db"
         config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
         async with running(config) as (url, app):
-            paid = app.gateway.ask._api
+            paid = app.gateway.parts.services._api
             paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             questions = [f"When does bridge number {number} open on Saturday?" for number in range(12)]
             tasks = [asyncio.create_task(asked(url, question)) for question in questions]
@@ -101,7 +101,7 @@ async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
             text=FRONT.format(bank=bank, model=model, backend="compatible", dim="null", mode="on", ledger=ledger)
         )
         async with running(config) as (url, app):
-            paid = app.gateway.ask._api
+            paid = app.gateway.parts.services._api
             paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             tasks = [asyncio.create_task(asked(url, f"When does bridge {number} open?")) for number in range(8)]
             async with asyncio.timeout(20):

@@ -56,7 +56,7 @@ async def outcome(client, count):
 
 async def imported(gateway):
     async with asyncio.timeout(20):
-        while not gateway.deck.routes.imported:
+        while not gateway.parts.dispatchers.imported:
             await asyncio.sleep(0.02)
 
 
@@ -73,7 +73,9 @@ async def test_quotas_hold_for_routes_that_were_in_use_before(tmp_path, monkeypa
         await ask(client, "first")
         from hapenny.throughput.pools import QuotaSpec
 
-        gateway.deck.routes.told({("us-east-1", MODEL): QuotaSpec(requests_per_minute=3, tokens_per_minute=1_000_000)})
+        gateway.parts.dispatchers.update_quotas(
+            {("us-east-1", MODEL): QuotaSpec(requests_per_minute=3, tokens_per_minute=1_000_000)}
+        )
         refused, _ = await outcome(client, 6)
         assert refused == 3
         assert simulated.quota(MODEL).throttled == 0

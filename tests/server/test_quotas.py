@@ -66,7 +66,7 @@ async def test_counters_outlive_a_reload(tmp_path, redis_url):
     backend = Scripted()
     async with serving(tmp_path, backend, preset="safe", extra=quota(1) + f"counters: {redis_url}\n") as (url, app):
         await aio(url).chat.completions.create(model=SONNET, messages=ASK)
-        await app.swap(Gateway(app.gateway.config, backends={"simulated": backend}, heir=app.gateway))
+        await app.swap(Gateway(app.gateway.config, backends={"simulated": backend}, previous=app.gateway))
         with pytest.raises(openai.RateLimitError):
             await aio(url).chat.completions.create(model=SONNET, messages=[{"role": "user", "content": "Again?"}])
 

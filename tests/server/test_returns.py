@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import structlog
 
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.config import load
 from hapenny.config.problems import ConfigError
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
@@ -55,13 +55,12 @@ async def paraphrases(app):
 async def test_the_judges_calls_are_rows_of_the_ledger_and_costs_of_the_layer(tmp_path):
     async with serving(tmp_path, extra=JUDGED) as (_, app):
         rows = []
-        observe = app.gateway.deck.observe
-        app.gateway.deck.observe = lambda exchange, row: (rows.append(row), observe(exchange, row))
+        app.gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
         await paraphrases(app)
         judged = [row for row in rows if row.background == "judge"]
         assert judged
         assert all(row.savings == {"semantic": -row.actual} and row.actual > 0 for row in judged)
-        stats = app.gateway.deck.admin.stats()
+        stats = app.gateway.admin.stats()
         assert stats["judging"]["by_model"] > 0
         assert stats["judging"]["cost"] == sum(row.actual for row in judged)
         (books,) = [each for each in stats["returns"] if each["layer"] == "semantic"]
@@ -71,20 +70,20 @@ async def test_the_judges_calls_are_rows_of_the_ledger_and_costs_of_the_layer(tm
 
 async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
     async with serving(tmp_path, extra=JUDGED) as (_, app):
-        layer = app.gateway.deck.returns.layer("semantic", "default")
+        layer = app.gateway.shared.profit.layer("semantic", "default")
         await paraphrases(app)
         for _ in range(2_000):
             layer.add(hit=False, embedding=10)
-        looked = app.gateway.deck.semantic.stats()["default"].requests
+        looked = app.gateway.parts.semantic.stats()["default"].requests
         await ask(app, "where is my order please")
-        assert app.gateway.deck.semantic.stats()["default"].requests == looked
-        (books,) = [each for each in app.gateway.deck.admin.stats()["returns"] if each["layer"] == "semantic"]
+        assert app.gateway.parts.semantic.stats()["default"].requests == looked
+        (books,) = [each for each in app.gateway.admin.stats()["returns"] if each["layer"] == "semantic"]
         assert books["stopped"]
 
 
 async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(tmp_path, exits):
     async with serving(tmp_path, extra=JUDGED) as (url, app), aiohttp.ClientSession() as session:
-        app.gateway.deck.returns._window = 8
+        app.gateway.shared.profit._window = 8
         logs = exits.enter_context(structlog.testing.capture_logs())
         for number in range(10):
             await ask(app, f"where is my order number {number} please")
@@ -96,9 +95,9 @@ async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(
         assert books["tries_again_in"] > 0
         async with session.get(url + "/metrics") as answer:
             assert "hapenny_cache_layers_stopped 1.0" in await answer.text()
-        looked = app.gateway.deck.semantic.stats()["default"].requests
+        looked = app.gateway.parts.semantic.stats()["default"].requests
         await ask(app, "where is my parcel")
-        assert app.gateway.deck.semantic.stats()["default"].requests == looked
+        assert app.gateway.parts.semantic.stats()["default"].requests == looked
         async with session.post(url + "/v1/cache/resume", json={"layer": "semantic"}) as answer:
             assert await answer.json() == {"resumed": 1}
         said = [(line["event"], line["technique"]) for line in logs if "cache layer" in line["event"]]
@@ -106,13 +105,13 @@ async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(
             ("stops", "semantic"), ("again", "semantic"),
         ]  # fmt: skip
         await ask(app, "where is my parcel now")
-        assert app.gateway.deck.semantic.stats()["default"].requests == looked + 1
+        assert app.gateway.parts.semantic.stats()["default"].requests == looked + 1
         async with session.post(url + "/v1/cache/resume", json={"layer": "exact"}) as answer:
             assert answer.status == 400
 
 
 def test_what_a_layer_holds_is_paid_by_the_routes_that_used_it():
-    returns = Returns(lambda: {"semantic": 2**40})
+    returns = LayerProfit(lambda: {"semantic": 2**40})
     for route, requests in (("busy", 64), ("calm", 32)):
         returns.layer("semantic", route).seen = requests
     for at in (0.0, 3_600.0):

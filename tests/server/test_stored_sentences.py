@@ -47,7 +47,7 @@ stages:
     config = load(text=CONFIG % ("demo, stages: {retrieval: 'on', prune: 'on'}", tmp_path / "ledger.db", extra))
     async with Gateway(config, backends={"simulated": backend}) as gateway:
         if change is not None:
-            change(folder, (await gateway.deck.embedder.embed([QUESTION]))[0])
+            change(folder, (await gateway.shared.embedder.embed([QUESTION]))[0])
         request = Request(
             protocol="openai",
             model="strong",

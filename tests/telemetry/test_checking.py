@@ -21,13 +21,13 @@ async def test_a_new_model_is_seeded_off_the_path(seed):
         asked = request(gateway)
         _, exchange = await gateway.complete(asked)
         await settled(gateway)
-        assert gateway.desk._checks.seeded == int(seed)
+        assert gateway.recorder._checks.seeded == int(seed)
         target = exchange.adopted.target
         learned = gateway.books.prices.place(target).prompts.learned
         assert (learned >= 40) == seed
         await gateway.complete(asked)
         await settled(gateway)
-        assert gateway.desk._checks.seeded == int(seed)  # once
+        assert gateway.recorder._checks.seeded == int(seed)  # once
 
 
 async def test_audits_show_in_the_metrics_how_far_estimates_are_off():
@@ -35,7 +35,7 @@ async def test_audits_show_in_the_metrics_how_far_estimates_are_off():
         for _ in range(3):
             await gateway.complete(request(gateway))
         await settled(gateway)
-        text = gateway.desk.metrics.render().decode()
+        text = gateway.recorder.metrics.render().decode()
     assert "hapenny_count_audits_total 3.0" in text
     ratio = next(line for line in text.splitlines() if line.startswith("hapenny_count_audit_error_ratio"))
     assert 0 <= float(ratio.split()[1]) < 0.05  # the calls themselves have taught it by then
@@ -44,6 +44,6 @@ async def test_audits_show_in_the_metrics_how_far_estimates_are_off():
 async def test_prompt_tokens_are_told_by_tenant_feature_model_and_part():
     async with Gateway(load(text="ledger: null")) as gateway:
         await gateway.complete(request(gateway))
-        text = gateway.desk.metrics.render().decode()
+        text = gateway.recorder.metrics.render().decode()
     lines = [line for line in text.splitlines() if line.startswith("hapenny_prompt_tokens_total{")]
     assert any('part="user"' in line and 'tenant="default"' in line for line in lines)

@@ -221,7 +221,7 @@ def test_an_outage_of_a_region_costs_a_probe_an_interval():
             calls += len(exchange.calls)
             await clock.sleep(0.1)
         assert calls <= 240 * 1.1
-        (route,) = view(here.gateway.deck.routes)
+        (route,) = view(here.gateway.parts.dispatchers)
         assert {endpoint["health"] for endpoint in route["endpoints"]} == {"closed"}
 
     run(main)
@@ -335,7 +335,7 @@ def test_a_long_background_call_yields_to_an_urgent_one_and_is_answered_later():
         assert not isinstance(urgent, Failure)
         assert not isinstance(background, Failure)
         assert clock.now() > urgent_at
-        (route,) = view(here.gateway.deck.routes)
+        (route,) = view(here.gateway.parts.dispatchers)
         assert route["totals"]["preempted"] == 1
         assert [call.outcome for call in background.calls] == ["abandoned", "complete"]
 
@@ -347,7 +347,7 @@ def test_a_limit_in_the_shadow_learns_and_is_shown():
         here = house(OWN % (HAIKU, ", shadow: gradient", ""), provider(clock))
         for n in range(40):
             await here.ask(f"Question {n}?")
-        (route,) = view(here.gateway.deck.routes)
+        (route,) = view(here.gateway.parts.dispatchers)
         (endpoint,) = route["endpoints"]
         assert endpoint["limit"] == 1
         assert endpoint["shadow_limit"] >= 1
@@ -365,7 +365,7 @@ def test_an_adaptive_limit_moves_with_what_the_server_shows():
             here = house(aimd % (HAIKU, slo), provider(clock))
             for _ in range(20):
                 await asyncio.gather(*(here.ask(f"Q {n} {clock.now()}?") for n in range(16)))
-            (route,) = view(here.gateway.deck.routes)
+            (route,) = view(here.gateway.parts.dispatchers)
             limits.append(route["endpoints"][0]["limit"])
         return limits
 
@@ -443,7 +443,7 @@ def test_an_unknown_quota_is_learnt_by_the_running_gateway():
         await asyncio.gather(*tasks)
         assert served > 100
         assert throttled / (throttled + served) <= 0.05
-        (route,) = view(here.gateway.deck.routes)
+        (route,) = view(here.gateway.parts.dispatchers)
         assert route["endpoints"][0]["quota"]["learnt"]
 
     run(main)

@@ -20,7 +20,7 @@ async def sent(tmp_path, intent, model=SONNET, body=None, teach=None):
     backend = Scripted()
     async with serving(tmp_path, backend, extra=EXTRA) as (url, app), aiohttp.ClientSession() as session:
         for tokens in teach or ():
-            app.gateway.deck.sizes.learn(intent, tokens)
+            app.gateway.shared.sizes.learn(intent, tokens)
         asked = {"model": model, "messages": [{"role": "user", "content": "What does volume 60 cost?"}], **(body or {})}
         headers = {"x-hapenny-intent": intent}
         async with session.post(url + "/v1/chat/completions", json=asked, headers=headers) as answer:

@@ -21,7 +21,7 @@ MOST = 100_000
 """Fingerprints and changed documents that are remembered."""
 
 
-class Results:
+class AnswerDedup:
     """The fingerprints of one deployment's stored answers; the last 100,000.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
@@ -19,7 +19,7 @@ from hapenny.core.messages import Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 if TYPE_CHECKING:
-    from hapenny.caching.dedup import Results
+    from hapenny.caching.dedup import AnswerDedup
     from hapenny.caching.publishing import Publisher
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
@@ -45,9 +45,9 @@ MOST_TAGS = 16
 """Of a caller's own tags that an entry keeps."""
 PRECOMPUTED = "precomputed"
 """Tag of answers that were asked for ahead."""
+STALE = "stale"
+"""Why an entry past its lifetime is a miss; on a hit: it was served all the same, and waits to be refreshed."""
 Answers: TypeAlias = Store[Stored]
-Refresh: TypeAlias = Callable[[Exchange, Callable[[], None]], None]
-"""Answers an exchange again in the background, then calls back."""
 
 
 def evidence_tags(evidence: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Lookup(Decision):
 
 
 class ExactStage(Stage, spec=EXACT_STAGE):
-    """Looks up by the safe key; fills on complete answers; serves stale answers while one request refreshes them."""
+    """Looks up by the safe key; fills on complete answers; serves stale answers, which the gateway then refreshes."""
 
     def __init__(
         self,
@@ -97,8 +97,7 @@ class ExactStage(Stage, spec=EXACT_STAGE):
         ttl: float,
         stale: float = 0.0,
         any_temperature: bool = False,
-        refresh: Refresh | None = None,
-        results: Results | None = None,
+        results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
         """`results` merges equal answers and tags them with their evidence (`AnswerFacts.evidence`);
@@ -110,8 +109,6 @@ class ExactStage(Stage, spec=EXACT_STAGE):
         self._ttl = ttl
         self._stale = stale
         self._any_temperature = any_temperature
-        self._refresh = refresh
-        self._refreshing: set[bytes] = set()
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Lookup | None:
         """Finds the entry, comparing tenant and full key; None for what may not be cached at all."""
@@ -126,8 +123,8 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             return Lookup(key=key)
         now = exchange.clock.wall()
         fresh = entry.fresh(now)
-        if not fresh and self._refresh is None:
-            return Lookup(key=key, reason="stale")
+        if not fresh and self._stale <= 0:
+            return Lookup(key=key, reason=STALE)
         if directives and refuses(directives, entry.age(now), entry.expires - now):
             return Lookup(key=key, reason="max-age")
         return Lookup(key=key, entry=entry, stale=not fresh)
@@ -158,16 +155,13 @@ class ExactStage(Stage, spec=EXACT_STAGE):
         now = exchange.clock.wall()
         exchange.cache = CacheFact(
             layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
-            detail="stale" if decision.stale else "",
+            detail=STALE if decision.stale else "",
         )  # fmt: skip
         exchange.answer.model = entry.value.model
         if PRECOMPUTED in entry.tags:
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        if decision.stale and self._refresh is not None and decision.key not in self._refreshing:
-            self._refreshing.add(decision.key)
-            self._refresh(exchange, lambda: self._refreshing.discard(decision.key))
         return Answer(Replay(entry.value.events), forms=entry.value.forms)
 
 
@@ -182,7 +176,7 @@ class Fill(Collecting):
         *,
         ttl: float,
         stale: float,
-        results: Results | None = None,
+        results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
         super().__init__()

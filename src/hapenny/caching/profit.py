@@ -1,7 +1,7 @@
 """What each cache layer earns on each route: saved minus its own cost; a layer that loses money is stopped.
 
-`Returns.book` reads finished rows, pre-computation books its answers itself; both and the semantic stage ask `stopped`
-before they spend anything. A stop is in the log, in the statistics and in the metrics.
+`LayerProfit.book` reads finished rows, pre-computation books its answers itself; both and the semantic stage ask
+`stopped` before they spend anything. A stop is in the log, in the statistics and in the metrics.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Layer:
         )  # fmt: skip
 
 
-class Returns:
+class LayerProfit:
     """The books of all layers by route. The exact layer costs nothing but memory and is never stopped."""
 
     def __init__(self, held: Callable[[], dict[str, int]], *, window: int = 2_000) -> None:

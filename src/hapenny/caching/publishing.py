@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import EVIDENCE, Edge
 from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.core.events import TextDelta
@@ -18,7 +18,7 @@ from hapenny.core.events import TextDelta
 class Publisher:
     """Publishes the verified answers of one shared route under its knowledge epoch."""
 
-    def __init__(self, edge: Edge, results: Results, epoch: str, ttl: float) -> None:
+    def __init__(self, edge: Edge, results: AnswerDedup, epoch: str, ttl: float) -> None:
         """`ttl`: seconds an answer of the route is served, here as elsewhere."""
         self._ttl = ttl
         self._edge = edge

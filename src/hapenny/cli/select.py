@@ -34,7 +34,7 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
                 loaded.stages[TIERS_STAGE].trained = str(trained)
             loaded.ledger = loaded.content = loaded.traces = None
             gateway = Gateway(loaded)
-            router = gateway.deck.router
+            router = gateway.parts.router
             models = {tier: target.model for tier, target in gateway.names.tiers.items()}
         else:
             read = load_router(trained.read_bytes()) if trained is not None else None

@@ -22,7 +22,7 @@ from hapenny.server.app import App
 def serve(path: str | None, host: str | None, port: int | None) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
     config = read(path)
-    run(lambda: Gateway(config), lambda old: Gateway(load(path), heir=old), host, port)
+    run(lambda: Gateway(config), lambda old: Gateway(load(path), previous=old), host, port)
 
 
 def read(path: str | None) -> Config:

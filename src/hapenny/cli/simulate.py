@@ -65,7 +65,9 @@ def provider(
         return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
 
     pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
-    batch = JobPages(folder, backend.provider, gateway.clock, gateway.spawn, **jobs) if folder is not None else None
+    batch = None
+    if folder is not None:
+        batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
 
     async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
         found: web.StreamResponse | None = quotas(backend.provider, request, path)

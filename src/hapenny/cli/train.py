@@ -72,7 +72,7 @@ def router(
             loaded = load(config)
             loaded.ledger = loaded.content = loaded.traces = None
             loaded.stages[TIERS_STAGE].trained = None
-            trained = Gateway(loaded).deck.about.stamp(trained)
+            trained = Gateway(loaded).parts.certificates.stamp(trained)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
     except ValueError as error:

@@ -20,7 +20,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.stage import Decision
 from hapenny.evidence.audits import AuditOptions, Auditor, Pair, Served
-from hapenny.evidence.step_back import Switch
+from hapenny.evidence.step_back import StepBack
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
@@ -68,7 +68,7 @@ class Verdict(Decision):
     score: float
 
 
-class Watch:
+class LiveAudit:
     """Audits the traffic of a deployment.
 
     Args:
@@ -88,7 +88,7 @@ class Watch:
         self,
         options: Mapping[str, AuditOptions],
         limits: Mapping[str, float],
-        switch: Switch,
+        switch: StepBack,
         clock: Clock,
         *,
         ask: Ask,

@@ -26,7 +26,7 @@ class _Kept(msgspec.Struct):
     attributed: dict[str, float]
 
 
-class Switch:
+class StepBack:
     """Watches the loss of each route and says which techniques have stepped back. A refuted promise outlives a restart;
     it is forgotten when what it was about changes (`under`).
 

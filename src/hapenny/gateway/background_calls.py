@@ -1,110 +1,50 @@
-"""Work of the gateway's own, off anybody's path: refreshes of stale answers, audits and verdicts, each in a row of its
-own."""
+"""Calls that no client waits for: refreshed stale answers, audits and verdicts, each in a row of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
-from hapenny.core.answer import Answer
+from hapenny.caching.exact import STALE
 from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure
+from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Taken, Target
 from hapenny.core.log import get_logger
-from hapenny.core.messages import Context, Message, Parameters, Request, Text
+from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered
+from hapenny.core.stage import Onward
+from hapenny.core.tasks import Spawn
 from hapenny.evidence.live_audit import Judged, Judging, Verdict
 from hapenny.evidence.llm import compare, loss
+from hapenny.gateway.exchanges import Exchanges
 from hapenny.telemetry.content import Rival
-from hapenny.telemetry.ledger import Ledger
-from hapenny.telemetry.recorder import Desk
-from hapenny.telemetry.rows import verdict
+from hapenny.telemetry.recorder import Recorder
+from hapenny.telemetry.rows import Row, verdict
 
 _log = get_logger("hapenny.gateway")
-_FINISH_S = 10.0
-"""How long work under way may go on when the gateway ends: what a provider bills for a call that is cut off is not
-known."""
 _VERDICT_TOKENS = 256
 """Room for a judge's one line; some models put a word before it."""
 
-
-class Running(Protocol):
-    """What background work needs of the gateway it works for."""
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """Where the books are kept."""
-
-    @property
-    def desk(self) -> Desk:
-        """Where texts are kept, if any are."""
-
-    def open(self, request: Request, context: Context, *, background: str = "") -> Exchange:
-        """The exchange of a request. Raises `Failure` for a name nobody knows."""
-
-    def again(self, exchange: Exchange, background: str) -> Exchange:
-        """A fresh exchange of the same request."""
-
-    def bare(self, request: Request, context: Context, target: Target, route: str, background: str) -> Exchange:
-        """An exchange of one call, that nothing is decided about."""
-
-    async def answer(self, exchange: Exchange) -> Answer:
-        """Through the pipeline of its route."""
-
-    async def plain(self, exchange: Exchange) -> Answer:
-        """Through the pipeline of its route with everything off."""
-
-    def close(self, exchange: Exchange) -> None:
-        """Ends it; its row is written."""
-
-    def spawn(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Runs work that ends with the gateway."""
+_REMEMBERED = 10_000
+"""Refreshed keys whose time is remembered."""
 
 
-class Background:
-    """What `gateway` does on its own behalf."""
+class BackgroundCalls:
+    """Asks models on the gateway's own behalf, past every stage.
 
-    def __init__(self, gateway: Running) -> None:
-        self._gateway = gateway
-        self._open = 0
-        self._idle = asyncio.Event()
+    Args:
+        exchanges: opens and closes the exchange of each call.
+        call: one paid attempt.
+        recorder: where verdicts, and texts beside audited ones, are kept.
+    """
 
-    async def finish(self, seconds: float = _FINISH_S) -> None:
-        """Waits until what is under way has ended, but not longer than `seconds`."""
-        await asyncio.sleep(0)  # what was only just begun is under way then
-        if self._open:
-            self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), seconds)
-
-    def own(self, exchange: Exchange) -> None:
-        """Takes note of an exchange of the gateway's own that has made a call, until it ends."""
-        self._open += 1
-        exchange.on_end(self._ended)
-
-    def _ended(self) -> None:
-        self._open -= 1
-        if not self._open:
-            self._idle.set()
-
-    def refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
-        """Answers a stale request again, then calls back."""
-        self._gateway.spawn(self._refresh(stale, done))
-
-    async def _refresh(self, stale: Exchange, done: Callable[[], None]) -> None:
-        gateway = self._gateway
-        exchange = gateway.again(stale, "refresh")
-        try:
-            await (await gateway.answer(exchange)).collect()
-        except Failure as failure:
-            _log.info("refresh failed", kind=failure.kind, route=exchange.route)
-        finally:
-            gateway.close(exchange)
-            done()
+    def __init__(self, exchanges: Exchanges, call: Onward, recorder: Recorder) -> None:
+        self._exchanges = exchanges
+        self._call = call
+        self._recorder = recorder
 
     async def same(self, of: Exchange, target: Target, prompt: str) -> tuple[str, int]:
         """What a model says of two answers, for the semantic cache, which pays; and what that cost, in nano-dollars.
@@ -112,22 +52,13 @@ class Background:
         Raises:
             Failure: the model did not answer.
         """
-        request = Request(
-            protocol="openai",
-            model=target.model,
-            messages=(Message("user", (Text(prompt),)),),
-            parameters=Parameters(max_tokens=_VERDICT_TOKENS),
-        )
-        exchange = self._gateway.bare(request, of.context, target, of.route, "judge")
+        exchange = self._exchanges.bare(_question(target, prompt), of.context, target, of.route, "judge")
         exchange.purpose, exchange.payer = "judge", "semantic"
         try:
-            said = (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
-        except Failure as failure:
-            exchange.failure = failure
-            raise
+            reply = (await self._run(exchange)).text
         finally:
-            self._gateway.close(exchange)
-        return said, _cost(exchange)
+            self._exchanges.close(exchange)
+        return reply, _cost(exchange)
 
     async def audit(
         self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: bool = False
@@ -139,24 +70,23 @@ class Background:
         Raises:
             Failure: the model did not answer.
         """
-        gateway = self._gateway
-        exchange = self._bare(audited, request, target, "probe" if probe else "audit", "audit")
+        recorder = self._recorder
+        exchange = self._beside(audited, request, target, "probe" if probe else "audit", "audit")
         try:
-            answer = await gateway.plain(exchange)
-            told = (await answer.through(Delivered(exchange)).collect()).text
-            quality = 1.0 - await judged(told)
+            answer = (await self._run(exchange)).text
+            quality = 1.0 - await judged(answer)
             exchange.decisions.append(Taken("audit", "on", Verdict(score=quality), 0.0))
-            if gateway.ledger is not None and not probe:
-                gateway.ledger.book(verdict(audited.id, quality, "audit", exchange.clock.wall()))
-            content = gateway.desk.content
-            if content is not None:
-                await content.beside(audited, Rival(told, exchange.id if probe else audited.id, target.model, probe))
+            if recorder.ledger is not None and not probe:
+                recorder.ledger.book(verdict(audited.id, quality, "audit", exchange.clock.wall()))
+            if recorder.content is not None:
+                rival = Rival(answer, exchange.id if probe else audited.id, target.model, probe)
+                await recorder.content.beside(audited, rival)
         except Failure as failure:
             exchange.failure = failure
             raise
         finally:
-            gateway.close(exchange)
-        return told, _cost(exchange)
+            self._exchanges.close(exchange)
+        return answer, _cost(exchange)
 
     def judging(self, target: Target) -> Judging:
         """A model as the judge of audits: asked twice with places swapped, each time in a row of its own (`judge`)."""
@@ -165,32 +95,88 @@ class Background:
             costs: list[int] = []
 
             async def ask(prompt: str) -> str:
-                request = Request(
-                    protocol="openai",
-                    model=target.model,
-                    messages=(Message("user", (Text(prompt),)),),
-                    parameters=Parameters(max_tokens=_VERDICT_TOKENS),
-                )
-                exchange = self._bare(audited, request, target, "judge", "judge")
+                exchange = self._beside(audited, _question(target, prompt), target, "judge", "judge")
                 try:
-                    return (await (await self._gateway.plain(exchange)).through(Delivered(exchange)).collect()).text
-                except Failure as failure:
-                    exchange.failure = failure
-                    raise
+                    return (await self._run(exchange)).text
                 finally:
-                    self._gateway.close(exchange)
+                    self._exchanges.close(exchange)
                     costs.append(_cost(exchange))
 
-            found = await compare(ask, audited.original.question, candidate, reference)
-            return loss(found), sum(costs)
+            comparison = await compare(ask, audited.original.question, candidate, reference)
+            return loss(comparison), sum(costs)
 
         return judge
 
-    def _bare(self, audited: Exchange, request: Request, target: Target, background: str, purpose: Purpose) -> Exchange:
+    async def _run(self, exchange: Exchange) -> Completion:
+        return await _collected(exchange, self._call)
+
+    def _beside(self, audited: Exchange, request: Request, target: Target, kind: str, purpose: Purpose) -> Exchange:
+        """The exchange of a call about an audited request, marked with its id."""
         context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
-        exchange = self._gateway.bare(request, context, target, audited.route, background)
+        exchange = self._exchanges.bare(request, context, target, audited.route, kind)
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange
+
+
+class StaleRefresh:
+    """Asks a request again whose stored answer was served stale: once, however many were served the same answer.
+
+    Args:
+        exchanges: opens and closes the exchange of each refresh.
+        pipelines: by route.
+        spawn: runs work off the path.
+    """
+
+    def __init__(self, exchanges: Exchanges, pipelines: Mapping[str, Onward], spawn: Spawn) -> None:
+        self._exchanges = exchanges
+        self._pipelines = pipelines
+        self._spawn = spawn
+        self._under_way: set[str] = set()
+        self._refreshed: OrderedDict[str, float] = OrderedDict()
+
+    def consider(self, exchange: Exchange, row: Row) -> None:
+        """Takes a finished request. One that came before the last refresh ended (a slow reader's) begins none."""
+        cache = exchange.cache
+        if cache is None or not cache.hit or cache.detail != STALE or cache.key in self._under_way:
+            return
+        if exchange.arrived < self._refreshed.get(cache.key, 0.0):
+            return
+        self._under_way.add(cache.key)
+        self._spawn(self._refresh(exchange, cache.key))
+
+    async def _refresh(self, stale: Exchange, key: str) -> None:
+        exchange = None
+        try:
+            exchange = self._exchanges.again(stale, "refresh")
+            await _collected(exchange, self._pipelines[exchange.route])
+            self._refreshed[key] = exchange.clock.now()
+            if len(self._refreshed) > _REMEMBERED:
+                self._refreshed.popitem(last=False)
+        except Failure as failure:
+            _log.info("refresh failed", kind=failure.kind, route=stale.route)
+        finally:
+            self._under_way.discard(key)
+            if exchange is not None:
+                self._exchanges.close(exchange)
+
+
+async def _collected(exchange: Exchange, onward: Onward) -> Completion:
+    """The whole answer of a background exchange; its failure, if it has one, stands on it."""
+    try:
+        return await (await onward(exchange)).through(Delivered(exchange)).collect()
+    except Failure as failure:
+        exchange.failure = failure
+        raise
+
+
+def _question(target: Target, prompt: str) -> Request:
+    """A judge's question, to be answered in a line."""
+    return Request(
+        protocol="openai",
+        model=target.model,
+        messages=(Message("user", (Text(prompt),)),),
+        parameters=Parameters(max_tokens=_VERDICT_TOKENS),
+    )
 
 
 def _cost(exchange: Exchange) -> int:

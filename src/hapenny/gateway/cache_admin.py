@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import RESULT, Answers, Stored
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Entry, Selector
-from hapenny.prefetch.planner import Ahead
+from hapenny.prefetch.planner import PrefetchPlanner
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
@@ -45,10 +45,10 @@ class CacheAdmin:
         answers: Answers,
         semantic: SemanticCache | None = None,
         paraphrases: Answers | None = None,
-        returns: Returns | None = None,
+        returns: LayerProfit | None = None,
         edge: Edge | None = None,
-        ahead: Ahead | None = None,
-        results: Results | None = None,
+        ahead: PrefetchPlanner | None = None,
+        results: AnswerDedup | None = None,
     ) -> None:
         """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers;
         `ahead`: what is answered ahead; `results`: answers by what they say."""

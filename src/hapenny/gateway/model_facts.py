@@ -11,7 +11,7 @@ _CEILING = 4_096
 """Tokens of the longest answer of a model whose limit is unknown."""
 
 
-class Knowing:
+class ModelFacts:
     """Answers for one configuration; what was learnt belongs to `prices` and `sizes`."""
 
     def __init__(self, catalog: Catalog, prices: Prices, sizes: AnswerSizes) -> None:

@@ -1,4 +1,4 @@
-"""How stages call models (`core.stage.Ask`): every call is tagged and on the exchange."""
+"""What stages call models with: answers, vectors and relevance, every call tagged and on the exchange."""
 
 from __future__ import annotations
 
@@ -96,10 +96,15 @@ def _its_own_fault(error: Exception) -> bool:
     return not isinstance(error, Failure) or error.kind in _ITS_OWN_FAULT
 
 
-class Asking:
-    """Calls through `call`; vectors from `embedder`, which is asked for when it is first used: it runs in this process,
-    costs nothing, and loads much; or from the paid `api`, where no local model is named; relevance from `rerankers` by
-    name."""
+class ModelServices:
+    """Implements `core.stage.Ask`.
+
+    Args:
+        call: one paid attempt.
+        embedder: the local embedder, loaded when it is first used: it costs nothing and loads much.
+        rerankers: by name.
+        api: the paid embedding model that stands in for the local one where none is named.
+    """
 
     def __init__(
         self,

@@ -5,27 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
-from hapenny.caching.keys import key_of
-from hapenny.config import Config
+from hapenny.caching.keys import Keys, key_of
 from hapenny.core.answer import Answer, Replay
-from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange, Target
-from hapenny.core.messages import Context, Request
+from hapenny.core.messages import Request
 from hapenny.core.metering import Delivered
 from hapenny.core.stage import Ask, Decision, Mode, Onward, Pipeline, Stage
 from hapenny.core.stage_spec import Phase
-from hapenny.evidence.step_back import Switch
-from hapenny.gateway.shared_state import Deck
-from hapenny.prefetch.forecast import Foreseen, Known
-from hapenny.telemetry.books import Books
+from hapenny.gateway.exchanges import Exchanges
+from hapenny.gateway.shared_state import Shared
+from hapenny.prefetch.forecast import PrefetchItem, SeenRequest
 from hapenny.telemetry.history import history
-from hapenny.telemetry.ledger import Ledger
+from hapenny.telemetry.pricing import Prices
 
 BACKGROUND = "precompute"
 _KEYING = (Phase.KEY,)
@@ -39,64 +35,64 @@ _SAFETY = 1.25
 """On the upper bound of a prompt's tokens, or the most it has taken: what is held before it is known."""
 
 
-class Running(Protocol):
-    """What answering ahead needs of the gateway it works for."""
-
-    config: Config
-    clock: Clock
-    deck: Deck
-    books: Books
-    switch: Switch
-
-    @property
-    def ask(self) -> Ask:
-        """What stages call models with."""
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """Where the books are kept."""
-
-    def open(
-        self, request: Request, context: Context, *, id: str = "", background: str = "", route: str = ""
-    ) -> Exchange:
-        """The exchange of a request. Raises `Failure` for a name nobody knows."""
-
-    async def call(self, exchange: Exchange) -> Answer:
-        """One paid attempt."""
-
-    def close(self, exchange: Exchange) -> None:
-        """Ends it; its row is written."""
-
-
 class _Reached(Exception):
     """A request has come to where it would be sent."""
 
 
-class Foreseeing:
-    """`caching.foreseen.Answering` by a gateway, and where jobs hand their answers in."""
+class Prefetcher:
+    """Prepares, sends and stores answers ahead (`prefetch.forecast.Answering`); jobs hand their answers in here.
 
-    def __init__(self, gateway: Running) -> None:
-        self._gateway = gateway
-        self._stages: dict[str, Sequence[Stage]] = {}
+    Args:
+        shared: with the deployment's configuration, clock and ledger.
+        exchanges: opens and closes the exchange of each.
+        call: one paid attempt.
+        services: what stages call models with.
+        pipelines: by route; their stages are run in part.
+        prices: bounds what an answer may cost.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        exchanges: Exchanges,
+        call: Onward,
+        services: Ask,
+        pipelines: Mapping[str, Pipeline],
+        prices: Prices,
+    ) -> None:
+        self._routes = shared.config.routes
+        self._clock = shared.clock
+        self._ledger = shared.recorder.ledger
+        self._stepped_back = shared.step_back.off
+        self._keys = {name: Keys(shared.secret, route.cache_scope) for name, route in self._routes.items()}
+        self._exchanges = exchanges
+        self._call = call
+        self._services = services
+        self._pipelines = pipelines
+        self._prices = prices
+
+    def question(self, exchange: Exchange) -> str:
+        """What an exchange asks, by whom and where, whatever decides its answer today; hex."""
+        return self._keys[exchange.route].question(exchange).hex()
 
     async def past(self, since: float, day: float) -> tuple[dict[int, int], int]:
         """As in `Answering`."""
-        ledger = self._gateway.ledger
+        ledger = self._ledger
         if ledger is None:
             return {}, 0
         path = ledger.path
         await ledger.flush()
-        found = await self._gateway.clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
+        found = await self._clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
         return found.hours, found.spent
 
-    async def key(self, known: Known) -> bytes:
+    async def key(self, known: SeenRequest) -> bytes:
         """As in `Answering`."""
         exchange = self._opened(known)
         if exchange is None or not await self._reach(exchange, _KEYING):
             return b""
         return key_of(exchange) or b""
 
-    async def foresee(self, known: Known) -> tuple[Foreseen | None, int]:
+    async def foresee(self, known: SeenRequest) -> tuple[PrefetchItem | None, int]:
         """As in `Answering`."""
         exchange = self._opened(known)
         if exchange is None:
@@ -104,11 +100,11 @@ class Foreseeing:
         reached = await self._reach(exchange, _SHAPING)
         cost = _cost(exchange)
         if exchange.calls:  # paid vectors of a search, say: they are in the books
-            self._gateway.close(exchange)
+            self._exchanges.close(exchange)
         key = key_of(exchange)
         if not reached or key is None:
             return None, cost
-        found = Foreseen(
+        found = PrefetchItem(
             question=known.question, key=key, route=known.route, request=known.request,
             context=known.context, shaped=self._bounded(exchange, known.output), target=exchange.target,
             evidence=exchange.answer.evidence, tags=exchange.answer.tags,
@@ -116,9 +112,9 @@ class Foreseeing:
         )  # fmt: skip
         return found, cost
 
-    def bound(self, foreseen: Foreseen, tier: str) -> int | None:
+    def bound(self, foreseen: PrefetchItem, tier: str) -> int | None:
         """As in `Answering`."""
-        prices, wall = self._gateway.books.prices, self._gateway.clock.wall()
+        prices, wall = self._prices, self._clock.wall()
         target = _at(foreseen.target, tier)
         place = prices.place(target)
         if tier != "standard":
@@ -132,7 +128,7 @@ class Foreseeing:
         most = round(_SAFETY * max(prompt, foreseen.prompt)) + 16
         return prices.price(target, Tokens(input=most, output=foreseen.shaped.parameters.max_tokens or 0), wall)
 
-    async def send(self, foreseen: Foreseen, tier: str) -> tuple[bool, int]:
+    async def send(self, foreseen: PrefetchItem, tier: str) -> tuple[bool, int]:
         """As in `Answering`."""
         exchange = self._opened(foreseen)
         if exchange is None:
@@ -140,25 +136,24 @@ class Foreseeing:
         stages = [*self._some(foreseen.route, _KEYING), _Put(foreseen, _at(foreseen.target, tier))]
         stages += self._some(foreseen.route, (Phase.SEND,))
         try:
-            await self._kept(exchange, stages, self._gateway.call)
+            await self._kept(exchange, stages, self._call)
         finally:
-            self._gateway.close(exchange)
+            self._exchanges.close(exchange)
         return _stored(exchange), _cost(exchange)
 
-    async def land(self, foreseen: Foreseen, completion: Completion, id: str) -> tuple[bool, int]:
+    async def land(self, foreseen: PrefetchItem, completion: Completion, id: str) -> tuple[bool, int]:
         """Takes an answer in that a job brought: its call comes into the books, in the row `id`, once; and it is stored
         if it is still the answer: under the key that the request has today, of the documents there are today.
 
         Returns whether it was stored, and what it cost now (nano-dollars).
         """
-        gateway = self._gateway
         exchange = self._opened(foreseen, id)
         if exchange is None:
-            exchange = self._opened(foreseen, id, route=next(iter(gateway.config.routes)))
+            exchange = self._opened(foreseen, id, route=next(iter(self._routes)))
         if exchange is None:
             return False, 0
         target = _at(foreseen.target, "batch")
-        fresh, looking = gateway.ledger is None or await gateway.ledger.get(id) is None, 0
+        fresh, looking = self._ledger is None or await self._ledger.get(id) is None, 0
         if fresh:
             call = exchange.begin_call(target, "precompute", BACKGROUND, foreseen.shaped)
             call.tokens, call.output = completion.tokens, [completion.text]
@@ -177,27 +172,26 @@ class Foreseeing:
                 await self._kept(exchange, stages, replay)
         finally:
             if fresh:
-                gateway.close(exchange)
+                self._exchanges.close(exchange)
         return _stored(exchange), _cost(exchange) + looking
 
-    async def _current(self, foreseen: Foreseen) -> tuple[bool, int]:
+    async def _current(self, foreseen: PrefetchItem) -> tuple[bool, int]:
         """Whether a search finds the same documents in the same versions as when the job began; what it cost."""
-        if foreseen.route not in self._gateway.config.routes:
+        if foreseen.route not in self._routes:
             return False, 0
         if not foreseen.evidence:
             return True, 0
-        known = Known(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
+        known = SeenRequest(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
         again, cost = await self.foresee(known)
         return again is not None and again.evidence == foreseen.evidence, cost
 
-    def _opened(self, known: Known | Foreseen, id: str = "", route: str = "") -> Exchange | None:
-        gateway = self._gateway
+    def _opened(self, known: SeenRequest | PrefetchItem, id: str = "", route: str = "") -> Exchange | None:
         route = route or known.route
-        if route not in gateway.config.routes:
+        if route not in self._routes:
             return None
         context = msgspec.structs.replace(known.context)
         try:
-            exchange = gateway.open(known.request, context, id=id, background=BACKGROUND, route=route)
+            exchange = self._exchanges.open(known.request, context, id=id, background=BACKGROUND, route=route)
         except Failure:
             return None
         exchange.purpose, exchange.payer = "precompute", BACKGROUND
@@ -226,15 +220,12 @@ class Foreseeing:
             exchange.failure = failure
 
     def _pipeline(self, route: str, stages: Sequence[Stage], terminal: Onward) -> Pipeline:
-        gateway = self._gateway
-        modes: Mapping[str, Mode] = {**gateway.config.routes[route].modes(), _Put.name: "on"}
-        return Pipeline(stages, modes, terminal, gateway.ask, partial(gateway.switch.off, route))
+        modes: Mapping[str, Mode] = {**self._pipelines[route].modes, _Put.name: "on"}
+        return Pipeline(stages, modes, terminal, self._services, partial(self._stepped_back, route))
 
     def _some(self, route: str, phases: Sequence[Phase]) -> list[Stage]:
         """The stages of those phases that take part in answering ahead."""
-        stages = self._stages.get(route)
-        if stages is None:
-            stages = self._stages[route] = self._gateway.deck.stages(self._gateway.config.routes[route])
+        stages = self._pipelines[route].stages
         return [stage for stage in stages if (spec := stage.spec) is not None and spec.ahead and spec.phase in phases]
 
     def _bounded(self, exchange: Exchange, longest: int) -> Request:
@@ -253,7 +244,7 @@ class _Put(Stage):
 
     name = "foreseen"
 
-    def __init__(self, foreseen: Foreseen, target: Target) -> None:
+    def __init__(self, foreseen: PrefetchItem, target: Target) -> None:
         self._foreseen = foreseen
         self._target = target
 

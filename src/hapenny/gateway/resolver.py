@@ -14,7 +14,7 @@ from hapenny.core.messages import Context, Parameters, Request
 from hapenny.routing.names import Names
 
 
-class Choosing:
+class RequestResolver:
     """The choices that configuration alone decides.
 
     Args:

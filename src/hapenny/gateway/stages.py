@@ -5,28 +5,29 @@ A new stage is its spec beside its options, a line in that table, and a builder 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.coalescing import FlightStage
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers, ExactStage, Refresh
+from hapenny.caching.exact import Answers, ExactStage
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SEMANTIC_STAGE
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Stage, StageSpec
-from hapenny.gateway.model_facts import Knowing
+from hapenny.core.tasks import Spawn
+from hapenny.gateway.model_facts import ModelFacts
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.names import Names
@@ -74,25 +75,23 @@ class StageParts:
     """Parameters of configured models, where the client sends none."""
     catalog: Catalog
     prices: Prices
-    facts: Knowing
+    facts: ModelFacts
     router: Router
     dispatchers: Routes
     experiments: Sequence[Experiment]
     answers: Answers
     """The exact layer's store."""
     edge: Edge
-    dedup: Results
-    profit: Returns
+    dedup: AnswerDedup
+    profit: LayerProfit
     sizes: AnswerSizes
     semantic: SemanticCache | None
     """None where no route has the layer."""
     collections: Mapping[str, Collection]
     reranks: bool
     """Whether a reranking model is configured."""
-    spawn: Callable[[Coroutine[Any, Any, None]], None]
+    spawn: Spawn
     """Runs work off the path."""
-    refresh: Refresh | None = None
-    """Answers a stale request again, off its path."""
 
     def target(self, name: str) -> Target | None:
         """The model behind a tier, an alias or a name."""
@@ -150,7 +149,6 @@ def _exact(here: RouteParts) -> Stage:
         ttl=options.ttl_s,
         stale=options.stale_s,
         any_temperature=here.route.cache_any_temperature,
-        refresh=shared.refresh if options.stale_s > 0 else None,
         results=shared.dedup,
         publisher=here.publisher,
     )

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hapenny.config import LOSSY, Config
-from hapenny.core.clock import Clock
-from hapenny.counting.registry import Estimators
-from hapenny.evidence.step_back import Switch
-from hapenny.gateway.shared_state import Deck
-from hapenny.prefetch.forecast import Known
-from hapenny.prefetch.planner import Ahead
-from hapenny.stores.learnt import Learnt, Part
+from hapenny.gateway.shared_state import Shared
+from hapenny.prefetch.forecast import SeenRequest
+from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.routing.router import Router
+from hapenny.stores.learnt import Part
 from hapenny.telemetry.content import ContentStore
-from hapenny.telemetry.recorder import Desk
+
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
 
 MOST = 1_000
 """Requests that are kept to be asked again."""
 
 
-def _asked(ahead: Ahead, content: ContentStore) -> Part:
+def _asked(planner: PrefetchPlanner, content: ContentStore) -> Part:
     """Requests of routes that let their texts be kept, so that a deploy can warm the cache up by itself."""
 
     def dumps() -> bytes:
         kept = [
             known
-            for known in ahead.asked()[-MOST:]
+            for known in planner.asked()[-MOST:]
             if content.whole(known.route, known.question, known.last, known.request, known.context.user)
         ]
         return content.seal("asked", msgspec.msgpack.encode(kept))
 
     def loads(data: bytes) -> None:
-        ahead.remember(msgspec.msgpack.decode(content.unseal("asked", data), type=list[Known]))
+        planner.remember(msgspec.msgpack.decode(content.unseal("asked", data), type=list[SeenRequest]))
 
     return Part(dumps, loads)
 
@@ -49,36 +49,21 @@ def settings(config: Config) -> dict[str, str]:
     return found
 
 
-class Learning(Protocol):
-    """A gateway, as the state file knows it."""
-
-    config: Config
-    clock: Clock
-    estimators: Estimators
-    deck: Deck
-    switch: Switch
-    desk: Desk
-
-
-def memory(gateway: Learning) -> Learnt | None:
-    """The state file; None where nothing is kept. Where texts may be kept, requests to be asked again are, too, sealed
-    with the content store's key."""
-    config, estimators, deck, switch = gateway.config, gateway.estimators, gateway.deck, gateway.switch
-    content = gateway.desk.content
-    path = config.state_path()
-    if path is None:
-        return None
+def learning_parts(
+    shared: Shared, router: Router, semantic: SemanticCache | None, planner: PrefetchPlanner | None
+) -> dict[str, Part]:
+    """What learns, by the name it is kept under in the state file. Where texts may be kept, requests to be asked again
+    are kept, too, sealed with the content store's key."""
     parts = {
-        "estimators": Part(estimators.dumps, estimators.loads),
-        "answer_sizes": Part(deck.sizes.dumps, deck.sizes.loads),
-        "router": Part(deck.router.dumps, deck.router.loads),
-        "switch": Part(switch.dumps, switch.loads),
+        "estimators": Part(shared.estimators.dumps, shared.estimators.loads),
+        "answer_sizes": Part(shared.sizes.dumps, shared.sizes.loads),
+        "router": Part(router.dumps, router.loads),
+        "switch": Part(shared.step_back.dumps, shared.step_back.loads),
     }
-    if deck.semantic is not None:
-        parts["semantic"] = Part(deck.semantic.dumps, deck.semantic.loads)
-    if deck.ahead is not None and config.fingerprint_key:  # a secret drawn at start makes no fingerprint twice
-        demand = deck.ahead.demand  # one and the same over reloads
-        parts["demand"] = Part(demand.dumps, demand.loads)
-        if content is not None:
-            parts["asked"] = _asked(deck.ahead, content)
-    return Learnt(path, gateway.clock, parts)
+    if semantic is not None:
+        parts["semantic"] = Part(semantic.dumps, semantic.loads)
+    if planner is not None and shared.config.fingerprint_key:  # a secret drawn at start makes no fingerprint twice
+        parts["demand"] = Part(planner.demand.dumps, planner.demand.loads)
+        if shared.recorder.content is not None:
+            parts["asked"] = _asked(planner, shared.recorder.content)
+    return parts

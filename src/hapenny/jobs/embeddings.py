@@ -120,7 +120,9 @@ async def _book(gateway: Gateway, job: str, result: Result, model: str) -> None:
 def _opened(gateway: Gateway, model: str, target: Target, id: str = "") -> tuple[Exchange, Call]:
     """The exchange of one text, a background row, and its call."""
     asked = Request(protocol="openai", model=model, messages=())
-    exchange = gateway.bare(asked, Context(priority=-1, feature="batch"), target, background="documents")
+    exchange = gateway.parts.exchanges.bare(
+        asked, Context(priority=-1, feature="batch"), target, background="documents"
+    )
     exchange.id = id or exchange.id
     call = exchange.begin_call(target, "embed", TECHNIQUE, asked)
     call.request = None  # there is nothing to estimate tokens from

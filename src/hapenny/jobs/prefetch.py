@@ -27,13 +27,19 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.service import Deferred, Hold, providers
-from hapenny.prefetch.forecast import Foreseen
-from hapenny.prefetch.planner import Ahead
+from hapenny.prefetch.forecast import PrefetchItem
+from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.protocols.registry import codec
 
 _log = get_logger("hapenny.ahead")
 FOLDER = "ahead"
 """Under the folder of the batch jobs' journal."""
+
+
+def wanted_jobs(config: Config) -> BatchJobs | None:
+    """The batch jobs by which a deployment answers ahead; None: by none."""
+    by_job = bool(config.precompute.routes) and "batch" in config.precompute.ways
+    return config.batch if by_job and config.batch is not None and config.batch.apis else None
 
 
 class _Foreseen(Deferred):
@@ -51,13 +57,13 @@ class _Foreseen(Deferred):
     ) -> tuple[dict[str, Any], bool]:
         foreseen = _read(record)
         completion = self._completion(gateway, foreseen.target, id, output, foreseen.shaped)
-        stored, cost = await gateway.foreseeing.land(foreseen, completion, id)
-        if gateway.deck.ahead is not None:
-            gateway.deck.ahead.ended(foreseen, stored, cost, "batch")
+        stored, cost = await gateway.parts.prefetcher.land(foreseen, completion, id)
+        if gateway.planner is not None:
+            gateway.planner.ended(foreseen, stored, cost, "batch")
         return {}, True
 
 
-class AheadJobs:
+class PrefetchJobs:
     """The jobs of answering ahead (`caching.foreseen.Jobs`), worked on from `start` to `aclose`.
 
     Args:
@@ -93,7 +99,7 @@ class AheadJobs:
         for id, batch in self._engine.batches.items():
             if not batch.done:
                 with self._hold() as gateway:
-                    ahead = gateway.deck.ahead
+                    ahead = gateway.planner
                     for record in batch.records.values() if ahead is not None else ():
                         if record.id not in batch.results and ahead is not None:
                             ahead.resumed(_read(record))
@@ -118,7 +124,7 @@ class AheadJobs:
             for provider in self._engine.providers.values()
         )
 
-    def submit(self, records: Sequence[Foreseen], deadline: float) -> None:
+    def submit(self, records: Sequence[PrefetchItem], deadline: float) -> None:
         """As in `Jobs`."""
         written = [Record(each.question, msgspec.to_builtins(each), _model(each.target)) for each in records]
         id = self._engine.submit(written, "", deadline - self._clock.wall())
@@ -139,16 +145,16 @@ class AheadJobs:
                 _log.error("answers ahead halt and will go on", batch=id, error=type(error).__name__)
                 await self._clock.sleep(max(1.0, self.options.poll_s))
         with self._hold() as gateway:
-            for question in batch.records if gateway.deck.ahead is not None else ():
-                assert gateway.deck.ahead is not None
-                gateway.deck.ahead.over(question)
+            for question in batch.records if gateway.planner is not None else ():
+                assert gateway.planner is not None
+                gateway.planner.over(question)
         self._engine.forget(id)
 
     async def _alone(self, model: str, record: Record) -> dict[str, Any]:
         """A record that no job answered."""
         foreseen = _read(record)
         with self._hold() as gateway:
-            ahead: Ahead | None = gateway.deck.ahead
+            ahead: PrefetchPlanner | None = gateway.planner
             if ahead is None or not ahead.missing(foreseen):
                 raise Failure("conflict", "no answer is wanted any more", retryable=False)
             if not await ahead.alone(foreseen):
@@ -160,8 +166,8 @@ def _model(target: Target) -> str:
     return msgspec.json.encode(target).decode()
 
 
-def _read(record: Record) -> Foreseen:
-    return msgspec.convert(record.body, Foreseen)
+def _read(record: Record) -> PrefetchItem:
+    return msgspec.convert(record.body, PrefetchItem)
 
 
 def _nobody(request: Request) -> tuple[Context, Any]:

@@ -11,7 +11,7 @@ from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 
 
-class Known(Struct):
+class SeenRequest(Struct):
     """A client's request as it is remembered."""
 
     question: str
@@ -32,7 +32,7 @@ class Known(Struct):
     """When it was asked last, epoch seconds."""
 
 
-class Foreseen(Struct, kw_only=True):
+class PrefetchItem(Struct, kw_only=True):
     """A request as a model would get it now. It can be written down: a job outlives the process that began it."""
 
     question: str
@@ -47,7 +47,7 @@ class Foreseen(Struct, kw_only=True):
     evidence: tuple[tuple[str, str], ...] = ()
     tags: tuple[str, ...] = ()
     prompt: int = 0
-    """As of `Known`."""
+    """As of `SeenRequest`."""
     bound: int = 0
     """Nano-dollars that are held for it while a job answers it."""
 
@@ -66,7 +66,7 @@ class Jobs(Protocol):
     def takes(self, target: Target, count: int) -> bool:
         """Whether some API answers so many requests to that model."""
 
-    def submit(self, records: Sequence[Foreseen], deadline: float) -> None:
+    def submit(self, records: Sequence[PrefetchItem], deadline: float) -> None:
         """Has them answered by `deadline` (epoch seconds); whoever handed them in is told how each one ended."""
 
 
@@ -77,22 +77,22 @@ class Answering(Protocol):
         """Of the ledger: clients' requests by hour since the epoch from `since` on, and nano-dollars spent on answers
         ahead from `day` on."""
 
-    async def key(self, known: Known) -> bytes:
+    async def key(self, known: SeenRequest) -> bytes:
         """The key of a request's answer under today's policy; empty: it cannot be kept any more."""
 
-    async def foresee(self, known: Known) -> tuple[Foreseen | None, int]:
+    async def foresee(self, known: SeenRequest) -> tuple[PrefetchItem | None, int]:
         """The request as a model would get it, and what that cost (nano-dollars: embeddings, say); None: it needs no
         model, or is not answered any more."""
 
-    def bound(self, foreseen: Foreseen, tier: str) -> int | None:
+    def bound(self, foreseen: PrefetchItem, tier: str) -> int | None:
         """The most that an answer costs at a service tier, nano-dollars; None: not sold there, not cheaper than on
         demand, or its price is not known."""
 
-    async def send(self, foreseen: Foreseen, tier: str) -> tuple[bool, int]:
+    async def send(self, foreseen: PrefetchItem, tier: str) -> tuple[bool, int]:
         """Has it answered and stored; whether it was, and what it cost."""
 
 
-class AheadStats(Struct, kw_only=True):
+class PrefetchStats(Struct, kw_only=True):
     """What was done ahead. Money in nano-dollars."""
 
     known: int = 0

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from hapenny.core.exchange import Exchange
-from hapenny.prefetch.forecast import Known
+from hapenny.prefetch.forecast import SeenRequest
 from hapenny.telemetry.rows import Row
 
 _LARGEST, _ALL = 32_768, 64_000_000
@@ -20,7 +20,7 @@ class Remembered:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: OrderedDict[str, SeenRequest] = OrderedDict()
         self._bytes = 0
 
     def see(self, question: str, key: bytes, exchange: Exchange, row: Row) -> bool:
@@ -32,7 +32,7 @@ class Remembered:
             size = len(msgspec.msgpack.encode(request))
             if size > _LARGEST:
                 return False
-            known = Known(question, request, context, row.route, size=size)
+            known = SeenRequest(question, request, context, row.route, size=size)
             self._bytes += size
         known.key, known.uses, known.last = key, known.uses + 1, row.wall
         known.output = max(known.output, row.output_tokens, row.tokens.output if row.tokens is not None else 0)
@@ -41,7 +41,7 @@ class Remembered:
         self._bound()
         return True
 
-    def take(self, known: Known) -> None:
+    def take(self, known: SeenRequest) -> None:
         """Takes one over whose key is not known."""
         self._known[known.question] = structs.replace(known, key=b"")
         self._bytes += known.size
@@ -53,11 +53,11 @@ class Remembered:
         if known is not None:
             self._bytes -= known.size
 
-    def get(self, question: str) -> Known | None:
+    def get(self, question: str) -> SeenRequest | None:
         """One of them."""
         return self._known.get(question)
 
-    def all(self) -> list[Known]:
+    def all(self) -> list[SeenRequest]:
         """All of them, those asked last at the end."""
         return list(self._known.values())
 

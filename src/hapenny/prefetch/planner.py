@@ -21,33 +21,31 @@ from msgspec import structs
 from hapenny.caching.exact import Answers
 from hapenny.caching.keys import key_of
 from hapenny.caching.options import AheadOptions
-from hapenny.caching.profit import Returns
+from hapenny.caching.profit import LayerProfit
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.prefetch.budget import DAY, DayBudget
 from hapenny.prefetch.demand import Asked, Demand
-from hapenny.prefetch.forecast import AheadStats, Answering, Foreseen, Jobs, Known
+from hapenny.prefetch.forecast import Answering, Jobs, PrefetchItem, PrefetchStats, SeenRequest
 from hapenny.prefetch.load import DAYS, HOUR, Load
 from hapenny.prefetch.memory import Remembered
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.ahead")
 _AT_ONCE = 4
-_PATIENCE = 10.0
-"""Seconds in which a server has handed in the jobs of an earlier process."""
 _SOON = 0.5
 """Requests expected until a job is done: more, and an answer that is missing now cannot wait for it."""
 
 
-class Ahead:
+class PrefetchPlanner:
     """Learns from finished requests and answers the predictable ones ahead."""
 
     def __init__(
         self,
         options: AheadOptions,
         answers: Answers,
-        returns: Returns,
+        returns: LayerProfit,
         clock: Clock,
         answering: Answering,
         question: Callable[[Exchange], str],
@@ -66,7 +64,7 @@ class Ahead:
         self._known = Remembered(options.most)
         self._unused: dict[bytes, tuple[str, int]] = {}
         self._flying: set[str] = set()
-        self._counts = AheadStats()
+        self._counts = PrefetchStats()
         self._ways: Counter[str] = Counter()
         self._changed = False
         self._informed = False
@@ -74,12 +72,10 @@ class Ahead:
         self.demand = Demand(options.most)
         self.load = Load()
         self.budget = DayBudget(int(options.budget_usd * 1e9), clock)
-        self.jobs: Jobs | None = None
-        """Batch APIs, where a server has any."""
-        self.expects_jobs = False
-        """Whether a server is about to hand them in."""
+        self._jobs: Jobs | None = None
+        self._stopped_for_good = False
 
-    def follow(self, before: Ahead) -> None:
+    def follow(self, before: PrefetchPlanner) -> None:
         """Goes on with what an earlier one knew (a reload): the keys of answers are looked at again."""
         self.demand, self.load = before.demand, before.load
         self.budget.follow(before.budget)
@@ -106,33 +102,39 @@ class Ahead:
         if self._known.see(question, key, exchange, row):
             self.demand.add([Asked(question, row.wall, row.baseline or 0)])
 
-    def asked(self) -> list[Known]:
+    def asked(self) -> list[SeenRequest]:
         """The requests that are remembered, those asked last at the end."""
         return self._known.all()
 
-    def remember(self, asked: Sequence[Known]) -> None:
+    def remember(self, asked: Sequence[SeenRequest]) -> None:
         """Takes over requests from before a restart: their answers have gone, as after a change of policy."""
         for known in asked:
             if known.route in self._options.routes and known.question not in self._known:
                 self._known.take(known)
                 self._changed = True
 
-    async def run(self) -> None:
-        """Rounds without end, after a first one where a change took answers away."""
+    async def run(self, jobs: Jobs | None = None) -> None:
+        """Rounds until `stop`, after a first one where a change took answers away.
+
+        Args:
+            jobs: the providers' batch APIs, where there are any; what they may cost is set aside by now.
+        """
+        self._jobs = jobs
         await self.inform()
-        waited = 0.0
-        while self.expects_jobs and self.jobs is None and waited < _PATIENCE:  # what jobs may cost is set aside first
-            await self._clock.sleep(0.1)
-            waited += 0.1
-        while True:
+        while not self._stopped_for_good:
             try:
                 if self._changed:
                     await self.round(urgent=True)
                 await self._clock.sleep(self._options.every_s)
-                await self.round()
+                if not self._stopped_for_good:
+                    await self.round()
             except Exception as error:  # the next round may do better; nobody's request depends on it
                 _log.error("a round of answers ahead failed", error=type(error).__name__)
                 await self._clock.sleep(self._options.every_s)
+
+    def stop(self) -> None:
+        """Ends the rounds when the one under way is over: a reload's planner goes on."""
+        self._stopped_for_good = True
 
     async def inform(self) -> None:
         """Reads of the ledger when it is busy, and what was spent today; once."""
@@ -180,7 +182,7 @@ class Ahead:
         ]  # fmt: skip
         return await self._alone(wanted[:most])
 
-    async def alone(self, foreseen: Foreseen) -> bool:
+    async def alone(self, foreseen: PrefetchItem) -> bool:
         """Asks for one answer now, in the cheapest way the budget allows; also what a job left over."""
         for tier in ("flex", "standard"):
             bound = self._answering.bound(foreseen, tier) if tier in self._options.ways else None
@@ -201,12 +203,12 @@ class Ahead:
 
     # -- what jobs tell ------------------------------------------------------------------------------------------
 
-    def resumed(self, foreseen: Foreseen) -> None:
+    def resumed(self, foreseen: PrefetchItem) -> None:
         """A job that an earlier process began is still answering this."""
         self._flying.add(foreseen.question)
         self.budget.resume(foreseen.question, foreseen.bound)
 
-    def ended(self, foreseen: Foreseen, done: bool, cost: int, way: str) -> None:
+    def ended(self, foreseen: PrefetchItem, done: bool, cost: int, way: str) -> None:
         """An answer is stored (`done`), or nothing came; what it cost."""
         self.budget.settle(foreseen.question, cost)
         self._counts.answered += done
@@ -227,14 +229,14 @@ class Ahead:
         self._flying.discard(question)
         self.budget.settle(question, 0)
 
-    def missing(self, foreseen: Foreseen) -> bool:
+    def missing(self, foreseen: PrefetchItem) -> bool:
         """Whether its answer is still wanted: nobody else's came meanwhile that lasts."""
         entry = self._answers.peek(foreseen.key)
         return entry is None or not entry.fresh(self._clock.wall() + self._ttl / 2)
 
     # -- what is asked about it ----------------------------------------------------------------------------------
 
-    def stats(self) -> AheadStats:
+    def stats(self) -> PrefetchStats:
         """A copy of the counters."""
         hours = self._hours()
         return structs.replace(
@@ -282,14 +284,14 @@ class Ahead:
 
     async def _by_job(self, now: float) -> int:
         """Orders what can wait for a job, where enough of it goes to one model."""
-        jobs = self.jobs
+        jobs = self._jobs
         if jobs is None or "batch" not in self._options.ways:
             return 0
         lead = jobs.lead_s(jobs.least)
         planned = self._plan(now, lambda question: not self._can_wait(question, now), delay=lead)
         if len(planned) < jobs.least:
             return 0
-        groups: dict[str, list[Foreseen]] = {}
+        groups: dict[str, list[PrefetchItem]] = {}
         for question in planned[: jobs.most]:
             known = self._known.get(question)
             foreseen = await self._foresee(known) if known is not None else None
@@ -315,7 +317,7 @@ class Ahead:
                     self.budget.settle(foreseen.question, 0)
         return ordered
 
-    async def _foresee(self, known: Known) -> Foreseen | None:
+    async def _foresee(self, known: SeenRequest) -> PrefetchItem | None:
         if self._stopped(known.route) or self.budget.left <= 0:
             self._counts.refused += 1
             return None
@@ -330,13 +332,13 @@ class Ahead:
         """Whether a question need not be asked alone now: its answer serves until the next chance, or a job can."""
         if question not in self._known or question in self._flying or self._expires(question) > until:
             return True
-        return self.jobs is not None and "batch" in self._options.ways and self._can_wait(question, now)
+        return self._jobs is not None and "batch" in self._options.ways and self._can_wait(question, now)
 
     def _can_wait(self, question: str, now: float) -> bool:
         """Whether a job's answer would come in time, and not too long before the present one expires."""
-        if self.jobs is None or question not in self._known or question in self._flying:
+        if self._jobs is None or question not in self._known or question in self._flying:
             return False
-        lead = self.jobs.lead_s(self.jobs.least)
+        lead = self._jobs.lead_s(self._jobs.least)
         expires = self._expires(question)
         if expires > now:
             window = max(self._ttl / 2, 2 * self._options.every_s)

@@ -10,7 +10,7 @@ from hapenny.routing.router import Router
 from hapenny.routing.tiers import Choice
 
 
-class Probing:
+class AuditedRouter:
     """Hands what audits find to the router.
 
     Args:

@@ -52,21 +52,21 @@ class Promises:
         *,
         limits: Mapping[str, float] | None = None,
     ) -> None:
-        self._certificates, self._version, self._about = certificates, version, about
+        self.certificates, self.version, self._about = certificates, version, about
         self._limits = dict(limits or {})
         self._trained: dict[Key, Certificate] = {}
         for one in certificates:
             self._trained.setdefault((one.about.route, one.about.intent), one)
-        self._renewed: dict[Key, Certificate] = {}
-        self._recertifier = Recertifier()
+        self.renewed: dict[Key, Certificate] = {}
+        self.recertifier = Recertifier()
         self.monitors: dict[Key, LossMonitor] = {
             key: one.monitor() for key, one in self._trained.items() if one.threshold is not None
         }
 
     def keep(self, before: Promises) -> None:
         """Goes on with all that was learnt before a reload, if the training is the same."""
-        if before._version == self._version and before._certificates == self._certificates:
-            self.monitors, self._renewed, self._recertifier = before.monitors, before._renewed, before._recertifier
+        if before.version == self.version and before.certificates == self.certificates:
+            self.monitors, self.renewed, self.recertifier = before.monitors, before.renewed, before.recertifier
 
     def find(self, route: str, intent: str) -> Certificate | None:
         """The certificate in force: the intent's own, else the route's. A refuted one ends the search."""
@@ -88,12 +88,12 @@ class Promises:
         """Adds what the weak model would lose on a drawn request. Where the certificate is void, or there never was
         one, enough pairs make a new one; a refuted promise waits for a new training."""
         for key in {(route, ""), (route, intent)}:
-            first, renewed, current = self._trained.get(key), self._renewed.get(key), self._current(key)
+            first, renewed, current = self._trained.get(key), self.renewed.get(key), self._current(key)
             if current is not None and (
                 (current is not renewed and current.threshold is not None) or self._refuted(key)
             ):
                 continue
-            made = self._recertifier.add(
+            made = self.recertifier.add(
                 self._about(*key),
                 score,
                 loss,
@@ -102,16 +102,16 @@ class Promises:
                 wall=wall,
             )
             if made is not None:
-                self._renewed[key], self.monitors[key] = made, made.monitor()
+                self.renewed[key], self.monitors[key] = made, made.monitor()
 
     def pairs(self, route: str, intent: str = "") -> int:
         """How many audited pairs there are towards the next certificate."""
-        return self._recertifier.pairs(self._about(route, intent))
+        return self.recertifier.pairs(self._about(route, intent))
 
     def held(self) -> list[Held]:
         """Every certificate and how it stands, the renewed ones first."""
         found = []
-        for one in (*self._renewed.values(), *self._trained.values()):
+        for one in (*self.renewed.values(), *self._trained.values()):
             key = one.about.route, one.about.intent
             monitor = self.monitors.get(key)
             if one.threshold is None:
@@ -126,24 +126,22 @@ class Promises:
     def dumps(self) -> bytes:
         """What was learnt of this traffic."""
         kept = [(route, intent, monitor.state()) for (route, intent), monitor in self.monitors.items()]
-        return msgspec.msgpack.encode(
-            Learnt(self._version, kept, list(self._renewed.values()), self._recertifier.state())
-        )
+        return msgspec.msgpack.encode(Learnt(self.version, kept, list(self.renewed.values()), self.recertifier.state()))
 
     def loads(self, data: bytes) -> None:
         """Goes on from `dumps`; of another training nothing is taken over."""
         found = msgspec.msgpack.decode(data, type=Learnt)
-        if found.version != self._version:
+        if found.version != self.version:
             return
-        self._recertifier.restore(found.collected)
-        self._renewed = {(one.about.route, one.about.intent): one for one in found.renewed}
+        self.recertifier.restore(found.collected)
+        self.renewed = {(one.about.route, one.about.intent): one for one in found.renewed}
         for route, intent, state in found.monitors:
             self.monitors[route, intent] = LossMonitor.restore(state)
 
     def _current(self, key: Key) -> Certificate | None:
         """The certificate that is about what runs now."""
         about: Fingerprint | None = None
-        for one in (self._renewed.get(key), self._trained.get(key)):
+        for one in (self.renewed.get(key), self._trained.get(key)):
             if one is not None:
                 about = about or self._about(*key)
                 if one.describes(about):

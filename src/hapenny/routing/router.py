@@ -94,7 +94,8 @@ class Router:
         self._rates = dict(rates or {})
         self._score = score
         self.budget = budget
-        self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self.sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """The tier that served each session last, and when."""
         self.promises: Promises | None = None
         if trained is not None:
             version = f"{trained.scorer.version} {trained.created}"
@@ -139,7 +140,7 @@ class Router:
 
     def keep(self, before: Router) -> None:
         """Goes on with the sessions of a router before a reload and, for the same evidence, with all it learnt."""
-        self._sessions = before._sessions
+        self.sessions = before.sessions
         if self.promises is not None and before.promises is not None:
             self.promises.keep(before.promises)
 
@@ -210,7 +211,7 @@ class Router:
         return Ruling(tier=tier, why="cold-start score", score=score)
 
     def _stick(self, ruling: Ruling, session: str, now: float, prefix: int, output: int) -> Ruling:
-        before = self._sessions.pop(session, None)
+        before = self.sessions.pop(session, None)
         options = self._options
         if (
             before is not None
@@ -227,9 +228,9 @@ class Router:
                 ruling = msgspec.structs.replace(
                     ruling, tier=before[0], sticky=True, why=f"session stays; {ruling.why}"
                 )
-        self._sessions[session] = (ruling.tier, now)
-        if len(self._sessions) > _SESSIONS:
-            self._sessions.popitem(last=False)
+        self.sessions[session] = (ruling.tier, now)
+        if len(self.sessions) > _SESSIONS:
+            self.sessions.popitem(last=False)
         return ruling
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from hapenny.caching.edge import PRIVATE
-from hapenny.config import BatchJobs, ConfigError, ServerOptions
+from hapenny.config import ConfigError, ServerOptions
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Protocol
 from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.prefetch import AheadJobs
+from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server.endpoints import cache as caches
@@ -82,7 +82,7 @@ class App:
         self._server: Server | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.batches: Batches | None = None
-        self.ahead_jobs: AheadJobs | None = None
+        self.prefetch_jobs: PrefetchJobs | None = None
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class App:
         self.batches = self._batches(self.gateway)
         if self.batches is not None:
             self.batches.start()
-        await self._answer_ahead(self.gateway)
+        await self._prefetch(self.gateway)
         options = self.gateway.config.server
         limit = int(options.max_body_mb * 1_000_000)
         self._server = Server(self.handle, self.gateway.clock, limit, options.stalled_write_s)
@@ -104,8 +104,8 @@ class App:
         self.draining = True
         if self.batches is not None:
             await self.batches.aclose()
-        if self.ahead_jobs is not None:
-            await self.ahead_jobs.aclose()
+        if self.prefetch_jobs is not None:
+            await self.prefetch_jobs.aclose()
         server = self._server
         if server is not None:
             server.refuse()
@@ -125,16 +125,17 @@ class App:
             ConfigError: its batch journal is taken; then nothing changes.
         """
         await self._rebatch(gateway)
-        await self._answer_ahead(gateway)
+        await gateway.start()
+        await self._prefetch(gateway)
         old, self.gateway = self.gateway, gateway
-        gateway.deck.start()  # the old one's work beside requests ends with it
+        old.stop_prefetch()
 
         async def close() -> None:
             try:
                 await asyncio.wait_for(self._drained(old), old.config.server.drain_s)
             except TimeoutError:
                 _log.warning("reload left requests behind", active=self._active.get(old, 0))
-            await old.aclose(keep=True)
+            await old.aclose(successor=gateway)
 
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
@@ -158,24 +159,20 @@ class App:
         if old is not None and moved:
             await old.aclose()
 
-    async def _answer_ahead(self, gateway: Gateway) -> None:
-        """Hands answering ahead the batch APIs there are. Jobs under way go on over a reload, and over a restart."""
-        config, ahead, jobs = gateway.config, gateway.deck.ahead, self.ahead_jobs
-        wanted: BatchJobs | None = None
-        if ahead is not None and ahead.expects_jobs:
-            wanted = config.batch
+    async def _prefetch(self, gateway: Gateway) -> None:
+        """Begins answering ahead with the batch APIs there are. Jobs under way go on over a reload, and a restart."""
+        wanted, jobs = wanted_jobs(gateway.config), self.prefetch_jobs
         if jobs is not None and jobs.options != wanted:
             await jobs.aclose()
-            jobs = self.ahead_jobs = None
+            jobs = self.prefetch_jobs = None
         if jobs is None and wanted is not None:
             try:
-                jobs = self.ahead_jobs = AheadJobs(wanted, config, gateway.clock, self._hold)
+                jobs = self.prefetch_jobs = PrefetchJobs(wanted, gateway.config, gateway.clock, self._hold)
             except (RuntimeError, OSError, ValueError) as error:
                 problem = f"$.batch: {error}. Fix: another journal, or leave batch out of precompute.ways"
                 raise ConfigError([problem]) from None
             jobs.start()
-        if ahead is not None:
-            ahead.jobs = jobs
+        gateway.start_prefetch(jobs)
 
     @contextlib.contextmanager
     def _hold(self) -> Iterator[Gateway]:

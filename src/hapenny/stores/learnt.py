@@ -43,29 +43,36 @@ class Learnt:
     Args:
         path: of the SQLite file; its folder is made.
         clock: the deployment's clock.
-        parts: what learns, by the name it is kept under.
     """
 
-    def __init__(self, path: Path, clock: Clock, parts: Mapping[str, Part]) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._parts = dict(parts)
+        self._parts: dict[str, Part] = {}
         self._task: asyncio.Task[None] | None = None
         self._store: SqliteKeyValue | None = None
         self._last: dict[str, bytes] = {}
 
-    async def start(self) -> list[str]:
-        """Opens the file, hands every part what was kept of it, and saves from now on; the names of those it taught."""
-        taken = await self._load()
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        return taken
+    async def start(self, parts: Mapping[str, Part]) -> list[str]:
+        """Opens the file, hands every part what was kept of it, and saves them from now on; the names of those it
+        taught. Started again, as after a reload, it saves the parts given last, and teaches those it did not know.
 
-    async def _load(self) -> list[str]:
-        self._store = store = await self._clock.work("sqlite", 1.0, self._open)
+        Args:
+            parts: what learns, by the name it is kept under.
+        """
+        new = {name: part for name, part in parts.items() if name not in self._parts}
+        self._parts = dict(parts)
+        if self._task is None:
+            self._store = await self._clock.work("sqlite", 1.0, self._open)
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        return await self._teach(new)
+
+    async def _teach(self, parts: Mapping[str, Part]) -> list[str]:
         taken: list[str] = []
+        store = self._store
         if store is None:
             return taken
-        for name, part in self._parts.items():
+        for name, part in parts.items():
             try:
                 value = await store.get(name)
                 if value is None:

@@ -20,7 +20,7 @@ from hapenny.core.notes import Note
 from hapenny.counting import Estimators
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, split, told
+from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, settle_prefix, split
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.settling import UNBILLED, refine, settle
@@ -86,7 +86,7 @@ class Books:
                 place, layout = self.prices.place(call.target), self.prices.layout(call.request)
                 place.learn(layout, text, call.tokens)
                 if call.cached is not None and call.began is not None:
-                    told(
+                    settle_prefix(
                         self._prefixes, _world(call.target), layout, place, call.tokens,
                         since + call.started, since + call.began,
                     )  # fmt: skip

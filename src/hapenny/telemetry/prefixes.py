@@ -104,7 +104,7 @@ class Prefixes:
             self._note((world, chain[point.at]), start, began, point.ttl)
         return Split(read, write, write_1h)
 
-    def told(
+    def settle(
         self, world: Hashable, layout: Layout, upto: Upto, covered: int, *, minimum: int, start: float, began: float
     ) -> None:
         """Follows what the provider reports of a prompt with points: `covered` tokens were read and written in all.

@@ -351,7 +351,7 @@ def split(
     )  # fmt: skip
 
 
-def told(
+def settle_prefix(
     prefixes: Prefixes,
     world: tuple[object, ...],
     layout: Layout,
@@ -363,7 +363,7 @@ def told(
     """What the prompt cache of `place` is reported to have done with a prompt with points."""
     card = place.card
     if card is not None and card.cache_mode == "explicit" and layout.points:
-        prefixes.told(
+        prefixes.settle(
             (*world, card.id), layout, partial(place.upto, layout),
             tokens.cache_read + tokens.cache_write + tokens.cache_write_1h,
             minimum=card.cache_min or 0, start=start, began=began,

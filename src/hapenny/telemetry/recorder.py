@@ -1,14 +1,15 @@
-"""The desk where finished requests are written down: ledger, metrics, traces, and texts where a route opted in."""
+"""Where finished requests are written down: ledger, metrics, traces, and texts where a route opted in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+import asyncio
+import contextlib
 
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
+from hapenny.core.tasks import Tasks
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.content import ContentOptions, ContentStore
 from hapenny.telemetry.count_audit import CountChecks
@@ -27,7 +28,11 @@ class KeptTexts(Struct, kw_only=True, forbid_unknown_fields=True):
     options: ContentOptions
 
 
-class Desk:
+_CLOSE_S = 5.0
+"""How long texts that wait for the content store may take when the deployment ends."""
+
+
+class Recorder:
     """What a deployment writes down. It outlives a reload.
 
     Args:
@@ -35,7 +40,6 @@ class Desk:
         ledger: where the books are kept; None keeps none.
         content: texts, encrypted and opt-in; None keeps none.
         traces: where spans go; None sends none.
-        spawn: runs work off the path.
 
     Raises:
         ImportError: an extra that is wanted is not installed.
@@ -48,14 +52,14 @@ class Desk:
         ledger: LedgerOptions | None,
         content: KeptTexts | None,
         traces: TraceOptions | None,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self.live = Live(clock)
         self.metrics = Metrics(self.live)
         self.ledger = Ledger(ledger, clock) if ledger is not None else None
         self.traces = Traces.open(traces) if traces is not None else None
         self.content = _content(content, clock) if content is not None else None
-        self._spawn = spawn
+        self.tasks = Tasks()
+        """Texts on their way to the content store."""
         self._checks: CountChecks | None = None
         kept = self.ledger
         if kept is not None:
@@ -92,7 +96,7 @@ class Desk:
         if self.traces is not None:
             self.traces.observe(exchange, row)
         if self.content is not None and self.content.wanted(exchange):
-            self._spawn(_keep(self.content, exchange))
+            self.tasks.spawn(_keep(self.content, exchange))
 
     async def start(self) -> None:
         """Opens what needs a running loop."""
@@ -101,6 +105,9 @@ class Desk:
 
     async def aclose(self) -> None:
         """Writes what waits."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.tasks.settled(), _CLOSE_S)
+        await self.tasks.aclose()
         if self.ledger is not None:
             await self.ledger.aclose()
         if self.traces is not None:

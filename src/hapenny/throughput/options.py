@@ -182,14 +182,14 @@ class Routes:
             route = self._routes[target] = self._build(target)
         return route
 
-    def told(self, quotas: Mapping[Place, QuotaSpec]) -> None:
+    def update_quotas(self, quotas: Mapping[Place, QuotaSpec]) -> None:
         """The account's quotas, as they have just been read: in force at once, also for routes in use."""
         self.imported.update(quotas)
         for target, route in self._routes.items():
             model = self.options.models.get(target.model, _NOTHING_SAID)
             for place, endpoint in zip(self._places(target, model), route.dispatcher.gate.endpoints, strict=True):
                 if endpoint.quota is not None:
-                    endpoint.quota.told(self._quota(place, model, route.targets[place.name]))
+                    endpoint.quota.update(self._quota(place, model, route.targets[place.name]))
             route.dispatcher.gate.wake()
 
     def _quota(self, place: EndpointOptions, model: ModelOptions, there: Target) -> QuotaSpec:

@@ -64,7 +64,7 @@ class Quota:
         self._requests = Limit(amount=spec.requests_per_minute, kind=kind) if spec.requests_per_minute else None
         self._day = Limit(amount=spec.tokens_per_day, window_s=86_400, kind="fixed") if spec.tokens_per_day else None
 
-    def told(self, spec: QuotaSpec) -> None:
+    def update(self, spec: QuotaSpec) -> None:
         """The pool's limits have become known, or others. Calls under way settle as they were reserved."""
         if spec != self.spec:
             self.spec = spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.exact import Answers
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import SemanticOptions
@@ -33,7 +33,7 @@ def build_stage(
     any_temperature: bool,
     stopped: Callable[[str], bool],
     publisher: Publisher | None,
-    results: Results,
+    results: AnswerDedup,
 ) -> SemanticStage:
     """The stage of one route."""
     promise = Promise(

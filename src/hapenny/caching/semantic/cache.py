@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from hapenny.caching.exact import Answers, Stored
 from hapenny.caching.semantic.decider import Decider, DeciderStats, Looked, Promise
-from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.store import Entry
@@ -82,6 +82,10 @@ class SemanticCache:
         self._next = 0
         self._places: dict[int, bytes] = {}
         self._served: OrderedDict[str, tuple[str, int, Looked, str]] = OrderedDict()
+
+    def judged_by(self, asks: Asks | None) -> None:
+        """Has open comparisons decided by another model from now on, or by none."""
+        self._judge.asks = asks
 
     def decider(self, route: str, promise: Promise, *, fixed: float | None = None) -> Decider:
         """The route's decider, made on first use; it goes on with what was kept of it under the same promise."""

@@ -67,14 +67,14 @@ class AnswerJudge:
         """`asks`: the judge model, None for none."""
         self._clock = clock
         self._embedder = embedder
-        self._asks = asks
+        self.asks = asks
         self.stats = JudgeStats()
 
     @property
     def error(self) -> float:
         """Upper estimate of the share of wrong answers that labels hide: the judge's, weighted with how many labels
         are its own (what text or vectors decide is plain)."""
-        if self._asks is None:
+        if self.asks is None:
             return 0.0
         stats = self.stats
         mean = (stats.misses + 0.1 * _UNTESTED) / (stats.checks + _UNTESTED)
@@ -94,19 +94,19 @@ class AnswerJudge:
             numbers = set(_DIGITS.findall(stored)) == set(_DIGITS.findall(new))
             if cosine <= _APART or (cosine >= _ALIKE and numbers):
                 stats.by_vector += 1
-                if cosine <= _APART and self._asks is not None and self._drawn():
-                    said = await self._ask(self._asks, exchange, question, stored, new)
+                if cosine <= _APART and self.asks is not None and self._drawn():
+                    said = await self._ask(self.asks, exchange, question, stored, new)
                     if said is not None:
                         stats.checks += 1
                         stats.misses += said
                 return cosine > _APART
-        verdict = await self._ask(self._asks, exchange, question, stored, new) if self._asks is not None else None
-        if verdict is None or self._asks is None:
+        verdict = await self._ask(self.asks, exchange, question, stored, new) if self.asks is not None else None
+        if verdict is None or self.asks is None:
             stats.undecided += 1
             return False
         stats.by_model += 1
         if self._drawn():
-            again = await self._ask(self._asks, exchange, question, new, stored)
+            again = await self._ask(self.asks, exchange, question, new, stored)
             if again is not None:
                 stats.checks += 1
                 stats.misses += 0.5 * (again != verdict)

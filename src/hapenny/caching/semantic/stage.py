@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hapenny.caching.dedup import Results
+from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
 from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
 from hapenny.caching.keys import KEY, Keys, uncacheable
@@ -58,7 +58,7 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
         any_temperature: bool = False,
         stopped: Callable[[str], bool] = lambda route: False,
         publisher: Publisher | None = None,
-        results: Results | None = None,
+        results: AnswerDedup | None = None,
     ) -> None:
         """`spawn` runs work off the path; `fixed` a similarity threshold instead of the bound (unproven hits);
         `stopped`: whether the layer lost money on a route and does not even embed for now; `publisher`: of a shared

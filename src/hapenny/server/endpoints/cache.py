@@ -37,7 +37,7 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
 async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
     """The page at `path`, or None if it is not one of ours. Every tenant sees and reaches its own entries alone."""
     if path.startswith("/v1/answers/") and request.method in ("GET", "HEAD"):
-        found = gateway.deck.edge.get(
+        found = gateway.shared.edge.get(
             path.removeprefix("/v1/answers/"), request.headers.get("if-none-match", ""), head=request.method == "HEAD"
         )
         return web.Response(status=found.status, headers=found.headers, body=found.body or b"")
@@ -47,7 +47,7 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.Str
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
     tenant = identity.tenant
-    admin = gateway.deck.admin
+    admin = gateway.admin
     if request.method == "GET" and verb == "stats":
         return shown(admin.stats())
     if request.method == "GET" and verb.startswith("explain/"):

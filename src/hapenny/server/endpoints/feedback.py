@@ -39,10 +39,10 @@ async def feedback(gateway: Gateway, request: web.BaseRequest) -> web.StreamResp
         raise Failure("not_found", f"no request {said.request_id[:64]!r} in the ledger")
     ledger.book(verdict(row.id, score, said.source[:64], gateway.clock.wall()))
     if score < 0.5:
-        gateway.deck.admin.feedback(row.id)
+        gateway.admin.feedback(row.id)
     kept = False
-    if said.corrected is not None and gateway.desk.content is not None:
-        kept = await gateway.desk.content.correct(row.id, said.corrected)
+    if said.corrected is not None and gateway.recorder.content is not None:
+        kept = await gateway.recorder.content.correct(row.id, said.corrected)
     return shown({"request_id": row.id, "score": score, "corrected_kept": kept})
 
 
@@ -62,7 +62,7 @@ async def select(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
 
     try:
         return shown(
-            select_json(body, gateway.deck.router, models, gateway.clock.now(), tenant=identity.tenant, may=may)
+            select_json(body, gateway.parts.router, models, gateway.clock.now(), tenant=identity.tenant, may=may)
         )
     except ValueError as error:
         raise Failure("invalid_request", str(error)) from None
@@ -73,17 +73,17 @@ async def certificates(gateway: Gateway, request: web.BaseRequest) -> web.Stream
     one, what audits did, and which techniques have stepped back."""
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    promises = gateway.deck.router.promises
+    promises = gateway.parts.router.promises
     mine = [name for name in gateway.config.routes if identity.may_route(name)]
     held = [] if promises is None else [one for one in promises.held() if one.certificate.about.route in mine]
-    stepped = {name: gone for name, gone in gateway.switch.stepped_back().items() if name in mine}
+    stepped = {name: gone for name, gone in gateway.shared.step_back.stepped_back().items() if name in mine}
     return shown(
         {
             "certificates": held,
             "pairs": {} if promises is None else {name: promises.pairs(name) for name in mine},
-            "audited": gateway.watch.audited,
-            "probed": gateway.watch.probed,
+            "audited": gateway.parts.live_audit.audited,
+            "probed": gateway.parts.live_audit.probed,
             "stepped_back": stepped,
-            "dominated": gateway.deck.router.instead,
+            "dominated": gateway.parts.router.instead,
         }
     )

@@ -22,10 +22,12 @@ async def page(gateway: Gateway, request: web.BaseRequest, path: str, *, drainin
             return shown({"status": "draining"}, 503)
         return shown({"status": "ready", "models": len(gateway.names.names())})
     if path == "/metrics":
-        return web.Response(body=gateway.desk.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(
+            body=gateway.recorder.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
     if path == "/v1/throughput":
         identify(gateway.keyring, request.headers, "GET", request.raw_path, b"", gateway.clock)
-        return shown({"routes": view(gateway.deck.routes)})
+        return shown({"routes": view(gateway.parts.dispatchers)})
     if path == "/v1/models":
         return _models(gateway, request)
     if path.startswith("/v1/requests/"):

@@ -53,7 +53,7 @@ async def forward(
         raise Failure("permission", f"this key may not ask for the model {named!r}", field="model")
     target = Target(named or path, name)
     asked = Request(protocol="openai", model=target.model, messages=())
-    exchange = gateway.bare(asked, Context(tenant=identity.tenant, key_id=identity.key_id), target)
+    exchange = gateway.parts.exchanges.bare(asked, Context(tenant=identity.tenant, key_id=identity.key_id), target)
     exchange.passthrough = True
     call = exchange.begin_call(target, "serve", "serve", asked)
     call.request = None  # there is nothing to learn or estimate tokens from

@@ -27,20 +27,20 @@ async def answer(gateway: Gateway, request: web.BaseRequest) -> web.StreamRespon
 
     body = await request.read()
     identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    deck, options = gateway.deck, gateway.config.stages[RETRIEVAL_STAGE]
+    parts, options = gateway.parts, gateway.config.stages[RETRIEVAL_STAGE]
     exchange = help = None
     if options.remote:
         asked = Request(protocol="openai", model="retrieve", messages=())
         context = Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups)
-        exchange = gateway.bare(asked, context, Target("retrieve"))
+        exchange = parts.exchanges.bare(asked, context, Target("retrieve"))
         exchange.background = "retrieve"
         fast = gateway.names.tiers.get("fast")
-        help = helpers(gateway.ask, exchange, options.rerank_model, fast, reranks=bool(deck.rerankers))
+        help = helpers(parts.services, exchange, options.rerank_model, fast, reranks=bool(parts.rerankers))
     try:
         found = await retrieve(
             body,
-            deck.collections,
-            deck.asked.embed,
+            parts.shared.collections,
+            parts.shared.request_embedder().embed,
             tenant=identity.tenant,
             groups=identity.groups,
             help=help,

@@ -1,0 +1,395 @@
+"""A deployment, put together: every part is made of parts that are complete, from the clock up to the pipelines.
+
+Nothing here decides anything about a request. What must be told of finished requests (audits, refreshes, answers ahead)
+observes them (`Exchanges.observe`) and so can stand on the pipelines without the pipelines knowing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hapenny.admission.keys import Identity, Keyring, key_id
+from hapenny.backends.build import build as build_backend
+from hapenny.backends.contract import Backend
+from hapenny.backends.rerank import Reranker, build_reranker
+from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.catalog import Catalog, overrides
+from hapenny.catalog import default as default_catalog
+from hapenny.config import Config, RouteOptions
+from hapenny.config.problems import ConfigError
+from hapenny.core.clock import Clock, RealClock
+from hapenny.core.exchange import Exchange
+from hapenny.core.stage import Pipeline, StageSpec
+from hapenny.core.tasks import Tasks
+from hapenny.evidence.answers import judge
+from hapenny.evidence.audits import AuditOptions
+from hapenny.evidence.live_audit import Judging, LiveAudit
+from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
+from hapenny.gateway.cache_admin import CacheAdmin
+from hapenny.gateway.exchanges import Exchanges
+from hapenny.gateway.model_facts import ModelFacts
+from hapenny.gateway.model_services import ModelServices, paid_embedder
+from hapenny.gateway.prefetching import Prefetcher
+from hapenny.gateway.provider_calls import ProviderCalls
+from hapenny.gateway.resolver import RequestResolver
+from hapenny.gateway.shared_state import Shared
+from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.state_snapshot import learning_parts, settings
+from hapenny.intents.classifier import read_intents
+from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.retrieval.options import RETRIEVAL_STAGE
+from hapenny.routing.audit_view import AuditedRouter
+from hapenny.routing.balance import Balancer
+from hapenny.routing.budget import Budget, Rates
+from hapenny.routing.certificate_fingerprint import About
+from hapenny.routing.complexity import score
+from hapenny.routing.options import TIERS_STAGE
+from hapenny.routing.router import Router
+from hapenny.routing.training import read_router
+from hapenny.telemetry.books import Books
+from hapenny.telemetry.count_audit import CountChecks
+from hapenny.throughput.imported import keep as import_quotas
+from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.tuning.experiments import read_experiments
+from hapenny.tuning.options import ARMS_STAGE
+
+if TYPE_CHECKING:
+    from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.caching.semantic.judging import Asks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """The parts of a deployment, all of them complete."""
+
+    config: Config
+    clock: Clock
+    catalog: Catalog
+    backends: dict[str, Backend]
+    keyring: Keyring
+    resolver: RequestResolver
+    shared: Shared
+    books: Books
+    tasks: Tasks
+    exchanges: Exchanges
+    calls: ProviderCalls
+    services: ModelServices
+    rerankers: dict[str, Reranker]
+    certificates: About
+    """What certificates would have to be about now."""
+    router: Router
+    dispatchers: Routes
+    semantic: SemanticCache | None
+    pipelines: dict[str, Pipeline]
+    """By route."""
+    plain: dict[str, Pipeline]
+    """By route, with every stage off."""
+    prefetcher: Prefetcher
+    planner: PrefetchPlanner | None
+    live_audit: LiveAudit
+    admin: CacheAdmin
+    embeds: bool
+    """Whether a stage will ask for vectors."""
+
+
+def build(
+    config: Config,
+    clock: Clock | None = None,
+    backends: Mapping[str, Backend] | None = None,
+    previous: Assembly | None = None,
+) -> Assembly:
+    """Puts a deployment together. Nothing runs yet.
+
+    Args:
+        config: what to build.
+        clock: the previous one's, else a real one, where none is given.
+        backends: by name, instead of those the configuration names.
+        previous: whose stores, counters and learnt figures go on (a reload).
+
+    Raises:
+        ConfigError: names, files or options do not fit.
+        ImportError: an extra that is wanted is not installed.
+    """
+    if clock is None:
+        clock = previous.clock if previous is not None else RealClock()
+    catalog = default_catalog()
+    if config.prices:
+        catalog = overrides.load(config.prices, catalog)
+    far = dict(backends) if backends is not None else _backends(config, clock, catalog)
+    shared = Shared.fresh(config, clock) if previous is None else Shared.carry_over(previous.shared, config)
+    shared.step_back.under(settings(config))
+    recorder = shared.recorder
+
+    # Who asks for what, and what a call costs.
+    resolver = RequestResolver(config, catalog, shared.secret)
+    books = Books(catalog, shared.estimators, clock, key=shared.secret)
+    tasks = Tasks()
+    exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
+    calls = ProviderCalls(far, books, clock)
+    recorder.watch(books)
+    recorder.check(CountChecks(books.prices, far, tasks.spawn, clock, config.counting))
+    recorder.metrics.gauge(
+        "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: shared.profit.halted
+    )
+
+    # What the stages stand on.
+    rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock))
+    background = BackgroundCalls(exchanges, calls.call, recorder)
+    facts = ModelFacts(catalog, books.prices, shared.sizes)
+    certificates = About(
+        resolver.names.tiers,
+        lambda name: resolver.names.resolve(name).target,
+        catalog.resolve,
+        {name: route.prompt_version for name, route in config.routes.items()},
+    )
+    router = _router(config, clock, catalog, resolver, certificates, previous)
+    dispatchers = Routes(config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown)
+    asks = _semantic_judge(config, resolver, background)
+    semantic = _semantic(config, shared, asks, previous)
+    stage_parts = StageParts(
+        options=config.stages,
+        secret=shared.secret,
+        names=resolver.names,
+        defaults=resolver.defaults,
+        catalog=catalog,
+        prices=books.prices,
+        facts=facts,
+        router=router,
+        dispatchers=dispatchers,
+        experiments=read_experiments(config.stages[ARMS_STAGE].file),
+        answers=shared.answers,
+        edge=shared.edge,
+        dedup=shared.dedup,
+        profit=shared.profit,
+        sizes=shared.sizes,
+        semantic=semantic,
+        collections=shared.collections,
+        reranks=bool(rerankers),
+        spawn=tasks.spawn,
+    )
+
+    # The way of a request, and what goes on beside it.
+    pipelines, plain = {}, {}
+    for name, route in config.routes.items():
+        stages, stepped_back = build_stages(stage_parts, route), partial(shared.step_back.off, name)
+        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
+        plain[name] = Pipeline(stages, {}, calls.call, services)
+    prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
+    planner = _planner(config, shared, prefetcher, previous)
+    live_audit = _live_audit(config, shared, resolver, router, background, tasks)
+    admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
+    exchanges.observe(recorder.write, shared.profit.book)
+    if planner is not None:
+        exchanges.observe(planner.observe)
+    exchanges.observe(live_audit.consider)
+    if config.stages[EXACT_STAGE].stale_s > 0:
+        exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
+
+    return Assembly(
+        config=config,
+        clock=clock,
+        catalog=catalog,
+        backends=far,
+        keyring=_keyring(config),
+        resolver=resolver,
+        shared=shared,
+        books=books,
+        tasks=tasks,
+        exchanges=exchanges,
+        calls=calls,
+        services=services,
+        rerankers=rerankers,
+        certificates=certificates,
+        router=router,
+        dispatchers=dispatchers,
+        semantic=semantic,
+        pipelines=pipelines,
+        plain=plain,
+        prefetcher=prefetcher,
+        planner=planner,
+        live_audit=live_audit,
+        admin=admin,
+        embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
+    )
+
+
+async def start(parts: Assembly) -> None:
+    """Opens what needs a running loop, and begins what goes on beside requests. Loads the embedder where a stage will
+    ask for it, so that no request has to wait for that."""
+    shared, config = parts.shared, parts.config
+    await shared.recorder.start()
+    if shared.state is not None:
+        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
+    for name, collection in shared.collections.items():
+        from hapenny.retrieval.following import follow
+
+        every = config.collections[name].refresh_s
+        parts.tasks.serve(follow(collection, parts.clock, every, shared.dedup.collection_changed))
+    if parts.embeds:
+        shared.request_embedder()
+    regions = config.stages[THROUGHPUT_STAGE].quotas.regions
+    if regions:
+        ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]
+        parts.tasks.serve(import_quotas(regions, ids, parts.clock, parts.dispatchers.update_quotas))
+
+
+def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backend]:
+    return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
+
+
+def _keyring(config: Config) -> Keyring:
+    identities = {
+        key.key: Identity(
+            tenant=key.tenant,
+            key_id=key_id(key.key),
+            routes=tuple(key.routes),
+            default_route=key.default_route,
+            groups=tuple(key.groups),
+            models=tuple(key.models),
+        )
+        for key in config.keys
+    }
+    return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
+
+
+def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
+    """Whether any route has a stage, if only to watch it."""
+    return any(route.mode(stage) != "off" for route in config.routes.values())
+
+
+def _router(
+    config: Config,
+    clock: Clock,
+    catalog: Catalog,
+    resolver: RequestResolver,
+    certificates: About,
+    previous: Assembly | None,
+) -> Router:
+    """Rules on tiers; it goes on with sessions, promises and budget where the evidence and the sum are the same."""
+    options = config.stages[TIERS_STAGE]
+    old = previous.config.stages[TIERS_STAGE] if previous is not None else None
+    rates = _rates(catalog, resolver)
+    budget = None
+    if options.monthly_budget_usd is not None:
+        if previous is not None and old is not None and old.monthly_budget_usd == options.monthly_budget_usd:
+            budget = previous.router.budget
+        else:
+            budget = Budget(Balancer(options.monthly_budget_usd, started=clock.wall()), rates)
+    trained = read_router(options.trained)
+    router = Router(
+        options,
+        trained,
+        describe=certificates.describe(trained) if trained is not None else None,
+        rates=rates,
+        score=score,
+        budget=budget,
+        limits={name: route.max_quality_loss for name, route in config.routes.items()},
+        instead=certificates.instead(trained) if trained is not None else None,
+    )
+    if previous is not None and old is not None and old.trained == options.trained:
+        router.keep(previous.router)
+    return router
+
+
+def _rates(catalog: Catalog, resolver: RequestResolver) -> dict[str, Rates]:
+    """Prices of the tiers whose model's are known."""
+    known = {}
+    for tier, target in resolver.names.tiers.items():
+        card = catalog.resolve(target.model)
+        rates = card.rates() if card is not None else None
+        if rates is not None and rates.input is not None and rates.output is not None:
+            cached = rates.cache_read if rates.cache_read is not None else rates.input
+            known[tier] = Rates(float(rates.input), float(cached), float(rates.output))
+    return known
+
+
+def _semantic_judge(config: Config, resolver: RequestResolver, background: BackgroundCalls) -> Asks | None:
+    """Asks the configured model whether answers are the same; None: no model is asked.
+
+    Raises:
+        ConfigError: the name is not one model's, whether the layer is on or not.
+    """
+    name = config.stages[SEMANTIC_STAGE].judge
+    if name is None:
+        return None
+    target = resolver.names.resolve(name).target
+    if target is None:
+        problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
+        raise ConfigError([problem])
+
+    async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
+        return await background.same(exchange, target, prompt)
+
+    return asks
+
+
+def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assembly | None) -> SemanticCache | None:
+    """The cache of paraphrases: the previous one where its options are the same, a new one where a route has it."""
+    options = config.stages[SEMANTIC_STAGE]
+    if previous is not None and previous.semantic is not None:
+        old = previous.config
+        if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
+            previous.semantic.judged_by(asks)
+            return previous.semantic
+    if not _anywhere(config, SEMANTIC_STAGE):
+        return None
+    from hapenny.caching.semantic.build import build_cache
+
+    name = str(config.embedders.get(options.embedder, options.embedder))
+    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
+
+
+def _planner(
+    config: Config, shared: Shared, prefetcher: Prefetcher, previous: Assembly | None
+) -> PrefetchPlanner | None:
+    if not config.precompute.routes:
+        return None
+    planner = PrefetchPlanner(
+        config.precompute,
+        shared.answers,
+        shared.profit,
+        shared.clock,
+        prefetcher,
+        prefetcher.question,
+        ttl=config.stages[EXACT_STAGE].ttl_s,
+    )
+    if previous is not None and previous.planner is not None:
+        planner.follow(previous.planner)
+    return planner
+
+
+def _live_audit(
+    config: Config,
+    shared: Shared,
+    resolver: RequestResolver,
+    router: Router,
+    background: BackgroundCalls,
+    tasks: Tasks,
+) -> LiveAudit:
+    routes = config.routes
+
+    def judging(route: RouteOptions) -> Judging:
+        target = resolver.names.resolve(route.audit_judge).target if route.audit_judge else None
+        if target is not None:
+            return background.judging(target)
+        return judge(shared.embedder.embed, route.audit_alike, route.audit_apart)
+
+    return LiveAudit(
+        {
+            name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
+            for name, route in routes.items()
+            if route.max_quality_loss < 1
+        },
+        {name: max(1e-4, route.max_quality_loss) for name, route in routes.items()},
+        shared.step_back,
+        shared.clock,
+        ask=background.audit,
+        judge={name: judging(route) for name, route in routes.items()},
+        spawn=tasks.spawn,
+        router=AuditedRouter(router, resolver.names.tiers, shared.clock.wall),
+        reading=[name for name, route in routes.items() if route.audit_judge],
+    )

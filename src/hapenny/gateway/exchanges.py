@@ -1,0 +1,146 @@
+"""The story of a request, opened and closed: route, names, limits and baseline at its beginning, its row at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from hapenny.admission.keys import OPEN, Identity
+from hapenny.config import Config, RouteOptions, answer_version
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.exchange import Exchange, Limits, Policy, Target
+from hapenny.core.messages import Context, Request
+from hapenny.gateway.resolver import RequestResolver
+from hapenny.intents.classifier import Classifier
+from hapenny.telemetry.books import Books
+from hapenny.telemetry.rows import Row
+
+Observer: TypeAlias = Callable[[Exchange, Row], None]
+"""Reads a finished request and its row. Must neither wait nor raise."""
+
+_PASSED = RouteOptions(begin_s=600.0)
+"""The limits of requests that are passed on as they are."""
+
+
+class Exchanges:
+    """Opens exchanges, and hands each with its row to the observers when it is closed and all its calls are settled.
+
+    Args:
+        config: the deployment.
+        clock: the deployment's clock.
+        resolver: routes, names and baselines.
+        books: settles calls and makes rows.
+        intents: says the intent of requests that come without one; None says nothing.
+    """
+
+    def __init__(
+        self, config: Config, clock: Clock, resolver: RequestResolver, books: Books, intents: Classifier | None
+    ) -> None:
+        self._routes = config.routes
+        self._clock = clock
+        self._resolver = resolver
+        self._books = books
+        self._intents = intents
+        self._observers: tuple[Observer, ...] = ()
+        self._versions = {name: answer_version(config, name) for name in config.routes}
+
+    def observe(self, *observers: Observer) -> None:
+        """Adds observers: they read every request that ends from now on, in this order."""
+        self._observers = (*self._observers, *observers)
+
+    def open(
+        self,
+        request: Request,
+        context: Context,
+        identity: Identity = OPEN,
+        *,
+        id: str = "",
+        background: str = "",
+        route: str = "",
+    ) -> Exchange:
+        """The exchange of a request: route (where it is not known already), names, limits, baseline.
+
+        Raises:
+            Failure: `not_found` for an unknown model, `permission` for one the key may not ask for.
+        """
+        resolver, clock = self._resolver, self._clock
+        asked = resolver.names.resolve(request.model)
+        if not identity.may_ask(request.model):
+            raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
+        if asked.kind == "model" and asked.target is None:
+            raise Failure(
+                "not_found",
+                f"the model {request.model!r} is not known here",
+                field="model",
+                fix=f"one of {', '.join(resolver.names.names())}, or a provider's model id",
+            )
+        name = route or resolver.route(request, context, identity)
+        options = self._routes[name]
+        concrete = asked.target if asked.kind == "model" else None
+        exchange = Exchange(
+            id=id or clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=clock,
+            limits=self._limits(options),
+            baseline=concrete if concrete is not None else resolver.baselines[name],
+            route=name,
+            max_calls=options.max_calls,
+            asked=asked,
+            policy=Policy(asked.policy, self._versions[name], options.prompt_version, options.knowledge_epoch),
+            background=background,
+        )
+        if self._intents is not None and context.intent is None and request.question:
+            exchange.intent = self._intents.classify(request.question)[0]
+        exchange.holdout = resolver.held_out(exchange)
+        self._booked(exchange)
+        if asked.kind == "tier" and asked.target is not None:
+            exchange.target = asked.target
+            exchange.step("tiers")
+        return exchange
+
+    def again(self, exchange: Exchange, background: str) -> Exchange:
+        """A fresh exchange of the same request, in the background."""
+        fresh = self.open(exchange.original, exchange.context, background=background, route=exchange.route)
+        fresh.intent = exchange.intent
+        return fresh
+
+    def bare(
+        self, request: Request, context: Context, target: Target, route: str = "", background: str = ""
+    ) -> Exchange:
+        """The exchange of one call that nothing is decided about: an audit on its route, or a request we do not
+        understand, which is metered, and unpriced where its usage is unknown."""
+        exchange = Exchange(
+            id=self._clock.new_id("req_"),
+            request=request,
+            context=context,
+            clock=self._clock,
+            limits=self._limits(self._routes[route] if route else _PASSED),
+            baseline=target,
+            route=route or "default",
+            max_calls=1,
+            background=background,
+        )
+        self._booked(exchange)
+        return exchange
+
+    def close(self, exchange: Exchange) -> None:
+        """Ends the caller's part. The row is written when the last call is settled."""
+        if exchange.finished is None:
+            exchange.finished = self._clock.now()
+        exchange.release()
+
+    def _limits(self, route: RouteOptions) -> Limits:
+        now = self._clock.now()
+        return Limits(now + route.begin_s, now + route.finish_s, route.idle_s)
+
+    def _booked(self, exchange: Exchange) -> None:
+        exchange.on_call(self._books.settle)
+        exchange.on_end(partial(self._ended, exchange))
+
+    def _ended(self, exchange: Exchange) -> None:
+        row = self._books.close(exchange)
+        for observer in self._observers:
+            observer(exchange, row)

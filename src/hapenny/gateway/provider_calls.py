@@ -1,0 +1,89 @@
+"""One paid attempt at a provider: the end of every pipeline, and the only place where a backend is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from hapenny.backends.contract import Backend
+from hapenny.core.answer import Answer, begin
+from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure, Unavailable
+from hapenny.core.exchange import Exchange
+from hapenny.core.metering import Metered
+from hapenny.core.timeout import within
+from hapenny.telemetry.books import Books
+from hapenny.telemetry.live import Waited
+
+_FINISH_S = 10.0
+"""How long calls of the gateway's own may go on when it ends: what a provider bills for a call that is cut off is not
+known."""
+
+
+class ProviderCalls:
+    """Calls the backends of a deployment.
+
+    Args:
+        backends: by name.
+        books: are told what is expected of a call, and that it has begun.
+        clock: the deployment's clock.
+    """
+
+    def __init__(self, backends: Mapping[str, Backend], books: Books, clock: Clock) -> None:
+        self._backends = backends
+        self._books = books
+        self._clock = clock
+        self._own = 0
+        self._idle = asyncio.Event()
+
+    async def call(self, exchange: Exchange) -> Answer:
+        """Asks the exchange's target; returns when the answer has begun.
+
+        Raises:
+            Failure: the provider's, or `timeout` if it did not begin in time.
+        """
+        target, limits = exchange.target, exchange.limits
+        backend = self._backends.get(target.backend)
+        if backend is None:
+            raise Unavailable(f"no backend serves {target.model}")
+        for note in backend.notes(exchange.request, target):
+            exchange.note(note)
+        call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        if exchange.background:
+            self._own += 1
+            exchange.on_end(self._ended)
+        if exchange.steps:  # what is counted while the provider works, nobody waits for
+            asyncio.get_running_loop().call_soon(self._books.expect, call)
+        # An answer that comes whole has begun only when it is finished.
+        until = limits.begin_by if exchange.request.stream else limits.finish_by
+        try:
+            with within(until - self._clock.now()):
+                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self._clock, call))
+        except TimeoutError:
+            failure = Failure("timeout", "the model did not begin to answer in time")
+            exchange.end_call(call, "failed", failure)
+            raise failure from None
+        except Failure as failure:
+            exchange.end_call(call, "failed", failure)
+            raise
+        except BaseException:
+            exchange.end_call(call, "abandoned")
+            raise
+        call.began = self._clock.now()
+        self._books.begun(exchange, call)
+        exchange.adopted = call
+        return answer.through(Metered(call, exchange, answer.head))
+
+    async def finish(self, seconds: float = _FINISH_S) -> None:
+        """Waits until the gateway's own exchanges that made a call have ended, but not longer than `seconds`."""
+        await asyncio.sleep(0)  # what was only just begun is under way then
+        if self._own:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def _ended(self) -> None:
+        self._own -= 1
+        if not self._own:
+            self._idle.set()
