@@ -6,12 +6,13 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.pool import Pool
@@ -22,19 +23,9 @@ from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.codec import Codec, Wire
 from hapenny.protocols.registry import codec
-from hapenny.protocols.sigv4 import Credentials, canonical_query, sign
+from hapenny.protocols.sigv4 import canonical_query, sign
 
 _COUNTED = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
-
-
-class Signing(Protocol):
-    """Where credentials come from."""
-
-    async def get(self) -> Credentials:
-        """Credentials that hold now."""
-
-    async def aclose(self) -> None:
-        """Lets go of what fetches them."""
 
 
 class BedrockBackend:
@@ -153,7 +144,7 @@ class BedrockBackend:
         if self._bearer is not None:
             return {**headers, "authorization": f"Bearer {self._bearer}"}
         assert self._credentials is not None
-        credentials = await self._credentials.get()
+        credentials = await for_call(self._credentials)
         host, path, query = _parts(url)
         added = sign(
             method,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from email.utils import formatdate
 
 from msgspec.structs import replace
 
@@ -46,7 +47,7 @@ async def exchange(
             lease = await pool.send("POST", url, headers, body)
             answered = lease.headers
             if lease.status >= 400:
-                raise codec.decode_error(lease.status, answered, await lease.whole(ERROR_BYTES))
+                raise codec.decode_error(lease.status, dated(answered, clock), await lease.whole(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             if not request.stream:
                 whole = await lease.whole()
@@ -59,6 +60,13 @@ async def exchange(
     except BaseException:
         _let_go(lease)
         raise
+
+
+def dated(headers: Mapping[str, str], clock: Clock) -> Mapping[str, str]:
+    """Headers of an answer with its time, which dates in them count from: the provider's own, else ours."""
+    if "retry-after" not in headers or "date" in headers:
+        return headers
+    return {**headers, "date": formatdate(clock.wall(), usegmt=True)}
 
 
 def _let_go(lease: Lease | None) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hapenny.backends.bedrock import Signing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
 from hapenny.core.clock import Clock
@@ -95,7 +95,7 @@ class Reranker:
             slash + before + path,
             headers,
             body,
-            credentials=await self._credentials.get(),
+            credentials=await for_call(self._credentials),
             region=self.target.region,
             now=self._clock.wall(),
         )
