@@ -119,8 +119,8 @@ def test_when_to_try_again(headers, seconds):
     failure = codec("openai").decode_error(429, headers, b"{}")
     assert failure.retry_after == seconds
     for client in ("openai", "anthropic"):
-        told = codec(client).encode_error(failure, "req_1")[1]
-        assert told.get("retry-after") == (None if seconds is None else str(max(1, round(seconds + 0.49))))
+        headers = codec(client).encode_error(failure, "req_1")[1]
+        assert headers.get("retry-after") == (None if seconds is None else str(max(1, round(seconds + 0.49))))
 
 
 def test_a_body_may_say_when_to_try_again():
@@ -171,7 +171,8 @@ def test_an_error_within_a_stream_has_the_status_it_names():
 @pytest.mark.parametrize(
     "body",
     ["", "null", "[]", "[[]]", "7", '"text"', "{}", '{"error": []}', '{"error": {"message": {}}}',
-     '{"detail": [[], 1]}', '{"error": {"details": 1, "metadata": 2, "innererror": 3}}', '{"message": "{"}', "{" * 5_000, "[" * 100_000],
+     '{"detail": [[], 1]}', '{"error": {"details": 1, "metadata": 2, "innererror": 3}}', '{"message": "{"}',
+     "{" * 5_000, "[" * 100_000],
 )  # fmt: skip
 def test_odd_bodies_are_errors_of_their_status(name, body):
     failure = codec(name).decode_error(503, {}, body.encode())

@@ -38,8 +38,8 @@ def written(dialect: Dialect, notes: Iterable[Any], start: int, end: int) -> lis
         start: where the cited text begins in the whole text of the answer, in characters.
         end: where it ends.
     """
-    found = (translated(dialect, note, start, end) for note in notes)
-    return [note for note in found if note is not None]
+    translations = (translated(dialect, note, start, end) for note in notes)
+    return [note for note in translations if note is not None]
 
 
 def translated(dialect: Dialect, note: Any, start: int, end: int) -> Any:

@@ -11,7 +11,7 @@ and completions are keyed by what they belong to: `"openai"`, `"anthropic"`, `"b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -53,6 +53,11 @@ def foreign(extras: Mapping[str, Any], own: frozenset[str]) -> set[str]:
             inner = held.get("message")
             names.update(name for name in fields if name in held or (type(inner) is dict and name in inner))
     return names
+
+
+def left_out(names: Iterable[str]) -> str:
+    """The note of what an answer leaves out because its client's dialect has no word for it."""
+    return f"left out: {', '.join(sorted(names))} (not in this dialect)"
 
 
 class StreamDecoder(ABC):

@@ -80,7 +80,7 @@ def _read(value: Any, depth: int) -> ErrorBody:
     outer = ErrorBody(
         message,
         tuple(text_of(code) for code in (*codes, *reasons) if text_of(code)),
-        next((code for code in (inner.get("code"), inner.get("status"), inner.get("status_code")) if _status(code)), 0),
+        _status(inner.get("code"), inner.get("status"), inner.get("status_code")),
         text_of(inner.get("param")) or None,
         about,
         delay,
@@ -96,8 +96,8 @@ def _read(value: Any, depth: int) -> ErrorBody:
     return outer
 
 
-def _status(code: Any) -> bool:
-    return type(code) is int and 400 <= code < 600
+def _status(*codes: Any) -> int:
+    return next((code for code in codes if type(code) is int and 400 <= code < 600), 0)
 
 
 def _misfits(given: Any) -> str:

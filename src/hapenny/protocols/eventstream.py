@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
+import msgspec
+
 from hapenny.core.errors import Failure
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
@@ -25,7 +27,8 @@ _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 
 
 class Frame(NamedTuple):
-    """One message: `kind` is event, exception or error; `name` the event, exception or error code; `raw` all bytes."""
+    """One message: `kind` is event, exception or error; `name` the event, exception or error code; `raw` all bytes. The
+    payload of an error is its message, which stands in a header, as the body of an exception."""
 
     kind: str
     name: str
@@ -69,7 +72,7 @@ def event(name: str, payload: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _names(header: bytes) -> tuple[str, str]:
+def _names(header: bytes) -> tuple[str, str, str]:
     values: dict[str, str] = {}
     place, end = 0, len(header)
     try:
@@ -93,16 +96,19 @@ def _names(header: bytes) -> tuple[str, str]:
         raise Failure("upstream", "The provider's stream holds a frame with broken headers.") from None
     kind_ = values.get(":message-type", "event")
     key = {"exception": ":exception-type", "error": ":error-code"}.get(kind_, ":event-type")
-    return kind_, values.get(key, values.get(":error-message", ""))
+    return kind_, values.get(key, ""), values.get(":error-message", "")
 
 
 class Parser:
     """Bytes to frames, checksums verified."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_held", "_need", "_parts")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._need = 12
+        """Bytes that the next frame takes, as far as that is known."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
@@ -110,26 +116,39 @@ class Parser:
         Raises:
             Failure: `upstream`, for bytes that are no frame.
         """
-        buffer = self._buffer + data if self._buffer else data
+        if self._parts:
+            self._parts.append(data)
+            self._held += len(data)
+            if self._held < self._need:  # a long frame is put together once
+                return []
+            data = b"".join(self._parts)
+        buffer = data
         frames: list[Frame] = []
         place, end = 0, len(buffer)
+        self._need = 12
         while end - place >= 12:
             total, size, checked = _PRELUDE.unpack_from(buffer, place)
             if crc32(buffer[place : place + 8]) != checked or total < 16 + size or total > LIMIT:
                 raise Failure("upstream", "The provider's stream holds a frame with a broken prelude.")
             if end - place < total:
+                self._need = total
                 break
             last = place + total
             raw = buffer[place:last]
             if crc32(raw[:-4]) != _U32.unpack_from(raw, total - 4)[0]:
                 raise Failure("upstream", "The provider's stream holds a frame with a wrong checksum.")
-            kind, name = _names(raw[12 : 12 + size])
-            frames.append(Frame(kind, name, raw[12 + size : -4], raw))
+            kind, name, words = _names(raw[12 : 12 + size])
+            payload = raw[12 + size : -4]
+            if kind == "error" and not payload:
+                payload = msgspec.json.encode({"message": words})
+            frames.append(Frame(kind, name, payload, raw))
             place = last
-        self._buffer = buffer[place:] if place else buffer
+        rest = buffer[place:] if place else buffer
+        self._parts = [rest] if rest else []
+        self._held = len(rest)
         return frames
 
     def close(self) -> None:
         """The stream ended; raises `truncated` if a frame is incomplete."""
-        if self._buffer:
+        if self._parts:
             raise Failure("truncated", "The provider's stream ended within a frame.")

@@ -36,9 +36,10 @@ def failure(speaks: Speaks, status: int, headers: Mapping[str, str], body: Error
     if kind == "provider_account":
         return account_refused(fix, body.message, upstream_status=upstream_status, upstream_type=upstream_type)
     after = retry_after(headers)
+    usual = f"The provider answered with status {status}." if status >= 400 else "The provider's stream broke off."
     return Failure(
         kind,
-        body.message or f"The provider answered with status {status}.",
+        body.message or usual,
         field=body.field,
         retry_after=after if after is not None else body.retry_after,
         upstream_status=upstream_status,

@@ -15,10 +15,14 @@ class Parser:
     """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood. A field `error`,
     which older llama.cpp servers send instead of data, makes a frame of that name."""
 
-    __slots__ = ("_buffer", "_first")
+    __slots__ = ("_edge", "_first", "_held", "_parts")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._parts: list[bytes] = []
+        """What came and makes no frame yet; a long event is put together once."""
+        self._held = 0
+        self._edge = b""
+        """The last bytes of it: an event's end may lie across two pieces."""
         self._first = True
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -27,12 +31,17 @@ class Parser:
         Raises:
             Failure: `upstream`, for an event larger than `LIMIT`.
         """
-        if self._buffer:
-            data = self._buffer + data
+        if self._parts:
+            seam = self._edge + data
+            if not (self._first or b"\n\n" in seam or b"\n\r" in seam or b"\r\r" in seam):
+                self._hold(data, seam)
+                return []
+            data = b"".join((*self._parts, data))
+            self._parts, self._held = [], 0
         if self._first and data:
             if data[0] == 0xEF:
                 if len(data) < 3:
-                    self._buffer = data
+                    self._hold(data, data)
                     return []
                 data = data.removeprefix(b"\xef\xbb\xbf")
             self._first = False
@@ -42,9 +51,9 @@ class Parser:
                 data, tail = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         blocks = data.split(b"\n\n")
-        self._buffer = rest = blocks.pop() + tail
-        if len(rest) > LIMIT:
-            raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
+        rest = blocks.pop() + tail
+        if rest:
+            self._hold(rest, rest)
         frames = []
         for block in blocks:
             frame = _fields(block)
@@ -52,14 +61,21 @@ class Parser:
                 frames.append(frame)
         return frames
 
+    def _hold(self, data: bytes, seam: bytes) -> None:
+        self._parts.append(data)
+        self._held += len(data)
+        self._edge = seam[-3:]
+        if self._held > LIMIT:
+            raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
+
     @property
     def rest(self) -> bytes:
         """What came and makes no frame yet."""
-        return self._buffer
+        return b"".join(self._parts)
 
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""
-        rest, self._buffer = self._buffer.replace(b"\r", b"\n").strip(b"\n"), b""
+        rest, self._parts = self.rest.replace(b"\r", b"\n").strip(b"\n"), []
         frame = _fields(rest) if rest else None
         return [] if frame is None else [frame]
 

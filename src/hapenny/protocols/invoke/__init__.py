@@ -86,8 +86,8 @@ class Invoke(Codec):
         return Wire(f"/model/{quote(model, safe='')}/{verb}", headers, f.encode(fields))
 
     def _unsaid(self, request: Request) -> list[str]:
-        said = {"latency"} | ({"service_tier"} if request.parameters.service_tier in _TIERS else set())
-        return [name for name in compose.unsaid(request) if name not in said]
+        spoken = {"latency"} | ({"service_tier"} if request.parameters.service_tier in _TIERS else set())
+        return [name for name in compose.unsaid(request) if name not in spoken]
 
     def decode_answer(
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0

@@ -33,20 +33,20 @@ TIER = "x-amzn-bedrock-service-tier"
 
 def terms(headers: Mapping[str, str]) -> dict[str, Any]:
     """How a call was served, which InvokeModel says in headers, in the words of Converse: extras of the counts."""
-    told: dict[str, Any] = {}
+    served: dict[str, Any] = {}
     if tier := headers.get(TIER):
-        told["serviceTier"] = {"type": tier}
+        served["serviceTier"] = {"type": tier}
     if latency := headers.get(LATENCY):
-        told["performanceConfig"] = {"latency": latency}
-    return {"bedrock.usage": told} if told else {}
+        served["performanceConfig"] = {"latency": latency}
+    return {"bedrock.usage": served} if served else {}
 
 
 def terms_out(extras: Mapping[str, Any]) -> dict[str, str]:
     """The headers in which InvokeModel says how it served."""
-    told = extras.get("bedrock.usage", {})
+    served = extras.get("bedrock.usage", {})
     given = ((TIER, "serviceTier", "type"), (LATENCY, "performanceConfig", "latency"))
-    found = {header: told.get(name, {}).get(field) for header, name, field in given}
-    return {header: value for header, value in found.items() if type(value) is str}
+    values = {header: served.get(name, {}).get(field) for header, name, field in given}
+    return {header: value for header, value in values.items() if type(value) is str}
 
 
 class _Chunk(Struct):

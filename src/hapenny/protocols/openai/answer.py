@@ -23,7 +23,17 @@ from hapenny.core.messages import Request
 from hapenny.protocols import fields as f
 from hapenny.protocols.openai import errors, usage
 from hapenny.protocols.openai.calls import Calls, call_extras, entry_of
-from hapenny.protocols.openai.said import WORD, Said, kept, left_over, matched, said, stem_of, text_of
+from hapenny.protocols.openai.pieces import (
+    WORD,
+    Piece,
+    flattened,
+    kept,
+    left_over,
+    matched,
+    pieces_of,
+    stem_of,
+    text_of,
+)
 from hapenny.protocols.openai.written import message_of, word_of
 from hapenny.protocols.stops import OPENAI, openai_stop
 
@@ -69,14 +79,15 @@ def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: s
     calls = Calls(stem)
     block, text = 0, -1
     refused = False
-    for piece in said(message):
+    flattened(message)
+    for piece in pieces_of(message):
         refused |= piece.form == "refusal"
         if piece.kind == "signature":
             events.insert(len(events) - 1, SignatureDelta(piece.text, block - 1, index))
             continue
         if piece.kind == "note":
             if text != block - 1 or text < 0:
-                _block(Said("text"), calls, block, index, events)
+                _block(Piece("text"), calls, block, index, events)
                 text, block = block, block + 1
             events.insert(len(events) - 1, CitationDelta(kept(piece.value), text, index))
             continue
@@ -96,7 +107,7 @@ def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: s
         events.append(Stopped(reason, index, sequence, extras))
 
 
-def _block(piece: Said, calls: Calls, block: int, index: int, events: list[Event]) -> None:
+def _block(piece: Piece, calls: Calls, block: int, index: int, events: list[Event]) -> None:
     """Appends one whole block."""
     if piece.kind == "call":
         entry = entry_of(piece.value)

@@ -8,7 +8,7 @@ from typing import Any
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Opaque
 from hapenny.protocols import fields as f
-from hapenny.protocols.openai.said import FORM, text_of
+from hapenny.protocols.openai.pieces import FORM, text_of
 
 _MARKS = re.compile(r'\\.|\\\Z|["{}\[\]]', re.DOTALL)
 

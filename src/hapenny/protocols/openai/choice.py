@@ -29,14 +29,14 @@ from hapenny.core.events import (
 )
 from hapenny.protocols.fields import bound_upstream
 from hapenny.protocols.openai.calls import Call, Calls, call_extras, entry_of
-from hapenny.protocols.openai.said import WORD, Said, folded, kept, left_over, matched, said
+from hapenny.protocols.openai.pieces import WORD, Piece, flattened, folded, kept, left_over, matched, pieces_of
 from hapenny.protocols.stops import OPENAI, openai_stop
 
 _KNOWN = {"index", "delta", "message", "finish_reason", "logprobs", "usage"}
 """`message` repeats all that was said so far (Perplexity), or stands for the delta where a server streams in one go."""
 
 
-_BARE = Said("text")
+_BARE = Piece("text")
 
 
 class Frame:
@@ -79,7 +79,7 @@ class Choice:
         self._calls = Calls(stem)
         self._under: Call | None = None
         """The call whose block is open."""
-        self._waiting: deque[tuple[Said | Call, Frame]] = deque()
+        self._waiting: deque[tuple[Piece | Call, Frame]] = deque()
         self._thought: list[str] = []
         """The reasoning of the open block."""
         self._rest: list[dict[str, Any]] = []
@@ -102,18 +102,20 @@ class Choice:
         """
         delta = data.get("delta")
         if type(delta) is not dict:
-            delta = data.get("message")
+            message = data.get("message")
+            delta = data["delta"] = message if type(message) is dict else {}
+            frame.mended = True
         odd = False
         before = frame.count
-        if type(delta) is dict:
-            for piece in said(delta, streamed=True):
-                if piece.kind == "call":
-                    odd |= self._call(entry_of(piece.value), piece.form, frame, events)
-                else:
-                    self._piece(piece, frame, events)
-            if rest := left_over(delta):
-                self._rest.append(bound_upstream(rest))
-                odd = True
+        frame.mended |= flattened(delta)
+        for piece in pieces_of(delta, streamed=True):
+            if piece.kind == "call":
+                odd |= self._call(entry_of(piece.value), piece.form, frame, events)
+            else:
+                self._piece(piece, frame, events)
+        if rest := left_over(delta):
+            self._rest.append(bound_upstream(rest))
+            odd = True
         if data.get("logprobs") is not None:
             self.logprobs.append(data["logprobs"])
             odd = True
@@ -169,7 +171,7 @@ class Choice:
 
     # -- pieces --------------------------------------------------------------------------------------------------
 
-    def _piece(self, piece: Said, frame: Frame, events: list[Event]) -> None:
+    def _piece(self, piece: Piece, frame: Frame, events: list[Event]) -> None:
         frame.count += 1
         if piece.form == "refusal":
             self.refused = True
@@ -213,7 +215,7 @@ class Choice:
         while self._waiting and (self._under is None or self._under.complete()):
             self._perform(*self._waiting.popleft(), events)
 
-    def _perform(self, piece: Said | Call, frame: Frame, events: list[Event]) -> None:
+    def _perform(self, piece: Piece | Call, frame: Frame, events: list[Event]) -> None:
         if isinstance(piece, Call):
             pieces, piece.held = piece.held, []
             self._written(piece, pieces, events)
@@ -261,13 +263,13 @@ class Choice:
             else:
                 frame.count -= 1
 
-    def _enter(self, kind: Any, piece: Said, events: list[Event]) -> None:
+    def _enter(self, kind: Any, piece: Piece, events: list[Event]) -> None:
         """Opens a block for `piece`, unless it goes on with the open one."""
         goes_on = self.kind == kind and (piece.form == "signed" or (self.form == piece.form and not piece.extras))
         if not goes_on:
             self._begin(kind, piece, events)
 
-    def _begin(self, kind: Any, piece: Said, events: list[Event]) -> None:
+    def _begin(self, kind: Any, piece: Piece, events: list[Event]) -> None:
         self._close(events)
         events.append(self._new(kind, piece.owned()))
         self.form = piece.form

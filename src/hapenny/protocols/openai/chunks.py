@@ -27,7 +27,7 @@ from hapenny.protocols import citations, sse
 from hapenny.protocols import fields as f
 from hapenny.protocols.codec import StreamEncoder
 from hapenny.protocols.openai import errors, usage
-from hapenny.protocols.openai.said import FORM
+from hapenny.protocols.openai.pieces import FORM
 from hapenny.protocols.openai.written import call_of, thinking_part, word_of
 
 _TEXT_END = b'},"logprobs":null,"finish_reason":null}]'
@@ -94,9 +94,9 @@ class Encoder(StreamEncoder):
                 self._write(event, out)
         return b"".join(out)
 
-    def _forward(self, said: Sequence[Event], raw: bytes, out: list[bytes]) -> None:
+    def _forward(self, events: Sequence[Event], raw: bytes, out: list[bytes]) -> None:
         """Sends a chunk of the provider on, and notes what it says."""
-        for event in said:
+        for event in events:
             if isinstance(event, Usage):
                 if not self._usage:
                     return

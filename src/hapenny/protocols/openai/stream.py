@@ -20,7 +20,7 @@ from hapenny.protocols import sse
 from hapenny.protocols.codec import StreamDecoder
 from hapenny.protocols.openai import answer, errors, usage
 from hapenny.protocols.openai.choice import Choice, Frame
-from hapenny.protocols.openai.said import stem_of, text_of
+from hapenny.protocols.openai.pieces import stem_of, text_of
 
 _TOP = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
 MOST_CHOICES = 1024

@@ -8,7 +8,7 @@ from hapenny.core.events import StopReason
 from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
 from hapenny.protocols import citations
 from hapenny.protocols.openai.compose import signed_out
-from hapenny.protocols.openai.said import FORM, WORD
+from hapenny.protocols.openai.pieces import FORM, WORD
 from hapenny.protocols.stops import OPENAI
 
 

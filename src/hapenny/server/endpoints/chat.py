@@ -14,7 +14,7 @@ from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.codec import Codec
+from hapenny.protocols.codec import Codec, left_out
 from hapenny.server.auth import context_of, identify
 from hapenny.server.simulated.faults import FrameFault, cut, frame_fault, lost
 from hapenny.server.transport import messages as web
@@ -109,9 +109,12 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     completion = await flow.collect()
     if not codec.steady:
         completion.extras = {"latency_ms": _latency(exchange), **completion.extras}
+    omitted = codec.omitted(completion)
+    if omitted:
+        exchange.note(left_out(omitted))
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
-    if forms is not None and codec.steady and completion.model:
+    if forms is not None and codec.steady and completion.model and not omitted:
         forms[codec.name] = written
     return written
 
@@ -143,6 +146,8 @@ async def _stream(
                 await response.write(data)
                 stall.end()
         flow.close()
+        if encoder.omitted:
+            exchange.note(left_out(encoder.omitted))
         money = gateway.totals(exchange)
         last = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
         last += encoder.end()

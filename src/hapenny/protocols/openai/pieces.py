@@ -2,7 +2,7 @@
 
 Servers that call themselves compatible say the same things in many ways: content as a string or as a list of parts
 (Mistral), reasoning under four names, refusals apart, the one call of the older `function_call`. All are read here into
-`Said`; what is not understood is left over (`Said` never holds it), so that it can be forwarded as it came.
+`Piece`; what is not understood is left over (`Piece` never holds it), so that it can be forwarded as it came.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORD = "openai.word"
 _NONE: Mapping[str, Json] = MappingProxyType({})
 
 
-class Said(NamedTuple):
+class Piece(NamedTuple):
     """One thing that is said."""
 
     kind: Literal["thinking", "redacted", "signature", "text", "note", "part", "call"]
@@ -50,7 +50,7 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _KNOWN = {"role", "content", "refusal", "tool_calls", "annotations", "function_call", "thinking_blocks", *_REASONING}
 
 
-def said(message: dict[str, Any], *, streamed: bool = False) -> Iterator[Said]:
+def pieces_of(message: dict[str, Any], *, streamed: bool = False) -> Iterator[Piece]:
     """What `message` (or a delta) says: reasoning first, then text, then notes on it, then calls.
 
     Signed reasoning (`thinking_blocks`) repeats the plain one. A whole message is read from it; in a delta it adds the
@@ -60,38 +60,52 @@ def said(message: dict[str, Any], *, streamed: bool = False) -> Iterator[Said]:
     name = reasoning(message)
     if type(signed) is list and signed:
         if streamed and name:
-            yield Said("thinking", message[name], "" if name == "reasoning_content" else name)
+            yield Piece("thinking", message[name], "" if name == "reasoning_content" else name)
         for block in signed:
             if type(block) is dict:
                 yield from _signed(block, silent=streamed and bool(name))
     elif name:
-        yield Said("thinking", message[name], "" if name == "reasoning_content" else name)
+        yield Piece("thinking", message[name], "" if name == "reasoning_content" else name)
     elif details := _details(message.get("reasoning_details")):
-        yield Said("thinking", details, "reasoning_details")
+        yield Piece("thinking", details, "reasoning_details")
     content = message.get("content")
     if type(content) is str:
         if content:
-            yield Said("text", content)
+            yield Piece("text", content)
     elif type(content) is list:
         for part in content:
             yield from _part(part)
     refusal = message.get("refusal")
     if type(refusal) is str and refusal:
-        yield Said("text", refusal, "refusal")
+        yield Piece("text", refusal, "refusal")
     notes = message.get("annotations")
     for note in notes if type(notes) is list else ():
         if _is_note(note):
-            yield Said("note", value=note)
+            yield Piece("note", value=note)
     legacy = message.get("function_call")
     if type(legacy) is dict:
-        yield Said("call", form="function_call", value={"function": legacy})
+        yield Piece("call", form="function_call", value={"function": legacy})
     calls = message.get("tool_calls")
     for call in calls if type(calls) is list else ():
-        yield Said("call", value=call)
+        yield Piece("call", value=call)
+
+
+def flattened(message: dict[str, Any]) -> bool:
+    """Turns a content that is a list of nothing but plain texts into their text, as OpenAI itself writes an answer;
+    whether it was one. What a part holds beside its text keeps the list."""
+    content = message.get("content")
+    if type(content) is not list or not all(map(_is_plain, content)):
+        return False
+    message["content"] = "".join(part if type(part) is str else part["text"] for part in content)
+    return True
+
+
+def _is_plain(part: Any) -> bool:
+    return type(part) is str or (_is_text(part) and part.get("type") == "text" and len(part) == 2)
 
 
 def left_over(message: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `message` (or a delta) that `said` does not read."""
+    """The fields of `message` (or a delta) that `pieces_of` does not read."""
     if message.keys() <= _PLAIN:
         return {}
     out = {key: value for key, value in message.items() if key not in _KNOWN and value is not None}
@@ -118,37 +132,37 @@ def reasoning(message: dict[str, Any]) -> str:
     return next((key for key in _REASONING if type(message.get(key)) is str and message[key]), "")
 
 
-def _signed(block: dict[str, Any], silent: bool) -> Iterator[Said]:
+def _signed(block: dict[str, Any], silent: bool) -> Iterator[Piece]:
     if block.get("type") == "redacted_thinking":
-        yield Said("redacted", text_of(block.get("data")), extras=_rest(block, "data"))
+        yield Piece("redacted", text_of(block.get("data")), extras=_rest(block, "data"))
         return
     if not silent:
-        yield Said("thinking", text_of(block.get("thinking")), "signed", _rest(block, "thinking", "signature"))
+        yield Piece("thinking", text_of(block.get("thinking")), "signed", _rest(block, "thinking", "signature"))
     if signature := text_of(block.get("signature")):
-        yield Said("signature", signature)
+        yield Piece("signature", signature)
 
 
-def _part(part: Any) -> Iterator[Said]:
+def _part(part: Any) -> Iterator[Piece]:
     if type(part) is str:
-        yield Said("text", part, "part")
+        yield Piece("text", part, "part")
         return
     if type(part) is not dict:
         return
     kind, inner = part.get("type"), part.get("thinking")
     if kind == "text" and type(part.get("text")) is str:
-        yield Said("text", part["text"], "part", _rest(part, "text"))
+        yield Piece("text", part["text"], "part", _rest(part, "text"))
     elif kind == "thinking" and type(inner) is str:
-        yield Said("thinking", inner, "part", _rest(part, "thinking"))
+        yield Piece("thinking", inner, "part", _rest(part, "thinking"))
     elif kind == "thinking" and type(inner) is list and all(map(_is_text, inner)):
         extras, pieces = _rest(part, "thinking"), [_rest(piece, "text") for piece in inner]
         if any(pieces):
             lengths = [len(piece["text"]) for piece in inner]
             extras["thinking"] = [{"length": length, **piece} for length, piece in zip(lengths, pieces, strict=True)]
-        yield Said("thinking", "".join(piece["text"] for piece in inner), "part", extras)
+        yield Piece("thinking", "".join(piece["text"] for piece in inner), "part", extras)
     elif kind == "refusal" and type(part.get("refusal")) is str:
-        yield Said("text", part["refusal"], "refusal", _rest(part, "refusal"))
+        yield Piece("text", part["refusal"], "refusal", _rest(part, "refusal"))
     else:
-        yield Said("part", value=part)
+        yield Piece("part", value=part)
 
 
 def _is_note(note: Any) -> bool:
