@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parse
+from benchmarks.cached_embedder import CachedEmbedder
 from benchmarks.caching import cases, data, eviction, http, prefix, rivals, speed, turns
 from benchmarks.caching.replay import Run, replay
 from hapenny.caching.semantic.decider import Promise
 from hapenny.core.clock import RealClock
 from hapenny.vectors import Embedder, HashedEmbedder
 from hapenny.vectors.minilm import MiniLM
-from hapenny.vectors.store import CachedEmbedder
 from hapenny.vectors.weights import ModelMissing, find_model
 
 DELTAS = ("0.005", "0.01", "0.02", "0.05")

@@ -7,6 +7,7 @@ children). Without a pid, process figures of a foreign system are null.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.metadata
 import json
 import os
@@ -236,7 +237,15 @@ def main() -> None:
     parser.add_argument("--pid", type=int)
     parser.add_argument("--name", default="other")
     parser.add_argument("--data", help="not needed; taken so that all benchmarks are called alike")
+    parser.add_argument("--calls", action="store_true", help="only count the functions that a request runs, by room")
+    parser.add_argument("--functions", action="store_true", help="with --calls: name each function")
     arguments = parse(parser)
+    if arguments.calls:
+        from benchmarks.overhead.calls import count
+
+        report = asyncio.run(count(functions=arguments.functions))
+        print(json.dumps(report, indent=None if arguments.json else 2))
+        return
     report = uvloop.run(measure(arguments))
     print(json.dumps(report, indent=None if arguments.json else 2))
 

@@ -14,10 +14,24 @@ import numpy as np
 from benchmarks.arguments import parse
 from benchmarks.retrieval import chunks, indexes, live, ranking, rewriting, speed
 from benchmarks.retrieval.corpora import find
+from benchmarks.retrieval.outside import floors
 from benchmarks.retrieval.prepare import Prepared, embedder, prepare, say
-from hapenny.retrieval.forest import Forest
+from benchmarks.retrieval.steps import steps
+from hapenny.retrieval.search.forest import Forest
 
-PARTS = ("quality", "speed", "rivals", "filters", "compression", "pgvector", "tuner", "deletes", "chunk", "text")
+PARTS = (
+    "quality",
+    "floor",
+    "speed",
+    "rivals",
+    "filters",
+    "compression",
+    "pgvector",
+    "tuner",
+    "deletes",
+    "chunk",
+    "text",
+)
 
 
 def main() -> None:
@@ -42,10 +56,13 @@ def main() -> None:
         forest = ranking.learn(training)
         out["quality"] = {made.name: ranking.measure(made, forest, records) for made in prepared}
         out["summary"] = _summary(out["quality"])
+    if "floor" in parts and prepared:
+        out["floor"] = floors(prepared, by)
     if prepared:
         _indexes(out, parts, prepared, arguments, by)
     if "text" in parts:
         _texts(out, data)
+        out["steps"] = steps()
     if arguments.records:
         with open(arguments.records, "w", encoding="utf-8") as file:
             for record in records:
@@ -99,13 +116,22 @@ def _texts(out: dict[str, Any], data: Path) -> None:
 
 
 def _summary(quality: dict[str, Any]) -> dict[str, float]:
-    """Mean gain of the default over the better single leg and over the seed's fusion, across collections."""
-    single, seed = [], []
+    """Mean gain of the default over the better single leg, over the seed's fusion and over BM25 with the same noise
+    words and rules; and how far the untrained default is behind the best of both legs and reciprocal ranks where it is
+    furthest, in standard errors."""
+    single, seed, alike, behind = [], [], [], []
     for methods in quality.values():
         default = methods["default"]["ndcg10"]
         single.append(default - max(methods["bm25"]["ndcg10"], methods["vector"]["ndcg10"]))
         seed.append(default - methods["seed_minmax_07"]["ndcg10"])
-    out = {"over_single": round(float(np.mean(single)), 4), "over_seed": round(float(np.mean(seed)), 4)}
+        alike.append(default - methods["bm25_alike"]["ndcg10"])
+        behind.append(methods["untrained"]["behind_best_in_errors"])
+    out = {
+        "over_single": round(float(np.mean(single)), 4),
+        "over_seed": round(float(np.mean(seed)), 4),
+        "over_bm25_alike": round(float(np.mean(alike)), 4),
+        "untrained_behind_best_in_errors": max(behind),
+    }
     say(f"summary: {out}")
     return out
 

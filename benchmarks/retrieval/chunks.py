@@ -11,7 +11,7 @@ from benchmarks.retrieval.ranking import evaluated
 from hapenny.retrieval.chunking import sentences
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.sizing import SIZES, Evidence, best_size, measure_size
+from hapenny.retrieval.tune.chunk_size import SIZES, Evidence, best_size, measure_size
 from hapenny.vectors.embedder import Embedder
 
 JOINED = 20

@@ -13,11 +13,11 @@ from benchmarks.retrieval.prepare import Prepared, say
 from benchmarks.retrieval.ranking import evaluated
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.metrics import quality
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.tuner import Trial, build, choose, exact, measure
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.index_shape import Trial, build, choose, exact, measure
+from hapenny.retrieval.tune.metrics import quality
 from hapenny.vectors.compact import CompactIndex, Mask, Shape
 from hapenny.vectors.reduced import ReducedIndex
 
@@ -77,7 +77,7 @@ def compression(prepared: Sequence[Prepared]) -> dict[str, Any]:
         for kind in ("exact", "sq8"):
             store = made.store
             store.reshape(Shape(kind=kind))
-            retriever = Retriever(store, made.settings(PRESETS["default"]))
+            retriever = Retriever(store, made.settings(PRESETS["default"]), embedder=made.embedder)
             runs = []
             for query in judged:
                 rows = retriever.rank(query.text, query.vector).rows[:20].tolist()

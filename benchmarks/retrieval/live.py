@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.retrieval.prepare import Prepared, say
 from benchmarks.retrieval.ranking import evaluated
-from hapenny.retrieval.postgres import PostgresStore
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.stores.postgres import PostgresStore
 from hapenny.vectors.compact import Shape
 
 

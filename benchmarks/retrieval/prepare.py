@@ -9,17 +9,22 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.cached_embedder import CachedEmbedder
 from benchmarks.retrieval.corpora import Collection, read
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import detect
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.embedding import document_vectors
+from hapenny.retrieval.ingest.document_vectors import document_vectors
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.forest import Forest
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.search.scoring import Popularity
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.training import Judged, noise_words
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.floor_measuring import measure
+from hapenny.retrieval.tune.training import Judged, learn_prior, noise_words, with_prior
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.minilm import MiniLM
-from hapenny.vectors.store import CachedEmbedder
 
 
 class Prepared(msgspec.Struct):
@@ -30,14 +35,21 @@ class Prepared(msgspec.Struct):
     vectors: Matrix
     judged: dict[str, list[Judged]]
     noise: tuple[str, ...] = ()
+    prior: tuple[Popularity, ...] = ()
+    embedder: str = ""
+    floor: Floor | None = None
 
     @property
     def name(self) -> str:
         return self.collection.name
 
     def settings(self, base: Settings) -> Settings:
-        """`base` with this collection's noise words."""
-        return msgspec.structs.replace(base, noise=self.noise)
+        """`base` with what this collection's training queries taught: noise words and preferred fields."""
+        return with_prior(msgspec.structs.replace(base, noise=self.noise), self.prior)
+
+    def retriever(self, settings: Settings, forest: Forest | None = None) -> Retriever:
+        """The collection's retriever."""
+        return Retriever(self.store, settings, forest, embedder=self.embedder, floor=self.floor)
 
 
 def say(text: str) -> None:
@@ -69,8 +81,12 @@ def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared | None:
     store = EmbeddedStore(by.dim, language)
     store.upsert(collection.documents, vectors)
     store.commit()
-    made = Prepared(collection, store, vectors, judged)
+    made = Prepared(collection, store, vectors, judged, embedder=by.name)
+    made.floor = asyncio.run(measure(made.retriever(Settings()), by.embed))
     if judged.get("train"):
         made.noise = tuple(sorted(noise_words(store, judged["train"])))
-    say(f"{collection.name}: {len(collection.documents)} documents, {language}, {len(made.noise)} noise words")
+        noisy = msgspec.structs.replace(Settings(), noise=made.noise)
+        made.prior = learn_prior(made.retriever(noisy), judged["train"])
+    learnt = f"{len(made.noise)} noise words, {[rule.fields for rule in made.prior]} preferred"
+    say(f"{collection.name}: {len(collection.documents)} documents, {language}, {learnt}")
     return made

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.retrieval.corpora import lines
 from benchmarks.retrieval.prepare import say
-from hapenny.retrieval.decompose import decompose
-from hapenny.retrieval.rewrite import standalone
+from hapenny.retrieval.query.decompose import decompose
+from hapenny.retrieval.query.references import standalone
 
 _STOP = frozenset(
     [

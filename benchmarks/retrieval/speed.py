@@ -18,12 +18,12 @@ from benchmarks.retrieval.prepare import Prepared, say
 from benchmarks.retrieval.ranking import evaluated
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.metrics import quality
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.training import Judged
-from hapenny.retrieval.tuner import exact
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.index_shape import exact
+from hapenny.retrieval.tune.metrics import quality
+from hapenny.retrieval.tune.training import Judged
 from hapenny.vectors.embedder import unit
 from hapenny.vectors.minilm import MiniLM
 
@@ -63,7 +63,7 @@ def quantiles(spent: Sequence[float], busy: Sequence[float] = ()) -> dict[str, f
 def small(made: Prepared) -> dict[str, Any]:
     """The collection as it is; with the learned ranker's features and local embedding apart."""
     judged = made.judged[evaluated(made)][:400]
-    retriever = Retriever(made.store, made.settings(PRESETS["default"]))
+    retriever = made.retriever(made.settings(PRESETS["default"]))
     out: dict[str, Any] = {"documents": len(made.collection.documents)} | quantiles(*latencies(retriever, judged))
     model = MiniLM(RealClock())
     model.encode(["warm"])
@@ -124,7 +124,7 @@ def rivals(made: Prepared, python: Path, seconds: float) -> dict[str, Any]:
         return {}
     judged = made.judged[evaluated(made)][:400]
     texts = [document.searchable() for document in made.collection.documents]
-    retriever = Retriever(made.store, made.settings(PRESETS["default"]))
+    retriever = made.retriever(made.settings(PRESETS["default"]))
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         arrays, strings = Path(folder) / "vectors.npz", Path(folder) / "texts.json"

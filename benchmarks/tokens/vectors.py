@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from benchmarks.cached_embedder import CachedEmbedder
 from hapenny.core.clock import RealClock
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.minilm import MiniLM
-from hapenny.vectors.store import CachedEmbedder
 
 if TYPE_CHECKING:
     from benchmarks.tokens.prune import Measured

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from aiohttp import web
@@ -12,7 +12,9 @@ from botocore.credentials import Credentials as BotoCredentials
 
 from hapenny.backends.bedrock import BedrockBackend
 from hapenny.backends.credentials import CredentialChain, Environment
-from hapenny.backends.pool import Pool
+from hapenny.backends.pool import Lease, Pool
+from hapenny.backends.url import Url, origin
+from hapenny.core.answer import Answer
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Stopped, TextDelta, Tokens, Usage
@@ -42,6 +44,18 @@ async def pool() -> AsyncIterator[Pool]:
     yield made
     assert made.busy == 0, "a connection was not given back"
     await made.aclose()
+
+
+class Nowhere(Pool):
+    """A pool without a network: it remembers where it was to send."""
+
+    def __init__(self, clock: RealClock) -> None:
+        super().__init__(clock)
+        self.asked: list[Url] = []
+
+    async def send(self, method: str, url: Url, headers: Mapping[str, str], body: bytes) -> Lease:
+        self.asked.append(url)
+        raise Failure("unavailable", "there is no network here")
 
 
 def bearer(pool: Pool, base: str) -> BedrockBackend:
@@ -136,12 +150,16 @@ async def test_region_endpoint_and_service_tier_come_from_the_target(pool: Pool)
         assert json.loads(await request.read())["serviceTier"] == {"type": "flex"}
         return web.json_response(CONVERSE)
 
-    backend = BedrockBackend("b", pool, CLOCK, "us-east-1", bearer="key")
-    assert backend._endpoint(Target("m", "b", "eu-north-1")) == "https://bedrock-runtime.eu-north-1.amazonaws.com"
-    assert backend._endpoint(Target("m")) == "https://bedrock-runtime.us-east-1.amazonaws.com"
+    nowhere = Nowhere(CLOCK)
+    backend = BedrockBackend("b", nowhere, CLOCK, "us-east-1", bearer="key")
+    for region, used in (("eu-north-1", "eu-north-1"), ("", "us-east-1")):
+        with pytest.raises(Failure):
+            await backend.call(asking(streamed=False), Target(CLAUDE, "b", region), limits(CLOCK))
+        assert nowhere.asked.pop().origin == origin(f"https://bedrock-runtime.{used}.amazonaws.com")
+    await nowhere.aclose()
     async with serving(answer) as base:
         target = Target(CLAUDE, "b", "us-east-1", "flex", base)
-        await drain(await backend.call(asking(streamed=False), target, limits(CLOCK)))
+        await drain(await bearer(pool, base).call(asking(streamed=False), target, limits(CLOCK)))
 
 
 @pytest.mark.parametrize(
@@ -285,17 +303,44 @@ async def test_leaving_ends_the_call_at_the_provider(pool: Pool, how: str) -> No
         if how != "never read":
             await source.read()
         if how == "cancel":
-            task = asyncio.create_task(source.read())
+            answer = Answer(source)
+            task = asyncio.create_task(answer.read())
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            assert answer.outcome == "abandoned"
         else:
             source.close()
             source.close()
         await asyncio.wait_for(server.left.wait(), 5)
         assert pool.busy == 0
         assert await source.read() is None
+
+
+async def test_a_read_that_is_given_up_loses_nothing(pool: Pool) -> None:
+    go = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": STREAM_TYPE})
+        await response.prepare(request)
+        await response.write(CONVERSE_STREAM[0])
+        await go.wait()
+        for piece in CONVERSE_STREAM[1:]:
+            await response.write(piece)
+        return response
+
+    async with serving(answer) as base:
+        source = await bearer(pool, base).call(asking(), TARGET, limits(CLOCK))
+        await source.read()
+        for _ in range(3):
+            waiting = asyncio.create_task(source.read())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        go.set()
+        assert text(await drain(source)) == "Half a penny"
 
 
 async def test_a_slow_reader_is_not_the_providers_fault(pool: Pool) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hapenny.backends.http1 import BUFFER_BYTES, Broken, Connection, head
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import address
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from tests.backends.servers import serving
@@ -203,7 +204,7 @@ async def test_a_header_that_cannot_be_sent_is_the_clients_fault() -> None:
     async with serving(lambda request: web.Response()) as base:  # type: ignore[arg-type,return-value]
         pool = Pool(RealClock())
         with pytest.raises(Failure) as error:
-            await pool.send("GET", base + "/", {"x-a": "1\r\nx-b: 2"}, b"")
+            await pool.send("GET", address(base + "/"), {"x-a": "1\r\nx-b: 2"}, b"")
         assert error.value.kind == "invalid_request"
         assert pool.busy == 0
         await pool.aclose()
@@ -220,7 +221,7 @@ async def test_methods_bodies_and_big_answers() -> None:
     pool = Pool(RealClock())
     async with serving(answer) as base:
         for method, body in (("GET", b""), ("HEAD", b""), ("POST", b""), ("PUT", b"x"), ("POST", b"y" * 25_000_000)):
-            lease = await pool.send(method, base + "/", {}, body)
+            lease = await pool.send(method, address(base + "/"), {}, body)
             assert lease.headers["x-method"] == method
             assert await lease.whole() == (b"" if method == "HEAD" else body or b"none")
         assert pool.busy == 0
@@ -272,10 +273,10 @@ async def test_certificates_are_checked(tmp_path: Path) -> None:
     async with secure(tmp_path, "localhost") as (base, trust):
         trusting, strict = Pool(RealClock(), trust=trust), Pool(RealClock())
         for _ in range(2):
-            assert await (await trusting.send("GET", base, {}, b"")).whole() == b"https"
+            assert await (await trusting.send("GET", address(base), {}, b"")).whole() == b"https"
         for pool, url in ((strict, base), (trusting, base.replace("localhost", "127.0.0.1"))):
             with pytest.raises(Failure, match="no secure connection") as error:
-                await pool.send("GET", url, {}, b"")
+                await pool.send("GET", address(url), {}, b"")
             assert error.value.kind == "unavailable"
             assert pool.busy == 0
         await trusting.aclose()
@@ -290,7 +291,7 @@ async def test_it_works_on_uvloop(tmp_path: Path) -> None:
 
             pool = Pool(RealClock())
             async with serving(answer) as base:
-                whole = await (await pool.send("POST", base + "/", {}, b"z" * 3_000_000)).whole()
+                whole = await (await pool.send("POST", address(base + "/"), {}, b"z" * 3_000_000)).whole()
                 await pool.aclose()
                 return whole
 

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Pool
+from hapenny.backends.url import address
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from tests.backends.servers import serving
@@ -42,7 +43,7 @@ class Counting:
 
 
 async def get(pool: Pool, base: str) -> bytes:
-    return await (await pool.send("GET", base + "/", {}, b"")).whole()
+    return await (await pool.send("GET", address(base + "/"), {}, b"")).whole()
 
 
 async def test_callers_beyond_the_limit_wait_their_turn_with_one_warning() -> None:
@@ -97,7 +98,7 @@ async def test_connections_are_reused_and_retired() -> None:
 async def test_an_answer_left_unread_costs_its_connection_only() -> None:
     server, pool = Counting(), Pool(RealClock())
     async with serving(server) as base:
-        lease = await pool.send("GET", base + "/", {}, b"")
+        lease = await pool.send("GET", address(base + "/"), {}, b"")
         lease.close()
         lease.close()
         assert pool.busy == 0
@@ -112,7 +113,7 @@ async def test_an_answer_that_is_too_long_is_refused() -> None:
     pool = Pool(RealClock())
     async with serving(answer) as base:
         with pytest.raises(Failure, match="longer than"):
-            await (await pool.send("GET", base + "/", {}, b"")).whole(1000)
+            await (await pool.send("GET", address(base + "/"), {}, b"")).whole(1000)
         assert pool.busy == 0
         await pool.aclose()
 
@@ -139,7 +140,7 @@ async def test_paths_are_sent_as_they_are() -> None:
 
     pool = Pool(RealClock())
     async with serving(answer) as base:
-        lease = await pool.send("POST", base + "/model/arn%3Aaws%2Fx%20y/converse?a=%2F&b", {}, b"{}")
+        lease = await pool.send("POST", address(base + "/model/arn%3Aaws%2Fx%20y/converse?a=%2F&b"), {}, b"{}")
         assert await lease.whole() == b"/model/arn%3Aaws%2Fx%20y/converse?a=%2F&b"
         await pool.aclose()
 
@@ -163,13 +164,13 @@ async def test_a_kept_connection_closed_for_idleness_costs_nothing() -> None:
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     pool = Pool(RealClock())
     for _ in range(3):
-        assert await (await pool.send("GET", base + "/a", {}, b"")).whole() == b"ok"
+        assert await (await pool.send("GET", address(base + "/a"), {}, b"")).whole() == b"ok"
     assert asked == ["/a1", "/a2", "/a1", "/a2", "/a1"]
     await pool.aclose()
     fresh = Pool(RealClock())
     asked.clear()
     with pytest.raises(Failure) as error:  # on a new connection it is an answer of its own: never sent twice
-        await fresh.send("GET", base + "/bad", {}, b"")
+        await fresh.send("GET", address(base + "/bad"), {}, b"")
     assert error.value.kind == "upstream"
     assert asked == ["/bad1"]
     assert fresh.busy == 0

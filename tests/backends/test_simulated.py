@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
 from hapenny.backends.build import build
+
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
@@ -34,7 +34,7 @@ def test_an_answer_within_its_limits() -> None:
 @pytest.mark.parametrize(
     ("fault", "stream", "limits", "said", "at"),
     [
-        ("hang", True, (30, 600, 60), "no event", 60),
+        ("hang", True, (30, 600, 60), "did not accept", 30),
         ("hang", False, (30, 600, 60), "not finished", 600),
         ("slow:50", True, (30, 20, 60), "not finished", 20),
     ],
@@ -45,9 +45,8 @@ def test_limits_end_what_does_not_end(
     async def main(clock: VirtualClock) -> None:
         backend = SimulatedBackend("s", SimulatedProvider(clock))
         request = ask("Where is it?", stream=stream, metadata={"simulate_fault": fault})
-        source = await backend.call(request, HAIKU, Limits(*limits))
         with pytest.raises(Failure, match=said) as error:
-            await drain(source)
+            await drain(await backend.call(request, HAIKU, Limits(*limits)))
         assert error.value.kind == "timeout"
         assert clock.now() == pytest.approx(at)
         assert backend.provider.open_calls == 0
@@ -63,6 +62,8 @@ def options(kind: str, **own: Any) -> SimpleNamespace:
         "api_key": None,
         "card": "manga-2024",
         "seed": 7,
+        "latents": 0,
+        "truth": None,
         "quota": None,
         "faults": {},
         "connections": None,

@@ -1,10 +1,13 @@
 import json
+import sqlite3
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from hapenny.cli.index import index
+from hapenny.retrieval.documents import Document
 from tests.retrieval.conftest import FILMS
 
 
@@ -132,3 +135,96 @@ def test_a_collection_in_postgres_is_built_and_searched(run, tmp_path, postgres_
     run("build", tmp_path / "rows.jsonl", "--postgres", postgres_dsn, "--name", "from_cli")
     assert "Iron Man 2" in run("search", "iron man", "-k", 1, "--filter", '{"field": "year", "gte": 2009}').stdout
     assert not (tmp_path / "films" / "rows.sqlite").exists()
+
+
+def pages(folder, count=12):
+    folder.mkdir()
+    for n in range(count):
+        text = " ".join(
+            f"Sentence {i} of page {n} tells about subject{i + 40 * n} and its neighbour matter{i * 7 + n}."
+            for i in range(40)
+        )
+        (folder / f"p{n}.md").write_text(text)
+
+
+def test_the_chunk_size_of_a_new_collection_is_chosen_on_its_documents_and_kept(run, tmp_path):
+    pages(tmp_path / "pages")
+    told = json.loads(run("build", tmp_path / "pages").stdout.splitlines()[-1])
+    measured = told["chunking"]["measured"]
+    assert set(measured) == {"64", "128", "256", "512"}
+    chosen = measured[str(told["chunking"]["size"])]
+    assert chosen["evidence_recall"] >= max(each["evidence_recall"] for each in measured.values()) - 0.2
+    assert chosen["tokens_sent"] <= 600
+    again = json.loads(run("build", tmp_path / "pages").stdout.splitlines()[-1])
+    assert (again["unchanged"], again["chunking"]) == (12, {k: told["chunking"][k] for k in ("size", "overlap")})
+    asked = [{"query": f"subject{n} matter", "evidence": [f"tells about subject{n} and"]} for n in range(0, 480, 24)]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    by_own = run("build", tmp_path / "pages", "--questions", tmp_path / "asked.jsonl")
+    assert "of the evidence in" in by_own.stderr
+    assert (
+        json.loads(run("build", tmp_path / "pages", "--size", 100).stdout.splitlines()[-1])["chunking"]["size"] == 100
+    )
+
+
+def test_short_documents_need_no_choice(built, run, tmp_path):
+    told = json.loads(run("build", tmp_path / "rows.jsonl").stdout.splitlines()[-1])
+    assert told["chunking"] == {"size": 256, "overlap": 32}
+
+
+def test_files_of_one_name_keep_apart_also_when_indexed_one_after_another(run, tmp_path):
+    for name, text in (("one", "The pump is primed with glycerine."), ("two", "The lathe is oiled each Friday.")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text(f"# Part\n\n{text}\n")
+    run("build", tmp_path / "one")
+    second = run("build", tmp_path / "two")
+    assert "is two/README.md here, because README.md is" in second.stderr
+    assert "glycerine" in run("search", "pump primed", "-k", 3).stdout
+    assert "two/README.md" in run("search", "lathe oiled friday", "-k", 1).stdout
+    run("build", tmp_path / "two", tmp_path / "two" / "README.md", "--complete")
+    hits = run("search", "pump lathe", "-k", 5).stdout
+    assert hits.count("README.md") == 1
+    assert "two/README.md" in hits
+
+
+def test_a_collection_that_moved_keeps_its_ids(run, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a.md").write_text("# A\n\nThe ferry leaves at seven.\n")
+    run("build", tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    told = json.loads(run("build", tmp_path / "new").stdout.splitlines()[-1])
+    assert (told["documents"], told["unchanged"]) == (1, 1)
+
+
+def test_what_is_merged_alike_and_left_out_is_said(run, tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    words = " ".join(f"clause{n} binds both sides" for n in range(60))
+    (folder / "a.md").write_text(f"# Terms\n\n{words}. Plan Heron costs 19.\n")
+    (folder / "b.md").write_text(f"# Terms\n\n{words}. Plan Osprey costs 29.\n")
+    (folder / "c.md").write_text(f"# Terms\n\n{words}. Plan Heron costs 19.\n")
+    (folder / "photo.png").write_bytes(b"x")
+    done = run("build", folder, "--size", 512)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["merged"], told["merges"], told["near"]) == (1, [["c.md", "a.md"]], 1)
+    assert "merged: c.md has the words of a.md" in done.stderr
+    assert "alike, both kept: b.md and a.md" in done.stderr
+    assert "1 .png" in done.stderr
+    kept = json.loads(run("build", folder, "--size", 512, "--keep-duplicates").stdout.splitlines()[-1])
+    assert kept["merged"] == 0
+    assert run("search", "plan heron costs", "-k", 5).stdout.count("Terms") == 2
+
+
+def test_documents_without_access_of_their_own_take_that_of_the_build(run, tmp_path):
+    (tmp_path / "a.csv").write_text("id,text,tenant\n1,bluebird one,\n2,bluebird two,acme\n")
+    run("build", tmp_path / "a.csv", "--tenant", "umbra", "--groups", "staff,hr")
+    rows = sqlite3.connect(tmp_path / "films" / "rows.sqlite").execute("SELECT body FROM rows ORDER BY id").fetchall()
+    seen = [(d.tenant, d.groups) for d in (msgspec.msgpack.decode(body, type=Document) for (body,) in rows)]
+    assert seen == [("umbra", ["staff", "hr"]), ("acme", ["staff", "hr"])]
+    assert "groups" in run("build", tmp_path / "a.csv", "--groups", ",", fails=True).output
+
+
+def test_a_collection_is_searched_with_the_embedder_it_was_built_with(tmp_path):
+    (tmp_path / "a.md").write_text("# A\n\nThe ferry leaves at seven.\n")
+    build = ["build", str(tmp_path / "c"), str(tmp_path / "a.md"), "--embedder", "hashed"]
+    assert CliRunner().invoke(index, build).exit_code == 0
+    assert "ferry" in CliRunner().invoke(index, ["search", str(tmp_path / "c"), "when does the ferry leave"]).stdout

@@ -60,9 +60,7 @@ def test_schema():
     assert judges.fits(2, {"anyOf": [{"type": "string"}, {"type": "number", "maximum": 3}]})
 
 
-def test_similarity_and_majority():
+def test_similarity():
     assert judges.similarity([1, 0], [2, 0]) == pytest.approx(1)
     assert judges.similarity([1, 0], [-1, 0]) == 0
     assert judges.similarity([0, 0], [1, 0]) == 0
-    assert judges.majority([1, 0, 1]) == pytest.approx(2 / 3)
-    assert judges.majority([]) == 0.5

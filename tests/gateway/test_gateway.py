@@ -126,3 +126,17 @@ async def test_starting_twice_is_starting_once(tmp_path):
     await gateway.start()
     assert len(asyncio.all_tasks()) == running
     await gateway.aclose()
+
+
+async def test_a_tier_asked_for_by_name_is_compared_with_itself(tmp_path):
+    ledger = f'{{path: "{tmp_path}/ledger.db"}}'
+    rows = []
+    async with hapenny.Gateway(config(ledger), backends={"simulated": Scripted()}) as gateway:
+        gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
+        for model in ("fast", "strong"):
+            await gateway.complete(question(model=model), Context())
+    fast, strong = rows
+    assert fast.model_baseline == fast.model_served != strong.model_baseline
+    assert fast.baseline < strong.baseline
+    assert not fast.savings
+    assert not strong.savings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
+from hapenny.retrieval.stores.embedded import EmbeddedStore
 from hapenny.vectors.embedder import unit
 
 DIM = 64

@@ -4,8 +4,8 @@ import numpy as np
 
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.filters import Among, Between, Not, matches, parse, seen_by
-from hapenny.retrieval.lexical import Boosts, Terms
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 from tests.retrieval.conftest import DIM, vector_of, vectors_of
 
 BOOSTS = Boosts()

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from hapenny.retrieval.chunking import Chunking, chunk, estimate, pack, sections, sentences
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.neardup import NearDuplicates
 
 TEXT = """Intro sentence one. Intro sentence two.
 
@@ -74,13 +73,3 @@ def test_estimates_grow_with_text_in_every_script():
 def test_sizes_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="size"):
         Chunking(size=32, overlap=32)
-
-
-def test_near_duplicates_are_found_and_others_are_not():
-    words = [f"w{i}" for i in range(100)]
-    seen = NearDuplicates()
-    assert seen.add("a", words) is None
-    assert seen.add("b", words) == "a"
-    assert seen.add("c", [*words[:99], "changed"]) in ("a", None)
-    assert seen.add("d", words[::-1]) is None
-    assert seen.add("e", [f"v{i}" for i in range(100)]) is None

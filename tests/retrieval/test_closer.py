@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hapenny.retrieval.closer import Closer, held
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.rarest_term_boost import Closer, held
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
+from hapenny.retrieval.stores.embedded import EmbeddedStore
 from tests.retrieval.conftest import DIM, vector_of, vectors_of
 
 
@@ -24,11 +24,20 @@ def shop():
 
 def test_the_rarest_word_decides_and_unknown_words_do_not(shop):
     rows = np.array(shop.rows_of(["zephyr", "case"]))
-    zephyr, case = held(shop, shop.analyser.stems("zephyr phone qqqq"), rows)
-    assert zephyr == 1.0
-    assert case == 0.0
-    assert held(shop, ["qqqq"], rows).tolist() == [0.0, 0.0]
-    assert held(shop, [], rows).tolist() == [0.0, 0.0]
+    look = held(shop, shop.analyser.stems("zephyr phone qqqq"), rows)
+    assert look.rarest.tolist() == [1.0, 0.0]
+    assert held(shop, ["qqqq"], rows).rarest.tolist() == [0.0, 0.0]
+    assert held(shop, [], rows).rarest.tolist() == [0.0, 0.0]
+
+
+def test_coverage_counts_words_that_nobody_holds(shop):
+    rows = np.array(shop.rows_of(["zephyr", "case"]))
+    known = held(shop, shop.analyser.stems("zephyr phone"), rows).coverage
+    more = held(shop, shop.analyser.stems("zephyr phone qqqq"), rows).coverage
+    assert known[0] == pytest.approx(1.0)
+    assert 0.0 < more[0] < known[0]
+    assert known[1] < known[0]
+    assert held(shop, [], rows).coverage.tolist() == [0.0, 0.0]
 
 
 def test_what_was_added_is_explained_and_stays_within_its_weight(shop):

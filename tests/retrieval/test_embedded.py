@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.filters import Among
-from hapenny.retrieval.lexical import Boosts, Terms
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 from hapenny.vectors.compact import Shape
 from tests.retrieval.conftest import DIM, vector_of, vectors_of
 from tests.retrieval.store_contract import StoreContract, ids

@@ -1,11 +1,13 @@
 import numpy as np
+import pytest
 
-from hapenny.retrieval.features import NAMES
-from hapenny.retrieval.forest import Forest, Training, train
-from hapenny.retrieval.metrics import ndcg
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.forest import Forest
+from hapenny.retrieval.search.ranker_features import NAMES
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import PRESETS
-from hapenny.retrieval.training import Judged, examples, fit, noise_words
+from hapenny.retrieval.tune.metrics import ndcg
+from hapenny.retrieval.tune.ranker_training import Training, taken_over, train
+from hapenny.retrieval.tune.training import Judged, examples, fit, noise_words
 from tests.retrieval.conftest import vector_of
 
 HOW = Training(trees=40, depth=3, bins=16)
@@ -53,6 +55,23 @@ def test_a_dumped_forest_scores_alike():
     again = Forest.read(forest.dump())
     assert again.names == ("a", "b", "c", "d")
     assert np.allclose(again.score(table), forest.score(table), atol=1e-3)
+
+
+def test_the_arrays_score_as_the_library_does():
+    lightgbm = pytest.importorskip("lightgbm")
+    table, gains, _ = problem(80, 5)
+    data = lightgbm.Dataset(np.asarray(table, np.float64), label=gains, group=[10] * 80, params={"verbosity": -1})
+    settings = {"objective": "lambdarank", "num_leaves": 9, "verbosity": -1, "min_data_in_leaf": 5, "num_threads": 1}
+    booster = lightgbm.train(settings, data, 25)
+    fresh, _, _ = problem(50, 6)
+    ours = taken_over(booster.dump_model(), ("a", "b", "c", "d")).score(fresh)
+    theirs = booster.predict(np.asarray(fresh, np.float64))
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_a_ranker_of_an_older_version_is_named():
+    with pytest.raises(ValueError, match="train"):
+        Forest.read(b'{"names": ["a"], "features": [[0]], "cuts": [[0.5]], "leaves": [[0, 1]]}')
 
 
 def test_lists_without_a_difference_teach_nothing():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hapenny.retrieval.documents import EMPTY_LEG, Leg
-from hapenny.retrieval.fusion import SEED, Candidates, Fusion, fuse, gather, order
+from hapenny.retrieval.search.fusion import SEED, Candidates, Fusion, fuse, gather, order
 from hapenny.retrieval.settings import Settings
 
 
@@ -67,9 +67,9 @@ def test_ties_go_to_the_lower_row():
 
 def test_alpha_shrinks_where_all_documents_look_alike():
     settings = Settings()
-    assert settings.weighted(0.0).alpha == pytest.approx(0.7)
-    assert settings.weighted(0.5).alpha == pytest.approx(0.175)
-    assert Settings(calibrated=False).weighted(0.5).alpha == pytest.approx(0.7)
+    assert settings.weighted(0.0).alpha == pytest.approx(0.65)
+    assert settings.weighted(0.5).alpha == pytest.approx(0.040625)
+    assert Settings(calibrated=False).weighted(0.5).alpha == pytest.approx(0.65)
 
 
 def test_alpha_outside_0_to_1_is_refused():

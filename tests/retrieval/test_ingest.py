@@ -1,14 +1,11 @@
-import io
-
 import pytest
 
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.ingest import Ingest, batches
-from hapenny.retrieval.lexical import Boosts, Terms
-from hapenny.retrieval.manifest import Manifest
-from hapenny.retrieval.readers import UnreadableFile, files, html_text, read
+from hapenny.retrieval.ingest.manifest import Manifest
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 from tests.retrieval.conftest import DIM, vector_of
 
 
@@ -72,6 +69,66 @@ async def test_repeated_passages_are_stored_once():
     assert store.count() == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "The plan costs 29 euro a month."},
+        {"text": "The plan Osprey costs 19 euro a month."},
+        {"text": "The plan does not cost 19 euro a month."},
+        {"numbers": {"year": 2024.0}},
+        {"facets": {"region": ["north"]}},
+        {"tenant": "acme"},
+        {"groups": ["staff"]},
+        {"title": "Terms"},
+    ],
+)
+async def test_what_differs_in_anything_but_blanks_and_marks_is_kept(other):
+    store = EmbeddedStore(DIM, "en")
+    first = Document(id="1", title="Tariff", text="The plan costs 19 euro a month.")
+    twin = Document(id="2", title="Tariff", text="The plan costs 19  euro a month!")
+    another = Document(**{"id": "3", "title": "Tariff", "text": first.text} | other)
+    result = await Ingest(store, Words(), Manifest()).run([first, twin, another])
+    assert result.merges == [("2", "1")]
+    assert store.count() == 2
+
+
+@pytest.mark.parametrize("way", ["removed", "changed"])
+async def test_a_merged_document_takes_the_place_of_the_one_that_stood_for_it(way):
+    store, manifest = EmbeddedStore(DIM, "en"), Manifest()
+    text = "Heron tariff: nineteen euro a month, router on loan."
+    twins = [Document(id=str(n), title="T", text=text) for n in range(3)]
+    run = lambda documents: Ingest(store, Words(), manifest, keep_sentences=True).run(documents, complete=True)  # noqa: E731
+    await run(twins)
+    if way == "removed":
+        await run(twins[1:])
+    else:
+        await run([Document(id="0", title="T", text="Something else."), *twins[1:]])
+    assert found(store, "heron tariff") == ["1"]
+    assert store.vector(vector_of(twins[0].searchable()), 1).scores[0] > 0.98
+    assert manifest.sentences("1", DIM) is not None
+    await run(twins[2:])
+    assert found(store, "heron tariff") == ["2"]
+
+
+async def test_keeping_duplicates_stores_what_was_merged_before():
+    store, manifest = EmbeddedStore(DIM, "en"), Manifest()
+    twins = [Document(id=str(n), text="The same words in both.") for n in range(3)]
+    await Ingest(store, Words(), manifest).run(twins)
+    assert store.count() == 1
+    await Ingest(store, Words(), manifest, merge=False).run(twins)
+    assert sorted(found(store, "same words")) == ["0", "1", "2"]
+
+
+async def test_of_documents_with_one_id_the_last_counts_and_it_is_said():
+    store = EmbeddedStore(DIM, "en")
+    result = await Ingest(store, Words(), Manifest()).run(
+        [Document(id="a", text="First words."), Document(id="a", text="Second words.")]
+    )
+    assert result.repeated == 1
+    assert found(store, "second") == ["a"]
+    assert found(store, "first") == []
+
+
 async def test_sentence_vectors_are_kept_for_pruning():
     manifest = Manifest()
     ingest = Ingest(EmbeddedStore(DIM, "en"), Words(), manifest, keep_sentences=True)
@@ -83,65 +140,3 @@ async def test_sentence_vectors_are_kept_for_pruning():
 
 def test_batches_keep_order_and_the_limit():
     assert list(batches([3, 3, 3, 9, 1], lambda x: x, 6)) == [[3, 3], [3], [9], [1]]
-
-
-def test_files_of_every_kind_are_read(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "guide.md").write_text("# Guide\n\nText with ünïcode.\n\n## Part\n\nMore.")
-    (tmp_path / "page.html").write_text(
-        "<html><title>My page</title><script>x()</script><h1>Top</h1><p>One<br>two</p><nav>menu</nav><li>item</li>"
-    )
-    (tmp_path / "rows.jsonl").write_text('{"id": 7, "title": "T", "brand": "A", "price": 3}\n{"id": 8, "brand": "B"}\n')
-    (tmp_path / "table.csv").write_text("id,title,price\n1,Chair,20.5\n2,Desk,\n")
-    (tmp_path / "skip.exe").write_text("no")
-    read_all = {d.id: d for path in files(tmp_path) for d in read(path, tmp_path)}
-    assert set(read_all) == {"page.html", "rows.jsonl:7", "rows.jsonl:8", "sub/guide.md", "table.csv:1", "table.csv:2"}
-    assert read_all["sub/guide.md"].title == "Guide"
-    page = read_all["page.html"]
-    assert page.title == "My page"
-    assert "menu" not in page.text
-    assert "x()" not in page.text
-    assert page.text.startswith("# Top\nOne\ntwo")
-    assert read_all["rows.jsonl:7"].facets == {"brand": ["A"]}
-    assert read_all["rows.jsonl:7"].numbers == {"price": 3.0}
-    assert read_all["table.csv:1"].numbers["price"] == 20.5
-
-
-def test_pdf_text_is_read(tmp_path):
-    import pypdf
-    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
-
-    writer = pypdf.PdfWriter()
-    page = writer.add_blank_page(200, 200)
-    font = DictionaryObject(
-        {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
-         NameObject("/BaseFont"): NameObject("/Helvetica")}
-    )  # fmt: skip
-    page[NameObject("/Resources")] = DictionaryObject(
-        {NameObject("/Font"): DictionaryObject({NameObject("/F1"): writer._add_object(font)})}
-    )
-    stream = DecodedStreamObject()
-    stream.set_data(b"BT /F1 12 Tf 20 100 Td (Half a penny toll) Tj ET")
-    page[NameObject("/Contents")] = writer._add_object(stream)
-    writer.add_metadata({"/Title": "Toll"})
-    buffer = io.BytesIO()
-    writer.write(buffer)
-    path = tmp_path / "x.pdf"
-    path.write_bytes(buffer.getvalue())
-    (document,) = read(path)
-    assert (document.title, document.text) == ("Toll", "Half a penny toll")
-
-
-def test_broken_files_are_named(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("not json")
-    with pytest.raises(UnreadableFile, match=r"rows\.jsonl"):
-        read(path)
-    with pytest.raises(UnreadableFile, match="unknown format"):
-        read(tmp_path.joinpath("x.exe").with_suffix(".exe")) if (tmp_path / "x.exe").write_text("") == 0 else None
-
-
-def test_html_keeps_structure_as_headings():
-    title, text = html_text("<h2>A</h2><p>b c</p><table><tr><td>x</td><td>y</td></tr></table>")
-    assert title == ""
-    assert text == "## A\nb c\n| x | y"

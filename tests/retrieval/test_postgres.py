@@ -1,8 +1,8 @@
 import pytest
 
 from hapenny.retrieval.filters import Among
-from hapenny.retrieval.lexical import Boosts, Terms
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.retriever import Retriever
+from hapenny.retrieval.stores.lexical import Boosts, Terms
 from tests.retrieval.conftest import DIM, FILMS, vector_of, vectors_of
 from tests.retrieval.store_contract import StoreContract, ids
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def postgres(postgres_dsn, films):
-    from hapenny.retrieval.postgres import PostgresStore
+    from hapenny.retrieval.stores.postgres import PostgresStore
 
     made = PostgresStore(postgres_dsn, DIM, "en")
     made.upsert(films, vectors_of(films))
@@ -44,7 +44,7 @@ def test_the_graph_gives_full_lists_under_a_filter(postgres):
 
 
 def test_a_table_name_cannot_carry_sql(postgres_dsn):
-    from hapenny.retrieval.postgres import PostgresStore
+    from hapenny.retrieval.stores.postgres import PostgresStore
 
     with pytest.raises(ValueError, match="lower-case"):
         PostgresStore(postgres_dsn, DIM, name="x; drop table y")

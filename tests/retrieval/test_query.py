@@ -1,13 +1,20 @@
+import numpy as np
 import pytest
 
-from hapenny.retrieval.analysis import analyser, detect
-from hapenny.retrieval.decompose import decompose
-from hapenny.retrieval.lexical import Terms
-from hapenny.retrieval.noise import learn
-from hapenny.retrieval.query import keywords, prepare, relevant
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.rewrite import standalone
+from hapenny.retrieval.analysis import analyser, detect, spoken
+from hapenny.retrieval.documents import Document
+from hapenny.retrieval.query import prepare
+from hapenny.retrieval.query.decompose import decompose
+from hapenny.retrieval.query.irrelevant import relevant
+from hapenny.retrieval.query.keywords import keywords
+from hapenny.retrieval.query.references import standalone
+from hapenny.retrieval.query.register import read_vocabulary
+from hapenny.retrieval.query.word_lists import word_lists
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Terms
+from hapenny.retrieval.tune.noise_words import learn
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,15 @@ def test_vietnamese_terms_are_syllables_and_pairs():
 
 def test_japanese_terms_are_bigrams_and_latin_words():
     assert analyser("ja").stems("猫型ロボット Robots") == ["猫型", "型ロ", "ロボ", "ボッ", "ット", "robot"]
+
+
+def test_single_characters_are_asked_for_where_they_stand_alone():
+    japanese = analyser("ja")
+    assert "猫" in japanese.indexed("黒い猫が寝る")
+    assert japanese.stems("猫") == ["猫"]
+    assert "猫" in japanese.stems("猫は")
+    assert "図" not in japanese.stems("図書館")
+    assert set(analyser("other").stems("서울")) <= set(analyser("other").indexed("서울에서 열리는"))
 
 
 @pytest.mark.parametrize(
@@ -93,17 +109,27 @@ def test_questions_about_one_thing_stay_whole(query):
         ("Hi there, can you please tell me about the return policy? Thanks!", "the return policy?"),
         ("Xin chào shop, cho tôi hỏi giá tai nghe Sony", "giá tai nghe Sony"),
         ("hello", "hello"),
-        ("please please me", "please please me"),
+        ("My boss asked me to find this out. What is a heat pump?", "What is a heat pump?"),
+        ("こんにちは。返品の期限を教えてください。", "返品の期限。"),
+        ("Shop ơi, cho mình hỏi giá tai nghe Sony nhé", "giá tai nghe Sony"),
     ],
 )
 def test_what_the_collection_cannot_answer_is_dropped(text, kept):
-    assert relevant(text) == kept
+    language = spoken(text)
+    assert relevant(text, language, word_lists(language)) == kept
+
+
+def test_a_statement_is_kept_as_far_as_the_collection_knows_its_words():
+    lists = word_lists("en")
+    text = "It is raining all day. My kettle leaks. What can be done?"
+    assert relevant(text, "en", lists, lambda sentence: "kettle" in sentence) == "My kettle leaks. What can be done?"
 
 
 def test_a_prepared_query_says_what_was_done():
     made = prepare("Hello, how does it compare with Docker?", ["What is a virtual machine?"])
     assert made.text == "how does virtual machine compare with Docker?"
-    assert made.steps == ("irrelevant", "references")
+    assert made.steps == ("irrelevant", "references", "decomposed")
+    assert made.parts[1:] == ("virtual machine", "Docker")
 
 
 def test_noise_words_are_those_the_relevant_documents_do_not_hold():
@@ -117,12 +143,75 @@ def test_noise_words_are_those_the_relevant_documents_do_not_hold():
     assert Terms.of("netflix", analyser("en"), found).words == ("netflix",)
 
 
-def test_keywords_are_the_rarest_known_terms(store):
-    terms = Terms.of("a lonely robot falls in love somewhere", store.analyser)
-    found = keywords(terms, store)
-    assert found[0] == "lone"
-    assert found.index("lone") < found.index("robot")
-    assert "somewher" not in found
+def test_keywords_are_the_rarest_known_words_as_they_are_written(store):
+    found = keywords("a lonely robot falls in love somewhere", store)
+    assert found[0] == "lonely"
+    assert found.index("lonely") < found.index("robot")
+    assert "somewhere" not in found
+
+
+def collection(language, *texts):
+    store = EmbeddedStore(2, language)
+    documents = [Document(id=str(n), text=text) for n, text in enumerate(texts)]
+    store.upsert(documents, np.ones((len(texts), 2), np.float32) / 2**0.5)
+    store.commit()
+    return Retriever(store, vocabulary=read_vocabulary(texts, language))
+
+
+def test_keywords_of_other_languages_are_words_too():
+    vi = collection("vi", "Thời hạn bảo hành là hai năm.", "Nắp thủy tinh dễ vỡ.")
+    assert keywords("Nắp thủy tinh có được bảo hành không?", vi.store)[:2] == ["thủy tinh", "nắp thủy"]
+    ja = collection("ja", "保証期間は二年です。", "ガラスの蓋があります。")
+    assert set(keywords("ガラスの蓋に保証期間はありますか", ja.store)) == {"ガラス", "蓋", "保証期間"}
+
+
+@pytest.mark.parametrize(
+    ("language", "texts", "asked", "styled"),
+    [
+        ("en", ["The refrigerator is cold."], "is my fridge ok", "is my refrigerator ok"),
+        ("en", ["The fridge is cold."], "is my fridge ok", "is my fridge ok"),
+        ("en", ["The colour is grey."], "which color pls", "which colour please"),
+        ("en", ["A value-added tax (VAT) applies.", "The VAT is paid."], "how much vat", "how much vat"),
+        ("vi", ["Thời hạn bảo hành là hai năm.", "Tủ lạnh có ngăn đá."], "bao hanh tu lanh", "bảo hành tủ lạnh"),
+        ("vi", ["Thời hạn bảo hành là hai năm."], "bao hanh thì sao", "bảo hành thì sao"),
+        ("vi", ["Ô tô cần bảo hiểm."], "xe hơi dc bảo hiểm ko", "ô tô được bảo hiểm không"),
+        ("ja", ["スマートフォンの充電器"], "スマホの充電器", "スマートフォンの充電器"),
+        ("ja", ["ｽﾏﾎの充電器"], "スマホの充電器", "スマホの充電器"),
+    ],
+)
+def test_questions_take_the_collections_register(language, texts, asked, styled):
+    assert collection(language, *texts).lexicon.styled(asked) == styled
+
+
+@pytest.mark.parametrize(
+    ("history", "query", "expected"),
+    [
+        (["Tell me about WALL-E."], "Who made what I mentioned before?", "Who made WALL-E?"),
+        (["Truyện Naruto là gì?"], "Tác giả của điều tôi nói trước đó là ai?", "Tác giả của Truyện Naruto là ai?"),
+        (["ナルトとは何ですか？"], "さっき言ったものの作者は？", "ナルトの作者は？"),
+    ],
+)
+def test_what_was_said_before_is_named(history, query, expected):
+    made = standalone(query, history)
+    assert made.changed
+    assert made.text == expected
+    assert standalone(query, []).unsure
+
+
+@pytest.mark.parametrize(
+    ("query", "parts"),
+    [
+        ("京都と奈良の違いは何ですか？", ["京都", "奈良"]),
+        ("京都の人口と面積を教えて", ["京都の人口", "京都の面積"]),
+        ("京都と奈良の人口は？", ["京都の人口", "奈良の人口"]),
+        ("それとこれとは別です", ["それとこれとは別です"]),
+        ("giá và bảo hành của ấm Heron", ["giá của ấm Heron", "bảo hành của ấm Heron"]),
+        ("ấm Heron hay ấm Osprey tốt hơn?", ["ấm Heron", "ấm Osprey"]),
+        ("What are the price and warranty of the kettle?", ["price of the kettle", "warranty of the kettle"]),
+    ],
+)
+def test_sides_and_things_are_split_in_every_language(query, parts):
+    assert decompose(query) == parts
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from hapenny.retrieval.query import prepare
-from hapenny.retrieval.rewrite import standalone
+from hapenny.retrieval.query.references import standalone
 
 VIETNAMESE = [
     (["Bộ phim Titanic nói về điều gì?"], "Đạo diễn của nó là ai?", "Đạo diễn của Titanic là ai?"),

@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from hapenny.retrieval import knowledge, opensearch
 from hapenny.retrieval.documents import Document
-from hapenny.retrieval.embedded import EmbeddedStore
 from hapenny.retrieval.filters import TENANT, Among, parse, seen_by
-from hapenny.retrieval.lexical import Terms
-from hapenny.retrieval.sharded import ShardedStore
+from hapenny.retrieval.stores import bedrock_knowledge_base as knowledge
+from hapenny.retrieval.stores import opensearch
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.lexical import Terms
+from hapenny.retrieval.stores.sharded import ShardedStore
 from tests.retrieval.conftest import DIM, vector_of, vectors_of
 from tests.retrieval.store_contract import BOOSTS, StoreContract, ids
 

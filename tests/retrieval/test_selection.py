@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 
-from hapenny.retrieval.scoring import InStock, Near, Popularity, Recency, Scoring, Stated, bonuses, quantile
-from hapenny.retrieval.selection import calibrate, select
+from hapenny.retrieval.search.scoring import (
+    InStock,
+    Near,
+    Popularity,
+    Recency,
+    Scoring,
+    Stated,
+    bonuses,
+    quantile,
+    year_fields,
+)
+from hapenny.retrieval.search.selection import calibrate, select
 from hapenny.retrieval.settings import Selection
 
 
@@ -81,14 +91,39 @@ def test_popularity_counts_as_far_as_the_words_match():
     ],
 )
 def test_a_year_that_the_question_states_counts(question, expected):
-    found = added(Stated(weight=1.0), question=question)
+    found = added(Stated(weight=1.0, fields=("year",)), question=question)
     assert (found["stated"].tolist() if found else None) == expected
 
 
 def test_a_tenant_may_have_its_own_rules():
     scoring = Scoring(tenants={"acme": ()})
     assert scoring.of("acme") == ()
-    assert scoring.of("other") == (Popularity(), Stated())
+    assert scoring.of("other") == (Stated(),)
+
+
+def test_years_are_known_by_their_values_whatever_the_field_is_called():
+    known = {"jahr": np.array([1950.0, 2024.0]), "price": np.array([5.0, 2000.0]), "empty": np.empty(0)}
+    assert year_fields(["jahr", "price", "empty"], known.__getitem__) == ("jahr",)
+    found = added(Stated(weight=1.0), question="musicals of 2020", years=lambda: ("year",))
+    assert found["stated"].tolist() == [0, 1, 0]
+
+
+def test_alike_hits_leave_together_where_their_words_differ():
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], np.float32)
+    how = Selection(least=3, most=3, floor=None)
+    said = [b"nineteen", b"twenty-nine", b"nineteen"]
+    chosen = select(
+        scores(0.9, 0.8, 0.7), how, vectors=lambda at: vectors[list(at)], wordings=lambda at: [said[i] for i in at]
+    )
+    assert chosen == [0, 1]
+
+
+def test_nothing_under_the_measured_floor_leaves_unless_a_number_is_asked_for():
+    how = Selection()
+    assert select(scores(0.9, 0.8, 0.7), how, enough=[False, True, False]) == [1]
+    assert select(scores(0.9, 0.8, 0.7), how, enough=[False, False, False]) == []
+    assert select(scores(0.9, 0.8, 0.7), how, enough=[False, False, False], keep=2) == [0, 1]
+    assert select(scores(0.9, 0.8), Selection(floor=None), enough=[False, False]) == [0, 1]
 
 
 def test_unknown_values_are_at_the_bottom():

@@ -8,12 +8,12 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Request, Text
 from hapenny.core.stage import Pipeline
-from hapenny.retrieval.collection import Collection
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.endpoint import retrieve
 from hapenny.retrieval.filters import FilterError, parse
 from hapenny.retrieval.options import Remote, RetrievalOptions
-from hapenny.retrieval.retriever import Retriever
+from hapenny.retrieval.search.collection import Collection
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.stage import RetrievalStage
 from tests.retrieval.conftest import vector_of, vectors_of
 
@@ -221,3 +221,57 @@ async def test_the_endpoint_says_what_is_wrong(store, body, field):
 def test_filters_that_cannot_be_read_are_refused_with_a_path(data):
     with pytest.raises(FilterError, match=r"^filter"):
         parse(data)
+
+
+async def test_a_request_may_bring_a_filter_of_its_own(store):
+    made = exchange(user("iron man"))
+    made.context.headers["x-hapenny-filter"] = '{"field": "year", "gte": 2009}'
+    await run(store, made)
+    assert {cited.id for cited in made.answer.citations} <= {"3", "8"}
+    assert made.answer.citations[0].id == "3"
+    both = exchange(user("iron man"))
+    both.context.headers["x-hapenny-filter"] = '{"field": "year", "gte": 2009}'
+    request = await run(store, both, filter={"field": "genre", "is": "Romance"})
+    assert "<source" not in str(request.messages[-1].content)
+
+
+async def test_a_filter_that_cannot_be_read_is_the_clients_fault(store):
+    for wrong in ("{", '{"year": 3}', '{"not": ' * 20 + "{}" + "}" * 20):
+        made = exchange(user("iron man"))
+        made.context.headers["x-hapenny-filter"] = wrong
+        with pytest.raises(Failure, match="filter cannot be read"):
+            await run(store, made)
+
+
+async def test_bounds_of_the_question_filter_unless_nothing_is_left(store):
+    made = exchange(user("films about iron since 2009"))
+    await run(store, made)
+    assert all(cited.id in ("3", "8") for cited in made.answer.citations)
+    none = exchange(user("films about iron since 2100"))
+    await run(store, none)
+    assert none.answer.citations
+    off = exchange(user("films about iron since 2009"))
+    await run(store, off, stated_filters=False)
+    assert {cited.id for cited in off.answer.citations} - {"3", "8"}
+
+
+async def test_routes_whose_answers_everyone_shares_see_public_documents_alone(store):
+    secret = [Document(id="s", title="Iron man secret", text="iron man", tenant="default", groups=["staff"])]
+    store.upsert(secret, vectors_of(secret))
+    store.commit()
+    made = exchange(user("iron man secret"), groups=("staff",))
+    assert "secret" in str((await run(store, made)).messages[-1].content[0])
+    shared = exchange(user("iron man secret"), groups=("staff",))
+    seen = []
+
+    async def onward(there):
+        seen.append(there.request)
+
+    stage = RetrievalStage({"films": collection(store)}, RetrievalOptions(collection="films"), public=True)
+    await Pipeline([stage], {"retrieval": "on"}, onward, Asked())(shared)
+    assert "s" not in [cited.id for cited in shared.answer.citations]
+
+
+async def test_numbers_beside_a_text_are_sent_with_it(store):
+    request = await run(store, exchange(user("who is iron man")))
+    assert "year: 2008; votes: 21000" in request.messages[-1].content[0].text

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from hapenny.core.clock import RealClock
-from hapenny.retrieval.metrics import interval, ndcg, quality, scaled
-from hapenny.retrieval.tuner import Trial, choose, drifted, exact, lower, tune
+from hapenny.retrieval.documents import Document
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.tune.index_shape import Trial, choose, drifted, exact, lower, shapes, tune
+from hapenny.retrieval.tune.metrics import interval, ndcg, quality, scaled
 from hapenny.vectors.compact import CompactIndex, Shape
 from hapenny.vectors.embedder import unit
 
@@ -80,3 +82,20 @@ def test_quality_tells_what_was_not_judged():
 def test_an_interval_covers_the_mean_and_a_clear_gain_excludes_zero():
     low, high = interval([0.1, 0.2, 0.15] * 30)
     assert 0 < low < 0.15 < high < 0.2
+
+
+def test_fewer_dimensions_are_tried_and_a_store_goes_on_in_them(tmp_path):
+    assert {shape.dims for shape in shapes(5000, 384)} == {0, 128, 256}
+    assert {shape.dims for shape in shapes(5000, 64)} == {0}
+    vectors, _ = data()
+    documents = [Document(id=str(n), text=f"number {n}") for n in range(300)]
+    store = EmbeddedStore(32, "en", tmp_path / "c")
+    store.upsert(documents, vectors[:300])
+    store.commit()
+    store.reshape(Shape(kind="sq8", dims=16))
+    first = store.vector(vectors[7], 1)
+    store.close()
+    again = EmbeddedStore(32, "en", tmp_path / "c", shape=Shape(kind="sq8", dims=16))
+    assert again.shape.dims == 16
+    assert again.vector(vectors[7], 1).rows.tolist() == first.rows.tolist()
+    assert [document.id for document in again.fetch(first.rows.tolist())] == ["7"]

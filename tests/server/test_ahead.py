@@ -43,7 +43,9 @@ async def test_what_is_asked_again_and_again_is_answered_ahead(tmp_path):
         assert ahead.stats().spent > 0
         books = {each.layer: each for each in app.gateway.shared.profit.books()}
         assert books["precompute"].hits == 1
-        assert books["precompute"].saved > books["precompute"].answering > 0
+        # One hit pays for the one answer made ahead, as far as estimated counts go.
+        assert books["precompute"].answering > 0
+        assert books["precompute"].saved == pytest.approx(books["precompute"].answering, rel=0.1)
         _, there = await ask(app, "when do you open")
         assert there.cache.hit
         # Without us the first request would have been answered by the model, and the second from the cache.

@@ -173,6 +173,8 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
         assert all(saved == -actual < 0 for _, _, _, saved, actual in found)
         spent = app.gateway.parts.live_audit._auditors["default"]._spent
         assert spent == sum(actual for *_, actual in found)
+        [judging] = summarise(app.gateway.ledger.path).judging
+        assert (judging.technique, judging.calls, judging.cost) == ("tiers", 3, spent)
 
 
 async def test_a_judge_without_a_verdict_finds_no_loss(tmp_path):

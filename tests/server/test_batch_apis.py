@@ -123,6 +123,29 @@ async def test_one_batch_may_hold_several_models(tmp_path):
         assert len([line for line in provider.provider.bill.lines if line.service_tier == "batch"]) == 24
 
 
+async def test_records_in_another_dialect_are_made_fit_for_the_job_and_their_answers_freed_of_it(tmp_path):
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": {
+        "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}}  # fmt: skip
+    name = "mcp__" + "orders_of_the_shop_" * 4 + "find.one"
+    tool = {"type": "function", "function": {"name": name, "parameters": {}}}
+    asked = rows([NOVA] * 12)
+    for row in asked[:4]:
+        row["body"] |= {"response_format": form, "seed": 1, "stop": ["\n\n", "END"]}
+    for row in asked[4:8]:
+        row["body"] |= {"tools": [tool], "tool_choice": {"type": "function", "function": {"name": name}}}
+    text = b"".join(json.dumps(row).encode() + b"\n" for row in asked)
+    async with simulated(tmp_path / "aws") as (aws, provider), gateway(aws, tmp_path) as (url, _):
+        api = client(url)
+        batch = await finished(api, (await handed_in(api, text)).id)
+        assert batch.request_counts.completed == 12
+        answers = [row["response"]["body"] for row in (await output(api, batch)).values()]
+        assert {line.service_tier for line in provider.provider.bill.lines} == {"batch"}
+    for body in answers[:4]:
+        assert isinstance(json.loads(body["choices"][0]["message"]["content"])["n"], int)
+    for body in answers[4:8]:
+        assert body["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == name
+
+
 async def test_a_record_that_a_job_cannot_answer_is_sent_alone(tmp_path):
     bad = {
         "custom_id": "bad",
@@ -197,7 +220,7 @@ async def test_a_provider_that_refuses_costs_the_discount_and_nothing_else(tmp_p
         batch = await finished(api, (await handed_in(api, lines([HAIKU] * 12))).id)
         assert batch.request_counts.completed == 12
         assert {line.service_tier for line in provider.provider.bill.lines} == {"standard"}
-        (status,) = [app.batches._engine.status(id) for id in app.batches._engine.batches]
+        (status,) = [app.services.batches._engine.status(id) for id in app.services.batches._engine.batches]
         assert "required minimum" in status.refused[0]
 
 

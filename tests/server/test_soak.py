@@ -43,7 +43,7 @@ def resident_mb():
 async def quiet(app, tasks):
     """Waits until no request is under way and the tasks of closed connections have ended."""
     for _ in range(200):
-        if not app._active and len(asyncio.all_tasks()) <= tasks:
+        if not app.services.active and len(asyncio.all_tasks()) <= tasks:
             return
         await asyncio.sleep(0.05)
 
@@ -121,7 +121,7 @@ async def test_two_hundred_streams_of_the_official_clients_at_once(tmp_path):
         await other.close()
         third.close()
         await quiet(app, before)
-        assert (backend.open, backend.closed, app._active) == (0, 200, {})
+        assert (backend.open, backend.closed, app.services.active) == (0, 200, 0)
         assert len(asyncio.all_tasks()) <= before
 
 
@@ -227,7 +227,7 @@ async def test_minutes_of_mixed_traffic_leave_memory_tasks_and_sockets_flat(tmp_
         assert abs(files) <= 4, measured
         assert running <= 2, measured
         assert backend.open == 0
-        assert app._active == {}
+        assert app.services.active == 0
         assert set(traffic.statuses) <= {"200", "400", "424", "502"}, traffic.statuses
         assert traffic.statuses["200"] > 20_000
         assert app.gateway.books.violations == 0

@@ -9,7 +9,7 @@ from hapenny.config import load
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.passages import STORED_SENTENCES
 from hapenny.gateway.gateway import Gateway
-from hapenny.retrieval.manifest import Manifest
+from hapenny.retrieval.ingest.manifest import Manifest
 from tests.server.house import CONFIG, Scripted
 
 QUESTION = "What does crossing the bridge cost?"

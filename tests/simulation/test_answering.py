@@ -11,9 +11,9 @@ from tests.simulation.helpers import SHOP, ask
 QUESTION = "How long does shipping to Ireland take?"
 
 
-def test_a_right_answer_begins_with_the_sentence_that_holds_it() -> None:
+def test_a_right_answer_names_the_sentence_that_holds_it() -> None:
     draft = compose(ask(QUESTION), "m", True, "s", 10)
-    assert draft.text.startswith("Shipping to Ireland takes 4 days and costs 3 euros.")
+    assert "Shipping to Ireland takes 4 days and costs 3 euros." in draft.text[:90]
     assert reference(ask(QUESTION)) == "Shipping to Ireland takes 4 days and costs 3 euros."
 
 
@@ -22,7 +22,16 @@ def test_a_wrong_answer_says_something_else(question: str) -> None:
     good = compose(ask(question), "m", True, "s", 5).text
     bad = compose(ask(question), "m", False, "s", 5).text
     assert reference(ask(question)) in good
-    assert not bad.startswith(reference(ask(question)))
+    assert reference(ask(question)) not in bad
+
+
+def test_two_models_say_the_same_in_their_own_words() -> None:
+    texts = {compose(ask(QUESTION), model, True, "s", 40).text for model in "abcdef"}
+    assert len(texts) > 1
+    assert all(reference(ask(QUESTION)) in text for text in texts)
+    again = compose(ask(QUESTION), "a", True, "s", 40, turn=1).text
+    assert again != compose(ask(QUESTION), "a", True, "s", 40).text
+    assert reference(ask(QUESTION)) in again
 
 
 def test_the_only_sentence_is_answered_wrongly_by_a_changed_number() -> None:

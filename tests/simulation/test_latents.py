@@ -1,78 +1,100 @@
-"""Difficulty shows in the text only as far as it should, and models are right as often as the tables say."""
+"""Models are right as often as their cards say, on the same questions together, and nothing hangs on names."""
 
 import ast
+from itertools import combinations
 from pathlib import Path
+from statistics import mean
 
+import msgspec
 import pytest
 
 import hapenny
-from hapenny.core.messages import Data, Message, Request, Text, ToolResult
 from hapenny.simulation import latents, make_tables
-from hapenny.simulation.cards import MANGA_2024
-from tests.simulation.helpers import SHOP, ask, questions
+from hapenny.simulation.cards import DECKS, MANGA_2024
+from hapenny.simulation.latents import Latents
+from hapenny.workload.truth import KINDS, Kind
+from tests.simulation.helpers import questions
 
-QUESTIONS = questions(4000)
+QUESTIONS = questions(3000)
 MODELS = {model.tier: model for model in MANGA_2024.models}
 
 
-def right(tier: str, question: str) -> bool:
-    model = MODELS[tier]
-    return latents.right(model.id, model.correctness, question, MANGA_2024.name)
+def right(tier: str, kind: Kind, seed: int = 0, harder: float = 0.0) -> list[bool]:
+    world = Latents(MANGA_2024, seed)
+    return [world.right(MODELS[tier], kind, question, question, harder) for question in QUESTIONS]
 
 
-def apgr(cheap: str, strong: str, score: list[float]) -> float:
-    return make_tables.apgr([right(cheap, q) for q in QUESTIONS], [right(strong, q) for q in QUESTIONS], score)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tier", ["fast", "strong"])
+def test_a_model_is_right_as_often_as_its_card_says(tier: str, kind: Kind) -> None:
+    # The length of these questions is not that of every kind: the hidden part alone is as on the card.
+    blind = msgspec.structs.replace(MANGA_2024, visible=0.0)
+    shares = [
+        mean(Latents(blind, seed).right(MODELS[tier], kind, question, question) for question in QUESTIONS[:1000])
+        for seed in range(4)
+    ]
+    assert mean(shares) == pytest.approx(MODELS[tier].correctness[kind], abs=0.02)
 
 
-def test_a_text_score_reaches_the_apgr_of_real_text_classifiers() -> None:
-    score = [latents.visible(question) for question in QUESTIONS]
-    mean = (apgr("fast", "strong", score) + apgr("balanced", "strong", score)) / 2
-    assert mean == pytest.approx(0.67, abs=0.03)
-    length = [float(len(question)) for question in QUESTIONS]
-    assert 0.52 < (apgr("fast", "strong", length) + apgr("balanced", "strong", length)) / 2 < 0.66
+@pytest.mark.parametrize("kind", ["grounded", "reasoning"])
+def test_two_models_fail_on_the_same_questions(kind: Kind) -> None:
+    rows = [right(tier, kind) for tier in ("fast", "balanced", "strong")]
+    measured = [make_tables.tetrachoric(one, other) for one, other in combinations(rows, 2)]
+    assert mean(each for each in measured if each is not None) == pytest.approx(MANGA_2024.shared[kind], abs=0.08)
 
 
-@pytest.mark.parametrize("tier", ["fast", "balanced", "strong", "max"])
-def test_a_model_is_right_as_often_as_its_table(tier: str) -> None:
-    table = MODELS[tier].correctness
-    share = sum(right(tier, question) for question in QUESTIONS) / len(QUESTIONS)
-    assert share == pytest.approx(sum(table) / len(table), abs=0.04)
+def test_a_harder_intent_is_answered_worse() -> None:
+    usual, hard, easy = (mean(right("fast", "grounded", harder=by)) for by in (0.0, 0.7, -0.7))
+    assert hard < usual - 0.08
+    assert easy > usual + 0.04
 
 
-def test_cheaper_models_are_worse_where_it_is_hard() -> None:
-    easy = [q for q in QUESTIONS if latents.difficulty(q, MANGA_2024.name) < 0.3]
-    hard = [q for q in QUESTIONS if 0.55 < latents.difficulty(q, MANGA_2024.name) < 0.8]
-
-    def gap(some: list[str]) -> float:
-        return sum(right("strong", q) - right("fast", q) for q in some) / len(some)
-
-    assert gap(easy) < 0.12
-    assert gap(hard) > 0.3
-
-
-def test_latents_hang_on_the_question_alone() -> None:
-    assert latents.difficulty("Where is my order?", "a") == latents.difficulty("where is MY order", "a")
-    assert latents.difficulty("Where is my order?", "a") != latents.difficulty("Where is my order?", "b")
+def test_the_text_tells_a_part_of_the_difficulty() -> None:
+    world = Latents(MANGA_2024)
+    seen = [latents.visible(question, "grounded") for question in QUESTIONS]
+    hard = [world.difficulty("grounded", question, question) for question in QUESTIONS]
+    order = sorted(range(len(seen)), key=lambda index: seen[index])
+    third = len(order) // 3
+    low, high = (mean(hard[index] for index in part) for part in (order[:third], order[-third:]))
+    assert 0.6 < high - low < 1.8
 
 
-def test_the_question_is_found_behind_a_context() -> None:
-    assert latents.question_of(ask("Where is it?")) == "Where is it?"
-    assert latents.question_of(ask(f"{SHOP}\n\nWhere is it?")) == "Where is it?"
-    assert latents.question_of(ask(f"Context: {SHOP}\nQuestion: Where is it?")) == "Where is it?"
-    assert SHOP in " ".join(latents.context_of(ask(f"{SHOP}\n\nWhere is it?", context="")))
-    result = ToolResult("1", (Data({"order": {"state": "shipped", "days": 3}}),))
-    request = Request(
-        protocol="openai",
-        model="m",
-        messages=(Message("user", (Text("Where is it?"),)), Message("tool", (result,))),
-    )
-    assert latents.question_of(request) == "Where is it?"
-    assert "order state: shipped." in latents.context_of(request)[0]
+def test_a_rephrased_question_is_mostly_as_hard_as_before() -> None:
+    world = Latents(MANGA_2024)
+    pairs = [
+        (
+            world.right(MODELS["fast"], "reasoning", question, f"Please tell me: {question}"),
+            world.right(MODELS["fast"], "reasoning", question, f"{question} Thanks!"),
+        )
+        for question in QUESTIONS
+    ]
+    agreed = mean(one == other for one, other in pairs)
+    assert 0.85 < agreed < 1.0
+    others = [make_tables.tetrachoric(*zip(*pairs, strict=True))]
+    assert others[0] is not None
+    assert others[0] > MANGA_2024.shared["reasoning"]
+
+
+def test_draws_differ_and_repeat() -> None:
+    assert right("fast", "grounded", 1) == right("fast", "grounded", 1)
+    assert right("fast", "grounded", 1) != right("fast", "grounded", 2)
+    assert Latents(MANGA_2024).pace == 1.0
+    low, high = MANGA_2024.pace_range
+    assert all(low <= Latents(MANGA_2024, seed).pace <= high for seed in range(1, 20))
+
+
+def test_no_name_of_a_card_moves_the_truth() -> None:
+    renamed = msgspec.structs.replace(MANGA_2024, name="other", date="2030-01-01")
+    one, other = Latents(MANGA_2024), Latents(renamed)
+    for question in QUESTIONS[:300]:
+        assert one.right(MODELS["fast"], "grounded", question, question) == other.right(
+            MODELS["fast"], "grounded", question, question
+        )
 
 
 def test_nothing_outside_the_simulation_reads_the_latents() -> None:
     root = Path(hapenny.__file__).parent
-    hidden = {"latents", "answering", "tokenizer"}
+    hidden = {"latents", "answering", "tokenizer", "replies", "voice"}
     for path in root.rglob("*.py"):
         if path.parent.name == "simulation":
             continue
@@ -83,18 +105,34 @@ def test_nothing_outside_the_simulation_reads_the_latents() -> None:
 
 
 def test_tables_are_read_off_outcomes() -> None:
-    def row(number: int, level: int) -> dict[str, object]:
-        scores = {f"m{skill}": {"score": float(skill > level)} for skill in range(5)}
-        return {"id": str(number), "prompt": "", "models": scores}
+    def row(number: int, level: float) -> dict[str, object]:
+        scores = {f"m{skill}": {"score": float(skill / 5 > level)} for skill in range(5)}
+        return {"id": str(number), "task": "t", "prompt": "", "models": scores}
 
-    found = make_tables.tables([row(number, number % 5) for number in range(100)])
-    assert found["m0"] == (0.0,) * 10
-    assert found["m4"][:6] == (1.0,) * 6
-    assert sum(found["m4"]) / 10 == pytest.approx(0.8)
-    assert sum(found["m2"]) / 10 == pytest.approx(0.4)
+    shares, correlation, prompts = make_tables.tables([row(number, number % 100 / 100) for number in range(1000)])["t"]
+    assert prompts == 1000
+    assert shares["m0"] == 0.0
+    assert shares["m2"] == pytest.approx(0.4, abs=0.02)
+    assert shares["m4"] == pytest.approx(0.8, abs=0.02)
+    assert correlation is not None
+    assert correlation > 0.95
+
+
+def test_the_correlation_of_unrelated_rows_is_none() -> None:
+    one = [latents.chance("a", number) < 0.7 for number in range(4000)]
+    other = [latents.chance("b", number) < 0.6 for number in range(4000)]
+    assert make_tables.tetrachoric(one, other) == pytest.approx(0.0, abs=0.06)
+    assert make_tables.tetrachoric(one, [True] * 4000) is None
 
 
 def test_apgr_of_a_perfect_and_of_no_score() -> None:
     weak, strong = [0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]
     assert make_tables.apgr(weak, strong, [4, 3, 2, 1]) == pytest.approx(0.625)
     assert make_tables.apgr(weak, strong, [1, 2, 3, 4]) == pytest.approx(0.125)
+
+
+def test_a_check_of_questions_names_every_model() -> None:
+    lines = make_tables.check(QUESTIONS[:60], draws=2)
+    for deck in DECKS.values():
+        for model in deck.models:
+            assert any(f"{deck.name} {model.id}: right in" in line for line in lines)

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from hapenny.core.clock import RealClock
-from hapenny.stores.memory import MemoryBlobs, MemoryKeyValue, MemoryRows
-from hapenny.stores.sqlite import SqliteBlobs, SqliteFile, SqliteKeyValue, SqliteRows
+from hapenny.stores.memory import MemoryKeyValue, MemoryRows
+from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue, SqliteRows
 
 
 class Clock(RealClock):
@@ -33,23 +33,17 @@ class Time:
 
 
 REDIS = pytest.param("redis", marks=pytest.mark.redis)
-POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
 
 def build(kind, what, request, tmp_path, clock):
-    if kind == "memory":
-        return {"kv": MemoryKeyValue, "rows": lambda _: MemoryRows(), "blobs": lambda _: MemoryBlobs()}[what](clock)
-    if kind == "sqlite":
-        made = {"kv": SqliteKeyValue, "rows": SqliteRows, "blobs": SqliteBlobs}[what]
-        return made(SqliteFile(str(tmp_path / "deep" / "store.db"), clock))
     if kind == "redis":
-        from hapenny.stores.redis import RedisBlobs, RedisKeyValue
+        from hapenny.stores.redis import RedisKeyValue
 
-        return {"kv": RedisKeyValue, "blobs": RedisBlobs}[what](request.getfixturevalue("redis_url"))
-    from hapenny.stores.postgres import Postgres, PostgresBlobs, PostgresKeyValue, PostgresRows
-
-    made = {"kv": PostgresKeyValue, "rows": PostgresRows, "blobs": PostgresBlobs}[what]
-    return made(Postgres(request.getfixturevalue("postgres_dsn"), clock))
+        return RedisKeyValue(request.getfixturevalue("redis_url"))
+    if kind == "sqlite":
+        file = SqliteFile(str(tmp_path / "deep" / "store.db"), clock)
+        return SqliteKeyValue(file) if what == "kv" else SqliteRows(file)
+    return MemoryKeyValue(clock) if what == "kv" else MemoryRows()
 
 
 def _fixture(what, kinds):
@@ -72,6 +66,5 @@ def time(clock, kv):
     return Time(clock, real=type(kv).__name__.startswith("Redis"))
 
 
-kv = _fixture("kv", ["memory", "sqlite", REDIS, POSTGRES])
-rows = _fixture("rows", ["memory", "sqlite", POSTGRES])
-blobs = _fixture("blobs", ["memory", "sqlite", REDIS, POSTGRES])
+kv = _fixture("kv", ["memory", "sqlite", REDIS])
+rows = _fixture("rows", ["memory", "sqlite"])

@@ -101,16 +101,6 @@ async def test_memory_is_bounded(clock):
     assert [key for key, _ in await store.scan()] == ["a", "c", "d"]
 
 
-async def test_a_file_is_found_again(clock, tmp_path):
-    url = f"sqlite:{tmp_path}/kv.db"
-    first = open_kv(url, clock)
-    await first.set("a", b"1")
-    await first.aclose()
-    again = open_kv(url, clock)
-    assert await again.get("a") == b"1"
-    await again.aclose()
-
-
 async def test_values_whose_life_is_over_leave_the_file(clock, tmp_path):
     from hapenny.stores.sqlite import SWEEP, SqliteFile, SqliteKeyValue
 
@@ -132,33 +122,6 @@ async def test_deployments_on_one_redis_do_not_see_each_other(clock, redis_url):
     assert await two.scan() == []
     await one.aclose()
     await two.aclose()
-
-
-@pytest.mark.postgres
-async def test_a_broken_postgres_connection_is_replaced(clock, postgres_dsn):
-    import psycopg
-
-    from hapenny.stores.postgres import Postgres, PostgresKeyValue
-
-    server = Postgres(postgres_dsn, clock)
-    store = PostgresKeyValue(server)
-    await store.set("a", b"1")
-    (victim,) = server._free
-    with psycopg.connect(postgres_dsn, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", (victim.info.backend_pid,))
-    with pytest.raises(psycopg.OperationalError):
-        await store.get("a")
-    assert await store.get("a") == b"1"
-    await store.aclose()
-
-
-@pytest.mark.postgres
-async def test_two_processes_may_start_at_once(clock, postgres_dsn):
-    stores = [open_kv(postgres_dsn, clock) for _ in range(4)]
-    await asyncio.gather(*(store.set(f"k{n}", b"1") for n, store in enumerate(stores)))
-    assert len(await stores[0].scan()) == 4
-    for store in stores:
-        await store.aclose()
 
 
 def test_an_unknown_url_is_refused(clock):

@@ -71,10 +71,11 @@ _numbers = iter(range(10**9))
 def exchange(clock, request=None, *, baseline="dear", tenant="t1", **more):
     """A request on its way."""
     request = request or ask()
+    baseline = Target(baseline) if isinstance(baseline, str) else baseline
     return Exchange(
         id=f"req{next(_numbers)}", request=request,
         context=Context(tenant=tenant, **{k: more.pop(k) for k in ("feature", "user", "session") if k in more}),
-        clock=clock, limits=Limits(clock.now() + 10, clock.now() + 60), baseline=Target(baseline), **more,
+        clock=clock, limits=Limits(clock.now() + 10, clock.now() + 60), baseline=baseline, **more,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Image, Message, Text, Tool, ToolResult, ToolUse
+from hapenny.telemetry.capacity import Capacity, prepaid
 from tests.telemetry import made
 
 
@@ -176,12 +177,28 @@ def test_a_tier_discount_belongs_to_throughput_unless_the_client_asked_for_it(bo
 
 
 def test_owned_capacity_costs_nothing_a_request_and_saves_the_on_demand_price(clock):
-    book = made.books(clock, owned=lambda target: target.backend == "own")
+    book = made.books(clock, owned=prepaid([Capacity("own servers", "dear", "owned", 1_000)]))
     ex = made.exchange(clock)
-    made.served(book, ex, target=Target("dear", backend="own"))
+    made.served(book, ex, target=Target("dear", backend="own", service_tier="owned"))
     row = book.close(ex)
     assert row.actual == 0
-    assert row.savings == {"throughput": row.baseline}
+    assert row.savings == {"owned": row.baseline}
+    assert row.alone == row.savings
+
+
+def test_owned_capacity_that_is_the_baseline_saves_the_on_demand_price_too(clock):
+    book = made.books(clock, owned=prepaid([Capacity("ours", "dear", "provisioned", 1_000)]))
+    target = Target("dear", service_tier="provisioned")
+    ex = made.exchange(clock, baseline=target)
+    made.served(book, ex, target=target)
+    assert book.totals(ex).saved == book.close(ex).baseline > 0
+
+
+def test_what_capacity_saves_is_not_known_while_its_bill_is_not(clock):
+    book = made.books(clock, owned=prepaid([Capacity("ours", "dear", "provisioned", None)]))
+    ex = made.exchange(clock)
+    made.served(book, ex, target=Target("dear", service_tier="provisioned"))
+    assert book.close(ex).unpriced
 
 
 # -- prompt caches ---------------------------------------------------------------------------------------------
@@ -204,10 +221,20 @@ def test_the_clients_own_cache_points_are_honoured_in_the_baseline(book, clock):
     again = book.close(turn(book, clock, 1)[0])
     clock.t += 301
     late = book.close(turn(book, clock, 2)[0])
-    other = book.close(turn(book, clock, 3, tenant="t2")[0])
     assert again.baseline < first.baseline / 3
     assert late.baseline == pytest.approx(first.baseline, rel=0.01)
-    assert other.baseline == pytest.approx(first.baseline, rel=0.01)
+
+
+def test_providers_keep_one_prompt_cache_an_account_whichever_tenant_asks(book, clock):
+    first = book.close(turn(book, clock, tenant="t1")[0])
+    clock.t += 10
+    again = book.close(turn(book, clock, 1, tenant="t2")[0])
+    clock.t += 10
+    ex = made.exchange(clock, made.ask("question 2", system=SYSTEM), baseline=Target("dear", backend="other account"))
+    elsewhere = made.served(book, ex)
+    assert again.baseline < first.baseline / 3
+    assert book.close(ex).baseline == pytest.approx(first.baseline, rel=0.01)
+    assert elsewhere.cached is None
 
 
 def test_each_hit_renews_the_lifetime(book, clock):

@@ -9,13 +9,17 @@ import sys
 import textwrap
 import time
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from hapenny.cli.report import report
 from hapenny.core.clock import RealClock
 from hapenny.simulation.loop import clock as virtual_clock
 from hapenny.simulation.loop import run as run_virtual
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry, Row
+from hapenny.telemetry.summary import summarise
 from tests.telemetry import made
 
 
@@ -156,6 +160,47 @@ async def test_capacity_is_booked(path):
     await ledger.aclose()
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT kind, actual + saved FROM entries").fetchone() == ("capacity", 0)
+
+
+async def test_an_hour_of_a_capacity_is_booked_once_whoever_books_it(path):
+    hour = Entry(kind="capacity", wall=3_600.0, technique="owned", actual=7, saved=-7, model="models.big")
+    first, second = Ledger(LedgerOptions(path=path), RealClock()), Ledger(LedgerOptions(path=path), RealClock())
+    for ledger in (first, second, first):
+        ledger.book(hour)
+        ledger.book(msgspec.structs.replace(hour, model="models.other"))
+        await ledger.flush()
+    second.book(msgspec.structs.replace(hour, wall=7_200.0))
+    await first.aclose()
+    await second.aclose()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT model, wall FROM entries ORDER BY model, wall").fetchall() == [
+            ("models.big", 3_600.0),
+            ("models.big", 7_200.0),
+            ("models.other", 3_600.0),
+        ]
+
+
+async def test_a_file_of_the_first_version_is_read_as_it_is_and_goes_on_when_it_is_written(path):
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    [old] = rows(1)
+    ledger.write(old)
+    await ledger.aclose()
+    with sqlite3.connect(path) as file:  # what came since the first version is taken away again
+        for table, column in (("requests", "alone"), ("requests", "freed"), ("calls", "units")):
+            file.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        file.execute("PRAGMA user_version=1")
+    before = summarise(path)
+    assert before.saved == old.saved
+    assert [technique.alone for technique in before.techniques] == [None]
+    assert CliRunner().invoke(report, ["--ledger", path]).exit_code == 0
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    [new] = rows(1)
+    ledger.write(new)
+    await ledger.flush()
+    assert (await ledger.get(old.id)).saved == old.saved
+    assert (await ledger.get(new.id)).freed == "exact"
+    await ledger.aclose()
+    assert summarise(path).saved == old.saved + new.saved
 
 
 def test_a_file_from_the_future_is_refused(path):

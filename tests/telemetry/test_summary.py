@@ -87,13 +87,18 @@ def test_capacity_is_in_the_sums_as_a_negative_saving(filled, tmp_path):
 
     async def add():
         ledger = Ledger(LedgerOptions(path=copy), RealClock())
-        ledger.book(Entry(kind="capacity", wall=filled[1][0].wall + 1, technique="provisioned", actual=5, saved=-5))
+        hour = filled[1][0].wall + 1
+        ledger.book(Entry(kind="capacity", wall=hour, technique="provisioned", actual=5_000, saved=-5_000))
         await ledger.aclose()
 
     asyncio.run(add())
     before, after = summarise(filled[0]), summarise(copy)
-    assert after.actual == before.actual + 5
-    assert after.by_technique["provisioned"] == -5
+    assert after.actual == before.actual + 5_000
+    assert after.by_technique["provisioned"] == -5_000
+    [technique] = [each for each in after.techniques if each.name == "provisioned"]
+    assert technique.alone == -5_000
+    course = sum(part.actual for part in after.course)
+    assert course == pytest.approx(after.actual, abs=len(after.course))
     assert after.baseline - after.saved - after.estimate_error == after.actual
 
 
@@ -146,6 +151,16 @@ def test_the_command_prints_tables_json_and_a_page(filled, summary, tmp_path):
     assert plain["by_technique"]["exact"] == summary.by_technique["exact"]
     assert plain["actual"] == summary.actual
     assert target.read_text().startswith("<!doctype html>")
+    # Leave-one-out beside the waterfall, and what evidence cost, in every form.
+    known = {technique.name: technique for technique in summary.techniques}
+    assert {each["name"]: each["alone"] for each in plain["techniques"]} == {n: t.alone for n, t in known.items()}
+    assert money(-known["exact"].alone, sign=True) in shown.output
+    assert money(known["exact"].alone) in target.read_text()
+    [judging] = [each for each in summary.judging if each.technique == "evidence"]
+    assert judging.cost > 0
+    assert money(judging.cost) in shown.output
+    assert money(judging.cost) in target.read_text()
+    assert plain["judging"][0]["cost"] == judging.cost
 
 
 def test_the_command_says_what_to_do_without_a_ledger(tmp_path):

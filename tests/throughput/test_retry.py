@@ -58,11 +58,3 @@ def test_quiet_times_save_up_no_more_than_the_reserve():
     for _ in range(100_000):
         budget.first()
     assert sum(budget.take() for _ in range(1000)) == 10
-
-
-def test_unused_withdrawal_can_be_returned():
-    budget = RetryBudget(0.1)
-    assert budget.take()
-    assert not budget.take()
-    budget.give_back()
-    assert budget.take()

@@ -58,6 +58,20 @@ def test_greeting_only_opens_a_dialogue() -> None:
     assert fired("Hello, where is my order?", "", turns=0) is None
 
 
+def test_words_that_only_one_template_knows_are_enough() -> None:
+    own = """
+locale: en
+templates:
+  - {name: ping, user: {any: ["^ping zyx$"]}, text: [pong]}
+"""
+    both = Templates.of_files(Templates.shipped_files())
+    mixed = Templates([read(file.read_text("utf-8")) for file in Templates.shipped_files()] + [read(own)])
+    assert both.match(Turn(user="Ping zyx")) is None
+    fired = mixed.match(Turn(user="Ping zyx"))
+    assert fired is not None
+    assert fired.name == "ping"
+
+
 def test_locale_limits_libraries() -> None:
     assert fired("No, thanks.", "Anything else?", locale="en-GB") == "closing"
     assert fired("No, thanks.", "Anything else?", locale="vi") is None

@@ -7,7 +7,7 @@ import pytest
 
 from hapenny.core.messages import Data, Message, Text, Thinking, ToolResult, ToolUse
 from hapenny.tokens.lossless import Shrinker
-from hapenny.tokens.pack import Window, without_thinking
+from hapenny.tokens.pack import Window
 from hapenny.tokens.window import (
     CachePrices,
     WindowOptions,
@@ -17,7 +17,6 @@ from hapenny.tokens.window import (
     facts_of,
     orphans,
     texts_of,
-    turns_of,
 )
 
 
@@ -185,15 +184,6 @@ def test_facts_are_verbatim_and_bounded() -> None:
     for fact in ("O-1234", "Mia Li", "mia.li@example.com", "2024-05-20", "129.99", "https://x.example/a?b=1"):
         assert fact in facts
     assert len(facts_of([text], 30)) <= 30
-
-
-def test_turns_keep_tools_together_and_thinking_goes_whole() -> None:
-    messages = conversation(3)
-    assert turns_of(messages) == [(0, 4), (4, 8), (8, 12)]
-    plain = without_thinking(messages)
-    assert not any(isinstance(block, Thinking) for message in plain for block in message.content)
-    assert orphans(plain) == 0
-    assert orphans(messages[2:]) == 1
 
 
 def test_options_refuse_nonsense() -> None:

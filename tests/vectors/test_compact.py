@@ -4,6 +4,7 @@ import pytest
 from hapenny.vectors.compact import CompactIndex, Shape
 from hapenny.vectors.embedder import unit
 from hapenny.vectors.reduced import ReducedIndex
+from hapenny.vectors.shaped import load_index, make_index
 
 KINDS = ("exact", "half", "sq8", "hnsw", "hnsw_half", "hnsw_sq8", "ivf", "ivf_sq8")
 DIM, COUNT, K = 48, 1500, 10
@@ -101,3 +102,31 @@ def test_fewer_dimensions_find_candidates_and_full_vectors_order_them(data):
     index.compact()
     assert (index.search(data[0], 50).keys % 2 == 1).all()
     assert index.on_disk == data.nbytes // 4
+
+
+def test_fewer_dimensions_are_kept_in_a_snapshot_and_found_again(tmp_path):
+    chance = np.random.default_rng(9)
+    centres = chance.normal(size=(12, DIM))
+    vectors = unit(centres[chance.integers(0, 12, 400)] + 0.3 * chance.normal(size=(400, DIM)))
+    index = make_index(DIM, Shape(kind="sq8", dims=DIM // 2))
+    assert isinstance(index, ReducedIndex)
+    index.add(np.arange(10, 410), vectors)
+    index.remove([10])
+    index.save(tmp_path / "x.npz")
+    again = load_index(tmp_path / "x.npz", DIM)
+    assert again.shape == index.shape
+    assert len(again) == 399
+    assert 10 not in again
+    assert np.abs(again.vectors([12]) - vectors[2]).max() < 1e-3
+    assert again.search(vectors[5], 3).keys.tolist() == index.search(vectors[5], 3).keys.tolist()
+    only = np.zeros(411, np.bool_)
+    only[[20, 30]] = True
+    assert set(again.search(vectors[5], 5, only).keys) == {20, 30}
+    assert isinstance(load_index_of_all(tmp_path, vectors), CompactIndex)
+
+
+def load_index_of_all(folder, vectors):
+    whole = make_index(DIM, Shape(kind="half"))
+    whole.add(np.arange(len(vectors)), vectors)
+    whole.save(folder / "whole.npz")
+    return load_index(folder / "whole.npz", DIM)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from hapenny.vectors.bert import forward, read_safetensors
+from hapenny.vectors.minilm_weights import read_safetensors
 from hapenny.vectors.weights import _wheel_folder
+from tests.vectors.oracle import forward
 
 TEXTS = [
     "I am still waiting on my card?",

@@ -21,6 +21,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     secret: str = ""
+    scopes: tuple[str, ...] = ("call",)
 
     def may_route(self, route: str) -> bool:
         """Whether the key allows `route`."""
@@ -31,7 +32,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity()
+OPEN = Identity(scopes=("call", "metrics"))
 """Who asks where no keys are configured."""
 
 

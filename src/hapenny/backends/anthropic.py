@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ import msgspec
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import origin
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Limits, Target
@@ -45,7 +48,7 @@ class AnthropicBackend:
         self.name = name
         self.pool = pool
         self._clock = clock
-        self._base = base_url.rstrip("/").removesuffix("/v1")
+        self._base = origin(base_url.rstrip("/").removesuffix("/v1"))
         self._codec = codec("anthropic")
         self._credentials = {"x-api-key": api_key} if api_key else {}
         self._fitting = Fitting(find)
@@ -55,7 +58,7 @@ class AnthropicBackend:
         fitted = self._fitting.take(request, target, self._codec)
         wire = self._codec.encode_request(tiered(fitted.request, target), model=target.model)
         wire.headers.update(self._credentials)
-        url = (target.endpoint.rstrip("/") or self._base) + wire.path
+        url = (origin(target.endpoint) if target.endpoint else self._base).at(wire.path)
         source = await exchange(
             self.pool, self._clock, self._codec, url, wire.headers, wire.body, fitted.request, target, limits
         )
@@ -71,7 +74,7 @@ class AnthropicBackend:
         wire = self._codec.encode_request(request, model=target.model)
         body = {name: value for name, value in msgspec.json.decode(wire.body).items() if name in _COUNTED}
         headers = wire.headers | self._credentials
-        url = self._base + "/v1/messages/count_tokens"
+        url = self._base.at("/v1/messages/count_tokens")
         async with asyncio.timeout(30):
             lease = await self.pool.send("POST", url, headers, msgspec.json.encode(body))
             answer = await lease.whole()
@@ -83,8 +86,32 @@ class AnthropicBackend:
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
         """Passes a request through with our key."""
         sent = {"anthropic-version": "2023-06-01"} | outgoing(headers) | self._credentials
-        return await passed(self.pool, self._clock, method, self._base + path, sent, body, limits)
+        return await passed(self.pool, self._clock, method, self._base.at(path), sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""
         await self.pool.aclose()
+
+
+HOME = "https://api.anthropic.com"
+
+
+class AnthropicOptions(HttpOptions, kw_only=True, tag="anthropic"):
+    """Anthropic's own API."""
+
+
+def _build(name: str, options: AnthropicOptions, clock: Clock, find: Find | None) -> AnthropicBackend:
+    return AnthropicBackend(
+        name, pool(clock, options), clock, *keyed(options, HOME, os.environ.get("ANTHROPIC_API_KEY")), find
+    )
+
+
+KIND = Kind(
+    "anthropic",
+    AnthropicOptions,
+    _build,
+    codec="anthropic",
+    telemetry="anthropic",
+    passes={"anthropic": 0, "openai": 1},
+    batch="anthropic",
+)

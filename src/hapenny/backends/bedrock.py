@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,7 +15,9 @@ from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import Origin, Url, origin
 from hapenny.catalog import base_id
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
@@ -62,7 +64,7 @@ class BedrockBackend:
         self._region = region
         self._credentials = credentials
         self._bearer = bearer
-        self._base = base_url.rstrip("/") if base_url else None
+        self._base = origin(base_url) if base_url else None
         self._converse = codec("bedrock")
         self._invoke = codec("invoke")
         self._fitting = Fitting(find)
@@ -77,7 +79,7 @@ class BedrockBackend:
         fitted = self._fitting.take(request, target, chosen)
         request = tiered(fitted.request, target)
         wire = chosen.encode_request(request, model=target.model)
-        url = self._endpoint(target) + wire.path
+        url = self._endpoint(target).at(wire.path)
         headers = await self._signed("POST", url, wire.headers, wire.body, target.region)
         source = await exchange(self.pool, self._clock, chosen, url, headers, wire.body, request, target, limits)
         return restored(source, fitted.undo)
@@ -101,7 +103,7 @@ class BedrockBackend:
             {"content-type": "application/json", "accept": "application/json"},
             msgspec.json.encode({"input": counted}),
         )
-        url = self._endpoint(target) + asked.path
+        url = self._endpoint(target).at(asked.path)
         headers = await self._signed("POST", url, asked.headers, asked.body, target.region)
         async with asyncio.timeout(30):
             lease = await self.pool.send("POST", url, headers, asked.body)
@@ -114,7 +116,7 @@ class BedrockBackend:
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
         """Passes a request through, signed anew; `path` is sent and signed as it came."""
-        url = self._endpoint(None) + path
+        url = self._endpoint(None).at(path)
         sent = await self._signed(method, url, outgoing(headers), body, "")
         return await passed(self.pool, self._clock, method, url, sent, body, limits)
 
@@ -130,37 +132,72 @@ class BedrockBackend:
         native = request.protocol == "anthropic" and ("anthropic." in model or "claude" in model)
         return self._invoke if native else self._converse
 
-    def _endpoint(self, target: Target | None) -> str:
+    def _endpoint(self, target: Target | None) -> Origin:
         if target is not None and target.endpoint:
-            return target.endpoint.rstrip("/")
+            return origin(target.endpoint)
         if self._base is not None:
             return self._base
         region = (target.region if target is not None else "") or self._region
-        return f"https://bedrock-runtime.{region}.amazonaws.com"
+        return origin(f"https://bedrock-runtime.{region}.amazonaws.com")
 
     async def _signed(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, region: str
+        self, method: str, url: Url, headers: Mapping[str, str], body: bytes, region: str
     ) -> Mapping[str, str]:
         if self._bearer is not None:
             return {**headers, "authorization": f"Bearer {self._bearer}"}
         assert self._credentials is not None
         credentials = await for_call(self._credentials)
-        host, path, query = _parts(url)
         added = sign(
             method,
-            host,
-            path,
+            url.origin.authority,
+            url.path,
             headers,
             body,
             credentials=credentials,
             region=region or self._region,
             now=self._clock.wall(),
-            query=query,
+            query=canonical_query(url.query),
         )
         return {**headers, **added}
 
 
-@lru_cache(maxsize=1024)
-def _parts(url: str) -> tuple[str, str, str]:
-    split = urlsplit(url)
-    return split.netloc, split.path or "/", canonical_query(split.query)
+class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
+    """Amazon Bedrock, with an account's credentials or a bearer key."""
+
+    profile: str | None = None
+    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
+
+
+def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
+    from hapenny.backends.credentials import chain
+
+    base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
+    bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+    return BedrockBackend(
+        name,
+        pool(clock, options),
+        clock,
+        options.region,
+        credentials=None if bearer else chain(clock, profile=options.profile, region=options.region),
+        bearer=bearer,
+        base_url=base,
+        find=find,
+    )
+
+
+KIND = Kind(
+    "bedrock",
+    BedrockOptions,
+    _build,
+    codec="bedrock",
+    telemetry="aws.bedrock",
+    passes={"model": 0, "openai-prefix": 2, "other": 0},
+    own_records=("bedrock", "invoke"),
+    batch="bedrock",
+    batch_wants={
+        "bucket": "the name of an S3 bucket for input and output",
+        "role": "the ARN of the role that Bedrock takes to read and write the bucket",
+    },
+    embeds=bedrock_style,
+    regional=True,
+)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from hapenny.core.answer import Source
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
+from hapenny.protocols.http1.fields import tokens
 
 
 class Raw(Struct, frozen=True):
@@ -87,6 +88,7 @@ HOP_BY_HOP = frozenset(
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
@@ -95,6 +97,21 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Headers that belong to one connection (RFC 9110 §7.6.1), and the length, which the next hop sets anew."""
+
+_OF_THE_ORIGIN = frozenset({"set-cookie", "server", "alt-svc", "strict-transport-security", "clear-site-data", "date"})
+_OURS = ("x-hapenny-", "access-control-")
+"""What a provider says about its own site, or what only we may say about ours: never told to clients."""
+
+
+def incoming(headers: Mapping[str, str]) -> dict[str, str]:
+    """What of a provider's headers (lower-case names) may go to a client: nothing of its connection, of its site, and
+    nothing that clients take for our own word."""
+    named = set(tokens(headers["connection"])) if "connection" in headers else ()
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in HOP_BY_HOP and name not in _OF_THE_ORIGIN and name not in named and not name.startswith(_OURS)
+    }
 
 
 def outgoing(headers: Mapping[str, str]) -> dict[str, str]:

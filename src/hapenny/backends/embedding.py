@@ -21,13 +21,6 @@ _CHARACTERS_A_TOKEN = 4
 """Where a server reports no usage."""
 
 
-def style_of(model: str, kind: str) -> Style:
-    """The dialect of a model on a backend of that kind."""
-    if kind in ("bedrock", "simulated") and "cohere" in model:
-        return "cohere"
-    return "titan" if kind in ("bedrock", "simulated") and "titan" in model else "openai"
-
-
 async def post(
     backend: Backend, path: str, body: dict[str, Any], limits: Limits
 ) -> tuple[dict[str, Any], Tokens | None]:

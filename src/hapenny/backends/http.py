@@ -8,8 +8,9 @@ from email.utils import formatdate
 
 from msgspec.structs import replace
 
-from hapenny.backends.contract import HOP_BY_HOP, Raw
-from hapenny.backends.pool import Lease, Pool
+from hapenny.backends.contract import Raw, incoming
+from hapenny.backends.pool import Lease, Pool, long
+from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -29,7 +30,7 @@ async def exchange(
     pool: Pool,
     clock: Clock,
     codec: Codec,
-    url: str,
+    url: Url,
     headers: Mapping[str, str],
     body: bytes,
     request: Request,
@@ -46,14 +47,16 @@ async def exchange(
         with within(until - clock.now()):
             lease = await pool.send("POST", url, headers, body)
             answered = lease.headers
+            if 300 <= lease.status < 400:
+                raise _moved(lease)
             if lease.status >= 400:
-                raise codec.decode_error(lease.status, dated(answered, clock), await lease.whole(ERROR_BYTES))
+                raise codec.decode_error(lease.status, dated(answered, clock), await lease.beginning(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             if not request.stream:
                 whole = await lease.whole()
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
-        return Stream(lease, decoder, limits, clock, pool.idle_s)
+        return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
     except TimeoutError:
         _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
@@ -69,6 +72,17 @@ def dated(headers: Mapping[str, str], clock: Clock) -> Mapping[str, str]:
     return {**headers, "date": formatdate(clock.wall(), usegmt=True)}
 
 
+def _moved(lease: Lease) -> Failure:
+    """A redirect is no answer: it is neither followed nor handed on, since it may lead anywhere."""
+    lease.close()
+    return Failure(
+        "upstream",
+        f"the provider answers with a redirect ({lease.status})",
+        fix="base_url: name the address that answers",
+        upstream_status=lease.status,
+    )
+
+
 def _let_go(lease: Lease | None) -> None:
     if lease is not None:
         lease.close()
@@ -81,11 +95,18 @@ class Stream:
     itself again, so that a read costs no timer of its own.
     """
 
-    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_limits", "_reading", "_timer", "_why")
+    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_timer", "_why")
 
     def __init__(
-        self, lease: Lease, decoder: StreamDecoder, limits: Limits, clock: Clock, idle: float = float("inf")
+        self,
+        lease: Lease,
+        decoder: StreamDecoder,
+        limits: Limits,
+        clock: Clock,
+        idle: float = float("inf"),
+        most: int = 32_000_000,
     ) -> None:
+        self._left = self._most = most
         self._lease: Lease | None = lease
         self._decoder = decoder
         self._limits = limits
@@ -116,6 +137,9 @@ class Stream:
             while True:
                 data = await lease.piece()
                 if data:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        raise long(self._most)
                     events = self._decoder.feed(data)
                     if events:
                         return events
@@ -125,6 +149,8 @@ class Stream:
                     return self._decoder.close() or None
         except _Late:
             raise Failure("timeout", f"the provider's answer: {self._why}") from None
+        except asyncio.CancelledError:  # nothing is lost: what comes meanwhile is there for the next read
+            raise
         except BaseException:
             self.close()
             raise
@@ -176,7 +202,7 @@ def tiered(request: Request, target: Target) -> Request:
 
 
 async def passed(
-    pool: Pool, clock: Clock, method: str, url: str, headers: Mapping[str, str], body: bytes, limits: Limits
+    pool: Pool, clock: Clock, method: str, url: Url, headers: Mapping[str, str], body: bytes, limits: Limits
 ) -> Raw:
     """A request passed through as it is; errors of the provider pass through too."""
     try:
@@ -184,8 +210,9 @@ async def passed(
             lease = await pool.send(method, url, headers, body)
     except TimeoutError:
         raise Failure("timeout", "the provider did not accept the request in time") from None
-    kept = {name: value for name, value in lease.headers.items() if name not in HOP_BY_HOP}
-    return Raw(lease.status, kept, _Pieces(lease, limits, clock))
+    if 300 <= lease.status < 400 and lease.status != 304:
+        raise _moved(lease)
+    return Raw(lease.status, incoming(lease.headers), _Pieces(lease, limits, clock))
 
 
 class _Pieces:

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from hapenny.protocols import http1
+from hapenny.protocols.http1 import framing
+from hapenny.protocols.http1.answer import AnswerParser
+from hapenny.protocols.http1.fields import Malformed, written
 
 BUFFER_BYTES = 1 << 18
 """What may wait for the reader before the connection is told to pause."""
@@ -33,41 +35,25 @@ def head(method: str, target: str, host: str, headers: Mapping[str, str], length
     if " " in target:
         raise ValueError("a space in the request's target")
     more = USUAL if length is None else f"{USUAL}content-length: {length}\r\n"
-    return http1.written(f"{method} {target} HTTP/1.1", headers, f"host: {host}\r\n{more}")
+    return written(f"{method} {target} HTTP/1.1", headers, f"host: {host}\r\n{more}")
 
 
-class Connection(http1.Parser, asyncio.Protocol):
+class Connection(AnswerParser, asyncio.Protocol):
     """One connection. `start` sends, `begun` waits for status and headers, `piece` gives the body."""
 
-    __slots__ = (
-        "_error",
-        "_loop",
-        "_paused",
-        "_transport",
-        "_waiter",
-        "_without_body",
-        "answered",
-        "headers",
-        "reusable",
-        "status",
-        "until",
-    )
+    __slots__ = ("_error", "_loop", "_paused", "_slices", "_transport", "_waiter", "answered", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        """Of the answer, by lower-case names."""
         self.answered = False
         """Whether any byte came since the last request."""
-        self.reusable = False
-        """Whether another request may follow."""
         self.until = 0.0
         """When the connection is too old, for the pool."""
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._without_body = False
+        self._slices = False
+        """Whether more of what came is read at the loop's next turn."""
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -81,15 +67,15 @@ class Connection(http1.Parser, asyncio.Protocol):
     @property
     def whole(self) -> bool:
         """Whether the rest of the answer has come, and may be taken at once."""
-        return self.state == http1.DONE and not self._paused and bool(self.out)
+        return self.state == framing.DONE and not self._paused and bool(self.out)
 
     def start(self, request: bytes, body: bytes, *, without_body: bool = False) -> None:
         """Sends a request. `without_body`: the answer has none (HEAD)."""
         transport = self._transport
         if transport is None or not self.open:
             raise Broken("closed")
-        self.state, self._without_body = http1.HEAD, without_body
-        self.status, self.headers, self.reusable, self.answered = 0, {}, False, False
+        self.ask(without_body=without_body)
+        self.answered = False
         if len(body) > BUFFER_BYTES:
             transport.writelines((request, body))
         else:
@@ -97,22 +83,22 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     async def begun(self) -> None:
         """Waits until status and headers are there. Raises what broke the connection."""
-        while self.state == http1.HEAD:
+        while self.state == framing.HEAD:
             if self._error is not None:
                 raise self._error
             await self._wait()
 
     async def piece(self) -> bytes:
-        """What has arrived of the body, at least one byte; b"" at its end. Raises what broke the connection."""
+        """What has arrived of the body, at least one byte; b"" at its end. Raises what broke the connection.
+
+        A wait that is cancelled loses nothing: what arrives meanwhile is there for the next."""
         while True:
             if self.out:
                 data = self.take()
                 if self._paused:
-                    self._paused = False
-                    if self._transport is not None and not self._transport.is_closing():
-                        self._transport.resume_reading()
+                    self._pace()
                 return data
-            if self.state == http1.DONE:
+            if self.state == framing.DONE:
                 return b""
             if self._error is not None:
                 raise self._error
@@ -153,20 +139,38 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self.state == http1.DONE:  # nothing was asked: never trust what follows
+        if self.state == framing.DONE:  # nothing was asked: never trust what follows
             self.fail(Broken("unexpected data"))
             return
         self.answered = True
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Reads on; a long run of small chunks in slices, so that others have their turn between them."""
+        if self._error is not None:
+            return
         try:
-            if self.feed(data):
-                self.reusable = False  # more than one answer to one request
-        except (ValueError, IndexError):
+            self._slices = self.feed(data) if data else self.advance()
+        except Malformed:
             self.fail(Broken("no valid HTTP/1.1 answer"))
             return
-        if self.held > BUFFER_BYTES and not self._paused and self.state != http1.DONE and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._slices:
+            self._loop.call_soon(self._read, b"")
+        elif self.state == framing.DONE and self.behind:
+            self.reusable = False  # more than one answer to one request
+        self._pace()
         self._wake()
+
+    def _pace(self) -> None:
+        """Lets the other side wait while enough is here."""
+        full = self._slices or (self.held > BUFFER_BYTES and self.state != framing.DONE)
+        transport = self._transport
+        if full != self._paused and transport is not None and not transport.is_closing():
+            self._paused = full
+            if full:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The other side closed; so do we."""
@@ -174,39 +178,11 @@ class Connection(http1.Parser, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        while self._slices and self._error is None:
+            self._read(b"")
         self.reusable = False
-        if self.state == http1.CLOSE and exc is None and self._error is None:
-            self.state = http1.DONE
+        if self.state == framing.CLOSE and exc is None and self._error is None:
+            self.state = framing.DONE
         elif self._error is None:
             self._error = Broken("the connection was lost")
         self._wake()
-
-    # -- parsing ---------------------------------------------------------------------------------------------------
-
-    def head(self, text: str) -> None:
-        """Reads status and headers, and how the body ends."""
-        lines = text.split("\r\n")
-        first = lines[0]
-        if not first.startswith("HTTP/1.") or first[8:9] != " " or not first[9:12].isdecimal() or len(first) < 12:
-            raise ValueError("no status line")
-        status = int(first[9:12])
-        headers = http1.fields(lines[1:])
-        if status < 200:
-            if status == 101:
-                raise ValueError("nobody asked for an upgrade")
-            return  # informational: the answer is still to come
-        self.status, self.headers = status, headers
-        connection = headers.get("connection", "").lower()
-        self.reusable = "close" not in connection if first[7] == "1" else "keep-alive" in connection
-        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        if self._without_body or status in (204, 304):
-            self.no_body()
-        elif coding is not None:
-            self.chunks(coding)
-            if length is not None:
-                self.reusable = False  # RFC 9112 §6.3: ambiguous, so nothing may follow
-        elif length is not None:
-            self.length(length)
-        else:
-            self.reusable = False
-            self.until_close()

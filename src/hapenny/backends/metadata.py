@@ -13,6 +13,7 @@ import msgspec
 
 from hapenny.backends.credentials import seconds
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import Url, address, origin
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.protocols.sigv4 import Credentials
@@ -24,7 +25,7 @@ _TOKEN_SECONDS = "21600"
 
 
 async def ask(
-    pool: Pool, method: str, url: str, headers: Mapping[str, str], *, timeout: float = 2.0, tries: int = 2
+    pool: Pool, method: str, url: Url, headers: Mapping[str, str], *, timeout: float = 2.0, tries: int = 2
 ) -> tuple[int, bytes]:
     """Status and body of a small request; tried again when the connection fails or the service errs (5xx)."""
     for left in range(tries - 1, -1, -1):
@@ -34,7 +35,7 @@ async def ask(
                 body = await lease.whole(1 << 20)
         except TimeoutError:
             if not left:
-                raise Failure("unavailable", f"{urlsplit(url).hostname} did not answer in time") from None
+                raise Failure("unavailable", f"{url.origin.host} did not answer in time") from None
         except Failure:
             if not left:
                 raise
@@ -74,7 +75,7 @@ class Container:
         )
         if not relative and not full:
             return None
-        url = ECS + relative if relative else str(full)
+        url = str(full)
         if not relative and not _trusted(url):
             raise Failure(
                 "authentication",
@@ -87,7 +88,8 @@ class Container:
             token = await self._clock.work("file", 1, lambda: Path(file).read_text(encoding="utf-8").strip())
         if token:
             headers["authorization"] = token
-        status, body = await ask(self._pool, "GET", url, headers)
+        where = origin(ECS).at(relative) if relative else address(url)
+        status, body = await ask(self._pool, "GET", where, headers)
         if status != 200:
             raise Failure("authentication", f"the container endpoint answered {status}")
         return parse(body, "the container endpoint")
@@ -112,7 +114,7 @@ class InstanceMetadata:
     def __init__(self, pool: Pool, clock: Clock, environment: Mapping[str, str]) -> None:
         self._pool = pool
         self._disabled = environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-        self._base = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", IMDS).rstrip("/")
+        self._base = origin(environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", IMDS))
         self._timeout = float(environment.get("AWS_METADATA_SERVICE_TIMEOUT") or 1.0)
         self._tries = int(environment.get("AWS_METADATA_SERVICE_NUM_ATTEMPTS") or 1)
 
@@ -140,4 +142,4 @@ class InstanceMetadata:
         return parse(body, "the instance metadata service")
 
     async def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        return await ask(self._pool, method, self._base + path, headers, timeout=self._timeout, tries=self._tries)
+        return await ask(self._pool, method, self._base.at(path), headers, timeout=self._timeout, tries=self._tries)

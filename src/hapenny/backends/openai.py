@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import origin
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.registry import codec
+from hapenny.vectors.remote import Style
 
 
 class OpenAIBackend:
@@ -39,7 +43,7 @@ class OpenAIBackend:
         self.name = name
         self.pool = pool
         self._clock = clock
-        self._base = base_url.rstrip("/")
+        self._base = origin(base_url)
         self._codec = codec("openai")
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._fitting = Fitting(find)
@@ -49,7 +53,7 @@ class OpenAIBackend:
         fitted = self._fitting.take(request, target, self._codec)
         wire = self._codec.encode_request(tiered(fitted.request, target), model=target.model)
         wire.headers.update(self._credentials)
-        url = (target.endpoint.rstrip("/") or self._base) + wire.path
+        url = (origin(target.endpoint) if target.endpoint else self._base).at(wire.path)
         source = await exchange(
             self.pool, self._clock, self._codec, url, wire.headers, wire.body, fitted.request, target, limits
         )
@@ -65,11 +69,41 @@ class OpenAIBackend:
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
         """Passes a request through with our key; a `/v1` that base and path share is written once."""
-        shared = path.startswith("/v1/") and self._base.endswith("/v1")
-        url = self._base + (path[3:] if shared else path)
+        shared = path.startswith("/v1/") and self._base.base.endswith("/v1")
+        url = self._base.at(path[3:] if shared else path)
         sent = outgoing(headers) | self._credentials
         return await passed(self.pool, self._clock, method, url, sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""
         await self.pool.aclose()
+
+
+HOME = "https://api.openai.com/v1"
+
+
+class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
+    """OpenAI, or any server that speaks its chat completions (vLLM, TGI, SageMaker, ...)."""
+
+
+def _build(name: str, options: OpenAIOptions, clock: Clock, find: Find | None) -> OpenAIBackend:
+    return OpenAIBackend(
+        name, pool(clock, options), clock, *keyed(options, HOME, os.environ.get("OPENAI_API_KEY")), find
+    )
+
+
+def _style(model: str) -> Style:
+    return "openai"
+
+
+KIND = Kind(
+    "openai",
+    OpenAIOptions,
+    _build,
+    codec="openai",
+    telemetry="openai",
+    passes={"openai-prefix": 0, "openai": 0, "anthropic": 1},
+    batch="openai",
+    embeds=_style,
+    files=True,
+)

@@ -9,14 +9,14 @@ the environment or decompression: the bytes that come in are the bytes that go o
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from hapenny.backends.http1 import Broken, Connection, head
+from hapenny.backends.url import Url
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
@@ -28,6 +28,10 @@ WARN_EVERY_S = 60.0
 IDLE_S = 60.0
 """How long a connection is kept unused."""
 
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods that do the same when they are done twice (RFC 9110 §9.2.2)."""
+
+_STATED = re.compile(r"\btimeout=(\d{1,6})\b")
 _Key = tuple[bool, str, int]
 _log = get_logger("hapenny.backends")
 
@@ -43,6 +47,7 @@ class Pool:
         lifetime_s: seconds after which a connection is not used again, 60 to 300.
         name: for the log.
         trust: certificates to trust; None are the system's.
+        answer_bytes: the longest answer that is read.
     """
 
     def __init__(
@@ -55,7 +60,9 @@ class Pool:
         lifetime_s: float = 180.0,
         name: str = "models",
         trust: ssl.SSLContext | None = None,
+        answer_bytes: int = 32_000_000,
     ) -> None:
+        self.answer_bytes = answer_bytes
         self.name = name
         self.idle_s = idle_s
         self.busy = 0
@@ -89,15 +96,21 @@ class Pool:
         self._limit = max(1, limit)
         self._wake()
 
-    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Lease:
+    async def send(self, method: str, url: Url, headers: Mapping[str, str], body: bytes) -> Lease:
         """Sends a request; returns when the answer's headers are there.
+
+        A request goes out once. On a kept connection that ends without a byte of an answer the provider may have
+        worked on it, or never have seen it; only what does no harm twice (RFC 9110 §9.2.2, or a request with an
+        idempotency key) is sent again, on a fresh connection. Everything else is a failure, which whoever keeps the
+        books may try again as a call of its own.
 
         Raises:
             Failure: `unavailable` when no connection opens, `upstream` when it breaks.
         """
         if self._closed:
             raise Failure("unavailable", "the gateway is shutting down")
-        key, host, target = _parts(url)
+        place, target = url
+        key, host = (place.secure, place.host, place.port), place.authority
         if self.busy >= self._limit or self._waiting:
             await self._queue()
         else:
@@ -111,9 +124,8 @@ class Pool:
                     await self._begin(connection, request, body, method)
                     return Lease(self, connection, key)
                 except Broken:
-                    # A kept connection that ends without a byte was closed for being idle just as we sent: nobody
-                    # worked on the request (RFC 9112 §9.3.1), so a fresh connection may carry it.
-                    if connection.answered or self._closed:
+                    again = method in _HARMLESS or "idempotency-key" in headers
+                    if connection.answered or self._closed or not again:
                         raise
             connection = await self._connect(key)
             await self._begin(connection, request, body, method)
@@ -195,7 +207,11 @@ class Pool:
         if self._closed or not connection.reusable or not connection.open or self._clock.now() >= connection.until:
             connection.close()
             return
-        self._idle.setdefault(key, deque()).append((connection, self._clock.now()))
+        now = self._clock.now()
+        kept = _STATED.search(connection.headers.get("keep-alive", ""))
+        if kept is not None:  # a second before the other side: a request sent just then is lost
+            connection.until = min(connection.until, now + int(kept[1]) - 1)
+        self._idle.setdefault(key, deque()).append((connection, now))
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(IDLE_S / 2, self._sweep)
 
@@ -263,8 +279,14 @@ class Lease:
             self._done()
         return data
 
-    async def whole(self, most: int = 1 << 30) -> bytes:
-        """The whole body; `Failure` above `most` bytes."""
+    async def whole(self, most: int | None = None) -> bytes:
+        """The whole body; `Failure` above `most` bytes, or above what the pool allows."""
+        if most is None:
+            most = self._pool.answer_bytes if self._pool is not None else 0
+        announced = self.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > most:
+            self.close()
+            raise long(most)
         if self._pool is not None and self._connection.whole and self._connection.held <= most:
             data = self._connection.take()  # it has all come already: nothing to wait for
             self._done()
@@ -275,8 +297,17 @@ class Lease:
             size += len(data)
             if size > most:
                 self.close()
-                raise Failure("upstream", f"the provider's answer is longer than {most} bytes")
+                raise long(most)
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+    async def beginning(self, most: int) -> bytes:
+        """The body, or its first `most` bytes: for what only has to be said."""
+        pieces, size = [], 0
+        while size < most and (data := await self.piece()):
+            pieces.append(data)
+            size += len(data)
+        self.close()
+        return b"".join(pieces)[:most]
 
     def fail(self, error: BaseException) -> None:
         """Ends a pending `piece` with `error`, and the connection."""
@@ -295,16 +326,12 @@ class Lease:
             pool._free()
 
 
-@lru_cache(maxsize=1024)
-def _parts(url: str) -> tuple[_Key, str, str]:
-    """Connection key, Host header and request target of a URL, the target exactly as written."""
-    split = urlsplit(url)
-    secure = split.scheme == "https"
-    if split.hostname is None or split.scheme not in ("http", "https"):
-        raise Failure("unavailable", f"{url.partition('?')[0]!r} is no http address")
-    target = url[url.index(split.netloc) + len(split.netloc) :].partition("#")[0] or "/"
-    key = (secure, split.hostname, split.port or (443 if secure else 80))
-    return key, split.netloc.rpartition("@")[2], target if target.startswith("/") else "/" + target
+def long(most: int) -> Failure:
+    """An answer beyond the bound: the provider would give it again."""
+    return Failure(
+        "upstream", f"the provider's answer is longer than {most / 1_000_000:g} MB", fix="raise max_answer_mb",
+        retryable=False,
+    )  # fmt: skip
 
 
 def broken(error: BaseException, host: str) -> Failure:

@@ -10,6 +10,7 @@ from typing import Any
 from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
+from hapenny.backends.url import Url, origin
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
@@ -46,7 +47,7 @@ class Reranker:
         self._pool = pool
         self._clock = clock
         self._codec = codec
-        self._base = base.rstrip("/")
+        self._base = origin(base)
         self._key = key
         self._credentials = credentials
 
@@ -67,10 +68,11 @@ class Reranker:
         lease: Lease | None = None
         try:
             async with asyncio.timeout(max(0.0, until - self._clock.now())):
-                headers = await self._signed(wire.path, wire.headers, wire.body)
-                lease = await self._pool.send("POST", self._base + wire.path, headers, wire.body)
+                url = self._base.at(wire.path)
+                headers = await self._signed(url, wire.headers, wire.body)
+                lease = await self._pool.send("POST", url, headers, wire.body)
                 if lease.status >= 400:
-                    answer = await lease.whole(ERROR_BYTES)
+                    answer = await lease.beginning(ERROR_BYTES)
                     raise self._codec.decode_error(lease.status, lease.headers, answer)
                 return self._codec.decode(await lease.whole(), request)
         except TimeoutError:
@@ -85,14 +87,13 @@ class Reranker:
         if self._credentials is not None:
             await self._credentials.aclose()
 
-    async def _signed(self, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    async def _signed(self, url: Url, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
         if self._credentials is None:
             return {**headers, **({"authorization": f"Bearer {self._key}"} if self._key else {})}
-        host, slash, before = self._base.partition("://")[2].partition("/")
         added = sign(
             "POST",
-            host,
-            slash + before + path,
+            url.origin.authority,
+            url.path,
             headers,
             body,
             credentials=await for_call(self._credentials),
@@ -103,8 +104,9 @@ class Reranker:
 
 
 def build_reranker(name: str, options: Any, clock: Clock) -> Reranker:
-    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`."""
-    tier = "owned" if options.owned else "standard"
+    """The reranker `name` as configured: `kind`, `model`, `region`, `profile`, `base_url`, `api_key`, `owned`,
+    `hourly_usd`."""
+    tier = "owned" if options.owned or options.hourly_usd is not None else "standard"
     pool = Pool(clock, connections=CONTROL_CONNECTIONS, connect_s=options.connect_s, name=f"rerank {name}")
     if options.kind == "bedrock":
         from hapenny.backends.credentials import chain

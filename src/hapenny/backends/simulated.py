@@ -52,7 +52,10 @@ class SimulatedBackend:
             account=target.endpoint,
             service=HOME[chosen.name],
         )
-        return restored(_Limited(call, limits, self.provider.clock, request.stream), undo)
+        answer = _Limited(call, limits, self.provider.clock, request.stream)
+        if request.stream:  # as with real providers, the head of a stream comes with its first words
+            await answer.open()
+        return restored(answer, undo)
 
     def notes(self, request: Request, target: Target) -> list[str]:
         """What is changed for Bedrock, and what its wire cannot say."""
@@ -98,16 +101,36 @@ class _Whole:
 class _Limited:
     """A simulated call under its two limits and the idle limit of streams."""
 
-    __slots__ = ("_call", "_clock", "_limits", "_stream")
+    __slots__ = ("_call", "_clock", "_first", "_limits", "_stream")
 
     def __init__(self, call: SimulatedCall, limits: Limits, clock: Clock, stream: bool) -> None:
         self._call = call
         self._limits = limits
         self._clock = clock
         self._stream = stream
+        self._first: Sequence[Event] | None = None
+
+    async def open(self) -> None:
+        """Waits for the first batch, which comes with the head of a stream. Raises `Failure`."""
+        limits, now = self._limits, self._clock.now()
+        begin = limits.begin_by < limits.finish_by
+        try:
+            self._first = await self._call.read((limits.begin_by if begin else limits.finish_by) - now)
+        except TimeoutError:
+            self._call.close()
+            late = (
+                "the model did not accept the request in time" if begin else "the model's answer: not finished in time"
+            )
+            raise Failure("timeout", late) from None
+        except BaseException:
+            self._call.close()
+            raise
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch; `Failure('timeout')` when a limit is reached first."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
         limits = self._limits
         left = limits.finish_by - self._clock.now()
         idle = self._stream and limits.idle < left

@@ -6,10 +6,11 @@ import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from hapenny.backends.credentials import seconds
 from hapenny.backends.pool import Pool
+from hapenny.backends.url import origin
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.protocols.sigv4 import Credentials, sign
@@ -22,7 +23,7 @@ class Sts:
         self._pool = pool
         self._clock = clock
         self._region = region
-        self._endpoint = (endpoint or f"https://sts.{region}.amazonaws.com").rstrip("/") + "/"
+        self._endpoint = origin(endpoint or f"https://sts.{region}.amazonaws.com").at("/")
 
     async def web_identity(self, role: str, session: str, token: str) -> Credentials:
         """AssumeRoleWithWebIdentity; unsigned. Raises `Failure`."""
@@ -48,11 +49,10 @@ class Sts:
         body = urlencode(fields).encode()
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
         if by is not None:
-            split = urlsplit(self._endpoint)
             headers |= sign(
                 "POST",
-                split.netloc,
-                split.path,
+                self._endpoint.origin.authority,
+                self._endpoint.path,
                 headers,
                 body,
                 credentials=by,

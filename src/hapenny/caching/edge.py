@@ -8,7 +8,7 @@ Pure: requests and answers are plain values, the server writes them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -18,6 +18,8 @@ from hapenny.core.clock import Clock
 
 EVIDENCE = "evidence"
 """Tag of answers that rest on documents."""
+ROUTE = "route:"
+"""How the tag of an answer begins that names the route it was published by."""
 PRIVATE = {"cache-control": "private, no-store"}
 """Headers of every answer that is not a published one."""
 
@@ -110,11 +112,16 @@ class Edge:
         seconds."""
         return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
 
-    def withdraw(self, *tags: str, keep: str = "", dry_run: bool = False) -> int:
-        """Withdraws every answer with one of the tags, but those that also have the tag `keep`; how many."""
+    def withdraw(
+        self, *tags: str, keep: str = "", may: Callable[[str], bool] | None = None, dry_run: bool = False
+    ) -> int:
+        """Withdraws every answer with one of the tags, but those that also have the tag `keep`; how many.
+
+        `may`: says of a route's name whether its answers are within reach; None: all are."""
         gone = [
             entry for entry in self._answers
             if keep not in entry.tags and any(tag in entry.tags for tag in tags)
+            and (may is None or _reaches(may, entry.tags))
         ] if tags else []  # fmt: skip
         if not dry_run:
             for entry in gone:
@@ -123,6 +130,10 @@ class Edge:
 
     def __len__(self) -> int:
         return len(self._answers)
+
+
+def _reaches(may: Callable[[str], bool], tags: Sequence[str]) -> bool:
+    return all(may(tag.removeprefix(ROUTE)) for tag in tags if tag.startswith(ROUTE))
 
 
 def _tags(header: str) -> list[str]:

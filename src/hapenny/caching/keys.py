@@ -62,6 +62,7 @@ DECLARED: dict[type, dict[str, Part]] = {
         "user": "scope",
         "metadata": "delivery",
         "checkpoint": "delivery",
+        "api_version": "delivery",
         "extras": "answer",
     },
     Context: {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from hapenny.caching.dedup import AnswerDedup
-from hapenny.caching.edge import EVIDENCE, Edge
+from hapenny.caching.edge import EVIDENCE, ROUTE, Edge
 from hapenny.caching.exact import Stored, evidence_tags, result_tag
 from hapenny.core.events import TextDelta
 
@@ -18,8 +18,9 @@ from hapenny.core.events import TextDelta
 class Publisher:
     """Publishes the verified answers of one shared route under its knowledge epoch."""
 
-    def __init__(self, edge: Edge, results: AnswerDedup, epoch: str, ttl: float) -> None:
-        """`ttl`: seconds an answer of the route is served, here as elsewhere."""
+    def __init__(self, edge: Edge, results: AnswerDedup, epoch: str, ttl: float, route: str = "") -> None:
+        """`ttl`: seconds an answer of the route is served, here as elsewhere; `route`: its name."""
+        self._route = route
         self._ttl = ttl
         self._edge = edge
         self._results = results
@@ -43,5 +44,5 @@ class Publisher:
         return f"/v1/answers/{fingerprint.hex()}" if self._edge.holds(fingerprint) else ""
 
     def _tags(self, stored: Stored) -> tuple[str, ...]:
-        return (f"model:{stored.model}", result_tag(self._results.fingerprint(stored)),
+        return (f"{ROUTE}{self._route}", f"model:{stored.model}", result_tag(self._results.fingerprint(stored)),
                 *((EVIDENCE,) if stored.evidence else ()), *evidence_tags(stored.evidence))  # fmt: skip

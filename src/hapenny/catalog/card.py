@@ -120,6 +120,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_ttls: tuple[str, ...] = ()
     cache_points: int | None = None
     cache_places: tuple[str, ...] = ("tools", "system", "messages")
+    cache_behind_text: bool = False
+    """Whether a cache point in a message must follow a text: not a tool's result or call."""
     """Where a cache point may stand."""
     burndown: int = 1
     """How many quota tokens one output token burns."""

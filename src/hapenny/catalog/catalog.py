@@ -51,6 +51,23 @@ class Catalog:
             found = self.cards.get(lower := base.lower()) or self._names.get(lower)
         return found
 
+    def also(self, names: Mapping[str, str]) -> Catalog:
+        """This catalog with further names: name to name.
+
+        Raises:
+            ValueError: one is to stand for a model that is not known.
+        """
+        if not names:
+            return self
+        wider = Catalog((), self.date, self.sources)
+        wider.cards, wider._names = dict(self.cards), dict(self._names)
+        for name, of in names.items():
+            card = self.resolve(of)
+            if card is None:
+                raise ValueError(f"{name}: {of!r} is not a model of the catalog; `hapenny models` lists them")
+            wider._names[name] = card
+        return wider
+
     def source(self, rates: Rates) -> Source | None:
         """Where a listed price was read, and when; None for one that is not of the list."""
         return self.sources.get(rates.source)

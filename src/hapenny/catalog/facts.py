@@ -2,7 +2,8 @@
 
 Sources: Anthropic's and Amazon's model and prompt-caching references, OpenAI's model pages (as of the data file's
 date); structured outputs: platform.claude.com/docs/en/build-with-claude/structured-outputs (Claude 4.5 and later);
-prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a newer model of a strict line has no stated rule, it is taken to refuse.
+prefill: platform.claude.com/docs/en/release-notes (none from Claude 4.6 on) and Amazon Nova's prompting guide. Where a
+newer model of a strict line has no stated rule, it is taken to refuse.
 """
 
 from __future__ import annotations
@@ -176,7 +177,9 @@ def cache(name: str, provider: str, flags: dict[str, Any], hour: bool) -> Cache:
 
 
 def cache_places(name: str) -> tuple[str, ...]:
-    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide)."""
+    """Where a cache point may stand: Nova takes none among tools (Amazon Bedrock's prompt-caching guide), and in a
+    message only behind a text (calls of Nova 2 Lite made by others in October 2026: behind a tool's result or call it
+    is refused as an extraneous key; prefixes beyond the 20,000 tokens that the guide names are written and read)."""
     return ("system", "messages") if "nova" in name else ("tools", "system", "messages")
 
 
@@ -233,6 +236,9 @@ _FLAGS = {
     "supports_computer_use": "computer_use",
     "supports_embedding_image_input": "vision",
 }
+_SPEECHLESS = re.compile(r"amazon\.titan-t(ext|g1)|mistral\.mi(s|x)tral-(8x)?7b-instruct")
+"""Models whose service takes no system prompt: danny-avila/LibreChat issue 6456, Mintplex-Labs/anything-llm issue 2486,
+567-labs/instructor issue 1753 (the last of 2025-07-29)."""
 
 
 def capabilities(name: str, flags: dict[str, Any]) -> frozenset[str]:
@@ -240,7 +246,7 @@ def capabilities(name: str, flags: dict[str, Any]) -> frozenset[str]:
     found = {word for flag, word in _FLAGS.items() if flags.get(flag)}
     if flags["mode"] in ("chat", "responses"):
         found.add("stream")
-        if flags.get("supports_system_messages") is not False:
+        if flags.get("supports_system_messages") is not False and not _SPEECHLESS.search(name):
             found.add("system")
     made = claude(name)
     nova = "nova" in name

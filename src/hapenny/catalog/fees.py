@@ -15,6 +15,9 @@ GUARDRAILS = Source(
     "LiteLLM 1.110.2's price file and the AWS Price List; word filters and regular expressions are free",
 )
 WEB_FETCH = Source(READ, "https://platform.claude.com/docs/en/about-claude/pricing: web fetch costs its tokens alone")
+WEB_SEARCH = Source(
+    READ, "https://platform.claude.com/docs/en/about-claude/pricing: web search, 10 $ a thousand, whatever the model"
+)
 OPENAI_TOOLS = Source(
     READ, "https://developers.openai.com/api/docs/pricing, built-in tools, as in genai-prices 0.2.3 and LiteLLM 1.109.1"
 )
@@ -31,7 +34,7 @@ SERVICE: dict[str, dict[str, tuple[int, Source]]] = {
         "guardrail_word": (0, GUARDRAILS),
         "web_fetch": (0, WEB_FETCH),
     },
-    "anthropic": {"web_fetch": (0, WEB_FETCH)},
+    "anthropic": {"web_fetch": (0, WEB_FETCH), "web_search": (10_000_000_000, WEB_SEARCH)},
     "openai": {"file_search": (2_500_000_000, OPENAI_TOOLS)},
 }
 """Pico-dollars for one unit, by provider. Not there, so unpriced where used: sandboxes for code (Anthropic's hours

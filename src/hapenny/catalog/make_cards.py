@@ -137,6 +137,7 @@ def make_card(provider: str, name: str, entry: dict[str, Any], prices: Prices) -
         cache_ttls=cached.ttls,
         cache_points=cached.points,
         cache_places=facts.cache_places(name),
+        cache_behind_text="nova" in name,
         burndown=facts.burndown(name, provider),
         tokenizer=facts.tokenizer(name),
         retired=str(retired) if retired else None,

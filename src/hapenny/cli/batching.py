@@ -241,12 +241,14 @@ def _is_converse(body: dict[str, Any]) -> bool:
 
 def _configured(path: str | None, bucket: str, role: str, region: str) -> tuple[Config, tuple[BatchApiOptions, ...]]:
     """The gateway's configuration and the batch APIs to use; a bucket without a configuration means Bedrock."""
-    from hapenny.config import BackendOptions, BatchApiOptions, Config, ConfigError, RouteOptions, check, load
+    from hapenny.backends.bedrock import BedrockOptions
+    from hapenny.backends.kinds import KINDS
+    from hapenny.config import BatchApiOptions, Config, ConfigError, RouteOptions, check, load
 
     try:
         if path is None and bucket:
             config = Config(
-                backends={"bedrock": BackendOptions(kind="bedrock", region=region)},
+                backends={"bedrock": BedrockOptions(region=region)},
                 routes={"default": RouteOptions(baseline=_ANY)},
             )
             config = check(config)
@@ -254,10 +256,10 @@ def _configured(path: str | None, bucket: str, role: str, region: str) -> tuple[
             config = load(path)
         apis = config.batch.apis if config.batch is not None else ()
         if bucket:
-            name = next((n for n, b in config.backends.items() if b.kind in ("bedrock", "simulated")), None)
+            name = next((n for n, b in config.backends.items() if KINDS[b.kind].batch == "bedrock"), None)
             if name is None:
                 raise click.UsageError("--bucket: the configuration has no backend of kind bedrock")
-            if config.backends[name].kind == "bedrock" and not role:
+            if "role" in KINDS[config.backends[name].kind].batch_wants and not role:
                 raise click.UsageError(
                     "--role: name the ARN of the role that Bedrock takes to read and write the bucket"
                 )

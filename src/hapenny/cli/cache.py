@@ -128,7 +128,7 @@ def calibrate(labelled: Path, max_error: float, embedder: str) -> None:
     """
     from hapenny.caching.semantic.calibrate import calibrate as find
     from hapenny.core.clock import RealClock
-    from hapenny.vectors.choose import ChosenEmbedder
+    from hapenny.vectors.chosen_embedder import ChosenEmbedder
 
     rows = [msgspec.json.decode(line) for line in labelled.read_bytes().splitlines() if line.strip()]
     if len(rows) < 100:

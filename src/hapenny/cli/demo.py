@@ -16,12 +16,14 @@ from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.gateway.gateway import Gateway
 from hapenny.pages.report import page
-from hapenny.protocols import codec
 from hapenny.server.app import App
-from hapenny.simulation.grading import is_right, would_be_right
+from hapenny.simulation.grading import would_be_right
 from hapenny.studies.driver import Seen, drive
-from hapenny.studies.mangashop import traffic
+from hapenny.studies.paired import compare
 from hapenny.telemetry.summary import Summary, summarise
+from hapenny.workload.mix import MixError
+from hapenny.workload.mix import load as load_mix
+from hapenny.workload.shoppers import Message, Population
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -43,26 +45,39 @@ ledger: {{path: "{ledger}", flush_s: 0.25}}
 """
 
 
+_DAYS = 0.02
+"""The stretch of the shop's day that is played, so that prices stand still."""
+MARGIN = 0.01
+"""The loss of right answers that a saving may cost at most."""
+
+
 @click.command()
 @click.option("--requests", default=600, show_default=True, help="How many questions are asked.")
 @click.option("--seconds", default=40.0, show_default=True, help="Over how many seconds they arrive.")
 @click.option("--seed", default=7, show_default=True)
+@click.option("--latents", default=0, show_default=True, help="Which draw of who is right; 0 is the card's own.")
+@click.option("--mix", type=click.Path(dir_okay=False), help="A traffic mix of your own (docs/simulation.md).")
 @click.option("--html", "html", type=click.Path(dir_okay=False), help="Where the report page goes.")
-def demo(requests: int, seconds: float, seed: int, html: str | None) -> None:
+def demo(requests: int, seconds: float, seed: int, latents: int, mix: str | None, html: str | None) -> None:
     """Simulated Bedrock, the gateway, and a manga shop's questions over real sockets; then the savings, explained."""
     import uvloop
 
-    uvloop.run(_demo(requests, seconds, seed, html))
+    try:
+        population = Population(load_mix(mix), seed=seed)
+    except MixError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    uvloop.run(_demo(population, requests, seconds, latents, html))
 
 
-async def _demo(requests: int, seconds: float, seed: int, html: str | None) -> None:
+async def _demo(population: Population, requests: int, seconds: float, latents: int, html: str | None) -> None:
     from rich.console import Console
 
     console = Console()
     clock = RealClock()
     folder = Path(tempfile.mkdtemp(prefix="hapenny-demo-"))
     ledger = folder / "ledger.db"
-    bank, backend = provider()
+    bank, backend = provider(latents=latents)
     await bank.gateway.start()
     provider_port = await bank.start("127.0.0.1", 0)
     config = load(text=CONFIG.format(provider=f"http://127.0.0.1:{provider_port}", ledger=ledger))
@@ -77,10 +92,13 @@ async def _demo(requests: int, seconds: float, seed: int, html: str | None) -> N
         f"\nA manga shop sends {requests} questions in {seconds:.0f} s, in bursts, to http://127.0.0.1:{port}; "
         f"behind it stands a simulated Bedrock on port {provider_port}.\n"
     )
-    turns = traffic(requests, seconds, seed)
-    progress = _Progress(console, clock, len(turns), str(ledger))
+    messages = population.messages(requests, days=_DAYS)
+    for message in messages:
+        backend.provider.truth.add(message.text, message.item, message.follows)
+    progress = _Progress(console, clock, len(messages), str(ledger))
     watching = asyncio.ensure_future(progress.run())
-    seen = await drive(f"http://127.0.0.1:{port}", turns, clock, watch=progress.add)
+    url = f"http://127.0.0.1:{port}"
+    seen = await drive(url, messages, population.shop, clock, seconds=seconds, watch=progress.add)
     progress.done = True
     await watching
     assert gateway.ledger is not None
@@ -88,7 +106,7 @@ async def _demo(requests: int, seconds: float, seed: int, html: str | None) -> N
     summary = summarise(str(ledger))
     show(summary, console)
     _line(console, summary, seen, backend.provider.bill.nano)
-    _quality(console, backend, seen, [turn.kind for turn in turns])
+    _quality(console, backend, seen, messages)
     where = Path(html) if html else folder / "report.html"
     where.write_text(page(summary), encoding="utf-8")
     console.print(f"The report page: {where.resolve().as_uri()}", soft_wrap=True)
@@ -115,22 +133,25 @@ def _line(console: Console, summary: Summary, seen: list[Seen], bill: int) -> No
     )
 
 
-def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], kinds: list[str]) -> None:
-    """Whether the answers stayed right: the simulator knows the truth, the gateway does not."""
-    deck = backend.provider.deck
-    ours = strong = graded = 0
-    for each in seen:
-        if each.error or kinds[each.turn] in ("greeting", "closing"):
-            continue  # small talk has no right answer
-        request = codec("openai").decode_request(each.body, model=None, stream=None, headers={})
-        graded += 1
-        ours += is_right(request, each.text)
-        strong += would_be_right(deck, deck.baseline, request)
-    if graded:
-        console.print(
-            f"Right answers: {ours / graded:.1%}, with everything on the strong model {strong / graded:.1%} "
-            f"({graded} questions, judged by the simulator)."
-        )
+def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], messages: list[Message]) -> None:
+    """Whether the answers stayed right, paired with what the baseline would have said: the workload knows the truth,
+    the gateway does not."""
+    strong = backend.provider.deck.baseline
+    pairs = []
+    for each, message in zip(seen, messages, strict=True):
+        if each.asked is not None:
+            right = not each.error and message.item.grade(each.text)
+            pairs.append((message.item.id, right, would_be_right(backend.provider, strong, each.asked)))
+    quality = compare(pairs)
+    verdict = "shown" if quality.noninferior(MARGIN) else "not shown"
+    lost = (
+        f"{quality.difference * 100:+.1f} points, 95 % interval {quality.low * 100:+.1f} to {quality.high * 100:+.1f}"
+    )
+    console.print(
+        f"Right answers: {quality.ours:.1%}; with everything on the strong model {quality.baseline:.1%}. The gap "
+        f"is {lost}, over {quality.distinct} distinct questions: that at most {MARGIN * 100:g} point is lost is "
+        f"{verdict}. (Models and who is right are simulated from published outcomes; --latents N is another draw.)"
+    )
 
 
 class _Progress:

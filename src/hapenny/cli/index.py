@@ -15,8 +15,9 @@ from hapenny.cli.index_tune import tune
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
+from hapenny.retrieval.search.scoring import Popularity
 from hapenny.retrieval.settings import PRESETS, Settings
-from hapenny.retrieval.training import Judged
+from hapenny.retrieval.tune.training import Judged
 
 
 @click.group()
@@ -65,7 +66,7 @@ def explain(folder: Path, query: str, embedder: str | None, k: int, where: str |
 @click.option("--against", help="Settings to compare with: a YAML file or a preset.")
 def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | None, against: str | None) -> None:
     """Measure FOLDER on judged QUERIES (JSON lines: query, judgements)."""
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     opened = open_folder(folder, embedder, read_only=True)
     try:
@@ -91,17 +92,19 @@ def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | 
 @click.option("--floor", is_flag=True, help="Also find the relevance floor: what scores less is never sent.")
 @click.option("--keep", default=0.95, type=click.FloatRange(0.5, 1.0), help="With --floor: relevant share that passes.")
 def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: float) -> None:
-    """Learn noise words and the ranker from judged QUERIES, and switch them on in FOLDER.
+    """Learn noise words, preferred fields and the ranker from judged QUERIES, and switch them on in FOLDER.
 
     Clicks do as well: give each document clicks over views as its grade.
     """
-    from hapenny.retrieval import evaluation, training
+    from hapenny.retrieval.tune import evaluation, training
+    from hapenny.retrieval.tune.ranker_training import TrainerMissing
 
     opened = open_folder(folder, embedder)
     try:
         rows = evaluation.by_chunk(_judged(queries, opened), opened.manifest())
         noise = tuple(sorted(training.noise_words(opened.store, rows)))
         settings = msgspec.structs.replace(opened.settings(), noise=noise, rerank="learned")
+        settings = training.with_prior(settings, training.learn_prior(opened.retriever(settings), rows))
         found = training.examples(opened.retriever(settings), rows)
         if not len(found.gains):
             raise click.ClickException("no judged query finds a relevant document: nothing to learn from")
@@ -112,9 +115,12 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
             settings = msgspec.structs.replace(settings, selection=chosen)
         opened.write_settings(settings)
         opened.write_forest(forest)
+    except TrainerMissing as error:
+        raise click.ClickException(str(error)) from error
     finally:
         opened.close()
-    told = {"noise": noise, "rows": len(found.gains), "trees": len(forest.leaves)}
+    preferred = [rule.fields for rule in settings.scoring.rules if isinstance(rule, Popularity)]
+    told = {"noise": noise, "preferred": preferred, "rows": len(found.gains), "trees": forest.trees}
     click.echo(json.dumps(told | ({"floor": settings.selection.floor} if floor else {})))
 
 
@@ -141,7 +147,7 @@ def _search(
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:
-    from hapenny.retrieval import evaluation
+    from hapenny.retrieval.tune import evaluation
 
     return asyncio.run(evaluation.judged(evaluation.read_judged(path), opened.embedder, opened.manifest()))
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
-from hapenny.retrieval.ingest import Progress
-from hapenny.retrieval.opening import Layout
+from hapenny.retrieval.chunking import Chunking
+from hapenny.retrieval.documents import Document
+from hapenny.retrieval.folder import Folder
+from hapenny.retrieval.ingest import Ingest, Progress
+from hapenny.retrieval.ingest.manifest import CHUNKING, Manifest
+from hapenny.retrieval.stores.layout import Layout
+from hapenny.retrieval.tune.chunk_size import Sized
 
 _SHOWN = 20
 """Merged and alike chunks that are named on the terminal; the JSON line names all merged ones."""
@@ -22,8 +28,17 @@ _SHOWN = 20
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @EMBEDDER
 @click.option("--language", type=click.Choice(["auto", "en", "vi", "ja", "other"]), default="auto")
-@click.option("--size", default=256, help="Tokens of a chunk, estimated.")
-@click.option("--overlap", default=32, help="Tokens two neighbouring chunks share.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=16),
+    help="Tokens of a chunk, estimated. Left out: as it is; of a new collection chosen on its own documents.",
+)
+@click.option("--overlap", type=click.IntRange(min=0), help="Tokens two neighbouring chunks share.")
+@click.option(
+    "--questions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="To choose the size by: JSON lines with `query` and `evidence`, sentences that answer it. Else they are made.",
+)
 @click.option("--complete", is_flag=True, help="PATHS are all there is: remove what is no longer among them.")
 @click.option("--keep-duplicates", is_flag=True, help="Store every chunk, also where another one has the same words.")
 @click.option("--tenant", default="", help="Tenant of files and rows that name none: nobody else sees them.")
@@ -40,8 +55,9 @@ def build(
     paths: tuple[Path, ...],
     embedder: str | None,
     language: str,
-    size: int,
-    overlap: int,
+    size: int | None,
+    overlap: int | None,
+    questions: Path | None,
     complete: bool,
     keep_duplicates: bool,
     tenant: str,
@@ -59,11 +75,7 @@ def build(
     from hapenny.retrieval import readers
     from hapenny.retrieval.access import AccessError, read_access
     from hapenny.retrieval.analysis import detect
-    from hapenny.retrieval.chunking import Chunking
-    from hapenny.retrieval.documents import Document
-    from hapenny.retrieval.ingest import Ingest
-    from hapenny.retrieval.manifest import Manifest
-    from hapenny.retrieval.sources import name_files, note_files
+    from hapenny.retrieval.ingest.file_ids import name_files, note_files
 
     try:
         access = read_access({"tenant": tenant, "groups": groups})
@@ -100,7 +112,8 @@ def build(
         click.echo(f"{progress.documents} documents, {progress.chunks} new chunks", err=True)
 
     try:
-        how = Chunking(size=size, overlap=overlap)
+        given = questions.read_bytes() if questions is not None else None
+        how, measured = asyncio.run(_chunking(opened, manifest, documents, size, overlap, given))
         ingest = Ingest(
             opened.store,
             opened.embedder,
@@ -112,6 +125,8 @@ def build(
         )
         done = asyncio.run(ingest.run(documents, complete=complete))
         note_files(named, manifest)
+        manifest.note(CHUNKING, msgspec.json.encode(how).decode())
+        manifest.commit()
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     finally:
@@ -119,7 +134,38 @@ def build(
         opened.close()
     _tell(done)
     told = msgspec.to_builtins(done) | {"language": opened.store.analyser.language, "near": len(done.near)}
+    told["chunking"] = {"size": how.size, "overlap": how.overlap} | (
+        {"measured": {str(each.size): each.mean() for each in measured}} if measured else {}
+    )
     click.echo(json.dumps(told, ensure_ascii=False))
+
+
+async def _chunking(
+    opened: Folder,
+    manifest: Manifest,
+    documents: Sequence[Document],
+    size: int | None,
+    overlap: int | None,
+    questions: bytes | None,
+) -> tuple[Chunking, list[Sized]]:
+    """How to cut documents: as told, as the collection was cut before, or as is best for what is in it."""
+    from hapenny.retrieval.tune.chunk_size import choose_size, read_evidence
+
+    noted = manifest.noted(CHUNKING)
+    if size is not None:
+        return Chunking(size=size, overlap=min(32, size // 2) if overlap is None else overlap), []
+    if noted and questions is None:
+        known = msgspec.json.decode(noted, type=Chunking)
+        return known if overlap is None else msgspec.structs.replace(known, overlap=overlap), []
+    if manifest.ids() and questions is None:  # cut before sizes were noted
+        return Chunking() if overlap is None else Chunking(overlap=overlap), []
+    embedder = opened.embedder
+    asked = await read_evidence(questions, embedder) if questions is not None else []
+    measured = await choose_size(
+        documents, embedder, opened.store.analyser.language, asked, lambda line: click.echo(line, err=True)
+    )
+    chosen = measured[0].size if measured else Chunking().size
+    return Chunking(size=chosen, overlap=chosen // 8 if overlap is None else overlap), measured
 
 
 def _tell(done: Progress) -> None:

@@ -65,7 +65,7 @@ def _vectors(opened: Folder, queries: Path) -> np.ndarray[tuple[int, int], np.dt
 def _shape(
     opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float32]], target: float, write: bool
 ) -> None:
-    from hapenny.retrieval.tuner import tune as choose
+    from hapenny.retrieval.tune.index_shape import tune as choose
 
     store = opened.embedded
     vectors = store.vectors(np.flatnonzero(store.columns.live))
@@ -76,7 +76,8 @@ def _shape(
         mark = "*" if trial is tuned.chosen else " "
         shape = trial.shape
         click.echo(
-            f"{mark} {shape.kind:9} m={shape.m:<3} effort={shape.effort:<4} probes={shape.probes:<4}"
+            f"{mark} {shape.kind:9} dims={shape.dims or 'all':<4} m={shape.m:<3} effort={shape.effort:<4}"
+            f" probes={shape.probes:<4}"
             f" recall {trial.recall:.4f} (surely {trial.lower:.4f})  p50 {trial.p50_ms:.3f} ms"
             f"  {trial.memory / 1e6:.1f} MB  built in {trial.build:.1f} s"
         )
@@ -84,7 +85,7 @@ def _shape(
 
 def _check(opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
     """Whether documents or questions have drifted away from what the index was tuned on."""
-    from hapenny.retrieval.tuner import drifted, recalls
+    from hapenny.retrieval.tune.index_shape import drifted, recalls
 
     promised, store = opened.promise(), opened.embedded
     if promised is None:
@@ -99,7 +100,8 @@ def _check(opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float3
 
 def _chunks(opened: Folder, queries: Path, sources: tuple[Path, ...], budget: int) -> None:
     """Evidence that reaches the model within the budget, by chunk size; the best is marked."""
-    from hapenny.retrieval import readers, sizing
+    from hapenny.retrieval import readers
+    from hapenny.retrieval.tune import chunk_size as sizing
 
     documents = [document for path in sources for file in readers.files(path) for document in readers.read(file, path)]
     asked = asyncio.run(sizing.read_evidence(queries.read_bytes(), opened.embedder))

@@ -93,7 +93,7 @@ def judge(config: str, route: str | None, as_json: bool) -> None:
     from hapenny.caching.options import SEMANTIC_STAGE
     from hapenny.console.judging import pairs
     from hapenny.evidence.answers import agreement, calibrate
-    from hapenny.vectors.choose import ChosenEmbedder
+    from hapenny.vectors.chosen_embedder import ChosenEmbedder
 
     queue = _queue(config, route)
     loaded = queue.config

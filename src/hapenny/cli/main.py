@@ -18,6 +18,7 @@ VERBS = {
     "select": "select",
     "train": "train",
     "experiment": "experiment",
+    "content": "content",
     "labels": "labels",
     "console": "console",
     "index": "index",

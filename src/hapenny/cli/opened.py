@@ -9,7 +9,7 @@ import click
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.folder import Folder, built_with
-from hapenny.retrieval.opening import Layout
+from hapenny.retrieval.stores.layout import Layout
 from hapenny.vectors.embedder import Embedder
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))

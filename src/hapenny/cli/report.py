@@ -88,6 +88,7 @@ def show(summary: Summary, console: Console) -> None:
         f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
     )
     console.print(waterfall(summary, console.width))
+    console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
     _checks(summary, console)
     console.print(_latencies(summary))
     if summary.features:
@@ -106,6 +107,9 @@ def show(summary: Summary, console: Console) -> None:
             f"audits of {found.route}: {found.audits:,} answers compared with the baseline's, mean loss"
             f" {found.loss:.4f}, for {money(found.cost)}"
         )
+    if summary.judging:
+        spent = ", ".join(f"{shown(each.technique)} {money(each.cost)}" for each in summary.judging)
+        console.print(f"evidence, by technique: {spent}")
     if summary.would_save:
         watched = ", ".join(f"{name} {money(nano)}" for name, nano in summary.would_save.items())
         console.print(f"[dim]In shadow, in no sum: {watched}[/]")
@@ -113,8 +117,9 @@ def show(summary: Summary, console: Console) -> None:
 
 def waterfall(summary: Summary, width: int) -> Table:
     """From what it would have cost, technique by technique, to what was paid; `width` in columns of the terminal."""
-    table = _table(("", "left"), ("amount", "right"), ("of the bill", "right"), ("requests", "right"), ("", "left"))
-    room = max(10, min(40, width - 62))
+    figures = ("amount", "of the bill", "alone", "requests")
+    table = _table(("", "left"), *((name, "right") for name in figures), ("", "left"))
+    room = max(4, min(40, width - 74))
     whole = max(summary.baseline, summary.actual, 1)
 
     def bar(start: int, end: int, style: str) -> str:
@@ -127,7 +132,7 @@ def waterfall(summary: Summary, width: int) -> Table:
         return f"{nano / summary.baseline:.1%}" if summary.baseline else "–"
 
     table.add_row(
-        "without hapenny", money(summary.baseline), "100%", f"{summary.exchange_rows:,}",
+        "without hapenny", money(summary.baseline), "100%", "", f"{summary.exchange_rows:,}",
         bar(0, summary.baseline, "bright_black"),
     )  # fmt: skip
     at = summary.baseline
@@ -135,13 +140,14 @@ def waterfall(summary: Summary, width: int) -> Table:
         style = "green" if technique.saved >= 0 else "red"
         table.add_row(
             f"  {shown(technique.name)}", f"[{style}]{money(-technique.saved, sign=True)}[/]", share(-technique.saved),
+            "–" if technique.alone is None else money(-technique.alone, sign=True),
             f"{technique.requests:,}", bar(at, at - technique.saved, style),
         )  # fmt: skip
         at -= technique.saved
     if summary.estimate_error:
         table.add_row("  estimate error", money(-summary.estimate_error, sign=True), share(-summary.estimate_error))
     table.add_row(
-        "[bold]really paid[/]", f"[bold]{money(summary.actual)}[/]", share(summary.actual), "",
+        "[bold]really paid[/]", f"[bold]{money(summary.actual)}[/]", share(summary.actual), "", "",
         bar(0, summary.actual, "yellow"),
     )  # fmt: skip
     table.add_row("[bold]saved[/]", f"[bold green]{money(summary.saved)}[/]", f"[bold]{summary.saved_share:.1%}[/]")

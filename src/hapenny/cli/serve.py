@@ -60,8 +60,7 @@ async def _serve(
     bound = await app.start(host, port)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
-    shown = host if host is not None else gateway.config.server.host
-    click.echo(f"hapenny listens on http://{shown}:{bound}", err=False)
+    click.echo(f"hapenny listens on http://{app.host}:{bound}", err=False)
     sys.stdout.flush()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

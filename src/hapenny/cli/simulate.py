@@ -12,13 +12,12 @@ from typing import Any
 import click
 
 from hapenny.backends.simulated import SimulatedBackend
-from hapenny.config import STAGES, BackendOptions, Config, QuotaOptions, RouteOptions, check
+from hapenny.config import STAGES, Config, QuotaOptions, RouteOptions, SimulatedOptions, check
 from hapenny.core.stage_spec import Mode
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
-from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.jobs import JobPages
-from hapenny.server.transport import messages as web
+from hapenny.server.simulated.routes import table
 from hapenny.simulation.bill import record
 
 OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
@@ -30,16 +29,26 @@ def provider(
     quota: QuotaOptions | None = None,
     faults: dict[str, Any] | None = None,
     folder: Path | None = None,
+    latents: int = 0,
+    truth: Path | None = None,
     **jobs: Any,
 ) -> tuple[App, SimulatedBackend]:
     """A simulated provider as a server: every stage off, nothing kept.
 
+    `latents`: which draw of the models' successes; `truth`: a file with the right answers (`workload.truth_file`);
     `folder`: keeps batch jobs and their S3, served where it is given; `jobs`: how they go (`FolderJobs`).
     """
     config = check(
         Config(
             backends={
-                "simulated": BackendOptions(kind="simulated", card=card, seed=seed, quota=quota, faults=faults or {})
+                "simulated": SimulatedOptions(
+                    card=card,
+                    seed=seed,
+                    latents=latents,
+                    truth=str(truth) if truth is not None else None,
+                    quota=quota,
+                    faults=faults or {},
+                )
             },
             routes={"default": RouteOptions(stages=dict(OFF), begin_s=600.0, holdout=0.0)},
             ledger=None,
@@ -69,11 +78,7 @@ def provider(
     if folder is not None:
         batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
 
-    async def more(request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-        found: web.StreamResponse | None = quotas(backend.provider, request, path)
-        return found or (await batch.page(request, path) if batch is not None else None)
-
-    return App(gateway, pages=pages, faulty=True, more=more), backend
+    return App(gateway, table(backend.provider, pages, batch)), backend
 
 
 def describe(backend: SimulatedBackend) -> list[str]:
@@ -86,6 +91,12 @@ def describe(backend: SimulatedBackend) -> list[str]:
 @click.option("--port", type=int, default=8791, show_default=True, help="0 takes a free one.")
 @click.option("--card", default="manga-2024", show_default=True, help="Card of simulated models.")
 @click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--latents", type=int, default=0, show_default=True, help="Which draw of the models' successes.")
+@click.option(
+    "--truth",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The right answers to the questions that will be asked (`workload.truth_file`).",
+)
 @click.option("--rpm", type=int, help="Requests a minute of each model.")
 @click.option("--tpm", type=int, help="Tokens a minute of each model.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keeps batch jobs and their S3.")
@@ -98,6 +109,8 @@ def simulate(
     port: int,
     card: str,
     seed: int,
+    latents: int,
+    truth: Path | None,
     rpm: int | None,
     tpm: int | None,
     folder: Path | None,
@@ -108,6 +121,8 @@ def simulate(
 ) -> None:
     """Serves simulated models on the surfaces of Bedrock, OpenAI and Anthropic; the bill is at /simulate/bill, the
     record of single calls at /simulate/calls.
+
+    POST /simulate/change {"model": "claude-3-haiku", "wrong": 0.3} makes a model worse while it serves.
 
     Batch jobs: AWS_ENDPOINT_URL_BEDROCK=http://HOST:PORT and AWS_ENDPOINT_URL_S3=http://HOST:PORT/s3. The account's
     quotas: AWS_ENDPOINT_URL_SERVICE_QUOTAS=http://HOST:PORT.
@@ -125,7 +140,7 @@ def simulate(
 
         jobs = {"records_per_s": job_rate, "delay_s": job_delay, "least": job_least, "stop_s": 0.2}
         with tempfile.TemporaryDirectory(prefix="hapenny-s3-") as scratch:
-            made = provider(card, seed, quota, wanted, folder or Path(scratch), **jobs)
+            made = provider(card, seed, quota, wanted, folder or Path(scratch), latents, truth, **jobs)
             uvloop.run(_simulate(host, port, *made))
     except ValueError as error:
         click.echo(str(error), err=True)
@@ -137,7 +152,7 @@ async def _simulate(host: str, port: int, app: App, backend: SimulatedBackend) -
     for line in describe(backend):
         click.echo(line, err=True)
     bound = await app.start(host, port)
-    click.echo(f"simulated provider listens on http://{host}:{bound}")
+    click.echo(f"simulated provider listens on http://{app.host}:{bound}")
     sys.stdout.flush()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,10 +4,12 @@ Unknown keys, wrong types and contradictions are refused at start with path, val
 everything below it.
 """
 
+from hapenny.backends.kind import BackendOptions
+from hapenny.backends.simulated_kind import QuotaOptions, SimulatedOptions
 from hapenny.config.checking import check
 from hapenny.config.options import Config, ServerOptions
 from hapenny.config.problems import ConfigError
-from hapenny.config.providers import BackendOptions, BatchApiOptions, BatchJobs, ModelOptions, QuotaOptions
+from hapenny.config.providers import BatchApiOptions, BatchJobs, ModelOptions
 from hapenny.config.reading import load
 from hapenny.config.routes import CARD_TIERS, TIERS, KeyOptions, RouteOptions
 from hapenny.config.stages import LOSSY, PRESETS, STAGES, StageOptions
@@ -31,6 +33,7 @@ __all__ = [
     "QuotaOptions",
     "RouteOptions",
     "ServerOptions",
+    "SimulatedOptions",
     "StageOptions",
     "answer_version",
     "check",

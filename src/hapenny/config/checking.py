@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import re
 from pathlib import Path
 
+from hapenny.backends.kinds import KINDS
+from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import refusals, resolve
 from hapenny.config.options import Config
@@ -35,20 +38,12 @@ def check(config: Config) -> Config:
         problems.append(
             f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}"
         )
-    server = config.server
-    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
-        if path is not None and not Path(path).is_file():
-            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
-    if (server.tls_certificate is None) != (server.tls_key is None):
-        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
+    problems += _server(config)
     for name, backend in config.backends.items():
         at = f"$.backends.{name}"
-        if backend.kind in ("openai", "anthropic") and not backend.base_url:
-            backend.base_url = "https://api.openai.com/v1" if backend.kind == "openai" else "https://api.anthropic.com"
-        if backend.kind == "simulated" and not config.tiers:
+        if isinstance(backend, SimulatedOptions) and not config.tiers:
             config.tiers = dict(CARD_TIERS.get(backend.card, {}))
-        if not 60 <= backend.lifetime_s <= 300:
-            problems.append(f"{at}.lifetime_s: {backend.lifetime_s:g} is outside 60-300. Fix: e.g. 180")
+        problems += [f"{at}.{option}: {what}" for option, what in backend.problems()]
     for name, model in config.models.items():
         at = f"$.models.{name}"
         if model.backend and model.backend not in known:
@@ -102,6 +97,8 @@ def check(config: Config) -> Config:
             problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
         if route.begin_s > route.finish_s:
             problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
+        if route.head_after_s is not None and route.head_after_s <= 0:
+            problems.append(f"{at}.head_after_s: {route.head_after_s:g} is not above 0. Fix: e.g. 1, or leave it out")
         if route.max_calls < 1:
             problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
     for name, collection in config.collections.items():
@@ -111,6 +108,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
@@ -135,6 +133,31 @@ def check(config: Config) -> Config:
     return config
 
 
+def _server(config: Config) -> list[str]:
+    server, problems = config.server, []
+    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
+        if path is not None and not Path(path).is_file():
+            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
+    if (server.tls_certificate is None) != (server.tls_key is None):
+        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
+    for address in server.metrics_from:
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            problems.append(f"$.server.metrics_from: {address!r} is no address. Fix: e.g. 10.0.0.7 or 10.0.0.0/8")
+    for origin in server.cors_origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+            problems.append(f"$.server.cors_origins: {origin!r} is no site. Fix: e.g. https://app.example.com, or '*'")
+    for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
+        if getattr(server, name) <= 0:
+            problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
+    if server.buffered_mb < server.max_body_mb:
+        problems.append("$.server.buffered_mb: less than one body may have. Fix: at least max_body_mb")
+    if not 0 <= server.port <= 65_535:
+        problems.append(f"$.server.port: {server.port} is no port. Fix: 1 to 65535, or 0 for a free one")
+    return problems
+
+
 def _rerankers(config: Config) -> list[str]:
     """What is wrong with reranking models."""
     problems = []
@@ -152,6 +175,17 @@ def _rerankers(config: Config) -> list[str]:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
     return problems
+
+
+def _hourly(config: Config) -> list[str]:
+    """Bills by the hour that cannot be."""
+    bills = {f"$.{kind}.{name}": options.hourly_usd for kind in ("models", "embedders", "rerankers")
+             for name, options in getattr(config, kind).items()}  # fmt: skip
+    for name, model in config.stages[THROUGHPUT_STAGE].models.items():
+        at = f"$.stages.throughput.models.{name}"
+        bills |= {f"{at}.endpoints.{each.name}": each.hourly_usd for each in model.endpoints}
+        bills |= {f"{at}.regions": model.regions.hourly_usd} if model.regions is not None else {}
+    return [f"{at}.hourly_usd: {usd:g} is below 0. Fix: dollars an hour" for at, usd in bills.items() if (usd or 0) < 0]
 
 
 def _shared_beside_restricted(config: Config) -> list[str]:
@@ -257,11 +291,12 @@ def _batch_api(config: Config, api: BatchApiOptions, at: str) -> list[str]:
     if backend is None:
         return [f"{at}.backend: {api.backend!r} is not a backend. Fix: one of {', '.join(sorted(config.backends))}"]
     problems = []
-    if backend.kind in ("bedrock", "simulated") and not api.bucket:
-        what = "an S3 bucket" if backend.kind == "bedrock" else "a folder"
-        problems.append(f"{at}.bucket: empty. Fix: the name of {what} for input and output")
-    if backend.kind == "bedrock" and not api.role:
-        problems.append(f"{at}.role: empty. Fix: the ARN of the role that Bedrock takes to read and write the bucket")
+    kind = KINDS[backend.kind]
+    if kind.batch is None:
+        return [f"{at}.backend: {kind.name} has no batch API. Fix: a backend of another kind"]
+    for option, what in kind.batch_wants.items():
+        if not getattr(api, option):
+            problems.append(f"{at}.{option}: empty. Fix: {what}")
     least = 1 if api.least is None else api.least
     if least < 1 or (api.most is not None and api.most < least) or api.turnaround_s < 0:
         problems.append(f"{at}: give 1 <= least <= most, and a turnaround_s of 0 or more")

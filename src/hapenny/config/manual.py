@@ -84,11 +84,14 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
     for field in [*plain, *nested]:
         name = field.encode_name
         at = f"{path}.{name}" if path else name
-        found = _inner(field.type)
-        if found is None:
+        inside = _inner(field.type)
+        if inside is None:
             yield Option(at, _kind(field.type), _default(field), meanings.get(name, ""), False)
             continue
-        inner, suffix = found
+        if len(inside) > 1:
+            yield from _choice(inside, at, meanings.get(name, ""), told)
+            continue
+        inner, suffix = inside[0]
         if inner in told:
             yield Option(at + suffix, "section", "", f"As `{told[inner]}`.", True)
             continue
@@ -100,18 +103,29 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
         yield from _walk(inner, at + suffix, told)
 
 
-def _inner(node: types.Type) -> tuple[type, str] | None:
-    """The struct inside a type, and how its place is written."""
+def _choice(kinds: list[tuple[type, str]], at: str, meaning: str, told: dict[type, str]) -> Iterator[Option]:
+    """Sections of which one is chosen by the word under its tag; each with its own options."""
+    tags = [str(types.type_info(kind).tag) for kind, _ in kinds]  # type: ignore[attr-defined]
+    suffix, tag_field = kinds[0][1], str(types.type_info(kinds[0][0]).tag_field)  # type: ignore[attr-defined]
+    words = ", ".join(f"`{tag}`" for tag in tags)
+    yield Option(at + suffix, "section", "", meaning or f"`{tag_field}` says which of these it is.", True)
+    yield Option(f"{at}{suffix}.{tag_field}", words, "", "Which of the sections below it is.", False)
+    for (kind, _), tag in zip(kinds, tags, strict=True):
+        yield Option(f"{at}{suffix} ({tag_field}: {tag})", "section", "", _about(kind), True)
+        yield from _walk(kind, at + suffix, told)
+
+
+def _inner(node: types.Type) -> list[tuple[type, str]] | None:
+    """The structs inside a type, several where a tag chooses one, and how their place is written."""
     if isinstance(node, types.UnionType):
-        return next((found for each in node.types if (found := _inner(each))), None)
+        inside = [one for each in node.types for one in _inner(each) or ()]
+        return inside or None
     if isinstance(node, types.StructType):
-        return node.cls, ""
-    if isinstance(node, types.DictType) and isinstance(node.value_type, types.StructType):
-        return node.value_type.cls, ".NAME"
-    if isinstance(node, types.ListType) and isinstance(node.item_type, types.StructType):
-        return node.item_type.cls, "[N]"
-    if isinstance(node, types.VarTupleType) and isinstance(node.item_type, types.StructType):
-        return node.item_type.cls, "[N]"
+        return [(node.cls, "")]
+    if isinstance(node, types.DictType):
+        return [(cls, ".NAME" + rest) for cls, rest in _inner(node.value_type) or ()] or None
+    if isinstance(node, types.ListType | types.VarTupleType):
+        return [(cls, "[N]" + rest) for cls, rest in _inner(node.item_type) or ()] or None
     return None
 
 

@@ -7,8 +7,10 @@ from typing import Literal
 
 from msgspec import field
 
+from hapenny.backends.kinds import BackendSection
+from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import AheadOptions, EdgeOptions
-from hapenny.config.providers import BackendOptions, BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
+from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
@@ -19,7 +21,7 @@ from hapenny.telemetry.traces import TraceOptions
 
 
 class ServerOptions(Section):
-    """The near bank."""
+    """The HTTP server that clients talk to."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -31,6 +33,25 @@ class ServerOptions(Section):
     """How long requests under way may go on at shutdown or reload."""
     stalled_write_s: float = 60.0
     """How long a client may take no byte of a stream before its request ends."""
+    keep_alive_s: float = 2.0
+    """After how long without a word a stream is told that it goes on: an SSE comment, Anthropic's `ping`. AWS event
+    streams have no word for it."""
+    head_s: float = 20.0
+    """How long the head of a request may take, from its first byte to its last."""
+    body_s: float = 60.0
+    """How long a body may take, besides a second for each 64 KB of it that came."""
+    connections: int = 0
+    """Clients at once; 0: half of the process's file descriptors, but for 32."""
+    connections_per_address: int = 0
+    """Clients at once from one address; 0: as many as in all. Behind a proxy all clients have its address."""
+    buffered_mb: float = 512.0
+    """Bodies of all requests together, from their first byte until they are answered; beyond it new ones get 503."""
+    hosts: list[str] = field(default_factory=list)
+    """Names by which a gateway without keys may be called, besides addresses, `localhost` and names without a dot."""
+    cors_origins: list[str] = field(default_factory=list)
+    """Sites whose pages may call from a browser, e.g. `https://app.example.com`; `*` is all of them."""
+    metrics_from: list[str] = field(default_factory=list)
+    """Addresses and networks that may read `/metrics` without a key, e.g. `10.0.0.0/8`. Without keys everybody may."""
     tls_certificate: str | None = None
     """Path of a PEM file; with `tls_key` the server speaks HTTPS."""
     tls_key: str | None = None
@@ -66,7 +87,7 @@ class Config(Section):
     """A whole deployment. Empty: simulated models, ready to try."""
 
     server: ServerOptions = field(default_factory=ServerOptions)
-    backends: dict[str, BackendOptions] = field(default_factory=lambda: {"simulated": BackendOptions(kind="simulated")})
+    backends: dict[str, BackendSection] = field(default_factory=lambda: {"simulated": SimulatedOptions()})
     default_backend: str = ""
     """The backend of models that name none; empty: the first."""
     models: dict[str, ModelOptions] = field(default_factory=dict)
@@ -82,6 +103,8 @@ class Config(Section):
     rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = field(default_factory=list)
+    auth: Literal["keys", "open"] = "keys"
+    """Without keys the gateway listens on this machine alone; `open` says that everybody who reaches it may use it."""
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
     state: str | None = None
     """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside

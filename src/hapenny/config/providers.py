@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
 from hapenny.batch.engine import BatchOptions
 from hapenny.config.section import Section
 from hapenny.core.messages import Parameters
-
-
-class QuotaOptions(Section):
-    """Quotas of a simulated provider, a model; None is no limit."""
-
-    rpm: int | None = None
-    """Requests a minute."""
-    tpm: int | None = None
-    """Tokens a minute; `max_tokens` is reserved and settled, as Bedrock does."""
-
-
-class BackendOptions(Section):
-    """A provider we call.
-
-    `kind` decides which other fields matter: `region` and credentials for bedrock, `base_url` and `api_key` for
-    openai and anthropic, `card`, `seed`, `quota` and `faults` for simulated.
-    """
-
-    kind: Literal["simulated", "bedrock", "openai", "anthropic"]
-    """The dialect it speaks."""
-    region: str = "us-east-1"
-    """AWS region, where the model names none."""
-    profile: str | None = None
-    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
-    base_url: str | None = None
-    """Where to call instead of the provider's own address."""
-    api_key: str | None = None
-    """Key of the provider; a bearer key for bedrock. Best given as `${NAME}`."""
-    card: str = "manga-2024"
-    """Which simulated models: `manga-2024` or `current-2026`."""
-    seed: int = 7
-    """Seeds simulated latencies and faults."""
-    quota: QuotaOptions | None = None
-    faults: dict[str, Any] = field(default_factory=dict)
-    """What goes wrong in a simulated provider: kind to share, e.g. `{throttle: 0.05}`."""
-    connections: int | None = None
-    """Most connections to the provider; null follows the concurrency limit."""
-    connect_s: float = 5.0
-    """How long a connection may take to open."""
-    idle_s: float = 60.0
-    """The longest pause between bytes of a stream."""
-    lifetime_s: float = 180.0
-    """After how long a connection is replaced, 60 to 300."""
 
 
 class ModelParameters(Section):
@@ -87,17 +44,29 @@ class ModelOptions(Section):
 
     id: str
     """The provider's model id, inference profile or ARN."""
+    card: str = ""
+    """Which model of the catalog it is, where its id does not say (provisioned throughput, application profiles,
+    imported and tuned models, servers of your own): prices to compare with, limits, capabilities."""
     backend: str = ""
     """Name of a backend; empty: the default one."""
     region: str = ""
     """AWS region; empty: the backend's."""
     service_tier: str = "standard"
-    """standard, priority, flex or batch."""
+    """standard, priority, flex, reserved or batch."""
     endpoint: str = ""
     """Address of an endpoint of its own (a second endpoint family, a server of a pool)."""
     provisioned: bool = False
-    """Paid by the hour: its calls cost 0, its capacity has rows of its own."""
+    """Provisioned throughput: paid by the hour, see `hourly_usd`."""
+    hourly_usd: float | None = None
+    """What its capacity costs an hour, where that is paid instead of calls (provisioned throughput, a reserved tier, a
+    server of your own): calls cost 0, the bill is booked each hour. Unknown, its requests are unpriced."""
     parameters: ModelParameters = field(default_factory=ModelParameters)
+
+    def tier(self) -> str:
+        """The service tier of its calls; `owned` where the hour is paid."""
+        if self.provisioned:
+            return "provisioned"
+        return "owned" if self.hourly_usd is not None and self.service_tier != "reserved" else self.service_tier
 
 
 class EmbedderOptions(Section):
@@ -109,13 +78,16 @@ class EmbedderOptions(Section):
     """Name of a backend; empty: the default one."""
     dim: int | None = None
     """Length of its vectors; null: as the catalog knows it."""
+    hourly_usd: float | None = None
+    """What its server costs an hour, if that is paid instead of calls."""
 
 
 class RerankerOptions(Section):
     """A reranking model.
 
     `kind`: `bedrock` (region and credentials), `server` (`base_url` before `/rerank`: Cohere, Jina, vLLM) or `tei`
-    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing.
+    (text-embeddings-inference). `owned`: it runs on capacity of your own, calls cost nothing; `hourly_usd` is what that
+    costs an hour.
     """
 
     kind: Literal["bedrock", "server", "tei"]
@@ -129,6 +101,7 @@ class RerankerOptions(Section):
     api_key: str | None = None
     """Key of the server. Best given as `${NAME}`."""
     owned: bool = False
+    hourly_usd: float | None = None
     connect_s: float = 2.0
     """How long a connection may take to open."""
 

@@ -90,7 +90,7 @@ def _explain(message: str, raw: dict[str, Any]) -> str:
     unknown = re.search(r"unknown field `([^`]+)`", what)
     if unknown:
         return f"{path}.{unknown[1]}: unknown key. Fix: remove it, or correct its spelling"
-    if what.lower().startswith("invalid enum value"):
+    if what.lower().startswith("invalid enum value") or (what.lower().startswith("invalid value") and _words(path)):
         return f"{path}: {_safe(value)} is not one of its words. Fix: one of {', '.join(_words(path))}"
     shown = f" (got {_safe(value)})" if value is not None and not isinstance(value, (dict, list)) else ""
     return f"{path}: {what[0].lower()}{what[1:]}{shown}. Fix: give a value of that kind"
@@ -98,20 +98,21 @@ def _explain(message: str, raw: dict[str, Any]) -> str:
 
 def _words(path: str) -> list[str]:
     """The words that may stand at a path, read off the types of the configuration."""
-    nodes = [msgspec.inspect.type_info(Config)]
+    nodes: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(Config)]
+    tags: list[str] = []
     for name, _ in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
         below: list[msgspec.inspect.Type] = []
         for node in _parts(nodes):
             if isinstance(node, msgspec.inspect.StructType):
                 below += [field.type for field in node.fields if field.encode_name == name]
+                tags += [str(node.tag)] if node.tag_field == name else []
             elif isinstance(node, msgspec.inspect.DictType):
                 below.append(node.value_type)
             elif isinstance(node, msgspec.inspect.ListType):
                 below.append(node.item_type)
         nodes = below
-    return [
-        str(word) for node in _parts(nodes) if isinstance(node, msgspec.inspect.LiteralType) for word in node.values
-    ]
+    literals = [node for node in _parts(nodes) if isinstance(node, msgspec.inspect.LiteralType)]
+    return tags or [str(word) for node in literals for word in node.values]
 
 
 def _parts(nodes: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:

@@ -36,11 +36,14 @@ class RouteOptions(Section):
     stages: dict[str, Mode] = field(default_factory=dict)
     """Modes that differ from the preset, by stage."""
     begin_s: float = 30.0
-    """How long an answer may take to begin."""
+    """How long a request may wait in queues and for the provider's first byte."""
     finish_s: float = 600.0
     """How long an answer may take in all."""
     idle_s: float = 60.0
     """The longest pause within a stream."""
+    head_after_s: float | None = None
+    """After how long a silent stream that the provider has accepted is told to the client as begun; from then on it is
+    kept alive, and nothing is tried again. None: 1, or 5 where a fallback, a hedge or a cascade may still step in."""
     max_calls: int = 4
     """Serving calls that all stages may make together for one request."""
     max_quality_loss: float = 0.02
@@ -97,6 +100,8 @@ class KeyOptions(Section):
     """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
     """Models and tiers it may ask for; `*` is all."""
+    scopes: list[Literal["call", "metrics"]] = field(default_factory=lambda: ["call"])
+    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`."""
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 

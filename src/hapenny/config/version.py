@@ -33,7 +33,10 @@ def answer_version(config: Config, route: str) -> str:
     ]
     parts += [config.tiers, config.aliases, config.fallbacks, here.baseline]
     parts += [{name: (each.id, each.backend, each.endpoint, each.parameters) for name, each in config.models.items()}]
-    parts += [{name: (each.kind, each.base_url) for name, each in config.backends.items()}, config.default_backend]
+    parts += [
+        {name: (each.kind, getattr(each, "base_url", None)) for name, each in config.backends.items()},
+        config.default_backend,
+    ]
     if here.mode(TIERS_STAGE) == "on":
         parts.append(_contents(config.stages[TIERS_STAGE].trained))
     if here.mode(RETRIEVAL_STAGE) == "on":

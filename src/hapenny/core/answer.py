@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
+from hapenny.core.timeout import within
 
 Outcome: TypeAlias = Literal["complete", "failed", "abandoned"]
 
@@ -18,7 +19,9 @@ class Source(Protocol):
     """Where events come from: a backend's stream, a stored answer, a flight's replay."""
 
     async def read(self) -> Sequence[Event] | None:
-        """The next batch, never empty; None at the end. Raises `Failure` (also for a truncated stream)."""
+        """The next batch, never empty; None at the end. Raises `Failure` (also for a truncated stream).
+
+        A read that is cancelled loses nothing and closes nothing: the next one goes on where it was."""
 
     def close(self) -> None:
         """Releases the upstream at once. Idempotent, synchronous."""
@@ -88,14 +91,21 @@ class Replay:
 class Answer:
     """The flow of one answer. Whoever holds it reads it to the end or closes it.
 
-    `head` are events that were read before the answer counted as begun.
+    `head` are events that were read before the answer counted as begun; `begun` whether its first content is among
+    them: if not, the provider has accepted the request and is silent.
     """
 
-    __slots__ = ("_head", "_source", "_transforms", "forms", "outcome")
+    __slots__ = ("_head", "_source", "_transforms", "begun", "forms", "outcome")
 
     def __init__(
-        self, source: Source, head: Sequence[Event] = (), forms: dict[str, tuple[bytes, dict[str, str]]] | None = None
+        self,
+        source: Source,
+        head: Sequence[Event] = (),
+        forms: dict[str, tuple[bytes, dict[str, str]]] | None = None,
+        *,
+        begun: bool = True,
     ) -> None:
+        self.begun = begun
         self._source = source
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
@@ -214,21 +224,34 @@ class Answer:
         return tail if outcome == "complete" else []
 
 
-async def begin(source: Source) -> Answer:
-    """Reads from `source` until the answer has begun: first content, or `Stopped`.
+async def begin(source: Source, patience: float = float("inf")) -> Answer:
+    """Reads from `source` until the answer has begun: first content, or `Stopped`; or until it was silent for
+    `patience` seconds from now on (real or simulated, as the loop's): then it counts as begun without either.
 
     Raises what the source raises, having closed it; an end before any content is a truncated answer.
     """
     head: list[Event] = []
     try:
-        while True:
-            batch = await source.read()
-            if batch is None:
-                raise Failure("truncated", "the upstream answer ended before its first content")
-            head.extend(batch)
-            for event in batch:
-                if begins(event):
-                    return Answer(source, head)
+        if patience == float("inf"):
+            await _first(source, head)
+        else:
+            with within(patience):
+                await _first(source, head)
+        return Answer(source, head)
+    except TimeoutError:
+        return Answer(source, head, begun=False)
     except BaseException:
         source.close()
         raise
+
+
+async def _first(source: Source, head: list[Event]) -> None:
+    """Reads up to the first content."""
+    while True:
+        batch = await source.read()
+        if batch is None:
+            raise Failure("truncated", "the upstream answer ended before its first content")
+        head.extend(batch)
+        for event in batch:
+            if begins(event):
+                return

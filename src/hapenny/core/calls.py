@@ -45,15 +45,19 @@ class Target(Struct, frozen=True, gc=False):
 
 
 class Limits:
-    """The two limits that travel, in `clock.now()` seconds, and the idle limit of streams. Stages may only shorten;
-    a flight extends its own to the latest of its readers."""
+    """The two limits that travel, in `clock.now()` seconds: `begin_by` for queues and the provider's first byte,
+    `finish_by` for all of it. Stages may only shorten them; a flight extends its own to the latest of its readers.
 
-    __slots__ = ("begin_by", "finish_by", "idle")
+    `idle`: the longest pause within a stream, in seconds. `head_after`: after how long a silent stream that the
+    provider has accepted counts as begun, so that its client can be told."""
 
-    def __init__(self, begin_by: float, finish_by: float, idle: float = 60.0) -> None:
+    __slots__ = ("begin_by", "finish_by", "head_after", "idle")
+
+    def __init__(self, begin_by: float, finish_by: float, idle: float = 60.0, head_after: float = 1.0) -> None:
         self.begin_by = begin_by
         self.finish_by = finish_by
         self.idle = idle
+        self.head_after = head_after
 
     def shorten(self, *, begin_by: float | None = None, finish_by: float | None = None) -> None:
         """Brings a limit forward; a later one is ignored."""
@@ -69,7 +73,7 @@ class Limits:
 
     def copy(self) -> Limits:
         """Limits of their own."""
-        return Limits(self.begin_by, self.finish_by, self.idle)
+        return Limits(self.begin_by, self.finish_by, self.idle, self.head_after)
 
 
 class Call:

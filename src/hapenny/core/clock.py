@@ -73,13 +73,3 @@ class RealClock:
     async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
         """Runs `fn` in a thread."""
         return await asyncio.to_thread(fn)
-
-
-def profile_time() -> float:
-    """Seconds of the machine's high-resolution counter, for measuring our own code (never for waits)."""
-    return time.perf_counter()
-
-
-def cpu_time() -> float:
-    """CPU seconds of this thread, for bounding work by effort instead of by waiting."""
-    return time.thread_time()

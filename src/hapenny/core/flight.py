@@ -1,21 +1,36 @@
 """A coalesced call: one upstream, many readers.
 
-Its own task pumps the upstream into a bounded replay buffer; readers follow at their own pace. It ends with its last
-reader, and a failure fails all of them, once each.
+Its own task pumps the upstream into a replay buffer; readers follow at their own pace. The buffer is bounded in bytes,
+and the pump waits when nobody has read what it brought: an upstream is as slow as the fastest of its readers. It ends
+with its last reader, and a failure fails all of them, once each.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event
+from hapenny.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, begins
 from hapenny.core.exchange import Exchange
 
-MAX_EVENTS = 65_536
-"""How many events the replay buffer holds before late readers are refused and a lagging one fails."""
+MAX_BYTES = 64_000_000
+"""What the replay buffer holds; a longer answer fails."""
+AHEAD_BYTES = 1 << 20
+"""How far the upstream may be ahead of the fastest reader."""
+PIECE_BYTES = 1 << 16
+"""About how much a reader that is behind is given at once."""
+_EVENT = 200
+"""An event without its text."""
+
+
+class _Batch(NamedTuple):
+    """What one read of the upstream brought; `until` is where it ends, in bytes from the beginning."""
+
+    events: Sequence[Event]
+    until: int
 
 
 class Flight:
@@ -34,24 +49,33 @@ class Flight:
         self.exchange = exchange
         self._start = start
         self._landed = landed
-        self._buffer: list[Event] = []
+        self._buffer: list[_Batch] = []
+        self._front = 0
+        """Where the fastest reader is, in bytes."""
         self._done = False
         self._failure: BaseException | None = None
         self._readers = 0
-        self._began = False
+        self._accepted = False
+        self._content = False
+        """Whether the first content has come."""
         self._waiters: list[asyncio.Future[None]] = []
+        self._room: asyncio.Future[None] | None = None
         exchange.hold()
         self._task = asyncio.get_running_loop().create_task(self._pump())
 
     @property
     def open(self) -> bool:
         """Whether another reader may still join."""
-        return not self._done and len(self._buffer) < MAX_EVENTS
+        return not self._done and self._size < MAX_BYTES
 
     @property
     def readers(self) -> int:
         """How many follow now."""
         return self._readers
+
+    @property
+    def _size(self) -> int:
+        return self._buffer[-1].until if self._buffer else 0
 
     async def join(self, exchange: Exchange) -> Answer:
         """A reader's own answer; returns when the flight has begun. Raises the flight's failure."""
@@ -62,26 +86,32 @@ class Flight:
         reader = _Reader(self)
         self._readers += 1
         try:
-            if not self._began and not self._done:
-                await self.news()
-            if not self._began:
+            if not self._accepted and not self._done:
+                await self._news()
+            if not self._accepted:
                 raise self._reason()
         except BaseException:
             reader.close()
             raise
-        return Answer(reader)
+        return Answer(reader, begun=self._content)
 
     async def _pump(self) -> None:
         answer: Answer | None = None
         try:
             answer = await self._start()
-            self._began = True
+            self._content = answer.begun
+            self._accepted = True
             self._wake()
             while (batch := await answer.read()) is not None:
-                if len(self._buffer) + len(batch) > MAX_EVENTS:
-                    raise Failure("too_large", "the answer outgrew the replay buffer of coalesced calls")
-                self._buffer.extend(batch)
+                self._content = self._content or any(begins(event) for event in batch)
+                until = self._size + sum(_bytes(event) for event in batch)
+                if until > MAX_BYTES:
+                    raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
+                self._buffer.append(_Batch(batch, until))
                 self._wake()
+                while self._size - self._front > AHEAD_BYTES:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
         except BaseException as error:
             self._failure = error
             if not isinstance(error, Exception):
@@ -99,7 +129,7 @@ class Flight:
             return self._failure
         return Failure("unavailable", "the coalesced call was cancelled")
 
-    async def news(self) -> None:
+    async def _news(self) -> None:
         """Waits until the flight has begun, brought events or ended; who gives up waiting takes nobody along."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -111,7 +141,35 @@ class Flight:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _leave(self) -> None:
+    async def after(self, at: int) -> tuple[Sequence[Event] | None, int]:
+        """What comes behind the first `at` batches, and up to which it goes; None at the end.
+
+        Raises:
+            Failure: the flight's, once its events are read.
+        """
+        while at >= len(self._buffer):
+            if self._done:
+                if self._failure is not None:
+                    raise self._reason()
+                return None, at
+            await self._news()
+        first = self._buffer[at]
+        events, size, at = first.events, 0, at + 1
+        if at < len(self._buffer):  # behind: several at once
+            together = list(events)
+            while at < len(self._buffer) and size < PIECE_BYTES:
+                size = self._buffer[at].until - first.until
+                together.extend(self._buffer[at].events)
+                at += 1
+            events = together
+        self._front = max(self._front, self._buffer[at - 1].until)
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+        return events, at
+
+    def leave(self) -> None:
+        """A reader goes; with the last one the flight ends."""
         self._readers -= 1
         if self._readers <= 0 and not self._done:
             self._task.cancel()
@@ -120,26 +178,30 @@ class Flight:
 class _Reader:
     """A source that follows the flight."""
 
+    __slots__ = ("_at", "_flight")
+
     def __init__(self, flight: Flight) -> None:
         self._flight: Flight | None = flight
         self._at = 0
 
     async def read(self) -> Sequence[Event] | None:
-        flight = self._flight
-        while flight is not None:
-            if self._at < len(flight._buffer):
-                batch = flight._buffer[self._at :]
-                self._at += len(batch)
-                return batch
-            if flight._done:
-                if flight._failure is not None:
-                    raise flight._reason()
-                return None
-            await flight.news()
-            flight = self._flight
-        return None
+        """The next batch."""
+        if self._flight is None:
+            return None
+        events, self._at = await self._flight.after(self._at)
+        return events if self._flight is not None else None
 
     def close(self) -> None:
+        """Leaves the flight."""
         flight, self._flight = self._flight, None
         if flight is not None:
-            flight._leave()
+            flight.leave()
+
+
+def _bytes(event: Event) -> int:
+    """About how much an event takes: its text, and the frame it came in."""
+    raw = event.raw
+    size = _EVENT + (len(raw) if raw is not None else 0)
+    if isinstance(event, (TextDelta, ThinkingDelta)):
+        return size + len(event.text)
+    return size + len(event.arguments) if isinstance(event, ToolCallDelta) else size

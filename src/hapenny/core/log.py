@@ -1,6 +1,8 @@
 """Logs that cannot hold prompts or keys: only declared fields pass, short, with anything that looks like a key masked.
 
-structlog does the writing. It is loaded with the first line that is written: its import costs more than all of ours.
+structlog does the writing. It is loaded by `ready`, which servers call before they listen, or else with the first line
+that is written: its import costs more than all of ours. Logging never fails whoever logs: where structlog cannot be
+loaded or standard error cannot be written, the line is dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ FIELDS = frozenset(
         "bytes",
         "call",
         "calls",
+        "capacity",
         "connections",
         "count",
         "cost",
@@ -97,6 +100,11 @@ def configure(level: Level = "info", *, json: bool = True) -> None:
     _threshold, _json, _configured = _NUMBERS[level], json, False
 
 
+def ready() -> None:
+    """Loads what writing takes, so that the first line needs no file to be opened."""
+    _structlog()
+
+
 class Log:
     """A logger by name. `event` is a constant sentence; everything that varies is a field."""
 
@@ -128,7 +136,10 @@ class Log:
         known = {name: clean(value) for name, value in fields.items() if name in FIELDS}
         if len(known) < len(fields):
             known["fields_dropped"] = len(fields) - len(known)
-        getattr(_structlog().get_logger(), level)(event, logger=self._name, **known)
+        try:
+            getattr(_structlog().get_logger(), level)(event, logger=self._name, **known)
+        except (OSError, ImportError, ValueError):  # no descriptor, no room, or standard error is closed
+            return
 
 
 def get_logger(name: str) -> Log:

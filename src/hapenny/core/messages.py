@@ -223,6 +223,9 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Accounting labels of the body (OpenAI `metadata`, Bedrock `requestMetadata`)."""
     checkpoint: Ttl = ""
     """A cache point asked for as a whole (Anthropic's top-level `cache_control`)."""
+    api_version: str | None = None
+    """The version of the provider's API that the client speaks, where it is not the usual one (`anthropic-version`). It
+    decides how an answer is written on the wire, and never what it says."""
     extras: dict[str, Json] = field(default_factory=dict)
 
     @property

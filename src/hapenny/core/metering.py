@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from hapenny.core.answer import Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, merged
+from hapenny.core.events import (
+    Event,
+    Started,
+    Stopped,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+    begins,
+    merged,
+)
 from hapenny.core.exchange import Call, Exchange, Target
 
 ROUTER = "prompt-router/"
@@ -27,6 +37,7 @@ def behind(router: Target, usage: Usage) -> Target:
 def unmask(exchange: Exchange, call: Call, chosen: Target) -> None:
     """Names the model behind a router wherever the router stands in the exchange, so that its price is known."""
     router, call.target = call.target, chosen
+    call.sent = chosen
     for index, step in enumerate(exchange.steps):
         if step.target.model == router.model:
             exchange.steps[index] = msgspec.structs.replace(step, target=chosen)
@@ -42,10 +53,18 @@ class Metered(Transform):
 
     watches = True
 
-    def __init__(self, call: Call, exchange: Exchange, head: Sequence[Event] = ()) -> None:
-        """`head`: what has come already. Whoever leaves without reading it pays for it all the same."""
+    def __init__(
+        self,
+        call: Call,
+        exchange: Exchange,
+        head: Sequence[Event] = (),
+        begun: Callable[[Exchange, Call], None] | None = None,
+    ) -> None:
+        """`head`: what has come already. Whoever leaves without reading it pays for it all the same. `begun`: told when
+        the first content of a call comes that was silent until now."""
         self._call = call
         self._exchange = exchange
+        self._begun = begun
         self._stopped = False
         self._head = head
 
@@ -60,6 +79,10 @@ class Metered(Transform):
 
     def _booked(self, batch: Sequence[Event]) -> Sequence[Event]:
         call = self._call
+        if call.began is None and any(begins(event) for event in batch):
+            call.began = self._exchange.clock.now()
+            if self._begun is not None:
+                self._begun(self._exchange, call)
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
                 call.output.append(event.text)

@@ -67,22 +67,6 @@ def power(effect: float, deviation: float, n_a: float, n_b: float, alpha: float 
     return float(normal_cdf(shift - z) + normal_cdf(-shift - z))
 
 
-def sample_size(effect: float, deviation: float, alpha: float = 0.05, wanted: float = 0.8) -> int:
-    """Observations per arm for `power(...) >= wanted` with equal arms."""
-    if effect == 0:
-        raise ValueError("no sample size can find a difference of zero")
-    low, high = 1, 2
-    while power(effect, deviation, high, high, alpha) < wanted:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        if power(effect, deviation, middle, middle, alpha) >= wanted:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
 def power_of_proportions(base: float, other: float, n: float, alpha: float = 0.05) -> float:
     """Chance that the pooled two-proportion test with n an arm tells `other` from `base` (unpooled variance)."""
     deviation = math.sqrt((base * (1 - base) + other * (1 - other)) / 2)

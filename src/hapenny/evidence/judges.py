@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -158,8 +158,3 @@ def _is(value: Any, kind: str) -> bool:
         case "number":
             return isinstance(value, int | float) and not isinstance(value, bool)
     return False
-
-
-def majority(scores: Sequence[float]) -> float:
-    """Mean of several judges' scores: .5 is a split."""
-    return float(np.mean(scores)) if scores else 0.5

@@ -6,13 +6,12 @@ watching (Lindon and Malek 2022).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hapenny.evidence.special import Floats, chi2_sf, gammaln
+from hapenny.evidence.special import Floats, chi2_sf
 
 BLOCKING = 0.001
 
@@ -25,16 +24,3 @@ def srm_p_value(counts: npt.ArrayLike, shares: Sequence[float]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(expected > 0, (observed - expected) ** 2 / expected, 0.0).sum(axis=-1)
     return chi2_sf(statistic, len(wanted) - 1)
-
-
-def srm_e_value(counts: Sequence[int], shares: Sequence[float], concentration: float = 1_000.0) -> float:
-    """E-value against the shares: looked at after every exposure it exceeds 1/alpha with probability <= alpha.
-
-    The alternative is Dirichlet around the promised shares; a larger concentration finds smaller mismatches later.
-    """
-    total = sum(shares)
-    prior = [concentration * share / total for share in shares]
-    log = float(gammaln(concentration) - gammaln(concentration + sum(counts)))
-    for count, share, a in zip(counts, shares, prior, strict=True):
-        log += float(gammaln(a + count) - gammaln(a)) - count * math.log(share / total)
-    return math.exp(min(700.0, log))

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hapenny.admission.keys import Identity, Keyring, key_id
-from hapenny.backends.build import build as build_backend
 from hapenny.backends.contract import Backend
+from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.catalog import Catalog, overrides
@@ -32,6 +32,7 @@ from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.gateway.model_services import ModelServices, paid_embedder
+from hapenny.gateway.paid_capacity import capacities, with_stand_ins
 from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
@@ -50,6 +51,7 @@ from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.training import read_router
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.capacity import bill_hours, prepaid
 from hapenny.telemetry.count_audit import CountChecks
 from hapenny.throughput.imported import keep as import_quotas
 from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
@@ -118,6 +120,7 @@ def build(
     catalog = default_catalog()
     if config.prices:
         catalog = overrides.load(config.prices, catalog)
+    catalog = with_stand_ins(catalog, config)
     far = dict(backends) if backends is not None else _backends(config, clock, catalog)
     shared = Shared.fresh(config, clock) if previous is None else Shared.carry_over(previous.shared, config)
     shared.step_back.under(settings(config))
@@ -125,7 +128,7 @@ def build(
 
     # Who asks for what, and what a call costs.
     resolver = RequestResolver(config, catalog, shared.secret)
-    books = Books(catalog, shared.estimators, clock, key=shared.secret)
+    books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
     calls = ProviderCalls(far, books, clock)
@@ -175,7 +178,7 @@ def build(
     # The way of a request, and what goes on beside it.
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
-        stages, stepped_back = build_stages(stage_parts, route), partial(shared.step_back.off, name)
+        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
@@ -222,10 +225,11 @@ async def start(parts: Assembly) -> None:
     ask for it, so that no request has to wait for that."""
     shared, config = parts.shared, parts.config
     await shared.recorder.start()
+    parts.tasks.serve(bill_hours(capacities(config), shared.recorder.bill, parts.clock))
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
     for name, collection in shared.collections.items():
-        from hapenny.retrieval.following import follow
+        from hapenny.retrieval.search.index_refresh import follow
 
         every = config.collections[name].refresh_s
         parts.tasks.serve(follow(collection, parts.clock, every, shared.dedup.collection_changed))
@@ -250,6 +254,7 @@ def _keyring(config: Config) -> Keyring:
             default_route=key.default_route,
             groups=tuple(key.groups),
             models=tuple(key.models),
+            scopes=tuple(key.scopes),
         )
         for key in config.keys
     }

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from hapenny.caching.exact import STALE
+from hapenny.caching.options import SEMANTIC_STAGE
+from hapenny.config import LOSSY
 from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
@@ -17,9 +19,10 @@ from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.core.metering import Delivered
 from hapenny.core.stage import Onward
 from hapenny.core.tasks import Spawn
-from hapenny.evidence.live_audit import Judged, Judging, Verdict
+from hapenny.evidence.live_audit import Judged, Judging, Verdict, changed_by
 from hapenny.evidence.llm import compare, loss
 from hapenny.gateway.exchanges import Exchanges
+from hapenny.routing.options import TIERS_STAGE
 from hapenny.telemetry.content import Rival
 from hapenny.telemetry.recorder import Recorder
 from hapenny.telemetry.rows import Row, verdict
@@ -28,6 +31,7 @@ _log = get_logger("hapenny.gateway")
 _VERDICT_TOKENS = 256
 """Room for a judge's one line; some models put a word before it."""
 
+_LOSSY = tuple(spec.name for spec in LOSSY)
 _REMEMBERED = 10_000
 """Refreshed keys whose time is remembered."""
 
@@ -53,7 +57,7 @@ class BackgroundCalls:
             Failure: the model did not answer.
         """
         exchange = self._exchanges.bare(_question(target, prompt), of.context, target, of.route, "judge")
-        exchange.purpose, exchange.payer = "judge", "semantic"
+        exchange.purpose, exchange.payer = "judge", SEMANTIC_STAGE.name
         try:
             reply = (await self._run(exchange)).text
         finally:
@@ -111,8 +115,11 @@ class BackgroundCalls:
         return await _collected(exchange, self._call)
 
     def _beside(self, audited: Exchange, request: Request, target: Target, kind: str, purpose: Purpose) -> Exchange:
-        """The exchange of a call about an audited request, marked with its id."""
-        context = msgspec.structs.replace(audited.context, tags={**audited.context.tags, "audited": audited.id})
+        """The exchange of a call about an audited request, marked with its id and with
+        the techniques that it is evidence about."""
+        about = "+".join(changed_by(audited, _LOSSY)) or TIERS_STAGE.name  # a probe is about routing
+        tags = {**audited.context.tags, "audited": audited.id, "evidence": about}
+        context = msgspec.structs.replace(audited.context, tags=tags)
         exchange = self._exchanges.bare(request, context, target, audited.route, kind)
         exchange.intent, exchange.purpose, exchange.payer = audited.intent, purpose, "audit"
         return exchange

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -93,9 +94,12 @@ class CacheAdmin:
             for entry in store.select(Selector(prefix=key.lower() or None, tenant=tenant))
         ]  # fmt: skip
 
-    def invalidate(self, which: Invalidation, tenant: str) -> dict[str, dict[str, Any]]:
+    def invalidate(
+        self, which: Invalidation, tenant: str, may: Callable[[str], bool] | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Removes the tenant's entries that are meant, in every layer, and withdraws what of them was published; counts
-        by layer. An epoch or a tag alone withdraws all that was published under it."""
+        by layer. An epoch or a tag alone withdraws all that was published under it, of the routes that `may` allows
+        (None: all)."""
         out, results = {}, set[str]()
         selector = Selector(
             prefix=which.key.lower() if which.key is not None else None,
@@ -110,7 +114,7 @@ class CacheAdmin:
         if self._edge is not None:
             if which.key is None and which.older_than_s is None:
                 results.update(tag for tag in (which.tag, _epoch(which)) if tag is not None)
-            gone = self._edge.withdraw(*sorted(results), dry_run=which.dry_run)
+            gone = self._edge.withdraw(*sorted(results), may=may, dry_run=which.dry_run)
             out["edge"] = {"entries": gone, "bytes": 0, "dry_run": which.dry_run}
         return out
 

@@ -12,6 +12,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Policy, Target
 from hapenny.core.messages import Context, Request
+from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.intents.classifier import Classifier
 from hapenny.telemetry.books import Books
@@ -44,6 +45,7 @@ class Exchanges:
         self._books = books
         self._intents = intents
         self._observers: tuple[Observer, ...] = ()
+        self._patience = {name: head_after(config, route) for name, route in config.routes.items()}
         self._versions = {name: answer_version(config, name) for name in config.routes}
 
     def observe(self, *observers: Observer) -> None:
@@ -78,14 +80,14 @@ class Exchanges:
             )
         name = route or resolver.route(request, context, identity)
         options = self._routes[name]
-        concrete = asked.target if asked.kind == "model" else None
+        named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
         exchange = Exchange(
             id=id or clock.new_id("req_"),
             request=request,
             context=context,
             clock=clock,
-            limits=self._limits(options),
-            baseline=concrete if concrete is not None else resolver.baselines[name],
+            limits=self._limits(name),
+            baseline=named if named is not None else resolver.baselines[name],
             route=name,
             max_calls=options.max_calls,
             asked=asked,
@@ -96,9 +98,6 @@ class Exchanges:
             exchange.intent = self._intents.classify(request.question)[0]
         exchange.holdout = resolver.held_out(exchange)
         self._booked(exchange)
-        if asked.kind == "tier" and asked.target is not None:
-            exchange.target = asked.target
-            exchange.step("tiers")
         return exchange
 
     def again(self, exchange: Exchange, background: str) -> Exchange:
@@ -117,7 +116,7 @@ class Exchanges:
             request=request,
             context=context,
             clock=self._clock,
-            limits=self._limits(self._routes[route] if route else _PASSED),
+            limits=self._limits(route),
             baseline=target,
             route=route or "default",
             max_calls=1,
@@ -132,9 +131,10 @@ class Exchanges:
             exchange.finished = self._clock.now()
         exchange.release()
 
-    def _limits(self, route: RouteOptions) -> Limits:
-        now = self._clock.now()
-        return Limits(now + route.begin_s, now + route.finish_s, route.idle_s)
+    def _limits(self, route: str) -> Limits:
+        now, options = self._clock.now(), self._routes[route] if route else _PASSED
+        patience = self._patience.get(route, SOON_S)
+        return Limits(now + options.begin_s, now + options.finish_s, options.idle_s, patience)
 
     def _booked(self, exchange: Exchange) -> None:
         exchange.on_call(self._books.settle)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hapenny.backends.contract import Backend
-from hapenny.backends.embedding import ApiEmbedder, style_of
+from hapenny.backends.embedding import ApiEmbedder
+from hapenny.backends.kinds import KINDS
 from hapenny.backends.rerank import Reranker
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog
-from hapenny.config import Config
+from hapenny.config import Config, ConfigError
 from hapenny.core.answer import Answer
 from hapenny.core.calls import Call
 from hapenny.core.clock import Clock
@@ -46,8 +47,13 @@ def paid_embedder(
     name = config.backend_of(wanted.backend)
     card = catalog.resolve(wanted.model)
     dim = wanted.dim or (card.dimensions if card is not None else None) or 0
-    style = style_of(wanted.model, config.backends[name].kind)
-    return PaidEmbedding(ApiEmbedder(backends[name], Target(wanted.model, name), dim, style), clock)
+    embeds = KINDS[config.backends[name].kind].embeds
+    if embeds is None:
+        problem = f"$.embedders: {name!r} makes no vectors. Fix: a backend of kind bedrock or openai"
+        raise ConfigError([problem])
+    tier = "standard" if wanted.hourly_usd is None else "owned"
+    target = Target(wanted.model, name, service_tier=tier)
+    return PaidEmbedding(ApiEmbedder(backends[name], target, dim, embeds(wanted.model)), clock)
 
 
 class _Wanted(NamedTuple):

@@ -40,7 +40,8 @@ class ProviderCalls:
         self._idle = asyncio.Event()
 
     async def call(self, exchange: Exchange) -> Answer:
-        """Asks the exchange's target; returns when the answer has begun.
+        """Asks the exchange's target; returns when the answer has begun, or when a stream that the provider accepted
+        was silent for `limits.head_after`.
 
         Raises:
             Failure: the provider's, or `timeout` if it did not begin in time.
@@ -58,10 +59,15 @@ class ProviderCalls:
         if exchange.steps:  # what is counted while the provider works, nobody waits for
             asyncio.get_running_loop().call_soon(self._books.expect, call)
         # An answer that comes whole has begun only when it is finished.
-        until = limits.begin_by if exchange.request.stream else limits.finish_by
+        streams = exchange.request.stream
+        until = limits.begin_by if streams else limits.finish_by
         try:
             with within(until - self._clock.now()):
-                answer = await begin(Waited(await backend.call(exchange.request, target, limits), self._clock, call))
+                source = Waited(await backend.call(exchange.request, target, limits), self._clock, call)
+                if not streams:
+                    answer = await begin(source)
+            if streams:  # the provider has accepted: from here on the limits of streams hold
+                answer = await begin(source, limits.head_after)
         except TimeoutError:
             failure = Failure("timeout", "the model did not begin to answer in time")
             exchange.end_call(call, "failed", failure)
@@ -73,10 +79,11 @@ class ProviderCalls:
         except BaseException:
             exchange.end_call(call, "abandoned")
             raise
-        call.began = self._clock.now()
-        self._books.begun(exchange, call)
+        if answer.begun:
+            call.began = self._clock.now()
+            self._books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange, answer.head))
+        return answer.through(Metered(call, exchange, answer.head, self._books.begun))
 
     async def finish(self, seconds: float = _FINISH_S) -> None:
         """Waits until the gateway's own exchanges that made a call have ended, but not longer than `seconds`."""

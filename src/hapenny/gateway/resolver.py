@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from hapenny.admission.keys import Identity
+from hapenny.backends.kinds import KINDS
 from hapenny.catalog import Catalog
 from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
@@ -84,20 +85,19 @@ class RequestResolver:
 
     def _target(self, model: ModelOptions) -> Target:
         backend = self._config.backend_of(model.backend)
-        tier = "provisioned" if model.provisioned else model.service_tier
-        return Target(model.id, backend, model.region or self._region(backend), tier, model.endpoint)
+        return Target(model.id, backend, model.region or self._region(backend), model.tier(), model.endpoint)
 
     def _find(self, name: str) -> Target | None:
         """A target for a provider's own model id: a simulated provider serves only what the catalog knows."""
         backend = self._config.backend_of("")
         options = self._config.backends.get(backend)
-        if options is not None and options.kind == "simulated" and self._catalog.resolve(name) is None:
+        if options is not None and KINDS[options.kind].lists and self._catalog.resolve(name) is None:
             return None
         return Target(name, backend, self._region(backend))
 
     def _region(self, backend: str) -> str:
         options = self._config.backends.get(backend)
-        return options.region if options is not None and options.kind == "bedrock" else ""
+        return options.region if options is not None and KINDS[options.kind].regional else ""
 
     def _baseline(self, route: str, baseline: str) -> Target:
         asked = self.names.resolve(baseline)

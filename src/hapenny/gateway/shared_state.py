@@ -24,12 +24,12 @@ from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.tokens.options import ANSWER_SIZE_STAGE
 from hapenny.tokens.sizes import AnswerSizes
-from hapenny.vectors.choose import ChosenEmbedder
+from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)

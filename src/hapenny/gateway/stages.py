@@ -60,7 +60,7 @@ from hapenny.tuning.parameters import ParameterStage
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
-    from hapenny.retrieval.collection import Collection
+    from hapenny.retrieval.search.collection import Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class StageParts:
 class RouteParts:
     """The same for one route, and what its stages share."""
 
-    def __init__(self, parts: StageParts, route: RouteOptions) -> None:
+    def __init__(self, parts: StageParts, route: RouteOptions, name: str = "") -> None:
         self.shared = parts
         self.options = parts.options
         self.route = route
@@ -109,13 +109,13 @@ class RouteParts:
         self.publisher: Publisher | None = None
         if self.keys.shared:
             ttl = parts.options[EXACT_STAGE].ttl_s
-            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl)
+            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
 
-def build_stages(parts: StageParts, route: RouteOptions) -> list[Stage]:
-    """The stages of a route in the order of a request's life. Those that are off on it are not built, nor those that
-    would have nothing to do (no experiment runs, say)."""
-    here = RouteParts(parts, route)
+def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
+    """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
+    those that would have nothing to do (no experiment runs, say)."""
+    here = RouteParts(parts, route, name)
     built = (BUILDERS[spec](here) for spec in STAGES if route.mode(spec) != "off")
     return [stage for stage in built if stage is not None]
 
@@ -182,7 +182,9 @@ def _retrieval(here: RouteParts) -> Stage:
 
     shared = here.shared
     fast = shared.names.tiers.get("fast")
-    return RetrievalStage(shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks)
+    return RetrievalStage(
+        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
+    )
 
 
 def _tiers(here: RouteParts) -> Stage:

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from hapenny.backends.embedding import ApiEmbedder, style_of
+from hapenny.backends.embedding import ApiEmbedder
+from hapenny.backends.kinds import KINDS
 from hapenny.batch.records import BatchProvider, JobStatus, Record, Result
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
@@ -28,11 +29,10 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
     target = target_of(gateway, model)
     if target is None:
         raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
-    kind = gateway.config.backends[target.backend].kind
-    if kind == "anthropic":
+    embeds = KINDS[gateway.config.backends[target.backend].kind].embeds
+    if embeds is None:
         raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")
-    style = style_of(target.model, kind)
-    api = ApiEmbedder(gateway.backends[target.backend], target, 0, style, kind="search_document")
+    api = ApiEmbedder(gateway.backends[target.backend], target, 0, embeds(target.model), kind="search_document")
     exchange, call = _opened(gateway, model, target)
     texts = [str(record.body["inputText"])]
     call.tokens, call.provenance = api.guess(texts), "estimated"

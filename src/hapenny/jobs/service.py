@@ -292,7 +292,7 @@ def _aws(options: BatchApiOptions, backend: BackendOptions) -> tuple[Control, An
         import boto3
     except ImportError:
         raise ValueError("Bedrock's batch API needs boto3. Fix: pip install 'hapenny[aws]'") from None
-    session = boto3.Session(profile_name=backend.profile, region_name=backend.region)
+    session = boto3.Session(profile_name=getattr(backend, "profile", None), region_name=backend.region)
     control = session.client("bedrock", endpoint_url=options.endpoint or None)
     s3 = session.client("s3", endpoint_url=options.s3_endpoint or None)
     return cast(Control, control), S3Bucket(s3, options.bucket)

@@ -116,7 +116,7 @@ def page(summary: Summary, title: str = "hapenny report") -> str:
         f"{distribution(summary.ttft, [(1.5, '1.5 s')], 'Time to first content')}</section>"
         "<section><h2>Time to the last token</h2><p>From arrival to the end of the answer.</p>"
         f"{distribution(summary.e2e, [(3.0, '3 s')], 'Time to the last token')}</section></div>"
-        f"{_techniques(summary)}"
+        f"{_techniques(summary)}{_judging(summary)}"
         f"{_groups('By feature', 'The label callers send in x-hapenny-feature.', summary.features)}"
         f"{_groups('By model', 'Who answered. Hits stand for themselves.', summary.models)}"
         f"{_groups('By route', '', summary.routes) if len(summary.routes) > 1 else ''}"
@@ -179,12 +179,29 @@ def _techniques(summary: Summary) -> str:
         f"<tr><td>{escape(shown(technique.name))}</td><td>{technique.requests:,}</td>"
         f"<td>{money(technique.cost) if technique.cost else '–'}</td><td>{_signed(technique.saved)}"
         f'<span class="meter"><i style="width:{max(0.0, technique.saved / top):.1%}"></i></span></td>'
-        f"<td>{technique.saved / summary.baseline if summary.baseline else 0:.1%}</td></tr>"
+        f"<td>{technique.saved / summary.baseline if summary.baseline else 0:.1%}</td>"
+        f"<td>{'–' if technique.alone is None else _signed(technique.alone)}</td></tr>"
         for technique in summary.techniques
     )
-    return _table(
-        "By technique", "", ("technique", "requests", "own cost", "saved, own cost taken off", "of the bill"), rows
+    about = (
+        "Techniques save one after another: whoever comes first is booked at the dearer price. “Alone” is by how much "
+        "the bill would have been higher without this one technique, the others as they were; these do not add up."
     )
+    heads = ("technique", "requests", "own cost", "saved, own cost taken off", "of the bill", "alone")
+    return _table("By technique", about, heads, rows)
+
+
+def _judging(summary: Summary) -> str:
+    if not summary.judging:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(shown(each.technique))}</td><td>{each.calls:,}</td><td>{money(each.cost)}</td></tr>"
+        for each in summary.judging
+    )
+    return _table(
+        "Evidence", "What was paid to know what a technique does to answers: reference answers and verdicts.",
+        ("about", "calls", "cost"), rows,
+    )  # fmt: skip
 
 
 def _groups(title: str, about: str, groups: Sequence[Group]) -> str:

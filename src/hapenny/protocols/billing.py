@@ -3,7 +3,8 @@
 Read from what the decoders keep of a provider's fields (`extras` of `Started`, `Stopped` and `Usage`), whole and
 streamed alike. Where they stand: OpenAI's `service_tier` beside the choices and token details in `usage`; Anthropic's
 `service_tier`, `inference_geo`, `speed` and `server_tool_use` in `usage`, `container` beside the content; Converse's
-`serviceTier`, `performanceConfig` and the guardrail's `invocationMetrics` in `trace` beside `usage`.
+`serviceTier`, `performanceConfig` and the guardrail's `invocationMetrics` in `trace` beside `usage`; InvokeModel's in
+headers (`of_headers`) and in the body's `amazon-bedrock-trace`; tools of OpenAI Responses in its `output`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hapenny.core.events import Tokens
-from hapenny.core.messages import Request
+from hapenny.core.messages import Json, Request
 from hapenny.protocols.fields import count
 
 GUARDRAIL = "guardrail"
 """The unit of a guardrail that ran and did not say how much it checked: it has no price."""
 
+TIER_HEADER = "x-amzn-bedrock-service-tier"
+LATENCY_HEADER = "x-amzn-bedrock-performanceconfig-latency"
 _NO_GEO = frozenset({"", "global", "not_available", "unknown"})
 _GUARDED = {
     "contentPolicyUnits": "guardrail_content",
@@ -66,7 +69,8 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
     tier = _text(openai.get("service_tier")) or _text(_part(converse, "serviceTier").get("type"))
     tier = tier or _text(used.get("service_tier"))
     geo = _text(used.get("inference_geo"))
-    units = [*_details(counted), *_searches(counted), *_tools(used, anthropic), *_guardrail(converse)]
+    units = [*_details(counted), *_searches(counted), *_tools(used, anthropic), *tools(openai.get("output"))]
+    units += _guardrail(_part(converse, "trace")) or _guardrail(_part(anthropic, "amazon-bedrock-trace"))
     if request is not None:
         units += _unsaid(request, units)
     return Billed(
@@ -76,6 +80,15 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
         latency=_text(_part(converse, "performanceConfig").get("latency")),
         units=tuple((unit, number) for unit, number in units if number),
     )
+
+
+def of_headers(headers: Mapping[str, str]) -> dict[str, Json]:
+    """What the headers of an InvokeModel answer say, as extras of an event (lower-case names)."""
+    tier, latency = headers.get(TIER_HEADER, ""), headers.get(LATENCY_HEADER, "")
+    fields: dict[str, Json] = {"serviceTier": {"type": tier}} if tier else {}
+    if latency:
+        fields["performanceConfig"] = {"latency": latency}
+    return {"bedrock.usage": fields} if fields else {}
 
 
 def apart(tokens: Tokens, units: tuple[tuple[str, int], ...]) -> Tokens:
@@ -148,9 +161,9 @@ def _tools(usage: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[tup
         yield "code_execution", 1
 
 
-def _guardrail(converse: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Text units of every assessment in a Converse trace."""
-    trace = _part(_part(converse, "trace"), "guardrail")
+def _guardrail(trace: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Text units of every assessment in a trace."""
+    trace = _part(trace, "guardrail")
     assessments: list[Any] = list(_part(trace, "inputAssessment").values())
     for several in _part(trace, "outputAssessments").values():
         assessments += several if isinstance(several, list) else [several]
@@ -159,7 +172,7 @@ def _guardrail(converse: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         usage = _part(_part(one, "invocationMetrics"), "usage")
         for key, unit in _GUARDED.items():
             total[unit] = total.get(unit, 0) + count(usage.get(key))
-    yield from total.items()
+    return list(total.items())
 
 
 def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -167,9 +180,14 @@ def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, i
     known = {unit for unit, number in units if number}
     more: list[tuple[str, int]] = []
     extras = request.extras
-    if extras.get("guardrailConfig") and not any(unit.startswith(GUARDRAIL) for unit in known):
+    guarded = extras.get("guardrailConfig") or extras.get("x-amzn-bedrock-guardrailidentifier")
+    if guarded and not any(unit.startswith(GUARDRAIL) for unit in known):
         more.append((GUARDRAIL, 1))
-    if "-search-preview" in request.model or "-search-api" in request.model or extras.get("web_search_options"):
+    if (
+        "-search-preview" in request.model
+        or "-search-api" in request.model
+        or extras.get("web_search_options") is not None
+    ):
         # Chat Completions searches once a request with these models and does not count it.
         more.append(("web_search_preview" if "-search-preview" in request.model else "web_search", 1))
     return more

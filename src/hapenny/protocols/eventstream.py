@@ -19,6 +19,10 @@ from hapenny.core.errors import Failure
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 LIMIT = 32 << 20
 """Bytes of one frame."""
+HEADER_BYTES = 128 << 10
+"""Bytes of its headers; AWS allows no more."""
+_REMEMBERED = 1_024
+"""The longest header bytes whose names are remembered."""
 
 _PRELUDE = struct.Struct(">III")
 _LENGTHS = struct.Struct(">II")
@@ -102,13 +106,13 @@ def _names(header: bytes) -> tuple[str, str, str]:
 class Parser:
     """Bytes to frames, checksums verified."""
 
-    __slots__ = ("_held", "_need", "_parts")
+    __slots__ = ("_held", "_needed")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._held = 0
-        self._need = 12
-        """Bytes that the next frame takes, as far as that is known."""
+        self._held = bytearray()
+        """The beginning of a frame."""
+        self._needed = 12
+        """How much of it there has to be before it is looked at again: bytes are not looked at for each that comes."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
@@ -116,39 +120,41 @@ class Parser:
         Raises:
             Failure: `upstream`, for bytes that are no frame.
         """
-        if self._parts:
-            self._parts.append(data)
-            self._held += len(data)
-            if self._held < self._need:  # a long frame is put together once
+        held = self._held
+        if held:
+            held += data
+            if len(held) < self._needed:
                 return []
-            data = b"".join(self._parts)
-        buffer = data
+            buffer = bytes(held)
+            held.clear()
+        else:
+            buffer = data
         frames: list[Frame] = []
         place, end = 0, len(buffer)
-        self._need = 12
         while end - place >= 12:
             total, size, checked = _PRELUDE.unpack_from(buffer, place)
-            if crc32(buffer[place : place + 8]) != checked or total < 16 + size or total > LIMIT:
+            if crc32(buffer[place : place + 8]) != checked or not 16 + size <= total <= LIMIT or size > HEADER_BYTES:
                 raise Failure("upstream", "The provider's stream holds a frame with a broken prelude.")
             if end - place < total:
-                self._need = total
+                self._needed = total
                 break
             last = place + total
             raw = buffer[place:last]
             if crc32(raw[:-4]) != _U32.unpack_from(raw, total - 4)[0]:
                 raise Failure("upstream", "The provider's stream holds a frame with a wrong checksum.")
-            kind, name, words = _names(raw[12 : 12 + size])
+            kind, name, words = (_names if size <= _REMEMBERED else _names.__wrapped__)(raw[12 : 12 + size])
             payload = raw[12 + size : -4]
             if kind == "error" and not payload:
                 payload = msgspec.json.encode({"message": words})
             frames.append(Frame(kind, name, payload, raw))
             place = last
-        rest = buffer[place:] if place else buffer
-        self._parts = [rest] if rest else []
-        self._held = len(rest)
+        if place < end:
+            held += buffer[place:] if place else buffer
+            if end - place < 12:
+                self._needed = 12
         return frames
 
     def close(self) -> None:
         """The stream ended; raises `truncated` if a frame is incomplete."""
-        if self._parts:
+        if self._held:
             raise Failure("truncated", "The provider's stream ended within a frame.")

@@ -16,6 +16,8 @@ import msgspec
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
+from hapenny.core.messages import Json
+from hapenny.protocols.billing import of_headers
 from hapenny.protocols.eventstream import CONTENT_TYPE, Parser
 
 MOST_JSON = 8 << 20
@@ -37,6 +39,8 @@ class Gauge:
         kind = headers.get("content-type", "").partition(";")[0].strip()
         self.model = ""
         """Who answered, where the answer says so."""
+        self.extras: dict[str, Json] = of_headers(headers)
+        """What it says of its bill beside counts, as extras of events."""
         self._tokens = counts(headers)
         self._frames = Parser() if kind == CONTENT_TYPE else None
         self._lines = kind == "text/event-stream"
@@ -87,8 +91,10 @@ class Gauge:
             return
         if isinstance(body.get("model"), str):
             self.model = body["model"]
+        self.extras["openai"] = {name: body[name] for name in ("service_tier", "output") if name in body}
         usage = body.get("usage")
         if isinstance(usage, dict):
+            self.extras |= {"openai.usage": usage, "anthropic.usage": usage}
             self._take(_usage(usage))
 
     def _take(self, tokens: Tokens | None) -> None:
@@ -117,6 +123,7 @@ def _usage(usage: dict[str, Any]) -> Tokens | None:
     if prompt is None:
         return None
     output = _first(usage, "completion_tokens", "output_tokens", "outputTokens", "outputTokenCount") or 0
+    hour = 0
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     if isinstance(details, dict):
         read, written = _first(details, "cached_tokens") or 0, _first(details, "cache_write_tokens") or 0
@@ -126,9 +133,16 @@ def _usage(usage: dict[str, Any]) -> Tokens | None:
         written = (
             _first(usage, "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount") or 0
         )
+        lifetimes = usage.get("cache_creation")
+        if isinstance(lifetimes, dict):
+            hour = min(written, _first(lifetimes, "ephemeral_1h_input_tokens") or 0)
+    written -= hour
     spent = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     reasoning = (_first(spent, "reasoning_tokens") or 0) if isinstance(spent, dict) else 0
-    return Tokens(input=prompt, output=output, cache_read=read, cache_write=written, reasoning=min(reasoning, output))
+    return Tokens(
+        input=prompt, output=output, cache_read=read, cache_write=written, cache_write_1h=hour,
+        reasoning=min(reasoning, output),
+    )  # fmt: skip
 
 
 def _first(values: dict[str, Any], *names: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hapenny.core.errors import Failure
 
-LIMIT = 32 << 20
+LIMIT = 16 << 20
 """Bytes of one event; a provider that sends more is not sending events."""
 
 Frame = tuple[bytes, bytes]
@@ -13,17 +13,18 @@ Frame = tuple[bytes, bytes]
 
 class Parser:
     """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood. A field `error`,
-    which older llama.cpp servers send instead of data, makes a frame of that name."""
+    which older llama.cpp servers send instead of data, makes a frame of that name.
 
-    __slots__ = ("_edge", "_first", "_held", "_parts")
+    Bytes of an event that is not complete are kept and not looked at again before its blank line comes.
+    """
+
+    __slots__ = ("_first", "_half", "_held")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        """What came and makes no frame yet; a long event is put together once."""
-        self._held = 0
-        self._edge = b""
-        """The last bytes of it: an event's end may lie across two pieces."""
+        self._held = bytearray()
         self._first = True
+        self._half = False
+        """Whether the last byte was a carriage return, which may be half a line end."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
@@ -31,53 +32,61 @@ class Parser:
         Raises:
             Failure: `upstream`, for an event larger than `LIMIT`.
         """
-        if self._parts:
-            seam = self._edge + data
-            if not (self._first or b"\n\n" in seam or b"\n\r" in seam or b"\r\r" in seam):
-                self._hold(data, seam)
-                return []
-            data = b"".join((*self._parts, data))
-            self._parts, self._held = [], 0
+        held = self._held
         if self._first and data:
+            if held:
+                data = bytes(held) + data
+                held.clear()
             if data[0] == 0xEF:
                 if len(data) < 3:
-                    self._hold(data, data)
+                    held += data
                     return []
                 data = data.removeprefix(b"\xef\xbb\xbf")
             self._first = False
-        tail = b""
-        if b"\r" in data:
-            if data.endswith(b"\r"):  # perhaps the first half of a line end
-                data, tail = data[:-1], b"\r"
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        blocks = data.split(b"\n\n")
-        rest = blocks.pop() + tail
-        if rest:
-            self._hold(rest, rest)
+        if self._half or b"\r" in data:
+            data = self._plain(data)
+        if held and data:
+            if b"\n\n" not in data and not (data[0] == 10 and held[-1] == 10):
+                return self._keep(data)
+            data = bytes(held) + data
+            held.clear()
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            return self._keep(data)
         frames = []
-        for block in blocks:
+        for block in data[:end].split(b"\n\n"):
             frame = _fields(block)
             if frame is not None:
                 frames.append(frame)
+        self._keep(data[end + 2 :])
         return frames
-
-    def _hold(self, data: bytes, seam: bytes) -> None:
-        self._parts.append(data)
-        self._held += len(data)
-        self._edge = seam[-3:]
-        if self._held > LIMIT:
-            raise Failure("upstream", "The provider's stream holds an event of more than 32 MiB.")
 
     @property
     def rest(self) -> bytes:
         """What came and makes no frame yet."""
-        return b"".join(self._parts)
+        return bytes(self._held)
 
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""
-        rest, self._parts = self.rest.replace(b"\r", b"\n").strip(b"\n"), []
+        rest = bytes(self._held).strip(b"\n")
+        self._held.clear()
         frame = _fields(rest) if rest else None
         return [] if frame is None else [frame]
+
+    def _plain(self, data: bytes) -> bytes:
+        """`data` with line feeds alone as line ends."""
+        if self._half and data:
+            data = data.removeprefix(b"\n")
+            self._half = False
+        if data:
+            self._half = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _keep(self, data: bytes) -> list[Frame]:
+        self._held += data
+        if len(self._held) > LIMIT:
+            raise Failure("upstream", "The provider's stream holds an event of more than 16 MiB.")
+        return []
 
 
 def _fields(block: bytes) -> Frame | None:

@@ -27,7 +27,7 @@ VERSION = 2
 """Of what is indexed of a text: 1 knew no Korean and no single characters."""
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _VIETNAMESE = re.compile("[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", re.IGNORECASE)
-_VIETNAMESE_WORDS = re.compile(r"\b(?:gì|thì sao|bao nhiêu|thế nào|của nó)\b", re.IGNORECASE)
+_VIETNAMESE_WORDS = re.compile(r"\b(?:gì|thì sao|bao nhiêu|thế nào|của|tìm|và|không|tôi|xin chào)\b", re.IGNORECASE)
 _LETTER = re.compile(r"[^\W\d_]")
 _LONGEST = 64
 

@@ -41,10 +41,13 @@ def sections(text: str) -> list[Section]:
     lines: list[str] = []
     fence = ""
 
-    def close() -> None:
+    def close(next_level: int = 0) -> None:
         body = "\n".join(lines).strip("\n").rstrip()
+        names = tuple(name for _, name in path)
         if body.strip():
-            made.append(Section(tuple(name for _, name in path), body))
+            made.append(Section(names, body))
+        elif path and path[-1][1] and next_level <= path[-1][0]:  # a heading over nothing says what it says
+            made.append(Section(names, path[-1][1]))
         lines.clear()
 
     for line in text.split("\n"):
@@ -57,7 +60,7 @@ def sections(text: str) -> list[Section]:
         if not level:
             lines.append(line)
             continue
-        close()
+        close(level)
         path = [(depth, each) for depth, each in path if depth < level] + [(level, name)]
     close()
     return made

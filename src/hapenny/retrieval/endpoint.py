@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from hapenny.core.errors import Failure
-from hapenny.retrieval.collection import Collection, Embed
 from hapenny.retrieval.filters import FilterError, parse
-from hapenny.retrieval.helping import Helpers
+from hapenny.retrieval.search.collection import Collection, Embed
+from hapenny.retrieval.search.model_steps import Helpers
 
 MAX_RESULTS = 100
 

@@ -59,12 +59,18 @@ class Not(msgspec.Struct, frozen=True):
 Filter: TypeAlias = "Among | Between | All | Any_ | Not"
 
 
+_DEEPEST = 8
+_WIDEST = 100
+
+
 class FilterError(ValueError):
     """A filter that cannot be read; says where and what would be right."""
 
 
-def parse(data: Any, path: str = "filter") -> Filter:
-    """Reads a filter from JSON or YAML data, strictly."""
+def parse(data: Any, path: str = "filter", depth: int = 0) -> Filter:
+    """Reads a filter from JSON or YAML data, strictly; at most eight levels deep, 100 parts or values wide."""
+    if depth > _DEEPEST:
+        raise FilterError(f"{path}: nested more than {_DEEPEST} deep")
     if not isinstance(data, Mapping):
         raise FilterError(f"{path}: expected an object, got {type(data).__name__}")
     if set(data) == {"all"} or set(data) == {"any"}:
@@ -72,10 +78,12 @@ def parse(data: Any, path: str = "filter") -> Filter:
         parts = data[word]
         if not isinstance(parts, Sequence) or isinstance(parts, str) or not parts:
             raise FilterError(f"{path}.{word}: expected a list of filters")
-        made = tuple(parse(part, f"{path}.{word}[{i}]") for i, part in enumerate(parts))
+        if len(parts) > _WIDEST:
+            raise FilterError(f"{path}.{word}: {len(parts)} filters; at most {_WIDEST}")
+        made = tuple(parse(part, f"{path}.{word}[{i}]", depth + 1) for i, part in enumerate(parts))
         return All(made) if word == "all" else Any_(made)
     if set(data) == {"not"}:
-        return Not(parse(data["not"], f"{path}.not"))
+        return Not(parse(data["not"], f"{path}.not", depth + 1))
     field = data.get("field")
     if not isinstance(field, str):
         raise FilterError(f"{path}: expected `field` with `in`, `is` or a bound, or one of all, any, not")
@@ -84,6 +92,8 @@ def parse(data: Any, path: str = "filter") -> Filter:
 
 def _leaf(field: str, rest: Mapping[str, Any], path: str) -> Filter:
     if set(rest) == {"in"} and isinstance(rest["in"], Sequence) and not isinstance(rest["in"], str):
+        if len(rest["in"]) > _WIDEST:
+            raise FilterError(f"{path}.in: {len(rest['in'])} values; at most {_WIDEST}")
         return Among(field, tuple(str(value) for value in rest["in"]))
     if set(rest) == {"is"}:
         value = rest["is"]

@@ -10,21 +10,27 @@ import msgspec
 import yaml
 
 from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
 from hapenny.retrieval.analysis import Language
-from hapenny.retrieval.collection import Collection, Sentences
 from hapenny.retrieval.documents import Matrix
-from hapenny.retrieval.embedded import EmbeddedStore
-from hapenny.retrieval.following import Changes
-from hapenny.retrieval.forest import Forest
-from hapenny.retrieval.manifest import MANIFEST, Manifest
-from hapenny.retrieval.opening import LAYOUT, Layout, open_store, read_layout, same_place
+from hapenny.retrieval.ingest.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
 from hapenny.retrieval.options import Remote
-from hapenny.retrieval.retriever import Retriever
-from hapenny.retrieval.rows import RowStore
+from hapenny.retrieval.query.register import Vocabulary
+from hapenny.retrieval.search.collection import Collection, Sentences
+from hapenny.retrieval.search.floor import Floor
+from hapenny.retrieval.search.forest import Forest
+from hapenny.retrieval.search.index_refresh import Changes
+from hapenny.retrieval.search.ranker_features import NAMES
+from hapenny.retrieval.search.retriever import Retriever
 from hapenny.retrieval.settings import Settings
-from hapenny.retrieval.store import Store
+from hapenny.retrieval.stores.contract import Store
+from hapenny.retrieval.stores.embedded import EmbeddedStore
+from hapenny.retrieval.stores.layout import LAYOUT, Layout, open_store, read_layout, same_place
+from hapenny.retrieval.stores.row_store import RowStore
 from hapenny.vectors.compact import Shape
 from hapenny.vectors.embedder import Embedder
+
+_log = get_logger("hapenny.retrieval")
 
 SETTINGS = "settings.yaml"
 FOREST = "ranker.json"
@@ -110,9 +116,16 @@ class Folder:
         return read_settings(path) if path.exists() else Settings()
 
     def forest(self) -> Forest | None:
-        """The learned ranker, if there is one."""
+        """The learned ranker, if there is one of this version; another is left alone, and the fused order stands."""
         path = self.path / FOREST
-        return Forest.read(path.read_bytes()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            forest = Forest.read(path.read_bytes())
+        except (ValueError, KeyError) as error:
+            _log.warning("the ranker cannot be used: train it again", folder=str(self.path), error=str(error))
+            return None
+        return forest if forest.names == NAMES else None
 
     def write_settings(self, settings: Settings) -> None:
         """Keeps settings beside the rows."""
@@ -133,7 +146,28 @@ class Folder:
 
     def retriever(self, settings: Settings | None = None) -> Retriever:
         """A retriever with the folder's settings and ranker."""
-        return Retriever(self.store, settings or self.settings(), self.forest())
+        floor, vocabulary = self._measured()
+        return Retriever(
+            self.store,
+            settings or self.settings(),
+            self.forest(),
+            embedder=self.embedder.name,
+            floor=floor,
+            vocabulary=vocabulary,
+        )
+
+    def _measured(self) -> tuple[Floor | None, Vocabulary | None]:
+        """What was measured of the collection when it was built: its floor and its words."""
+        try:
+            manifest = Manifest.reading(self.path / MANIFEST)
+        except sqlite3.Error:
+            return None, None
+        try:
+            return read_floor(manifest), read_vocabulary_of(manifest)
+        except (sqlite3.Error, msgspec.DecodeError):
+            return None, None
+        finally:
+            manifest.close()
 
     def collection(self, name: str, clock: Clock, remote: Remote | None = None) -> Collection:
         """As the gateway's stage and endpoint want it."""

@@ -12,13 +12,17 @@ from hapenny.core.stage_spec import Phase, StageSpec
 class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a route retrieves.
 
-    `collection` is searched with `filter` (`filters.parse`), in at most `seconds`. `remote` lets paid models help:
-    the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is unclear, and the
-    fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are not asked.
+    `collection` is searched with `filter` (`filters.parse`), with what the request's header `x-hapenny-filter` or its
+    metadata `hapenny_filter` adds, and with bounds that the question states; in at most `seconds`. `remote` lets paid
+    models help: the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is
+    unclear, and the fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are
+    not asked.
     """
 
     collection: str = ""
     filter: dict[str, Any] | None = None
+    stated_filters: bool = True
+    """Whether bounds that a question states in so many words ("under 50 euro", "volume 3") filter what is searched."""
     seconds: float = 0.5
     remote: bool = False
     rerank_model: str | None = None

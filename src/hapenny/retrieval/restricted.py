@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from hapenny.retrieval.filters import GROUP, SHARED, TENANT
-from hapenny.retrieval.opening import Layout, read_layout
-from hapenny.retrieval.sqlfilter import tag
+from hapenny.retrieval.stores.layout import Layout, read_layout
+from hapenny.retrieval.stores.sql_filter import tag
 
 ROWS = "rows.sqlite"
 

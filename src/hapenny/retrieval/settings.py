@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from hapenny.retrieval.closer import OFF, Closer
-from hapenny.retrieval.fusion import SEED, Fusion
-from hapenny.retrieval.lexical import Boosts
-from hapenny.retrieval.scoring import Scoring
+from hapenny.retrieval.search.fusion import SEED, Fusion
+from hapenny.retrieval.search.rarest_term_boost import OFF, Closer
+from hapenny.retrieval.search.scoring import Scoring
+from hapenny.retrieval.stores.lexical import Boosts
 
 TITLE_SHARE = 0.3
 """Weight of the title's own vector in a document's vector (the rest is title and text together)."""
@@ -20,7 +20,8 @@ Rerank = Literal["none", "learned"]
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What leaves: `least` to `most` hits, stopping at a drop of `margin` under the best or under `floor`.
 
-    `floor` is in units of the fused score; None lets all pass (`calibrate` finds one from judged queries).
+    `floor`: `measured` keeps back what speaks no more for the question than for questions that the collection is not
+    about (`floor.Floor`); a number is in units of the fused score (`train --floor` finds one); None lets all pass.
     `diversity` above 0 trades relevance for novelty; hits more alike than `duplicate` to a better one are dropped.
     `per_parent` bounds the chunks of one document.
     """
@@ -28,7 +29,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     least: int = 2
     most: int = 5
     margin: float = 0.35
-    floor: float | None = None
+    floor: float | Literal["measured"] | None = "measured"
     diversity: float = 0.0
     duplicate: float = 0.985
     per_parent: int = 3
@@ -43,8 +44,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A collection's search configuration.
 
-    `calibrated`: the vector leg's weight shrinks with the collection's own likeness (`Store.alike`): where any two
-    documents look alike to the embedder, its cosine says little.
+    `calibrated`: where the embedder does not know the collection's language, the vector leg's weight shrinks with the
+    collection's own likeness (`Store.alike`): where any two documents look alike to it, its cosine says little. Where
+    it does know the language, likeness only says that the collection has one subject, and nothing shrinks.
     """
 
     fusion: Fusion = Fusion()
@@ -63,10 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     than .001 either way on film, product and encyclopaedia search."""
 
     def weighted(self, alike: float) -> Fusion:
-        """The fusion with its alpha calibrated to a collection."""
+        """The fusion for vectors of an embedder that does not know the language."""
         if not self.calibrated or self.fusion.method != "comparable":
             return self.fusion
-        return msgspec.structs.replace(self.fusion, alpha=self.fusion.alpha * (1.0 - min(1.0, alike)) ** 2)
+        return msgspec.structs.replace(self.fusion, alpha=self.fusion.alpha * (1.0 - min(1.0, alike)) ** 4)
 
 
 _PLAIN = Scoring(rules=())
@@ -75,6 +77,7 @@ PRESETS = {
     "learned": Settings(rerank="learned"),
     "seed": Settings(fusion=SEED, scoring=_PLAIN, closer=OFF, calibrated=False),
     "rrf": Settings(fusion=Fusion(method="rrf", alpha=0.5), scoring=_PLAIN, closer=OFF),
+    "bm25_alike": Settings(fusion=Fusion(alpha=0.0, vector=0)),
     "bm25": Settings(fusion=Fusion(method="lexical", vector=0), scoring=_PLAIN, closer=OFF),
     "vector": Settings(fusion=Fusion(method="vector", lexical=0), scoring=_PLAIN, closer=OFF),
 }

@@ -15,18 +15,22 @@ import numpy as np
 
 from hapenny.core.answer import Answer
 from hapenny.core.answer_facts import Citation
+from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
-from hapenny.core.messages import Request, Text
+from hapenny.core.messages import Context, Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.retrieval.collection import Collection, Found
-from hapenny.retrieval.documents import Hit
-from hapenny.retrieval.filters import Filter, parse
-from hapenny.retrieval.helping import Helpers, helpers
+from hapenny.retrieval.documents import Document, Hit
+from hapenny.retrieval.filters import All, Filter, FilterError, parse
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
+from hapenny.retrieval.search.collection import Collection, Found
+from hapenny.retrieval.search.model_steps import Helpers, helpers
+from hapenny.retrieval.stores.lexical import spelt
 
 NOBODY = Helpers()
+FILTER_HEADER = "x-hapenny-filter"
+"""A request's own filter; it stands in the context's headers, and so in the cache key."""
 
 
 class Retrieved(Decision, kw_only=True):
@@ -61,7 +65,10 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         rewriter: Target | None = None,
         *,
         reranks: bool = False,
+        public: bool = False,
     ) -> None:
+        """`public`: answers are shared among tenants, so only documents that everyone may see are searched."""
+        self._public = public
         self._collections = collections
         self._options = options
         self._reranks = reranks
@@ -131,13 +138,28 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
             embed,
             history=users,
             answer=answers[-1] if answers else "",
-            where=self._filter,
-            tenant=context.tenant,
-            groups=context.groups,
+            where=self._where(context),
+            tenant="" if self._public else context.tenant,
+            groups=() if self._public else context.groups,
+            stated=options.stated_filters,
             rerank=help.rerank,
             rewrite=help.rewrite,
             until=min(exchange.limits.begin_by, exchange.clock.now() + options.seconds),
         )
+
+    def _where(self, context: Context) -> Filter | None:
+        """The configured filter, and what the request adds to it."""
+        text = context.headers.get(FILTER_HEADER)
+        if not text:
+            return self._filter
+        try:
+            own = parse(msgspec.json.decode(text))
+        except (FilterError, msgspec.DecodeError, RecursionError) as error:
+            fix = '{"field": "year", "gte": 2000}'
+            raise Failure(
+                "invalid_request", f"the filter cannot be read: {error}", field=FILTER_HEADER, fix=fix
+            ) from None
+        return own if self._filter is None else All((self._filter, own))
 
 
 def citations(hits: Sequence[Hit]) -> tuple[Citation, ...]:
@@ -159,7 +181,7 @@ def evidence(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:
     """What an answer rests on: (id, version) of each document, the version being a hash of the passages shown of it."""
     shown: dict[str, list[Any]] = {}
     for hit in hits:
-        shown.setdefault(hit.document.parent or hit.id, []).append((hit.document.title, hit.document.text))
+        shown.setdefault(hit.document.parent or hit.id, []).append((hit.document.title, passage(hit.document)))
     return tuple(
         (id, hashlib.blake2b(msgspec.msgpack.encode(sorted(passages)), digest_size=8).hexdigest())
         for id, passages in sorted(shown.items())
@@ -178,7 +200,13 @@ def injected(request: Request, hits: Sequence[Hit], instruction: str) -> Request
 def rendered(hits: Sequence[Hit], instruction: str) -> str:
     """Passages as numbered sources; their text is escaped, so that a document cannot close its own element."""
     parts = [
-        f'<source number="{number}" title={quoteattr(hit.document.title)}>\n{escape(hit.document.text)}\n</source>'
+        f'<source number="{number}" title={quoteattr(hit.document.title)}>\n{escape(passage(hit.document))}\n</source>'
         for number, hit in enumerate(hits, 1)
     ]
     return "<sources>\n" + "\n".join(parts) + f"\n</sources>\n{instruction}"
+
+
+def passage(document: Document) -> str:
+    """The text of a document with the numbers that stand beside it: they are no part of the text of rows."""
+    numbers = "; ".join(f"{name}: {spelt(value)}" for name, value in document.numbers.items())
+    return f"{document.text}\n{numbers}" if numbers else document.text

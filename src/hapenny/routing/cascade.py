@@ -78,7 +78,7 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
         if len({first.model, second.model, strong.model}) < (2 if alone else 3):
             return None
         easy = options.gate != "agreement" and (
-            complexity.score(exchange.request.question, exchange.intent) < options.confident_below
+            complexity.score(exchange.original.question, exchange.intent) < options.confident_below
         )
         names_tried = first.model if alone else f"{first.model}+{second.model}"
         return Climb(first=(first, second), strong=strong, easy=easy, reason=f"{names_tried}>{strong.model}")

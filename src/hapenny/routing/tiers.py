@@ -54,7 +54,7 @@ class TierStage(Stage, spec=TIERS_STAGE):
         session = f"{context.tenant}\0{context.session}" if context.session else ""
         before = sum(len(message.text) for message in request.messages[:-1]) // 4
         ruling = self.router.rule(
-            request.question,
+            exchange.original.question,  # as it was asked: what retrieval adds makes no question harder
             exchange.intent,
             exchange.route,
             session=session,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from hapenny.admission.keys import Identity, Keyring
-from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
 from hapenny.protocols import sigv4
+from hapenny.server.transport.messages import Request as Http
 
 _PROTOCOL_HEADERS = (
     "anthropic-beta",
@@ -22,39 +24,50 @@ _TOLD = ("x-hapenny-", "cache-control", *_PROTOCOL_HEADERS)
 """How the names of all headers begin that a context is made of."""
 
 _MAX_LABEL = 256
+_MAX_FILTER = 4_096
 
 
-def identify(
-    keyring: Keyring, headers: Mapping[str, str], method: str, raw_path: str, body: bytes, clock: Clock
-) -> Identity:
-    """Whose request this is: a bearer key, `x-api-key`, or an AWS signature made with one of our keys as secret.
+def recognise(keyring: Keyring, request: Http) -> Identity | None:
+    """Whose request it is, as far as its head tells: a bearer key or `x-api-key` says it; an AWS signature covers the
+    body too, so that here only its claim is looked at (None: `verified` decides, when the body is there).
+
+    Raises:
+        Failure: `authentication`, for whoever cannot be let in whatever the body is.
+    """
+    if keyring.open:
+        return keyring.who(None)
+    headers = request.headers
+    authorization = headers.get("authorization", "")
+    if authorization[:7].lower() == "bearer ":
+        return keyring.who(authorization[7:].strip())
+    if authorization.startswith(sigv4.ALGORITHM):
+        name = sigv4.access_key(authorization)
+        if not name or keyring.secret_of(name) is None:
+            raise _unsigned()
+        return None
+    return keyring.who(headers.get("x-api-key"))
+
+
+def verified(keyring: Keyring, request: Http, body: bytes, now: float) -> Identity:
+    """Whose signature the request carries, made with one of our keys as secret.
 
     Raises:
         Failure: `authentication`.
     """
-    if keyring.open:
-        return keyring.who(None)
-    authorization = headers.get("Authorization", "")
-    if authorization[:7].lower() == "bearer ":
-        return keyring.who(authorization[7:].strip())
-    if authorization.startswith("AWS4-HMAC-SHA256"):
-        return _signed(keyring, headers, method, raw_path, body, clock)
-    return keyring.who(headers.get("x-api-key"))
-
-
-def _signed(
-    keyring: Keyring, headers: Mapping[str, str], method: str, raw_path: str, body: bytes, clock: Clock
-) -> Identity:
-    name = sigv4.access_key(headers.get("Authorization", ""))
+    headers = request.headers
+    name = sigv4.access_key(headers.get("authorization", ""))
     secret = keyring.secret_of(name) if name else None
-    plain = {key.lower(): value for key, value in headers.items()}
-    if secret is None or not sigv4.verify(method, raw_path, plain, body, secret, clock.wall()):
-        raise Failure(
-            "authentication",
-            "the AWS signature does not belong to a key of this gateway",
-            fix="set AWS_BEARER_TOKEN_BEDROCK to your key, or sign with the access key id given with it",
-        )
+    if secret is None or not sigv4.verify(request.method, request.target.raw, headers, body, secret, now):
+        raise _unsigned()
     return keyring.who(secret)
+
+
+def _unsigned() -> Failure:
+    return Failure(
+        "authentication",
+        "the AWS signature does not belong to a key of this gateway",
+        fix="set AWS_BEARER_TOKEN_BEDROCK to your key, or sign with the access key id given with it",
+    )
 
 
 def context_of(identity: Identity, headers: Mapping[str, str], request: Request) -> Context:
@@ -74,6 +87,9 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         raise invalid("priority is no whole number", "x-hapenny-priority", "send e.g. 0 or 10") from None
     control = headers.get("Cache-Control")
     kept = {name: headers[name] for name in _PROTOCOL_HEADERS if name in headers}
+    where = labels.get("filter")
+    if where:
+        kept["x-hapenny-filter"] = where
     tags = labels.get("tags")
     return Context(
         tenant=identity.tenant,
@@ -104,7 +120,7 @@ class _Labels:
             value = self._metadata.get(header, self._metadata.get(f"hapenny_{name}"))
         if value is None:
             return None
-        text = str(value)
-        if len(text) > _MAX_LABEL and name != "tags":
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        if len(text) > (_MAX_FILTER if name == "filter" else _MAX_LABEL) and name != "tags":
             raise invalid(f"longer than {_MAX_LABEL} characters", header, "send a short label")
         return text

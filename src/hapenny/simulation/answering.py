@@ -1,8 +1,9 @@
 """What a simulated model says: sentences of the prompt, the right ones or the wrong ones.
 
-With a context the answer begins with the sentence that shares the rarest words with the question; a wrong answer
-begins with another one, or with a changed number. Without a context it is made of the question's own words. The same
-prompt, model and seed always give the same answer.
+This is for questions nobody told the truth of (`workload.truth` holds it for those of a population): with a context
+the answer names the sentence that shares the rarest words with the question; a wrong answer names another one, or
+changes a number. Without a context it is made of the question's own words. The same prompt, model and seed always give
+the same answer. What is measured with such questions is not quality: the sentence is chosen much as a pruner would.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from msgspec import Struct
 
 from hapenny.core.messages import Request, Text, Tool, ToolResult
 from hapenny.protocols.rules.formats import BY_SCHEMA, IN_WORDS
-from hapenny.simulation import latents
 from hapenny.simulation.filling import fill
+from hapenny.simulation.latents import chance
+from hapenny.simulation.request_text import context_of, question_of
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _WORD = re.compile(r"[^\W_]+")
@@ -93,8 +95,12 @@ def reference(request: Request) -> str:
     return _lead(request, True, "reference")[0]
 
 
-def compose(request: Request, model: str, right: bool, seed: str, size: int) -> Draft:
-    """The answer of `model` to `request`, aiming at `size` words."""
+_OPENINGS = ("", "According to the text: ", "Here is what applies. ", "As far as I can see: ", "To answer this: ")
+"""Models that say the same say it in their own words."""
+
+
+def compose(request: Request, model: str, right: bool, seed: object, size: int, turn: int = 0) -> Draft:
+    """The answer of `model` to `request`, aiming at `size` words; another `turn` says the same in other words."""
     calls = _calls(request, right, seed)
     if calls:
         return Draft(calls=calls)
@@ -103,10 +109,11 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     if wanted:
         text = json.dumps(fill(schema, lead, seed) if schema else {"answer": lead}, ensure_ascii=False)
         return Draft(text=text.removeprefix("{") if _begun(request) else text)
-    said = [lead]
+    opening = _OPENINGS[int(chance(seed, "opening", model, turn) * len(_OPENINGS))]
+    said = [opening + lead]
     count = len(lead.split()) + (len(lead) // 3 if not lead.isascii() else 0)
-    topic = " ".join(words(latents.question_of(request))[:4]) or "this"
-    start = int(latents.chance(seed, "fill", topic) * len(_FILL))
+    topic = " ".join(words(question_of(request))[:4]) or "this"
+    start = int(chance(seed, "fill", topic, model, turn) * len(_FILL))
     extra = chain(rest[:6], (_FILL[(start + step) % len(_FILL)].format(topic=topic) for step in range(400)))
     while count < size:
         sentence = next(extra, "")
@@ -120,13 +127,13 @@ def compose(request: Request, model: str, right: bool, seed: str, size: int) -> 
     return Draft(text=" ".join(said), thinking=thinking)
 
 
-def _lead(request: Request, right: bool, seed: str) -> tuple[str, list[str]]:
-    question = latents.question_of(request)
-    order = [candidate for _, candidate in ranked(question, sentences(latents.context_of(request)))]
+def _lead(request: Request, right: bool, seed: object) -> tuple[str, list[str]]:
+    question = question_of(request)
+    order = [candidate for _, candidate in ranked(question, sentences(context_of(request)))]
     if order:
         if right:
             return order[0], order[1:]
-        draw = latents.chance(seed, "wrong", question)
+        draw = chance(seed, "wrong", question)
         others = order[1:6]
         if others:
             wrong = others[int(draw * len(others))]
@@ -138,7 +145,7 @@ def _lead(request: Request, right: bool, seed: str) -> tuple[str, list[str]]:
         return ("Understood." if right else _LOST), []
     if right:
         return f"About {' '.join(topic)}: yes, this is how the shop handles it.", []
-    kept = [word for word in topic if latents.chance(seed, "kept", word) < 0.5][:3] or ["this"]
+    kept = [word for word in topic if chance(seed, "kept", word) < 0.5][:3] or ["this"]
     return f"About {' '.join(kept)} I can only say that it is not handled here.", []
 
 
@@ -150,14 +157,14 @@ def _changed(sentence: str, draw: float) -> str:
     return sentence[: number.start()] + other + sentence[number.end() :]
 
 
-def _calls(request: Request, right: bool, seed: str) -> tuple[tuple[str, str], ...]:
+def _calls(request: Request, right: bool, seed: object) -> tuple[tuple[str, str], ...]:
     choice = request.tool_choice
     if not request.tools or (choice is not None and choice.kind == "none"):
         return ()
     last = request.messages[-1] if request.messages else None
     if last is not None and any(isinstance(block, ToolResult) for block in last.content):
         return ()
-    question = latents.question_of(request)
+    question = question_of(request)
     asked = set(words(question))
     tools = sorted(request.tools, key=lambda tool: -len(asked.intersection(_tool_words(tool))))
     forced = choice is not None and choice.kind in ("any", "tool")

@@ -108,7 +108,7 @@ def _place(called: str, region: str) -> str:
 
 
 def _dollars(model: str, place: str, tier: str, tokens: Tokens) -> Fraction | None:
-    if tier == "provisioned":
+    if tier in ("provisioned", "owned"):
         return Fraction(0)  # paid by the hour, not by the call
     lists = _list_prices().get(model, {})
     if place not in lists and place.startswith("in_region:") and "us-gov" not in place:

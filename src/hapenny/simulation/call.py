@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hapenny.simulation.tokenizer import Tokenizer
 
 CHUNK = 4
-"""Tokens that travel in one delta, at least."""
+"""Tokens that travel in one delta, at least, where the provider says nothing else."""
 
 
 class Settlement(Protocol):
@@ -44,9 +44,10 @@ class Settlement(Protocol):
 class Plan:
     """An answer cut to size: steps of (events, tokens so far), and how fast they come."""
 
-    __slots__ = ("fault", "first", "found", "rate", "reason", "reasoning", "sequence", "steps", "total")
+    __slots__ = ("chunk", "fault", "first", "found", "rate", "reason", "reasoning", "sequence", "steps", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, chunk: int = CHUNK) -> None:
+        self.chunk = chunk
         self.steps: list[tuple[tuple[Event, ...], int]] = []
         self.total = 0
         """Output tokens of the whole answer."""
@@ -184,9 +185,9 @@ class SimulatedCall:
             settle.ended(self.id, self._usage(output), outcome)
 
 
-def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...]) -> Plan:
-    """`draft` as steps of at least `CHUNK` tokens, cut at `most` output tokens and before a stop sequence."""
-    plan = Plan()
+def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...], chunk: int = CHUNK) -> Plan:
+    """`draft` as steps of at least `chunk` tokens, cut at `most` output tokens and before a stop sequence."""
+    plan = Plan(chunk)
     text = draft.text
     for sequence in stop:
         place = text.find(sequence) if sequence else -1
@@ -241,7 +242,7 @@ def _block(
             break
         pending.append(piece)
         waiting += tokens
-        if waiting >= CHUNK:
+        if waiting >= (plan.chunk if plan.steps else CHUNK):  # the first delta is always a small one
             flush()
     if pending:
         flush()

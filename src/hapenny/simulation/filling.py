@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hapenny.simulation import latents
+from hapenny.simulation.latents import chance
 
 _DEEP = 8
 """Levels from which on only what is required is filled, so that a schema that holds itself comes to an end."""
@@ -27,7 +27,7 @@ _FORMATS = {
 }
 
 
-def fill(schema: Any, text: str, seed: str) -> Any:
+def fill(schema: Any, text: str, seed: object) -> Any:
     """A value that fits `schema`, from the words and numbers of `text`. References within the schema are followed."""
     return _Filling(schema, text, seed).value(schema, 0)
 
@@ -35,7 +35,7 @@ def fill(schema: Any, text: str, seed: str) -> Any:
 class _Filling:
     """One schema being filled."""
 
-    def __init__(self, root: Any, text: str, seed: str) -> None:
+    def __init__(self, root: Any, text: str, seed: object) -> None:
         self._root = root
         self._text = text
         self._seed = seed
@@ -104,7 +104,7 @@ class _Filling:
             case "integer" | "number":
                 return self._number(schema, kind)
             case "boolean":
-                return latents.chance(self._seed, "flag", self._text) < 0.5
+                return chance(self._seed, "flag", self._text) < 0.5
             case "null":
                 return None
             case _:

@@ -6,24 +6,35 @@ The only way out for the latents, and it tells whether an answer is right, never
 from __future__ import annotations
 
 from hapenny.core.messages import Request
-from hapenny.simulation import latents
 from hapenny.simulation.answering import reference
-from hapenny.simulation.cards import Deck
+from hapenny.simulation.latents import same
+from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.request_text import context_of, earlier_of, kind_of, question_of
+from hapenny.workload.truth import Truth
 
 
-def is_right(request: Request, answer: str) -> bool:
-    """Whether `answer` holds what a right answer to `request` begins with."""
+def is_right(request: Request, answer: str, truth: Truth | None = None) -> bool:
+    """Whether `answer` is right: by the truth, where it knows the question, else whether it holds the sentence that a
+    right answer of the simulator names."""
+    if truth is not None and len(truth):
+        known = truth.find(question_of(request), earlier_of(request), context_of(request))
+        if known is not None:
+            return known[0].grade(answer)
     return reference(request) in answer
 
 
-def would_be_right(deck: Deck, model: str, request: Request) -> bool:
+def would_be_right(provider: SimulatedProvider, model: str, request: Request) -> bool:
     """Whether `model` itself answers `request` rightly: the yardstick of a run with everything off.
 
     Raises:
-        KeyError: the deck has no such model.
+        Failure: the provider has no such model.
     """
-    found = deck.find(model)
-    if found is None:
-        raise KeyError(model)
-    simulated, _ = found
-    return latents.right(simulated.id, simulated.correctness, latents.question_of(request), deck.name)
+    simulated, _ = provider.find(model)
+    question = question_of(request)
+    texts = context_of(request)
+    known = provider.truth.find(question, earlier_of(request), texts) if len(provider.truth) else None
+    if known is None:
+        return provider.latents.right(simulated, kind_of(request, question), same(question), question)
+    item, clear = known
+    right = provider.latents.right(simulated, item.kind, item.id, question, item.difficulty)
+    return right and clear and (item.call is not None or item.stands_in(texts))

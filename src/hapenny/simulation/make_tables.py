@@ -1,25 +1,33 @@
-"""Reads the correctness tables of the cards off recorded outcomes: `python -m hapenny.simulation.make_tables DIR`.
+"""Reads again what the cards took from recorded outcomes: `python -m hapenny.simulation.make_tables DIR [QUESTIONS …]`.
 
-DIR holds `zeroeval.jsonl.gz`: one JSON line a prompt with `id`, `prompt` and `models: {name: {score}}`. A prompt's
-difficulty for a model is one minus the mean score of all other models; ties are broken by a hash of its id. The table
-is the mean score in ten equal bins of that rank. With further files of plain questions (`text` in each line) the share
-of right answers and the APGR of the visible score on them are printed too.
+DIR holds `zeroeval.jsonl.gz`: one JSON line a prompt with `id`, `task`, `prompt` and `models: {name: {score}}`. Printed
+are, by task, the share of right answers of each model and the correlation that two models' successes have (the median
+over pairs of the tetrachoric correlation). With files of plain questions (`text` in each line) it is also printed what
+the cards' models do with these questions, and the APGR that a score of their text alone reaches.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import math
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
+from statistics import NormalDist, median
 from typing import Any
 
-from hapenny.simulation import latents
-from hapenny.simulation.cards import MANGA_2024
+import numpy as np
 
-BINS = 10
+from hapenny.simulation import latents
+from hapenny.simulation.cards import DECKS
+from hapenny.simulation.latents import Latents
+from hapenny.workload.truth import Kind
+
+_NORMAL = NormalDist()
+_POINTS = np.polynomial.legendre.leggauss(40)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -28,21 +36,44 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def tables(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
-    """By model: the share of right answers in each bin of difficulty, easiest first."""
-    names = sorted(set.intersection(*(set(row["models"]) for row in rows)))
-    found = {}
-    for name in names:
-        others = [other for other in names if other != name]
+def both(first: float, second: float, correlation: float) -> float:
+    """Chance that two standard normal numbers of this correlation lie below `first` and `second` (Plackett's integral
+    over the correlation, by Gauss-Legendre)."""
+    points, weights = _POINTS
+    at = correlation * (points + 1) / 2
+    density = np.exp(-(first**2 - 2 * at * first * second + second**2) / (2 * (1 - at**2)))
+    density /= 2 * math.pi * np.sqrt(1 - at**2)
+    return _NORMAL.cdf(first) * _NORMAL.cdf(second) + float((density * weights).sum()) * correlation / 2
 
-        def rank(row: dict[str, Any], others: Sequence[str] = others) -> tuple[float, float]:
-            mean = sum(row["models"][other]["score"] for other in others) / len(others)
-            return (1 - round(mean, 9), latents.chance(row["id"]))
 
-        scores = [row["models"][name]["score"] for row in sorted(rows, key=rank)]
-        edges = [round(step * len(scores) / BINS) for step in range(BINS + 1)]
-        found[name] = tuple(round(sum(scores[low:high]) / (high - low), 3) for low, high in pairwise(edges))
-    return found
+def tetrachoric(first: Sequence[bool], second: Sequence[bool]) -> float | None:
+    """The correlation of the normal numbers behind two rows of successes; None where a row is (almost) constant."""
+    shares = [sum(row) / len(row) for row in (first, second)]
+    if min(shares) < 0.01 or max(shares) > 0.995:
+        return None
+    limits = [_NORMAL.inv_cdf(share) for share in shares]
+    together = sum(one and other for one, other in zip(first, second, strict=True)) / len(first)
+    low, high = -0.99, 0.99
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if both(limits[0], limits[1], middle) < together else (low, middle)
+    return (low + high) / 2
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[dict[str, float], float | None, int]]:
+    """By task: each model's share of right answers, the median correlation of pairs, the number of prompts."""
+    tasks: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        tasks[str(row.get("task", ""))].append(row)
+    result = {}
+    for task, mine in tasks.items():
+        names = sorted(set.intersection(*(set(row["models"]) for row in mine)))
+        right = {name: [row["models"][name]["score"] >= 0.5 for row in mine] for name in names}
+        pairs = [tetrachoric(right[one], right[other]) for one, other in combinations(names, 2)]
+        known = [pair for pair in pairs if pair is not None]
+        shares = {name: round(sum(row) / len(row), 3) for name, row in right.items()}
+        result[task] = (shares, round(median(known), 2) if known else None, len(mine))
+    return result
 
 
 def apgr(weak: Sequence[float], strong: Sequence[float], score: Sequence[float]) -> float:
@@ -51,33 +82,46 @@ def apgr(weak: Sequence[float], strong: Sequence[float], score: Sequence[float])
     for index in sorted(range(len(score)), key=lambda index: -score[index]):
         area += recovered
         recovered += strong[index] - weak[index]
-    return area / len(score) / recovered
+    return area / len(score) / recovered if recovered else float("nan")
 
 
-def check(questions: Sequence[str]) -> list[str]:
-    """What the card's models do with `questions`: shares of right answers, APGR by the visible score and by length."""
-    right: dict[str, list[bool]] = {
-        model.tier: [latents.right(model.id, model.correctness, text, MANGA_2024.name) for text in questions]
-        for model in MANGA_2024.models
-    }
-    visible = [latents.visible(text) for text in questions]
-    length = [float(len(text)) for text in questions]
-    lines = [f"{len(questions)} questions"]
-    lines += [f"  {tier} is right in {sum(answers) / len(answers):.3f}" for tier, answers in right.items()]
-    for weak, strong in (("fast", "strong"), ("balanced", "strong")):
-        both = apgr(right[weak], right[strong], visible), apgr(right[weak], right[strong], length)
-        lines.append(f"  {weak} > {strong}: APGR {both[0]:.3f} by the visible score, {both[1]:.3f} by length")
+def check(questions: Sequence[str], kind: Kind = "reasoning", draws: int = 20) -> list[str]:
+    """What the cards' models do with `questions` as one kind of work, over several draws of the latents."""
+    lines = [f"{len(questions)} questions as {kind}, {draws} draws"]
+    for deck in DECKS.values():
+        shares: dict[str, list[float]] = defaultdict(list)
+        gained: dict[str, list[float]] = defaultdict(list)
+        for seed in range(draws):
+            world = Latents(deck, seed)
+            score = [latents.visible(text, kind, seed) for text in questions]
+            right = {
+                model.id: [float(world.right(model, kind, latents.same(text), text)) for text in questions]
+                for model in deck.models
+            }
+            for name, row in right.items():
+                shares[name].append(sum(row) / len(row))
+            for model in deck.models:
+                if model.tier == "fast":
+                    gained[model.id].append(apgr(right[model.id], right[deck.baseline], score))
+        for model in deck.models:
+            mean = sum(shares[model.id]) / draws
+            lines.append(f"  {deck.name} {model.id}: right in {mean:.3f}, card {model.correctness[kind]:.3f}")
+        lines += [
+            f"  {deck.name} {name} > baseline: APGR {median(each):.3f} by the visible score"
+            for name, each in gained.items()
+        ]
     return lines
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the tables, and the check on further files."""
-    for name, table in tables(read(Path(arguments[0]) / "zeroeval.jsonl.gz")).items():
-        print(f"{name}: {table}, mean {sum(table) / len(table):.3f}")
-    texts = {latents.normal(str(row["text"])): None for path in arguments[1:] for row in read(Path(path))}
-    texts.pop("", None)
+    for task, (shares, correlation, prompts) in tables(read(Path(arguments[0]) / "zeroeval.jsonl.gz")).items():
+        print(f"{task}: {prompts} prompts, correlation of two models {correlation}")
+        for name, share in shares.items():
+            print(f"  {name} {share}")
+    texts = {str(row["text"]): None for path in arguments[1:] for row in read(Path(path))}
     if texts:
-        print("\n".join(check(list(texts))))
+        print("\n".join(check(list(texts)[:4000])))
 
 
 if __name__ == "__main__":

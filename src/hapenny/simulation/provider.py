@@ -1,15 +1,13 @@
 """A simulated model provider: takes a request, answers in events at the pace of its card, and sends a bill.
 
-Everything that differs between two runs comes from the seed: latencies from the prompt and how often it was asked,
-correctness from the question alone. Time passes only in `clock.sleep`, so the same provider runs in real and in
+Latencies and faults come from `seed`, the prompt and how often it was asked; who is right comes from `latents` and the
+question. Time passes only in `clock.sleep`, so the same provider runs in real and in
 virtual time.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -22,18 +20,19 @@ from hapenny.core.events import Event, Started, Stopped, Tokens, Usage
 from hapenny.core.messages import Request
 from hapenny.protocols.registry import codec
 from hapenny.protocols.rules import HOME, Service, broken
-from hapenny.simulation import latents
-from hapenny.simulation.answering import compose
 from hapenny.simulation.bill import Bill
-from hapenny.simulation.call import Plan, SimulatedCall, cut
+from hapenny.simulation.call import CHUNK, Plan, SimulatedCall, cut
 from hapenny.simulation.cards import MANGA_2024, Deck, SimulatedModel
+from hapenny.simulation.changes import Change, Changes
 from hapenny.simulation.faults import Fault, Faults, asked, before
+from hapenny.simulation.latents import Latents, chance
 from hapenny.simulation.prompt import fingerprint, parts
 from hapenny.simulation.promptcache import Found, PromptCache
 from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
+from hapenny.simulation.voice import Voice, lognormal
+from hapenny.workload.truth import Truth
 
-_NORMAL = NormalDist()
 _PROFILES = ("us.", "eu.", "apac.", "jp.", "au.", "us-gov.", "global.")
 REFUSAL_SECONDS = 0.02
 """How long the provider takes to say no; assumed."""
@@ -52,9 +51,13 @@ class SimulatedProvider:
     Args:
         clock: real or virtual.
         deck: the frozen card of models.
-        seed: seeds latencies and faults; the latents hang on the deck alone.
+        seed: seeds latencies and faults.
+        latents: which draw of the hidden world, see `latents`.
+        truth: what is right and which facts it rests on, where the questions' author says so.
         quotas: a `Limit` by catalog id; "*" is for all others; without one the card's quotas hold.
         faults: what goes wrong, see `faults.Fault`.
+        changes: what becomes of the models while they serve, see `changes.Change`.
+        chunk: tokens that travel in one delta, at least.
     """
 
     def __init__(
@@ -63,12 +66,20 @@ class SimulatedProvider:
         deck: Deck = MANGA_2024,
         *,
         seed: int = 0,
+        latents: int = 0,
+        truth: Truth | None = None,
         quotas: Mapping[str, Limit] | None = None,
         faults: Sequence[Fault] = (),
+        changes: Sequence[Change] = (),
+        chunk: int = CHUNK,
     ) -> None:
         self.clock = clock
         self.deck = deck
         self.seed = seed
+        self.voice = Voice(Latents(deck, latents), truth if truth is not None else Truth(), Changes(changes))
+        self._chunk = chunk
+        self.calls = 0
+        """Calls taken so far."""
         self.bill = Bill()
         self.cache = PromptCache()
         self.faults = Faults(faults)
@@ -77,6 +88,21 @@ class SimulatedProvider:
         self._limits = dict(quotas or {})
         self._quotas: dict[tuple[str, str, str], Quota] = {}
         self._asked: dict[str, int] = {}
+
+    @property
+    def latents(self) -> Latents:
+        """The hidden world."""
+        return self.voice.latents
+
+    @property
+    def truth(self) -> Truth:
+        """What is right, as far as the questions' author says so."""
+        return self.voice.truth
+
+    @property
+    def changes(self) -> Changes:
+        """What has become of the models since the start."""
+        return self.voice.changes
 
     def find(self, name: str) -> tuple[SimulatedModel, Card]:
         """The model behind `name`. Raises `Failure('not_found')`."""
@@ -137,9 +163,10 @@ class SimulatedProvider:
         times = self._asked[print_] = self._asked.get(print_, 0) + 1
         if len(self._asked) > 100_000:
             self._asked.clear()
-        draws = (self.seed, self.deck.name, model.id, print_, times)
+        draws = (self.seed, self.latents.seed, model.id, print_, times)
+        self.calls += 1
         fault = fault or asked(request.metadata)
-        fault = fault or self.faults.pick(model.id, region, now, latents.chance("fault", *draws))
+        fault = fault or self.faults.pick(model.id, region, now, chance("fault", *draws))
         failure = before(fault) if fault is not None else None
         if failure is not None:
             await self.clock.sleep(REFUSAL_SECONDS)
@@ -178,7 +205,8 @@ class SimulatedProvider:
         prompt = parts(request, tokenizer(card.tokenizer))
         total = sum(part.tokens for part in prompt)
         self._validate(request, name, card, total, HOME[request.protocol])
-        draws = (self.seed, self.deck.name, model.id, fingerprint(prompt), "batch")
+        draws = (self.seed, self.latents.seed, model.id, fingerprint(prompt), "batch")
+        self.calls += 1
         plan = self._plan(request, model, card, Found(), total, draws, None, "batch")
         tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
         id = self.clock.new_id("msg_sim_")
@@ -226,26 +254,29 @@ class SimulatedProvider:
         fault: Fault | None,
         service_tier: str,
     ) -> Plan:
-        question = latents.question_of(request)
-        latent = self.deck.name
-        correct = latents.right(model.id, model.correctness, question, latent)
-        size = lognormal(model.output_p50, model.output_p95, latents.chance(latent, "size", latents.normal(question)))
-        draft = compose(request, model.id, correct, latent, max(4, round(size * 0.75)))
+        draft = self.voice.draft(request, model, card, self.calls)
         most = request.parameters.max_tokens or card.max_output or 4096
         vocabulary = tokenizer(card.tokenizer)
-        pace = self.deck.tier_pace.get(service_tier, 1.0)
+        pace = self.deck.tier_pace.get(service_tier, 1.0) * self.latents.pace
         if fault is not None and fault.kind == "slow":
             pace *= fault.factor
         cached = found.read / total if total else 0.0
-        first = lognormal(model.ttft_p50, model.ttft_p95, latents.chance("ttft", *draws))
+        first = lognormal(model.ttft_p50, model.ttft_p95, chance("ttft", *draws)) * self._late(draws)
         first *= self.deck.prefill_floor + (1 - self.deck.prefill_floor) * (1 - cached)
-        rate = lognormal(model.rate_p50, model.rate_p95, latents.chance("rate", *draws))
-        plan = cut(draft, vocabulary, most, request.parameters.stop)
+        rate = lognormal(model.rate_p50, model.rate_p95, chance("rate", *draws))
+        plan = cut(draft, vocabulary, most, request.parameters.stop, self._chunk)
         plan.first = first * pace
         plan.rate = rate / pace
         plan.fault = fault
         plan.found = found
         return plan
+
+    def _late(self, draws: tuple[object, ...]) -> float:
+        """The heavy tail of first tokens: 1 for most calls."""
+        draw = chance("late", *draws)
+        if draw >= self.deck.tail_share:
+            return 1.0
+        return float(min(20.0, (draw / self.deck.tail_share + 1e-9) ** (-1 / self.deck.tail_power)))
 
 
 def composed(request: Request, service: Service, model: str) -> dict[str, Any]:
@@ -308,10 +339,3 @@ class _Settlement:
             outcome=outcome,
             at=provider.clock.wall(),
         )
-
-
-def lognormal(p50: float, p95: float, draw: float) -> float:
-    """The quantile `draw` of the log-normal distribution with this median and 95th percentile, cut at 4 sigma."""
-    sigma = math.log(p95 / p50) / _NORMAL.inv_cdf(0.95)
-    z = _NORMAL.inv_cdf(min(max(draw, 1e-9), 1 - 1e-9))
-    return p50 * math.exp(sigma * max(-4.0, min(4.0, z)))

@@ -36,7 +36,7 @@ class KeyValue(Protocol):
 
 
 def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
-    """A key-value store by URL: `memory:`, `sqlite:PATH`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`.
+    """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`).
 
     Args:
         url: where.
@@ -46,21 +46,13 @@ def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
     Raises:
         ValueError: no store has such a URL.
     """
-    scheme, _, rest = url.partition(":")
+    scheme = url.partition(":")[0]
     if scheme == "memory":
         from hapenny.stores.memory import MemoryKeyValue
 
         return MemoryKeyValue(clock)
-    if scheme == "sqlite":
-        from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
-
-        return SqliteKeyValue(SqliteFile(rest.removeprefix("//"), clock))
     if scheme in ("redis", "rediss", "valkey"):
         from hapenny.stores.redis import RedisKeyValue
 
         return RedisKeyValue(url.replace("valkey:", "redis:", 1), space)
-    if scheme in ("postgres", "postgresql"):
-        from hapenny.stores.postgres import Postgres, PostgresKeyValue
-
-        return PostgresKeyValue(Postgres(url, clock, space))
-    raise ValueError(f"no store has the URL {scheme}:…; use memory:, sqlite:PATH, redis://… or postgresql://…")
+    raise ValueError(f"no store has the URL {scheme}:…; use memory: or redis://…")

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from hapenny.core.clock import Clock
-from hapenny.stores.blobs import name_of
 from hapenny.stores.kv import MAX_SCAN
 from hapenny.stores.rows import MAX_FOUND, Record, Scalar, checked, matches
 
@@ -145,40 +144,3 @@ class MemoryRows:
         record = rows.pop(id, None)
         if record is not None:
             del order[bisect_right(order, (record.at, id)) - 1]
-
-
-class MemoryBlobs:
-    """Blobs in a dictionary; past `capacity` bytes those not asked for the longest leave."""
-
-    def __init__(self, capacity: int = 1_000_000_000) -> None:
-        self._capacity = capacity
-        self._size = 0
-        self._blobs: OrderedDict[str, bytes] = OrderedDict()
-
-    async def put(self, data: bytes) -> str:
-        """Keeps data."""
-        name = name_of(data)
-        if name not in self._blobs:
-            self._blobs[name] = bytes(data)
-            self._size += len(data)
-            while self._size > self._capacity and len(self._blobs) > 1:
-                self._size -= len(self._blobs.popitem(last=False)[1])
-        return name
-
-    async def get(self, name: str) -> bytes | None:
-        """The data."""
-        if name in self._blobs:
-            self._blobs.move_to_end(name)
-        return self._blobs.get(name)
-
-    async def delete(self, name: str) -> bool:
-        """Removes a blob."""
-        data = self._blobs.pop(name, None)
-        if data is not None:
-            self._size -= len(data)
-        return data is not None
-
-    async def aclose(self) -> None:
-        """Forgets everything."""
-        self._blobs.clear()
-        self._size = 0

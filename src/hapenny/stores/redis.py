@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.stores.blobs import name_of
 from hapenny.stores.kv import MAX_SCAN
 
 _COMPARE_AND_SET = """
@@ -76,33 +75,6 @@ class RedisKeyValue:
 
     def _key(self, key: str) -> bytes:
         return self._space + key.encode("utf-8", "surrogatepass")
-
-
-class RedisBlobs:
-    """Blobs of at most 512 MB each (the server's limit)."""
-
-    def __init__(self, url: str, space: str = "hapenny") -> None:
-        self._client = connect(url)
-        self._space = f"{space}:blob:"
-
-    async def put(self, data: bytes) -> str:
-        """Keeps data."""
-        name = name_of(data)
-        await self._client.set(self._space + name, data, nx=True)
-        return name
-
-    async def get(self, name: str) -> bytes | None:
-        """The data."""
-        found: bytes | None = await self._client.get(self._space + name)
-        return found
-
-    async def delete(self, name: str) -> bool:
-        """Removes a blob."""
-        return bool(await self._client.delete(self._space + name))
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._client.aclose()
 
 
 def _milliseconds(ttl: float | None) -> int | None:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from hapenny.core.clock import Clock
-from hapenny.stores.blobs import name_of
 from hapenny.stores.kv import MAX_SCAN
 from hapenny.stores.rows import MAX_FOUND, Record, Scalar, checked
 
@@ -24,7 +23,6 @@ CREATE TABLE IF NOT EXISTS rows (
   "table" TEXT NOT NULL, id TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY ("table", id)
 );
 CREATE INDEX IF NOT EXISTS rows_at ON rows ("table", at, id);
-CREATE TABLE IF NOT EXISTS blobs (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 """
 SWEEP = 500
 """After so many writes values whose lifetime is over are deleted."""
@@ -175,32 +173,6 @@ class SqliteRows:
         """Removes what matches."""
         tests, values = _tests(table, id, where, None, until)
         return await self._file.run(lambda db: db.execute(f"DELETE FROM rows WHERE {tests}", values).rowcount)
-
-    async def aclose(self) -> None:
-        """Closes the file."""
-        await self._file.aclose()
-
-
-class SqliteBlobs:
-    """Blobs in a SQLite file."""
-
-    def __init__(self, file: SqliteFile) -> None:
-        self._file = file
-
-    async def put(self, data: bytes) -> str:
-        """Keeps data."""
-        name = name_of(data)
-        await self._file.run(lambda db: db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (name, data)) and None)
-        return name
-
-    async def get(self, name: str) -> bytes | None:
-        """The data."""
-        found = await self._file.run(lambda db: db.execute("SELECT data FROM blobs WHERE name = ?", (name,)).fetchone())
-        return None if found is None else bytes(found[0])
-
-    async def delete(self, name: str) -> bool:
-        """Removes a blob."""
-        return await self._file.run(lambda db: db.execute("DELETE FROM blobs WHERE name = ?", (name,)).rowcount) > 0
 
     async def aclose(self) -> None:
         """Closes the file."""

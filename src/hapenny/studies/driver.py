@@ -1,8 +1,9 @@
-"""Drives a server with a shop's traffic over real sockets and notes what a customer would notice."""
+"""Drives a server with a workload over real sockets, as an application does, and notes what a customer would notice."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 
 import aiohttp
@@ -10,25 +11,43 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
-from hapenny.studies import mangashop
-from hapenny.studies.mangashop import Turn
+from hapenny.core.messages import Request
+from hapenny.protocols import codec
+from hapenny.workload.requests import answered, request
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Message
+
+_ROUNDS = 3
+"""Tool calls that the application answers before it gives up."""
 
 
 class Seen(Struct, frozen=True):
-    """What one turn looked like from outside. Seconds; None: it never came."""
+    """What one message looked like from outside. Seconds; None: it never came."""
 
-    turn: int
+    number: int
     first: float | None
     whole: float | None
     text: str
     saved: bool
     error: str | None = None
-    body: bytes = b""
-    """What was sent, for judges."""
+    asked: Request | None = None
+    """The first request that was sent, for judges."""
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    index: int = 0
+    id: str | None = None
+    function: _Function | None = None
 
 
 class _Delta(Struct):
     content: str | None = None
+    tool_calls: list[_Call] = []
 
 
 class _Choice(Struct):
@@ -40,85 +59,122 @@ class _Chunk(Struct):
     error: dict[str, object] | None = None
 
 
+class _Heard(Struct):
+    """One answer as it came."""
+
+    first: float | None = None
+    text: str = ""
+    call: tuple[str, str, str] | None = None
+    saved: bool = False
+    error: str | None = None
+
+
 async def drive(
     base_url: str,
-    turns: Sequence[Turn],
+    messages: Sequence[Message],
+    shop: Shop,
     clock: Clock,
     *,
+    seconds: float,
     model: str = "auto",
     key: str = "",
     watch: Callable[[Seen], None] = lambda seen: None,
 ) -> list[Seen]:
-    """Sends each turn at its time (a follow-up not before the answer it refers to), streamed, OpenAI dialect."""
+    """Sends each message at its time, all within `seconds` (a follow-up not before the answer it refers to), streamed,
+    in the OpenAI dialect; tools are run by the shop."""
     start = clock.now()
-    answers: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in turns]
+    begin, end = messages[0].at, messages[-1].at
+    scale = seconds / (end - begin) if end > begin else 0.0
+    place = {message.number: index for index, message in enumerate(messages)}
+    answers: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in messages]
     timeout = aiohttp.ClientTimeout(total=120)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(base_url, connector=connector, timeout=timeout) as session:
 
         async def send(index: int) -> Seen:
-            turn = turns[index]
-            await clock.sleep(max(0.0, start + turn.at - clock.now()))
-            messages = [{"role": "system", "content": mangashop.system()}]
-            for earlier in _history(turns, index):
-                messages.append({"role": "user", "content": mangashop.prompt(turns[earlier])})
-                messages.append({"role": "assistant", "content": await answers[earlier]})
-            messages.append({"role": "user", "content": mangashop.prompt(turn)})
-            seen = await _ask(session, index, turn, messages, model, key, clock)
+            message = messages[index]
+            await clock.sleep(max(0.0, start + (message.at - begin) * scale - clock.now()))
+            before = [place[number] for number in message.earlier if number in place]
+            history = [(messages[each].text, await answers[each]) for each in before]
+            seen = await _converse(session, message, request(message, history, model=model), shop, key, clock)
             answers[index].set_result(seen.text or "(no answer)")
             watch(seen)
             return seen
 
-        return list(await asyncio.gather(*[send(index) for index in range(len(turns))]))
+        return list(await asyncio.gather(*[send(index) for index in range(len(messages))]))
 
 
-def _history(turns: Sequence[Turn], index: int) -> list[int]:
-    chain: list[int] = []
-    needs = turns[index].needs
-    while needs is not None:
-        chain.append(needs)
-        needs = turns[needs].needs
-    return chain[::-1]
-
-
-async def _ask(
-    session: aiohttp.ClientSession,
-    index: int,
-    turn: Turn,
-    messages: list[dict[str, str]],
-    model: str,
-    key: str,
-    clock: Clock,
+async def _converse(
+    session: aiohttp.ClientSession, message: Message, asked: Request, shop: Shop, key: str, clock: Clock
 ) -> Seen:
-    body = {"model": model, "messages": messages, "max_tokens": 600, "temperature": 0, "stream": True}
-    sent = msgspec.json.encode(body)
-    headers = {"x-hapenny-session": turn.session, "x-hapenny-feature": turn.kind, "Content-Type": "application/json"}
+    began = clock.now()
+    current, saved = asked, True
+    first: float | None = None
+    heard = _Heard()
+    for _ in range(_ROUNDS):
+        heard = await _ask(session, message, current, key, clock)
+        saved = saved and heard.saved
+        first = first if first is not None else (heard.first - began if heard.first is not None else None)
+        if heard.call is None or heard.error:
+            break
+        id, name, arguments = heard.call
+        current = answered(current, id, name, arguments, shop.run(name, _decoded(arguments), message.day))
+    error = heard.error or (None if heard.text else "empty answer")
+    whole = clock.now() - began if error is None else None
+    return Seen(message.number, first, whole, heard.text, saved, error, asked)
+
+
+def _decoded(arguments: str) -> dict[str, object]:
+    try:
+        decoded = json.loads(arguments or "{}")
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+async def _ask(session: aiohttp.ClientSession, message: Message, asked: Request, key: str, clock: Clock) -> _Heard:
+    headers = {
+        "x-hapenny-session": message.session,
+        "x-hapenny-feature": message.intent,
+        "Content-Type": "application/json",
+    }
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    began = clock.now()
-    first: float | None = None
+    heard = _Heard()
     parts: list[str] = []
-    error: str | None = None
-    saved = False
+    calls: dict[int, list[str]] = {}
+    body = codec("openai").encode_request(asked, model=asked.model).body
     try:
-        async with session.post("/v1/chat/completions", data=sent, headers=headers) as response:
-            saved = "hit" in response.headers.get("Cache-Status", "")
+        async with session.post("/v1/chat/completions", data=body, headers=headers) as response:
+            heard.saved = "hit" in response.headers.get("Cache-Status", "")
             if response.status != 200:
-                return Seen(index, None, None, "", False, f"HTTP {response.status}", sent)
+                heard.error = f"HTTP {response.status}"
+                return heard
             async for line in response.content:
                 if not line.startswith(b"data: {"):
                     continue
                 chunk = msgspec.json.decode(line[6:], type=_Chunk)
                 if chunk.error is not None:
-                    error = str(chunk.error.get("message", "error in the stream"))
+                    heard.error = str(chunk.error.get("message", "error in the stream"))
                 for choice in chunk.choices:
                     if choice.delta.content:
-                        if first is None:
-                            first = clock.now() - began
+                        if heard.first is None:
+                            heard.first = clock.now()
                         parts.append(choice.delta.content)
+                    for call in choice.delta.tool_calls:
+                        _gather(calls, call)
     except (aiohttp.ClientError, TimeoutError) as failure:
-        error = type(failure).__name__
-    whole = clock.now() - began
-    if not parts and error is None:
-        error = "empty answer"
-    return Seen(index, first, whole if error is None else None, "".join(parts), saved, error, sent)
+        heard.error = type(failure).__name__
+    heard.text = "".join(parts)
+    if calls:
+        id, name, arguments = calls[min(calls)]
+        heard.call = (id, name, arguments)
+    return heard
+
+
+def _gather(calls: dict[int, list[str]], delta: _Call) -> None:
+    call = calls.setdefault(delta.index, ["", "", ""])
+    call[0] = delta.id or call[0]
+    if delta.function is not None:
+        call[1] = delta.function.name or call[1]
+        call[2] += delta.function.arguments or ""

@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
+from msgspec.structs import replace
+
 from hapenny.catalog import amount
 from hapenny.core.clock import Clock
+from hapenny.core.events import Tokens
 from hapenny.core.exchange import SERVING, Call, Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
 from hapenny.counting import Estimators
+from hapenny.telemetry.cache_splits import settle_prefix, split, whole
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.prefixes import Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned, settle_prefix, split
+from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
+from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
+from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.settling import UNBILLED, refine, settle
@@ -71,6 +76,10 @@ class Books:
         """Sets tokens, provenance and cost of a call that ended (a hook for `Exchange.on_call`). Never raises."""
         try:
             settle(call, self.prices, self._clock.wall())
+            if call.provenance == "estimated" and call.cached is None and call.ended is not None:
+                # An answer that was lost had its prompt cached all the same.
+                self._follow(call, call.ended, self._clock.wall() - self._clock.now())
+                refine((call,), self.prices, self._clock.wall())
         except Exception as error:
             self._log.error("call not settled", call=call.id, error=type(error).__name__)
 
@@ -94,15 +103,10 @@ class Books:
                 self._log.error("report not learnt", call=call.id, error=type(error).__name__)
 
     def _refine(self, exchange: Exchange) -> None:
-        """Settles calls that reported nothing again, by what is known at the end: what the prompt cache is expected to
-        have done with those that never began to answer, and what a later attempt reported. Never raises."""
-        estimated = [call for call in exchange.calls if call.provenance == "estimated"]
-        if not estimated:
+        """Settles calls that reported nothing again, by what a later attempt reported. Never raises."""
+        if not any(call.provenance == "estimated" for call in exchange.calls):
             return
         try:
-            for call in estimated:
-                if call.cached is None and call.accepted is None and call.ended is not None:
-                    self._follow(exchange, call, call.ended)
             refine(exchange.calls, self.prices, self._clock.wall())
         except Exception as error:
             self._log.error("calls not settled again", request=exchange.id, error=type(error).__name__)
@@ -121,14 +125,15 @@ class Books:
         if call.request is None or call.began is None:
             return
         try:
-            self._follow(exchange, call, call.began)
+            self._follow(call, call.began, exchange.wall - exchange.arrived)
         except Exception as error:
             self._log.error("prefix not followed", call=call.id, error=type(error).__name__)
 
-    def _follow(self, exchange: Exchange, call: Call, began: float) -> None:
-        """Notes what the provider's prompt cache does with a call that can be read from `began` on."""
+    def _follow(self, call: Call, began: float, wall: float) -> None:
+        """Notes what the provider's prompt cache does with a call that can be read from `began` on; `wall` brings the
+        clock's times to the wall's."""
         if call.request is not None:
-            target, wall = call.target, exchange.wall - exchange.arrived
+            target = call.target
             call.cached = split(
                 self._prefixes, _world(target), self.prices.layout(call.request),
                 self.prices.place(target), wall + call.started, wall + began,
@@ -161,16 +166,20 @@ class Books:
         self._refine(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
+        parts: list[Part] = []
         if self._compared(exchange, delivered):
             if exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
-                prices = self._steps(exchange, adopted)
+                prices, parts = self._steps(exchange, adopted)
         else:
             adopted = None
         others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
         exchange.stage_notes[_WALKED] = (mark, result)
+        steps = exchange.steps
+        freed = steps[-1].technique if adopted is None and steps and steps[-1].free else ""
+        exchange.stage_notes[ALONE] = Alone(alone([] if freed else parts, others), freed)
         return result
 
     def totals(self, exchange: Exchange) -> Totals:
@@ -184,13 +193,14 @@ class Books:
         if (
             adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)
+            or self.prices.owned(exchange.baseline)
             or adopted.target != exchange.baseline or adopted.request is not exchange.original
         ):  # fmt: skip
-            found = self._walked(exchange)
-            return Totals(found.actual, found.saved, found.savings)
+            money = self._walked(exchange)
+            return Totals(money.actual, money.saved, money.savings)
         others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
-        found = walk([("", 0)], others, adopted.cost)
-        return Totals(found.actual, None if found.actual is None else found.saved, found.savings)
+        money = walk([("", 0)], others, adopted.cost)
+        return Totals(money.actual, None if money.actual is None else money.saved, money.savings)
 
     @staticmethod
     def _compared(exchange: Exchange, delivered: bool) -> bool:
@@ -250,25 +260,21 @@ class Books:
                 return call
         return None
 
-    def _steps(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, int | None]]:
-        """(technique, price) from the baseline to what was served."""
-        original, asked = exchange.original, exchange.baseline
-        states: list[tuple[str, Request, Target, bool]] = [("", original, asked, False)]
-        states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
-        if adopted is not None:
-            _, request, target, free = states[-1]
-            sent = adopted.request or request
-            if free or sent is not request or adopted.target != target:
-                states.append((self._last_technique(exchange, adopted, target, sent is not request), sent,
-                               adopted.target, False))  # fmt: skip
+    def _steps(self, exchange: Exchange, adopted: Call | None) -> tuple[list[tuple[str, int | None]], list[Part]]:
+        """(technique, price) from the baseline to what was served; and the same by what is paid for."""
+        states = self._states(exchange, adopted)
         book, text = self.prices, exchange.output
-        reasoning = 0
-        if adopted is not None and adopted.tokens is not None and adopted.tokens.reasoning:
-            reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
+        reasoning, fee, apart = 0, 0, 0
+        if adopted is not None and adopted.tokens is not None:
+            if adopted.tokens.reasoning:
+                reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
+            if adopted.tokens.units:
+                fee, apart = self._beside(adopted)
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
         splits = exchange.stage_notes.setdefault(_SPLITS, {})
         prices: list[tuple[str, int | None]] = []
+        parts: list[Part] = []
         last = len(states) - 1
         before: tuple[Layout, Place, int, int] | None = None
         for index, (technique, request, target, free) in enumerate(states):
@@ -279,40 +285,77 @@ class Books:
             if before is not None and before[0] is layout and before[1].prompts is place.prompts:
                 prompt, output = before[2], before[3]
             else:
-                prompt, output = place.prompt(layout), place.output(text) + reasoning
+                prompt, output = max(0, place.prompt(layout) - apart), place.output(text) + reasoning
             before = (layout, place, prompt, output)
-            found = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
-            if found is None and index == last > 0 and adopted is not None and adopted.cached is not None:
-                found = splits[index] = Split(*adopted.cached)
-            if found is None:
-                world = self._world(exchange, index, last, technique, target)
-                found = splits[index] = split(self._prefixes, world, layout, place, start, began)
+            cached = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
+            if cached is None and index == last > 0 and adopted is not None and adopted.cached is not None:
+                cached = splits[index] = Split(*adopted.cached)
+            if cached is None:
+                world = _world(target) if index == last else (technique or "baseline", *_world(target))
+                cached = splits[index] = split(self._prefixes, world, layout, place, start, began)
             if index and book.owned(target):
                 prices.append((technique, 0))
+                parts.append(Part(technique, 0, 0))
                 continue
             rates = place.rates(target.service_tier if index else "standard", start)
-            prices.append((technique, None if rates is None else amount(rates, divided(prompt, output, found, rates))))
-        return prices
+            if rates is None:
+                prices.append((technique, None))
+                continue
+            if cached is not NOTHING:
+                prompt = whole(self._prefixes, layout, place, prompt)
+            price = amount(rates, divided(prompt, output, cached, rates))
+            prices.append((technique, None if price is None else price + fee))
+            if last and price is not None:
+                asked = amount(rates, divided(prompt, 0, cached, rates)) or 0
+                parts.append(Part(technique, asked, price - asked))
+        return prices, parts
+
+    def _states(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, Request, Target, bool]]:
+        """The request as it stood behind each technique, where it went then, and whether nothing was left to pay."""
+        original, baseline = exchange.original, exchange.baseline
+        states: list[tuple[str, Request, Target, bool]] = [("", original, baseline, False)]
+        if self.prices.owned(baseline):
+            on_demand = replace(baseline, service_tier="standard")
+            states = [("", original, on_demand, False), (baseline.service_tier, original, baseline, False)]
+        states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
+        if adopted is None:
+            return states
+        served, geo = adopted.target, adopted.target.geo
+        if geo:  # where the provider says it ran, it would have run without us too
+            states = [
+                (technique, request, replace(target, geo=geo) if target.backend == served.backend else target, free)
+                for technique, request, target, free in states
+            ]
+        _, request, target, free = states[-1]
+        sent = adopted.request or request
+        if free or sent is not request or served != target:
+            if self.prices.owned(served) and not self.prices.owned(target):
+                technique = served.service_tier
+            else:
+                technique = self._last_technique(exchange, adopted, target, sent is not request)
+            states.append((technique, sent, served, False))
+        return states
+
+    def _beside(self, adopted: Call) -> tuple[int, int]:
+        """What the answer cost beside text, which it would have cost without us too, and how many tokens of the prompt
+        that were: nano-dollars, tokens. 0 where a price is unknown: then the call has none either."""
+        assert adopted.tokens is not None
+        units = Tokens(units=adopted.tokens.units)
+        fee = 0 if self.prices.owned(adopted.target) else self.prices.price(adopted.target, units, self._clock.wall())
+        return fee or 0, units.prompt
 
     @staticmethod
     def _last_technique(exchange: Exchange, adopted: Call, target: Target, changed: bool) -> str:
         if changed or adopted.target.model != target.model:
             return adopted.technique
-        if adopted.target.service_tier != target.service_tier and exchange.original.parameters.service_tier:
-            return "service_tier"  # asked for by the client itself
+        if adopted.target != adopted.sent or (
+            adopted.target.service_tier != target.service_tier and exchange.original.parameters.service_tier
+        ):
+            return "service_tier"  # asked for by the client itself, or chosen by the provider
         return "throughput"
-
-    @staticmethod
-    def _world(exchange: Exchange, index: int, last: int, technique: str, target: Target) -> tuple[object, ...]:
-        """Whose prompt cache a step is priced with: without us (tenant by tenant), with the techniques so far, and
-        last the provider's own."""
-        if index == 0:
-            return ("baseline", exchange.context.tenant)
-        if index == last:
-            return _world(target)
-        return (technique, exchange.context.tenant)
 
 
 def _world(target: Target) -> tuple[object, ...]:
-    """The provider's own prompt cache."""
+    """The provider's own prompt cache: one for all who call by the same account. What stands before it names whose
+    traffic is followed: without us (baseline), or with the techniques so far."""
     return ("provider", target.backend, target.region)

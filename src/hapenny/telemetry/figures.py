@@ -48,6 +48,9 @@ class Technique(Struct, kw_only=True):
     saved: int
     cost: int
     """Paid by calls of its own that delivered no answer; already subtracted from `saved`."""
+    alone: int | None = None
+    """Leave-one-out: what would be lost if it alone were off. Unlike `saved`, these do not add up. None: the ledger is
+    of a version that does not tell."""
 
 
 class Promise(Struct, kw_only=True):
@@ -69,6 +72,14 @@ class Audits(Struct, kw_only=True):
     loss: float
     cost: int
     """Nano-dollars."""
+
+
+class Judging(Struct, kw_only=True):
+    """What evidence about a technique cost: reference answers and verdicts on its answers, nano-dollars."""
+
+    technique: str
+    calls: int
+    cost: int
 
 
 class Slice(Struct, kw_only=True):
@@ -132,6 +143,7 @@ class Summary(Struct, kw_only=True):
     course: list[Slice]
     certificates: list[Promise] = []
     audits: list[Audits] = []
+    judging: list[Judging] = []
 
     @property
     def by_technique(self) -> dict[str, int]:

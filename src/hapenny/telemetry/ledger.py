@@ -248,11 +248,22 @@ def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | E
         schema.insert(connection, "requests", schema.REQUEST, requests)
         schema.insert(connection, "savings", schema.SAVING, savings)
         schema.insert(connection, "calls", schema.CALL, calls)
+        entries = [entry for entry in entries if not _billed(connection, entry)]
         schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(entry) for entry in entries])
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _billed(connection: sqlite3.Connection, entry: Entry) -> bool:
+    """Whether an hour of this capacity is in the books already: of another process, or before a restart."""
+    if entry.kind != "capacity" or not entry.model:
+        return False
+    known = connection.execute(
+        "SELECT 1 FROM entries WHERE kind = 'capacity' AND model = ? AND wall = ?", (entry.model, entry.wall)
+    ).fetchone()
+    return known is not None
 
 
 def _prune(connection: sqlite3.Connection, before: float) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.live import Live
-from hapenny.telemetry.rows import Row
+from hapenny.telemetry.rows import Entry, Row
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -143,6 +143,11 @@ class Metrics:
         if row.estimate_error:
             self._error.inc((route,), abs(row.estimate_error) * NANO)
 
+    def bill(self, entry: Entry) -> None:
+        """Counts what was paid for an hour of capacity."""
+        self._cost.inc((entry.model,), entry.actual * NANO)
+        self._saved.inc((entry.technique,), entry.saved * NANO)
+
     def render(self) -> bytes:
         """The exposition text, format 0.0.4."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -168,7 +173,7 @@ class Metrics:
                 self._prompts,
             ),
             ("hapenny_quota_freed_tokens", "Output tokens that answer_size did not reserve.", ("route",), self._freed),
-            ("hapenny_cost_dollars", "What calls cost.", ("model",), self._cost),
+            ("hapenny_cost_dollars", "What calls and capacity cost.", ("model",), self._cost),
             ("hapenny_baseline_dollars", "What requests would have cost without hapenny.", ("route",), self._baseline),
             ("hapenny_estimate_error_dollars", "Sum of absolute estimate errors.", ("route",), self._error),
             ("hapenny_unpriced_requests", "Requests with an unknown price.", ("route",), self._unpriced),

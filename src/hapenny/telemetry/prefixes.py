@@ -47,6 +47,7 @@ class Prefixes:
     def __init__(self, capacity: int = 65_536) -> None:
         self._capacity = capacity
         self._seen: OrderedDict[int, tuple[float, float, int]] = OrderedDict()
+        self._exact: OrderedDict[int, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -103,6 +104,24 @@ class Prefixes:
             done = max(done, tokens)
             self._note((world, chain[point.at]), start, began, point.ttl)
         return Split(read, write, write_1h)
+
+    def measured(self, model: Hashable, layout: Layout, index: int, tokens: int) -> None:
+        """A provider reported how many tokens of `model` the segments up to and including `index` are."""
+        exact = self._exact
+        key = hash((model, layout.chain[index]))
+        exact[key] = tokens
+        exact.move_to_end(key)
+        if len(exact) > self._capacity:
+            exact.popitem(last=False)
+
+    def anchor(self, model: Hashable, layout: Layout) -> tuple[int, int] | None:
+        """The deepest point of `layout` up to which a provider has reported the tokens: (segment, tokens)."""
+        chain, exact = layout.chain, self._exact
+        for point in reversed(layout.points):
+            tokens = exact.get(hash((model, chain[point.at])))
+            if tokens is not None:
+                return point.at, tokens
+        return None
 
     def settle(
         self, world: Hashable, layout: Layout, upto: Upto, covered: int, *, minimum: int, start: float, began: float

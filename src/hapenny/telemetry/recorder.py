@@ -16,7 +16,7 @@ from hapenny.telemetry.count_audit import CountChecks
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.live import Live
 from hapenny.telemetry.metrics import Metrics
-from hapenny.telemetry.rows import Row
+from hapenny.telemetry.rows import Entry, Row
 from hapenny.telemetry.traces import TraceOptions, Traces
 
 
@@ -61,6 +61,7 @@ class Recorder:
         self.tasks = Tasks()
         """Texts on their way to the content store."""
         self._checks: CountChecks | None = None
+        self._billed: dict[str, float] = {}
         kept = self.ledger
         if kept is not None:
             self.metrics.gauge("hapenny_ledger_waiting_rows", "Rows not yet on disk.", lambda: kept.waiting)
@@ -97,6 +98,14 @@ class Recorder:
             self.traces.observe(exchange, row)
         if self.content is not None and self.content.wanted(exchange):
             self.tasks.spawn(_keep(self.content, exchange))
+
+    def bill(self, entry: Entry) -> None:
+        """Takes an hour of paid capacity; one that it has is not taken again. Never waits."""
+        if self._billed.get(entry.model) != entry.wall:
+            self._billed[entry.model] = entry.wall
+            self.metrics.bill(entry)
+            if self.ledger is not None:
+                self.ledger.book(entry)
 
     async def start(self) -> None:
         """Opens what needs a running loop."""

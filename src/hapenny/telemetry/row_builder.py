@@ -9,11 +9,14 @@ from hapenny.core.exchange import Call, Exchange
 from hapenny.core.messages import Request
 from hapenny.core.money import Walk
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.leave_one_out import ALONE, Alone
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
 
 REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
 """Stop reasons of answers that count as refused: they have no baseline."""
+
+_NONE = Alone({}, "")
 
 
 def make_row(
@@ -41,6 +44,7 @@ def make_row(
             scores[taken.stage] = float(decision.score)
         if taken.mode == "on" and decision.freed:
             scores["answer_freed"] = float(decision.freed)
+    by_itself = _NONE if unpriced else exchange.stage_notes.get(ALONE) or _NONE
     promise = exchange.answer.certificate
     parts: dict[str, int] = {}
     output = 0
@@ -87,6 +91,8 @@ def make_row(
         tokens=adopted.tokens if adopted is not None else None,
         baseline=money.baseline,
         savings=money.savings,
+        alone=by_itself.saved,
+        freed=by_itself.freed,
         estimate_error=money.estimate_error,
         actual=money.actual,
         unpriced=unpriced,
@@ -133,11 +139,13 @@ def _outcome(exchange: Exchange) -> RowOutcome:
 def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
     tokens, target = call.tokens or Tokens(), call.target
     return CallRow(
-        call.purpose, call.technique, target.model, target.backend, target.region, target.service_tier,
+        call.purpose, call.technique, target.model, target.backend,
+        f"geo:{target.geo}" if target.geo else target.region, target.service_tier,
         tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.cache_write_1h, tokens.reasoning,
         call.cost, call.outcome, call.provenance, call.failure.kind if call.failure is not None else None,
         call.started - arrived,
         call.began - arrived if call.began is not None else None,
         call.ended - arrived if call.ended is not None else None,
         adopted,
+        tokens.units,
     )  # fmt: skip

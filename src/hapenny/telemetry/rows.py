@@ -36,6 +36,8 @@ class CallRow(Struct, frozen=True, gc=False):
     began: float | None
     ended: float | None
     adopted: bool
+    units: tuple[tuple[str, int], ...] = ()
+    """What was used beside text, by the names of `Tokens.units`."""
 
 
 class Row(Struct, kw_only=True, gc=False):
@@ -90,6 +92,11 @@ class Row(Struct, kw_only=True, gc=False):
     """Usage of the call that delivered the answer."""
     baseline: int | None = 0
     savings: dict[str, int] = {}
+    alone: dict[str, int] = {}
+    """What each technique saved that would be lost if it alone were off: the others as they were, its own calls not
+    made. Unlike `savings` these do not add up: what two techniques both save belongs to neither."""
+    freed: str = ""
+    """The technique that answered, so that no model had to: what its absence would have cost, other rows tell."""
     estimate_error: int | None = 0
     actual: int | None = 0
     unpriced: bool = False

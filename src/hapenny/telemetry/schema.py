@@ -11,7 +11,7 @@ import msgspec
 from hapenny.core.events import Tokens
 from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE requests (
@@ -57,7 +57,9 @@ CREATE TABLE requests (
   estimate_error INTEGER,
   actual INTEGER,
   unpriced INTEGER NOT NULL,
-  reported INTEGER NOT NULL
+  reported INTEGER NOT NULL,
+  alone TEXT,
+  freed TEXT
 );
 CREATE INDEX requests_id ON requests (id);
 CREATE INDEX requests_wall ON requests (wall);
@@ -90,6 +92,7 @@ CREATE TABLE calls (
   began REAL,
   ended REAL,
   adopted INTEGER NOT NULL,
+  units TEXT,
   PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
 CREATE TABLE entries (
@@ -159,7 +162,7 @@ def request_values(seq: int, row: Row) -> tuple[Any, ...]:
         row.cache_layer, row.cache_hit, row.cache_age, row.ttft, row.e2e, row.queued,
         _json(row.decide), _json(row.would_save), _json(row.arms), _json(row.scores), _json(row.notes),
         _json(row.parts), sum(row.parts.values()), row.output_tokens, _json(row.tokens), row.baseline, row.saved,
-        row.estimate_error, row.actual, row.unpriced, row.reported,
+        row.estimate_error, row.actual, row.unpriced, row.reported, _json(row.alone), row.freed or None,
     )  # fmt: skip
 
 
@@ -169,6 +172,7 @@ def call_values(seq: int, number: int, call: CallRow) -> tuple[Any, ...]:
         seq, number, call.purpose, call.technique, call.model, call.backend, call.region, call.service_tier,
         call.input, call.output, call.cache_read, call.cache_write, call.cache_write_1h, call.reasoning, call.cost,
         call.outcome, call.provenance, call.failure, call.started, call.began, call.ended, call.adopted,
+        _json(call.units),
     )  # fmt: skip
 
 
@@ -202,9 +206,32 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         raise ValueError(f"{path}: written by a newer hapenny (schema {version}, this one knows {VERSION})")
     if version == 0 and not read_only:
         connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+    elif version < VERSION and not read_only:
+        _upgrade(connection)
     if not read_only:
         connection.execute("CREATE INDEX IF NOT EXISTS entries_feedback ON entries (request) WHERE kind = 'feedback'")
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Gives a file of an older version the columns that came since, which its rows leave empty."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for table, columns in (("requests", ("alone TEXT", "freed TEXT")), ("calls", ("units TEXT",))):
+            known = columns_of(connection, table)
+            for column in columns:
+                if column.split()[0] not in known:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The columns that a table of this file has: one that is only read may be of an older version."""
+    return {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def read_verdicts(connection: sqlite3.Connection, request_id: str) -> dict[str, float]:
@@ -225,12 +252,13 @@ def find_row(connection: sqlite3.Connection, request_id: str) -> Row | None:
 
 
 def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
-    """A row of `SELECT * FROM requests`, with its savings and calls."""
-    named = dict(zip(REQUEST, values, strict=True))
+    """A row of `SELECT * FROM requests`, with its savings and calls; columns that an older file lacks are empty."""
+    named: dict[str, Any] = dict.fromkeys(REQUEST) | dict(zip(REQUEST, values, strict=False))
     seq = named.pop("seq")
     for column in ("prompt_tokens", "saved"):
         del named[column]
-    for column in ("tags", "decide", "would_save", "arms", "scores", "parts"):
+    named["freed"] = named["freed"] or ""
+    for column in ("tags", "decide", "would_save", "arms", "scores", "parts", "alone"):
         named[column] = msgspec.json.decode(named[column]) if named[column] else {}
     named["notes"] = msgspec.json.decode(named["notes"]) if named["notes"] else ()
     used = named.pop("used")
@@ -242,4 +270,12 @@ def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
         named["scores"]["quality"] = quality(verdicts)
     savings = dict(connection.execute("SELECT technique, nano FROM savings WHERE request = ?", (seq,)).fetchall())
     calls = connection.execute("SELECT * FROM calls WHERE request = ? ORDER BY number", (seq,)).fetchall()
-    return Row(**named, savings=savings, calls=tuple(CallRow(*(*call[2:-1], bool(call[-1]))) for call in calls))
+    return Row(**named, savings=savings, calls=tuple(_read_call(call) for call in calls))
+
+
+def _read_call(values: tuple[Any, ...]) -> CallRow:
+    named: dict[str, Any] = dict.fromkeys(CALL) | dict(zip(CALL, values, strict=False))
+    del named["request"], named["number"]
+    named["adopted"] = bool(named["adopted"])
+    units = msgspec.json.decode(named["units"], type=tuple[tuple[str, int], ...]) if named["units"] else ()
+    return CallRow(**(named | {"units": units}))

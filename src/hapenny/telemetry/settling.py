@@ -28,8 +28,8 @@ UNBILLED: frozenset[Kind] = frozenset(
 """Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""
 
 _NOTHING_BILLED = Tokens()
-_PREPAID = frozenset({"provisioned", "owned", "reserved"})
-"""Tiers that are paid by the hour or month: an answer's word for its tier does not change who pays for it."""
+_PREPAID = frozenset({"provisioned", "owned"})
+"""Tiers that are paid by the hour: an answer's word for its tier does not change who pays for it."""
 _GUESSED = frozenset({"embed", "rerank", "guard"})
 """Calls whose tokens are not those of the exchange's request: whoever makes them says what they may have used."""
 _AS_EVER = frozenset({"", "standard"})
@@ -38,8 +38,10 @@ _AS_EVER = frozenset({"", "standard"})
 def settle(call: Call, prices: Prices, wall: float) -> None:
     """Sets target, tokens, provenance and cost of a call that ended; leaves one of which nothing is known."""
     bill = billed(call.extras, call.request)
-    call.target = served(call.target, bill)
+    call.target = served(call.sent, bill)
     tokens = call.tokens
+    if tokens is not None and call.output and call.request is not None and not (tokens.prompt or tokens.output):
+        tokens = None  # some servers write zeros for what they do not count
     if tokens is not None:
         tokens = apart(tokens, bill.units)
         if call.provenance != "estimated":

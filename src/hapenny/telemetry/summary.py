@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hapenny.telemetry.figures import Audits, Group, Latency, Promise, Scope, Slice, Summary, Technique
+from hapenny.telemetry.capacity import HOUR
+from hapenny.telemetry.figures import Audits, Group, Judging, Latency, Promise, Scope, Slice, Summary, Technique
+from hapenny.telemetry.leave_one_out import replayed
 from hapenny.telemetry.schema import open_ledger
 
 __all__ = ["Group", "Latency", "Scope", "Slice", "Summary", "Technique", "summarise"]
@@ -72,6 +74,7 @@ class _Reader:
             " coalesce(sum(abs(estimate_error)), 0)"
         )[0]  # fmt: skip
         techniques = self._techniques()
+        self._alone(techniques)
         entries = self._entries(techniques)
         baseline += entries["baseline"]
         saved += entries["saved"]
@@ -125,6 +128,7 @@ class _Reader:
             course=self._course(first, last),
             certificates=self._certificates(),
             audits=self._audits(),
+            judging=self._judging(),
         )
 
     def _violations(self) -> int:
@@ -155,6 +159,12 @@ class _Reader:
                 found[name].cost = cost
         return found
 
+    def _alone(self, techniques: dict[str, Technique]) -> None:
+        """Leave-one-out beside the waterfall."""
+        saved = replayed(self._connection, self._where, self._values)
+        for name, technique in techniques.items():
+            technique.alone = None if saved is None else saved.get(name, 0)
+
     def _entries(self, techniques: dict[str, Technique]) -> dict[str, int]:
         sums = dict.fromkeys(("baseline", "saved", "error", "actual", "rows", "capacity", "adjustments"), 0)
         if not self._whole:
@@ -177,6 +187,8 @@ class _Reader:
             if technique and saved:
                 known = techniques.setdefault(technique, Technique(name=technique, requests=0, saved=0, cost=0))
                 known.saved += saved
+                if known.alone is not None or not known.requests:
+                    known.alone = (known.alone or 0) + saved
                 known.cost += actual if kind == "capacity" else 0
         return sums
 
@@ -197,6 +209,23 @@ class _Reader:
                 "GROUP BY 1 ORDER BY 1",
                 also=" AND background = 'audit' AND json_extract(scores, '$.audit') IS NOT NULL",
             )
+        ]
+
+    def _judging(self) -> list[Judging]:
+        """What was spent on evidence, by the technique it is about; of several, each bears its part."""
+        spent: dict[str, tuple[int, int]] = {}
+        for about, count, cost in self._rows(
+            "coalesce(json_extract(requests.tags, '$.evidence'), technique), count(*), coalesce(sum(cost), 0)",
+            "GROUP BY 1", "requests JOIN calls ON calls.request = seq", " AND purpose IN ('audit', 'judge')",
+        ):  # fmt: skip
+            names = about.split("+")
+            for place, name in enumerate(names):
+                part = cost // len(names) + (place < cost % len(names))
+                calls, nano = spent.get(name, (0, 0))
+                spent[name] = (calls + count, nano + part)
+        return [
+            Judging(technique=name, calls=calls, cost=cost)
+            for name, (calls, cost) in sorted(spent.items(), key=lambda item: -item[1][1])
         ]
 
     def _would_save(self) -> dict[str, int]:
@@ -288,9 +317,21 @@ class _Reader:
             found.actual += actual
             if ttft is not None:
                 times[index].append(ttft)
+        if self._whole:
+            self._spread_capacity(slices, width)
         for found, values in zip(slices, times, strict=True):
             found.ttft_p95 = _percentile(values, 95)
         return slices
+
+    def _spread_capacity(self, slices: list[Slice], width: float) -> None:
+        """Adds what capacity costs by the hour to the slices that the hour covers."""
+        for wall, actual in self._connection.execute(
+            f"SELECT wall, actual FROM entries WHERE {self._entry_where} AND kind = 'capacity'", self._entry_values
+        ):
+            for each in slices:
+                overlap = min(wall + HOUR, each.at + width) - max(wall, each.at)
+                if overlap > 0:
+                    each.actual += round(actual * overlap / HOUR)
 
 
 def _percentile(values: list[float], percent: float) -> float | None:

@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from hapenny.backends.kinds import KINDS
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.rows import CallRow, Row
 
-PROVIDERS = {"invoke": "aws.bedrock", "bedrock": "aws.bedrock", "openai": "openai", "anthropic": "anthropic"}
+PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {"invoke": KINDS["bedrock"].telemetry}
 """`gen_ai.provider.name` by protocol."""
 
 OPERATIONS = {"embed": "embeddings", "rerank": "rerank", "guard": "guard"}

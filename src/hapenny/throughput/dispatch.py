@@ -25,7 +25,10 @@ Attempt = Callable[[Pass, Purpose], Awaitable[T]]
 
 
 class Dispatcher(Generic[T]):
-    """Makes calls of one model through its gate. `release` lets go of the result of an attempt that came too late."""
+    """Makes calls of one model through its gate. `release` lets go of the result of an attempt that came too late.
+
+    `silent` says whether an attempt that began has no content yet: whoever reads it then says `leave.begun`.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Dispatcher(Generic[T]):
         budget: RetryBudget | None = None,
         hedger: Hedger | None = None,
         release: Callable[[T], None] | None = None,
+        silent: Callable[[T], bool] | None = None,
     ) -> None:
         self.clock = clock
         self.gate = gate
@@ -43,6 +47,7 @@ class Dispatcher(Generic[T]):
         self.budget = budget or RetryBudget()
         self.hedger = hedger
         self.release = release
+        self._silent = silent or (lambda result: False)
 
     async def begin(self, job: Job, attempt: Attempt[T], may_retry: Callable[[], bool] = lambda: True) -> T:
         """The first attempt that begins.
@@ -93,8 +98,7 @@ class Dispatcher(Generic[T]):
         if delay is None and not yields:
             started = self.clock.now()
             result = await attempt(leave, purpose)
-            leave.begun()
-            if hedger is not None:
+            if self._begun(leave, result) and hedger is not None:
                 hedger.observe(self.clock.now() - started)
             return result
         if yields:
@@ -122,8 +126,16 @@ class Dispatcher(Generic[T]):
                 leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
                 raise _Yielded from None
             raise
-        leave.begun()
+        self._begun(leave, result)
         return result
+
+    def _begun(self, leave: Pass, result: T) -> bool:
+        """Whether the result has its first content; its leave is told."""
+        if self._silent(result):
+            leave.accepted()
+            return False
+        leave.begun()
+        return True
 
     async def _hedged(self, job: Job, leave: Pass, attempt: Attempt[T], hedger: Hedger, delay: float) -> T:
         started = self.clock.now()
@@ -145,11 +157,10 @@ class Dispatcher(Generic[T]):
             for task, held in racing:
                 self._abandon(job, task, held)
             raise
-        hedger.observe(self.clock.now() - started)
         for task, held in racing:
             if task is winner:
-                if _began(task):
-                    held.begun()
+                if not _began(task) or self._begun(held, task.result()):
+                    hedger.observe(self.clock.now() - started)
                 continue
             self._abandon(job, task, held)
             hedger.refund(max(0.0, job.cost - job.input_tokens))  # it was charged its prompt, not an answer

@@ -75,14 +75,13 @@ class Pass:
         endpoint.inflight += 1
         self.inflight = endpoint.inflight
 
-    @property
-    def waited_s(self) -> float:
-        """Seconds between the job's arrival and its leave."""
-        return self._granted - self.job.arrived
-
     def on_yield(self, give_up: Callable[[], None]) -> None:
         """`give_up` is called if this call should make room for an urgent one before its first token."""
         self._yield = give_up
+
+    def accepted(self) -> None:
+        """The provider took the call and is silent; the client was told: it cannot make room any more."""
+        self._yield = None
 
     def begun(self) -> None:
         """The first content arrived."""

@@ -30,7 +30,8 @@ class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
     """One more place to call the same model. An empty field is the target's own.
 
     `profile`: the inference-profile id to call instead of the plain model id. `cost_factor`: price against the cheapest
-    endpoint; cheaper ones are used up first. `server_priority`: the server orders by priority itself.
+    endpoint; cheaper ones are used up first. `hourly_usd`: what its capacity costs an hour, where that is paid instead
+    of calls. `server_priority`: the server orders by priority itself.
     """
 
     name: str
@@ -40,16 +41,22 @@ class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
     region: str = ""
     """AWS region."""
     service_tier: str = ""
-    """standard, priority or flex."""
+    """standard, priority, flex, reserved, provisioned or owned."""
     endpoint: str = ""
     """Address."""
     profile: str = ""
     account: str = ""
     """Whose quota it is."""
     cost_factor: float = 1.0
+    hourly_usd: float | None = None
     server_priority: bool = False
     quota: QuotaSpec | None = None
     limit: LimitSpec | None = None
+
+    def tier(self) -> str:
+        """The service tier of calls here, empty for the target's own; `owned` where the hour is paid."""
+        paid = self.service_tier in ("provisioned", "reserved")
+        return "owned" if self.hourly_usd is not None and not paid else self.service_tier
 
     def target(self, base: Target) -> Target:
         """`base`, called here."""
@@ -58,7 +65,7 @@ class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
             model=self.profile or base.model,
             backend=self.backend or base.backend,
             region=self.region or base.region,
-            service_tier=self.service_tier or base.service_tier,
+            service_tier=self.tier() or base.service_tier,
             endpoint=self.endpoint or base.endpoint,
         )
 
@@ -71,13 +78,14 @@ class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
 
     `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
     (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
-    in the same region. `tiers`: service tiers to use, best first; later ones are spilled to. `second_endpoint`: name of
-    a backend for the provider's second endpoint family, a quota pool of its own.
+    in the same region; `hourly_usd` is what it costs an hour. `tiers`: service tiers to use, best first; later ones are
+    spilled to. `second_endpoint`: name of a backend for the provider's second endpoint family, a quota pool of its own.
     """
 
     source: str
     residency: Residency = "geography"
     provisioned: str = ""
+    hourly_usd: float | None = None
     tiers: tuple[str, ...] = ("standard",)
     second_endpoint: str = ""
 
@@ -256,5 +264,6 @@ class Routes:
             budget=self._budget,
             hedger=Hedger(self.options.hedge) if model.hedge else None,
             release=lambda begun: begun[0].close(),
+            silent=lambda begun: not begun[0].begun,
         )
         return Route(dispatcher, targets, model.affinity)

@@ -88,7 +88,3 @@ class RetryBudget:
             return False
         self.balance -= 1.0
         return True
-
-    def give_back(self) -> None:
-        """Returns a withdrawal whose call was not made after all."""
-        self.balance = min(self.reserve, self.balance + 1.0)

@@ -14,7 +14,7 @@ import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure, account_refused
-from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
+from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage, begins
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
@@ -123,7 +123,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
                 if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
                     raise denied from failure
                 raise
-            return answer.through(_Settle(leave, job, there)), there
+            return answer.through(_Settle(leave, job, there, silent=not answer.begun)), there
 
         try:
             answer, there = await route.dispatcher.begin(job, attempt, lambda: not exchange.committed)
@@ -145,7 +145,8 @@ class _Refused(Failure):
 class _Settle(Transform):
     """Returns the leave when the upstream's answer ends, with what it used."""
 
-    def __init__(self, leave: Pass, job: Job, exchange: Exchange) -> None:
+    def __init__(self, leave: Pass, job: Job, exchange: Exchange, *, silent: bool = False) -> None:
+        self._silent = silent
         self._leave = leave
         self._job = job
         self._exchange = exchange
@@ -158,6 +159,9 @@ class _Settle(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Watches."""
+        if self._silent and any(begins(event) for event in batch):
+            self._silent = False
+            self._leave.begun()
         for event in batch:
             if isinstance(event, (TextDelta, ThinkingDelta)):
                 self._characters += len(event.text)

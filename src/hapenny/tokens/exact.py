@@ -2,8 +2,8 @@
 everything in a conversation whose tools quote text exactly.
 
 An agent that edits by exact search and replace has to quote what it read, white space included; a result that was
-rewritten without losing a fact makes its edits fail. Judged by the call (name of the tool, names of its arguments) and by
-the tools that are offered; the content is judged by `lossless` (arrays of records alone are data).
+rewritten without losing a fact makes its edits fail. Judged by the call (name of the tool, names of its arguments) and
+by the tools that are offered; the content is judged by `lossless` (arrays of records alone are data).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _PLACES = frozenset(
 )  # fmt: skip
 _QUOTED = frozenset(
     (
-        "old_string", "old_str", "old_text", "oldtext", "oldstring", "old_content", "old_code", "patch", "diff", "edits",
-        "search_block", "replace_block", "original_text",
+        "old_string", "old_str", "old_text", "oldtext", "oldstring", "old_content", "old_code", "patch", "diff",
+        "edits", "search_block", "replace_block", "original_text",
     )
 )  # fmt: skip
 _EXACT = re.compile(r"\b(?:exact(?:ly)?|verbatim|byte[- ]for[- ]byte|character[- ]for[- ]character)\b", re.IGNORECASE)

@@ -28,9 +28,9 @@ __all__ = [
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lossless forms of tool results and tool definitions. `results`: which results are rewritten (`records`: arrays of
-    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the layout
-    out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as they are
-    (code, schemas)."""
+    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the
+    layout out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as
+    they are (code, schemas)."""
 
     results: Results = "records"
     compact: bool = True
@@ -102,7 +102,7 @@ TEMPLATES_STAGE = StageSpec(
 )  # fmt: skip
 STRUCTURE_STAGE = StageSpec(
     name="structure", options=StructureOptions, phase=Phase.SHAPE, safe="on",
-    does="writes tool results and tool definitions in their smallest lossless form",
+    does="writes tool results that are data in their smallest lossless form",
 )  # fmt: skip
 WINDOW_STAGE = StageSpec(
     name="window", options=WindowOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Text, Thinking, Tool, ToolResult
+from hapenny.core.messages import Block, Message, Text, Tool, ToolResult
 from hapenny.tokens.lossless import Shrinker
 from hapenny.tokens.passages import analyse
 from hapenny.tokens.relevance import probabilities
@@ -270,13 +270,3 @@ def _about(summary: str, facts: str) -> str:
 
 def _is_note(block: Block) -> bool:
     return isinstance(block, Text) and block.text.startswith(_NOTE)
-
-
-def without_thinking(messages: Sequence[Message]) -> list[Message]:
-    """The messages without signed thinking: blocks go whole, never edited."""
-    return [
-        replace(message, content=tuple(block for block in message.content if not isinstance(block, Thinking)))
-        if any(isinstance(block, Thinking) for block in message.content)
-        else message
-        for message in messages
-    ]

@@ -1,8 +1,8 @@
-"""The structure stage: tool results that are data in their smallest lossless form, equal ones said once; on request also
-other JSON, and tool definitions without layout.
+"""The structure stage: tool results that are data in their smallest lossless form, equal ones said once; on request
+also other JSON, and tool definitions without layout.
 
-Cannot change an answer's facts: results read back to exactly what came, schemas mean what they meant. Text that somebody
-may have to quote (`tokens.exact`) stays as it is; what was rewritten is said in the answer's headers.
+Cannot change an answer's facts: results read back to exactly what came, schemas mean what they meant. Text that
+somebody may have to quote (`tokens.exact`) stays as it is; what was rewritten is said in the answer's headers.
 """
 
 from __future__ import annotations

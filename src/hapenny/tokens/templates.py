@@ -93,6 +93,9 @@ class Templates:
             for template in library.templates
             if template.enabled
         ]
+        vocabularies = [each.vocabulary for each in self._compiled]
+        self._vocabulary = frozenset[str]().union(*vocabularies) if all(vocabularies) else None
+        """The words of all templates together, where each names all that its turns may hold."""
 
     @classmethod
     def shipped(cls) -> Templates:
@@ -117,6 +120,8 @@ class Templates:
         if len(turn.user) > _LONGEST:
             return None
         user = _plain(turn.user)
+        if self._vocabulary is not None and not self._vocabulary.issuperset(_WORDS.findall(user)):
+            return None  # nearly always: a word that no template knows
         assistant = _plain(turn.assistant[-_LONGEST:])
         for template in self._compiled:
             text = template.answer(turn, user, assistant)
@@ -185,6 +190,8 @@ class _Compiled:
         self._template = template
         self._user = _Matcher(template.user)
         self._after = _Matcher(template.after) if template.after else None
+        self.vocabulary = self._user.only
+        """All words that the user's turn may hold; empty: any."""
 
     def answer(self, turn: Turn, user: str, assistant: str) -> str | None:
         template = self._template

@@ -38,11 +38,11 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How the window works.
 
     `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
-    `results`: which tool results may be written shorter (`records`: arrays of records that are no file's text; `json`: all
-    JSON), `duplicate_tokens`: from which size an equal one becomes a reference, `expected_calls`: calls still expected when
-    nothing is known about the session, `facts`: characters of facts kept of each cleared result (of all dropped turns
-    twice that at most), `summarise`: whether the fast tier writes a summary each time turns are dropped, in at most
-    `summary_seconds`.
+    `results`: which tool results may be written shorter (`records`: arrays of records that are no file's text; `json`:
+    all JSON), `duplicate_tokens`: from which size an equal one becomes a reference, `expected_calls`: calls still
+    expected when nothing is known about the session, `facts`: characters of facts kept of each cleared result (of all
+    dropped turns twice that at most), `summarise`: whether the fast tier writes a summary each time turns are dropped,
+    in at most `summary_seconds`.
     """
 
     limit: int = 0

@@ -95,7 +95,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             prices=cache_prices(self._prices, exchange),
             lead=sum(count(text) for text in layout.texts),
             limit=limit,
-            question=request.question,
+            question=exchange.original.question,
             plain=exchange.original.messages,
             tools=request.tools,
         )

@@ -27,8 +27,8 @@ class Change(Decision):
 class ParameterStage(Stage, spec=PARAMETERS_STAGE):
     """Gives an intent its parameter set, and translates or drops what the capability table says the model refuses.
 
-    What the model refuses is translated where it is sent as well (`catalog.fit`), so that nobody depends on this stage for
-    an answer: here it is decided earlier, for stages behind it and their prices, and may be rejected instead.
+    What the model refuses is translated where it is sent as well (`catalog.fit`), so that nobody depends on this stage
+    for an answer: here it is decided earlier, for stages behind it and their prices, and may be rejected instead.
 
     Args:
         find: the card of a model id.

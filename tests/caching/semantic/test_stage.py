@@ -204,14 +204,6 @@ async def test_a_changed_policy_closes_the_route():
     assert house.cache.stats()["default"].closures == 1
 
 
-async def test_another_embedder_forgets_everything():
-    house = House()
-    await house.ask()
-    house.cache.change_embedder("other/fp32")
-    assert len(house.cache) == 0
-    assert not await house.hit()
-
-
 async def test_two_models_asked_on_one_route_do_not_close_it():
     house = House()
     await house.ask()

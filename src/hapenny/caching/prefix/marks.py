@@ -31,11 +31,22 @@ class Segment(Struct, frozen=True):
     place: Place
 
 
-def segments(request: Request, model: str, count: Callable[[str], int]) -> list[Segment]:
+PARTS = ("tools", "system", "messages")
+
+
+def segments(
+    request: Request,
+    model: str,
+    count: Callable[[str], int],
+    *,
+    places: Sequence[str] = PARTS,
+    behind_text: bool = False,
+) -> list[Segment]:
     """The chain of a request: tools -> system -> messages, as providers read it. `count` estimates tokens of a text.
 
     The last message is part of the chain: a long question may come again. Marks do not change hashes. A block that
-    takes no mark (thinking, an empty text) belongs to the segment behind it.
+    takes no mark (thinking, an empty text) belongs to the segment behind it, as does what stands in a part that is not
+    of `places`, and with `behind_text` whatever in a message is no text.
     """
     running = hashlib.blake2b(model.encode(), digest_size=16)
     out: list[Segment] = []
@@ -46,7 +57,7 @@ def segments(request: Request, model: str, count: Callable[[str], int]) -> list[
         body = _encode(item)
         running.update(len(body).to_bytes(8, "big") + body)
         waiting += body.decode("utf-8", "ignore")
-        if place is not None:
+        if place is not None and place[0] in places:
             out.append(Segment(running.copy().digest(), count(waiting), place))
             waiting = ""
 
@@ -57,7 +68,8 @@ def segments(request: Request, model: str, count: Callable[[str], int]) -> list[
     for at, message in enumerate(request.messages):
         add([message.role, message.name, message.extras], None)
         for where, block in enumerate(message.content):
-            add([_unmarked(block)], ("messages", at, where) if _markable(block) else None)
+            takes = _markable(block) and (isinstance(block, Text) or not behind_text)
+            add([_unmarked(block)], ("messages", at, where) if takes else None)
     return out
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from hapenny.caching.options import PREFIX_STAGE, PrefixOptions
 from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.lint import Finding, lint
-from hapenny.caching.prefix.marks import Place, Segment, mark, marked, proof, segments
+from hapenny.caching.prefix.marks import PARTS, Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
 from hapenny.core.answer import Answer, Outcome, Transform
@@ -39,6 +39,10 @@ class ModelCache(Struct, frozen=True):
     """The lifetimes on offer, shortest first."""
     automatic: bool = False
     points: int = MOST_POINTS
+    places: tuple[str, ...] = PARTS
+    """Parts of the request that take points."""
+    behind_text: bool = False
+    """Whether a point in a message must follow a text."""
 
 
 class PrefixDecision(Decision):
@@ -129,7 +133,10 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
         callers = marked(request) > 0
         if not callers and self._options.arrange != "off":
             request = self._arranger(exchange).arrange(request)
-        chain = segments(request, target.model, lambda text: self._count(target.model, text))
+        chain = segments(
+            request, target.model, lambda text: self._count(target.model, text),
+            places=how.places, behind_text=how.behind_text,
+        )  # fmt: skip
         if not chain:
             return None
         if callers or how.automatic:

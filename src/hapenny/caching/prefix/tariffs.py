@@ -20,7 +20,8 @@ def of_card(card: Card | None) -> ModelCache | None:
     if write is None:
         return None
     read = rates.cache_read / rates.input
-    tariffs = [Tariff(SHORT, write / rates.input, read)]
+    # Where writing is listed for less than plain input, nothing is planned on that: it only costs nothing beyond it.
+    tariffs = [Tariff(SHORT, max(1.0, write / rates.input), read)]
     if rates.cache_write_1h is not None:
         tariffs.append(Tariff(LONG, rates.cache_write_1h / rates.input, read))
     return ModelCache(
@@ -28,4 +29,6 @@ def of_card(card: Card | None) -> ModelCache | None:
         tariffs=tuple(tariffs),
         automatic=automatic,
         points=card.cache_points or MOST_POINTS,
+        places=card.cache_places,
+        behind_text=card.cache_behind_text,
     )

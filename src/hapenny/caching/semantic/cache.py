@@ -135,15 +135,6 @@ class SemanticCache:
         if dump.embedder == self._embedder:
             self._kept = {route: kept for route, kept in dump.routes.items() if route not in self._deciders}
 
-    def change_embedder(self, name: str) -> None:
-        """Another embedder: no stored vector means anything any more, nor what was learnt from them."""
-        if name != self._embedder:
-            self._embedder = name
-            self._spaces.clear()
-            self._places.clear()
-            for decider in self._deciders.values():
-                decider.close("embedder changed", forget=True)
-
     def look(
         self, space: bytes, route: str, question: str, terms: Terms, vector: Vectors, decider: Decider, *,
         tenant: str | None, max_error: float | None = None,

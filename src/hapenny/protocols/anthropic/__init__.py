@@ -11,10 +11,10 @@ from hapenny.core.messages import Protocol, Request
 from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, errors, frames, request, stream
+from hapenny.protocols.anthropic.request import VERSIONED
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
 
-VERSION = "2023-06-01"
-"""The `anthropic-version` sent where the request names none."""
+VERSION = request.VERSION
 
 
 class Anthropic(Codec):
@@ -29,15 +29,20 @@ class Anthropic(Codec):
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]
     ) -> Request:
         return request.decode(
-            body, protocol="anthropic", model=model, stream=stream, beta=headers.get("anthropic-beta")
+            body,
+            protocol="anthropic",
+            model=model,
+            stream=stream,
+            beta=headers.get("anthropic-beta"),
+            version=headers.get("anthropic-version"),
         )
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
         fields = {"model": model, **compose.encode(request)}
-        headers = {"content-type": "application/json", "anthropic-version": VERSION}
+        headers = {"content-type": "application/json", "anthropic-version": request.api_version or VERSION}
         if betas := fields.pop("anthropic_beta", None):
             headers["anthropic-beta"] = ",".join(betas)
-        fields.pop("anthropic_version", None)
+        fields.pop(VERSIONED, None)
         if request.stream:
             fields["stream"] = True
             headers["accept"] = "text/event-stream"

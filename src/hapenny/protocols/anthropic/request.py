@@ -6,6 +6,7 @@ the other fields mean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,10 +32,23 @@ from hapenny.core.messages import (
 )
 from hapenny.protocols import fields as f
 
+VERSION = "2023-06-01"
+"""The API version that nearly all clients name, and that is sent where a request names none."""
+VERSIONED = "anthropic_version"
+"""What it is called in a body, on Bedrock."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 
 
-def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool | None, beta: str | None) -> Request:
+def decode(
+    body: bytes,
+    *,
+    protocol: Protocol,
+    model: str | None,
+    stream: bool | None,
+    beta: str | None = None,
+    version: str | None = None,
+) -> Request:
     """The request in a messages body.
 
     Args:
@@ -43,6 +57,7 @@ def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool |
         model: the model named by the path, or None: the body names it.
         stream: what the path says about streaming, or None: the body says it.
         beta: the `anthropic-beta` header.
+        version: the `anthropic-version` header; one that is not `VERSION` is kept, and sent to Anthropic.
     """
     data = f.load(body)
     pop = data.pop
@@ -73,6 +88,8 @@ def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool |
         betas += [name for part in beta.split(",") if (name := part.strip()) and name not in betas]
     if betas:
         data["anthropic_beta"] = betas
+    if protocol == "anthropic":
+        data.pop(VERSIONED, None)
     return Request(
         protocol=protocol,
         model=model,
@@ -86,6 +103,7 @@ def decode(body: bytes, *, protocol: Protocol, model: str | None, stream: bool |
         metadata=metadata or {},
         checkpoint=_point(data),
         extras=f.without_nulls(data),
+        api_version=version if version is not None and version != VERSION and _DAY.fullmatch(version) else None,
     )
 
 

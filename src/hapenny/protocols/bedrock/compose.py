@@ -253,10 +253,11 @@ def _source(block: Image | Document, own: bool, path: str) -> dict[str, Any]:
 
 
 def _image(block: Image, own: bool, path: str) -> dict[str, Any]:
+    source = _source(block, own, path)
     form = IMAGE_FORMATS.get(block.media_type)
     if form is None:
         f.wrong(path, f"Images of type {block.media_type or 'unknown'} cannot be sent.", "send PNG, JPEG, GIF or WebP")
-    return {"format": form, "source": _source(block, own, path)}
+    return {"format": form, "source": source}
 
 
 def _document(block: Document, own: bool, path: str) -> dict[str, Any]:

@@ -18,14 +18,15 @@ from hapenny.core.messages import Protocol, Request
 from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, request
+from hapenny.protocols.anthropic.request import VERSIONED
 from hapenny.protocols.bedrock import errors
+from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER, of_headers
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
 from hapenny.protocols.gauge import counts
 from hapenny.protocols.invoke import stream
 
 VERSION = "bedrock-2023-05-31"
 _PREFIX = "x-amzn-bedrock-"
-_LATENCY, _TIER = stream.LATENCY, stream.TIER
 _TIERS = {name: name for name in ("priority", "flex", "default", "reserved")} | {"standard": "default"}
 _KEPT = ("trace", "guardrailidentifier", "guardrailversion", "request-metadata")
 
@@ -50,12 +51,13 @@ class Invoke(Codec):
     ) -> Request:
         if not model:
             f.wrong("modelId", "The path names no model.", "call /model/MODEL/invoke")
-        asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream), beta=None)
-        asked.extras.pop("anthropic_version", None)
+        asked = request.decode(body, protocol="invoke", model=model, stream=bool(stream))
+        if asked.extras.get(VERSIONED) == VERSION or not isinstance(asked.extras.get(VERSIONED), str):
+            asked.extras.pop(VERSIONED, None)
         changes: dict[str, Any] = {}
-        if (latency := headers.get(_LATENCY)) is not None:
-            changes["latency"] = f.one_of(latency, _LATENCY, ("standard", "optimized"))
-        if (tier := headers.get(_TIER)) is not None:
+        if (latency := headers.get(LATENCY_HEADER)) is not None:
+            changes["latency"] = f.one_of(latency, LATENCY_HEADER, ("standard", "optimized"))
+        if (tier := headers.get(TIER_HEADER)) is not None:
             changes["service_tier"] = tier
         kept = {_PREFIX + name: headers[_PREFIX + name] for name in _KEPT if _PREFIX + name in headers}
         if not changes and not kept:
@@ -68,7 +70,8 @@ class Invoke(Codec):
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
         fields = {"anthropic_version": VERSION, **compose.encode(request)}
-        fields["anthropic_version"] = VERSION
+        if request.protocol != "invoke":  # Anthropic's own versions are not Bedrock's
+            fields[VERSIONED] = VERSION
         if request.protocol != "invoke" or request.parameters.service_tier in _TIERS:
             fields.pop("service_tier", None)  # travels as a header
         headers = {"content-type": "application/json"}
@@ -78,9 +81,9 @@ class Invoke(Codec):
             verb, headers["accept"] = "invoke", "application/json"
         p = request.parameters
         if p.latency is not None:
-            headers[_LATENCY] = p.latency
+            headers[LATENCY_HEADER] = p.latency
         if p.service_tier in _TIERS:
-            headers[_TIER] = _TIERS[p.service_tier]
+            headers[TIER_HEADER] = _TIERS[p.service_tier]
         if request.protocol == "invoke":
             headers |= {key: value for key, value in request.extras.items() if key.startswith(_PREFIX)}
         return Wire(f"/model/{quote(model, safe='')}/{verb}", headers, f.encode(fields))
@@ -93,7 +96,7 @@ class Invoke(Codec):
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
     ) -> list[Event]:
         events = answer.decode(body, model, id, created)
-        counted, terms = counts(headers), stream.terms(headers)
+        counted, terms = counts(headers), of_headers(headers)
         for place, event in enumerate(events):
             if isinstance(event, Usage):
                 events[place] = Usage(event.tokens, event.extras | terms, event.raw)

@@ -21,30 +21,17 @@ from hapenny.protocols.anthropic import frames as written
 from hapenny.protocols.anthropic import stream as native
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.bedrock.stream import NOTE
+from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER, of_headers
 from hapenny.protocols.codec import StreamDecoder
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CHUNK = eventstream.event_headers("chunk")
 
 
-LATENCY = "x-amzn-bedrock-performanceconfig-latency"
-TIER = "x-amzn-bedrock-service-tier"
-
-
-def terms(headers: Mapping[str, str]) -> dict[str, Any]:
-    """How a call was served, which InvokeModel says in headers, in the words of Converse: extras of the counts."""
-    served: dict[str, Any] = {}
-    if tier := headers.get(TIER):
-        served["serviceTier"] = {"type": tier}
-    if latency := headers.get(LATENCY):
-        served["performanceConfig"] = {"latency": latency}
-    return {"bedrock.usage": served} if served else {}
-
-
 def terms_out(extras: Mapping[str, Any]) -> dict[str, str]:
     """The headers in which InvokeModel says how it served."""
     served = extras.get("bedrock.usage", {})
-    given = ((TIER, "serviceTier", "type"), (LATENCY, "performanceConfig", "latency"))
+    given = ((TIER_HEADER, "serviceTier", "type"), (LATENCY_HEADER, "performanceConfig", "latency"))
     values = {header: served.get(name, {}).get(field) for header, name, field in given}
     return {header: value for header, value in values.items() if type(value) is str}
 
@@ -63,7 +50,7 @@ class Decoder(StreamDecoder):
         self._frames = eventstream.Parser()
         self._reader = native.Reader(model, id_, created)
         self._counted = False
-        self._terms = terms(headers)
+        self._terms = of_headers(headers)
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []

@@ -1,4 +1,5 @@
-"""Service rules about documents, images, parameters, the prompt cache, and Anthropic's dialect at Bedrock. How to read one: `rule` in `rule.py`."""
+"""Service rules about documents, images, parameters, the prompt cache, and Anthropic's dialect at Bedrock. How to read
+one: `rule` in `rule.py`."""
 
 from __future__ import annotations
 
@@ -128,6 +129,13 @@ CONTENT: tuple[Rule, ...] = (
                  "permitted, please reformat your input and try again.",
         source="github.com/danny-avila/LibreChat/issues/13838; NousResearch/hermes-agent/pull/97289",
         date="2026-08-28", field="tools", always=True,
+    ),
+    rule(
+        "cache_behind", "repair",
+        converse="Malformed input request: #/messages/{value}: extraneous key [cachePoint] is not permitted, please "
+                 "reformat your input and try again.",
+        source="calls of us.amazon.nova-2-lite-v1:0 reported in public (vombor/kanban, docs/upstream)",
+        date="2026-10-07", field="messages", always=True,
     ),
     rule(
         "cache_count", "repair",

@@ -52,8 +52,8 @@ TURNS: tuple[Rule, ...] = (
         "system_prompt", "repair",
         converse="This model doesn't support system messages. Try again without a system message or use a model "
                  "that supports system messages.",
-        source="AWS: supported models and features of Converse",
-        date="2026-06-01", field="system", always=True,
+        source="github.com/danny-avila/LibreChat/issues/6456; 567-labs/instructor/issues/1753",
+        date="2025-07-29", field="system", always=True,
     ),
     rule(
         "tool_history", "repair",
@@ -157,7 +157,7 @@ TURNS: tuple[Rule, ...] = (
         claude="{path}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
                "`thinking` is enabled, a final `assistant` message must start with a thinking block.",
         source="platform.claude.com/docs/en/build-with-claude/extended-thinking",
-        date="2026-01-01", field="thinking",
+        date="2026-01-01", field="thinking", always=True,
     ),
     rule(
         "thinking_forced", "repair",

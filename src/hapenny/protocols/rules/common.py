@@ -29,7 +29,7 @@ def ends_in_space(text: str) -> bool:
 
 
 def cache_points(service: Service, points: Sequence[str], subject: Subject) -> Iterator[Breach]:
-    """Breaches of the rules about cache points, given as lifetimes in the order tools, system, messages ("" is none)."""
+    """Breaches of the rules about cache points: lifetimes in the order tools, system, messages ("" is none)."""
     found = [ttl for ttl in points if ttl]
     if not found:
         return

@@ -54,6 +54,14 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
             if "cachePoint" in tool:
                 yield breach("cache_place", CONVERSE, value=n)
                 break
+        late = (
+            f"{i}/content/{j}"
+            for i, turn in enumerate(messages)
+            for j, block in enumerate(turn.get("content") or [])
+            if j and "cachePoint" in block and "text" not in turn["content"][j - 1]
+        )
+        if (at := next(late, None)) is not None:
+            yield breach("cache_behind", CONVERSE, value=at)
     if subject.has("system") is False and any("text" in block for block in system):
         yield breach("system_prompt", CONVERSE)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from hapenny.catalog import Card
-from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+from hapenny.core.messages import Request
 from hapenny.protocols.rules import (
     chat,
     claude_on_bedrock,
@@ -23,6 +23,7 @@ from hapenny.protocols.rules import (
     formats,
     history,
     identity,
+    leftovers,
     media,
     messages,
     parameters,
@@ -30,6 +31,7 @@ from hapenny.protocols.rules import (
     toolkit,
     turns,
 )
+from hapenny.protocols.rules.census import Census
 from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.subject import Service, subject
 from hapenny.protocols.rules.table import Breach
@@ -59,7 +61,10 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         Failure: `invalid_request` with field and fix, for what can neither be sent nor translated.
     """
     draft = Draft(request, subject(service, model, card))
+    seen = Census(request)
     parameters.fitted(draft)
+    if draft.foreign and (seen.leftovers or request.store is not None):
+        leftovers.told(draft)
     if service == "invoke" and request.protocol == "anthropic":
         fields, notes = claude_on_bedrock.fit(draft.request, draft.subject)
         draft.request = fields
@@ -69,51 +74,39 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
     if draft.request.tools:
         toolkit.defined(draft)
         toolkit.chosen(draft)
-    if not _plain(draft):
-        _conversation(draft)
-    points.placed(draft)
+    _conversation(draft, seen)
+    if seen.points:
+        points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
-def _plain(draft: Draft) -> bool:
-    """Whether the turns are text alone, none blank, a user first and last: nothing there needs a look."""
-    request = draft.request
-    if request.tools or not request.messages:
-        return False
-    for message in request.messages:
-        if not message.content or message.role == "tool":
-            return False
-        for block in message.content:
-            if type(block) is not Text or not block.text or block.text.isspace():
-                return False
-    if any(type(block) is Text and (not block.text or block.text.isspace()) for block in request.system):
-        return False
-    return request.messages[0].role == "user" == request.messages[-1].role and draft.subject.has("system") is not False
-
-
-def _conversation(draft: Draft) -> None:
+def _conversation(draft: Draft, seen: Census) -> None:
     """The turns, from the inside of their blocks to the order in which they stand."""
     service = draft.subject.service
+    if seen.thoughts:
+        turns.without_strange_thoughts(draft)
     if draft.foreign:
-        history.paired(draft)
-        if service == "openai":
+        if seen.instructs and service != "openai":
+            turns.raised(draft)
+        if not seen.paired:
+            history.paired(draft)
+        if service == "openai" and (seen.failed or seen.media):
             history.for_chat(draft)
-        else:
-            history.without_broken_thinking(draft)
     if service != "openai":
-        turns.without_blanks(draft)
-        if draft.foreign:
+        if seen.blank or seen.thoughts:
+            turns.without_blanks(draft)
+        history.without_broken_thinking(draft)
+        if draft.foreign and seen.calls:
             history.with_tools(draft)
-    media.attached(draft)
     if service != "openai":
         turns.opened(draft)
         turns.instructed(draft)
         turns.closed(draft)
-    if draft.request.tools or any(
-        isinstance(block, ToolUse | ToolResult) for message in draft.request.messages for block in message.content
-    ):
+    if seen.media:  # once what instructions held has its place
+        media.attached(draft)
+    if seen.calls or draft.request.tools:
         identity.rewritten(draft)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from hapenny.core.messages import (
@@ -29,8 +31,6 @@ FAILED = "Tool error: "
 def paired(draft: Draft) -> None:
     """Each call has its result in the next turn, each result its call in the turn before, results first."""
     messages = draft.request.messages
-    if not any(_uses(message) or _results(message) for message in messages):
-        return
     out: list[Message] = []
     missing = strangers = 0
     i = 0
@@ -40,7 +40,7 @@ def paired(draft: Draft) -> None:
         out.append(message)
         if message.role == "assistant":
             while i < len(messages) and messages[i].role == "assistant":  # turns of one role in a row are one turn
-                out.append(messages[i])
+                out[-1] = replace(out[-1], content=out[-1].content + messages[i].content)
                 i += 1
         run: list[Message] = []
         while i < len(messages) and messages[i].role != "assistant":
@@ -50,10 +50,11 @@ def paired(draft: Draft) -> None:
         if message.role != "assistant":
             run.insert(0, out.pop())
             calls = _last_calls(out)
-        answered = {block.id for turn in run for block in _results(turn)}
-        lacking = tuple([ToolResult(id_, (Text(MISSING),), True) for id_ in calls if id_ not in answered])
+        answered = Counter([block.id for turn in run for block in _results(turn)])
+        unanswered = Counter(calls) - answered
+        lacking = tuple([ToolResult(id_, (Text(MISSING),), True) for id_ in unanswered.elements()])
         missing += len(lacking)
-        run, odd = _without_strangers(run, set(calls))
+        run, odd = _without_strangers(run, Counter(calls))
         strangers += odd
         if lacking or _late(run):
             results = tuple([block for turn in run for block in turn.content if isinstance(block, ToolResult)])
@@ -78,12 +79,8 @@ def _results(message: Message) -> list[ToolResult]:
 
 def _last_calls(messages: list[Message]) -> list[str]:
     """The ids called in the last turn, if it is the assistant's."""
-    found: list[str] = []
-    for message in reversed(messages):
-        if message.role != "assistant":
-            break
-        found = [block.id for block in _uses(message)] + found
-    return found
+    last = messages[-1] if messages else None
+    return [block.id for block in _uses(last)] if last is not None and last.role == "assistant" else []
 
 
 def _late(run: list[Message]) -> bool:
@@ -104,15 +101,19 @@ def _without_results(message: Message) -> Message:
     return message if len(kept) == len(message.content) else replace(message, content=kept)
 
 
-def _without_strangers(run: list[Message], calls: set[str]) -> tuple[list[Message], int]:
+def _without_strangers(run: list[Message], calls: Counter[str]) -> tuple[list[Message], int]:
+    """The turns with results as text that no call (or no further one) asked for, and how many there were."""
     out: list[Message] = []
     found = 0
     for message in run:
         content: list[Block] = []
         for block in message.content:
-            if isinstance(block, ToolResult) and block.id not in calls:
+            if isinstance(block, ToolResult) and calls[block.id] > 0:
+                calls[block.id] -= 1
+                content.append(block)
+            elif isinstance(block, ToolResult):
                 found += 1
-                content += [Text("Result of an earlier tool call:"), *block.content]
+                content += [Text("Result of an earlier tool call:"), *map(_as_text, block.content)]
             else:
                 content.append(block)
         if len(content) != len(message.content) or any(
@@ -126,6 +127,11 @@ def _without_strangers(run: list[Message], calls: set[str]) -> tuple[list[Messag
             message = replace(message, role=role, content=tuple(content))
         out.append(message)
     return out, found
+
+
+def _as_text(block: Block) -> Block:
+    """A JSON value, which stands in tool results alone, as text."""
+    return Text(encode(block.value).decode(), block.checkpoint) if isinstance(block, Data) else block
 
 
 def with_tools(draft: Draft) -> None:
@@ -160,34 +166,39 @@ def _told(message: Message) -> Message:
         if isinstance(block, ToolUse):
             content.append(Text(f"Called the tool {block.name} with {block.arguments or '{}'}"))
         elif isinstance(block, ToolResult):
-            content += [Text(FAILED if block.error else "The tool answered:"), *block.content]
+            content += [Text(FAILED if block.error else "The tool answered:"), *map(_as_text, block.content)]
         elif not isinstance(block, Thinking):
             content.append(block)
     return replace(message, role="user" if message.role == "tool" else message.role, content=tuple(content))
 
 
 def without_broken_thinking(draft: Draft) -> None:
-    """Claude that thinks within a budget wants the thoughts behind its last calls; who has none of them gets no more."""
+    """Claude that thinks within a budget wants the thoughts behind its last calls; without them it thinks no more."""
     p = draft.request.parameters
     if p.thinking is None or p.thinking.kind == "disabled" or draft.subject.maker != "claude":
         return
     choice = draft.request.tool_choice
-    if choice is not None and choice.kind in ("any", "tool") and draft.request.tools:
+    if draft.foreign and choice is not None and choice.kind in ("any", "tool") and draft.request.tools:
         draft.change(parameters=replace(p, thinking=None))
         draft.note("thinking=left out: a tool must be called")
         return
     if p.thinking.kind != "enabled":
         return
-    for message in reversed(draft.request.messages):
+    run: list[Message] = []
+    answered = False
+    for message in reversed(draft.request.messages):  # turns of one role in a row are one turn
         if message.role == "assistant":
-            first = message.content[0] if message.content else None
-            signed = isinstance(first, Thinking) and (first.signature is not None or first.redacted is not None)
-            if _uses(message) and not signed:
-                draft.change(parameters=replace(p, thinking=None))
-                draft.note("thinking=left out: the last tool calls came without their thoughts")
-            return
-        if message.role != "system" and not _results(message):
-            return
+            run.insert(0, message)
+        elif run:
+            break
+        else:
+            answered = answered or bool(_results(message))
+    if not answered:
+        return
+    blocks = [block for message in run for block in message.content]
+    if any(isinstance(block, ToolUse) for block in blocks) and not isinstance(blocks[0], Thinking):
+        draft.change(parameters=replace(p, thinking=None))
+        draft.note("thinking=left out: the last tool calls came without their thoughts")
 
 
 def for_chat(draft: Draft) -> None:

@@ -52,8 +52,9 @@ def _names(draft: Draft) -> dict[str, str]:
         return replace(tool, name=changed[tool.name]) if not tool.kind and tool.name in changed else tool
 
     def called(block: Block) -> Block:
-        renames = isinstance(block, ToolUse) and block.name in changed
-        return replace(block, name=changed[block.name]) if renames else block  # type: ignore[union-attr]
+        if isinstance(block, ToolUse) and block.name in changed:
+            return replace(block, name=changed[block.name])
+        return block
 
     choice = request.tool_choice
     if choice is not None and choice.name in changed:

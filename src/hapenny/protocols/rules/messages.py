@@ -98,6 +98,9 @@ def _block(block: dict[str, Any], path: str, subject: Subject) -> Iterator[Breac
     elif kind == "tool_result":
         if not _ID.fullmatch(str(block.get("tool_use_id"))):
             yield breach("tool_ids", service, path=f"{path}.tool_result.tool_use_id")
+        said = block.get("content")
+        if isinstance(said, str) and said.isspace():
+            yield breach("blank_text", service, part="messages")
         for k, inner in enumerate(_content(block)):
             yield from _block(inner, f"{path}.tool_result.content.{k}", subject)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hapenny.catalog import fit, refusals
 from hapenny.catalog.fitting import ROOM, budget_of, plain
 from hapenny.core.errors import invalid
-from hapenny.core.messages import Thinks
+from hapenny.core.messages import Parameters, Thinks
 from hapenny.protocols.rules import chat, messages
 from hapenny.protocols.rules.common import is_blank
 from hapenny.protocols.rules.draft import Draft
@@ -30,11 +30,13 @@ def fitted(draft: Draft) -> None:
     if now.max_tokens == 0 and subject.service in ("converse", "invoke"):
         now = replace(now, max_tokens=1)
         draft.note("max_tokens=0 sent as 1: Bedrock writes at least one token")
+    if subject.maker == "nova" and now.effort == "high" and subject.service == "converse":
+        now = _unsampled(draft, now)
     if now is not asked:
         draft.change(parameters=now)
     if now.stop:
         _stops(draft)
-    if request.user is not None and draft.foreign:
+    if request.user is not None and not draft.native:
         _user(draft)
 
 
@@ -58,6 +60,16 @@ def _reasons(draft: Draft) -> None:
     elif p.thinking is not None and p.thinking.kind == "disabled" and "none" in card.efforts and not card.thinking:
         draft.change(parameters=replace(p, thinking=None, effort="none"))
         draft.note("thinking=disabled said as effort=none")
+
+
+def _unsampled(draft: Draft, now: Parameters) -> Parameters:
+    """Nova 2 that thinks as much as it can takes no limits beside (docs.aws.amazon.com/nova/latest/nova2-userguide:
+    extended thinking)."""
+    names = [name for name in ("temperature", "top_p", "max_tokens") if getattr(now, name) is not None]
+    if not names:
+        return now
+    draft.note(f"{','.join(names)}=not sent: Nova takes none of them beside the highest effort")
+    return replace(now, **dict.fromkeys(names))
 
 
 def _stops(draft: Draft) -> None:

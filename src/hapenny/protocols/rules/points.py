@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Request, Thinking, Tool, ToolResult
+from hapenny.core.messages import Block, Message, Request, Text, Thinking, Tool, ToolResult
 from hapenny.protocols.rules.common import POINTS
 from hapenny.protocols.rules.draft import Draft
 
@@ -29,6 +29,9 @@ def placed(draft: Draft) -> None:
     if subject.maker == "nova" and any(tool.checkpoint for tool in request.tools):
         draft.change(tools=tuple([replace(tool, checkpoint="") if tool.checkpoint else tool for tool in request.tools]))
         draft.note("cache_points=none among the tools: the model takes none there")
+    if subject.maker == "nova" and (late := _not_behind_text(draft.request)):
+        draft.change(**_mapped(draft.request, lambda place, ttl: "" if place in late else ttl))
+        draft.note(f"cache_points={len(late)} not sent: the model takes none behind tool calls and results")
     lifetimes = subject.card.cache_ttls if subject.card is not None else ("5m", "1h")
     if lifetimes == ("5m",) and _has(draft.request, ("1h", "5m")):
         if _has(draft.request, ("1h",)):
@@ -57,6 +60,16 @@ def _places(request: Request) -> list[tuple[Place, str]]:
     return found
 
 
+def _not_behind_text(request: Request) -> set[Place]:
+    """Cache points in messages that follow something else than a text."""
+    late = set()
+    for place, _ in _places(request):
+        part, i, j, k = place
+        if part == "messages" and (k >= 0 or not isinstance(request.messages[i].content[j], Text)):
+            late.add(place)
+    return late
+
+
 def _ttl(block: Block) -> str:
     return "" if isinstance(block, Thinking) else block.checkpoint
 
@@ -81,7 +94,7 @@ def _mapped(request: Request, change: Any) -> dict[str, Any]:
             if any(a is not b for a, b in zip(inner, block.content, strict=True)):
                 changed = replace(block, content=inner)
         ttl = block.checkpoint and change(place, block.checkpoint)
-        return changed if ttl == block.checkpoint else replace(changed, checkpoint=ttl)  # type: ignore[type-var]
+        return changed if ttl == block.checkpoint else replace(changed, checkpoint=ttl)
 
     def tool(item: Tool, place: Place) -> Tool:
         ttl = item.checkpoint and change(place, item.checkpoint)

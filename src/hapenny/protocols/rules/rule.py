@@ -88,8 +88,10 @@ def rule(
         converse, invoke, openai: that service alone.
     """
     words: dict[Service, str] = {}
-    if said := converse or ((model or claude) and MODEL + (model or claude)):
-        words["converse"] = said
+    if converse:
+        words["converse"] = converse
+    elif model or claude:
+        words["converse"] = MODEL + (model or claude)
     if said := messages or claude:
         words["anthropic"] = words["invoke"] = said
     if invoke:

@@ -17,8 +17,9 @@ _FORMATS = frozenset(
 )  # fmt: skip
 _REFUSED = frozenset(
     (
-        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems",
-        "uniqueItems", "minContains", "maxContains", "contains", "prefixItems", "unevaluatedItems", "minProperties",
+        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
+        "maxItems", "uniqueItems", "minContains", "maxContains", "contains", "prefixItems", "unevaluatedItems",
+        "minProperties",
         "maxProperties", "patternProperties", "propertyNames", "unevaluatedProperties", "dependentRequired",
         "dependentSchemas", "dependencies", "oneOf", "not", "if", "then", "else", "nullable",
     )

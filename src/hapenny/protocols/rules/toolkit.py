@@ -16,7 +16,7 @@ def defined(draft: Draft) -> None:
     """Schemas of objects, `strict` where it is taken, each tool once.
 
     Raises:
-        Failure: the model calls no tools at all.
+        Failure: the model calls no tools at all, or two different tools have one name.
     """
     request, subject = draft.request, draft.subject
     own = [tool for tool in request.tools if not tool.kind]
@@ -31,6 +31,8 @@ def defined(draft: Draft) -> None:
         if known is not None and not tool.kind and known.schema == tool.schema:
             draft.note("tools=each sent once")
             continue
+        if known is not None and subject.service != "openai":
+            raise breach("tool_names_unique", subject.service).failure()
         names[tool.name] = tool
         out.append(tool if tool.kind else _one(tool, draft))
     if len(out) != len(request.tools) or any(a is not b for a, b in zip(out, request.tools, strict=True)):

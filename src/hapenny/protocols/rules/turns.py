@@ -13,6 +13,19 @@ OPENING = "(The assistant speaks first.)"
 CONTINUE = "Continue exactly where your last turn ends, without repeating any of it."
 
 
+def raised(draft: Draft) -> None:
+    """Instructions in mid-conversation join those at the top: few models take them where they stand."""
+    request = draft.request
+    if not any(message.role == "system" for message in request.messages):
+        return
+    late = [block for message in request.messages if message.role == "system" for block in message.content]
+    draft.change(
+        system=(*request.system, *late),
+        messages=tuple([message for message in request.messages if message.role != "system"]),
+    )
+    draft.note("messages.system=moved to the system prompt")
+
+
 def without_blanks(draft: Draft) -> None:
     """Text that is empty or white space is left out; a turn or result that would be empty says so."""
     request = draft.request
@@ -20,10 +33,10 @@ def without_blanks(draft: Draft) -> None:
     out: list[Message] = []
     last = len(request.messages) - 1
     for i, message in enumerate(request.messages):
-        if not any(_blank(block) for block in message.content) and message.content:
+        if message.content and not any(_blank(block) for block in message.content):
             out.append(message)
             continue
-        content, dropped = _filled(message.content, draft, within=False)
+        content, dropped = _filled(message.content, draft)
         found += dropped
         if not content and (draft.native or (draft.kin and i == last and message.role == "assistant")):
             if i == last and message.role == "assistant" and draft.subject.service == "anthropic":
@@ -34,7 +47,8 @@ def without_blanks(draft: Draft) -> None:
             out.append(replace(message, content=content))
     system = tuple([block for block in request.system if not (isinstance(block, Text) and is_blank(block.text))])
     found += len(request.system) - len(system)
-    if not any(message.role != "system" for message in out) and any(m.role == "user" for m in request.messages):
+    before = any(message.role != "system" for message in request.messages)
+    if before and not any(message.role != "system" for message in out):
         out.append(Message("user", (Text(EMPTY),)))
     same = len(out) == len(request.messages) and all(a is b for a, b in zip(out, request.messages, strict=True))
     if not same or len(system) != len(request.system):
@@ -51,7 +65,31 @@ def _blank(block: Block) -> bool:
     return False
 
 
-def _filled(blocks: tuple[Block, ...], draft: Draft, *, within: bool) -> tuple[tuple[Block, ...], int]:
+def without_strange_thoughts(draft: Draft) -> None:
+    """Reasoning goes back to the model that signed it: what comes from another one is left out whole. That includes
+    what a model without signatures left in the conversation of a client of Claude's."""
+    request, subject = draft.request, draft.subject
+    if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
+        return
+    keeps = subject.service != "openai" and subject.maker in ("claude", "")
+    found = 0
+    out: list[Message] = []
+    for message in request.messages:
+        content = tuple(
+            [
+                block
+                for block in message.content
+                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
+            ]
+        )
+        found += len(message.content) - len(content)
+        out.append(message if len(content) == len(message.content) else replace(message, content=content))
+    if found:
+        draft.change(messages=tuple(out))
+        draft.note(f"reasoning={found} parts left out: another model's")
+
+
+def _filled(blocks: tuple[Block, ...], draft: Draft) -> tuple[tuple[Block, ...], int]:
     """The blocks without blank ones, and how many were dropped. A cache point moves to the block before."""
     out: list[Block] = []
     dropped = 0
@@ -61,7 +99,7 @@ def _filled(blocks: tuple[Block, ...], draft: Draft, *, within: bool) -> tuple[t
             if block.checkpoint and out and not isinstance(out[-1], Thinking) and not out[-1].checkpoint:
                 out[-1] = replace(out[-1], checkpoint=block.checkpoint)
         elif isinstance(block, ToolResult) and _blank(block):
-            content, inside = _filled(block.content, draft, within=True)
+            content, inside = _filled(block.content, draft)
             dropped += inside
             needs = draft.subject.service == "converse" and (inside or block.error or not draft.native)
             if not content and needs:

@@ -6,11 +6,14 @@ one. A page of which nothing else is left keeps its navigation.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+_BLANKS = re.compile(r"\s{2,}")
 _NEVER = ("script", "style", "template", "svg", "iframe", "object", "input", "select", "textarea", "head")
 _AROUND = ("nav", "footer", "noscript")
 _INSIDE = ("article", "main", "section", "blockquote")
+_PARTS = ("tr", "td", "th", "tbody", "thead", "tfoot")
 _NOT_IN_CELLS = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "ul", "ol", "form", "article")
 
 
@@ -43,6 +46,9 @@ def read_page(markup: str) -> tuple[str, str, dict[str, str]]:
         for tag in around:
             tag.decompose()
     _unfold_layout(soup)
+    for text in soup.find_all(string=_BLANKS):
+        if text.find_parent("pre") is None:  # runs of blanks mean one, and are dear to the converter
+            text.replace_with(_BLANKS.sub(" ", text))
     return title, _markdown(soup), metas
 
 
@@ -56,11 +62,10 @@ def _outside(soup: Any, around: list[Any]) -> list[str]:
 
 def _unfold_layout(soup: Any) -> None:
     """Tables that only place things (they hold tables, headings, lists or code) become blocks."""
-    for table in soup.find_all("table"):
-        if table.find(_NOT_IN_CELLS) is not None:
-            for tag in [table, *table.find_all(("tr", "td", "th", "tbody", "thead", "tfoot"))]:
-                if tag is table or tag.find_parent("table") is table:
-                    tag.name = "div"
+    layout = {id(tag.find_parent("table")) for tag in soup.find_all(_NOT_IN_CELLS)}
+    parts = [tag for tag in soup.find_all(_PARTS) if id(tag.find_parent("table")) in layout]
+    for tag in [*parts, *[table for table in soup.find_all("table") if id(table) in layout]]:
+        tag.name = "div"
 
 
 def _markdown(soup: Any) -> str:

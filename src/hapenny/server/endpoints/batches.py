@@ -1,229 +1,121 @@
-"""`/v1/files` and `/v1/batches` in OpenAI's dialect: requests that can wait, answered through the gateway.
-
-Each record is a request of its own, with a row and a baseline of its own, at background priority and under the identity
-of whoever handed the batch in. Providers' batch APIs answer what can wait at half the price, the gateway the rest. The
-journal outlives the process: what was answered is kept, the rest goes on at the next start.
-"""
+"""`/v1/files` and `/v1/batches` in OpenAI's dialect. What is no batch passes through to the provider that keeps it."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
-from email.parser import BytesHeaderParser
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from hapenny.admission.keys import OPEN, Identity
+from hapenny.backends.kinds import KINDS
 from hapenny.batch.api import BatchApi
-from hapenny.batch.engine import BatchEngine
-from hapenny.batch.journal import Journal
-from hapenny.batch.local import Local
-from hapenny.batch.records import Record
-from hapenny.config import BatchJobs, ConfigError
-from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
-from hapenny.core.log import get_logger
-from hapenny.core.messages import Context, Request
-from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.service import TECHNIQUE, flexible, providers
-from hapenny.protocols.registry import codec
-from hapenny.server.auth import context_of, identify
-from hapenny.server.endpoints.models import shown
-from hapenny.server.transport import messages as web
-
-_log = get_logger("hapenny.batches")
-_CODEC = codec("openai")
-ENDPOINT = "/v1/chat/completions"
-"""The only endpoint whose requests a batch may hold."""
-
-_BOUNDARY = re.compile(r'boundary="?([^";]{1,70})"?')
-_NO_HEADERS = web.Headers()
-_WHO: ContextVar[Identity] = ContextVar("batch_identity", default=OPEN)
-_DEADLINE: ContextVar[float] = ContextVar("batch_deadline", default=0.0)
+from hapenny.server.batch_jobs import ENDPOINT, Batches
+from hapenny.server.call import Call
+from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.multipart import form
+from hapenny.server.replies import as_json, read, whole_number
+from hapenny.server.transport.messages import Response
 
 
-class Batches:
-    """The batch jobs of a deployment, worked on from `start` to `aclose`.
-
-    Args:
-        options: with the folder of the journal.
-        clock: the deployment's.
-        hold: the gateway of the moment; it is not closed while it is held.
-
-    Raises:
-        ConfigError: the journal cannot be opened, or another process has it.
-    """
-
-    def __init__(self, options: BatchJobs, clock: Clock, hold: Callable[[], AbstractContextManager[Gateway]]) -> None:
-        self.options = options
-        try:
-            self._journal = Journal(Path(options.journal))
-        except (RuntimeError, OSError) as error:
-            raise ConfigError(
-                [f"$.batch.journal: {options.journal!r}: {error}. Fix: a folder of this process alone"]
-            ) from None
-        self._clock = clock
-        self._hold = hold
-        try:
-            with hold() as gateway:
-                apis = providers(gateway.config, options.apis, _CODEC, hold, clock, self._described)
-        except ValueError as error:
-            self._journal.close()
-            raise ConfigError([f"$.batch.apis: {error}"]) from None
-        self._engine = BatchEngine(self._journal, apis, Local(self._record, clock), clock, options)
-        self._api = BatchApi(self._engine)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def start(self) -> None:
-        """Goes on with every batch that is not done."""
-        for id, batch in self._engine.batches.items():
-            if not batch.done:
-                self._go(id)
-
-    async def aclose(self) -> None:
-        """Stops working; records without an answer are sent again by whoever opens the journal next."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._journal.close()
-
-    async def page(self, gateway: Gateway, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        """Answers a request to `/v1/files…` or `/v1/batches…`. Others' objects do not exist for a tenant.
-
-        Raises:
-            Failure: `invalid_request` or `not_found`, with field and fix.
-        """
-        body = await request.read()
-        who = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-        parts = path.strip("/").split("/")[1:]
-        api, owner = self._api, who.tenant
-        match request.method, parts:
-            case "POST", ["files"]:
-                purpose, name, data = _upload(request.headers.get("Content-Type", ""), body)
-                # Syncing many megabytes takes long: not on the loop.
-                return shown(await self._clock.work("journal", 1, lambda: api.upload(owner, name, purpose, data)))
-            case "GET", ["files"]:
-                return shown(api.files(owner, limit=_limit(request, 10_000), after=request.query.get("after", "")))
-            case "DELETE", ["files", id]:
-                return shown(api.delete(owner, id))
-            case "GET", ["files", id]:
-                return shown(api.file(owner, id))
-            case "GET", ["files", id, "content"]:
-                return web.Response(body=api.content(owner, id), headers={"Content-Type": "application/jsonl"})
-            case "POST", ["batches"]:
-                return shown(self._create(who, body, request.headers.get("Idempotency-Key", "")))
-            case "GET", ["batches"]:
-                return shown(api.list(owner, limit=_limit(request, 20), after=request.query.get("after", "")))
-            case "GET", ["batches", id]:
-                return shown(api.retrieve(owner, id))
-            case "POST", ["batches", id, "cancel"]:
-                return shown(await self._cancel(owner, id))
-        raise Failure("not_found", f"{request.method} {path!r} is not answered here", fix="see docs/throughput.md")
-
-    def _create(self, who: Identity, body: bytes, key: str) -> dict[str, Any]:
-        try:
-            asked = msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            raise invalid("the body is no JSON object", "body", "input_file_id, endpoint, completion_window") from None
-        if asked.get("endpoint") != ENDPOINT:
-            raise invalid(f"batches for {asked.get('endpoint')!r} are not taken here", "endpoint", ENDPOINT)
-        kept = msgspec.to_builtins(msgspec.structs.replace(who, secret=""))
-        made = self._api.create(who.tenant, asked, key=key, more={"who": kept})
-        self._go(made["id"])
-        return made
-
-    async def _cancel(self, owner: str, id: str) -> dict[str, Any]:
-        self._api.retrieve(owner, id)
-        task = self._tasks.get(id)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await self._api.cancel(owner, id)
-        self._go(id)
-        return self._api.retrieve(owner, id)
-
-    def _go(self, id: str) -> None:
-        """A task that works on a batch until it is done, unless there is one."""
-        if id not in self._tasks and not self._engine.batches[id].done:
-            task = self._tasks[id] = asyncio.get_running_loop().create_task(self._work(id))
-            task.add_done_callback(lambda ended: self._tasks.pop(id) if self._tasks.get(id) is ended else None)
-
-    async def _work(self, id: str) -> None:
-        batch = self._engine.batches[id]
-        _DEADLINE.set(batch.deadline)
-        _WHO.set(msgspec.convert(batch.metadata.get("who") or {}, Identity))
-        while not batch.done:
-            try:
-                await self._engine.run(id)
-            except (OSError, Failure) as error:
-                _log.error("a batch halts and will go on", batch=id, error=type(error).__name__)
-                await self._clock.sleep(max(1.0, self.options.poll_s))
-
-    async def _record(self, model: str, record: Record) -> dict[str, Any]:
-        """The answer to one record, as its endpoint would have given it."""
-        body = msgspec.json.encode({**record.body, "model": model})
-        asked = _CODEC.decode_request(body, model=None, stream=False, headers=_NO_HEADERS)
-        context, who = self._described(asked)
-        with self._hold() as gateway:
-            exchange = gateway.open(asked, context, who)
-            if self._clock.wall() + 2 * self.options.margin_s < _DEADLINE.get():  # there is time for a slower tier
-                flex = flexible(gateway, model)
-                if flex is not None:
-                    exchange.target = flex
-                    exchange.step(TECHNIQUE)
-            try:
-                completion = await (await gateway.answer(exchange)).collect()
-                exchange.commit()
-            except Failure as failure:
-                exchange.failure = failure
-                raise
-            finally:
-                gateway.close(exchange)
-        answer: dict[str, Any] = msgspec.json.decode(_CODEC.encode_answer(completion, asked))
-        return answer
-
-    @staticmethod
-    def _described(asked: Request) -> tuple[Context, Identity]:
-        """The context of a record: its batch's tenant, background priority."""
-        who = _WHO.get()
-        context = context_of(who, _NO_HEADERS, asked)
-        feature = context.feature or "batch"
-        return msgspec.structs.replace(context, priority=min(-1, context.priority), feature=feature), who
+def _ours(call: Call) -> Batches | None:
+    """The batch jobs, where there are some and the client speaks their dialect."""
+    return call.services.batches if call.dialect == "openai" else None
 
 
-def _limit(request: web.BaseRequest, usual: int) -> int:
-    limit = request.query.get("limit", str(usual))
-    if not limit.isdecimal():
-        raise invalid("limit is no whole number", "limit", "e.g. 20")
-    return int(limit)
-
-
-def _upload(content_type: str, body: bytes) -> tuple[str, str, bytes]:
-    """Purpose, file name and bytes of an upload (RFC 7578).
-
-    Raises:
-        Failure: `invalid_request`, if it is none.
-    """
-    boundary = _BOUNDARY.search(content_type)
-    if not content_type.startswith("multipart/form-data") or boundary is None:
-        raise invalid("an upload is a form with a file", "Content-Type", "multipart/form-data with a boundary")
-    purpose, name, data = "", "", None
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:]:
-        if part.startswith(b"--"):
-            break
-        head, _, content = part.partition(b"\r\n\r\n")
-        headers = BytesHeaderParser().parsebytes(head.lstrip())
-        field = headers.get_param("name", header="content-disposition")
-        if field == "purpose":
-            purpose = content.decode("utf-8", "replace")
-        elif field == "file":
-            name, data = str(headers.get_filename() or "file"), content
-    if data is None:
+async def files(call: Call) -> Response:
+    """Uploads for batches, and what was uploaded, newest first. Files for anything else are the provider's."""
+    ours = _ours(call)
+    if ours is None:
+        return await forward(call)
+    api, query = ours.api, call.request.query
+    if call.request.method != "POST":
+        limit = whole_number(query.get("limit", "10000"), "limit", 1)
+        return as_json(api.files(call.tenant, limit=limit, after=query.get("after", "")))
+    fields = form(call.request.headers.get("content-type", ""), call.body)
+    purpose = fields.get("purpose", ("", b""))[1].decode("utf-8", "replace")
+    if purpose != "batch" and _provider(call):
+        return await forward(call)
+    if "file" not in fields:
         raise invalid("the form has no file", "file", "send the field file")
-    return purpose, name, data
+    name, data = fields["file"]
+    # Syncing many megabytes takes long: not on the loop.
+    made = await call.gateway.clock.work("journal", 1, lambda: api.upload(call.tenant, name or "file", purpose, data))
+    return as_json(made)
+
+
+async def file(call: Call) -> Response:
+    """One file: what it is, or its end."""
+    ours = _ours(call)
+    if ours is None or not _holds(ours.api, call):
+        return await forward(call)
+    if call.request.method == "DELETE":
+        return as_json(ours.api.delete(call.tenant, call.params["id"]))
+    return as_json(ours.api.file(call.tenant, call.params["id"]))
+
+
+async def content(call: Call) -> Response:
+    """A file's bytes."""
+    ours = _ours(call)
+    if ours is None or not _holds(ours.api, call):
+        return await forward(call)
+    return Response(ours.api.content(call.tenant, call.params["id"]), headers={"content-type": "application/jsonl"})
+
+
+async def batches(call: Call) -> Response:
+    """Takes up a batch, or lists them, newest first. Batches for other endpoints are the provider's."""
+    ours = _ours(call)
+    if ours is None:
+        return await forward(call)
+    query = call.request.query
+    if call.request.method != "POST":
+        limit = whole_number(query.get("limit", "20"), "limit", 1)
+        return as_json(ours.api.list(call.tenant, limit=limit, after=query.get("after", "")))
+    asked = read(call.body, dict[str, Any])
+    if asked.get("endpoint") != ENDPOINT:
+        if _elsewhere(asked) and _provider(call):
+            return await forward(call)
+        raise invalid(f"batches for {str(asked.get('endpoint'))[:100]!r} are not taken here", "endpoint", ENDPOINT)
+    return as_json(ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
+
+
+async def batch(call: Call) -> Response:
+    """One batch."""
+    ours = _ours(call)
+    if ours is None or not _known(ours.api, call):
+        return await forward(call)
+    return as_json(ours.api.retrieve(call.tenant, call.params["id"]))
+
+
+async def cancel(call: Call) -> Response:
+    """Ends a batch."""
+    ours = _ours(call)
+    if ours is None or not _known(ours.api, call):
+        return await forward(call)
+    return as_json(await ours.cancel(call.tenant, call.params["id"]))
+
+
+def _elsewhere(asked: dict[str, Any]) -> bool:
+    """Whether a provider may take the batch: it names one of its endpoints."""
+    endpoint = asked.get("endpoint")
+    return isinstance(endpoint, str) and endpoint.startswith("/v1/")
+
+
+def _provider(call: Call) -> bool:
+    """Whether there is a provider that keeps files and batches of this dialect."""
+    return any(KINDS[options.kind].files for options in call.gateway.config.backends.values())
+
+
+def _holds(api: BatchApi, call: Call) -> bool:
+    """Whether the file is one of ours, or nobody else could have it."""
+    try:
+        api.file(call.tenant, call.params["id"])
+    except Failure:
+        return not _provider(call)
+    return True
+
+
+def _known(api: BatchApi, call: Call) -> bool:
+    """Whether the batch is one of ours, or nobody else could have it."""
+    try:
+        api.retrieve(call.tenant, call.params["id"])
+    except Failure:
+        return not _provider(call)
+    return True

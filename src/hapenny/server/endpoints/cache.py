@@ -1,20 +1,16 @@
-"""The caches over HTTP: `/v1/cache/stats|explain|invalidate|warm|resume|feedback`, and published answers at
-`/v1/answers/…`."""
+"""The caches over HTTP: `/v1/cache/stats|explain|invalidate|warm|resume|feedback`."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from hapenny.core.errors import Failure
 from hapenny.gateway.cache_admin import Invalidation
-from hapenny.gateway.gateway import Gateway
-from hapenny.server.auth import identify
-from hapenny.server.endpoints.models import shown
-from hapenny.server.transport import messages as web
-
-T = TypeVar("T")
+from hapenny.server.call import Call
+from hapenny.server.replies import as_json, read
+from hapenny.server.transport.messages import Response
 
 
 class _Warm(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,51 +30,46 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
     request_id: str
 
 
-async def page(gateway: Gateway, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-    """The page at `path`, or None if it is not one of ours. Every tenant sees and reaches its own entries alone."""
-    if path.startswith("/v1/answers/") and request.method in ("GET", "HEAD"):
-        found = gateway.shared.edge.get(
-            path.removeprefix("/v1/answers/"), request.headers.get("if-none-match", ""), head=request.method == "HEAD"
-        )
-        return web.Response(status=found.status, headers=found.headers, body=found.body or b"")
-    if not path.startswith("/v1/cache/"):
-        return None
-    verb = path.removeprefix("/v1/cache/")
-    body = await request.read()
-    identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    tenant = identity.tenant
-    admin = gateway.admin
-    if request.method == "GET" and verb == "stats":
-        return shown(admin.stats())
-    if request.method == "GET" and verb.startswith("explain/"):
-        try:
-            return shown(admin.explain(verb.removeprefix("explain/"), tenant, gateway.clock.wall()))
-        except ValueError as error:
-            raise Failure("invalid_request", str(error)) from None
-    if request.method == "POST" and verb == "invalidate":
-        return shown(admin.invalidate(_read(body or b"{}", Invalidation), tenant))
-    if request.method == "POST" and verb == "warm":
-        answered = await admin.warm(tenant, _read(body or b"{}", _Warm).most)
-        if answered is None:
-            raise Failure("not_found", "nothing is answered ahead here", fix="name routes under `precompute.routes`")
-        return shown({"answered": answered})
-    if request.method == "POST" and verb == "resume":
-        asked = _read(body or b"{}", _Resume)
-        if asked.route and asked.route not in gateway.config.routes:
-            raise Failure("not_found", f"there is no route {asked.route[:64]!r}", field="route")
-        if not identity.may_route(asked.route or "*"):
-            raise Failure("permission", "this key may not use that route", field="route")
-        return shown({"resumed": admin.resume(asked.layer, asked.route)})
-    if request.method == "POST" and verb == "feedback":
-        known = admin.feedback(_read(body, _Feedback).request_id, tenant)
-        if not known:
-            raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
-        return shown({"removed": True})
-    raise Failure("not_found", f"no page {path!r}", fix="stats, explain/KEY, invalidate, warm, resume or feedback")
+async def stats(call: Call) -> Response:
+    """Counters of every layer."""
+    return as_json(call.gateway.admin.stats())
 
 
-def _read(body: bytes, kind: type[T]) -> T:
+async def explain(call: Call) -> Response:
+    """The tenant's entries under a key. Raises `Failure` for what is no key."""
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise Failure("invalid_request", f"the body is not as expected: {error}") from None
+        return as_json(call.gateway.admin.explain(call.params.get("key", ""), call.tenant, call.gateway.clock.wall()))
+    except ValueError as error:
+        raise Failure("invalid_request", str(error)) from None
+
+
+async def invalidate(call: Call) -> Response:
+    """Removes entries of the tenant, and withdraws what was published of routes the key may use."""
+    which = read(call.body or b"{}", Invalidation)
+    return as_json(call.gateway.admin.invalidate(which, call.tenant, call.identity.may_route))
+
+
+async def warm(call: Call) -> Response:
+    """Answers the tenant's most asked questions ahead."""
+    answered = await call.gateway.admin.warm(call.tenant, read(call.body or b"{}", _Warm).most)
+    if answered is None:
+        raise Failure("not_found", "nothing is answered ahead here", fix="name routes under `precompute.routes`")
+    return as_json({"answered": answered})
+
+
+async def resume(call: Call) -> Response:
+    """Lets a layer that was stopped for losing money try again."""
+    asked = read(call.body or b"{}", _Resume)
+    if asked.route and asked.route not in call.gateway.config.routes:
+        raise Failure("not_found", f"there is no route {asked.route[:64]!r}", field="route")
+    if not call.identity.may_route(asked.route or "*"):
+        raise Failure("permission", "this key may not use that route", field="route")
+    return as_json({"resumed": call.gateway.admin.resume(asked.layer, asked.route)})
+
+
+async def feedback(call: Call) -> Response:
+    """Reports a wrong semantic hit: its entry goes."""
+    known = call.gateway.admin.feedback(read(call.body, _Feedback).request_id, call.tenant)
+    if not known:
+        raise Failure("not_found", "that request was not answered by the semantic cache, or too long ago")
+    return as_json({"removed": True})

@@ -1,103 +1,95 @@
-"""The main job: wire to exchange, events back to wire."""
+"""The main job: a request on the wire to an exchange, events back to the wire."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.codec import Codec, left_out
-from hapenny.server.auth import context_of, identify
-from hapenny.server.simulated.faults import FrameFault, cut, frame_fault, lost
-from hapenny.server.transport import messages as web
+from hapenny.protocols.codec import Codec, StreamEncoder, left_out
+from hapenny.protocols.invoke import is_native_anthropic
+from hapenny.server.call import Call, Endpoint
+from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.replies import failed
+from hapenny.server.surface import Surface
+from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
-_HIGH_WATER = 262_144
-"""Bytes a slow reader may lag behind before the upstream is made to wait for it."""
-_MEMO_BYTES = 8_000_000
-"""Bodies a door remembers, by their size."""
-_MEMO_BODY = 65_536
-"""The largest body that is remembered."""
-_READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
-"""How the headers begin that codecs read into a request."""
+_TIMED = ("bedrock", "invoke")
+"""Protocols that tell the time an answer took beside its counts."""
 
 
-class Door:
-    """One surface: a codec, and what its path says about streaming (None: the body says it).
+def _answers(surface: Surface) -> Endpoint:
+    """The endpoint of a surface."""
 
-    The same bytes decode to the same request, which is frozen: bodies that come again, as those of cache hits do, are
-    decoded once.
-    """
+    async def endpoint(call: Call) -> Response:
+        return await answer(call, surface)
 
-    def __init__(self, codec: Codec, stream: bool | None = None) -> None:
-        self.codec = codec
-        self.stream = stream
-        self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
-        self._held = 0
-
-    def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
-        """The request in `body`. Raises `Failure`."""
-        if len(body) > _MEMO_BODY:
-            return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        key = (body, model, *[pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)])
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-            return known[0]
-        request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
-        self._held += 2 * len(body)
-        while self._held > _MEMO_BYTES:
-            self._held -= self._known.popitem(last=False)[1][1]
-        return request
+    return endpoint
 
 
-async def answer(
-    gateway: Gateway, request: web.BaseRequest, door: Door, model: str | None, *, faulty: bool = False
-) -> web.StreamResponse:
-    """Answers one model request. `faulty` obeys requests for faults of the wire (a simulated provider).
+OPENAI = _answers(Surface("openai"))
+ANTHROPIC = _answers(Surface("anthropic"))
+CONVERSE = _answers(Surface("bedrock", stream=False))
+CONVERSE_STREAM = _answers(Surface("bedrock", stream=True))
+
+
+def invoke(*, stream: bool) -> Endpoint:
+    """InvokeModel, whole or streamed: bodies of other vendors than Anthropic pass through."""
+    surface = Surface("invoke", stream=stream)
+
+    async def endpoint(call: Call) -> Response:
+        if is_native_anthropic(call.body, call.params["model"]):
+            return await answer(call, surface)
+        return await forward(call)
+
+    return endpoint
+
+
+async def answer(call: Call, surface: Surface) -> Response:
+    """Answers one model request.
 
     Raises:
-        Failure: before anything was sent.
+        Failure: where there is no exchange yet.
     """
-    body = await request.read()
-    headers = request.headers
-    identity = identify(gateway.keyring, headers, request.method, request.raw_path, body, gateway.clock)
-    asked = door.decode(body, model, headers)
-    exchange = gateway.open(asked, context_of(identity, headers, asked), identity)
+    gateway, headers = call.gateway, call.request.headers
+    asked = surface.decode(call.body, call.params.get("model"), headers)
+    exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
+    streams = False
     try:
-        try:
-            flow = await gateway.answer(exchange)
-            if asked.stream:
-                return await _stream(gateway, request, door, exchange, flow, faulty)
-            body, own = await _whole(flow, door.codec, exchange)
-        except Failure as failure:
-            exchange.failure = failure
-            return await cut(request) if faulty and lost(failure) else fail(door, failure, exchange.id)
+        flow = await gateway.answer(exchange)
+        if asked.stream:
+            response = _stream(gateway, surface.codec, exchange, flow)
+            streams = True  # which closes what it reads
+            return response
+        body, own = await _whole(flow, surface.codec, exchange)
         exchange.commit()
         out = at_commit(exchange)
         money = gateway.totals(exchange)
         if money is not None:
             out.update(at_end(exchange, money))
         out.update(own)
-        fault = frame_fault(request, asked.metadata) if faulty else None
-        if fault is None:
-            return web.Response(body=body, headers=out)
-        return await _spoiled(request, body, out, fault)
+        return Response(body, headers=out)
+    except Failure as failure:
+        exchange.failure = failure
+        return failed(surface.codec, failure, exchange.id)
+    except asyncio.CancelledError:
+        exchange.failure = call.request.ended or exchange.failure
+        raise
     finally:
-        if flow is not None:
-            flow.close()
-        # The books are written when the answer is on its way: the client need not wait for them.
-        asyncio.get_running_loop().call_soon(gateway.close, exchange)
+        if not streams:
+            if flow is not None:
+                flow.close()
+            _close(gateway, exchange)
+
+
+def _close(gateway: Gateway, exchange: Exchange) -> None:
+    """Ends the exchange. The books are written when the answer is on its way: the client need not wait for them."""
+    asyncio.get_running_loop().call_soon(gateway.close, exchange)
 
 
 async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes, dict[str, str]]:
@@ -119,45 +111,60 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     return written
 
 
-async def _stream(
-    gateway: Gateway, request: web.BaseRequest, door: Door, exchange: Exchange, flow: Answer, faulty: bool
-) -> web.StreamResponse:
-    fault = frame_fault(request, exchange.original.metadata) if faulty else None
-    encoder = door.codec.encoder(exchange.original)
+def _stream(gateway: Gateway, codec: Codec, exchange: Exchange, flow: Answer) -> Response:
+    encoder = codec.encoder(exchange.original)
     headers = at_commit(exchange)
-    headers["Content-Type"] = encoder.content_type
-    response = web.StreamResponse(headers=headers)
+    headers["content-type"] = encoder.content_type
     exchange.commit()
-    await response.prepare(request)
-    transport = request.transport
-    if transport is not None:
-        transport.set_write_buffer_limits(high=_HIGH_WATER)
-    stall = _Stall(request, gateway.config.server.stalled_write_s)
-    timed = door.codec.name in ("bedrock", "invoke")
-    try:
-        while (batch := await flow.read()) is not None:
-            data = encoder.encode([_timed(event, exchange) for event in batch] if timed else batch)
-            if data and fault is not None:
-                data, over = fault.spoil(data)
-                if over:
-                    return await _ended(request, response, data, fault)
-            if data:
-                stall.begin()
-                await response.write(data)
-                stall.end()
-        flow.close()
-        if encoder.omitted:
-            exchange.note(left_out(encoder.omitted))
-        money = gateway.totals(exchange)
-        last = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
-        last += encoder.end()
-    except Failure as failure:
-        exchange.failure = failure
-        last = encoder.error(failure, exchange.id)
-    finally:
-        stall.cancel()
-    await response.write_eof(last)
-    return response
+    return Response(headers=headers, pieces=_Streamed(gateway, exchange, flow, encoder, codec.name in _TIMED))
+
+
+class _Streamed:
+    """A streamed answer as pieces of its dialect."""
+
+    __slots__ = ("_encoder", "_exchange", "_flow", "_gateway", "_timed", "last", "late")
+
+    def __init__(self, gateway: Gateway, exchange: Exchange, flow: Answer, encoder: StreamEncoder, timed: bool) -> None:
+        self.last = False
+        self.late = not flow.begun
+        self._gateway = gateway
+        self._exchange = exchange
+        self._flow = flow
+        self._encoder = encoder
+        self._timed = timed
+
+    async def read(self) -> bytes | None:
+        """What the next events say; a failure is said in the stream's own words, and is its end."""
+        exchange, encoder = self._exchange, self._encoder
+        try:
+            while (batch := await self._flow.read()) is not None:
+                data = encoder.encode([_timed(event, exchange) for event in batch] if self._timed else batch)
+                if data:
+                    return data
+            self._flow.close()
+            if encoder.omitted:
+                exchange.note(left_out(encoder.omitted))
+            money = self._gateway.totals(exchange)
+            data = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
+            data += encoder.end()
+        except Failure as failure:
+            data = self.cut(failure)
+        self.last = True
+        return data
+
+    def silence(self) -> bytes:
+        """A keep-alive of the dialect."""
+        return self._encoder.ping()
+
+    def cut(self, failure: Failure) -> bytes:
+        """The dialect's error event."""
+        self._exchange.failure = failure
+        return self._encoder.error(failure, self._exchange.id)
+
+    def close(self) -> None:
+        """Lets go of the upstream."""
+        self._flow.close()
+        _close(self._gateway, self._exchange)
 
 
 def _latency(exchange: Exchange) -> int:
@@ -170,68 +177,3 @@ def _timed(event: Event, exchange: Exchange) -> Event:
     if type(event) is not Usage or "latency_ms" in event.extras:
         return event
     return Usage(event.tokens, {**event.extras, "latency_ms": _latency(exchange)}, event.raw)
-
-
-async def _spoiled(
-    request: web.BaseRequest, body: bytes, headers: dict[str, str], fault: FrameFault
-) -> web.StreamResponse:
-    """A whole answer that breaks on its way."""
-    data, over = fault.spoil(body, last=True)
-    response = web.StreamResponse(headers=headers)
-    response.content_length = len(body)
-    await response.prepare(request)
-    if over:
-        return await _ended(request, response, data, fault)
-    await response.write(data)
-    await response.write_eof()
-    return response
-
-
-async def _ended(
-    request: web.BaseRequest, response: web.StreamResponse, data: bytes, fault: FrameFault
-) -> web.StreamResponse:
-    await response.write(data)
-    if fault.kind == "silence":
-        await asyncio.sleep(3600)
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-def fail(door: Door, failure: Failure, request_id: str) -> web.Response:
-    """The error in the client's own dialect."""
-    status, headers, body = door.codec.encode_error(failure, request_id)
-    headers.setdefault("x-request-id", request_id)
-    if failure.retry_after is not None:
-        headers.setdefault("retry-after-ms", str(max(1, round(failure.retry_after * 1000))))
-        headers.setdefault("retry-after", str(max(1, math.ceil(failure.retry_after))))
-    return web.Response(status=status, body=body, headers=headers)
-
-
-class _Stall:
-    """Ends a connection whose reader takes nothing for too long: one timer an answer, re-armed lazily."""
-
-    def __init__(self, request: web.BaseRequest, limit: float) -> None:
-        self._request = request
-        self._limit = limit
-        self._since: float | None = None
-        self._loop = asyncio.get_running_loop()
-        self._timer: Any = self._loop.call_later(limit, self._check)
-
-    def begin(self) -> None:
-        self._since = self._loop.time()
-
-    def end(self) -> None:
-        self._since = None
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        if self._since is not None and now - self._since >= self._limit:
-            transport = self._request.transport
-            if transport is not None:
-                transport.abort()
-            return
-        self._timer = self._loop.call_later(self._limit, self._check)

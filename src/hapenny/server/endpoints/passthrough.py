@@ -5,99 +5,146 @@ Unknown paths, OpenAI Responses and embeddings, and InvokeModel bodies of other 
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Struct
 
-from hapenny.backends.contract import Backend
+from hapenny.backends.contract import Backend, Raw
+from hapenny.backends.kind import PathFamily
+from hapenny.backends.kinds import passing
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
-from hapenny.core.exchange import Target
-from hapenny.core.messages import Context, Request
+from hapenny.core.exchange import Call as Paid
+from hapenny.core.exchange import Exchange, Target
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.gauge import Gauge
-from hapenny.server.auth import identify
-from hapenny.server.transport import messages as web
+from hapenny.server.call import Call
+from hapenny.server.transport.messages import Response
 
-_KINDS = {
-    "/v1/": ("openai", "anthropic", "simulated"),
-    "/openai/": ("openai", "bedrock"),
-    "/anthropic/": ("anthropic",),
-    "/model/": ("bedrock", "simulated"),
-}
+_WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
+"""Path segments that are names of an API's parts, not ids of somebody's objects."""
 
 
 class _Named(Struct):
     model: str = ""
 
 
-async def forward(
-    gateway: Gateway, request: web.BaseRequest, path: str, model: str | None = None
-) -> web.StreamResponse:
-    """Sends the request on as it is and streams the answer back.
-
-    Args:
-        gateway: whose backends are asked.
-        request: as it came.
-        path: its path without the query.
-        model: the model the path names, decoded; None: the body may name one.
+async def forward(call: Call) -> Response:
+    """Sends the request on as it is and streams the answer back. The path may name a model (`params`), else the body.
 
     Raises:
         Failure: `not_found`, where no backend could know the path; `permission`, for a model the key may not ask for.
     """
-    body = await request.read()
-    identity = identify(gateway.keyring, request.headers, request.method, request.raw_path, body, gateway.clock)
-    named = model or _model(body)
-    name, backend = _backend(gateway, path, named)
+    gateway, request, identity = call.gateway, call.request, call.identity
+    named = call.params.get("model") or _model(call.body)
+    name, backend = _backend(gateway, call, named)
+    kind = gateway.config.backends[name].kind if name in gateway.config.backends else ""
+    path = request.path if kind == "bedrock" else call.path
+    sent = path + (f"?{request.target.query}" if request.target.query else "")
     if named and not identity.may_ask(named):
         raise Failure("permission", f"this key may not ask for the model {named!r}", field="model")
-    target = Target(named or path, name)
+    target = Target(named or _family(call.path), name)
     asked = Request(protocol="openai", model=target.model, messages=())
-    exchange = gateway.parts.exchanges.bare(asked, Context(tenant=identity.tenant, key_id=identity.key_id), target)
+    exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
     exchange.passthrough = True
-    call = exchange.begin_call(target, "serve", "serve", asked)
-    call.request = None  # there is nothing to learn or estimate tokens from
+    paid = exchange.begin_call(target, "serve", "serve", asked)
+    paid.request = None  # there is nothing to learn or estimate tokens from
     try:
-        headers = {key.lower(): value for key, value in request.headers.items()}
-        raw = await backend.forward(request.method, request.raw_path, headers, body, exchange.limits)
-        gauge = Gauge(raw.headers)
-        try:
-            kept = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
-            response = web.StreamResponse(status=raw.status, headers=kept)
-            exchange.commit()
-            await response.prepare(request)
-            while (data := await raw.body.read()) is not None:
-                if call.began is None:
-                    call.began = exchange.first_out = gateway.clock.now()
-                gauge.feed(data)
-                await response.write(data)
-            await response.write_eof()
-        finally:
-            raw.body.close()
-        exchange.delivered = raw.status < 400
-        exchange.stopped = "end_turn" if exchange.delivered else None
-        # Providers bill nothing for what they refuse.
-        call.tokens = gauge.end() if exchange.delivered else Tokens()
-        exchange.end_call(call, "complete" if exchange.delivered else "failed")
-        return response
-    finally:
-        exchange.end_call(call, "abandoned")
+        raw = await backend.forward(request.method, sent, request.headers, call.body, exchange.limits)
+    except BaseException:
+        exchange.end_call(paid, "abandoned")
         gateway.close(exchange)
+        raise
+    exchange.commit()
+    headers = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+    return Response(status=raw.status, headers=headers, pieces=_Passed(gateway, exchange, paid, raw, request.method))
+
+
+class _Passed:
+    """A raw answer on its way, and what it turns out to have cost."""
+
+    __slots__ = ("_exchange", "_gateway", "_gauge", "_makes", "_paid", "_raw", "_whole", "last", "late")
+
+    def __init__(self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str) -> None:
+        self.last = self.late = False
+        self._gateway = gateway
+        self._exchange = exchange
+        self._paid = paid
+        self._raw = raw
+        self._gauge = Gauge(raw.headers)
+        self._makes = method == "POST"
+        self._whole = raw.status in (204, 304) or method == "HEAD"
+        """Whether the answer has come to its end."""
+
+    async def read(self) -> bytes | None:
+        """The next piece, as it came."""
+        data = await self._raw.body.read()
+        if data is None:
+            self._whole = True
+            return None
+        if self._paid.began is None:
+            self._paid.began = self._exchange.first_out = self._gateway.clock.now()
+        self._gauge.feed(data)
+        return data
+
+    def silence(self) -> bytes:
+        """Nothing: nobody knows what the format allows."""
+        return b""
+
+    def cut(self, failure: Failure) -> bytes:
+        """Nothing, likewise."""
+        self._exchange.failure = failure
+        return b""
+
+    def close(self) -> None:
+        """Settles: providers bill nothing for what they refuse."""
+        exchange, paid = self._exchange, self._paid
+        self._raw.body.close()
+        if self._whole:
+            exchange.delivered = self._raw.status < 400
+            exchange.stopped = "end_turn" if exchange.delivered else None
+            # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
+            billed = exchange.delivered and self._makes
+            paid.tokens = self._gauge.end() if billed else Tokens()
+            paid.extras = self._gauge.extras if billed else {}
+            exchange.end_call(paid, "complete" if exchange.delivered else "failed")
+        exchange.end_call(paid, "abandoned")
+        self._gateway.close(exchange)
 
 
 def _model(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Named).model
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError, OverflowError):
         return ""
 
 
-def _backend(gateway: Gateway, path: str, model: str) -> tuple[str, Backend]:
+def _family(path: str) -> str:
+    """What a path is about, as a name for the books: its words without the ids of anybody's objects, at most three."""
+    words = []
+    for segment in path.split("/")[1:5]:
+        if segment == "v1":
+            continue
+        if not _WORD.fullmatch(segment):
+            break
+        words.append(segment)
+    return "/" + "/".join(words[:3])
+
+
+def _backend(gateway: Gateway, call: Call, model: str) -> tuple[str, Backend]:
     """Where the model is configured to be, else the first backend of a kind that may know the path."""
-    kinds: tuple[str, ...] = ("bedrock",)
-    for prefix, wanted in _KINDS.items():
-        if path.startswith(prefix):
-            kinds = wanted
+    path = call.request.path
+    family: PathFamily = "other"
+    if path.startswith("/model/"):
+        family = "model"
+    elif path.startswith("/openai/"):
+        family = "openai-prefix"
+    elif path.startswith(("/v1/", "/anthropic/")):
+        family = "anthropic" if call.dialect == "anthropic" else "openai"
+    kinds = passing(family)
     configured = gateway.names.resolve(model).target if model else None
     first = configured.backend if configured is not None else ""
     for kind in kinds:

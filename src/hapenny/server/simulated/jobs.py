@@ -7,7 +7,6 @@ delete, list). Any bucket exists. Nothing is authenticated.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from hapenny.core.clock import Clock
-from hapenny.server.endpoints.models import shown
-from hapenny.server.transport import messages as web
+from hapenny.core.errors import Failure
+from hapenny.protocols.http1.request import Headers
+from hapenny.server.call import Call
+from hapenny.server.replies import as_json, whole_number
+from hapenny.server.transport.messages import Response
 from hapenny.simulation.batch_answers import answers
 from hapenny.simulation.fleet_jobs import FolderJobs, Refused
 from hapenny.simulation.folder_bucket import FolderBucket
 from hapenny.simulation.provider import SimulatedProvider
 
-_JOB = "/model-invocation-job"
-_JOBS = "/model-invocation-jobs"
 _STATUS = {"ResourceNotFoundException": 404, "ConflictException": 400, "ValidationException": 400}
 _NAMES = ("statusEquals", "nameContains", "maxResults", "nextToken")
 
@@ -63,63 +63,73 @@ class JobPages:
         finally:
             self._ticks = False
 
-    async def page(self, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-        """The answer to a request for jobs or objects; None for any other."""
-        try:
-            if path == _JOBS and request.method == "GET":
-                wanted = {name: value for name, value in request.query.items() if name in _NAMES}
-                return shown(self.jobs.list_model_invocation_jobs(**wanted))
-            if path == _JOB and request.method == "POST":
-                made = self._create(await request.read())
-                if not self._ticks:
-                    self._ticks = True
-                    self._spawn(self._tick())
-                return made
-            if path.startswith(_JOB + "/"):
-                id, _, verb = path.removeprefix(_JOB + "/").partition("/")
-                found = {"jobIdentifier": unquote(id)}
-                if (request.method, verb) == ("GET", ""):
-                    return shown(self.jobs.get_model_invocation_job(**found))
-                if (request.method, verb) == ("POST", "stop"):
-                    return shown(self.jobs.stop_model_invocation_job(**found))
-        except Refused as refused:
-            return _refusal(refused)
-        if path.startswith("/s3/"):
-            return await self._object(request, path.removeprefix("/s3/"))
-        return None
+    # -- jobs ----------------------------------------------------------------------------------------------------
 
-    def _create(self, body: bytes) -> web.Response:
+    async def list(self, call: Call) -> Response:
+        """`GET /model-invocation-jobs`."""
+        wanted = {name: value for name, value in call.request.query.items() if name in _NAMES}
+        return _told(lambda: as_json(self.jobs.list_model_invocation_jobs(**wanted)))
+
+    async def create(self, call: Call) -> Response:
+        """`POST /model-invocation-job`."""
+        made = _told(lambda: self._create(call.body))
+        if made.status < 400 and not self._ticks:
+            self._ticks = True
+            self._spawn(self._tick())
+        return made
+
+    async def get(self, call: Call) -> Response:
+        """`GET /model-invocation-job/{id}`."""
+        return _told(lambda: as_json(self.jobs.get_model_invocation_job(jobIdentifier=call.params["id"])))
+
+    async def stop(self, call: Call) -> Response:
+        """`POST /model-invocation-job/{id}/stop`."""
+        return _told(lambda: as_json(self.jobs.stop_model_invocation_job(jobIdentifier=call.params["id"])))
+
+    def _create(self, body: bytes) -> Response:
         try:
             asked = msgspec.json.decode(body, type=dict[str, Any])
-            return shown(self.jobs.create_model_invocation_job(**asked))
+            return as_json(self.jobs.create_model_invocation_job(**asked))
         except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
             raise Refused(f"the request is not understood: {type(error).__name__} {error}") from None
 
     # -- S3 ------------------------------------------------------------------------------------------------------
 
-    async def _object(self, request: web.BaseRequest, path: str) -> web.Response:
-        bucket, _, raw = path.partition("/")
-        key = unquote(raw)
+    async def object(self, call: Call) -> Response:
+        """`/s3/BUCKET/KEY`: put, get, head, delete; `/s3/BUCKET`: list."""
+        bucket, _, raw = call.params["place"].partition("/")
+        key, method = unquote(raw), call.request.method
         if not key:
-            if request.method == "GET":
-                return self._list(bucket, dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)))
-            return web.Response(headers={"Content-Type": "application/xml"})  # any bucket exists
+            if method == "GET":
+                return self._list(bucket, dict(parse_qsl(call.request.target.query, keep_blank_values=True)))
+            return Response(headers={"content-type": "application/xml"})  # any bucket exists
         place = f"{bucket}/{key}"
-        match request.method:
-            case "PUT":
-                self.bucket.put(place, _plain(await request.read(), request.headers))
-                return web.Response(headers={"ETag": '"simulated"'})
-            case "DELETE":
+        try:
+            if method == "PUT":
+                self.bucket.put(place, _plain(call.body, call.request.headers))
+                return Response(headers={"etag": '"simulated"'})
+            if method == "DELETE":
                 self.bucket.delete(place)
-                return web.Response(status=204)
-        with contextlib.suppress(OSError):
-            headers = {"Content-Type": "application/octet-stream", "ETag": '"simulated"'}
-            return web.Response(body=self.bucket.get(place), headers=headers)
-        return _xml("<Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>", 404)
+                return Response(status=204)
+            headers = {"content-type": "application/octet-stream", "etag": '"simulated"'}
+            return Response(self.bucket.get(place), headers=headers)
+        except FileNotFoundError:
+            if method in ("GET", "HEAD"):
+                return _error("NoSuchKey", "The key does not exist.", 404)
+        except (OSError, ValueError):
+            pass
+        return _error("InvalidArgument", "The key or the body cannot be used here.", 400)
 
-    def _list(self, bucket: str, query: dict[str, str]) -> web.Response:
-        keys = [key.removeprefix(f"{bucket}/") for key in self.bucket.list(f"{bucket}/{query.get('prefix', '')}")]
-        start, most = int(query.get("continuation-token", "0") or 0), int(query.get("max-keys", "1000") or 1000)
+    def _list(self, bucket: str, query: dict[str, str]) -> Response:
+        try:
+            start = whole_number(query.get("continuation-token") or "0", "continuation-token")
+            most = whole_number(query.get("max-keys") or "1000", "max-keys")
+        except Failure as failure:
+            return _error("InvalidArgument", failure.message, 400)
+        prefix = query.get("prefix", "")
+        if ".." in prefix.split("/"):
+            return _error("InvalidArgument", "The prefix cannot be used here.", 400)
+        keys = [key.removeprefix(f"{bucket}/") for key in self.bucket.list(f"{bucket}/{prefix}")]
         page, more = keys[start : start + most], start + most < len(keys)
         rows = "".join(
             f"<Contents><Key>{escape(key)}</Key><Size>{len(self.bucket.get(f'{bucket}/{key}'))}</Size>"
@@ -133,27 +143,39 @@ class JobPages:
         )
 
 
-def _plain(body: bytes, headers: web.Headers) -> bytes:
+def _told(answer: Callable[[], Response]) -> Response:
+    """The answer, or the service's refusal."""
+    try:
+        return answer()
+    except Refused as refused:
+        return _refusal(refused)
+
+
+def _plain(body: bytes, headers: Headers) -> bytes:
     """An upload without the chunk framing that AWS clients may put around it (`aws-chunked`)."""
     if "aws-chunked" not in (headers.get("Content-Encoding") or ""):
         return body
-    found = []
-    while body:
-        head, _, body = body.partition(b"\r\n")
-        size = int(head.partition(b";")[0] or b"0", 16)
-        if not size:
+    pieces, at = [], 0
+    while at < len(body):
+        end = body.find(b"\r\n", at)
+        size = int(body[at : max(at, end)].partition(b";")[0] or b"0", 16)
+        if not size or end < 0:
             break
-        found.append(body[:size])
-        body = body[size + 2 :]
-    return b"".join(found)
+        pieces.append(body[end + 2 : end + 2 + size])
+        at = end + 4 + size
+    return b"".join(pieces)
 
 
-def _refusal(refused: Refused) -> web.Response:
-    answer = shown({"message": str(refused)}, _STATUS[refused.code])
-    answer.headers = {**answer.headers, "x-amzn-errortype": refused.code}
+def _refusal(refused: Refused) -> Response:
+    answer = as_json({"message": str(refused)}, _STATUS[refused.code])
+    answer.headers["x-amzn-errortype"] = refused.code
     return answer
 
 
-def _xml(text: str, status: int = 200) -> web.Response:
+def _error(code: str, message: str, status: int) -> Response:
+    return _xml(f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>", status)
+
+
+def _xml(text: str, status: int = 200) -> Response:
     body = f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode()
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/xml"})
+    return Response(body, status=status, headers={"content-type": "application/xml"})

@@ -1,367 +1,422 @@
-"""A small HTTP/1.1 server (RFC 9110, 9112): one task a request, cancelled when its client leaves.
+"""One client connection (RFC 9110, 9112): requests one after the other, pipelined ones wait.
 
-It knows what the gateway needs and nothing else: a reader's back pressure, limits on size and time. A whole answer is
-one write. Anything ambiguous in a request is refused and ends its connection.
+Theory of operation. `RequestParser` reads heads and bodies; this class decides what happens next:
+
+    a head is there      `service.accept` judges it before any of the body is kept: work, or a refusal
+    the body is there    a task runs the work and writes its answer; bytes that come meanwhile are stored, and reading
+                         stops when there are more than `PIPELINE_BYTES`
+    the answer is out    the next request is read from what is stored; reading goes on when that is used up
+
+A connection without a task has a deadline (`until`), which the server's sweep looks at: for a head, for a body, for
+the next request. One with a task has none, unless its client takes nothing of what is written.
+
+A client that has sent everything may close its side and still wait for the answer. One that left closes its side, too;
+they are told apart by bytes that mean nothing (RFC 9110 §15.2, RFC 9112 §7.1): whoever left answers with a reset.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import cast
+import contextlib
+import os
+import socket
+from typing import Protocol, cast
 
-from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
-from hapenny.protocols import http1
-from hapenny.server.transport.messages import BaseRequest, Headers, Response, StreamResponse
+from hapenny.protocols.http1 import framing
+from hapenny.protocols.http1.fields import Malformed
+from hapenny.server.transport import writer
+from hapenny.server.transport.limits import PACE, Usage
+from hapenny.server.transport.messages import Request, Response, Service, Work
+from hapenny.server.transport.sending import Sending
+from hapenny.server.transport.writer import HIGH_WATER, Writer, plain
 
-KEEP_S = 75.0
-"""How long an unused connection is kept."""
-ARRIVE_S = 60.0
-"""The longest pause within a request that arrives."""
-LINGER_S = 5.0
-"""How long a refused client may go on sending before the connection ends under it."""
 PIPELINE_BYTES = 1 << 16
+"""What may wait behind a request that is answered."""
+DRAINED = 1 << 16
+"""The longest body that is read and dropped behind a refusal, so that the connection can go on."""
+TOLD = 32
+"""Clients beyond the bound of connections that are told so at the same time."""
+PROBES_S = (0.0, 0.005, 0.02, 0.1, 0.4, 1.5)
+"""When a client that closed its side is looked at, after a byte was sent to it."""
 
 _log = get_logger("hapenny.server")
-_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+class Host(writer.Host, Protocol):
+    """The server as its connections see it."""
+
+    service: Service
+    usage: Usage
+    draining: bool
+    waiting: dict[Connection, float]
+
+    def enter(self, connection: Connection) -> bool:
+        """Whether there is room for the connection, which came."""
+
+    def leave(self, connection: Connection) -> None:
+        """The connection went."""
 
 
-class Server:
-    """Listens, and hands requests to `handler`.
-
-    Args:
-        handler: answers a request, or fills a stream and returns it.
-        clock: dates answers.
-        limit: the largest body in bytes.
-        stalled_s: how long a client may take nothing of what is written for it.
-    """
-
-    def __init__(self, handler: Handler, clock: Clock, limit: int, stalled_s: float = 60.0) -> None:
-        self.handler = handler
-        self.limit = limit
-        self.stalled_s = stalled_s
-        self.connections: set[Connection] = set()
-        self._clock = clock
-        self._listener: asyncio.Server | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._second = -1
-        self._date = ""
-
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listens; returns the port."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(self, loop), host, port, backlog=4096, ssl=tls)
-        self._sweeper = loop.call_later(LINGER_S, self._sweep)
-        return int(self._listener.sockets[0].getsockname()[1])
-
-    def refuse(self) -> None:
-        """Takes no further connections, and closes those that wait for a request."""
-        if self._listener is not None:
-            self._listener.close()
-        for connection in list(self.connections):
-            connection.retire()
-
-    async def close(self) -> None:
-        """Ends all connections and what runs on them."""
-        self.refuse()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        tasks = [connection.task for connection in self.connections if connection.task is not None]
-        for connection in list(self.connections):
-            connection.abort()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-
-    def date(self) -> str:
-        """The `Date` line, made once a second."""
-        now = int(self._clock.wall())
-        if now != self._second:
-            self._second, self._date = now, f"date: {formatdate(now, usegmt=True)}\r\n"
-        return self._date
-
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in list(self.connections):
-            since = connection.idle_since
-            if since is not None and not connection.moved(now) and now - since > connection.patience:
-                connection.abort()
-        self._sweeper = loop.call_later(LINGER_S, self._sweep)
-
-
-class Connection(http1.Parser, asyncio.Protocol):
-    """One client connection: requests one after the other, pipelined ones wait."""
+class Connection(Writer):
+    """See the module. `peer` is the client's address."""
 
     __slots__ = (
-        "_drained",
-        "_loop",
-        "_over",
-        "_request",
-        "_rest",
-        "_server",
-        "_unsent",
-        "bodiless",
-        "idle_since",
-        "keep",
-        "modern",
-        "patience",
-        "task",
-        "transport",
-        "waits",
-    )
+        "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent",
+        "_work", "task",
+    )  # fmt: skip
+    _host: Host
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.state = http1.HEAD
-        self.transport: asyncio.Transport | None = None
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(host, loop)
         self.task: asyncio.Task[None] | None = None
-        self.keep = True
-        """Whether another request may follow the one that is answered."""
-        self.modern = True
-        """Whether the client speaks HTTP/1.1 and not 1.0."""
-        self.bodiless = False
-        """Whether answers have no body (HEAD)."""
-        self.waits = False
-        """Whether the client reads too slowly."""
-        self.idle_since: float | None = None
-        """Since when nothing arrives although something should; None while a request is answered."""
-        self.patience = KEEP_S
-        self._server = server
-        self._loop = loop
+        self._request: Request | None = None
+        self._work: Work | None = None
+        self._refusal: Response | None = None
+        """What answers the request instead of work."""
+        self._kept = 0
+        """Bytes of the body that the server's bound counts."""
+        self._heading = False
+        """Whether part of a head has come."""
+        self._reading = False
+        """Whether reading goes on at the loop's next turn."""
+        self._paused = False
         self._over = False
         """Whether what still comes is thrown away."""
-        self._request: BaseRequest | None = None
-        self._rest = b""
-        self._drained: asyncio.Future[None] | None = None
+        self._ended = False
+        """Whether the client has closed its side."""
+        self._sending: Sending | None = None
         self._unsent = 0
 
-    # -- what answers use ------------------------------------------------------------------------------------------
+    # -- what the server says ----------------------------------------------------------------------------------------
 
-    def opening(self, status: int, headers: Mapping[str, str], more: str) -> bytes:
-        """The head of an answer."""
-        if "date" not in headers and "Date" not in headers:
-            more += self._server.date()
-        if not self.keep:
-            more += "connection: close\r\n"
-        elif not self.modern:
-            more += "connection: keep-alive\r\n"
-        return http1.written(_REASONS.get(status) or f"HTTP/1.1 {status} ", headers, more)
-
-    def send(self, data: bytes) -> None:
-        """Writes; raises `ConnectionResetError` when the client is gone."""
+    def look(self, now: float) -> None:
+        """Ends the connection if it is late."""
         transport = self.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        transport.write(data)
-
-    async def drain(self) -> None:
-        """Waits until the client has caught up; one that takes nothing at all for too long is let go."""
+        if transport is None or self.until is None:
+            return
         if self.waits:
-            self.idle_since, self.patience = self._loop.time(), self._server.stalled_s
-        while self.waits:
-            if self._drained is None:
-                self._drained = self._loop.create_future()
-            await asyncio.shield(self._drained)
-        self.idle_since = None
-        if self.transport is None:
-            raise ConnectionResetError("the client is gone")
-
-    def moved(self, now: float) -> bool:
-        """Whether a slow client has taken something since it was last looked at."""
-        if not self.waits or self.transport is None:
-            return False
-        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        if before != self._unsent:
-            self.idle_since = now
-        return before != self._unsent
-
-    def abort(self) -> None:
-        """Ends the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
+            before, self._unsent = self._unsent, transport.get_write_buffer_size()
+            if before != self._unsent:  # it has taken something since it was last looked at
+                self.until = now + self._host.limits.stalled_s
+        if now < self.until:
+            return
+        arriving = self.behind or self.state != framing.HEAD
+        if self.task is None and not self._over and arriving:
+            self._refuse(408)
+        else:
+            self.abort()
 
     def retire(self) -> None:
         """Ends the connection when nothing is under way on it, else after the answer."""
         self.keep = False
-        if self.task is None and self.transport is not None:
+        if self.task is None and self.transport is not None and not self._over:
             self.transport.close()
 
-    # -- what the loop does ----------------------------------------------------------------------------------------
+    def end(self, failure: Failure) -> None:
+        """Gives up on the request under way; its client is told why."""
+        if self.task is not None and self._request is not None:
+            self._request.ended = failure
+            self.task.cancel()
+        elif self.transport is not None:
+            self.transport.close()
+
+    # -- what the loop does ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
         self.transport = cast(asyncio.Transport, transport)
-        self.idle_since = self._loop.time()
-        self._server.connections.add(self)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        if self._host.enter(self):
+            self._wait(self._host.limits.keep_s)
+        elif self._host.usage.connections <= self._host.limits.connections + TOLD:
+            self._refuse(503, "retry-after: 1\r\n")
+        else:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: so does its request."""
         self.transport = None
-        self._server.connections.discard(self)
+        self._host.leave(self)
         self.resume_writing()
+        self._drop()
         if self.task is not None:
             self.task.cancel()
-
-    def pause_writing(self) -> None:
-        """The client reads too slowly."""
-        self.waits = True
-
-    def resume_writing(self) -> None:
-        """The client has caught up."""
-        self.waits = False
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._over:
             return
-        if self.task is not None:  # pipelined behind the request that is being answered
-            self._rest += data
-            if len(self._rest) > PIPELINE_BYTES and self.transport is not None:
-                self.transport.pause_reading()
+        if self.task is None:
+            self._read(data)
             return
-        self.idle_since = self._loop.time()
-        self.patience = ARRIVE_S
+        self.store(data)  # pipelined behind the request that is answered
+        if self.behind > PIPELINE_BYTES:
+            self._pause(True)
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more. True keeps the connection for the answer."""
+        self._ended = True
+        transport = self.transport
+        if transport is None or not transport.can_write_eof():
+            return False  # TLS has no half-closed connections
+        if self.task is None:
+            return self._reading and not self._over
+        self._probe(0)
+        return True
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def begun(self) -> None:
+        """A head is there: it is judged before any of the body is kept."""
+        host = self._host
+        host.waiting.pop(self, None)
+        self._heading = False
+        if host.draining:
+            self.keep = False
+        request = self._request = Request(self.method, self.target, self.headers, self.peer)
         try:
-            rest = self.feed(data)
-        except (ValueError, IndexError):
-            self._refuse(400)
-            return
-        request = self._request
-        if request is None:
-            return
-        if self.held > self._server.limit:
-            request._large = True
-            self.out.clear()
-        elif self.state != http1.DONE:
-            return
-        self._rest = rest
-        self._answer(request)
-
-    # -- requests --------------------------------------------------------------------------------------------------
-
-    def head(self, text: str) -> None:
-        """Reads a request's head."""
-        lines = text.split("\r\n")
-        while lines and not lines[0]:
-            lines.pop(0)  # RFC 9112 §2.2: blank lines before a request
-        first = lines[0].split(" ") if lines else []
-        if len(first) != 3 or first[2] not in ("HTTP/1.1", "HTTP/1.0") or not first[0].isalpha() or not first[1]:
-            raise ValueError("no request line")
-        headers = Headers(http1.fields(lines[1:]))
-        if "\n" in text.replace("\r\n", "") or "\0" in text:
-            raise ValueError("a bare line break")
-        self.modern = first[2] == "HTTP/1.1"
-        if self.modern and "host" not in headers:
-            raise ValueError("no host")
-        connection = dict.get(headers, "connection", "").lower()
-        self.keep = self.keep and ("close" not in connection if self.modern else "keep-alive" in connection)
-        self.bodiless = first[0] == "HEAD"
-        target = first[1]
-        if not target.startswith("/"):
-            target = "/" + target.partition("://")[2].partition("/")[2] if "://" in target else target
-        request = self._request = BaseRequest(self, first[0], target, headers)
-        coding, length = dict.get(headers, "transfer-encoding"), dict.get(headers, "content-length")
-        if coding is not None:
-            if length is not None:
-                raise ValueError("two lengths")
-            self.chunks(coding)
-        elif length is not None:
-            self.length(length)
-            if self._left > self._server.limit:
-                request._large = True
-                self.held = self._server.limit + 1
+            work = host.service.accept(request)
+        except Exception as error:
+            self._broken(error)
+            work = plain(500)
+        if not isinstance(work, Response):
+            if self.announced is None or self.announced <= work.most:
+                self._work = work
+                self.until = self._loop.time() + host.limits.body_s
+                if self.expects and not self.behind:
+                    self.send(_CONTINUE)
                 return
-        else:
-            self.no_body()
-        if self.state != http1.DONE and dict.get(headers, "expect", "").lower() == "100-continue":
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            work = work.refuse(_large(work))
+        self._refusal, self.keeps = work, False
+        self.until = self._loop.time() + host.limits.body_s
 
-    def _answer(self, request: BaseRequest) -> None:
-        if request._large:
-            self.keep, self._over = False, True
-        elif self.out:
-            request._body = self.take()
-        self._request = None
-        self.idle_since = None
-        task = self.task = self._loop.create_task(self._run(request))
+    def _read(self, data: bytes = b"") -> None:
+        """Reads on, in what came and what is stored."""
+        try:
+            more = self.feed(data) if data else self.advance()
+        except Malformed as error:
+            self._refuse(error.status)
+            return
+        except ConnectionError:
+            return
+        self._judge(more)
+
+    def _judge(self, more: bool) -> None:
+        """What is to be done with what was read."""
+        work, state = self._work, self.state
+        if self._refusal is not None:
+            if state == framing.DONE or self.expects or self.announced is None or self.announced > DRAINED:
+                self._say_no(self._refusal)
+        elif state == framing.HEAD:
+            if self.behind and not self._heading:  # its first byte
+                self._heading = True
+                self.until = self._loop.time() + self._host.limits.head_s
+        elif work is not None:
+            grown = self.held - self._kept
+            if self.held > work.most:
+                self._say_no(work.refuse(_large(work)))
+            elif grown and not self._host.usage.keep(grown):
+                busy = Failure("overloaded", "the gateway holds as many requests as it may", retry_after=1.0)
+                self._say_no(work.refuse(busy))
+            else:
+                self._kept += grown
+                if state == framing.DONE:
+                    self._answer(work)
+                elif self.until is not None:
+                    self.until += grown / PACE
+        if more and not self._over:
+            self._pause(True)
+            self._again()
+
+    def _again(self) -> None:
+        """Reads on at the loop's next turn: others have theirs before."""
+        if not self._reading:
+            self._reading = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._reading = False
+        if self.transport is None or self._over or self.task is not None:
+            return
+        if self.state == framing.DONE:
+            self.next()
+        self._read()
+        if self.transport is None or self._over or self.task is not None or self._reading:
+            return
+        self._pause(False)
+        if self._ended:  # and what it sent is used up
+            self.transport.close()
+
+    def _answer(self, work: Work) -> None:
+        body = self.take() if self.out else b""
+        self.until = None
+        task = self.task = self._loop.create_task(self._run(work, body))
         if task.done():  # an eager task factory
             self.task = None
 
-    async def _run(self, request: BaseRequest) -> None:
+    async def _run(self, work: Work, body: bytes) -> None:
+        request = self._request
+        assert request is not None
         try:
-            response = await self._server.handler(request)
-            if not response.prepared:
-                body = response.body if isinstance(response, Response) else b""
-                empty = response.status in (204, 304)
-                stated = empty or "content-length" in response.headers or "Content-Length" in response.headers
-                more = "" if stated else f"content-length: {len(body)}\r\n"
-                head = self.opening(response.status, response.headers, more)
-                self.send(head if self.bodiless or empty else head + body)
+            response = await work.answer(body)
+            if response.pieces is None or self.bodiless or response.status in (204, 304):
+                self.write(response)
                 if self.waits:
                     await self.drain()
+            else:
+                await self._stream(response)
         except asyncio.CancelledError:
-            if self.transport is not None:
-                self.transport.abort()
-            raise
+            if request.ended is None or self.transport is None:
+                self.abort()
+                raise
+            self.keep = False
+            if self._sending is None:
+                with contextlib.suppress(ConnectionError):
+                    self.write(work.refuse(request.ended))
         except ConnectionError:
-            if self.transport is not None:
-                self.transport.abort()
-            return
+            self.abort()
+        except Failure:  # behind the head: the connection ends without a proper end of the answer
+            self.keep = False
         except Exception as error:
-            _log.error("unexpected", error=type(error).__name__)
             self._refuse(500)
-            return
+            self._broken(error)
         finally:
             self.task = None
-        self._next(request)
+            self._drop()
+            work.done()
+        self._next()
 
-    def _next(self, request: BaseRequest) -> None:
+    async def _stream(self, response: Response) -> None:
+        pieces = response.pieces
+        assert pieces is not None
+        request = self._request
+        chunked = self.modern and "content-length" not in response.headers
+        self.keep = self.keep and self.modern
+        head = self.opening(response, "transfer-encoding: chunked\r\n" if chunked else "")
+        sending = self._sending = Sending(self, head, pieces, chunked, self._host.limits.silence_s)
+        try:
+            await sending.run()
+        except asyncio.CancelledError:
+            if request is not None and request.ended is not None and self.transport is not None:
+                sending.cut(request.ended)
+            raise
+        finally:
+            sending.close()
+        self._sending = None
+
+    def _next(self) -> None:
+        """Gets ready for the next request, or ends the connection."""
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._over:
             return
-        self.idle_since = self._loop.time()
-        if request._large:
-            self._linger()
-        elif not self.keep:
+        if not self.keep:
             transport.close()
+            return
+        self._request = self._work = self._refusal = self._sending = None
+        self.keeps = True
+        self._wait(self._host.limits.keep_s)
+        if self.behind or self._paused or self._ended:
+            self._again()
         else:
-            self.state, self.patience = http1.HEAD, KEEP_S
-            rest, self._rest = self._rest, b""
-            if rest:
-                if len(rest) > PIPELINE_BYTES:
-                    transport.resume_reading()
-                self.data_received(rest)
+            self.next()
 
-    def _refuse(self, status: int) -> None:
+    def _wait(self, seconds: float) -> None:
+        """Waits for a request."""
+        now = self._loop.time()
+        self.until = now + seconds
+        self._host.waiting[self] = now
+
+    def _drop(self) -> None:
+        """What was kept of the body is gone."""
+        self.out.clear()
+        self.held = 0
+        self._host.usage.drop(self._kept)
+        self._kept = 0
+
+    # -- refusals ----------------------------------------------------------------------------------------------------
+
+    def _say_no(self, response: Response) -> None:
+        """Answers without the body: the connection goes on where all of it has come."""
+        self._refusal = None
+        self._drop()
+        whole = self.state == framing.DONE
+        self.keep = self.keep and whole
+        try:
+            self.write(response)
+        except ConnectionError:
+            return
+        if whole:
+            self._next()
+        else:
+            self._linger()
+
+    def _refuse(self, status: int, more: str = "") -> None:
         """Answers what could not be read, or what broke, and ends the connection."""
         self.keep = False
-        self._request = None
+        self._refusal = None
+        self._drop()
+        response = plain(status)
         try:
-            body = b'{"error":{"message":"' + HTTPStatus(status).phrase.encode() + b'"}}'
-            more = f"content-length: {len(body)}\r\ncontent-type: application/json\r\n"
-            self.send(self.opening(status, {}, more) + body)
+            self.send(self.opening(response, f"{more}content-length: {len(response.body)}\r\n") + response.body)
         except ConnectionError:
             return
         self._linger()
 
     def _linger(self) -> None:
         """Says that nothing more comes, and lets the client finish: else it might never read the refusal."""
-        self._over, self.patience, self.idle_since = True, LINGER_S, self._loop.time()
+        self._over = True
+        self._host.waiting.pop(self, None)
+        self.until = self._loop.time() + self._host.limits.linger_s
         transport = self.transport
         if transport is None:
             return
-        if transport.can_write_eof():
+        self._pause(False)
+        if transport.can_write_eof() and not self._ended:
             transport.write_eof()
         else:
             transport.close()
+
+    def _pause(self, full: bool) -> None:
+        """Stops reading, or goes on."""
+        transport = self.transport
+        if full != self._paused and transport is not None and not transport.is_closing():
+            self._paused = full
+            if full:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
+
+    def _probe(self, number: int) -> None:
+        """Finds out whether a client that closed its side has left altogether."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.task is None:
+            return
+        plug = transport.get_extra_info("socket")
+        sending = self._sending
+        mark = sending.probe() if sending is not None else (_CONTINUE if self.modern else b"")
+        try:
+            if number == 0 and mark and not transport.get_write_buffer_size():
+                os.write(plug.fileno(), mark)  # at once, so that on this machine the reset is there at once
+            gone = bool(plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        if gone:
+            transport.abort()
+        elif number + 1 < len(PROBES_S):
+            self._loop.call_later(PROBES_S[number + 1] - PROBES_S[number], self._probe, number + 1)
+
+    def _broken(self, error: Exception) -> None:
+        """Logs what should not have happened: after the client was told, since logging may need what is missing."""
+        _log.error("unexpected", error=type(error).__name__)
+
+
+def _large(work: Work) -> Failure:
+    size = f"{work.most / 1_000_000:g} MB"
+    return Failure("too_large", f"the body is larger than {size}", fix="send less, or raise server.max_body_mb")

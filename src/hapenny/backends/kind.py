@@ -1,0 +1,119 @@
+"""What a provider kind declares about itself, in the file of its backend; `kinds.KINDS` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from hapenny.backends.contract import Backend
+from hapenny.backends.fitting import Find
+from hapenny.backends.pool import Pool
+from hapenny.core.clock import Clock
+from hapenny.vectors.remote import Style
+
+PathFamily: TypeAlias = Literal["model", "openai-prefix", "openai", "anthropic", "other"]
+"""What a path that is passed through as it is belongs to: `/model/…`, `/openai/…`, `/v1/…` as OpenAI's or Anthropic's
+clients ask, or anything else."""
+BatchApi: TypeAlias = Literal["bedrock", "openai", "anthropic"]
+"""Whose protocol a provider's batch jobs speak."""
+
+
+class BackendOptions(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """A provider we call. `kind` says which, and so which other options there are."""
+
+    region: str = "us-east-1"
+    """AWS region, where the model names none and the kind has regions."""
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind."""
+        return str(self.__struct_config__.tag)
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the values: (option, what and how to fix it)."""
+        return []
+
+
+class HttpOptions(BackendOptions, kw_only=True):
+    """A provider behind HTTP."""
+
+    base_url: str | None = None
+    """Where to call instead of the provider's own address."""
+    api_key: str | None = None
+    """Key of the provider; a bearer key for bedrock. Best given as `${NAME}`."""
+    connections: int | None = None
+    """Most connections to the provider; null follows the concurrency limit."""
+    connect_s: float = 5.0
+    """How long a connection may take to open."""
+    idle_s: float = 60.0
+    """The longest pause between bytes of a stream."""
+    lifetime_s: float = 180.0
+    """After how long a connection is replaced, 60 to 300."""
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the values."""
+        if not 60 <= self.lifetime_s <= 300:
+            return [("lifetime_s", f"{self.lifetime_s:g} is outside 60-300. Fix: e.g. 180")]
+        return []
+
+
+class Kind(NamedTuple):
+    """A provider kind.
+
+    A new one is a file in `backends/` that ends with its `KIND`, a line in `kinds.KINDS`, and what the contract test
+    over that table wants of it.
+    """
+
+    name: str
+    """Its word in the configuration: `backends.NAME.kind`."""
+    options: type[BackendOptions]
+    """Its part of the configuration, tagged with the name."""
+    build: Callable[[str, Any, Clock, Find | None], Backend]
+    """The backend of a configured name, its options, the clock, and the cards of models. Raises `ValueError`."""
+    codec: str
+    """The codec of its calls, and of the records of its batch jobs."""
+    telemetry: str
+    """`gen_ai.provider.name` of OpenTelemetry's conventions."""
+    passes: Mapping[PathFamily, int]
+    """Families of paths that it may know though no codec does; where several kinds do, the lowest number is asked."""
+    own_records: tuple[str, ...] = ()
+    """Further codecs whose batch records its jobs take as they are."""
+    batch: BatchApi | None = None
+    """The protocol of its batch jobs; None: it has none."""
+    batch_wants: Mapping[str, str] = {}
+    """Options that a batch API of it cannot do without, and what each is."""
+    embeds: Callable[[str], Style] | None = None
+    """The dialect in which a model of it is asked for vectors; None: it makes none."""
+    regional: bool = False
+    """Whether a target names a region."""
+    lists: bool = False
+    """Whether it serves only models that the catalog knows."""
+    files: bool = False
+    """Whether it keeps files for OpenAI's clients."""
+
+
+def keyed(options: HttpOptions, home: str, key: str | None) -> tuple[str, str | None]:
+    """Base URL and key. `key`, the environment's, goes to the provider it belongs to (`home`), to no other host."""
+    base = options.base_url or home
+    own = base.rstrip("/").removesuffix("/v1") == home.removesuffix("/v1")
+    return base, options.api_key or (key if own else None)
+
+
+def pool(clock: Clock, options: HttpOptions) -> Pool:
+    """The connections of a provider behind HTTP."""
+    return Pool(
+        clock,
+        connections=options.connections,
+        connect_s=options.connect_s,
+        idle_s=options.idle_s,
+        lifetime_s=options.lifetime_s,
+    )
+
+
+def bedrock_style(model: str) -> Style:
+    """How an embedding model on Bedrock is asked."""
+    if "cohere" in model:
+        return "cohere"
+    return "titan" if "titan" in model else "openai"

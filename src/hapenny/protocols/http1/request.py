@@ -1,0 +1,113 @@
+"""Requests as a server reads them: request line, fields that frame the message, what may follow it."""
+
+from __future__ import annotations
+
+import re
+from typing import overload
+
+from hapenny.protocols.http1 import framing
+from hapenny.protocols.http1 import target as targets
+from hapenny.protocols.http1.fields import Malformed, fields, tokens
+from hapenny.protocols.http1.framing import Parser
+from hapenny.protocols.http1.target import Target
+
+_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+
+
+class Headers(dict[str, str]):
+    """Fields by lower-case names, looked up without regard to case."""
+
+    __slots__ = ()
+
+    @overload  # type: ignore[override]
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+
+    def get(self, name: str, default: str | None = None, /) -> str | None:
+        """The field `name`, or `default`."""
+        return dict.get(self, name.lower(), default)
+
+    def __getitem__(self, name: str) -> str:
+        return dict.__getitem__(self, name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and dict.__contains__(self, name.lower())
+
+
+class RequestParser(Parser):
+    """Reads one request after the other. When a head is there, `begun` is called; the body follows.
+
+    Strict where RFC 9112 lets a server be: no lenient line ends, no folded lines, no white space before a colon, one
+    Host in HTTP/1.1 and a sound one, `chunked` alone as coding and never with a length or in HTTP/1.0, one length.
+    """
+
+    __slots__ = ("announced", "bodiless", "expects", "headers", "keep", "method", "modern", "target")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = framing.HEAD
+        self.method = ""
+        self.target = Target("/", "/", "", False)
+        self.headers = Headers()
+        self.modern = True
+        """Whether the client speaks HTTP/1.1 and not 1.0."""
+        self.keep = True
+        """Whether another request may follow the one that is read."""
+        self.bodiless = False
+        """Whether answers have no body (HEAD)."""
+        self.expects = False
+        """Whether the client waits for `100 Continue` before it sends the body."""
+        self.announced: int | None = None
+        """The length of the body, where the head says one; 0: there is none."""
+
+    def begun(self) -> None:
+        """A head was read; the request's fields stand in this object."""
+
+    def head(self, text: str) -> None:
+        """Reads a request's head."""
+        while text.startswith("\r\n"):
+            text = text[2:]  # RFC 9112 §2.2: blank lines before a request
+        if not text:
+            return
+        lines = text.split("\r\n")
+        first = _LINE.fullmatch(lines[0])
+        if first is None:
+            raise Malformed("no request line")
+        del lines[0]
+        headers = self.headers = Headers(fields(lines))
+        method = self.method = first[1]
+        modern = self.modern = first[3] == "1"
+        host = dict.get(headers, "host")
+        if host is None:
+            if modern:
+                raise Malformed("no host")
+            host = ""
+        elif not targets.sound_host(host):
+            raise Malformed("no sound host")
+        self.target = targets.read(method, first[2], host)
+        connection = dict.get(headers, "connection")
+        if connection is None:
+            self.keep = modern
+        else:
+            said = tokens(connection)
+            self.keep = "close" not in said and (modern or "keep-alive" in said)
+        self.bodiless = method == "HEAD"
+        coding, length = dict.get(headers, "transfer-encoding"), dict.get(headers, "content-length")
+        if coding is not None:
+            if length is not None:
+                raise Malformed("two lengths")
+            if not modern:
+                raise Malformed("a transfer coding in HTTP/1.0")
+            self.chunks(coding)
+            self.announced = None
+        elif length is not None:
+            self.announced = self.length(length)
+        else:
+            self.no_body()
+            self.announced = 0
+        self.expects = (
+            modern and self.state != framing.DONE and dict.get(headers, "expect", "").lower() == "100-continue"
+        )
+        self.begun()

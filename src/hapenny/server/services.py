@@ -1,0 +1,151 @@
+"""What a deployment serves with, besides the gateway of the moment: batch jobs, answers ahead, and who is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from hapenny.config import ConfigError
+from hapenny.core.log import get_logger
+from hapenny.gateway.gateway import Gateway
+from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
+from hapenny.server.batch_jobs import Batches
+
+_log = get_logger("hapenny.server")
+
+
+class Services:
+    """The gateway of the moment, and what goes on over a reload.
+
+    Args:
+        gateway: what answers first.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.batches: Batches | None = None
+        self.prefetch_jobs: PrefetchJobs | None = None
+        self.draining = False
+        self.listening = False
+        self._active: dict[Gateway, int] = {}
+        self._idle = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    # -- who is under way ------------------------------------------------------------------------------------------
+
+    def enter(self) -> Gateway:
+        """The gateway of the moment, which a reload does not close before `leave`."""
+        gateway, active = self.gateway, self._active
+        active[gateway] = active.get(gateway, 0) + 1
+        return gateway
+
+    def leave(self, gateway: Gateway) -> None:
+        """Lets go of it."""
+        active = self._active
+        active[gateway] -= 1
+        if not active[gateway]:
+            del active[gateway]
+            self._idle.set()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Gateway]:
+        """`enter` and `leave`."""
+        gateway = self.enter()
+        try:
+            yield gateway
+        finally:
+            self.leave(gateway)
+
+    @property
+    def active(self) -> int:
+        """Requests under way, on whichever gateway."""
+        return sum(self._active.values())
+
+    async def drained(self, gateway: Gateway, seconds: float) -> bool:
+        """Waits until nothing is under way on `gateway`; False: something still was after so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._active.get(gateway):
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # -- lifetime --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Opens what the configuration asks for. Raises `ConfigError` if the batch journal is taken."""
+        self.batches = self._batches(self.gateway)
+        if self.batches is not None:
+            self.batches.start()
+        await self._prefetch(self.gateway)
+
+    async def halt(self) -> None:
+        """Stops taking up work: requests under way go on."""
+        self.draining = True
+        if self.batches is not None:
+            await self.batches.aclose()
+        if self.prefetch_jobs is not None:
+            await self.prefetch_jobs.aclose()
+
+    async def aclose(self) -> None:
+        """Ends the gateways."""
+        if self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.gateway.aclose()
+
+    async def swap(self, gateway: Gateway) -> None:
+        """New requests go to `gateway` from now on; the old one closes when its last request has ended.
+
+        Raises:
+            ConfigError: its batch journal is taken; then nothing changes.
+        """
+        await self._rebatch(gateway)
+        await gateway.start()
+        await self._prefetch(gateway)
+        old, self.gateway = self.gateway, gateway
+        old.stop_prefetch()
+
+        async def close() -> None:
+            if not await self.drained(old, old.config.server.drain_s):
+                _log.warning("reload left requests behind", active=self._active.get(old, 0))
+            await old.aclose(successor=gateway)
+
+        task = asyncio.get_running_loop().create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _batches(self, gateway: Gateway) -> Batches | None:
+        options = gateway.config.batch
+        return Batches(options, gateway.clock, self.hold) if options is not None else None
+
+    async def _rebatch(self, gateway: Gateway) -> None:
+        """Batch jobs go on over a reload, unless their options changed."""
+        old, wanted = self.batches, gateway.config.batch
+        if (old.options if old is not None else None) == wanted:
+            return
+        moved = old is None or wanted is None or wanted.journal != old.options.journal
+        if old is not None and not moved:  # the folder has to be let go of first
+            await old.aclose()
+        self.batches = self._batches(gateway)
+        if self.batches is not None:
+            self.batches.start()
+        if old is not None and moved:
+            await old.aclose()
+
+    async def _prefetch(self, gateway: Gateway) -> None:
+        """Begins answering ahead with the batch APIs there are. Jobs under way go on over a reload, and a restart."""
+        wanted, jobs = wanted_jobs(gateway.config), self.prefetch_jobs
+        if jobs is not None and jobs.options != wanted:
+            await jobs.aclose()
+            jobs = self.prefetch_jobs = None
+        if jobs is None and wanted is not None:
+            try:
+                jobs = self.prefetch_jobs = PrefetchJobs(wanted, gateway.config, gateway.clock, self.hold)
+            except (RuntimeError, OSError, ValueError) as error:
+                problem = f"$.batch: {error}. Fix: another journal, or leave batch out of precompute.ways"
+                raise ConfigError([problem]) from None
+            jobs.start()
+        gateway.start_prefetch(jobs)

@@ -1,0 +1,200 @@
+"""An application with its customers: sends a workload's messages to a gateway and notes what came of each.
+
+Works in either clock, through the gateway's public API alone; tools are run by the shop, answers graded by the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from hapenny.core.errors import Failure
+from hapenny.core.events import Collector, TextDelta
+from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Request, ToolUse
+from hapenny.gateway.gateway import Gateway
+from hapenny.simulation.provider import SimulatedProvider
+from hapenny.workload.requests import answered, context, request
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Message
+
+_ROUNDS = 3
+"""Tool calls that an application answers before it gives up."""
+_REFUSED = ("guardrail", "refused", "blocked", "permission")
+
+Hook = Callable[[SimulatedProvider], None]
+"""Called when a message is about to be sent, to change the provider."""
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One message and what came of it. Nano-dollars, seconds."""
+
+    number: int
+    question: str
+    """The identity of the question: intervals are over distinct ones."""
+    intent: str
+    language: str
+    how: str
+    right: bool
+    failure: str = ""
+    """Kind of the failure the customer saw, "" for none; a failed message is not right."""
+    first_s: float | None = None
+    whole_s: float | None = None
+    actual: int | None = 0
+    """What the serving calls of the message cost; None: a price was unknown."""
+    saved: int | None = 0
+    """By the gateway's own books, against the baseline model."""
+    savings: dict[str, int] = {}
+    requests: int = 0
+    """One, and one more for each tool result."""
+    calls: int = 0
+    models: tuple[str, ...] = ()
+    """Who answered each request; "" where nobody was called."""
+    holdout: bool = False
+
+
+class Player:
+    """An application with its customers: sends each message at its time, a follow-up after the answer it follows.
+
+    Args:
+        gateway: whom it asks, started.
+        messages: by time.
+        shop: runs the tools.
+        provider: whose truth is filled as messages are sent; None leaves that to the caller.
+        model: what is asked for.
+        hooks: see `run`.
+        label: see `run`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        messages: Sequence[Message],
+        shop: Shop,
+        provider: SimulatedProvider | None,
+        *,
+        model: str = "auto",
+        hooks: Mapping[int, Hook] | None = None,
+        label: bool = True,
+    ) -> None:
+        self._gateway = gateway
+        self._messages = messages
+        self._shop = shop
+        self._provider = provider
+        self._model = model
+        self._hooks = hooks or {}
+        self._label = label
+        self._place = {message.number: index for index, message in enumerate(messages)}
+        self._answers: dict[int, asyncio.Future[str]] = {}
+
+    async def play(self) -> list[Record]:
+        """Sends everything; records in the order of the messages."""
+        clock = self._gateway.clock
+        start = clock.now()
+        first = self._messages[0].at if self._messages else 0.0
+        running = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[Record]] = []
+        for message in self._messages:
+            wait = start + message.at - first - clock.now()
+            if wait > 0:
+                await clock.sleep(wait)
+            hook = self._hooks.get(message.number)
+            if hook is not None and self._provider is not None:
+                hook(self._provider)
+            self._answers[message.number] = running.create_future()
+            tasks.append(running.create_task(self._one(message)))
+        return list(await asyncio.gather(*tasks))
+
+    async def _one(self, message: Message) -> Record:
+        history: list[tuple[str, str]] = []
+        for number in message.earlier:
+            answer = self._answers.get(number)
+            if answer is not None:
+                history.append((self._messages[self._place[number]].text, await answer))
+        if self._provider is not None:
+            self._provider.truth.add(message.text, message.item, message.follows)
+        record, text = await self._converse(message, request(message, history, model=self._model))
+        self._answers[message.number].set_result(text or "(no answer)")
+        return record
+
+    async def _converse(self, message: Message, asked: Request) -> tuple[Record, str]:
+        clock = self._gateway.clock
+        began = clock.now()
+        first: float | None = None
+        text, failure = "", ""
+        exchanges: list[Exchange] = []
+        for _ in range(_ROUNDS):
+            exchange: Exchange | None = None
+            collector = Collector()
+            try:
+                exchange = self._gateway.open(asked, context(message, label=self._label))
+                exchanges.append(exchange)
+                answer = await self._gateway.answer(exchange)
+                async for event in answer:
+                    if first is None and isinstance(event, TextDelta):
+                        first = clock.now() - began
+                    collector.feed(event)
+                completion = collector.finish()
+            except Failure as error:
+                failure = error.kind
+                break
+            finally:
+                if exchange is not None:
+                    self._gateway.close(exchange)
+            text = completion.text
+            blocks = completion.choices[0].content if completion.choices else ()
+            call = next((block for block in blocks if isinstance(block, ToolUse)), None)
+            if call is None:
+                break
+            result = self._shop.run(call.name, _arguments(call.arguments), message.day)
+            asked = answered(asked, call.id, call.name, call.arguments, result)
+        whole = clock.now() - began
+        declined = failure in _REFUSED and message.item.kind == "refusal"
+        return self._record(message, exchanges, text, "" if declined else failure, declined, first, whole), text
+
+    def _record(
+        self, message: Message, exchanges: Sequence[Exchange], text: str, failure: str, declined: bool,
+        first: float | None, whole: float,
+    ) -> Record:  # fmt: skip
+        actual: int | None = 0
+        saved: int | None = 0
+        savings: dict[str, int] = {}
+        for exchange in exchanges:
+            totals = self._gateway.totals(exchange)
+            if totals is None or totals.actual is None or totals.saved is None or actual is None or saved is None:
+                actual = saved = None
+                continue
+            actual += totals.actual
+            saved += totals.saved
+            for technique, nano in totals.savings.items():
+                savings[technique] = savings.get(technique, 0) + nano
+        return Record(
+            number=message.number,
+            question=message.item.id,
+            intent=message.intent,
+            language=message.language,
+            how=message.how,
+            right=declined or (not failure and bool(text) and message.item.grade(text)),
+            failure=failure,
+            first_s=first,
+            whole_s=whole if not failure else None,
+            actual=actual,
+            saved=saved,
+            savings=savings,
+            requests=len(exchanges),
+            calls=sum(len(exchange.calls) for exchange in exchanges),
+            models=tuple(exchange.calls[-1].target.model if exchange.calls else "" for exchange in exchanges),
+            holdout=any(exchange.holdout for exchange in exchanges),
+        )
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return arguments if isinstance(arguments, dict) else {}

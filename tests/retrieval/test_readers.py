@@ -1,0 +1,191 @@
+import gzip
+import io
+
+import pytest
+
+from hapenny.retrieval.readers import UnreadableFile, files, html_text, load, read, unread
+
+BOM = "\ufeff"
+
+
+def rows(tmp_path, text, name="table.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(path, name)
+
+
+def test_files_of_every_kind_are_read(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "guide.md").write_text("# Guide\n\nText with ünïcode.\n\n## Part\n\nMore.")
+    (tmp_path / "page.html").write_text(
+        "<html><title>My page</title><script>x()</script><h1>Top</h1><p>One<br>two</p><nav>menu</nav><li>item</li>"
+    )
+    (tmp_path / "rows.jsonl").write_text('{"id": 7, "title": "T", "brand": "A", "price": 3}\n{"id": 8, "brand": "B"}\n')
+    (tmp_path / "table.csv").write_text("id,title,price\n1,Chair,20.5\n2,Desk,\n")
+    (tmp_path / "skip.exe").write_text("no")
+    (tmp_path / ".hidden.md").write_text("no")
+    read_all = {d.id: d for path in files(tmp_path) for d in read(path, tmp_path)}
+    assert set(read_all) == {"page.html", "rows.jsonl:7", "rows.jsonl:8", "sub/guide.md", "table.csv:1", "table.csv:2"}
+    assert read_all["sub/guide.md"].title == "Guide"
+    page = read_all["page.html"]
+    assert page.title == "My page"
+    assert "menu" not in page.text
+    assert "x()" not in page.text
+    assert page.text.startswith("# Top\n\nOne\ntwo")
+    assert read_all["rows.jsonl:7"].facets == {"brand": ["A"]}
+    assert read_all["rows.jsonl:7"].numbers == {"price": 3.0}
+    assert read_all["table.csv:1"].numbers["price"] == 20.5
+    assert unread(tmp_path) == "1 .exe, 1 hidden"
+
+
+def test_pdf_text_is_read(tmp_path):
+    import pypdf
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+    writer = pypdf.PdfWriter()
+    page = writer.add_blank_page(200, 200)
+    font = DictionaryObject(
+        {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
+         NameObject("/BaseFont"): NameObject("/Helvetica")}
+    )  # fmt: skip
+    page[NameObject("/Resources")] = DictionaryObject(
+        {NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})}
+    )
+    stream = DecodedStreamObject()
+    stream.set_data(b"BT /F1 12 Tf 20 100 Td (Half a penny toll) Tj ET")
+    page[NameObject("/Contents")] = stream
+    writer.add_metadata({"/Title": "Toll"})
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    path = tmp_path / "x.pdf"
+    path.write_bytes(buffer.getvalue())
+    (document,) = read(path)
+    assert (document.title, document.text) == ("Toll", "Half a penny toll")
+
+
+def test_broken_files_are_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("not json")
+    with pytest.raises(UnreadableFile, match=r"rows\.jsonl"):
+        read(path)
+    other = tmp_path / "x.exe"
+    other.write_text("")
+    with pytest.raises(UnreadableFile, match="unknown format"):
+        read(other)
+
+
+def test_a_page_inside_a_form_is_read_and_a_drawing_names_nothing():
+    title, text = html_text(
+        "<head><title>Hours</title></head><body><form><svg><title>Icon</title></svg><p>Opens at seven.</p>"
+        "<button>May I return it?</button><p>Yes.</p></form></body>"
+    )
+    assert title == "Hours"
+    assert text.split("\n\n") == ["Opens at seven.", "May I return it?", "Yes."]
+
+
+def test_a_page_of_nothing_but_navigation_keeps_it():
+    assert "All manuals" in html_text("<nav><a href=x>All manuals</a></nav>")[1]
+
+
+def test_tables_and_code_of_a_page_keep_their_lines():
+    _, text = html_text(
+        "<h2>A</h2><p>b c</p><table><tr><th>x</th><th>y</th></tr><tr><td>1</td><td>2</td></tr></table>"
+        "<pre>def f():\n    return 1\n</pre>"
+    )
+    assert text.startswith("## A\n\nb c\n\n| x | y |\n| --- | --- |\n| 1 | 2 |")
+    assert "```\ndef f():\n    return 1\n" in text
+
+
+def test_tables_that_only_place_things_are_no_tables():
+    _, text = html_text("<table><tr><td><h1>Top</h1><table><tr><td>a</td><td>b</td></tr></table></td></tr></table>")
+    assert text.startswith("# Top\n\n| a | b |")
+
+
+def test_a_page_nested_beyond_reason_keeps_its_words():
+    assert "deep down" in html_text("<div>" * 5000 + "deep down" + "</div>" * 5000)[1]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_tables_are_read_under_any_delimiter_and_codes_stay_as_written(tmp_path, delimiter):
+    line = lambda *cells: delimiter.join(cells) + "\n"  # noqa: E731
+    text = line("id", "zip", "price", "note") + line("7", "00017", "3.50", '"a, b; c|d"') + line("8", "12345", "4", "x")
+    reading = rows(tmp_path, text)
+    first, second = reading.documents
+    assert (first.id, second.id) == ("table.csv:7", "table.csv:8")
+    assert first.numbers == {"price": 3.5}
+    assert "zip: 00017" in first.text
+    assert "note: a, b; c|d" in first.text
+    assert second.facets["zip"] == ["12345"]
+    assert reading.left_out == []
+
+
+def test_marks_quotes_and_ragged_rows_lose_nothing(tmp_path):
+    text = BOM + 'sep=;\r\nname;size;;name\r\n"the ""best"" one";2;x;y;beyond\r\n\r\nsecond;3\r\n'
+    first, second = rows(tmp_path, text).documents
+    assert 'name: the "best" one' in first.text
+    assert "column_3: x" in first.text
+    assert "name_5: y" in first.text
+    assert "column_5: beyond" in first.text
+    assert second.numbers == {"size": 3.0}
+    escaped = rows(tmp_path, 'name,note\na,"he said \\"no\\", twice"\n').documents[0]
+    assert 'note: he said "no", twice' in escaped.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_byte_order_marks_anywhere_are_no_part_of_the_text(tmp_path, encoding):
+    text = '{"id": "a", "text": "Ünï"}\n' + BOM + '{"id": "b", "text": "zwei"}\n'
+    documents = rows(tmp_path, text.encode(encoding), "rows.jsonl").documents
+    assert [document.id for document in documents] == ["rows.jsonl:a", "rows.jsonl:b"]
+    page = rows(tmp_path, (BOM + "# Title\n\nText").encode(encoding), "page.md").documents[0]
+    assert (page.title, page.text) == ("Title", "Text")
+
+
+def test_another_encoding_is_guessed_and_said(tmp_path):
+    text = "名前,説明\n" + "".join(f"商品{n},とても便利な道具です。長く使えます。\n" for n in range(20))
+    reading = rows(tmp_path, text.encode("shift_jis"))
+    assert "とても便利な道具です" in reading.documents[3].text
+    assert "not UTF-8" in reading.left_out[0]
+
+
+def test_lines_that_are_no_objects_are_named_and_the_rest_is_kept(tmp_path):
+    reading = rows(tmp_path, '{"id": 1, "text": "a"}\n{broken\n[1]\n{"id": 2, "text": "b"}\n', "rows.jsonl")
+    assert len(reading.documents) == 2
+    assert "2 lines left out" in reading.left_out[0]
+    assert "2, 3" in reading.left_out[0]
+
+
+def test_rows_with_one_id_are_all_kept_and_it_is_said(tmp_path):
+    reading = rows(tmp_path, "id,text\nA1,first line\nA1,second line\n")
+    assert [document.id for document in reading.documents] == ["table.csv:A1", "table.csv:A1~2"]
+    assert "1 rows have an id" in reading.left_out[0]
+
+
+def test_objects_and_lists_inside_rows_are_read(tmp_path):
+    line = '{"id": 1, "maker": {"name": "Acme", "since": 1950}, "sizes": [1, 2], "parts": [{"no": 7, "of": "steel"}]}\n'
+    document = rows(tmp_path, line, "rows.jsonl").documents[0]
+    assert document.numbers == {"maker.since": 1950.0}
+    assert document.facets["maker.name"] == ["Acme"]
+    assert document.facets["sizes"] == ["1", "2"]
+    assert "no: 7, of: steel" in document.text
+
+
+def test_front_matter_is_metadata(tmp_path):
+    text = "---\ntitle: The Guide\ntags: [a, b]\nyear: 2024\ndraft: false\nsince: 2024-05-01\n---\n# Other\n\nText."
+    document = rows(tmp_path, text, "page.md").documents[0]
+    assert (document.title, document.text) == ("The Guide", "Text.")
+    assert document.facets == {"tags": ["a", "b"], "draft": ["false"], "since": ["2024-05-01"]}
+    assert document.numbers == {"year": 2024.0}
+    toml = rows(tmp_path, '+++\ntitle = "T"\n+++\nText.', "page.md").documents[0]
+    assert (toml.title, toml.text) == ("T", "Text.")
+
+
+@pytest.mark.parametrize("text", ["---\n\nA rule above.", "--- \nno: [yaml\n---\nText", "---\njust words\n---\nText"])
+def test_a_rule_at_the_top_is_no_front_matter(tmp_path, text):
+    document = rows(tmp_path, text, "page.md").documents[0]
+    assert document.text.startswith("---")
+
+
+def test_gzipped_files_are_unpacked_and_empty_ones_named(tmp_path):
+    path = tmp_path / "a.md.gz"
+    path.write_bytes(gzip.compress(b"# T\n\nText"))
+    assert load(path, "a.md.gz").documents[0].text == "Text"
