@@ -9,6 +9,7 @@ from email.utils import formatdate
 from msgspec.structs import replace
 
 from hapenny.backends.contract import Raw, incoming
+from hapenny.backends.http1 import Broken
 from hapenny.backends.pool import Lease, Pool, long
 from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
@@ -133,9 +134,15 @@ class Stream:
             raise Failure("timeout", "the provider's answer: not finished in time")
         if self._timer is None:
             self._watch()
+        connection = lease.connection
         try:
             while True:
-                data = await lease.piece()
+                if not connection.out:
+                    waiter = connection.arrival()
+                    if waiter is not None:
+                        await waiter
+                        continue
+                data = connection.arrived()
                 if data:
                     self._left -= len(data)
                     if self._left < 0:
@@ -145,8 +152,12 @@ class Stream:
                         return events
                     self._reading = self._clock.now()
                 else:
+                    lease.done()
                     self._release()
                     return self._decoder.close() or None
+        except Broken as error:
+            self._release()
+            raise lease.lost(error) from None
         except _Late:
             raise Failure("timeout", f"the provider's answer: {self._why}") from None
         except asyncio.CancelledError:  # nothing is lost: what comes meanwhile is there for the next read

@@ -12,11 +12,12 @@ from hapenny.caching.directives import refuses
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.options import EXACT_STAGE
 from hapenny.caching.store import Entry, Store
-from hapenny.core.answer import Answer, Collecting, Outcome, Replay
+from hapenny.core.answer import Answer, Outcome, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, Tokens, events_of
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Opaque, Text, Thinking, ToolUse
+from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             answer = await onward(exchange)
             return answer.through(
                 Fill(
+                    answer.recorded(),
                     self._answers,
                     decision.key,
                     exchange,
@@ -166,11 +168,14 @@ class ExactStage(Stage, spec=EXACT_STAGE):
         return Answer(Replay(entry.value.events), forms=entry.value.forms)
 
 
-class Fill(Collecting):
-    """Watches an answer and stores it if it is whole and may be served again."""
+class Fill(Transform):
+    """Stores an answer that has ended, if it is whole and may be served again."""
+
+    watches = True
 
     def __init__(
         self,
+        recorder: Recorder,
         answers: Answers,
         key: bytes,
         exchange: Exchange,
@@ -180,7 +185,8 @@ class Fill(Collecting):
         results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
     ) -> None:
-        super().__init__()
+        recorder.whole()
+        self._recorder = recorder
         self._results = results
         self._publisher = publisher
         self._answers = answers
@@ -191,8 +197,7 @@ class Fill(Collecting):
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Stores on `complete`."""
-        super().end(outcome)
-        completion = self.collected
+        completion = self._recorder.completion if outcome == "complete" else None
         if completion is not None:
             exchange = self._exchange
             if replayed(exchange):

@@ -307,6 +307,10 @@ class Collector:
             case _:
                 pass
 
+    def text(self, choice: int, block: int) -> list[str]:
+        """The pieces of a block's text; whoever appends to them need not hand in the events."""
+        return self._block(choice, block, "text")[1]  # type: ignore[return-value]
+
     def finish(self) -> Completion:
         """The completion, its blocks in the order of their indices within each choice."""
         for choice, block in sorted(self._order):

@@ -182,7 +182,7 @@ def build(
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
-    planner = _planner(config, shared, prefetcher, previous)
+    planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
     admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
     exchanges.observe(recorder.write, shared.profit.book)
@@ -348,23 +348,13 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
     return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
 
 
-def _planner(
-    config: Config, shared: Shared, prefetcher: Prefetcher, previous: Assembly | None
-) -> PrefetchPlanner | None:
+def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:
     if not config.precompute.routes:
         return None
-    planner = PrefetchPlanner(
-        config.precompute,
-        shared.answers,
-        shared.profit,
-        shared.clock,
-        prefetcher,
-        prefetcher.question,
-        ttl=config.stages[EXACT_STAGE].ttl_s,
+    ttl = config.stages[EXACT_STAGE].ttl_s
+    return PrefetchPlanner(
+        config.precompute, shared.prefetch, shared.answers, shared.profit, shared.clock, prefetcher, ttl=ttl
     )
-    if previous is not None and previous.planner is not None:
-        planner.follow(previous.planner)
-    return planner
 
 
 def _live_audit(

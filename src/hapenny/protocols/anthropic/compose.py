@@ -27,6 +27,7 @@ MAX_TOKENS = 4096
 
 _EFFORTS = {"minimal": "low", "none": "low"}
 _TIERS = {"auto": "auto", "default": "standard_only", "standard": "standard_only", "standard_only": "standard_only"}
+_BARE = {"type", "text"}
 
 
 def encode(request: Request) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def encode(request: Request) -> dict[str, Any]:
     out: dict[str, Any] = {"max_tokens": MAX_TOKENS if p.max_tokens is None else p.max_tokens, "messages": messages}
     system = [_block(block, own, f"system[{i}]") for i, block in enumerate(request.system)] + hoisted
     if system:
-        out["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
+        out["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == _BARE else system
     if request.tools:
         out["tools"] = [_tool(tool, own) for tool in request.tools]
         if (choice := request.tool_choice) is not None:

@@ -61,8 +61,17 @@ class Decoder(StreamDecoder):
         for frame in self._frames.feed(data):
             if frame.kind != "event":
                 raise errors.decode(200, {}, frame.payload, frame.name or "internalServerException")
-            if frame.name == "contentBlockDelta" and self._plain(frame, events):
-                continue
+            if frame.name == "contentBlockDelta":
+                try:  # the common frame: a piece of text
+                    plain = _decode_plain(frame.payload)
+                except (ValueError, RecursionError):
+                    pass
+                else:
+                    index = plain.contentBlockIndex
+                    if index not in self._blocks:
+                        self._begin(index, "text", events)
+                    events.append(TextDelta(plain.delta.text, index, 0, frame.raw))
+                    continue
             self._frame(frame.name, f.load_frame(frame.payload) if frame.payload else {}, frame.raw, events)
         return events
 
@@ -71,18 +80,6 @@ class Decoder(StreamDecoder):
         if not (self._stopped and self._counted):
             raise Failure("truncated", "The provider's stream ended before the answer was complete.")
         return []
-
-    def _plain(self, frame: eventstream.Frame, events: list[Event]) -> bool:
-        """The common frame: a piece of text. False if it is any other."""
-        try:
-            plain = _decode_plain(frame.payload)
-        except (ValueError, RecursionError):
-            return False
-        index = plain.contentBlockIndex
-        if index not in self._blocks:
-            self._begin(index, "text", events)
-        events.append(TextDelta(plain.delta.text, index, 0, frame.raw))
-        return True
 
     def _frame(self, name: str, data: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         if name == "contentBlockDelta":

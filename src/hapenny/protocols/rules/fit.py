@@ -75,6 +75,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         toolkit.defined(draft)
         toolkit.chosen(draft)
     _conversation(draft, seen)
+    if draft.request.tools:
+        toolkit.whole(draft)
     if seen.points:
         points.placed(draft)
     if draft.request is request and not draft.notes:
@@ -88,7 +90,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
     if seen.thoughts:
         turns.without_strange_thoughts(draft)
     if draft.foreign:
-        if seen.instructs and service != "openai":
+        if (seen.instructs or (seen.media and draft.request.system)) and service != "openai":
             turns.raised(draft)
         if not seen.paired:
             history.paired(draft)
@@ -110,11 +112,13 @@ def _conversation(draft: Draft, seen: Census) -> None:
         identity.rewritten(draft)
 
 
-def broken(body: dict[str, Any], service: Service, model: str, card: Card | None) -> Iterator[Breach]:
-    """The rules that a composed `body` breaks, as the service would find them."""
+def broken(
+    body: dict[str, Any], service: Service, model: str, card: Card | None, *, stream: bool = False
+) -> Iterator[Breach]:
+    """The rules that a composed `body` breaks, as the service would find them; `stream`: a streamed answer is asked."""
     checked = subject(service, model, card)
     if service == "converse":
-        return converse.check(body, checked)
+        return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
     return messages.check(body, checked)
