@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from hapenny.core.clock import Clock
-from hapenny.core.errors import Failure
+from hapenny.core.errors import Failure, account_refused
 from hapenny.core.log import get_logger
 from hapenny.protocols.sigv4 import Credentials
 
@@ -25,6 +25,28 @@ RETRY_S = 30.0
 """Pause after a failed refresh."""
 
 _log = get_logger("hapenny.backends")
+
+
+class Signing(Protocol):
+    """Where credentials come from."""
+
+    async def get(self) -> Credentials:
+        """Credentials that hold now."""
+
+    async def aclose(self) -> None:
+        """Lets go of what fetches them."""
+
+
+async def for_call(source: Signing) -> Credentials:
+    """Credentials for a model call. Where there are none, that is the operator's to mend, not the client's: the failure
+    is of kind `provider_account`."""
+    try:
+        return await source.get()
+    except Failure as failure:
+        if failure.kind != "authentication":
+            raise
+        fix = failure.fix or "check where the backend's AWS credentials come from"
+        raise account_refused(fix, failure.message, upstream_status=failure.upstream_status) from failure
 
 
 class CredentialSource(Protocol):

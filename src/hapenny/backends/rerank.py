@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hapenny.backends.bedrock import Signing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
 from hapenny.backends.url import Url, origin
@@ -96,7 +96,7 @@ class Reranker:
             url.path,
             headers,
             body,
-            credentials=await self._credentials.get(),
+            credentials=await for_call(self._credentials),
             region=self.target.region,
             now=self._clock.wall(),
         )

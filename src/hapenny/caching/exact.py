@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
 from hapenny.caching.keys import Keys, uncacheable
@@ -15,7 +17,7 @@ from hapenny.core.answer import Answer, Outcome, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, events_of
 from hapenny.core.exchange import CacheFact, Exchange
-from hapenny.core.messages import Text, Thinking, ToolUse
+from hapenny.core.messages import Opaque, Text, Thinking, ToolUse
 from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
@@ -201,12 +203,26 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
 
 
 def size_of(completion: Completion) -> int:
-    """Bytes of an answer's content, for the store's bound."""
-    size = 200
+    """Bytes that an answer takes in memory, for the store's bound: as it is held, and as it is written."""
+    size = 200 + _weight(completion.extras) + sum(_weight(other.payload) for other in completion.others)
     for choice in completion.choices:
+        size += _weight(choice.extras)
         for block in choice.content:
+            size += 100 + _weight(block.extras)
             if isinstance(block, (Text, Thinking)):
-                size += 2 * len(block.text.encode()) + 100  # as text, and as it is written
+                size += 2 * len(block.text.encode())
+                size += _weight(block.citations) if isinstance(block, Text) else _signed(block)
+            elif isinstance(block, ToolUse):
+                size += 2 * len(block.arguments.encode()) + 200
             else:
-                size += 400
+                size += 300 + (_weight(block.payload) if isinstance(block, Opaque) else 0)
     return size
+
+
+def _signed(block: Thinking) -> int:
+    return 2 * (len(block.signature or "") + len(block.redacted or ""))
+
+
+def _weight(value: object) -> int:
+    """Bytes of JSON that an answer carries along, twice."""
+    return 2 * len(msgspec.json.encode(value)) if value else 0

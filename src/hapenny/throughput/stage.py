@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
-from hapenny.core.errors import Failure
+from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
@@ -179,13 +179,12 @@ _OUTCOMES: dict[Outcome, gates.Outcome] = {
 
 def _denied(failure: Failure, target: Target) -> Failure | None:
     """A policy's deny of one place as that place's failure, with the fix: others may serve the same model."""
-    problem = diagnose(failure.message, target.model) if failure.kind == "permission" else None
+    words = failure.operator if failure.kind == "provider_account" else None
+    problem = diagnose(words, target.model) if words else None
     if problem is None:
         return None
     _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
-    return Failure(
-        "unavailable", problem.message, fix=problem.fix, upstream_status=failure.upstream_status, retryable=True
-    )
+    return account_refused(problem.fix, problem.message, upstream_status=failure.upstream_status)
 
 
 def wanted(exchange: Exchange) -> Target:
