@@ -9,9 +9,8 @@ import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started, Stopped, Usage
+from hapenny.core.events import Event, Started, Stopped, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
-from hapenny.core.messages import Json
 from hapenny.core.recording import Recorder
 
 ROUTER = "prompt-router/"
@@ -72,16 +71,16 @@ class Metered(Recorder):
             call.tokens = event.tokens
             call.provenance = "reported"
             if event.extras:
-                call.extras = {**call.extras, **event.extras}
+                call.extras = merged(call.extras, event.extras)
             if ROUTER in call.target.model:
                 unmask(self._exchange, call, behind(call.target, event))
         elif isinstance(event, Stopped):
             if event.extras and not event.choice:
-                call.extras = _merged(call.extras, event.extras)
+                call.extras = merged(call.extras, event.extras)
         elif isinstance(event, Started):
             call.accepted = event.tokens
             if event.extras:
-                call.extras = {**call.extras, **event.extras}
+                call.extras = merged(call.extras, event.extras)
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
@@ -93,15 +92,6 @@ class Metered(Recorder):
             raise failure
         self._exchange.end_call(self._call, outcome)
         return super().end(outcome)
-
-
-def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
-    """Extras by dialect, those of one dialect joined."""
-    out = dict(known)
-    for dialect, fields in more.items():
-        before = out.get(dialect)
-        out[dialect] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
-    return out
 
 
 class Delivered(Transform):
