@@ -8,7 +8,8 @@ from hapenny.core.errors import Failure
 from hapenny.protocols import sse
 
 PIECES = (
-    b"data: a\n", b"data: b\r\n", b"\n", b"\r\n", b"\r", b"event: x\n", b": c\n\n", b"data:z\r\r", b"id: 1\n", b"\n\n\n",
+    b"data: a\n", b"data: b\r\n", b"\n", b"\r\n", b"\r", b"event: x\n", b": c\n\n", b"data:z\r\r", b"id: 1\n",
+    b"\n\n\n",
 )  # fmt: skip
 
 
