@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from hapenny.batch.bedrock import BedrockBatch
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import Record
 from hapenny.core.clock import RealClock
 from hapenny.simulation.fleet_jobs import FolderJobs
@@ -59,7 +60,7 @@ async def work(folder: Path, seed: str, stuck: bool) -> None:
     bucket, control = jobs(folder, stuck)
     bill = os.open(folder / "on_demand.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    async def invoke(model: str, record: Record) -> dict[str, Any]:
+    async def invoke(record: Record) -> dict[str, Any]:
         await clock.sleep(0.05)
         os.write(bill, f"{record.id}\n".encode())  # the provider charges, then answers
         return answer(record.body)

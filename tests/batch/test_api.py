@@ -3,19 +3,20 @@ import json
 import pytest
 
 from hapenny.batch.api import BatchApi
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
 
 
 def house(clock, folder):
-    async def invoke(model, record):
+    async def invoke(record):
         await clock.sleep(1)
         if record.body.get("bad"):
             raise Failure("invalid_request", "no")
-        return {"model": model, "choices": [{"message": {"content": "hi"}}]}
+        return {"model": record.model, "choices": [{"message": {"content": "hi"}}]}
 
     engine = BatchEngine(Journal(folder), {}, Local(invoke, clock), clock, BatchOptions(poll_s=1))
     return engine, BatchApi(engine)
@@ -104,6 +105,19 @@ def test_what_is_wrong_is_said_before_anything_is_sent(tmp_path, data, changes):
         assert raised.value.status == 400
         assert raised.value.fix
         assert engine.batches == {}
+
+    loop.run(main)
+
+
+def test_a_byte_order_mark_is_taken_and_ids_given_twice_are_named_with_both_lines(tmp_path):
+    async def main(clock):
+        _, api = house(clock, tmp_path)
+        marked = api.upload("t", "in.jsonl", "batch", b"\xef\xbb\xbf" + file(2))
+        assert api.create("t", {**WANTED, "input_file_id": marked["id"]})["request_counts"]["total"] == 2
+        twice = api.upload("t", "in.jsonl", "batch", file(3) + b"\n" + file(1))
+        with pytest.raises(Failure, match="'c0' is line 1's") as raised:
+            api.create("t", {**WANTED, "input_file_id": twice["id"]})
+        assert raised.value.field == "input_file_id line 5"
 
     loop.run(main)
 

@@ -3,9 +3,10 @@ import zlib
 import pytest
 
 from hapenny.batch.documents import DocumentOptions, Documents, chunks
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.catalog import default
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
@@ -17,15 +18,15 @@ class House:
         self.journal = Journal(folder)
         self.engine = BatchEngine(self.journal, {}, Local(self.invoke, clock), clock, BatchOptions(poll_s=1))
 
-    async def invoke(self, model, record):
+    async def invoke(self, record):
         await self.clock.sleep(1)
-        self.sent.append(model)
+        self.sent.append(record.model)
         if "inputText" in record.body:
             return {"embedding": [float(len(record.body["inputText"]))]}
         text = record.body["messages"][0]["content"][0]["text"]
         if "poison" in text:
             raise Failure("invalid_request", "refused")
-        return {"content": [{"type": "text", "text": f"<{model}:{zlib.crc32(text.encode())}>"}]}
+        return {"content": [{"type": "text", "text": f"<{record.model}:{zlib.crc32(text.encode())}>"}]}
 
 
 def unknown(model, tier):
@@ -142,7 +143,7 @@ def test_the_cost_after_is_what_the_answers_report(tmp_path):
     async def main(clock):
         house = House(clock, tmp_path)
 
-        async def invoke(model, record):
+        async def invoke(record):
             return {
                 "output": {"message": {"content": [{"text": "Shipping."}]}},
                 "usage": {"inputTokens": 100, "outputTokens": 10},

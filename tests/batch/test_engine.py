@@ -1,9 +1,10 @@
 import pytest
 
 from hapenny.batch.bedrock import BedrockBatch
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import Record
 from hapenny.core.errors import Failure
 from hapenny.simulation import loop
@@ -32,7 +33,7 @@ class House:
         local = Local(self.invoke, clock, per_s=10)
         self.engine = BatchEngine(self.journal, {"bedrock": provider}, local, clock, options)
 
-    async def invoke(self, model, record):
+    async def invoke(self, record):
         self.sent.append(record.id)
         await self.clock.sleep(1.0)
         if record.id in self.broken:
@@ -213,23 +214,14 @@ def test_a_crash_at_any_write_loses_nothing_and_pays_nothing_twice(tmp_path, ste
     loop.run(main)
 
 
-def test_a_torn_last_line_is_cut_off(tmp_path):
-    journal = Journal(tmp_path)
-    journal.append("batch", id="b", model="m", created=0.0, deadline=1.0)
-    journal.close()
-    with open(tmp_path / "journal.jsonl", "ab") as file:
-        file.write(b'{"kind":"done","ba')
-    journal = Journal(tmp_path)
-    assert [entry["kind"] for entry in journal.entries] == ["batch"]
-    journal.append("done", batch="b")
-    journal.close()
-    journal = Journal(tmp_path)
-    assert [entry["kind"] for entry in journal.entries] == ["batch", "done"]
-    journal.close()
+def test_what_was_not_asked_until_long_after_the_deadline_ends_as_an_error(tmp_path):
+    async def main(clock):
+        house = House(clock, tmp_path)
+        id = house.engine.submit(records(5), "model", 60)
+        await clock.sleep(2 * 3600)
+        await house.engine.run(id)
+        assert house.sent == []
+        status = house.engine.status(id)
+        assert (status.state, status.failed) == ("completed", 5)
 
-
-def test_one_process_at_a_time(tmp_path):
-    journal = Journal(tmp_path)
-    with pytest.raises(RuntimeError, match="in use"):
-        Journal(tmp_path)
-    journal.close()
+    loop.run(main)

@@ -147,3 +147,66 @@ def test_every_vector_is_in_the_ledger_whoever_made_it(tmp_path, invoke, monkeyp
     for background, feature, baseline, actual, purpose, how, cost in rows:
         assert (background, feature, purpose, how, baseline) == ("documents", "batch", "embed", tier, 0)
         assert actual == cost > 0
+
+
+def configured(tmp_path, name):
+    """A configuration whose ledger shows what was answered with it."""
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(f'backends: {{simulated: {{kind: simulated}}}}\nledger: {{path: "{tmp_path}/{name}.db"}}\n')
+    return str(path)
+
+
+def booked(tmp_path, name):
+    with contextlib.closing(sqlite3.connect(tmp_path / f"{name}.db")) as books:
+        return books.execute("SELECT count(*) FROM requests WHERE feature = 'batch'").fetchone()[0]
+
+
+def test_run_goes_on_with_what_each_batch_was_submitted_with(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("one", 2), ("two", 3)):
+        (tmp_path / "in.jsonl").write_text(lines(count))
+        assert invoke("submit", str(tmp_path / "in.jsonl"), "-c", configured(tmp_path, name)).exit_code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    done = invoke("run")
+    assert done.exit_code == 0, done.output
+    assert (booked(tmp_path, "one"), booked(tmp_path, "two")) == (2, 3)
+    assert not list(elsewhere.rglob("*.db"))  # nothing of a configuration nobody named
+
+
+def test_a_configuration_that_is_named_again_wins(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text(lines(2))
+    invoke("submit", str(tmp_path / "in.jsonl"), "-c", configured(tmp_path, "one"))
+    assert invoke("run", "-c", configured(tmp_path, "two")).exit_code == 0
+    assert booked(tmp_path, "two") == 2
+    assert not (tmp_path / "one.db").exists()
+
+
+def test_a_configuration_that_is_gone_is_said_with_the_fix(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text(lines(2))
+    path = configured(tmp_path, "one")
+    id = invoke("submit", str(tmp_path / "in.jsonl"), "-c", path).output.strip()
+    (tmp_path / "one.yaml").unlink()
+    done = invoke("run")
+    assert done.exit_code != 0
+    assert path in done.output
+    assert id in done.output
+    assert "-c" in done.output
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path, invoke, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(2).encode())
+    done = invoke("submit", str(tmp_path / "in.jsonl"), "--wait")
+    assert done.exit_code == 0, done.output
+    assert "2 of 2" in invoke("status").output
+
+
+def test_an_id_given_twice_is_named_with_both_lines(tmp_path, invoke):
+    (tmp_path / "in.jsonl").write_text(lines(3) + "\n" + lines(2))
+    done = invoke("submit", str(tmp_path / "in.jsonl"))
+    assert done.exit_code != 0
+    assert "line 5 has the custom_id of line 1: 'c0'" in done.output

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hapenny.core.answer import Answer, Replay, Transform, begin
+from hapenny.core.answer import Answer, EventTransform, Replay, Transform, begin
 from hapenny.core.errors import Failure
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 
@@ -36,17 +36,17 @@ class Watcher(Transform):
         self.seen = []
         self.ends = []
 
-    def feed(self, event):
-        self.seen.append(event)
-        return (event,)
+    def flow(self, batch):
+        self.seen.extend(batch)
+        return batch
 
     def end(self, outcome):
         self.ends.append(outcome)
         return ()
 
 
-class Shout(Transform):
-    def feed(self, event):
+class Shout(EventTransform):
+    def one(self, event):
         return (TextDelta(event.text.upper()),) if isinstance(event, TextDelta) else (event,)
 
     def end(self, outcome):

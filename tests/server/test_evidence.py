@@ -10,7 +10,7 @@ import pytest
 
 from hapenny.core.events import Choice, Completion, Tokens
 from hapenny.core.messages import Text
-from hapenny.prefetch.forecast import PrefetchItem
+from hapenny.prefetch.contract import PrefetchItem
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
 
@@ -181,7 +181,7 @@ async def test_a_jobs_answer_from_documents_that_changed_meanwhile_is_not_kept(t
         await ask(url, TOLL)
         gateway = app.gateway
         gateway.admin.invalidate(everything(), "alpha")
-        foreseen, _ = await gateway.parts.prefetcher.foresee(gateway.planner.asked()[0])
+        foreseen, _ = await gateway.parts.prefetcher.prepare(gateway.planner.asked()[0])
         assert foreseen.evidence
         foreseen = msgspec.convert(msgspec.json.decode(msgspec.json.encode(foreseen)), PrefetchItem)  # as in a journal
         completion = Completion(

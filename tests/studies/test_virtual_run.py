@@ -77,6 +77,18 @@ def test_a_model_is_made_wrong_at_a_message(off: Result) -> None:
     assert sum(record.right for record in spoilt.records[half + 5 :]) < len(MESSAGES) * 0.05
 
 
+def test_what_is_learnt_from_is_kept_apart(off: Result) -> None:
+    before = virtual_run.apart(Population(load(), SHOP, seed=99).messages(120, days=0.02), MESSAGES)
+    assert before
+    assert not {message.item.id for message in before} & {message.item.id for message in MESSAGES}
+    result = run(MESSAGES, SHOP, config=everything("off", "manga-2024"), learn=before)
+    assert [record.number for record in result.learning] == [message.number for message in before]
+    assert [record.right for record in result.records] == [record.right for record in off.records]
+    assert result.bill == off.bill
+    assert result.learning_bill == sum(record.actual or 0 for record in result.learning) > 0
+    assert result.background == 0
+
+
 def test_a_model_of_ones_choice_is_asked() -> None:
     cheap = run(MESSAGES[:40], SHOP, config=everything("off", "manga-2024"), model=HAIKU_ID)
     assert {model for record in cheap.records for model in record.models} == {HAIKU_ID}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hapenny.backends.contract import Raw
 from hapenny.backends.fitting import Find, Fitting, restored
@@ -18,6 +20,10 @@ from hapenny.protocols.rules import HOME
 from hapenny.simulation.call import SimulatedCall
 from hapenny.simulation.embedding import embed
 from hapenny.simulation.provider import SimulatedProvider
+
+if TYPE_CHECKING:
+    from hapenny.simulation.fleet_jobs import FolderJobs
+    from hapenny.simulation.folder_bucket import FolderBucket
 
 
 class SimulatedBackend:
@@ -37,13 +43,24 @@ class SimulatedBackend:
         self._fitting = Fitting(find)
         self._converse, self._invoke = codec("bedrock"), codec("invoke")
 
+    def job_service(self, folder: Path, least: int | None) -> tuple[FolderJobs, FolderBucket]:
+        """Bedrock's job service of this provider: the folder is its bucket. `least`: records that a job needs."""
+        from hapenny.simulation.batch_answers import answers
+        from hapenny.simulation.fleet_jobs import SMALLEST, FolderJobs
+        from hapenny.simulation.folder_bucket import FolderBucket
+
+        bucket = FolderBucket(folder)
+        smallest = least if least is not None else SMALLEST
+        return FolderJobs(bucket, self.provider.clock, answers(self.provider), least=smallest), bucket
+
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """Sends `request` to the simulated provider, at the target's tier, else the request's. Raises `Failure`."""
         tier, asked = target.service_tier, request.parameters.service_tier
         chosen = self._dialect(request, target.model) if self.repairs else codec(request.protocol)
         undo = None
         if self.repairs:
-            request, _, undo = self._fitting.take(request, target, chosen)
+            fitted = self._fitting.take(request, target, chosen)
+            request, undo = fitted.request, fitted.undo
         call = await self.provider.call(
             request,
             target.model,

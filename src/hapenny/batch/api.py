@@ -6,17 +6,24 @@ batch the same endpoint.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from hapenny.batch.engine import BatchEngine
+from hapenny.batch.engine import LONGEST_ID, BatchEngine
 from hapenny.batch.records import Record, Result
 from hapenny.core.errors import Failure, invalid
+from hapenny.core.log import get_logger
 
 MOST_LINES = 50_000
+BOM = b"\xef\xbb\xbf"
+"""The mark that some editors put before UTF-8."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_log = get_logger("hapenny.batches")
 _MADE = ("-output", "-errors")
 """Ends of the ids of files that are made from a batch's results."""
 
@@ -30,11 +37,14 @@ class BatchApi:
         self._engine = engine
 
     def upload(self, owner: str, filename: str, purpose: str, data: bytes) -> dict[str, Any]:
-        """`POST /v1/files`."""
+        """`POST /v1/files`.
+
+        Raises:
+            Failure: `invalid_request`, or `unavailable` if the disk is full.
+        """
         if purpose != "batch":
             raise invalid(f"files for {purpose!r} are not kept here", "purpose", "use batch")
         id = self._engine.clock.new_id("file-")
-        self._engine.journal.write(f"files/{id}", data)
         about = {
             "id": id,
             "object": "file",
@@ -44,7 +54,10 @@ class BatchApi:
             "purpose": purpose,
             "status": "processed",
         }
-        self._engine.journal.write(f"files/{id}.json", msgspec.json.encode({**about, "owner": owner}))
+        kept = {**about, "owner": owner, "digest": _digest(data)}
+        with _on_disk():
+            self._engine.journal.write(f"files/{id}", data)
+            self._engine.journal.write_lines(f"files/{id}.json", [(id, kept)])
         return about
 
     def file(self, owner: str, id: str) -> dict[str, Any]:
@@ -61,24 +74,35 @@ class BatchApi:
                     "purpose": "batch_output",
                     "status": "processed",
                 }
-        data = self._engine.journal.read(f"files/{id}.json") if _ID.fullmatch(id) else b""
-        about: dict[str, Any] = msgspec.json.decode(data) if data else {}
-        if about.pop("owner", None) != owner:
+        about = self._kept(id)
+        if about is None or about.pop("owner", None) != owner:
             raise Failure("not_found", f"no file {id!r}", field="file_id")
+        about.pop("digest", None)
         return about
+
+    def _kept(self, id: str) -> dict[str, Any] | None:
+        """What is kept about an upload; None: there is none, or that is damaged."""
+        lines = self._engine.journal.lines(f"files/{id}.json") if _ID.fullmatch(id) else []
+        if not lines or lines[0].json is None:
+            return None
+        about = msgspec.json.decode(lines[0].json)
+        return about if isinstance(about, dict) and about.get("id") == id else None
 
     def files(self, owner: str, *, limit: int = 10_000, after: str = "") -> dict[str, Any]:
         """`GET /v1/files`: what was uploaded, newest first."""
-        found = []
+        uploads = []
         for name in self._engine.journal.names("files", ".json"):
-            about = msgspec.json.decode(self._engine.journal.read(f"files/{name}"))
-            if about.pop("owner", None) == owner:
-                found.append(about)
-        found.sort(key=lambda about: (-about["created_at"], about["id"]))
-        ids = [about["id"] for about in found]
+            about = self._kept(name.removesuffix(".json"))
+            if about is None:
+                _log.error("what is kept about an upload is damaged", path=f"files/{name}")
+            elif about.pop("owner", None) == owner:
+                about.pop("digest", None)
+                uploads.append(about)
+        uploads.sort(key=lambda about: (-about["created_at"], about["id"]))
+        ids = [about["id"] for about in uploads]
         start = ids.index(after) + 1 if after in ids else 0
-        page = found[start : start + max(1, limit)]
-        return {"object": "list", "data": page, "has_more": len(found) > start + len(page)}
+        page = uploads[start : start + max(1, limit)]
+        return {"object": "list", "data": page, "has_more": len(uploads) > start + len(page)}
 
     def delete(self, owner: str, id: str) -> dict[str, Any]:
         """`DELETE /v1/files/{id}`: an upload is removed; batches made of it have their own copy."""
@@ -99,38 +123,28 @@ class BatchApi:
                 wanted = [_row(r) for r in rows if (r.output is None) == (suffix == "-errors")]
                 return b"".join(msgspec.json.encode(row) + b"\n" for row in wanted)
         self.file(owner, id)
-        return self._engine.journal.read(f"files/{id}")
+        data = self._engine.journal.read(f"files/{id}")
+        digest = (self._kept(id) or {}).get("digest")
+        if digest is not None and digest != _digest(data):
+            message = f"the file {id!r} is damaged on disk"
+            raise Failure("unavailable", message, field="file_id", fix="upload it again", retryable=False)
+        return data
 
     def create(
         self, owner: str, body: dict[str, Any], *, key: str = "", more: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """`POST /v1/batches`. `key`: the request's idempotency key; `more`: kept with the batch, shown to nobody."""
+        """`POST /v1/batches`. `key`: the request's idempotency key; `more`: kept with the batch, shown to nobody.
+
+        Raises:
+            Failure: `invalid_request` with the line at fault, or `unavailable` if the disk is full.
+        """
         source = body.get("input_file_id")
         if not isinstance(source, str):
             raise invalid("a batch needs its input", "input_file_id", "upload a file with purpose batch")
         window = re.fullmatch(r"(\d{1,3})h", str(body.get("completion_window", "24h")))
         if window is None or not 1 <= int(window[1]) <= 168:
             raise invalid("the completion window is not understood", "completion_window", "1h to 168h")
-        records = []
-        for number, line in enumerate(self.content(owner, source).splitlines(), 1):
-            if not line.strip():
-                continue
-            at = f"input_file_id line {number}"
-            try:
-                row = msgspec.json.decode(line)
-                id, request = row["custom_id"], dict(row["body"])
-                named = request.pop("model")
-            except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-                raise invalid("a line needs custom_id and a body with model", at, "one JSON object a line") from None
-            if row.get("url", body.get("endpoint")) != body.get("endpoint"):
-                raise invalid("the line is for another endpoint than the batch", at, str(body.get("endpoint")))
-            if not isinstance(named, str) or not named:
-                raise invalid("the line's model is no name", at, "name a model in its body")
-            records.append(Record(str(id), request, named))
-        if not records or len(records) > MOST_LINES:
-            raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
-        if len({record.id for record in records}) != len(records):
-            raise invalid("a custom_id is used twice", "input_file_id", "give each line its own")
+        records = _records(self.content(owner, source), body.get("endpoint"))
         metadata = {
             **(more or {}),
             "owner": owner,
@@ -139,9 +153,9 @@ class BatchApi:
             "window": f"{window[1]}h",
             "metadata": body.get("metadata"),
         }
-        made = self._engine.submit(
-            records, "", int(window[1]) * 3600.0, key=f"{owner}/{key}" if key else "", metadata=metadata
-        )
+        named = f"{owner}/{key}" if key else ""
+        with _on_disk():
+            made = self._engine.submit(records, "", int(window[1]) * 3600.0, key=named, metadata=metadata)
         return self.retrieve(owner, made)
 
     def retrieve(self, owner: str, id: str) -> dict[str, Any]:
@@ -182,6 +196,49 @@ class BatchApi:
         if batch is None or batch.metadata.get("owner") != owner:
             raise Failure("not_found", f"no batch {id!r}", field="batch_id")
         return id
+
+
+def _records(data: bytes, endpoint: Any) -> list[Record]:
+    """The records of an input file. Raises `Failure`, `invalid_request`, naming the line that is wrong."""
+    records: list[Record] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(data.removeprefix(BOM).splitlines(), 1):
+        if not line.strip():
+            continue
+        at = f"input_file_id line {number}"
+        try:
+            row = msgspec.json.decode(line)
+            id, request = str(row["custom_id"]), dict(row["body"])
+            named = request.pop("model")
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+            raise invalid("a line needs custom_id and a body with model", at, "one JSON object a line") from None
+        if row.get("url", endpoint) != endpoint:
+            raise invalid("the line is for another endpoint than the batch", at, str(endpoint))
+        if not isinstance(named, str) or not named:
+            raise invalid("the line's model is no name", at, "name a model in its body")
+        if len(id) > LONGEST_ID:
+            raise invalid(f"the line's custom_id is longer than {LONGEST_ID} characters", at, "a shorter one")
+        if id in seen:
+            raise invalid(f"the custom_id {id[:64]!r} is line {seen[id]}'s already", at, "give each line its own")
+        seen[id] = number
+        records.append(Record(id, request, named))
+    if not records or len(records) > MOST_LINES:
+        raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
+    return records
+
+
+@contextlib.contextmanager
+def _on_disk() -> Iterator[None]:
+    """Turns a disk that takes nothing into words for the client."""
+    try:
+        yield
+    except OSError as error:
+        _log.error("the batch journal cannot be written", error=str(error))
+        raise Failure("unavailable", "the disk of the batch journal takes nothing at the moment") from error
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def _row(result: Result) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -99,12 +99,16 @@ def chunks(text: str, tokens: int) -> list[str]:
 
 
 class Documents:
-    """One run over an engine. `run` names it: the same name finds again what it asked before."""
+    """One run over an engine. `run` names it: the same name finds again what it asked before. `metadata`: kept with its
+    batches."""
 
-    def __init__(self, engine: BatchEngine, options: DocumentOptions, run: str) -> None:
+    def __init__(
+        self, engine: BatchEngine, options: DocumentOptions, run: str, metadata: Mapping[str, Any] | None = None
+    ) -> None:
         self._engine = engine
         self._options = options
         self._run = run
+        self._metadata = dict(metadata or {})
         self._used: set[str] = set()
 
     def estimate(self, texts: Iterable[tuple[str, str]], rates: Rated) -> Estimate:
@@ -216,8 +220,8 @@ class Documents:
         owners = self._owners(stage)
         new = [Record(key, self._body(prompt, text)) for key, text in texts.items() if key not in owners]
         if new:
-            run = {"run": f"{self._run}/{stage}"}
-            made = self._engine.submit(new, model, self._options.within_s, metadata=run)
+            metadata = {**self._metadata, "run": f"{self._run}/{stage}"}
+            made = self._engine.submit(new, model, self._options.within_s, metadata=metadata)
             owners.update((record.id, made) for record in new)
         found = {key: owners[key] for key in texts}
         self._used.update(found.values())

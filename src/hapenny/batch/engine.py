@@ -11,33 +11,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from hapenny.batch.journal import Journal
+from hapenny.batch.journal import Journal, Log
 from hapenny.batch.local import Local
-from hapenny.batch.records import BatchProvider, BatchRefused, Record, Result, lines
-from hapenny.batch.state import Batch, Part, load
+from hapenny.batch.options import BatchOptions
+from hapenny.batch.records import BatchProvider, BatchRefused, Record, Result
+from hapenny.batch.state import Batch, Part, load, named
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 
-_log = get_logger("hapenny.batch")
-
-
-class BatchOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The batch engine as configured. `attempts` per record; `margin_s` kept before a deadline; `poll_s` between looks;
-    `stop_s`: how long a stopped job may take to end before its records are given up on."""
-
-    attempts: int = 3
-    """How often a record is sent in all."""
-    margin_s: float = 300.0
-    """How long before the deadline what is not done is asked on demand."""
-    poll_s: float = 30.0
-    """How often a provider's job is looked at."""
-    stop_s: float = 120.0
-    """How long a stopped job may take to hand over what it has done."""
+_log = get_logger("hapenny.batches")
+LONGEST_ID = 512
+"""Characters of a record's id."""
+GRACE_S = 3600.0
+"""How long after its deadline what is missing of a batch is still asked for."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -86,10 +78,15 @@ class BatchEngine:
         key: str = "",
         metadata: dict[str, Any] | None = None,
     ) -> str:
-        """Takes a batch in; when this returns it survives anything. Raises `ValueError` for ids given twice.
+        """Takes a batch in; when this returns it survives anything.
 
-        `model`: of the records that name none of their own.
-        `key`: the caller's idempotency key; a batch that was taken in under it before is returned instead.
+        Args:
+            model: of the records that name none of their own.
+            key: the caller's idempotency key; a batch that was taken in under it before is returned instead.
+
+        Raises:
+            ValueError: ids are given twice or are too long, or a record has no model.
+            OSError: the journal cannot be written; nothing was taken in.
         """
         if key:
             for batch in self.batches.values():
@@ -98,12 +95,14 @@ class BatchEngine:
         ids = {record.id for record in records}
         if len(ids) != len(records):
             raise ValueError("two records have the same id; results are joined by it")
+        if any(len(id) > LONGEST_ID for id in ids):
+            raise ValueError(f"a record's id is longer than {LONGEST_ID} characters")
         if not records:
             raise ValueError("a batch needs at least one record")
         if not model and any(not record.model for record in records):
             raise ValueError("a record names no model, and the batch neither")
         id = self.clock.new_id("batch_")
-        self.journal.write(f"{id}/input.jsonl", lines(records))
+        self.journal.write_lines(f"{id}/input.jsonl", ((record.id, record) for record in records))
         now = self.clock.wall()
         entry = self.journal.append(
             "batch",
@@ -144,18 +143,24 @@ class BatchEngine:
         while not batch.done:
             try:
                 await self.step(batch)
-            except (Failure, OSError) as error:
+            except Failure as failure:
                 # A control plane that cannot be reached now may be later; the journal knows what was begun.
-                _log.warning("a batch waits for its provider", batch=batch.id, error=str(error))
+                _log.warning("a batch waits for its provider", batch=batch.id, error=str(failure))
+            except OSError as error:
+                _log.warning("a batch waits for the disk of its journal", batch=batch.id, error=str(error))
             if not batch.done:
                 await self.clock.sleep(self.options.poll_s)
 
     async def step(self, batch: Batch) -> None:
         """One look at a batch: collects what is ready, sends what is missing."""
+        self._save(batch)
         for part in [p for p in batch.parts.values() if not p.collected]:
             await self._look(batch, part)
         missing = batch.missing(self.options.attempts)
         if batch.cancelled:
+            missing = []
+        if missing and self.clock.wall() >= batch.deadline + GRACE_S:
+            self._expire(batch, missing)
             missing = []
         # The last attempt is not a job's: alone a request is shaped for its model, and fails for itself.
         last = max(1, self.options.attempts - 1)
@@ -271,7 +276,7 @@ class BatchEngine:
 
     def _intend(self, batch: Batch, provider: BatchProvider, ids: list[str]) -> Part:
         number = len(batch.parts)
-        self.journal.write(f"{batch.id}/part-{number}.json", msgspec.json.encode(ids))
+        self.journal.write_lines(f"{batch.id}/part-{number}.json", ((id, id) for id in ids))
         token = f"{batch.id}-{number}".replace("_", "-")
         self._note(batch, "intent", part=number, provider=provider.name, token=token, price=provider.price)
         return batch.parts[number]
@@ -315,27 +320,56 @@ class BatchEngine:
         if status.state == "running" and not gone:
             return
         ids = set(part.ids)
-        found = [result for result in await provider.results(part.job, records) if result.id in ids]
-        self.journal.write(f"{batch.id}/results-{part.number}.jsonl", lines(found))
+        results = [result for result in await provider.results(part.job, records) if result.id in ids]
+        self.journal.write_lines(f"{batch.id}/results-{part.number}.jsonl", named(results))
         self._note(batch, "collected", part=part.number, at=now)
+        for result in results:
+            batch.take(result, price=part.price)
 
     def _waiting(self, batch: Batch) -> int:
         """Records in jobs that are not collected."""
         return sum(len(p.ids) for p in batch.parts.values() if not p.collected)
 
     async def _send(self, batch: Batch, ids: list[str]) -> None:
-        log = self.journal.log(f"{batch.id}/local.jsonl")
-
-        def keep(result: Result) -> None:
-            log.append(result)
-            batch.take(result)
-
-        try:
-            await self.local.run(batch.model, [batch.records[id] for id in ids], keep, batch.deadline + 3600)
-        finally:
-            log.close()
+        with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
+            keep = partial(self._kept, batch, log)
+            await self.local.run([batch.full(id) for id in ids], keep, batch.deadline + GRACE_S)
+        self._save(batch)
         if len(ids) >= 10:
             self._note(batch, "pace", per_s=self.local.per_s)
 
+    def _expire(self, batch: Batch, ids: Sequence[str]) -> None:
+        """Ends records for which it is too late, as when nobody worked on the batch until long after its deadline."""
+        with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
+            for id in ids:
+                result = Result(id, error="the deadline passed before the record was answered", retryable=False)
+                self._kept(batch, log, result)
+        self._save(batch)
+
+    def _save(self, batch: Batch) -> None:
+        """Writes what could not be written before. Raises `OSError`: it still cannot."""
+        if batch.unsaved:
+            with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
+                _flush(batch, log)
+
+    def _kept(self, batch: Batch, log: Log, result: Result) -> bool:
+        """Takes a result; whether it is on disk. If not it waits in memory: it is not lost, nor asked for again."""
+        batch.take(result)
+        batch.unsaved.append(result)
+        try:
+            _flush(batch, log)
+        except OSError as error:
+            if len(batch.unsaved) == 1:
+                _log.error("answers of a batch cannot be written", batch=batch.id, error=str(error))
+            return False
+        return True
+
     def _note(self, batch: Batch, kind: str, **fields: Any) -> None:
         batch.apply(self.journal.append(kind, batch=batch.id, **fields))
+
+
+def _flush(batch: Batch, log: Log) -> None:
+    """Writes the results that wait. Raises `OSError`; what is not written waits on."""
+    while batch.unsaved:
+        log.append(batch.unsaved[0].id, batch.unsaved[0])
+        batch.unsaved.pop(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from hapenny.batch.records import Record, Result
 from hapenny.core.clock import Clock
@@ -12,14 +12,20 @@ from hapenny.core.errors import Failure
 from hapenny.throughput.aimd import AimdLimit
 from hapenny.throughput.concurrency import SLO, ConcurrencyLimit, Sample
 
-Invoke = Callable[[str, Record], Awaitable[dict[str, Any]]]
+Invoke: TypeAlias = Callable[[Record], Awaitable[dict[str, Any]]]
+"""Answers a record, which names its model."""
+Keep: TypeAlias = Callable[[Result], bool]
+"""Takes a result; whether it is on disk."""
 
 
 class Local:
-    """Sends records with `invoke(model, record)`, through the gateway at background priority and flex tier.
+    """Sends records with `invoke`, through the gateway at background priority and flex tier.
 
-    `per_s`: records a second it is sure to manage, for planning (16 at once of 4 s each; assumed); it learns better.
-    `limit`: calls at once, adaptive on refusals and, by `SLO(ttft_s)`, on slow answers.
+    Args:
+        invoke: answers a record.
+        clock: the deployment's.
+        per_s: records a second it is sure to manage, for planning (16 at once of 4 s each; assumed); it learns better.
+        limit: calls at once, adaptive on refusals and, by `SLO(ttft_s)`, on slow answers.
     """
 
     def __init__(
@@ -38,48 +44,52 @@ class Local:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._busy -= 1
 
-    async def run(self, model: str, records: Sequence[Record], keep: Callable[[Result], None], until: float) -> None:
-        """Sends all records; `keep` gets each result as it comes. Nothing new is started after `until` (wall)."""
+    async def run(self, records: Sequence[Record], keep: Keep, until: float) -> None:
+        """Sends all records; `keep` gets each result as it comes. Nothing new is begun after `until` (wall), nor once a
+        result could not be written: what was begun is waited for, since it is paid."""
         waiting = list(reversed(records))
         running: set[asyncio.Task[None]] = set()
         started, finished = self._clock.now(), 0
-        pause = 0.0
+        pause, halted = 0.0, False
 
         async def one(record: Record) -> None:
-            nonlocal finished, pause
+            nonlocal finished, pause, halted
             begin, busy = self._clock.now(), self._busy
             try:
-                output = await self._invoke(record.model or model, record)
+                output = await self._invoke(record)
             except Failure as failure:
                 self._limit.observe(Sample(0.0, None, busy, dropped=True))
                 if failure.kind in ("rate_limited", "overloaded", "unavailable", "timeout"):
                     waiting.append(record)  # not the record's fault: it waits for a better time
                     pause = max(pause, min(30.0, failure.retry_after or 0.5))
                     return
-                keep(Result(record.id, error=failure.message, retryable=failure.retryable))
+                halted |= not keep(Result(record.id, error=failure.message, retryable=failure.retryable))
                 return
             took = self._clock.now() - begin
             self._limit.observe(Sample(took, None, busy, took_s=took))
             finished += 1
-            keep(Result(record.id, output=output))
+            halted |= not keep(Result(record.id, output=output))
+
+        def more() -> bool:
+            return bool(waiting) and not halted and self._clock.wall() < until
 
         try:
-            while (waiting and self._clock.wall() < until) or running:
+            while more() or running:
                 if pause > 0:
                     seconds, pause = pause, 0.0
                     await self._clock.sleep(seconds)
-                while waiting and self._busy < self._limit.limit and self._clock.wall() < until:
+                while more() and self._busy < self._limit.limit:
                     self._busy += 1
                     task = asyncio.get_running_loop().create_task(one(waiting.pop()))
                     task.add_done_callback(self._ended)
                     running.add(task)
-                if not running:
-                    await self._clock.sleep(0.05)  # other batches have all places
-                else:
+                if running:
                     done, _ = await asyncio.wait(list(running), return_when=asyncio.FIRST_COMPLETED)
                     running -= done
                     for task in done:
                         task.result()
+                elif more():
+                    await self._clock.sleep(0.05)  # other batches have all places
         finally:
             for task in running:
                 task.cancel()

@@ -7,16 +7,22 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from hapenny.admission.keys import OPEN, Identity
+
 State = Literal["running", "ended", "failed"]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One request of a batch. `body` is in the format of the batch's protocol, without the model. `model`: its own,
-    where the records of a batch are for several."""
+    """One request of a batch. `body` is in the format of the batch's protocol, without the model. What it does not say
+    itself is its batch's."""
 
     id: str
     body: dict[str, Any]
     model: str = ""
+    who: Identity = OPEN
+    """On whose behalf it is asked."""
+    deadline: float = 0.0
+    """When it should be answered, epoch seconds; 0: nobody said."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -74,8 +80,3 @@ class BatchProvider(Protocol):
 
 class BatchRefused(Exception):
     """The provider refuses the job itself (too few records, malformed): sending it again cannot help."""
-
-
-def lines(records: Sequence[msgspec.Struct]) -> bytes:
-    """Records as JSON lines."""
-    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)

@@ -1,13 +1,25 @@
-"""What a journal says about its batches: rebuilt from the entries at start, kept up while running."""
+"""What a journal says about its batches: rebuilt from the entries at start, kept up while running.
+
+Nothing that is damaged keeps the others from being read, and nothing that may have been paid is asked again: a record
+whose text or whose answer cannot be read any more ends with an error that says so. What a job answered is fetched from
+the provider once more, as long as its batch is open.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from hapenny.admission.keys import Identity
 from hapenny.batch.journal import Journal
 from hapenny.batch.records import Record, Result
+from hapenny.core.log import get_logger
+
+_log = get_logger("hapenny.batches")
+_ANSWER_LOST = "its answer is damaged on disk; hand the record in again if it is still wanted"
+_RECORD_LOST = "the record is damaged on disk; hand it in again"
 
 
 class Part:
@@ -37,6 +49,8 @@ class Batch:
         self.deadline: float = entry["deadline"]
         self.key: str = entry.get("key", "")
         self.metadata: dict[str, Any] = entry.get("metadata", {})
+        self.who = msgspec.convert(self.metadata.get("who") or {}, Identity)
+        """Who handed it in."""
         self.parts: dict[int, Part] = {}
         self.results: dict[str, Result] = {}
         self.attempts: dict[str, int] = {}
@@ -44,6 +58,8 @@ class Batch:
         """Ids answered in a job, and its price against on demand."""
         self.took: dict[str, list[float]] = {}
         """Seconds that whole jobs took, by provider."""
+        self.unsaved: list[Result] = []
+        """Results that could not be written yet: the disk was full."""
         self.done = False
         self.cancelled = False
         self._records: dict[str, Record] | None = None
@@ -52,20 +68,26 @@ class Batch:
     def records(self) -> dict[str, Record]:
         """The records by id."""
         if self._records is None:
-            data = self.journal.read(f"{self.id}/input.jsonl")
-            found = [msgspec.json.decode(line, type=Record) for line in data.splitlines()]
-            self._records = {record.id: record for record in found}
+            self._records = {}
+            for line in self.journal.lines(f"{self.id}/input.jsonl"):
+                if line.json is not None:
+                    record = msgspec.json.decode(line.json, type=Record)
+                    self._records[record.id] = record
+                elif line.name is not None:
+                    self._records[line.name] = Record(line.name, {}, self.model)
+                    self.results.setdefault(line.name, Result(line.name, error=_RECORD_LOST, retryable=False))
         return self._records
 
     def empty(self) -> None:
         """Forgets what the records say, on disk as well."""
-        bare = [Record(record.id, {}, record.model) for record in self.records.values()]
-        self.journal.write(f"{self.id}/input.jsonl", b"".join(msgspec.json.encode(record) + b"\n" for record in bare))
-        self._records = {record.id: record for record in bare}
+        bare = {record.id: Record(record.id, {}, record.model) for record in self.records.values()}
+        self.journal.write_lines(f"{self.id}/input.jsonl", bare.items())
+        self._records = bare
 
     def full(self, id: str) -> Record:
-        """A record with its model."""
-        return msgspec.structs.replace(self.records[id], model=self.model_of(id))
+        """A record with all that its batch says of it."""
+        record = self.records.get(id) or Record(id, {})
+        return msgspec.structs.replace(record, model=record.model or self.model, who=self.who, deadline=self.deadline)
 
     def model_of(self, id: str) -> str:
         """The model of a record."""
@@ -73,16 +95,14 @@ class Batch:
 
     def by_model(self, ids: list[str]) -> dict[str, list[str]]:
         """Ids by model, in their order."""
-        found: dict[str, list[str]] = {}
+        models: dict[str, list[str]] = {}
         for id in ids:
-            found.setdefault(self.model_of(id), []).append(id)
-        return found
+            models.setdefault(self.model_of(id), []).append(id)
+        return models
 
     def take(self, result: Result, *, price: float | None = None) -> None:
         """Keeps a result: the first success of a record stays; failures count as attempts. `price`: of the job it came
         from, against on demand; None: it was sent alone."""
-        if result.id not in self.records:
-            return
         known = self.results.get(result.id)
         if known is not None and known.output is not None:
             return
@@ -93,26 +113,26 @@ class Batch:
 
     def missing(self, most_attempts: int) -> list[str]:
         """Ids that still need an answer and are in no open job."""
+        records = self.records
         open_ids = {id for part in self.parts.values() if not part.collected for id in part.ids}
-        found = []
-        for id in self.records:
+        missing = []
+        for id in records:
             if id in open_ids:
                 continue
             result = self.results.get(id)
             if result is None or (
                 result.output is None and result.retryable and self.attempts.get(id, 0) < most_attempts
             ):
-                found.append(id)
-        return found
+                missing.append(id)
+        return missing
 
     def apply(self, entry: dict[str, Any]) -> None:
         """Follows one journal entry."""
         match entry["kind"]:
             case "intent":
-                ids = msgspec.json.decode(self.journal.read(f"{self.id}/part-{entry['part']}.json"), type=list[str])
-                self.parts[entry["part"]] = Part(
-                    entry["part"], entry["provider"], entry["token"], ids, entry.get("price", 0.5)
-                )
+                number = entry["part"]
+                ids = self._ids(number)
+                self.parts[number] = Part(number, entry["provider"], entry["token"], ids, entry.get("price", 0.5))
             case "created":
                 part = self.parts[entry["part"]]
                 part.job, part.created = entry["job"], entry.get("at")
@@ -126,9 +146,6 @@ class Batch:
                 part.collected = True
                 if part.created is not None and part.stopping_since is None and "at" in entry:
                     self.took.setdefault(part.provider, []).append(entry["at"] - part.created)
-                data = self.journal.read(f"{self.id}/results-{entry['part']}.jsonl")
-                for line in data.splitlines():
-                    self.take(msgspec.json.decode(line, type=Result), price=part.price)
             case "cancelled":
                 self.cancelled = True
             case "done":
@@ -136,16 +153,57 @@ class Batch:
             case _:
                 pass
 
+    def restore(self) -> None:
+        """Reads the results that are on disk, once all entries were followed."""
+        for part in self.parts.values():
+            if part.collected and not part.refused:
+                self._collect(part)
+        for line in self.journal.lines(f"{self.id}/local.jsonl"):
+            if line.json is not None:
+                self.take(msgspec.json.decode(line.json, type=Result))
+            elif line.name is not None:
+                self.take(Result(line.name, error=_ANSWER_LOST, retryable=False))
+
+    def _collect(self, part: Part) -> None:
+        """The results of a job. Damaged ones of an open batch are fetched again: the job is looked at once more."""
+        name = f"{self.id}/results-{part.number}.jsonl"
+        lines = self.journal.lines(name)
+        damaged = any(line.json is None for line in lines) or not self.journal.exists(name)
+        if damaged and not self.done:
+            part.collected = False
+            return
+        for line in lines:
+            if line.json is not None:
+                self.take(msgspec.json.decode(line.json, type=Result), price=part.price)
+        for id in part.ids if damaged else ():
+            self.results.setdefault(id, Result(id, error=_ANSWER_LOST, retryable=False))
+
+    def _ids(self, number: int) -> list[str]:
+        """The records of a part, in the order they have in its job. A line's name says the same as the line."""
+        ids: list[str] = []
+        for line in self.journal.lines(f"{self.id}/part-{number}.json"):
+            value = msgspec.json.decode(line.json) if line.json is not None else line.name
+            ids += value if isinstance(value, list) else [value or ""]  # whose place it is, nobody knows
+        return ids
+
 
 def load(journal: Journal) -> dict[str, Batch]:
-    """All batches of a journal."""
+    """All batches of a journal. An entry that cannot be followed is left out, and logged."""
     batches: dict[str, Batch] = {}
     for entry in journal.entries:
-        if entry["kind"] == "batch":
-            batches[entry["id"]] = Batch(journal, entry)
-        else:
-            batches[entry["batch"]].apply(entry)
+        try:
+            if entry["kind"] == "batch":
+                batches[entry["id"]] = Batch(journal, entry)
+            else:
+                batches[entry["batch"]].apply(entry)
+        except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
+            batch = entry.get("batch", entry.get("id", ""))
+            _log.error("an entry of the batch journal is left out", batch=batch, error=type(error).__name__)
     for batch in batches.values():
-        for line in journal.logged(f"{batch.id}/local.jsonl"):
-            batch.take(msgspec.json.decode(line, type=Result))
+        batch.restore()
     return batches
+
+
+def named(results: Iterable[Result]) -> Iterable[tuple[str, Result]]:
+    """Results by the ids of their records, as they are written."""
+    return ((result.id, result) for result in results)

@@ -16,7 +16,7 @@ import msgspec
 
 from hapenny.batch.documents import DocumentOptions, Documents, Task
 from hapenny.batch.records import Result
-from hapenny.cli.batching import EMBED, FORMS, Opened, line, look, read, seconds, work
+from hapenny.cli.batching import EMBED, REGION, Chosen, Opened, chosen_for, line, look, read, seconds, work
 
 Command = Callable[..., None]
 
@@ -28,7 +28,7 @@ def batch() -> None:
 
 def _shared(command: Command) -> Command:
     for option in (
-        click.option("--region", default="us-east-1", show_default=True, help="Bedrock's, without a configuration."),
+        click.option("--region", default=REGION, show_default=True, help="Bedrock's, without a configuration."),
         click.option("--role", default="", help="Bedrock: ARN of the role that may read and write the bucket."),
         click.option("--bucket", default="", help="Bedrock: bucket for input and output; uses its batch API."),
         click.option("-c", "--config", type=click.Path(dir_okay=False), help="Configuration of the gateway."),
@@ -59,10 +59,11 @@ def submit(
 ) -> None:
     """Take a file of records in; print the batch's id."""
     form, records = read(file.read_bytes(), model)
-    with Opened(folder / form, form, config, bucket, role, region) as opened:
+    chosen = Chosen.of(config, bucket, role, region)
+    with Opened(folder / form, form, chosen) as opened:
         try:
-            id = opened.engine.submit(records, "", seconds(within), key=key)
-        except ValueError as error:
+            id = opened.engine.submit(records, "", seconds(within), key=key, metadata=chosen.kept())
+        except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from None
         click.echo(id)
         if wait:
@@ -72,11 +73,17 @@ def submit(
 @batch.command()
 @_shared
 def run(folder: Path, config: str | None, bucket: str, role: str, region: str) -> None:
-    """Work on all open batches until they are done; can be killed and started again at any time."""
-    for form in (*FORMS, EMBED):
-        if (folder / form / "journal.jsonl").exists():
-            with Opened(folder / form, form, config, bucket, role, region) as opened:
-                opened.run(work(opened.engine))
+    """Work on all open batches until they are done; can be killed and started again at any time. Each goes on with what
+    it was submitted with, unless a configuration or a bucket is given here."""
+    given = Chosen.of(config, bucket, role, region)
+    for form, engine in look(folder).items():
+        groups: dict[Chosen, list[str]] = {}
+        for batch in engine.batches.values():
+            if not batch.done:
+                groups.setdefault(given if given != Chosen() else chosen_for(batch), []).append(batch.id)
+        for chosen, ids in groups.items():
+            with Opened(folder / form, form, chosen) as opened:
+                opened.run(work(opened.engine, *ids))
 
 
 @batch.command()
@@ -85,13 +92,13 @@ def run(folder: Path, config: str | None, bucket: str, role: str, region: str) -
 @click.option("--folder", default="hapenny-batch", show_default=True, type=click.Path(path_type=Path))
 def status(id: str | None, as_json: bool, folder: Path) -> None:
     """Show how batches stand."""
-    found = [s for engine in look(folder) for key in engine.batches if id in (None, key) for s in [engine.status(key)]]
-    if id is not None and not found:
+    stands = [engine.status(key) for engine in look(folder).values() for key in engine.batches if id in (None, key)]
+    if id is not None and not stands:
         raise click.ClickException(f"no batch {id} in {folder}")
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        click.echo(msgspec.json.encode(stands))
         return
-    for each in found:
+    for each in stands:
         click.echo(line(each))
 
 
@@ -103,7 +110,7 @@ def status(id: str | None, as_json: bool, folder: Path) -> None:
 @click.option("--folder", default="hapenny-batch", show_default=True, type=click.Path(path_type=Path))
 def fetch(id: str, output: Path | None, folder: Path) -> None:
     """Write the results so far, one JSON object a line, in the order of the records."""
-    for engine in look(folder):
+    for engine in look(folder).values():
         if id in engine.batches:
             data = b"".join(msgspec.json.encode(_row(result)) + b"\n" for result in engine.results(id))
             if output is None:
@@ -119,9 +126,11 @@ def fetch(id: str, output: Path | None, folder: Path) -> None:
 @_shared
 def cancel(id: str, folder: Path, config: str | None, bucket: str, role: str, region: str) -> None:
     """Stop a batch; what has been answered is kept."""
-    for form in (*FORMS, EMBED):
-        if (folder / form / id).exists():
-            with Opened(folder / form, form, config, bucket, role, region) as opened:
+    given = Chosen.of(config, bucket, role, region)
+    for form, engine in look(folder).items():
+        if id in engine.batches:
+            chosen = given if given != Chosen() else chosen_for(engine.batches[id])
+            with Opened(folder / form, form, chosen) as opened:
                 opened.run(opened.engine.cancel(id))
                 click.echo(line(opened.engine.status(id)))
             return
@@ -169,9 +178,10 @@ def documents(
         raise click.ClickException(f"no document below {directory}: {', '.join(readers.SUFFIXES)}")
     options = DocumentOptions(task=task, model=model, join_model=join_model, within_s=seconds(within), shard=shard)
     form = EMBED if task == "embed" else "converse"
-    with Opened(folder / form, form, config, bucket, role, region) as opened:
-        engine = opened.engine
-        work = Documents(engine, options, f"{directory.resolve()}:{task}:{model}:{join_model}")
+    chosen = Chosen.of(config, bucket, role, region)
+    with Opened(folder / form, form, chosen) as opened:
+        run = f"{directory.resolve()}:{task}:{model}:{join_model}"
+        work = Documents(opened.engine, options, run, metadata=chosen.kept())
         ahead = work.estimate(texts, opened.rates)
         click.echo(
             f"{ahead.documents} documents, {ahead.chunks} parts ({ahead.duplicates} double), about "

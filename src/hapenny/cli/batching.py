@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from hapenny.batch.engine import BatchEngine, BatchOptions, Status
+from hapenny.batch.api import BOM
+from hapenny.batch.engine import BatchEngine, Status
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import BatchProvider, Record
+from hapenny.batch.state import Batch
 from hapenny.core.clock import Clock, RealClock
 
 if TYPE_CHECKING:
     from hapenny.catalog import Rates
     from hapenny.config import BatchApiOptions, Config
     from hapenny.gateway.gateway import Gateway
+    from hapenny.jobs.translator import ClientAnswerer
 
 T = TypeVar("T")
 FORMS = {
@@ -33,6 +37,9 @@ FORMS = {
 CODECS = {"converse": "bedrock"}
 """The dialect of a form where it has another name."""
 
+CHOSEN = "configuration"
+"""In a batch's metadata: what it was handed in with."""
+REGION = "us-east-1"
 EMBED = "embed"
 """The journal of embeddings, whose records are a provider's own."""
 
@@ -47,29 +54,34 @@ def read(data: bytes, model: str = "") -> tuple[str, list[Record]]:
         click.ClickException: naming the line that is wrong.
     """
     form = ""
-    records = []
-    for number, line in enumerate(data.splitlines(), 1):
+    records: list[Record] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(data.removeprefix(BOM).splitlines(), 1):
         if not line.strip():
             continue
         try:
             row = msgspec.json.decode(line)
-            found = next(f for f, (id, body) in FORMS.items() if id in row and isinstance(row.get(body), dict))
-        except (msgspec.DecodeError, StopIteration, TypeError, AttributeError):
+            own = next(f for f, (id, body) in FORMS.items() if id in row and isinstance(row.get(body), dict))
+        except (msgspec.DecodeError, StopIteration, TypeError, AttributeError, RecursionError):
             raise click.ClickException(
                 f"line {number} is neither OpenAI's (custom_id, body), Bedrock's (recordId, modelInput) "
                 "nor Anthropic's (custom_id, params)"
             ) from None
-        body = dict(row[FORMS[found][1]])
-        if found == "invoke" and _is_converse(body):
-            found = "converse"
-        if form and found != form:
-            raise click.ClickException(f"line {number} is of form {found}, the lines before of form {form}")
-        form = found
+        body = dict(row[FORMS[own][1]])
+        if own == "invoke" and _is_converse(body):
+            own = "converse"
+        if form and own != form:
+            raise click.ClickException(f"line {number} is of form {own}, the lines before of form {form}")
+        form = own
         named = model or str(body.get("model") or "")
         body.pop("model", None)
         if not named:
             raise click.UsageError(f"name the model with --model: line {number} does not")
-        records.append(Record(str(row[FORMS[form][0]]), body, named))
+        id = str(row[FORMS[form][0]])
+        if id in seen:
+            raise click.ClickException(f"line {number} has the {FORMS[form][0]} of line {seen[id]}: {id[:64]!r}")
+        seen[id] = number
+        records.append(Record(id, body, named))
     if not records:
         raise click.ClickException("the file holds no records")
     return form, records
@@ -77,10 +89,46 @@ def read(data: bytes, model: str = "") -> tuple[str, list[Record]]:
 
 def seconds(text: str) -> float:
     """`90m` and the like in seconds."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
+    span = _SPAN.fullmatch(text)
+    if span is None:
         raise click.UsageError(f"{text!r} is no span of time; write 90m, 24h or 2d")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(span[1]) * _SECONDS[span[2]]
+
+
+class Chosen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What batches are worked on with. It is kept with each batch, so that `run` goes on as `submit` began."""
+
+    config: str | None = None
+    """Path of the gateway's configuration; None: simulated models, or Bedrock where there is a bucket."""
+    bucket: str = ""
+    """Bedrock's batch API with this bucket, besides those of the configuration."""
+    role: str = ""
+    """ARN of the role that may read and write it."""
+    region: str = REGION
+    """Of Bedrock, where no configuration says."""
+
+    @classmethod
+    def of(cls, config: str | None, bucket: str, role: str, region: str) -> Chosen:
+        """From a command's options; the path holds wherever the next command is given."""
+        return cls(str(Path(config).resolve()) if config else None, bucket, role, region)
+
+    def kept(self) -> dict[str, Any]:
+        """As it stands in a batch's metadata."""
+        return {CHOSEN: msgspec.to_builtins(self)}
+
+
+def chosen_for(batch: Batch) -> Chosen:
+    """What a batch was handed in with.
+
+    Raises:
+        click.ClickException: its configuration is gone.
+    """
+    chosen = msgspec.convert(batch.metadata.get(CHOSEN) or {}, Chosen)
+    if chosen.config is not None and not Path(chosen.config).exists():
+        raise click.ClickException(
+            f"{chosen.config}, with which {batch.id} was submitted, is not there any more; name another with -c"
+        )
+    return chosen
 
 
 class Opened:
@@ -89,17 +137,15 @@ class Opened:
     Args:
         folder: of the journal.
         form: of the records.
-        path: of the gateway's configuration.
-        bucket: Bedrock's batch API with this bucket, besides those of the configuration.
-        role: ARN of the role that may read and write it.
-        region: of Bedrock, where no configuration says.
+        chosen: configuration, and Bedrock's batch API.
     """
 
-    def __init__(self, folder: Path, form: str, path: str | None, bucket: str, role: str, region: str) -> None:
+    def __init__(self, folder: Path, form: str, chosen: Chosen) -> None:
         self._clock: Clock = RealClock()
         self._form = form
         self._gateway: Gateway | None = None
-        self._config, apis = _configured(path, bucket, role, region)
+        self._config, apis = _configured(chosen)
+        self._answerer = _answerer(form)
         try:
             self._journal = Journal(folder)
         except RuntimeError as error:
@@ -111,15 +157,16 @@ class Opened:
 
     def _providers(self, apis: tuple[BatchApiOptions, ...]) -> dict[str, BatchProvider]:
         from hapenny.jobs.embeddings import booked
-        from hapenny.jobs.service import providers
-        from hapenny.protocols.registry import codec
+        from hapenny.jobs.providers import translated, untranslated
 
-        near = None if self._form == EMBED else codec(CODECS.get(self._form, self._form))
+        config, answerer = self._config, self._answerer
         try:
-            found = providers(self._config, apis, near, self._hold, self._clock, lambda request: self._who())
+            if answerer is None:
+                return booked(untranslated(config, apis, self._hold, self._clock), self._hold)
+            dialect = CODECS.get(self._form, self._form)
+            return translated(config, apis, dialect, answerer, self._hold, self._clock)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-        return found if near is not None else booked(found, self._hold)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` on a loop of its own, and lets go of the gateway it used."""
@@ -137,7 +184,7 @@ class Opened:
 
     def rates(self, model: str, tier: str) -> Rates | None:
         """The rates of a model by any of its names here; None: not known."""
-        from hapenny.jobs.service import target_of
+        from hapenny.jobs.translator import target_of
 
         gateway = self._built()
         target = target_of(gateway, model)
@@ -154,28 +201,16 @@ class Opened:
     def _hold(self) -> Iterator[Gateway]:
         yield self._built()
 
-    def _who(self) -> Any:
-        from hapenny.admission.keys import OPEN
-        from hapenny.core.messages import Context
-
-        return Context(priority=-1, feature="batch"), OPEN
-
-    async def _send(self, model: str, record: Record) -> dict[str, Any]:
+    async def _send(self, record: Record) -> dict[str, Any]:
         """One record through the gateway, at background priority."""
-        from hapenny.protocols.registry import codec
-
-        gateway = self._built()
-        if self._form == EMBED:
+        gateway, answerer = self._built(), self._answerer
+        if answerer is None:
             from hapenny.jobs.embeddings import embed
 
-            return await embed(gateway, model, record)
-        dialect = codec(CODECS.get(self._form, self._form))
-        named = self._form in ("openai", "anthropic")
-        body = msgspec.json.encode({**record.body, "model": model} if named else record.body)
-        request = dialect.decode_request(body, model=None if named else model, stream=False, headers={})
-        completion, _ = await gateway.complete(request, self._who()[0])
-        answer: dict[str, Any] = msgspec.json.decode(dialect.encode_answer(completion, request))
-        return answer
+            return await embed(gateway, record)
+        request = answerer.request(record)
+        completion, _ = await gateway.complete(request, answerer.context(record, request))
+        return answerer.written(request, completion)
 
     def __enter__(self) -> Opened:
         return self
@@ -184,18 +219,18 @@ class Opened:
         self._journal.close()
 
 
-def look(folder: Path) -> list[BatchEngine]:
-    """The engines of all journals in a folder, to look at only."""
+def look(folder: Path) -> dict[str, BatchEngine]:
+    """The engines of all journals in a folder, by the form of their records; to look at only."""
 
-    async def never(model: str, record: Record) -> dict[str, Any]:
+    async def never(record: Record) -> dict[str, Any]:
         raise RuntimeError("only looking")
 
     clock = RealClock()
-    return [
-        BatchEngine(Journal(folder / form, look=True), {}, Local(never, clock), clock)
+    return {
+        form: BatchEngine(Journal(folder / form, look=True), {}, Local(never, clock), clock)
         for form in (*FORMS, EMBED)
         if (folder / form / "journal.jsonl").exists()
-    ]
+    }
 
 
 async def work(engine: BatchEngine, *ids: str) -> None:
@@ -239,21 +274,33 @@ def _is_converse(body: dict[str, Any]) -> bool:
     return isinstance(content, list) and bool(content) and "type" not in content[0]
 
 
-def _configured(path: str | None, bucket: str, role: str, region: str) -> tuple[Config, tuple[BatchApiOptions, ...]]:
+def _answerer(form: str) -> ClientAnswerer | None:
+    """What records of a form are; None: a provider's own bodies."""
+    if form == EMBED:
+        return None
+    from hapenny.core.messages import Context
+    from hapenny.jobs.translator import ClientAnswerer
+    from hapenny.protocols.registry import codec
+
+    return ClientAnswerer(codec(CODECS.get(form, form)), lambda who, request: Context(priority=-1, feature="batch"))
+
+
+def _configured(chosen: Chosen) -> tuple[Config, tuple[BatchApiOptions, ...]]:
     """The gateway's configuration and the batch APIs to use; a bucket without a configuration means Bedrock."""
     from hapenny.backends.bedrock import BedrockOptions
     from hapenny.backends.kinds import KINDS
     from hapenny.config import BatchApiOptions, Config, ConfigError, RouteOptions, check, load
 
     try:
-        if path is None and bucket:
+        bucket, role = chosen.bucket, chosen.role
+        if chosen.config is None and bucket:
             config = Config(
-                backends={"bedrock": BedrockOptions(region=region)},
+                backends={"bedrock": BedrockOptions(region=chosen.region)},
                 routes={"default": RouteOptions(baseline=_ANY)},
             )
             config = check(config)
         else:
-            config = load(path)
+            config = load(chosen.config)
         apis = config.batch.apis if config.batch is not None else ()
         if bucket:
             name = next((n for n, b in config.backends.items() if KINDS[b.kind].batch == "bedrock"), None)

@@ -105,10 +105,10 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
         noise = tuple(sorted(training.noise_words(opened.store, rows)))
         settings = msgspec.structs.replace(opened.settings(), noise=noise, rerank="learned")
         settings = training.with_prior(settings, training.learn_prior(opened.retriever(settings), rows))
-        found = training.examples(opened.retriever(settings), rows)
-        if not len(found.gains):
+        learnt_from = training.examples(opened.retriever(settings), rows)
+        if not len(learnt_from.gains):
             raise click.ClickException("no judged query finds a relevant document: nothing to learn from")
-        forest = training.fit([found])
+        forest = training.fit([learnt_from])
         if floor:
             lowest = training.relevance_floor(opened.retriever(settings), rows, keep)
             chosen = msgspec.structs.replace(settings.selection, floor=lowest)
@@ -120,8 +120,8 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
     finally:
         opened.close()
     preferred = [rule.fields for rule in settings.scoring.rules if isinstance(rule, Popularity)]
-    told = {"noise": noise, "preferred": preferred, "rows": len(found.gains), "trees": forest.trees}
-    click.echo(json.dumps(told | ({"floor": settings.selection.floor} if floor else {})))
+    report = {"noise": noise, "preferred": preferred, "rows": len(learnt_from.gains), "trees": forest.trees}
+    click.echo(json.dumps(report | ({"floor": settings.selection.floor} if floor else {})))
 
 
 def _search(
@@ -142,8 +142,8 @@ def _search(
         raise click.ClickException(str(error)) from error
     finally:
         opened.close()
-    found: list[dict[str, Any]] = answer["data"]
-    return found
+    learnt_from: list[dict[str, Any]] = answer["data"]
+    return learnt_from
 
 
 def _judged(path: Path, opened: Folder) -> list[Judged]:

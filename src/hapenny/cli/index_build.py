@@ -81,30 +81,30 @@ def build(
         access = read_access({"tenant": tenant, "groups": groups})
     except AccessError as error:
         raise click.UsageError(str(error)) from error
-    said: list[str] = []
+    notices: list[str] = []
     documents: list[Document] = []
     known = Manifest.at(folder)
     try:
-        named = name_files(paths, known, said)
+        named = name_files(paths, known, notices)
         for file, id in named:
             try:
                 reading = readers.load(file, id, access)
             except readers.UnreadableFile as error:
-                said.append(f"left out: {error}")
+                notices.append(f"left out: {error}")
                 continue
             documents += reading.documents
-            said += reading.left_out
+            notices += reading.left_out
     finally:
         known.close()
     for path in paths:
         if passed := readers.unread(path):
-            said.append(f"left out below {path}: {passed}")
-    for line in said:
+            notices.append(f"left out below {path}: {passed}")
+    for line in notices:
         click.echo(line, err=True)
     if not documents:
         raise click.ClickException(f"nothing readable; formats: {', '.join(readers.SUFFIXES)}")
-    found = detect(document.searchable() for document in documents[:2000])
-    chosen = found if language == "auto" else msgspec.convert(language, type(found))
+    detected = detect(document.searchable() for document in documents[:2000])
+    chosen = detected if language == "auto" else msgspec.convert(language, type(detected))
     opened = open_folder(folder, embedder, language=chosen, layout=_layout(postgres, name, shards, shard_by))
     manifest = opened.manifest()
 
@@ -133,11 +133,11 @@ def build(
         manifest.close()
         opened.close()
     _tell(done)
-    told = msgspec.to_builtins(done) | {"language": opened.store.analyser.language, "near": len(done.near)}
-    told["chunking"] = {"size": how.size, "overlap": how.overlap} | (
+    report = msgspec.to_builtins(done) | {"language": opened.store.analyser.language, "near": len(done.near)}
+    report["chunking"] = {"size": how.size, "overlap": how.overlap} | (
         {"measured": {str(each.size): each.mean() for each in measured}} if measured else {}
     )
-    click.echo(json.dumps(told, ensure_ascii=False))
+    click.echo(json.dumps(report, ensure_ascii=False))
 
 
 async def _chunking(

@@ -90,10 +90,15 @@ def _check(opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float3
     promised, store = opened.promise(), opened.embedded
     if promised is None:
         raise click.ClickException(f"{opened.path}: nothing was promised; run tune with --apply first")
-    found = recalls(store.vector_index, np.flatnonzero(store.columns.live), asked)
-    gone = drifted(promised, found)
-    told = {"promised": promised, "recall": round(float(found.mean()), 4), "queries": len(found), "drifted": gone}
-    click.echo(json.dumps(told))
+    by_query = recalls(store.vector_index, np.flatnonzero(store.columns.live), asked)
+    gone = drifted(promised, by_query)
+    report = {
+        "promised": promised,
+        "recall": round(float(by_query.mean()), 4),
+        "queries": len(by_query),
+        "drifted": gone,
+    }
+    click.echo(json.dumps(report))
     if gone:
         raise click.ClickException("the promise no longer holds: run tune again with --apply")
 
@@ -105,15 +110,15 @@ def _chunks(opened: Folder, queries: Path, sources: tuple[Path, ...], budget: in
 
     documents = [document for path in sources for file in readers.files(path) for document in readers.read(file, path)]
     asked = asyncio.run(sizing.read_evidence(queries.read_bytes(), opened.embedder))
-    found = []
+    sizes = []
     for size in sizing.SIZES:
         measured = sizing.measure_size(
             documents, asked, size, budget, opened.embedder, opened.store.analyser.language, opened.settings()
         )
-        found.append(asyncio.run(measured))
-        click.echo(f"chunks of {size}: {found[-1].chunks} pieces", err=True)
-    best = sizing.best_size(found)
-    for each in found:
-        told = {key: round(value, 4) for key, value in each.mean().items()}
-        click.echo(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(told)}")
+        sizes.append(asyncio.run(measured))
+        click.echo(f"chunks of {size}: {sizes[-1].chunks} pieces", err=True)
+    best = sizing.best_size(sizes)
+    for each in sizes:
+        report = {key: round(value, 4) for key, value in each.mean().items()}
+        click.echo(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(report)}")
     click.echo(f"build with: --size {best.size} --overlap {best.size // 8}")

@@ -9,11 +9,12 @@ from msgspec import field
 
 from hapenny.backends.kinds import BackendSection
 from hapenny.backends.simulated_kind import SimulatedOptions
-from hapenny.caching.options import AheadOptions, EdgeOptions
+from hapenny.caching.options import EdgeOptions
 from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, RerankerOptions
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
+from hapenny.prefetch.options import PrefetchOptions
 from hapenny.retrieval.options import Remote
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
@@ -115,7 +116,7 @@ class Config(Section):
     """OpenTelemetry spans; needs the extra `otel`."""
     batch: BatchJobs | None = None
     """Batch jobs, off unless a journal is named."""
-    precompute: AheadOptions = field(default_factory=AheadOptions)
+    precompute: PrefetchOptions = field(default_factory=PrefetchOptions)
     """Predictable questions answered ahead, off unless routes are named."""
     edge: EdgeOptions = field(default_factory=EdgeOptions)
     """Published answers and the CDN in front of them."""

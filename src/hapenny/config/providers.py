@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from hapenny.batch.engine import BatchOptions
+from hapenny.batch.options import BatchOptions
 from hapenny.config.section import Section
 from hapenny.core.messages import Parameters
 

@@ -53,8 +53,9 @@ from hapenny.routing.training import read_router
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.capacity import bill_hours, prepaid
 from hapenny.telemetry.count_audit import CountChecks
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.imported import keep as import_quotas
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.tuning.experiments import read_experiments
 from hapenny.tuning.options import ARMS_STAGE
 
@@ -83,7 +84,7 @@ class Assembly:
     certificates: About
     """What certificates would have to be about now."""
     router: Router
-    dispatchers: Routes
+    dispatchers: Dispatchers
     semantic: SemanticCache | None
     pipelines: dict[str, Pipeline]
     """By route."""
@@ -150,7 +151,9 @@ def build(
         {name: route.prompt_version for name, route in config.routes.items()},
     )
     router = _router(config, clock, catalog, resolver, certificates, previous)
-    dispatchers = Routes(config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown)
+    dispatchers = Dispatchers(
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
+    )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     stage_parts = StageParts(
@@ -182,7 +185,7 @@ def build(
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
-    planner = _planner(config, shared, prefetcher, previous)
+    planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
     admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
     exchanges.observe(recorder.write, shared.profit.book)
@@ -348,23 +351,13 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
     return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
 
 
-def _planner(
-    config: Config, shared: Shared, prefetcher: Prefetcher, previous: Assembly | None
-) -> PrefetchPlanner | None:
+def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:
     if not config.precompute.routes:
         return None
-    planner = PrefetchPlanner(
-        config.precompute,
-        shared.answers,
-        shared.profit,
-        shared.clock,
-        prefetcher,
-        prefetcher.question,
-        ttl=config.stages[EXACT_STAGE].ttl_s,
+    ttl = config.stages[EXACT_STAGE].ttl_s
+    return PrefetchPlanner(
+        config.precompute, shared.prefetch, shared.answers, shared.profit, shared.clock, prefetcher, ttl=ttl
     )
-    if previous is not None and previous.planner is not None:
-        planner.follow(previous.planner)
-    return planner
 
 
 def _live_audit(

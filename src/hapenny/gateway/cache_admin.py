@@ -9,9 +9,9 @@ import msgspec
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import RESULT, Answers, Stored
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Entry, Selector
+from hapenny.caching.stored import RESULT, Answers, Stored
 from hapenny.prefetch.planner import PrefetchPlanner
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ class CacheAdmin:
         answers: Answers,
         semantic: SemanticCache | None = None,
         paraphrases: Answers | None = None,
-        returns: LayerProfit | None = None,
+        profit: LayerProfit | None = None,
         edge: Edge | None = None,
-        ahead: PrefetchPlanner | None = None,
-        results: AnswerDedup | None = None,
+        planner: PrefetchPlanner | None = None,
+        dedup: AnswerDedup | None = None,
     ) -> None:
-        """`paraphrases`: the semantic layer's store; `returns`: what the layers earn; `edge`: published answers;
-        `ahead`: what is answered ahead; `results`: answers by what they say."""
+        """`paraphrases`: the semantic layer's store; `profit`: what the layers earn; `edge`: published answers;
+        `planner`: what is answered ahead; `dedup`: answers by what they say."""
         self._edge = edge
-        self._ahead = ahead
-        self._returns = returns
-        self._results = results
+        self._planner = planner
+        self._profit = profit
+        self._dedup = dedup
         self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
         self._semantic = semantic
 
@@ -65,15 +65,15 @@ class CacheAdmin:
         out: dict[str, Any] = {name: msgspec.to_builtins(store.stats()) for name, store in self._layers.items()}
         if self._edge is not None:
             out["edge"] = {"entries": len(self._edge)}
-        if self._results is not None:
-            out["results"] = self._results.stats()
+        if self._dedup is not None:
+            out["results"] = self._dedup.stats()
         if self._semantic is not None:
             out["routes"] = msgspec.to_builtins(self._semantic.stats())
             out["judging"] = self._semantic.judging()
-        if self._ahead is not None:
-            out["precompute"] = msgspec.to_builtins(self._ahead.stats())
-        if self._returns is not None:
-            out["returns"] = [{**msgspec.to_builtins(each), "net": each.net} for each in self._returns.books()]
+        if self._planner is not None:
+            out["precompute"] = msgspec.to_builtins(self._planner.stats())
+        if self._profit is not None:
+            out["returns"] = [{**msgspec.to_builtins(each), "net": each.net} for each in self._profit.books()]
         return out
 
     def explain(self, key: str, tenant: str, now: float) -> list[dict[str, Any]]:
@@ -120,11 +120,11 @@ class CacheAdmin:
 
     async def warm(self, tenant: str, most: int) -> int | None:
         """Answers the tenant's most asked questions again that are not stored; how many, None where that is off."""
-        return await self._ahead.renew(tenant, most) if self._ahead is not None else None
+        return await self._planner.renew(tenant, most) if self._planner is not None else None
 
     def resume(self, layer: str, route: str) -> int:
         """Lets a layer that was stopped for losing money try again at once; on how many routes it was."""
-        return self._returns.resume(layer, route) if self._returns is not None else 0
+        return self._profit.resume(layer, route) if self._profit is not None else 0
 
     def feedback(self, request_id: str, tenant: str | None = None) -> bool:
         """A semantic hit was reported wrong by its tenant: its entry goes, and what of it was published. False if the

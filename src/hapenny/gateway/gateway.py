@@ -22,10 +22,10 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
-from hapenny.core.metering import Delivered
+from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
 from hapenny.gateway.assembly import Assembly, build, start
-from hapenny.prefetch.forecast import Jobs
+from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
 
 
@@ -120,7 +120,7 @@ class Gateway:
             exchange.failure = failure
             exchange.finished = self.clock.now()
             raise
-        return answer.through(Delivered(exchange))
+        return deliver(answer, exchange)
 
     async def call(self, exchange: Exchange) -> Answer:
         """The end of every pipeline: one paid attempt at the exchange's target."""
@@ -132,7 +132,10 @@ class Gateway:
 
     def totals(self, exchange: Exchange) -> Totals | None:
         """The money of an exchange whose calls are all settled; None while a call is still open."""
-        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.totals(exchange)
+        for call in exchange.calls:
+            if call.outcome == "open":
+                return None
+        return self.books.totals(exchange)
 
     async def chat(self, text: str, model: str = "auto", **parameters: Any) -> str:
         """Asks one question; for a first try."""

@@ -14,12 +14,12 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
-from hapenny.core.metering import Delivered
+from hapenny.core.metering import deliver
 from hapenny.core.stage import Ask, Decision, Mode, Onward, Pipeline, Stage
 from hapenny.core.stage_spec import Phase
 from hapenny.gateway.exchanges import Exchanges
 from hapenny.gateway.shared_state import Shared
-from hapenny.prefetch.forecast import PrefetchItem, SeenRequest
+from hapenny.prefetch.contract import PrefetchItem, SeenRequest
 from hapenny.telemetry.history import history
 from hapenny.telemetry.pricing import Prices
 
@@ -32,7 +32,7 @@ _LONGER = 4
 """Times the longest answer so far: room for the next one. A longer one is cut, and never stored."""
 _LEAST_ROOM = 256
 _SAFETY = 1.25
-"""On the upper bound of a prompt's tokens, or the most it has taken: what is held before it is known."""
+"""On the upper bound of a prompt's tokens, or the most it has taken: what is held before it is seen."""
 
 
 class _Reached(Exception):
@@ -40,7 +40,7 @@ class _Reached(Exception):
 
 
 class Prefetcher:
-    """Prepares, sends and stores answers ahead (`prefetch.forecast.Answering`); jobs hand their answers in here.
+    """Prepares, sends and stores answers ahead (`prefetch.contract.Answering`); jobs hand their answers in here.
 
     Args:
         shared: with the deployment's configuration, clock and ledger.
@@ -76,25 +76,25 @@ class Prefetcher:
         return self._keys[exchange.route].question(exchange).hex()
 
     async def past(self, since: float, day: float) -> tuple[dict[int, int], int]:
-        """As in `Answering`."""
+        """Of the ledger: clients' requests by hour, and what was spent on answers ahead."""
         ledger = self._ledger
         if ledger is None:
             return {}, 0
         path = ledger.path
         await ledger.flush()
-        found = await self._clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
-        return found.hours, found.spent
+        past = await self._clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
+        return past.hours, past.spent
 
-    async def key(self, known: SeenRequest) -> bytes:
-        """As in `Answering`."""
-        exchange = self._opened(known)
+    async def key(self, seen: SeenRequest) -> bytes:
+        """The key of a request's answer under today's policy."""
+        exchange = self._opened(seen)
         if exchange is None or not await self._reach(exchange, _KEYING):
             return b""
         return key_of(exchange) or b""
 
-    async def foresee(self, known: SeenRequest) -> tuple[PrefetchItem | None, int]:
-        """As in `Answering`."""
-        exchange = self._opened(known)
+    async def prepare(self, seen: SeenRequest) -> tuple[PrefetchItem | None, int]:
+        """The request as a model would get it, and what that cost."""
+        exchange = self._opened(seen)
         if exchange is None:
             return None, 0
         reached = await self._reach(exchange, _SHAPING)
@@ -104,94 +104,94 @@ class Prefetcher:
         key = key_of(exchange)
         if not reached or key is None:
             return None, cost
-        found = PrefetchItem(
-            question=known.question, key=key, route=known.route, request=known.request,
-            context=known.context, shaped=self._bounded(exchange, known.output), target=exchange.target,
+        item = PrefetchItem(
+            question=seen.question, key=key, route=seen.route, request=seen.request,
+            context=seen.context, shaped=self._bounded(exchange, seen.output), target=exchange.target,
             evidence=exchange.answer.evidence, tags=exchange.answer.tags,
-            prompt=known.prompt,
+            prompt=seen.prompt,
         )  # fmt: skip
-        return found, cost
+        return item, cost
 
-    def bound(self, foreseen: PrefetchItem, tier: str) -> int | None:
-        """As in `Answering`."""
+    def bound(self, item: PrefetchItem, tier: str) -> int | None:
+        """The most that an answer costs at a service tier."""
         prices, wall = self._prices, self._clock.wall()
-        target = _at(foreseen.target, tier)
+        target = _at(item.target, tier)
         place = prices.place(target)
         if tier != "standard":
             cheap, usual = place.rates(tier, wall), place.rates("standard", wall)
-            if foreseen.target.service_tier != "standard" or cheap is None or usual is None:
+            if item.target.service_tier != "standard" or cheap is None or usual is None:
                 return None
             if not 0 < (cheap.input or 0) < (usual.input or 0):
                 return None
-        prompt = place.upper(prices.layout(foreseen.shaped), "").input
-        prices.release(foreseen.shaped)
-        most = round(_SAFETY * max(prompt, foreseen.prompt)) + 16
-        return prices.price(target, Tokens(input=most, output=foreseen.shaped.parameters.max_tokens or 0), wall)
+        prompt = place.upper(prices.layout(item.shaped), "").input
+        prices.release(item.shaped)
+        most = round(_SAFETY * max(prompt, item.prompt)) + 16
+        return prices.price(target, Tokens(input=most, output=item.shaped.parameters.max_tokens or 0), wall)
 
-    async def send(self, foreseen: PrefetchItem, tier: str) -> tuple[bool, int]:
-        """As in `Answering`."""
-        exchange = self._opened(foreseen)
+    async def send(self, item: PrefetchItem, tier: str) -> tuple[bool, int]:
+        """Has it answered and stored; whether it was, and what it cost."""
+        exchange = self._opened(item)
         if exchange is None:
             return False, 0
-        stages = [*self._some(foreseen.route, _KEYING), _Put(foreseen, _at(foreseen.target, tier))]
-        stages += self._some(foreseen.route, (Phase.SEND,))
+        stages = [*self._some(item.route, _KEYING), _Prepared(item, _at(item.target, tier))]
+        stages += self._some(item.route, (Phase.SEND,))
         try:
             await self._kept(exchange, stages, self._call)
         finally:
             self._exchanges.close(exchange)
         return _stored(exchange), _cost(exchange)
 
-    async def land(self, foreseen: PrefetchItem, completion: Completion, id: str) -> tuple[bool, int]:
+    async def land(self, item: PrefetchItem, completion: Completion, id: str) -> tuple[bool, int]:
         """Takes an answer in that a job brought: its call comes into the books, in the row `id`, once; and it is stored
         if it is still the answer: under the key that the request has today, of the documents there are today.
 
         Returns whether it was stored, and what it cost now (nano-dollars).
         """
-        exchange = self._opened(foreseen, id)
+        exchange = self._opened(item, id)
         if exchange is None:
-            exchange = self._opened(foreseen, id, route=next(iter(self._routes)))
+            exchange = self._opened(item, id, route=next(iter(self._routes)))
         if exchange is None:
             return False, 0
-        target = _at(foreseen.target, "batch")
+        target = _at(item.target, "batch")
         fresh, looking = self._ledger is None or await self._ledger.get(id) is None, 0
         if fresh:
-            call = exchange.begin_call(target, "precompute", BACKGROUND, foreseen.shaped)
+            call = exchange.begin_call(target, "precompute", BACKGROUND, item.shaped)
             call.tokens, call.output = completion.tokens, [completion.text]
             if completion.tokens is not None:
                 call.provenance = "reported"
             exchange.adopted = call
             exchange.end_call(call, "complete")
         try:
-            current, looking = await self._current(foreseen)
+            current, looking = await self._current(item)
             if current:
 
                 async def replay(exchange: Exchange) -> Answer:
                     return Answer(Replay(events_of(completion)))
 
-                stages = [*self._some(foreseen.route, _KEYING), _Put(foreseen, target)]
+                stages = [*self._some(item.route, _KEYING), _Prepared(item, target)]
                 await self._kept(exchange, stages, replay)
         finally:
             if fresh:
                 self._exchanges.close(exchange)
         return _stored(exchange), _cost(exchange) + looking
 
-    async def _current(self, foreseen: PrefetchItem) -> tuple[bool, int]:
+    async def _current(self, item: PrefetchItem) -> tuple[bool, int]:
         """Whether a search finds the same documents in the same versions as when the job began; what it cost."""
-        if foreseen.route not in self._routes:
+        if item.route not in self._routes:
             return False, 0
-        if not foreseen.evidence:
+        if not item.evidence:
             return True, 0
-        known = SeenRequest(foreseen.question, foreseen.request, foreseen.context, foreseen.route)
-        again, cost = await self.foresee(known)
-        return again is not None and again.evidence == foreseen.evidence, cost
+        seen = SeenRequest(item.question, item.request, item.context, item.route)
+        again, cost = await self.prepare(seen)
+        return again is not None and again.evidence == item.evidence, cost
 
-    def _opened(self, known: SeenRequest | PrefetchItem, id: str = "", route: str = "") -> Exchange | None:
-        route = route or known.route
+    def _opened(self, seen: SeenRequest | PrefetchItem, id: str = "", route: str = "") -> Exchange | None:
+        route = route or seen.route
         if route not in self._routes:
             return None
-        context = msgspec.structs.replace(known.context)
+        context = msgspec.structs.replace(seen.context)
         try:
-            exchange = self._exchanges.open(known.request, context, id=id, background=BACKGROUND, route=route)
+            exchange = self._exchanges.open(seen.request, context, id=id, background=BACKGROUND, route=route)
         except Failure:
             return None
         exchange.purpose, exchange.payer = "precompute", BACKGROUND
@@ -215,12 +215,12 @@ class Prefetcher:
     async def _kept(self, exchange: Exchange, stages: Sequence[Stage], terminal: Onward) -> None:
         try:
             answer = await self._pipeline(exchange.route, stages, terminal)(exchange)
-            await answer.through(Delivered(exchange)).collect()
+            await deliver(answer, exchange).collect()
         except Failure as failure:
             exchange.failure = failure
 
     def _pipeline(self, route: str, stages: Sequence[Stage], terminal: Onward) -> Pipeline:
-        modes: Mapping[str, Mode] = {**self._pipelines[route].modes, _Put.name: "on"}
+        modes: Mapping[str, Mode] = {**self._pipelines[route].modes, _Prepared.name: "on"}
         return Pipeline(stages, modes, terminal, self._services, partial(self._stepped_back, route))
 
     def _some(self, route: str, phases: Sequence[Phase]) -> list[Stage]:
@@ -239,13 +239,13 @@ class Prefetcher:
         return msgspec.structs.replace(request, parameters=parameters, stream=False)
 
 
-class _Put(Stage):
-    """Puts the foreseen request in the place of the client's, behind the cache, which keeps the answer for that."""
+class _Prepared(Stage):
+    """Puts a prepared request in the place of the client's, behind the cache, which keeps the answer for that."""
 
     name = "foreseen"
 
-    def __init__(self, foreseen: PrefetchItem, target: Target) -> None:
-        self._foreseen = foreseen
+    def __init__(self, item: PrefetchItem, target: Target) -> None:
+        self._item = item
         self._target = target
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Decision | None:
@@ -253,12 +253,12 @@ class _Put(Stage):
         return Decision()
 
     async def apply(self, decision: Decision, exchange: Exchange, onward: Onward) -> Answer:
-        """Goes on with the foreseen request; not where the answer belongs under another key by now."""
-        foreseen = self._foreseen
-        if key_of(exchange) != foreseen.key:
+        """Goes on with the prepared request; not where the answer belongs under another key by now."""
+        item = self._item
+        if key_of(exchange) != item.key:
             raise Failure("conflict", "the policy or epoch of this answer has changed", retryable=False)
-        exchange.request, exchange.target = foreseen.shaped, self._target
-        exchange.answer.evidence, exchange.answer.tags = foreseen.evidence, foreseen.tags
+        exchange.request, exchange.target = item.shaped, self._target
+        exchange.answer.evidence, exchange.answer.tags = item.evidence, item.tags
         return await onward(exchange)
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
+from hapenny.caching.stored import Answers
 from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.step_back import StepBack
+from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.recorder import Recorder
@@ -61,6 +62,7 @@ class Shared:
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
     collections: dict[str, Collection]
+    prefetch: PrefetchMemory
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:
@@ -96,6 +98,7 @@ class Shared:
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
+            prefetch=PrefetchMemory(clock),
         )
 
     @classmethod

@@ -9,7 +9,7 @@ import msgspec
 
 from hapenny.config import LOSSY, Config
 from hapenny.gateway.shared_state import Shared
-from hapenny.prefetch.forecast import SeenRequest
+from hapenny.prefetch.contract import SeenRequest
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.routing.router import Router
 from hapenny.stores.learnt import Part
@@ -27,9 +27,9 @@ def _asked(planner: PrefetchPlanner, content: ContentStore) -> Part:
 
     def dumps() -> bytes:
         kept = [
-            known
-            for known in planner.asked()[-MOST:]
-            if content.whole(known.route, known.question, known.last, known.request, known.context.user)
+            seen
+            for seen in planner.asked()[-MOST:]
+            if content.whole(seen.route, seen.question, seen.last, seen.request, seen.context.user)
         ]
         return content.seal("asked", msgspec.msgpack.encode(kept))
 
@@ -42,11 +42,11 @@ def _asked(planner: PrefetchPlanner, content: ContentStore) -> Part:
 def settings(config: Config) -> dict[str, str]:
     """A digest of what decides how much a route's techniques lose, by route: other settings bring none of them back."""
     shared = ([config.stages[spec] for spec in LOSSY], config.tiers, config.models, config.aliases)
-    found = {}
+    digests = {}
     for name, route in config.routes.items():
         own = (route.preset, route.stages, route.baseline, route.max_quality_loss, route.prompt_version)
-        found[name] = hashlib.blake2b(msgspec.msgpack.encode((shared, own)), digest_size=16).hexdigest()
-    return found
+        digests[name] = hashlib.blake2b(msgspec.msgpack.encode((shared, own)), digest_size=16).hexdigest()
+    return digests
 
 
 def learning_parts(
@@ -63,7 +63,7 @@ def learning_parts(
     if semantic is not None:
         parts["semantic"] = Part(semantic.dumps, semantic.loads)
     if planner is not None and shared.config.fingerprint_key:  # a secret drawn at start makes no fingerprint twice
-        parts["demand"] = Part(planner.demand.dumps, planner.demand.loads)
+        parts["demand"] = Part(shared.prefetch.demand.dumps, shared.prefetch.demand.loads)
         if shared.recorder.content is not None:
             parts["asked"] = _asked(planner, shared.recorder.content)
     return parts

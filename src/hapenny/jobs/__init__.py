@@ -1,4 +1,5 @@
-"""Services that run beside a gateway: provider batch jobs, embedding jobs, and answers computed ahead by jobs.
+"""Services that run beside a gateway: batch jobs, embedding jobs, and answers computed ahead by jobs.
 
-May import the gateway and everything below it.
+`service` answers `/v1/batches`, `translator` writes requests into providers' jobs and their answers back, `providers`
+are the batch APIs a configuration names. May import the gateway and everything below it.
 """

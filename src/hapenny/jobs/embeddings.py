@@ -15,17 +15,16 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange, Limits, Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.service import Hold, row_id, target_of
-
-TECHNIQUE = "batch"
+from hapenny.jobs.translator import TECHNIQUE, Hold, row_id, target_of
 
 
-async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
+async def embed(gateway: Gateway, record: Record) -> dict[str, Any]:
     """A record's vector, in the form of Titan's answer, from a model of a configured backend.
 
     Raises:
         Failure: what the provider said; `not_found` for a model that is not known.
     """
+    model = record.model
     target = target_of(gateway, model)
     if target is None:
         raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
@@ -54,7 +53,7 @@ async def embed(gateway: Gateway, model: str, record: Record) -> dict[str, Any]:
         gateway.close(exchange)
 
 
-class Booked:
+class BookedEmbeddings:
     """A `BatchProvider` whose records are bodies of an embedding model; what it answered is in the books.
 
     Args:
@@ -69,38 +68,38 @@ class Booked:
         self.least, self.most, self.turnaround_s = inner.least, inner.most, inner.turnaround_s
 
     def serves(self, model: str) -> bool:
-        """As in `BatchProvider`."""
+        """Whether jobs of this model may be created."""
         return self._inner.serves(model)
 
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
-        """As in `BatchProvider`."""
+        """Starts a job and returns its id."""
         return await self._inner.create(token, model, records)
 
     async def status(self, job: str) -> JobStatus:
-        """As in `BatchProvider`."""
+        """Where the job stands."""
         return await self._inner.status(job)
 
     async def stop(self, job: str) -> None:
-        """As in `BatchProvider`."""
+        """Stops the job."""
         await self._inner.stop(job)
 
     async def results(self, job: str, records: Sequence[Record]) -> list[Result]:
-        """As in `BatchProvider`; each vector has its row when this returns, also if it is asked twice."""
-        found = await self._inner.results(job, records)
+        """Results so far; each vector has its row when this returns, and only one if it is asked twice."""
+        results = await self._inner.results(job, records)
         models = {record.id: record.model for record in records}
         with self._hold() as gateway:
-            for result in found:
+            for result in results:
                 if result.output is not None and result.id in models:
                     await _book(gateway, job, result, models[result.id])
             if gateway.ledger is not None:
                 await gateway.ledger.flush()
-        return found
+        return results
 
 
 def booked(providers: Mapping[str, BatchProvider], hold: Hold) -> dict[str, BatchProvider]:
     """Batch APIs by backend, whose records are a provider's own bodies: the same with their books, by name."""
-    found = [Booked(inner, backend, hold) for backend, inner in providers.items()]
-    return {each.name: each for each in found}
+    made = [BookedEmbeddings(inner, backend, hold) for backend, inner in providers.items()]
+    return {each.name: each for each in made}
 
 
 async def _book(gateway: Gateway, job: str, result: Result, model: str) -> None:

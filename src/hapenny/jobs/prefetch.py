@@ -1,8 +1,8 @@
 """Answers ahead by providers' batch APIs: at the batch price, where there are enough questions and time.
 
-A job's records are foreseen requests. Their answers land in the exact cache, with a row each; what a job left over is
-asked for one by one, if the budget still has it and nobody else's answer came meanwhile. The journal outlives the
-process; when a batch is done, what its records said is removed from it.
+A job's records are prepared requests (`PrefetchItem`). Their answers land in the exact cache, with a row each; what a
+job left over is asked for one by one, if the budget still has it and nobody else's answer came meanwhile. The journal
+outlives the process; when a batch is done, what its records said is removed from it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 
 import msgspec
 
-from hapenny.admission.keys import OPEN
-from hapenny.batch.engine import BatchEngine, BatchOptions
+from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import Record
 from hapenny.config import BatchJobs, Config
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.events import Completion
 from hapenny.core.exchange import Target
 from hapenny.core.log import get_logger
-from hapenny.core.messages import Context, Request
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.jobs.service import Deferred, Hold, providers
-from hapenny.prefetch.forecast import PrefetchItem
-from hapenny.prefetch.planner import PrefetchPlanner
-from hapenny.protocols.registry import codec
+from hapenny.jobs.providers import translated
+from hapenny.jobs.translator import Hold
+from hapenny.prefetch.contract import PrefetchItem
 
-_log = get_logger("hapenny.ahead")
+_log = get_logger("hapenny.prefetch")
 FOLDER = "ahead"
 """Under the folder of the batch jobs' journal."""
 
@@ -42,29 +42,34 @@ def wanted_jobs(config: Config) -> BatchJobs | None:
     return config.batch if by_job and config.batch is not None and config.batch.apis else None
 
 
-class _Foreseen(Deferred):
-    """Records that are foreseen requests; their answers land in the cache."""
+class PrefetchAnswerer:
+    """Records are prepared requests, their model is the target itself; answers land in the cache and put out nothing.
 
-    def _target(self, gateway: Gateway, model: str) -> Target | None:
+    Who sent a request first was allowed to; each hit is looked at again.
+    """
+
+    def target(self, gateway: Gateway, model: str) -> Target | None:
+        """The target, if its backend is still configured."""
         target = msgspec.json.decode(model, type=Target)
         return target if target.backend in gateway.backends else None
 
-    def _request(self, model: str, record: Record) -> Request:
-        return _read(record).shaped
+    def request(self, record: Record) -> Request:
+        """The request as it is sent."""
+        return _item(record).shaped
 
-    async def _answer(
-        self, gateway: Gateway, id: str, record: Record, output: dict[str, Any]
+    async def answer(
+        self, gateway: Gateway, id: str, record: Record, request: Request, completion: Completion
     ) -> tuple[dict[str, Any], bool]:
-        foreseen = _read(record)
-        completion = self._completion(gateway, foreseen.target, id, output, foreseen.shaped)
-        stored, cost = await gateway.parts.prefetcher.land(foreseen, completion, id)
+        """Stores an answer where it still belongs; the planner is told what came of it."""
+        item = _item(record)
+        stored, cost = await gateway.parts.prefetcher.land(item, completion, id)
         if gateway.planner is not None:
-            gateway.planner.ended(foreseen, stored, cost, "batch")
+            gateway.planner.ended(item, stored, cost, "batch")
         return {}, True
 
 
 class PrefetchJobs:
-    """The jobs of answering ahead (`caching.foreseen.Jobs`), worked on from `start` to `aclose`.
+    """The jobs of answering ahead (`prefetch.contract.Jobs`), worked on from `start` to `aclose`.
 
     Args:
         options: with the folder of the journal, and the APIs.
@@ -83,27 +88,28 @@ class PrefetchJobs:
         self._hold = hold
         self._journal = Journal(Path(options.journal) / FOLDER)
         try:
-            found = providers(config, options.apis, codec("openai"), hold, clock, _nobody, _Foreseen)
+            apis = translated(config, options.apis, "openai", PrefetchAnswerer(), hold, clock)
         except ValueError:
             self._journal.close()
             raise
         # In a job, and if need be once more alone.
         how = BatchOptions(attempts=2, margin_s=options.margin_s, poll_s=options.poll_s, stop_s=options.stop_s)
-        self._engine = BatchEngine(self._journal, found, Local(self._alone, clock), clock, how)
-        self.least = min((provider.least for provider in found.values()), default=0)
-        self.most = max((provider.most for provider in found.values()), default=0)
+        self._engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, how)
+        self.least = min((provider.least for provider in apis.values()), default=0)
+        self.most = max((provider.most for provider in apis.values()), default=0)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Goes on with every batch that is not done."""
+        """Goes on with every batch that is not done; what it may still cost is set aside."""
         for id, batch in self._engine.batches.items():
-            if not batch.done:
-                with self._hold() as gateway:
-                    ahead = gateway.planner
-                    for record in batch.records.values() if ahead is not None else ():
-                        if record.id not in batch.results and ahead is not None:
-                            ahead.resumed(_read(record))
-                self._go(id)
+            if batch.done:
+                continue
+            with self._hold() as gateway:
+                if gateway.planner is not None:
+                    for record in batch.records.values():
+                        if record.id not in batch.results:
+                            gateway.planner.job_resumed(_item(record))
+            self._go(id)
 
     async def aclose(self) -> None:
         """Stops working; jobs go on at their providers, and are looked at by whoever opens the journal next."""
@@ -113,22 +119,22 @@ class PrefetchJobs:
         self._journal.close()
 
     def lead_s(self, count: int) -> float:
-        """As in `Jobs`."""
+        """Seconds from now until so many answers are there at the latest."""
         return self._engine.lead_s(count)
 
     def takes(self, target: Target, count: int) -> bool:
-        """As in `Jobs`."""
+        """Whether some API answers so many requests to that model."""
         model = _model(target)
         return any(
             provider.least <= count and provider.price < 1 and provider.serves(model)
             for provider in self._engine.providers.values()
         )
 
-    def submit(self, records: Sequence[PrefetchItem], deadline: float) -> None:
-        """As in `Jobs`."""
-        written = [Record(each.question, msgspec.to_builtins(each), _model(each.target)) for each in records]
-        id = self._engine.submit(written, "", deadline - self._clock.wall())
-        _log.info("questions are answered ahead by a job", batch=id, count=len(written))
+    def submit(self, items: Sequence[PrefetchItem], deadline: float) -> None:
+        """Has them answered by `deadline` (epoch seconds)."""
+        records = [Record(each.question, msgspec.to_builtins(each), _model(each.target)) for each in items]
+        id = self._engine.submit(records, "", deadline - self._clock.wall())
+        _log.info("questions are answered ahead by a job", batch=id, count=len(records))
         self._go(id)
 
     def _go(self, id: str) -> None:
@@ -145,19 +151,19 @@ class PrefetchJobs:
                 _log.error("answers ahead halt and will go on", batch=id, error=type(error).__name__)
                 await self._clock.sleep(max(1.0, self.options.poll_s))
         with self._hold() as gateway:
-            for question in batch.records if gateway.planner is not None else ():
-                assert gateway.planner is not None
-                gateway.planner.over(question)
+            if gateway.planner is not None:
+                for question in batch.records:
+                    gateway.planner.job_over(question)
         self._engine.forget(id)
 
-    async def _alone(self, model: str, record: Record) -> dict[str, Any]:
+    async def _alone(self, record: Record) -> dict[str, Any]:
         """A record that no job answered."""
-        foreseen = _read(record)
+        item = _item(record)
         with self._hold() as gateway:
-            ahead: PrefetchPlanner | None = gateway.planner
-            if ahead is None or not ahead.missing(foreseen):
+            planner = gateway.planner
+            if planner is None or not planner.wanted(item):
                 raise Failure("conflict", "no answer is wanted any more", retryable=False)
-            if not await ahead.alone(foreseen):
+            if not await planner.answer_alone(item):
                 raise Failure("budget", "no answer came, or none could be paid", retryable=False)
         return {}
 
@@ -166,10 +172,5 @@ def _model(target: Target) -> str:
     return msgspec.json.encode(target).decode()
 
 
-def _read(record: Record) -> PrefetchItem:
+def _item(record: Record) -> PrefetchItem:
     return msgspec.convert(record.body, PrefetchItem)
-
-
-def _nobody(request: Request) -> tuple[Context, Any]:
-    """Foreseen requests were allowed to whoever sent them first; each hit is looked at again."""
-    return Context(priority=-1), OPEN

@@ -13,6 +13,7 @@ class DayBudget:
 
     def __init__(self, limit: int, clock: Clock) -> None:
         self.limit = limit
+        """May be changed: a reload's."""
         self._clock = clock
         self._day = self._today()
         self._spent = 0
@@ -57,10 +58,6 @@ class DayBudget:
     def load(self, spent: int) -> None:
         """What was spent today before this process began."""
         self._spent = self.spent + spent
-
-    def follow(self, before: DayBudget) -> None:
-        """Goes on with the spending of an earlier one."""
-        self._day, self._spent, self._held = before._day, before._spent, before._held
 
     def _today(self) -> int:
         return int(self._clock.wall() // DAY)

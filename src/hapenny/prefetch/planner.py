@@ -13,120 +13,110 @@ cost more than they saved is stopped.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import structs
 
-from hapenny.caching.exact import Answers
 from hapenny.caching.keys import key_of
-from hapenny.caching.options import AheadOptions
-from hapenny.caching.profit import LayerProfit
+from hapenny.caching.profit import Layer, LayerProfit
+from hapenny.caching.stored import Answers
 from hapenny.core.clock import Clock
-from hapenny.core.exchange import Exchange
+from hapenny.core.exchange import Exchange, Target
 from hapenny.core.log import get_logger
-from hapenny.prefetch.budget import DAY, DayBudget
-from hapenny.prefetch.demand import Asked, Demand
-from hapenny.prefetch.forecast import Answering, Jobs, PrefetchItem, PrefetchStats, SeenRequest
-from hapenny.prefetch.load import DAYS, HOUR, Load
-from hapenny.prefetch.memory import Remembered
+from hapenny.prefetch.budget import DAY
+from hapenny.prefetch.contract import Answering, Jobs, PrefetchItem, PrefetchStats, SeenRequest
+from hapenny.prefetch.forecast import DAYS, Asked, OffPeak
+from hapenny.prefetch.memory import PrefetchMemory
+from hapenny.prefetch.options import PrefetchOptions
 from hapenny.telemetry.rows import Row
 
-_log = get_logger("hapenny.ahead")
+_log = get_logger("hapenny.prefetch")
+LAYER = "precompute"
+"""The layer's word in books and reports."""
 _AT_ONCE = 4
 _SOON = 0.5
 """Requests expected until a job is done: more, and an answer that is missing now cannot wait for it."""
 
 
 class PrefetchPlanner:
-    """Learns from finished requests and answers the predictable ones ahead."""
+    """Learns from finished requests and answers the predictable ones ahead.
+
+    Args:
+        options: what an operator set.
+        memory: what is known so far; a reload's planner goes on with it.
+        answers: the exact layer's store, in which answers land.
+        profit: what the layers earn.
+        clock: the deployment's clock.
+        answering: prepares, prices and sends requests.
+        ttl: seconds an exact answer stays fresh: how far ahead demand is forecast.
+    """
 
     def __init__(
         self,
-        options: AheadOptions,
+        options: PrefetchOptions,
+        memory: PrefetchMemory,
         answers: Answers,
-        returns: LayerProfit,
+        profit: LayerProfit,
         clock: Clock,
         answering: Answering,
-        question: Callable[[Exchange], str],
         *,
         ttl: float,
     ) -> None:
-        """`question`: what an exchange asks, whatever decides the answer; `ttl`: seconds an exact answer stays fresh:
-        how far ahead demand is forecast."""
         self._options = options
+        self._memory = memory
         self._answers = answers
-        self._returns = returns
+        self._profit = profit
         self._clock = clock
         self._answering = answering
-        self._question = question
         self._ttl = ttl
-        self._known = Remembered(options.most)
-        self._unused: dict[bytes, tuple[str, int]] = {}
-        self._flying: set[str] = set()
-        self._counts = PrefetchStats()
-        self._ways: Counter[str] = Counter()
-        self._changed = False
-        self._informed = False
-        self._informing = asyncio.Lock()
-        self.demand = Demand(options.most)
-        self.load = Load()
-        self.budget = DayBudget(int(options.budget_usd * 1e9), clock)
+        self._off_peak = OffPeak(memory.load, options.off_peak, ttl)
         self._jobs: Jobs | None = None
-        self._stopped_for_good = False
-
-    def follow(self, before: PrefetchPlanner) -> None:
-        """Goes on with what an earlier one knew (a reload): the keys of answers are looked at again."""
-        self.demand, self.load = before.demand, before.load
-        self.budget.follow(before.budget)
-        self._known = before._known
-        for known in self._known.all():
-            known.key = b""
-        self._unused, self._flying = before._unused, before._flying
-        self._counts, self._ways, self._informed = before._counts, before._ways, before._informed
-        self._changed = True
+        self._ended = False
+        memory.serve(options)
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Reads a finished request; of routes that did not opt in it is only counted."""
-        if row.background:
+        memory = self._memory
+        if row.background or self._ended:
             return
-        self.load.add(row.wall)
+        memory.load.add(row.wall)
         key = key_of(exchange)
         if row.route not in self._options.routes or key is None or not exchange.delivered:
             return
-        first = self._unused.pop(key, None) if row.cache_hit else None
+        first = memory.unused.pop(key, None) if row.cache_hit else None
         if first is not None:
             saved = sum(max(0, value) for value in row.savings.values())
-            self._returns.layer("precompute", row.route).add(hit=True, saved=saved, judging=first[1])
-        question = self._question(exchange)
-        if self._known.see(question, key, exchange, row):
-            self.demand.add([Asked(question, row.wall, row.baseline or 0)])
+            self._layer(row.route).add(hit=True, saved=saved, judging=first[1])
+        question = self._answering.question(exchange)
+        if memory.requests.see(question, key, exchange, row):
+            memory.demand.add([Asked(question, row.wall, row.baseline or 0)])
 
     def asked(self) -> list[SeenRequest]:
         """The requests that are remembered, those asked last at the end."""
-        return self._known.all()
+        return self._memory.requests.all()
 
     def remember(self, asked: Sequence[SeenRequest]) -> None:
         """Takes over requests from before a restart: their answers have gone, as after a change of policy."""
-        for known in asked:
-            if known.route in self._options.routes and known.question not in self._known:
-                self._known.take(known)
-                self._changed = True
+        memory = self._memory
+        for seen in asked:
+            if seen.route in self._options.routes and seen.question not in memory.requests:
+                memory.requests.take(seen)
+                memory.outdated = True
 
     async def run(self, jobs: Jobs | None = None) -> None:
         """Rounds until `stop`, after a first one where a change took answers away.
 
         Args:
-            jobs: the providers' batch APIs, where there are any; what they may cost is set aside by now.
+            jobs: the providers' batch APIs, where there are any; what jobs under way may cost is set aside by now.
         """
         self._jobs = jobs
         await self.inform()
-        while not self._stopped_for_good:
+        while not self._ended:
             try:
-                if self._changed:
+                if self._memory.outdated:
                     await self.round(urgent=True)
                 await self._clock.sleep(self._options.every_s)
-                if not self._stopped_for_good:
+                if not self._ended:
                     await self.round()
             except Exception as error:  # the next round may do better; nobody's request depends on it
                 _log.error("a round of answers ahead failed", error=type(error).__name__)
@@ -134,35 +124,36 @@ class PrefetchPlanner:
 
     def stop(self) -> None:
         """Ends the rounds when the one under way is over: a reload's planner goes on."""
-        self._stopped_for_good = True
+        self._ended = True
 
     async def inform(self) -> None:
         """Reads of the ledger when it is busy, and what was spent today; once."""
-        async with self._informing:
-            if not self._informed:
+        memory = self._memory
+        async with memory.informing:
+            if not memory.informed:
                 now = self._clock.wall()
                 hours, spent = await self._answering.past(now - DAYS * DAY, now // DAY * DAY)
-                self.load.load(hours)
-                self.budget.load(spent)
-                self._informed = True
+                memory.load.load(hours)
+                memory.budget.load(spent)
+                memory.informed = True
 
     async def round(self, *, urgent: bool = False) -> int:
         """Asks for what is worth it now; how many answers came or were ordered. `urgent`: in a busy hour, too."""
-        now = self._clock.wall()
-        self._counts.rounds += 1
+        memory, now = self._memory, self._clock.wall()
+        memory.counts.rounds += 1
         self._sweep(now)
-        changed = self._changed
+        changed = memory.outdated
         await self._rekey()
         for route in self._options.routes:
-            self._returns.stopped("precompute", route)  # a stopped one tries again after some rounds
-        ordered = await self._by_job(now)
+            self._profit.stopped(LAYER, route)  # a stopped one tries again after some rounds
+        ordered, left = await self._by_job(now)
         done = 0
-        if urgent or self._quiet(now):
-            until = self._next_chance(now)
-            planned = self._plan(now, lambda question: self._needless(question, now, until))
-            done = await self._alone(planned)
+        if urgent or self._off_peak.contains(now, now):
+            until = self._off_peak.after(now + self._options.every_s, now)
+            planned = self._plan(now, lambda question: self._needless(question, now, until, left))
+            done = await self._one_by_one(planned)
             if changed and done:
-                self._counts.warmed += done
+                memory.counts.warmed += done
                 _log.info("answers that went with a change are there again", count=done)
         return ordered + done
 
@@ -174,78 +165,87 @@ class PrefetchPlanner:
         """
         await self.inform()
         await self._rekey()
-        now = self._clock.wall()
-        ranked = sorted(self._known.all(), key=lambda known: -known.uses)
+        soon = self._clock.wall() + self._options.every_s
+        ranked = sorted(self.asked(), key=lambda seen: -seen.uses)
         wanted = [
-            known.question for known in ranked
-            if tenant in (None, known.context.tenant) and self._expires(known.question) <= now + self._options.every_s
-        ]  # fmt: skip
-        return await self._alone(wanted[:most])
+            seen.question
+            for seen in ranked
+            if tenant in (None, seen.context.tenant) and self._expires(seen.question) <= soon
+        ]
+        return await self._one_by_one(wanted[:most])
 
-    async def alone(self, foreseen: PrefetchItem) -> bool:
+    async def answer_alone(self, item: PrefetchItem) -> bool:
         """Asks for one answer now, in the cheapest way the budget allows; also what a job left over."""
+        budget = self._memory.budget
         for tier in ("flex", "standard"):
-            bound = self._answering.bound(foreseen, tier) if tier in self._options.ways else None
+            bound = self._answering.bound(item, tier) if tier in self._options.ways else None
             if bound is not None:
                 break
         else:
             return False
-        if self._stopped(foreseen.route) or not self.budget.hold(foreseen.question, bound):
-            self._counts.refused += 1
-            self.budget.settle(foreseen.question, 0)
+        if self._layer(item.route).stopped or not budget.hold(item.question, bound):
+            self._memory.counts.refused += 1
+            budget.settle(item.question, 0)
             return False
         done, cost = False, 0
         try:
-            done, cost = await self._answering.send(foreseen, tier)
+            done, cost = await self._answering.send(item, tier)
         finally:
-            self.ended(foreseen, done, cost, tier)
+            self.ended(item, done, cost, tier)
         return done
 
     # -- what jobs tell ------------------------------------------------------------------------------------------
 
-    def resumed(self, foreseen: PrefetchItem) -> None:
+    def job_resumed(self, item: PrefetchItem) -> None:
         """A job that an earlier process began is still answering this."""
-        self._flying.add(foreseen.question)
-        self.budget.resume(foreseen.question, foreseen.bound)
+        self._memory.under_way.add(item.question)
+        self._memory.budget.resume(item.question, item.bound)
 
-    def ended(self, foreseen: PrefetchItem, done: bool, cost: int, way: str) -> None:
+    def ended(self, item: PrefetchItem, done: bool, cost: int, way: str) -> None:
         """An answer is stored (`done`), or nothing came; what it cost."""
-        self.budget.settle(foreseen.question, cost)
-        self._counts.answered += done
-        self._counts.failed += not done
-        self._counts.spent += cost
-        self._ways[way] += done
-        layer = self._returns.layer("precompute", foreseen.route)
+        memory = self._memory
+        memory.budget.settle(item.question, cost)
+        memory.counts.answered += done
+        memory.counts.failed += not done
+        memory.counts.spent += cost
+        memory.ways[way] += done
+        layer = self._layer(item.route)
         if done:
-            before = self._unused.pop(foreseen.key, None)
+            before = memory.unused.pop(item.key, None)
             if before is not None:  # nobody asked while that one was there
                 layer.add(hit=False, judging=before[1])
-            self._unused[foreseen.key] = (foreseen.route, cost)
+            memory.unused[item.key] = (item.route, cost)
         elif cost:
             layer.add(hit=False, judging=cost)
 
-    def over(self, question: str) -> None:
-        """No job has to do with it any more."""
-        self._flying.discard(question)
-        self.budget.settle(question, 0)
+    def job_over(self, question: str) -> None:
+        """No job has to do with a question any more."""
+        self._memory.under_way.discard(question)
+        self._memory.budget.settle(question, 0)
 
-    def missing(self, foreseen: PrefetchItem) -> bool:
-        """Whether its answer is still wanted: nobody else's came meanwhile that lasts."""
-        entry = self._answers.peek(foreseen.key)
+    def wanted(self, item: PrefetchItem) -> bool:
+        """Whether an answer is still wanted: nobody else's came meanwhile that lasts."""
+        entry = self._answers.peek(item.key)
         return entry is None or not entry.fresh(self._clock.wall() + self._ttl / 2)
 
     # -- what is asked about it ----------------------------------------------------------------------------------
 
     def stats(self) -> PrefetchStats:
         """A copy of the counters."""
-        hours = self._hours()
+        memory = self._memory
+        hours = self._off_peak.hours(self._clock.wall())
         return structs.replace(
-            self._counts,
-            known=len(self._known), under_way=len(self._flying), unused=len(self._unused), by_way=dict(self._ways),
-            today=self.budget.spent, held=self.budget.held, budget=self.budget.limit,
+            memory.counts,
+            known=len(memory.requests),
+            under_way=len(memory.under_way),
+            unused=len(memory.unused),
+            by_way=dict(memory.ways),
+            today=memory.budget.spent,
+            held=memory.budget.held,
+            budget=memory.budget.limit,
             quiet_hours=sorted(hours) if hours is not None else None,
-            stopped=any(self._stopped(route) for route in self._options.routes),
-        )  # fmt: skip
+            stopped=any(self._layer(route).stopped for route in self._options.routes),
+        )
 
     # -- how a round goes ----------------------------------------------------------------------------------------
 
@@ -255,140 +255,145 @@ class PrefetchPlanner:
         options = self._options
         if delay == 0.0 and "flex" not in options.ways:
             discount = 1.0
-        planned = self.demand.plan(
-            now, horizon=self._ttl, budget=self.budget.left, stored=needless, discount=discount, least=options.least,
-            delay=delay, expires=self._expires, wait_worth=options.wait_worth,
-        )  # fmt: skip
+        planned = self._memory.demand.plan(
+            now,
+            horizon=self._ttl,
+            budget=self._memory.budget.left,
+            stored=needless,
+            discount=discount,
+            least=options.least,
+            delay=delay,
+            expires=self._expires,
+            wait_worth=options.wait_worth,
+        )
         return [each.fingerprint for each in planned]
 
-    async def _alone(self, questions: Sequence[str]) -> int:
+    async def _one_by_one(self, questions: Sequence[str]) -> int:
         waiting = list(reversed(questions))
+        under_way = self._memory.under_way
         done = 0
 
         async def work() -> None:
             nonlocal done
             while waiting:
-                known = self._known.get(waiting.pop())
-                if known is None or known.question in self._flying:
+                seen = self._memory.requests.get(waiting.pop())
+                if seen is None or seen.question in under_way:
                     continue
-                self._flying.add(known.question)
+                under_way.add(seen.question)
                 try:
-                    foreseen = await self._foresee(known)
-                    answered = foreseen is not None and await self.alone(foreseen)
+                    item = await self._prepare(seen)
+                    answered = item is not None and await self.answer_alone(item)
                     done += answered
                 finally:
-                    self._flying.discard(known.question)
+                    under_way.discard(seen.question)
 
         await asyncio.gather(*(work() for _ in range(min(_AT_ONCE, len(waiting)))))
         return done
 
-    async def _by_job(self, now: float) -> int:
-        """Orders what can wait for a job, where enough of it goes to one model."""
+    async def _by_job(self, now: float) -> tuple[int, set[str]]:
+        """Orders what can wait for a job, where enough of it goes to one model; how many, and which questions could
+        have waited but were too few."""
         jobs = self._jobs
         if jobs is None or "batch" not in self._options.ways:
-            return 0
-        lead = jobs.lead_s(jobs.least)
-        planned = self._plan(now, lambda question: not self._can_wait(question, now), delay=lead)
+            return 0, set()
+        planned = self._plan(
+            now, lambda question: not self._can_wait(jobs, question, now), delay=jobs.lead_s(jobs.least)
+        )
         if len(planned) < jobs.least:
-            return 0
-        groups: dict[str, list[PrefetchItem]] = {}
+            return 0, set(planned)
+        groups: dict[Target, list[PrefetchItem]] = {}
         for question in planned[: jobs.most]:
-            known = self._known.get(question)
-            foreseen = await self._foresee(known) if known is not None else None
-            if foreseen is not None:
-                groups.setdefault(repr(foreseen.target), []).append(foreseen)
-        ordered = 0
-        for group in groups.values():
-            target, records = group[0].target, []
-            for foreseen in group if jobs.takes(target, len(group)) else ():
-                bound = self._answering.bound(foreseen, "batch")
-                if bound is None or not self.budget.hold(foreseen.question, bound):
-                    self._counts.refused += 1
-                    continue
-                foreseen.bound = bound
-                records.append(foreseen)
-            if records and jobs.takes(target, len(records)):
-                self._flying.update(foreseen.question for foreseen in records)
-                wanted = min(self._expires(foreseen.question) for foreseen in records)
-                jobs.submit(records, max(wanted, self._clock.wall() + jobs.lead_s(len(records))))
-                ordered += len(records)
-            else:
-                for foreseen in records:
-                    self.budget.settle(foreseen.question, 0)
-        return ordered
+            seen = self._memory.requests.get(question)
+            item = await self._prepare(seen) if seen is not None else None
+            if item is not None:
+                groups.setdefault(item.target, []).append(item)
+        ordered, left = 0, set[str]()
+        for target, group in groups.items():
+            taken = self._order(jobs, target, group)
+            ordered += taken
+            if not taken:
+                left.update(item.question for item in group)
+        return ordered, left
 
-    async def _foresee(self, known: SeenRequest) -> PrefetchItem | None:
-        if self._stopped(known.route) or self.budget.left <= 0:
-            self._counts.refused += 1
+    def _order(self, jobs: Jobs, target: Target, group: Sequence[PrefetchItem]) -> int:
+        """Hands in what of a group the budget has; how many, 0 where too few are left for a job."""
+        if not jobs.takes(target, len(group)):
+            return 0
+        memory, items = self._memory, []
+        for item in group:
+            bound = self._answering.bound(item, "batch")
+            if bound is None or not memory.budget.hold(item.question, bound):
+                memory.counts.refused += 1
+                continue
+            item.bound = bound
+            items.append(item)
+        if not items or not jobs.takes(target, len(items)):
+            for item in items:
+                memory.budget.settle(item.question, 0)
+            return 0
+        memory.under_way.update(item.question for item in items)
+        wanted = min(self._expires(item.question) for item in items)
+        jobs.submit(items, max(wanted, self._clock.wall() + jobs.lead_s(len(items))))
+        return len(items)
+
+    async def _prepare(self, seen: SeenRequest) -> PrefetchItem | None:
+        memory, layer = self._memory, self._layer(seen.route)
+        if layer.stopped or memory.budget.left <= 0:
+            memory.counts.refused += 1
             return None
-        foreseen, cost = await self._answering.foresee(known)
+        item, cost = await self._answering.prepare(seen)
         if cost:
-            self.budget.settle("", cost)
-            self._counts.spent += cost
-            self._returns.layer("precompute", known.route).add(hit=False, judging=cost)
-        return foreseen
+            memory.budget.settle("", cost)
+            memory.counts.spent += cost
+            layer.add(hit=False, judging=cost)
+        return item
 
-    def _needless(self, question: str, now: float, until: float) -> bool:
-        """Whether a question need not be asked alone now: its answer serves until the next chance, or a job can."""
-        if question not in self._known or question in self._flying or self._expires(question) > until:
+    def _needless(self, question: str, now: float, until: float, left: Collection[str]) -> bool:
+        """Whether a question need not be asked alone now: its answer serves until the next chance, or a job's will.
+        `left`: those that are too few for a job."""
+        memory, jobs = self._memory, self._jobs
+        if question not in memory.requests or question in memory.under_way or self._expires(question) > until:
             return True
-        return self._jobs is not None and "batch" in self._options.ways and self._can_wait(question, now)
-
-    def _can_wait(self, question: str, now: float) -> bool:
-        """Whether a job's answer would come in time, and not too long before the present one expires."""
-        if self._jobs is None or question not in self._known or question in self._flying:
+        if jobs is None or "batch" not in self._options.ways or question in left:
             return False
-        lead = self._jobs.lead_s(self._jobs.least)
+        return self._can_wait(jobs, question, now)
+
+    def _can_wait(self, jobs: Jobs, question: str, now: float) -> bool:
+        """Whether a job's answer would come in time, and not too long before the present one expires."""
+        memory = self._memory
+        if question not in memory.requests or question in memory.under_way:
+            return False
+        lead = jobs.lead_s(jobs.least)
         expires = self._expires(question)
         if expires > now:
             window = max(self._ttl / 2, 2 * self._options.every_s)
             return now + lead <= expires <= now + lead + window
-        return self.demand.expected(question, now, now + lead, now) < _SOON
+        return memory.demand.expected(question, now, now + lead, now) < _SOON
 
     def _expires(self, question: str) -> float:
-        known = self._known.get(question)
-        entry = self._answers.peek(known.key) if known is not None and known.key else None
+        seen = self._memory.requests.get(question)
+        entry = self._answers.peek(seen.key) if seen is not None and seen.key else None
         return entry.expires if entry is not None else 0.0
 
     async def _rekey(self) -> None:
         """Finds the keys that answers have now, where the policy may have changed."""
-        self._changed = False
-        for known in self._known.all():
-            if not known.key:
-                known.key = await self._answering.key(known)
-                if not known.key:
-                    self._known.forget(known.question)
+        memory = self._memory
+        memory.outdated = False
+        for seen in memory.requests.all():
+            if not seen.key:
+                seen.key = await self._answering.key(seen)
+                if not seen.key:
+                    memory.requests.forget(seen.question)
                 await self._clock.sleep(0)
 
     def _sweep(self, now: float) -> None:
         """Books answers that went unasked."""
-        for key, (route, cost) in list(self._unused.items()):
+        unused = self._memory.unused
+        for key, (route, cost) in list(unused.items()):
             entry = self._answers.peek(key)
             if entry is None or not entry.fresh(now):
-                del self._unused[key]
-                self._returns.layer("precompute", route).add(hit=False, judging=cost)
+                del unused[key]
+                self._layer(route).add(hit=False, judging=cost)
 
-    def _hours(self) -> frozenset[int] | None:
-        said = self._options.off_peak
-        return self.load.quiet_hours(self._clock.wall()) if said is None else frozenset(said) or None
-
-    def _quiet(self, at: float) -> bool:
-        """Whether answers are asked for one by one: in quiet hours, and where those are learnt also when an answer of
-        the last one would not have lasted until now."""
-        hours = self._hours()
-        if hours is None or int(at // HOUR) % 24 in hours:
-            return True
-        ended = at // HOUR * HOUR
-        while int(ended // HOUR - 1) % 24 not in hours:
-            ended -= HOUR
-        return self._options.off_peak is None and at - ended > self._ttl
-
-    def _next_chance(self, now: float) -> float:
-        """When answers are asked for one by one again."""
-        after = now + self._options.every_s
-        while not self._quiet(after):
-            after = (after // HOUR + 1) * HOUR
-        return after
-
-    def _stopped(self, route: str) -> bool:
-        return self._returns.layer("precompute", route).stopped
+    def _layer(self, route: str) -> Layer:
+        return self._profit.layer(LAYER, route)

@@ -59,7 +59,7 @@ async def retrieve(
         where = parse(asked.filter) if asked.filter is not None else None
     except FilterError as error:
         raise Failure("invalid_request", str(error), field="filter") from None
-    found = await collection.search(
+    result = await collection.search(
         asked.query,
         embed,
         history=asked.history,
@@ -75,10 +75,10 @@ async def retrieve(
     return {
         "object": "list",
         "collection": name,
-        "query": {"text": found.query.text, "parts": found.query.parts[1:], "steps": found.query.steps},
-        "keywords": found.keywords,
-        "reranked": found.reranked,
-        "rewritten": found.rewritten,
+        "query": {"text": result.query.text, "parts": result.query.parts[1:], "steps": result.query.steps},
+        "keywords": result.keywords,
+        "reranked": result.reranked,
+        "rewritten": result.rewritten,
         "data": [
             {
                 "id": hit.id,
@@ -91,7 +91,7 @@ async def retrieve(
                 "numbers": hit.document.numbers,
                 **({"explain": hit.explain} if asked.explain else {}),
             }
-            for hit in found.hits
+            for hit in result.hits
         ],
-        "timings_ms": {step: round(value * 1e3, 3) for step, value in found.seconds.items()},
+        "timings_ms": {step: round(value * 1e3, 3) for step, value in result.seconds.items()},
     }

@@ -24,7 +24,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
-from hapenny.retrieval.search.collection import Collection, Found
+from hapenny.retrieval.search.collection import Collection, SearchResult
 from hapenny.retrieval.search.model_steps import Helpers, helpers
 from hapenny.retrieval.stores.lexical import spelt
 
@@ -42,15 +42,15 @@ class Retrieved(Decision, kw_only=True):
     reranked: bool
     seconds: dict[str, float]
 
-    def tell(self, found: Found) -> None:
+    def tell(self, result: SearchResult) -> None:
         """Says what was found."""
-        self.ids = [hit.id for hit in found.hits]
-        self.scores = [round(hit.score, 5) for hit in found.hits]
-        self.candidates, self.reranked, self.seconds = found.candidates, found.reranked, found.seconds
-        self.reason = "+".join(found.query.steps) or "as asked"
+        self.ids = [hit.id for hit in result.hits]
+        self.scores = [round(hit.score, 5) for hit in result.hits]
+        self.candidates, self.reranked, self.seconds = result.candidates, result.reranked, result.seconds
+        self.reason = "+".join(result.query.steps) or "as asked"
 
 
-_SEARCHED: Note[tuple[Found, str, Ask, dict[str, Any]]] = Note("retrieval.searched")
+_SEARCHED: Note[tuple[SearchResult, str, Ask, dict[str, Any]]] = Note("retrieval.searched")
 """What was found, the question, how models are asked, and vectors of texts embedded so far."""
 
 
@@ -85,31 +85,31 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         if not question:
             return None
         vectors: dict[str, Any] = {}
-        found = await self._search(collection, question, exchange, ask, vectors)
-        if not found.hits and not self._options.remote:
+        result = await self._search(collection, question, exchange, ask, vectors)
+        if not result.hits and not self._options.remote:
             return None
-        exchange.stage_notes[_SEARCHED] = (found, question, ask, vectors)
+        exchange.stage_notes[_SEARCHED] = (result, question, ask, vectors)
         decision = Retrieved(ids=[], scores=[], candidates=0, reranked=False, seconds={})
-        decision.tell(found)
+        decision.tell(result)
         return decision
 
     async def apply(self, decision: Retrieved, exchange: Exchange, onward: Onward) -> Answer:
         """Puts the passages into the last user turn and tells later readers what was cited."""
-        found, question, ask, vectors = exchange.stage_notes[_SEARCHED]
+        result, question, ask, vectors = exchange.stage_notes[_SEARCHED]
         collection = self._collections[self._options.collection]
         if self._options.remote:  # only now may helpers be paid; without their help the same search ends the same
             help = helpers(ask, exchange, self._options.rerank_model, self._rewriter, reranks=self._reranks)
-            found = await self._search(collection, question, exchange, ask, vectors, help)
-            decision.tell(found)
-        if not found.hits:
+            result = await self._search(collection, question, exchange, ask, vectors, help)
+            decision.tell(result)
+        if not result.hits:
             return await onward(exchange)
-        exchange.answer.citations = citations(found.hits)
-        exchange.answer.evidence = evidence(found.hits)
+        exchange.answer.citations = citations(result.hits)
+        exchange.answer.evidence = evidence(result.hits)
         exchange.answer.tags = (*exchange.answer.tags, f"collection:{collection.name}")
-        stored = await collection.sentence_vectors(found.hits)
-        if stored and found.vector is not None:
-            exchange.stage_notes[STORED_SENTENCES] = StoredSentences(stored, found.vector)
-        exchange.request = injected(exchange.request, found.hits, self._options.instruction)
+        stored = await collection.sentence_vectors(result.hits)
+        if stored and result.vector is not None:
+            exchange.stage_notes[STORED_SENTENCES] = StoredSentences(stored, result.vector)
+        exchange.request = injected(exchange.request, result.hits, self._options.instruction)
         return await onward(exchange)
 
     async def _search(
@@ -120,7 +120,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         ask: Ask,
         vectors: dict[str, Any],
         help: Helpers = NOBODY,
-    ) -> Found:
+    ) -> SearchResult:
         """`vectors`: of texts embedded before, by text."""
         options, context = self._options, exchange.context
         users = [message.text for message in exchange.request.messages[:-1] if message.role == "user"]

@@ -24,6 +24,7 @@ _TOLD = ("x-hapenny-", "cache-control", *_PROTOCOL_HEADERS)
 """How the names of all headers begin that a context is made of."""
 
 _MAX_LABEL = 256
+_NO_HEADERS: Mapping[str, str] = {}
 _MAX_FILTER = 4_096
 
 
@@ -106,6 +107,11 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         cache_control=tuple(part.strip().lower() for part in control.split(",") if part.strip()) if control else (),
         headers=kept,
     )
+
+
+def unadorned(identity: Identity, request: Request) -> Context:
+    """The context of a request that came without headers: a record of a batch."""
+    return context_of(identity, _NO_HEADERS, request)
 
 
 class _Labels:

@@ -10,7 +10,8 @@ from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
-from hapenny.server.batch_jobs import Batches
+from hapenny.jobs.service import BatchService
+from hapenny.server.auth import unadorned
 
 _log = get_logger("hapenny.server")
 
@@ -24,7 +25,7 @@ class Services:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.batches: Batches | None = None
+        self.batches: BatchService | None = None
         self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
         self.listening = False
@@ -117,9 +118,9 @@ class Services:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _batches(self, gateway: Gateway) -> Batches | None:
+    def _batches(self, gateway: Gateway) -> BatchService | None:
         options = gateway.config.batch
-        return Batches(options, gateway.clock, self.hold) if options is not None else None
+        return BatchService(options, gateway.clock, self.hold, unadorned) if options is not None else None
 
     async def _rebatch(self, gateway: Gateway) -> None:
         """Batch jobs go on over a reload, unless their options changed."""

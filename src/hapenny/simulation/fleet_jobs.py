@@ -24,6 +24,8 @@ _ROLE = re.compile(r"arn:aws(-[^:]+)?:iam::\d{12}:role/.+")
 _NAME = re.compile(r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9+\-.]){0,63}")
 _ENDED = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
 FORMS = ("InvokeModel", "Converse")
+SMALLEST = 100
+"""Records that a job needs at the service (a quota)."""
 
 
 class Refused(Exception):
@@ -61,7 +63,7 @@ class FolderJobs:
         delay_s: float = 0.3,
         fails: Callable[[str, str], bool] = lambda record, token: False,
         stuck: Callable[[str], bool] = lambda token: False,
-        least: int = 100,
+        least: int = SMALLEST,
         stop_s: float = 0.0,
         region: str = "us-east-1",
         state: Path | None = None,

@@ -39,6 +39,8 @@ class Record(Struct, frozen=True, kw_only=True):
     intent: str
     language: str
     how: str
+    at: float
+    """Seconds from the start of the workload's day 0."""
     right: bool
     failure: str = ""
     """Kind of the failure the customer saw, "" for none; a failed message is not right."""
@@ -178,6 +180,7 @@ class Player:
             intent=message.intent,
             language=message.language,
             how=message.how,
+            at=message.at,
             right=declined or (not failure and bool(text) and message.item.grade(text)),
             failure=failure,
             first_s=first,

@@ -46,8 +46,11 @@ class Result(Struct, frozen=True, kw_only=True):
 
     records: list[Record]
     bill: int
-    """The provider's bill, nano-dollars: audits, judges and all other background work included."""
+    """The provider's bill for them, nano-dollars: audits, judges and all other background work included."""
     calls: int
+    learning: list[Record] = []
+    """What came of the messages that were sent before, for the gateway to learn from."""
+    learning_bill: int = 0
     card: str
     """Digest of the card."""
     latents: int
@@ -61,9 +64,15 @@ class Result(Struct, frozen=True, kw_only=True):
         return sum(record.right for record in self.records) / len(self.records) if self.records else 0.0
 
     @property
+    def background(self) -> int:
+        """What of the bill no customer's message called for: audits, judges, answers ahead; nano-dollars."""
+        return self.bill - sum(record.actual or 0 for record in self.records)
+
+    @property
     def requests_a_second(self) -> float:
         """How many requests (a message with a tool is two) went through in a second of processor time."""
-        return sum(record.requests for record in self.records) / self.cpu_s if self.cpu_s else 0.0
+        sent = sum(record.requests for record in (*self.learning, *self.records))
+        return sent / self.cpu_s if self.cpu_s else 0.0
 
 
 def paired(ours: Result, baseline: Result) -> Paired:
@@ -107,6 +116,7 @@ def run(
     seed: int = 7,
     latents: int = 0,
     model: str | None = None,
+    learn: Sequence[Message] = (),
     hooks: Mapping[int, Hook] | None = None,
     label: bool = True,
 ) -> Result:
@@ -120,33 +130,52 @@ def run(
         seed: of latencies, faults and the gateway's own chance.
         latents: which draw of the hidden world.
         model: what is asked for; by default `auto`, or the baseline where nothing is on.
+        learn: messages that are sent before, and whose money and answers are kept apart (`apart` leaves out those whose
+            questions come again).
         hooks: by message number, what is done to the provider before it is sent.
         label: the application names the intent of each message as its feature.
     """
     asked_for = model or ("auto" if _routed(config) else DECKS[card].baseline)
 
-    async def main(clock: VirtualClock) -> tuple[list[Record], SimulatedProvider, float]:
+    async def main(clock: VirtualClock) -> tuple[list[Record], list[Record], SimulatedProvider, int, int]:
         provider = SimulatedProvider(
             clock, DECKS[card], seed=seed, latents=latents, truth=Truth(), quotas={"*": Limit()}, chunk=_CHUNK
         )
         backends: dict[str, Backend] = {name: SimulatedBackend(name, provider) for name in config.backends}
         async with Gateway(config, clock=clock, backends=backends) as gateway:
-            player = Player(gateway, messages, shop, provider, model=asked_for, hooks=hooks, label=label)
-            records = await player.play()
-        return records, provider, clock.now()
+
+            async def play(sent: Sequence[Message], hooks: Mapping[int, Hook] | None) -> list[Record]:
+                player = Player(gateway, sent, shop, provider, model=asked_for, hooks=hooks, label=label)
+                records = await player.play()
+                await gateway.settled()
+                return records
+
+            learning = await play(learn, None) if learn else []
+            bill, calls = provider.bill.nano, provider.bill.calls
+            records = await play(messages, hooks)
+        return learning, records, provider, bill, calls
 
     began = _cpu()
     with _quiet_collector():
-        records, provider, virtual = loop.run(main, seed=seed)
+        learning, records, provider, bill, calls = loop.run(main, seed=seed)
     return Result(
         records=records,
-        bill=provider.bill.nano,
-        calls=provider.bill.calls,
+        bill=provider.bill.nano - bill,
+        calls=provider.bill.calls - calls,
+        learning=learning,
+        learning_bill=bill,
         card=provider.deck.digest(),
         latents=latents,
-        virtual_s=virtual,
+        virtual_s=provider.clock.now(),
         cpu_s=_cpu() - began,
     )
+
+
+def apart(learn: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
+    """`learn` without the sessions in which a question of `messages` is asked."""
+    later = {message.item.id for message in messages}
+    known = {message.session for message in learn if message.item.id in later}
+    return [message for message in learn if message.session not in known]
 
 
 @contextlib.contextmanager

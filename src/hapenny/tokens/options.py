@@ -102,7 +102,7 @@ TEMPLATES_STAGE = StageSpec(
 )  # fmt: skip
 STRUCTURE_STAGE = StageSpec(
     name="structure", options=StructureOptions, phase=Phase.SHAPE, safe="on",
-    does="writes tool results and tool definitions in their smallest lossless form",
+    does="writes tool results that are data in their smallest lossless form",
 )  # fmt: skip
 WINDOW_STAGE = StageSpec(
     name="window", options=WindowOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,

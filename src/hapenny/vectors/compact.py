@@ -129,8 +129,8 @@ class CompactIndex:
             return NOTHING
         if allowed is not None and matches <= _FEW:
             return self._scan(query, k, allowed)
-        found = self._walk(query, k, allowed, matches, effort)
-        return found if len(found.keys) == k else self._scan(query, k, allowed)
+        nearest = self._walk(query, k, allowed, matches, effort)
+        return nearest if len(nearest.keys) == k else self._scan(query, k, allowed)
 
     def vectors(self, keys: Sequence[int] | NDArray[np.int64]) -> Vectors:
         """Stored vectors of known keys, as far as the quantiser kept them."""
@@ -221,8 +221,8 @@ class CompactIndex:
             return self._scan(query, k, allowed)
         return self._hits(self._faiss.search(query, k, params=parameters))
 
-    def _hits(self, found: tuple[Any, Any]) -> Hits:
-        scores, positions = found[0][0], found[1][0]
+    def _hits(self, nearest: tuple[Any, Any]) -> Hits:
+        scores, positions = nearest[0][0], nearest[1][0]
         known = positions >= 0
         return Hits(self._keys[positions[known]], np.asarray(scores[known], np.float32))
 

@@ -68,14 +68,14 @@ class ReducedIndex:
         if self._basis is None or k <= 0:
             return NOTHING
         query = np.asarray(vector, np.float32)
-        found = self._inner.search(self._project(query[None, :])[0], self.oversample * k, only, effort)
-        if not len(found.keys):
+        nearest = self._inner.search(self._project(query[None, :])[0], self.oversample * k, only, effort)
+        if not len(nearest.keys):
             return NOTHING
-        slots = np.array([self._slot[int(key)] for key in found.keys])
+        slots = np.array([self._slot[int(key)] for key in nearest.keys])
         # Not by BLAS: for so little work its threads only wait for each other.
         scores = np.einsum("ij,j->i", self._full[slots].astype(np.float32), query)
         order = np.argsort(-scores, kind="stable")[:k]
-        return Hits(found.keys[order], scores[order])
+        return Hits(nearest.keys[order], scores[order])
 
     def vectors(self, keys: Sequence[int] | NDArray[np.int64]) -> Vectors:
         """The full vectors of known keys, in half precision's accuracy."""

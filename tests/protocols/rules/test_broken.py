@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 
 from hapenny.catalog import resolve
 from hapenny.protocols.rules import RULES, broken
+from hapenny.protocols.rules.manual import markdown
 
 SONNET = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 OPUS = "anthropic.claude-opus-4-6-v1"
@@ -167,6 +169,7 @@ BROKEN = [
     ("tool_schema_top", "converse",
      put(("toolConfig", "tools", 0, "toolSpec", "inputSchema", "json", "oneOf"), [{}]), SONNET, "at the top level"),
     ("tool_choice", "converse", put(("toolConfig", "toolChoice"), {"any": {}}), LLAMA, "toolConfig.toolChoice.any"),
+    ("tools_in_stream", "converse", lambda body: None, LLAMA, "tool use in streaming mode"),
     ("tools_unsupported", "converse", lambda body: None, TITAN, "doesn't support tool use"),
     ("thinking_history", "converse",
      thinking("additionalModelRequestFields", "maxTokens"), SONNET, "must start with a thinking block"),
@@ -222,7 +225,7 @@ BROKEN = [
 def test_the_service_says_its_own_words(name, service, change, model, words):
     body = copy.deepcopy(WHOLE[service])
     change(body)
-    found = {breach.rule.name: breach for breach in broken(body, service, model, resolve(model))}
+    found = {breach.rule.name: breach for breach in broken(body, service, model, resolve(model), stream=True)}
     assert name in found
     assert words in found[name].said
     refusal = found[name].refusal(service)
@@ -247,3 +250,9 @@ def test_every_rule_is_shown_here_and_has_a_source_a_date_and_a_fix():
         assert one.words
         assert one.fix or one.how == "repair"
         assert {service for shown, service, *_ in BROKEN if shown == name} <= set(one.words)
+
+
+def test_the_page_shows_the_table():
+    page = Path(__file__).parents[3] / "docs" / "service-rules.md"
+    told = "python -m hapenny.protocols.rules.manual writes the table of docs/service-rules.md"
+    assert page.read_text(encoding="utf-8").endswith("## The table\n\n" + markdown()), told

@@ -28,14 +28,14 @@ _REMEMBERED = 200_000
 def wording(document: Document) -> bytes:
     """16 bytes that two chunks share when one may stand for the other."""
     text = unicodedata.normalize("NFC", document.searchable())
-    said = (
+    content = (
         _TOKEN.findall(text),
         sorted((name, sorted(values)) for name, values in document.facets.items()),
         sorted(document.numbers.items()),
         document.tenant,
         sorted(document.groups),
     )
-    return hashlib.blake2b(msgspec.msgpack.encode(said), digest_size=16).digest()
+    return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).digest()
 
 
 class Sketches:

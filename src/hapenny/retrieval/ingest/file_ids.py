@@ -14,7 +14,7 @@ from hapenny.retrieval.ingest.manifest import Manifest
 from hapenny.retrieval.readers import files
 
 
-def name_files(roots: Iterable[Path], manifest: Manifest, said: list[str]) -> list[tuple[Path, str]]:
+def name_files(roots: Iterable[Path], manifest: Manifest, notices: list[str]) -> list[tuple[Path, str]]:
     """(file, id) of every readable file at or under `roots`, once; `said` takes a line for each that had to be renamed.
 
     The manifest is read; `note_files` writes the ids into it once the files are indexed.
@@ -31,7 +31,7 @@ def name_files(roots: Iterable[Path], manifest: Manifest, said: list[str]) -> li
             name = _name(file, root, origin, manifest, taken)
             plain = _within(file, root)
             if name != plain and manifest.name_of(origin) != name:
-                said.append(
+                notices.append(
                     f"{file}: is {name} here, because {plain} is {taken.get(plain) or manifest.origin_of(plain)}"
                 )
             taken[name] = origin

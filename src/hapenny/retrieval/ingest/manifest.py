@@ -71,13 +71,13 @@ class Manifest:
 
     def digest(self, id: str) -> str:
         """The digest a source was indexed with, "" if it was not."""
-        found = self._db.execute("SELECT digest FROM sources WHERE id = ?", (id,)).fetchone()
-        return str(found[0]) if found else ""
+        record = self._db.execute("SELECT digest FROM sources WHERE id = ?", (id,)).fetchone()
+        return str(record[0]) if record else ""
 
     def chunks(self, id: str) -> list[str]:
         """Ids of a source's chunks."""
-        found = self._db.execute("SELECT chunks FROM sources WHERE id = ?", (id,)).fetchone()
-        return msgspec.json.decode(found[0], type=list[str]) if found else []
+        record = self._db.execute("SELECT chunks FROM sources WHERE id = ?", (id,)).fetchone()
+        return msgspec.json.decode(record[0], type=list[str]) if record else []
 
     def ids(self) -> list[str]:
         """All indexed sources."""
@@ -184,8 +184,8 @@ class Manifest:
             return [], seq
         if seq < first - 1:
             return None, last
-        found = self._db.execute("SELECT DISTINCT id FROM changes WHERE seq > ? AND seq <= ?", (seq, last))
-        return [row[0] for row in found], last
+        record = self._db.execute("SELECT DISTINCT id FROM changes WHERE seq > ? AND seq <= ?", (seq, last))
+        return [row[0] for row in record], last
 
     def put_sentences(self, chunk: str, texts: Sequence[str], vectors: Matrix) -> None:
         """Keeps a chunk's sentences with their vectors, in half precision."""
@@ -195,11 +195,11 @@ class Manifest:
 
     def sentences(self, chunk: str, dim: int) -> tuple[list[str], Matrix] | None:
         """A chunk's sentences and their vectors, shape (n, dim), for pruning without embedding at request time."""
-        found = self._db.execute("SELECT texts, vectors FROM sentences WHERE chunk = ?", (chunk,)).fetchone()
-        if found is None:
+        record = self._db.execute("SELECT texts, vectors FROM sentences WHERE chunk = ?", (chunk,)).fetchone()
+        if record is None:
             return None
-        vectors = np.frombuffer(found[1], np.float16).reshape(-1, dim).astype(np.float32)
-        return msgspec.json.decode(found[0], type=list[str]), vectors
+        vectors = np.frombuffer(record[1], np.float16).reshape(-1, dim).astype(np.float32)
+        return msgspec.json.decode(record[0], type=list[str]), vectors
 
     def has_sentences(self) -> bool:
         """Whether any chunk's sentence vectors were kept."""

@@ -100,18 +100,18 @@ def subject(turn: str) -> str:
 
 def _names(text: str) -> list[str]:
     """Runs of words in capitals, with numbers behind them. A question's first word alone is none: it always has one."""
-    found: list[list[str]] = []
+    runs_of_names: list[list[str]] = []
     starts: list[int] = []
     words = text.split()
     for at, word in enumerate(words):
         named = word[:1].isupper()
-        joins = bool(found) and starts[-1] + len(found[-1]) == at
+        joins = bool(runs_of_names) and starts[-1] + len(runs_of_names[-1]) == at
         if joins and (named or word[:1].isdigit()):
-            found[-1].append(word)
+            runs_of_names[-1].append(word)
         elif named:
-            found.append([word])
+            runs_of_names.append([word])
             starts.append(at)
-    runs = zip(starts, found, strict=True)
+    runs = zip(starts, runs_of_names, strict=True)
     return [" ".join(run).rstrip("?.!,") for start, run in runs if start > 0 or len(run) > 1]
 
 

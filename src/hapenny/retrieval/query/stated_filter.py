@@ -42,7 +42,7 @@ def stated_filter(question: str, fields: Sequence[str], years: Sequence[str]) ->
     if not fields:
         return None
     low = question.lower()
-    found: list[Filter] = []
+    bounds: list[Filter] = []
     matches = list(_NUMBER.finditer(low))[:_MOST]
     for at, match in enumerate(matches):
         value = _value(match)
@@ -59,14 +59,14 @@ def stated_filter(question: str, fields: Sequence[str], years: Sequence[str]) ->
         if not field:
             continue
         if pair is not None:
-            found.append(Between(field, *pair))
+            bounds.append(Between(field, *pair))
             continue
         bound = _bound(field, value, before, behind, is_year=field == year)
         if bound is not None:
-            found.append(bound)
-    if not found:
+            bounds.append(bound)
+    if not bounds:
         return None
-    return found[0] if len(found) == 1 else All(tuple(found))
+    return bounds[0] if len(bounds) == 1 else All(tuple(bounds))
 
 
 def _bound(field: str, value: float, before: str, behind: str, *, is_year: bool) -> Filter | None:

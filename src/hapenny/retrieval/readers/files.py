@@ -83,7 +83,7 @@ def load(path: Path, name: str, access: Access = EVERYONE) -> Reading:
     suffix = _suffix(path)
     if suffix not in SUFFIXES:
         raise UnreadableFile(f"{path}: unknown format; readable are {', '.join(SUFFIXES)}, also with .gz")
-    said: list[str] = []
+    notices: list[str] = []
     try:
         data = path.read_bytes()
         if path.suffix.lower() == ".gz":
@@ -95,8 +95,8 @@ def load(path: Path, name: str, access: Access = EVERYONE) -> Reading:
         else:
             text, note = decoded(data)
             if note:
-                said.append(f"{name}: {note}")
-            documents = _texts(suffix, name, text, access, said)
+                notices.append(f"{name}: {note}")
+            documents = _texts(suffix, name, text, access, notices)
     except (AccessError, FrontMatterError) as error:
         raise UnreadableFile(f"{path}: {error}: it is not known who may see it") from error
     except UnreadableFile:
@@ -104,8 +104,8 @@ def load(path: Path, name: str, access: Access = EVERYONE) -> Reading:
     except Exception as error:
         raise UnreadableFile(f"{path}: {type(error).__name__}: {error}") from error
     if not any(document.text or document.title for document in documents):
-        said.append(f"{name}: no text in it{' (a scan?)' if suffix == '.pdf' else ''}")
-    return Reading(documents, said)
+        notices.append(f"{name}: no text in it{' (a scan?)' if suffix == '.pdf' else ''}")
+    return Reading(documents, notices)
 
 
 def pdf_text(data: bytes) -> tuple[str, str]:
@@ -129,13 +129,13 @@ def markdown_title(text: str) -> tuple[str, str]:
     return "", text.strip("\n").rstrip()
 
 
-def _texts(suffix: str, name: str, text: str, access: Access, said: list[str]) -> list[Document]:
+def _texts(suffix: str, name: str, text: str, access: Access, notices: list[str]) -> list[Document]:
     if suffix in (".jsonl", ".ndjson"):
-        rows = _objects(text, name, said)
-        return _named(from_rows(rows, name, access=access, left_out=said), name)
+        rows = _objects(text, name, notices)
+        return _named(from_rows(rows, name, access=access, left_out=notices), name)
     if suffix in (".csv", ".tsv"):
         rows = table_rows(text, "\t" if suffix == ".tsv" else "")
-        return _named(from_rows(rows, name, access=access, labels=True, left_out=said), name)
+        return _named(from_rows(rows, name, access=access, labels=True, left_out=notices), name)
     if suffix in (".html", ".htm"):
         title, body, metas = read_page(text)
         own = read_access({key: value for key, value in metas.items() if key in ("tenant", "groups")}, blank=False)
@@ -171,7 +171,7 @@ def _document(name: str, title: str, text: str, access: Access, head: Mapping[st
     )
 
 
-def _objects(text: str, name: str, said: list[str]) -> list[dict[str, Any]]:
+def _objects(text: str, name: str, notices: list[str]) -> list[dict[str, Any]]:
     """The objects of JSON lines; broken lines are named, a file without any object is an error."""
     rows: list[dict[str, Any]] = []
     broken: list[int] = []
@@ -185,7 +185,7 @@ def _objects(text: str, name: str, said: list[str]) -> list[dict[str, Any]]:
         raise UnreadableFile(f"{name}: no line of it is a JSON object")
     if broken:
         lines = ", ".join(map(str, broken[:10])) + (" …" if len(broken) > 10 else "")
-        said.append(f"{name}: {len(broken)} lines left out, they are no JSON objects: {lines}")
+        notices.append(f"{name}: {len(broken)} lines left out, they are no JSON objects: {lines}")
     return rows
 
 

@@ -39,19 +39,21 @@ def from_rows(
         labels: whether short texts carry their field's name (`colour: red`), as in a table.
         left_out: takes a line for each row that is left out, and for what was not understood as it may have been meant.
     """
-    said = left_out if left_out is not None else []
+    notices = left_out if left_out is not None else []
     plain = [dict(fields(row)) for row in rows]
     few = filterable(plain, distinct)
     looks = lookalikes({name for row in rows for name in row})
     if looks:
-        said.append(f"{source}: {', '.join(looks)}: read as text; who may see a row is said by `tenant` and `groups`")
+        notices.append(
+            f"{source}: {', '.join(looks)}: read as text; who may see a row is said by `tenant` and `groups`"
+        )
     made: list[Document] = []
     given: dict[str, int] = {}
     for number, (row, each) in enumerate(zip(rows, plain, strict=True)):
         try:
             seen_by = read_access(row).beside(access)
         except AccessError as error:
-            said.append(f"{source}: row {number + 1} left out: {error}")
+            notices.append(f"{source}: row {number + 1} left out: {error}")
             continue
         id = row.get("id")
         name = str(id) if isinstance(id, (str, int, float)) and str(id).strip() else str(number)
@@ -61,7 +63,9 @@ def from_rows(
         made.append(from_row(each, few, name, source, access=seen_by, labels=labels))
     repeated = sum(count - 1 for count in given.values())
     if repeated:
-        said.append(f"{source}: {repeated} rows have an id that another row has; all are kept, with ~2, ~3 … behind it")
+        notices.append(
+            f"{source}: {repeated} rows have an id that another row has; all are kept, with ~2, ~3 … behind it"
+        )
     return made
 
 

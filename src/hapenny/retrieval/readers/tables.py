@@ -68,9 +68,9 @@ def _delimiter(text: str) -> str:
 def _separator_line(text: str) -> tuple[str, str]:
     """Excel's `sep=;` as a first line: the text behind it, and the delimiter it names."""
     first, _, rest = text.partition("\n")
-    found = first.strip().strip('"')
-    if found.lower().startswith("sep=") and len(found) == 5:
-        return rest, found[4]
+    separator = first.strip().strip('"')
+    if separator.lower().startswith("sep=") and len(separator) == 5:
+        return rest, separator[4]
     return text, ""
 
 

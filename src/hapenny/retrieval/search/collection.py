@@ -26,7 +26,7 @@ Rewrite: TypeAlias = Callable[[str, Sequence[str], str], Awaitable[str]]
 """(question, earlier user turns, last answer) -> the question as it stands alone."""
 
 
-class Found(msgspec.Struct, kw_only=True):
+class SearchResult(msgspec.Struct, kw_only=True):
     """What a search found. `seconds` by step; `reranked`: remote scores ordered it."""
 
     query: Query
@@ -76,10 +76,10 @@ class Collection:
 
         def look() -> list[str] | None:
             # First what changed, then the rows: they are at least as new, so no change is told too early.
-            found = changes()
-            if found is None or found:
+            new_scores = changes()
+            if new_scores is None or new_scores:
                 store.refresh()
-            return found
+            return new_scores
 
         return await self._clock.work("retrieve", 1, look)
 
@@ -98,7 +98,7 @@ class Collection:
         rewrite: Rewrite | None = None,
         until: float = float("inf"),
         stated: bool = True,
-    ) -> Found:
+    ) -> SearchResult:
         """The hits that leave, best first. Only documents that the tenant and its groups may see are considered.
 
         `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped. `stated`: whether
@@ -126,7 +126,7 @@ class Collection:
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
             await clock.work("retrieve", 1, self.retriever.store.refresh)
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
-        return Found(
+        return SearchResult(
             query=query,
             hits=hits,
             keywords=keywords(query.text, self.retriever.store),
@@ -168,12 +168,16 @@ class Collection:
         picked = _merged(lists)
         scores = np.array([lists[n].scores[at] for n, at in picked])
         reranked = False
-        if rerank is not None and self._unclear(scores, k or how.most) and self._time(until):
+        enough = self._enough(lists, picked)
+        # Where nothing would leave nobody is paid to order it; where something does, the paid model knows better.
+        answerable = k is not None or how.floor != "measured" or enough is None or any(enough)
+        if rerank is not None and answerable and self._unclear(scores, k or how.most) and self._time(until):
             mark = clock.now()
             picked, scores, reranked = await self._remote(query.text, lists, picked, scores, rerank, until)
             seconds["rerank"] = clock.now() - mark
+            enough = None if reranked else enough
         mark = clock.now()
-        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k))
+        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k, enough))
         seconds["select"] = clock.now() - mark
         return hits, len(picked), reranked
 
@@ -183,11 +187,11 @@ class Collection:
         if look is None:
             return {}
 
-        def found() -> dict[str, tuple[list[str], Matrix]]:
+        def new_scores() -> dict[str, tuple[list[str], Matrix]]:
             kept = ((hit.document.text.strip("\n"), look(hit.id)) for hit in hits)
             return {text: each for text, each in kept if each is not None and len(each[0])}
 
-        return await self._clock.work("retrieve", 1, found)
+        return await self._clock.work("retrieve", 1, new_scores)
 
     async def _ranked(self, text: str, vector: Scores, where: Filter, tenant: str) -> Ranked:
         return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
@@ -225,15 +229,15 @@ class Collection:
         texts = [document.searchable()[: self.remote.characters] for document in documents]
         try:
             async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):
-                found = np.asarray(await rerank(text, texts), np.float64)
+                new_scores = np.asarray(await rerank(text, texts), np.float64)
         except Exception:
             return picked, scores, False
-        if found.shape != (len(head),):
+        if new_scores.shape != (len(head),):
             return picked, scores, False
-        order = np.argsort(-found, kind="stable")
+        order = np.argsort(-new_scores, kind="stable")
         # The rest keeps its order behind the head; only order matters from here on.
-        rest = np.minimum(scores[len(head) :], 0.0) + found.min(initial=0.0) - 1.0
-        return [head[i] for i in order] + picked[len(head) :], np.concatenate([found[order], rest]), True
+        rest = np.minimum(scores[len(head) :], 0.0) + new_scores.min(initial=0.0) - 1.0
+        return [head[i] for i in order] + picked[len(head) :], np.concatenate([new_scores[order], rest]), True
 
     def _hits(
         self,
@@ -241,6 +245,7 @@ class Collection:
         picked: list[tuple[int, int]],
         scores: np.ndarray[tuple[int], np.dtype[np.float64]],
         k: int | None,
+        enough: Sequence[bool] | None,
     ) -> list[Hit]:
         store = self.retriever.store
         rows = np.array([lists[n].rows[at] for n, at in picked], np.int64)
@@ -250,7 +255,7 @@ class Collection:
             vectors=lambda at: store.vectors(rows[list(at)]),
             parents=lambda at: [document.parent for document in store.fetch(rows[list(at)].tolist())],
             keep=k,
-            enough=self._enough(lists, picked),
+            enough=enough,
             wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
         made: list[Hit] = []

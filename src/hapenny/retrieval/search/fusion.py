@@ -70,16 +70,16 @@ def gather(lexical: Leg, vector: Leg) -> Candidates:
     return Candidates(rows, known[0], known[1], ranks[0], ranks[1])
 
 
-def fuse(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
+def fuse(candidates: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
     """A score for each candidate row, higher is better. `ideal`: the lexical score of a perfect match, if known."""
-    if not len(found.rows):
+    if not len(candidates.rows):
         return np.empty(0)
     if how.method == "rrf":
-        return _reciprocal(found.lexical_rank, how.rrf) * (1 - how.alpha) + how.alpha * _reciprocal(
-            found.vector_rank, how.rrf
+        return _reciprocal(candidates.lexical_rank, how.rrf) * (1 - how.alpha) + how.alpha * _reciprocal(
+            candidates.vector_rank, how.rrf
         )
-    lexical = np.where(np.isnan(found.lexical), 0.0, found.lexical.astype(np.float64))
-    cosine = found.cosine.astype(np.float64)
+    lexical = np.where(np.isnan(candidates.lexical), 0.0, candidates.lexical.astype(np.float64))
+    cosine = candidates.cosine.astype(np.float64)
     if how.method == "lexical":
         return lexical
     if how.method == "vector":
@@ -87,16 +87,16 @@ def fuse(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float
     if how.method == "comparable":
         unknown = np.isnan(cosine)
         filled = np.where(unknown, np.nanmin(cosine, initial=0.0), cosine) if unknown.any() else cosine
-        return how.alpha * filled + (1 - how.alpha) * matched(found, how, ideal)
+        return how.alpha * filled + (1 - how.alpha) * matched(candidates, how, ideal)
     scale = _minmax if how.method == "minmax" else _zscore
-    return how.alpha * scale(cosine, found.vector_rank) + (1 - how.alpha) * scale(
-        found.lexical.astype(np.float64), found.lexical_rank
+    return how.alpha * scale(cosine, candidates.vector_rank) + (1 - how.alpha) * scale(
+        candidates.lexical.astype(np.float64), candidates.lexical_rank
     )
 
 
-def matched(found: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
+def matched(candidates: Candidates, how: Fusion, ideal: float = 0.0) -> NDArray[np.float64]:
     """How well each candidate's words match, 0 to 1: BM25 over the best, or a share of the ideal if that is more."""
-    lexical = np.where(np.isnan(found.lexical), 0.0, found.lexical.astype(np.float64))
+    lexical = np.where(np.isnan(candidates.lexical), 0.0, candidates.lexical.astype(np.float64))
     return lexical / max(float(lexical.max(initial=0.0)), how.weak * ideal, 1e-9)
 
 

@@ -78,10 +78,10 @@ class Profiles:
             by = self._store.analyser
             for row, document in zip(unknown, self._store.fetch(unknown), strict=True):
                 self._kept[row] = profile(document, by)
-        found = [self._kept[row] for row in wanted]
+        candidates = [self._kept[row] for row in wanted]
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
-        return found
+        return candidates
 
     def clear(self) -> None:
         """Forgets everything: rows changed."""
@@ -113,7 +113,7 @@ def trigrams(text: str) -> frozenset[str]:
 def table(
     text: str,
     terms: Terms,
-    found: Candidates,
+    candidates: Candidates,
     fused: NDArray[np.float64],
     ideal: float,
     store: Store,
@@ -123,29 +123,29 @@ def table(
 ) -> Table:
     """Features of all candidates, shape (n, len(NAMES)). `prior`: fields that the collection's judged questions prefer
     (`training.learn_prior`), the first counts; `years`: fields that hold years."""
-    count = len(found.rows)
-    lexical = np.nan_to_num(found.lexical)
+    count = len(candidates.rows)
+    lexical = np.nan_to_num(candidates.lexical)
     weights = _weights(terms, store)
     out = np.zeros((count, len(NAMES)), np.float32)
     out[:, 0] = lexical / max(ideal, 1e-9)
     out[:, 1] = lexical / max(float(lexical.max(initial=0.0)), 1e-9)
-    out[:, 2] = np.nan_to_num(found.cosine)
+    out[:, 2] = np.nan_to_num(candidates.cosine)
     out[:, 3] = out[:, 2] - out[:, 2].max(initial=0.0)
-    out[:, 4] = np.where(found.lexical_rank >= 0, 1.0 / (1.0 + np.maximum(found.lexical_rank, 0)), 0.0)
-    out[:, 5] = np.where(found.vector_rank >= 0, 1.0 / (1.0 + np.maximum(found.vector_rank, 0)), 0.0)
+    out[:, 4] = np.where(candidates.lexical_rank >= 0, 1.0 / (1.0 + np.maximum(candidates.lexical_rank, 0)), 0.0)
+    out[:, 5] = np.where(candidates.vector_rank >= 0, 1.0 / (1.0 + np.maximum(candidates.vector_rank, 0)), 0.0)
     out[:, 6] = fused
     kept = " ".join(terms.words)
     digits = frozenset(_DIGITS.findall(text))
     compact, grams = "".join(terms.words), trigrams("".join(terms.words))
     words = frozenset(terms.words)
-    for row, one in zip(out, profiles.of(found.rows), strict=True):
+    for row, one in zip(out, profiles.of(candidates.rows), strict=True):
         row[7:19] = _matches(one, terms, weights, words, grams, compact, digits)
     out[:, 18] = len(kept.split())
-    popularity = _first(prior, found.rows, store)
+    popularity = _first(prior, candidates.rows, store)
     out[:, 19] = popularity
     out[:, 20] = popularity - np.sort(popularity)[-min(5, count)] if count else 0.0
-    out[:, 21] = _first(prior[1:], found.rows, store)
-    out[:, 22] = _first(years, found.rows, store)
+    out[:, 21] = _first(prior[1:], candidates.rows, store)
+    out[:, 22] = _first(years, candidates.rows, store)
     return out
 
 

@@ -53,8 +53,8 @@ def held(store: Store, stems: Sequence[str], rows: Rows) -> Held:
         return Held(np.zeros(len(rows)), np.zeros(len(rows)))
     present = store.holds(stems, rows)
     coverage = (present @ weights) / max(float(weights.sum()), 1e-12)
-    told = np.where(known > 0, weights, 0.0)
-    if told.max() <= 0.0:
+    known_weights = np.where(known > 0, weights, 0.0)
+    if known_weights.max() <= 0.0:
         return Held(np.zeros(len(rows)), coverage)
-    missing = np.where(present, 0.0, told).max(axis=1)
-    return Held(1.0 - missing / told.max(), coverage)
+    missing = np.where(present, 0.0, known_weights).max(axis=1)
+    return Held(1.0 - missing / known_weights.max(), coverage)

@@ -37,7 +37,7 @@ class Ranked(msgspec.Struct, frozen=True):
     rows: Rows
     scores: NDArray[np.float64]
     fused: NDArray[np.float64]
-    found: Candidates
+    candidates: Candidates
     added: dict[str, NDArray[np.float64]]
     learned: NDArray[np.float64] | None = None
     alpha: float = 0.0
@@ -126,45 +126,45 @@ class Retriever:
         """All candidates of both legs, best first."""
         settings = settings or self.settings
         terms = self.terms(text)
-        found, ideal = self._candidates(terms, vector, where, settings)
+        candidates, ideal = self._candidates(terms, vector, where, settings)
         how = self.fusion(settings)
-        fused = fuse(found, how, ideal)
+        fused = fuse(candidates, how, ideal)
         store = self.store
         added = bonuses(
             settings.scoring.of(tenant),
-            lambda name: store.numbers(name, found.rows),
+            lambda name: store.numbers(name, candidates.rows),
             store.quantiles,
             question=text,
-            matched=matched(found, how, ideal),
+            matched=matched(candidates, how, ideal),
             years=self.years,
         )
         scores = np.sum([fused, *added.values()], axis=0) if added else fused
-        best = order(found.rows, scores)
+        best = order(candidates.rows, scores)
         evidence: NDArray[np.float64] | None = None
         closer = settings.closer if len(best) > 1 else OFF
         if (closer.head and closer.rarest) or self.floor is not None:
             head = best[: max(closer.head, LOOKED_AT)]
-            look = held(store, terms.stems, found.rows[head])
+            look = held(store, terms.stems, candidates.rows[head])
             if self.floor is not None:
                 evidence = np.full(len(scores), np.nan)
-                evidence[head] = self.floor.evidence(found.cosine[head], look.coverage)
+                evidence[head] = self.floor.evidence(candidates.cosine[head], look.coverage)
             if closer.head and closer.rarest:
                 added["rarest"] = np.zeros(len(scores))
                 added["rarest"][head[: closer.head]] = closer.rarest * look.rarest[: closer.head]
                 scores = scores + added["rarest"]
-                best = order(found.rows, scores)
+                best = order(candidates.rows, scores)
         learned: NDArray[np.float64] | None = None
         if settings.rerank == "learned" and self.forest is not None and len(best) > 1:
             head = best[:LEARNED_DEPTH]
-            part = _take(found, head)
+            part = _take(candidates, head)
             learned = np.full(len(best), np.nan)
             learned[head] = self.forest.score(self._table(text, terms, part, scores[head], ideal))
             best = np.concatenate([head[order(part.rows, learned[head])], best[LEARNED_DEPTH:]])
         return Ranked(
-            found.rows[best],
+            candidates.rows[best],
             scores[best],
             fused[best],
-            _take(found, best),
+            _take(candidates, best),
             {name: values[best] for name, values in added.items()},
             learned[best] if learned is not None else None,
             how.alpha,
@@ -181,22 +181,24 @@ class Retriever:
         terms = self.terms(text)
         ranked = self.rank(text, vector)
         rows = ranked.rows[:best]
-        return ranked.found.cosine[:best], held(self.store, terms.stems, rows).coverage
+        return ranked.candidates.cosine[:best], held(self.store, terms.stems, rows).coverage
 
     def examples(self, text: str, vector: Scores) -> tuple[Rows, Table]:
         """Candidates in fused order and their features: what the ranker is trained on."""
         terms = self.terms(text)
         plain = msgspec.structs.replace(self.settings, rerank="none")
         ranked = self.rank(text, vector, settings=plain)
-        part = _take(ranked.found, np.arange(min(len(ranked), LEARNED_DEPTH)))
+        part = _take(ranked.candidates, np.arange(min(len(ranked), LEARNED_DEPTH)))
         ideal = self.store.ideal(terms, self.settings.boosts)
         scores = ranked.scores[:LEARNED_DEPTH]
         return part.rows, self._table(text, terms, part, scores, ideal)
 
-    def _table(self, text: str, terms: Terms, found: Candidates, scores: NDArray[np.float64], ideal: float) -> Table:
+    def _table(
+        self, text: str, terms: Terms, candidates: Candidates, scores: NDArray[np.float64], ideal: float
+    ) -> Table:
         rules = self.settings.scoring.rules
         prior = next((rule.fields for rule in rules if isinstance(rule, Popularity)), ())
-        return table(text, terms, found, scores, ideal, self.store, self._profiles, prior, self.years())
+        return table(text, terms, candidates, scores, ideal, self.store, self._profiles, prior, self.years())
 
     def hits(self, ranked: Ranked, chosen: Sequence[int]) -> list[Hit]:
         """Documents of positions in a ranked list, each with its explanation."""
@@ -211,23 +213,23 @@ class Retriever:
     ) -> tuple[Candidates, float]:
         how, store = settings.fusion, self.store
         lexical = store.lexical(terms, how.lexical, settings.boosts, where)
-        found = gather(lexical, store.vector(vector, how.vector, where))
-        missing = np.isnan(found.cosine)
+        candidates = gather(lexical, store.vector(vector, how.vector, where))
+        missing = np.isnan(candidates.cosine)
         if how.method in ("comparable", "vector") and missing.any():
             # Not by BLAS: for so little work its threads only wait for each other.
-            stored = store.vectors(found.rows[missing])
-            found.cosine[missing] = np.einsum("ij,j->i", stored, np.asarray(vector, np.float32))
-        return found, store.ideal(terms, settings.boosts)
+            stored = store.vectors(candidates.rows[missing])
+            candidates.cosine[missing] = np.einsum("ij,j->i", stored, np.asarray(vector, np.float32))
+        return candidates, store.ideal(terms, settings.boosts)
 
 
 def explain(ranked: Ranked, at: int) -> dict[str, object]:
     """Why a row stands where it stands: raw leg scores and ranks, the fused score, what rules and the ranker gave."""
-    found = ranked.found
+    candidates = ranked.candidates
     out: dict[str, object] = {
-        "bm25": _number(found.lexical[at]),
-        "bm25_rank": int(found.lexical_rank[at]) + 1 or None,
-        "cosine": _number(found.cosine[at]),
-        "cosine_rank": int(found.vector_rank[at]) + 1 or None,
+        "bm25": _number(candidates.lexical[at]),
+        "bm25_rank": int(candidates.lexical_rank[at]) + 1 or None,
+        "cosine": _number(candidates.cosine[at]),
+        "cosine_rank": int(candidates.vector_rank[at]) + 1 or None,
         "alpha": round(ranked.alpha, 4),
         "fused": _number(ranked.fused[at]),
         "added": {name: _number(values[at]) for name, values in ranked.added.items()},
@@ -243,7 +245,11 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
 
 
-def _take(found: Candidates, at: NDArray[np.int64]) -> Candidates:
+def _take(candidates: Candidates, at: NDArray[np.int64]) -> Candidates:
     return Candidates(
-        found.rows[at], found.lexical[at], found.cosine[at], found.lexical_rank[at], found.vector_rank[at]
+        candidates.rows[at],
+        candidates.lexical[at],
+        candidates.cosine[at],
+        candidates.lexical_rank[at],
+        candidates.vector_rank[at],
     )

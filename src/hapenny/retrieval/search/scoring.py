@@ -100,7 +100,7 @@ def bonuses(
 
     `matched`: how well each candidate's words match the question, 0 to 1. `years`: fields that hold years.
     """
-    found: dict[str, NDArray[np.float64]] = {}
+    added: dict[str, NDArray[np.float64]] = {}
     for rule in rules:
         if isinstance(rule, Stated):
             values = _stated(rule, numbers, question, years)
@@ -108,8 +108,8 @@ def bonuses(
             values = _values(rule, numbers, quantiles, matched)
         if values is not None:
             name = type(rule).__name__.lower()
-            found[name] = found.get(name, 0.0) + rule.weight * values
-    return found
+            added[name] = added.get(name, 0.0) + rule.weight * values
+    return added
 
 
 def quantile(values: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:

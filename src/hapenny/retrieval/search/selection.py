@@ -44,8 +44,8 @@ def select(
         passing = list(range(len(scores)))
     pool = passing[: max(4 * limit, 20)]
     if vectors is not None and pool:
-        said = list(wordings(pool)) if wordings is not None else None
-        pool = _distinct(pool, vectors(pool), scores, how, limit, said)
+        same_words = list(wordings(pool)) if wordings is not None else None
+        pool = _distinct(pool, vectors(pool), scores, how, limit, same_words)
     if parents is not None and pool and how.per_parent > 0:
         pool = _bounded(pool, parents(pool), how.per_parent)
     chosen = pool[:limit]

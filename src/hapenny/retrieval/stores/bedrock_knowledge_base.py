@@ -64,9 +64,9 @@ def condition(where: Filter) -> dict[str, Any]:
     return _negated(condition(where.part))
 
 
-def _negated(said: dict[str, Any]) -> dict[str, Any]:
+def _negated(condition_of: dict[str, Any]) -> dict[str, Any]:
     """There is no `not`: the opposite is asked for (de Morgan)."""
-    word, rest = next(iter(said.items()))
+    word, rest = next(iter(condition_of.items()))
     if word in ("andAll", "orAll"):
         return {"orAll" if word == "andAll" else "andAll": [_negated(part) for part in rest]}
     if word in _OPPOSITE:

@@ -87,10 +87,10 @@ class Columns:
 
     def _mask(self, where: Filter) -> Mask:
         if isinstance(where, Among):
-            found = np.zeros(self._size, np.bool_)
+            passing = np.zeros(self._size, np.bool_)
             for value in where.values:
-                found[self._rows(where.field, value)] = True
-            return found
+                passing[self._rows(where.field, value)] = True
+            return passing
         if isinstance(where, Between):
             column = self._numbers.get(where.field)
             if column is None:

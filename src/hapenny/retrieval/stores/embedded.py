@@ -179,10 +179,10 @@ class EmbeddedStore:
             everything = self._columns.size
             limit = min(everything, max(_OVERFETCH, int(2 * k * everything / matches)))
             while True:
-                found = self._lexical.search(terms, limit, boosts)
-                passing = mask[found.rows]
-                if int(np.count_nonzero(passing)) >= k or len(found) < limit or limit >= everything:
-                    return _tied(Leg(found.rows[passing][:k], found.scores[passing][:k]))
+                ranked = self._lexical.search(terms, limit, boosts)
+                passing = mask[ranked.rows]
+                if int(np.count_nonzero(passing)) >= k or len(ranked) < limit or limit >= everything:
+                    return _tied(Leg(ranked.rows[passing][:k], ranked.scores[passing][:k]))
                 limit = min(everything, 8 * limit)
 
     def vector(self, vector: Scores, k: int, where: Filter | None = None) -> Leg:

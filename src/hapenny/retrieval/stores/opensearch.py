@@ -89,14 +89,14 @@ def searches(
     return b"\n".join(msgspec.json.encode(line) for line in lines) + b"\n"
 
 
-class Found(msgspec.Struct, frozen=True):
+class LegHits(msgspec.Struct, frozen=True):
     """One leg's documents with raw scores, best first."""
 
     documents: list[Document]
     scores: list[float]
 
 
-def answers(body: bytes) -> tuple[Found, Found]:
+def answers(body: bytes) -> tuple[LegHits, LegHits]:
     """Both legs of an `_msearch` answer; cosines are put back from OpenSearch's inner-product score.
 
     Raises:
@@ -113,7 +113,7 @@ def answers(body: bytes) -> tuple[Found, Found]:
             msgspec.msgpack.decode(base64.b64decode(hit["_source"]["document"]), type=Document) for hit in hits
         ]
         scores = [float(hit["_score"]) for hit in hits]
-        legs.append(Found(documents, [_cosine(score) for score in scores] if number else scores))
+        legs.append(LegHits(documents, [_cosine(score) for score in scores] if number else scores))
     return legs[0], legs[1]
 
 

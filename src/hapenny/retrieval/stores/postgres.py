@@ -153,7 +153,7 @@ class PostgresStore:
             _, averages = self._collection()
             condition, values = where_sql(where)
             fields, names, factors = zip(*((f, t, w) for (f, t), w in weights.items()), strict=True)
-            found = self._all(
+            result = self._all(
                 "WITH q AS (SELECT * FROM unnest(%s::smallint[], %s::text[], %s::float8[]) AS q (field, term, weight)),"
                 ' scored AS (SELECT p."row", sum(q.weight * p.tf / (p.tf + %s * (%s + %s * p.length'
                 " / (%s::float8[])[p.field + 1]))) AS score"
@@ -162,7 +162,7 @@ class PostgresStore:
                 f' WHERE {condition} ORDER BY s.score DESC, s."row" LIMIT %s',
                 (list(fields), list(names), list(factors), K1, 1 - B, B, list(averages), *values, k),
             )
-        return _leg(found)
+        return _leg(result)
 
     def vector(self, vector: Scores, k: int, where: Filter | None = None) -> Leg:
         """The nearest `k`: exact, or by the graph with an iterative scan once `build_graph` has run."""
@@ -176,19 +176,19 @@ class PostgresStore:
             point = _literal(vector)
             # The row in the order would keep the planner from the graph; ties are settled afterwards.
             ties = "" if graph else ', d."row"'
-            found = self._all(
+            result = self._all(
                 'SELECT d."row", -(d.vector <#> %s::vector) FROM {n}_docs d'
                 f" WHERE {condition} ORDER BY d.vector <#> %s::vector{ties} LIMIT %s",
                 (point, *values, point, k),
             )
             self._run("SELECT set_config('enable_indexscan', 'on', true)")
-        return _leg(found)
+        return _leg(result)
 
     def vectors(self, rows: Rows) -> Matrix:
         """Vectors of rows."""
         with self._lock:
-            found = dict(self._all('SELECT "row", vector::text FROM {n}_docs WHERE "row" = ANY(%s)', (rows.tolist(),)))
-        return np.array([msgspec.json.decode(found[int(row)]) for row in rows], np.float32).reshape(-1, self._dim)
+            result = dict(self._all('SELECT "row", vector::text FROM {n}_docs WHERE "row" = ANY(%s)', (rows.tolist(),)))
+        return np.array([msgspec.json.decode(result[int(row)]) for row in rows], np.float32).reshape(-1, self._dim)
 
     def alike(self) -> float:
         """Mean cosine of two of up to 2,000 documents."""
@@ -207,14 +207,14 @@ class PostgresStore:
     def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
         """Which rows hold which index terms."""
         with self._lock:
-            found = self._all(
+            result = self._all(
                 'SELECT "row", term FROM {n}_postings WHERE field = 0 AND "row" = ANY(%s) AND term = ANY(%s)',
                 (rows.tolist(), list(stems)),
             )
         place = {int(row): i for i, row in enumerate(rows)}
         column = {stem: i for i, stem in enumerate(stems)}
         out = np.zeros((len(rows), len(stems)), np.bool_)
-        for row, term in found:
+        for row, term in result:
             out[place[row], column[term]] = True
         return out
 
@@ -226,13 +226,13 @@ class PostgresStore:
     def numbers(self, field: str, rows: Rows) -> NDArray[np.float64]:
         """A numeric field of rows."""
         with self._lock:
-            found = dict(
+            result = dict(
                 self._all(
                     'SELECT "row", (numbers->>%s)::float8 FROM {n}_docs WHERE "row" = ANY(%s) AND numbers ? %s',
                     (field, rows.tolist(), field),
                 )
             )
-        return np.array([found.get(int(row), np.nan) for row in rows], np.float64)
+        return np.array([result.get(int(row), np.nan) for row in rows], np.float64)
 
     def number_fields(self) -> list[str]:
         """Names of the numeric fields."""
@@ -247,20 +247,20 @@ class PostgresStore:
         with self._lock:
             if field not in self._quantiles:
                 marks = np.linspace(0, 1, 201).tolist()
-                found = self._one(
+                result = self._one(
                     "SELECT percentile_cont(%s::float8[]) WITHIN GROUP (ORDER BY (numbers->>%s)::float8)"
                     " FROM {n}_docs WHERE numbers ? %s",
                     (marks, field, field),
                 )
-                self._quantiles[field] = np.array(found or (), np.float64)
+                self._quantiles[field] = np.array(result or (), np.float64)
             return self._quantiles[field]
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows."""
         with self._lock:
             wanted = [int(row) for row in rows]
-            found = dict(self._all('SELECT "row", body FROM {n}_docs WHERE "row" = ANY(%s)', (wanted,)))
-        return [self._decode(found[row]) for row in wanted if row in found]
+            result = dict(self._all('SELECT "row", body FROM {n}_docs WHERE "row" = ANY(%s)', (wanted,)))
+        return [self._decode(result[row]) for row in wanted if row in result]
 
     def sample(self, most: int) -> list[int]:
         """Rows spread over the collection."""
@@ -273,8 +273,8 @@ class PostgresStore:
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""
         with self._lock:
-            found = dict(self._all('SELECT id, "row" FROM {n}_docs WHERE id = ANY(%s)', (list(ids),)))
-        return [found.get(each) for each in ids]
+            result = dict(self._all('SELECT id, "row" FROM {n}_docs WHERE id = ANY(%s)', (list(ids),)))
+        return [result.get(each) for each in ids]
 
     def count(self, where: Filter | None = None) -> int:
         """How many match."""
@@ -319,11 +319,11 @@ class PostgresStore:
     def _collection(self) -> tuple[int, tuple[float, ...]]:
         """Number of documents, and mean length of each field."""
         if self._statistics is None:
-            found = self._all(
+            result = self._all(
                 "SELECT count(*), avg(lengths[1])::float8, avg(lengths[2])::float8, avg(lengths[3])::float8"
                 " FROM {n}_docs"
             )[0]
-            self._statistics = (int(found[0]), tuple(float(value or 1.0) or 1.0 for value in found[1:]))
+            self._statistics = (int(result[0]), tuple(float(value or 1.0) or 1.0 for value in result[1:]))
         return self._statistics
 
     def _weights(self, terms: Terms, boosts: Boosts) -> dict[tuple[int, str], float]:
@@ -363,16 +363,16 @@ class PostgresStore:
         return list(self._run(statement, values).fetchall())
 
     def _one(self, statement: str, values: Sequence[Any] | None = None) -> Any:
-        found = self._run(statement, values).fetchone()
-        return found[0] if found else None
+        result = self._run(statement, values).fetchone()
+        return result[0] if result else None
 
 
 def _literal(vector: Scores) -> str:
     return "[" + ",".join(map(repr, np.asarray(vector, np.float32).tolist())) + "]"
 
 
-def _leg(found: list[Any]) -> Leg:
-    rows = np.array([row for row, _ in found], np.int64)
-    scores = np.array([score for _, score in found], np.float32)
+def _leg(result: list[Any]) -> Leg:
+    rows = np.array([row for row, _ in result], np.int64)
+    scores = np.array([score for _, score in result], np.float32)
     order = np.lexsort((rows, -scores))
     return Leg(rows[order], scores[order])

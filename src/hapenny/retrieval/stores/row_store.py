@@ -63,22 +63,22 @@ class RowStore:
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""
-        found: dict[str, int] = {}
+        records: dict[str, int] = {}
         for start in range(0, len(ids), _BATCH):
             part = list(ids[start : start + _BATCH])
             marks = ",".join("?" * len(part))
-            found.update(self._db.execute(f"SELECT id, row FROM rows WHERE id IN ({marks})", part))
-        return [found.get(each) for each in ids]
+            records.update(self._db.execute(f"SELECT id, row FROM rows WHERE id IN ({marks})", part))
+        return [records.get(each) for each in ids]
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows that exist, in that order."""
-        found: dict[int, Document] = {}
+        records: dict[int, Document] = {}
         for start in range(0, len(rows), _BATCH):
             part = [int(row) for row in rows[start : start + _BATCH]]
             marks = ",".join("?" * len(part))
             for row, body in self._db.execute(f"SELECT row, body FROM rows WHERE row IN ({marks})", part):
-                found[row] = self._decode(body)
-        return [found[int(row)] for row in rows if int(row) in found]
+                records[row] = self._decode(body)
+        return [records[int(row)] for row in rows if int(row) in records]
 
     def after(self, row: int) -> Iterator[list[Entry]]:
         """Rows above `row` in order, in batches."""
@@ -93,21 +93,21 @@ class RowStore:
 
     def gone_after(self, seq: int) -> tuple[list[int], int]:
         """Rows removed since change number `seq`, and the last change number."""
-        found = self._db.execute("SELECT seq, row FROM gone WHERE seq > ? ORDER BY seq", (seq,)).fetchall()
-        return [row for _, row in found], found[-1][0] if found else seq
+        records = self._db.execute("SELECT seq, row FROM gone WHERE seq > ? ORDER BY seq", (seq,)).fetchall()
+        return [row for _, row in records], records[-1][0] if records else seq
 
     def last(self) -> int:
         """The highest row ever given."""
-        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
-        return int(found[0]) if found else 0
+        records = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
+        return int(records[0]) if records else 0
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
 
     def get(self, name: str, default: str = "") -> str:
         """A setting of the collection."""
-        found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return str(found[0]) if found else default
+        records = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return str(records[0]) if records else default
 
     def set(self, name: str, value: str) -> None:
         """Stores a setting of the collection."""

@@ -122,23 +122,23 @@ class ShardedStore:
 
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """Quantiles over all shards, each shard's weighing alike."""
-        found = [part for store in self._shards if len(part := store.quantiles(field))]
-        merged = np.concatenate(found) if found else np.empty(0)
-        return np.asarray(np.quantile(merged, np.linspace(0, 1, 201)), np.float64) if found else merged
+        parts = [part for store in self._shards if len(part := store.quantiles(field))]
+        merged = np.concatenate(parts) if parts else np.empty(0)
+        return np.asarray(np.quantile(merged, np.linspace(0, 1, 201)), np.float64) if parts else merged
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows, in that order."""
         wanted = np.array(rows, np.int64)
-        found: dict[int, Document] = {}
+        parts: dict[int, Document] = {}
         for number, at, local in self._split(wanted):
             documents = self._shards[number].fetch(local.tolist())
             if len(documents) == len(at):
-                found.update(zip(at.tolist(), documents, strict=True))
+                parts.update(zip(at.tolist(), documents, strict=True))
             else:
                 # Some are gone: one by one tells which.
                 for place, row in zip(at.tolist(), local.tolist(), strict=True):
-                    found.update((place, document) for document in self._shards[number].fetch([row]))
-        return [found[i] for i in sorted(found)]
+                    parts.update((place, document) for document in self._shards[number].fetch([row]))
+        return [parts[i] for i in sorted(parts)]
 
     def sample(self, most: int) -> list[int]:
         """As many rows of every shard."""
@@ -198,5 +198,5 @@ def _values(where: Filter | None, field: str) -> tuple[str, ...] | None:
     if isinstance(where, Among) and where.field == field:
         return where.values
     if isinstance(where, All):
-        return next((found for part in where.parts if (found := _values(part, field)) is not None), None)
+        return next((parts for part in where.parts if (parts := _values(part, field)) is not None), None)
     return None

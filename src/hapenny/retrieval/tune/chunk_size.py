@@ -94,13 +94,13 @@ async def measure_size(
     retriever = Retriever(store, settings, embedder=embedder.name)
     made = Sized(size=size, ndcg=[], recall=[], tokens=[], chunks=len(pieces))
     for question in questions:
-        found = store.fetch(retriever.rank(question.text, question.vector).rows[:60].tolist())
-        gains = [_held(piece, question) for piece in found]
+        ranked_pieces = store.fetch(retriever.rank(question.text, question.vector).rows[:60].tolist())
+        gains = [_held(piece, question) for piece in ranked_pieces]
         best = sorted((_held(piece, question) for piece in pieces if _held(piece, question)), reverse=True)
         ideal = dcg(best[:10])
         made.ndcg.append(dcg(gains[:10]) / ideal if ideal else 0.0)
         sent, spent = [], 0
-        for piece in found[:most]:
+        for piece in ranked_pieces[:most]:
             cost = estimate(piece.text)
             if spent + cost <= budget:
                 sent.append(piece.text)
@@ -169,7 +169,7 @@ async def _generated(documents: Sequence[Document], embedder: Embedder) -> list[
     if not pairs:
         return []
     vectors = await embedder.embed([question for question, _ in pairs])
-    return [Evidence(question, vector, (said,)) for (question, said), vector in zip(pairs, vectors, strict=True)]
+    return [Evidence(question, vector, (answer,)) for (question, answer), vector in zip(pairs, vectors, strict=True)]
 
 
 def best_size(results: Sequence[Sized], picks: slice = slice(None)) -> Sized:

@@ -48,8 +48,8 @@ async def measure(retriever: Retriever, embed: Embed) -> Floor | None:
     vectors = await embed([*asked, *own])
     plain = Floor(cosine=0.0, cosine_spread=1.0, coverage=0.0, coverage_spread=1.0, least=-math.inf, documents=count)
     looking = retriever.looking(plain)
-    found = [looking.looks(text, vector, _BEST) for text, vector in zip([*asked, *own], vectors, strict=True)]
-    strange = [look for look in found[: len(asked)] if len(look[0])]
+    looked_at = [looking.looks(text, vector, _BEST) for text, vector in zip([*asked, *own], vectors, strict=True)]
+    strange = [look for look in looked_at[: len(asked)] if len(look[0])]
     if not strange:
         return None
     cosine, cosine_spread = _robust([float(near.max()) for near, _ in strange], 0.02)
@@ -58,7 +58,7 @@ async def measure(retriever: Retriever, embed: Embed) -> Floor | None:
         plain, cosine=cosine, cosine_spread=cosine_spread, coverage=coverage, coverage_spread=coverage_spread
     )
     reached = [float(scale.evidence(near, held).max()) for near, held in strange]
-    own_reached = [float(scale.evidence(near, held).max()) for near, held in found[len(asked) :] if len(near)]
+    own_reached = [float(scale.evidence(near, held).max()) for near, held in looked_at[len(asked) :] if len(near)]
     least = float(np.quantile(reached, _OUTSIDE_SHARE))
     if own_reached:
         least = min(least, float(np.quantile(own_reached, _OWN_SHARE)))

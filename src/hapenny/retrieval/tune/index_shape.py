@@ -51,9 +51,9 @@ def shapes(count: int, dim: int = 0) -> list[Shape]:
     Fewer dimensions are tried for vectors of 128 numbers up: a third and two thirds of them, searched in 8 bits, with
     full vectors for the last word.
     """
-    found = [Shape(kind="exact"), Shape(kind="half"), Shape(kind="sq8")]
+    overlaps = [Shape(kind="exact"), Shape(kind="half"), Shape(kind="sq8")]
     if count >= 2000:
-        found += [
+        overlaps += [
             Shape(kind="hnsw", m=16),
             Shape(kind="hnsw_sq8", m=16),
             Shape(kind="hnsw_half", m=32),
@@ -61,9 +61,9 @@ def shapes(count: int, dim: int = 0) -> list[Shape]:
             Shape(kind="ivf_sq8"),
         ]
         if dim >= _MANY_DIMENSIONS:
-            found += [Shape(kind="sq8", dims=dim // 3), Shape(kind="sq8", dims=2 * dim // 3)]
-            found.append(Shape(kind="hnsw_sq8", m=16, dims=dim // 3))
-    return found
+            overlaps += [Shape(kind="sq8", dims=dim // 3), Shape(kind="sq8", dims=2 * dim // 3)]
+            overlaps.append(Shape(kind="hnsw_sq8", m=16, dims=dim // 3))
+    return overlaps
 
 
 def tune(
@@ -129,7 +129,7 @@ def measure(
     """Every setting of the grid as measured; on indexes that `build` made, if given."""
     truth = exact(vectors, queries, k)
     built = built if built is not None else build(vectors, clock, grid, progress)
-    found: list[list[int]] = [[] for _ in built]
+    overlaps: list[list[int]] = [[] for _ in built]
     spent = np.empty((len(built), _ROUNDS, len(queries)))
     for turn in range(_ROUNDS):
         for at, (index, variant, _) in enumerate(built):
@@ -139,7 +139,7 @@ def measure(
                 hits = index.search(query, k, effort=effort)
                 spent[at, turn, n] = clock.now() - started
                 if turn == 0:
-                    found[at].append(len(np.intersect1d(hits.keys, truth[n], assume_unique=True)))
+                    overlaps[at].append(len(np.intersect1d(hits.keys, truth[n], assume_unique=True)))
     memory = {id(index): index.memory() for index, _, _ in built}
     return [
         Trial(
@@ -152,7 +152,7 @@ def measure(
             memory=memory[id(index)],
             build=seconds,
         )
-        for (index, variant, seconds), counts, times in zip(built, found, spent, strict=True)
+        for (index, variant, seconds), counts, times in zip(built, overlaps, spent, strict=True)
     ]
 
 
@@ -175,8 +175,8 @@ def lower(recalls: NDArray[np.float64], level: float = 0.95, rounds: int = 1000,
 def recalls(index: ShapedIndex, keys: NDArray[np.int64], queries: Matrix, k: int = 10) -> NDArray[np.float64]:
     """Recall at `k` of an index as it stands, a value a query; `keys` are its live keys in the order of their rows."""
     truth = keys[exact(index.vectors(keys), queries, k)]
-    found = [index.search(query, k).keys for query in queries]
-    return np.array([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, truth, strict=True)])
+    overlaps = [index.search(query, k).keys for query in queries]
+    return np.array([len(np.intersect1d(a, b)) / len(b) for a, b in zip(overlaps, truth, strict=True)])
 
 
 def drifted(target: float, recalls: NDArray[np.float64]) -> bool:

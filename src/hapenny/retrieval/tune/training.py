@@ -121,7 +121,7 @@ class _Ordered(msgspec.Struct, frozen=True):
         best = dcg(sorted(query.gains.values(), reverse=True)[:10])
         if not len(rows) or best <= 0 or gains.max() <= 0:
             return None
-        lexical = np.nan_to_num(ranked.found.lexical[:_PRIOR_DEPTH].astype(np.float64))
+        lexical = np.nan_to_num(ranked.candidates.lexical[:_PRIOR_DEPTH].astype(np.float64))
         return cls(rows, ranked.scores[:_PRIOR_DEPTH], lexical / max(float(lexical.max()), 1e-9), gains, best)
 
     def ndcg(self, scores: NDArray[np.float64]) -> float:
@@ -156,10 +156,10 @@ def examples(retriever: Retriever, judged: Sequence[Judged], first: int = 0) -> 
             for each, row in zip(query.gains, retriever.store.rows_of(list(query.gains)), strict=True)
             if row is not None
         }
-        found = np.array([known.get(int(row), 0.0) for row in rows])
-        if found.max() > found.min():
+        gains_of_rows = np.array([known.get(int(row), 0.0) for row in rows])
+        if gains_of_rows.max() > gains_of_rows.min():
             tables.append(table)
-            gains.append(found)
+            gains.append(gains_of_rows)
             lists.append(np.full(len(rows), number))
     if not tables:
         return Examples(np.empty((0, len(NAMES)), np.float32), np.empty(0), np.empty(0, np.int64))

@@ -7,15 +7,18 @@ from typing import Any
 from hapenny.backends.kinds import KINDS
 from hapenny.batch.api import BatchApi
 from hapenny.core.errors import Failure, invalid
-from hapenny.server.batch_jobs import ENDPOINT, Batches
+from hapenny.jobs.service import BatchService
 from hapenny.server.call import Call
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.multipart import form
 from hapenny.server.replies import as_json, read, whole_number
 from hapenny.server.transport.messages import Response
 
+ENDPOINT = "/v1/chat/completions"
+"""The only endpoint whose requests a batch may hold."""
 
-def _ours(call: Call) -> Batches | None:
+
+def _ours(call: Call) -> BatchService | None:
     """The batch jobs, where there are some and the client speaks their dialect."""
     return call.services.batches if call.dialect == "openai" else None
 

@@ -11,8 +11,8 @@ import pytest
 from hapenny.config import ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from tests.jobs.test_service import client, finished, handed_in, output
 from tests.server.house import running
-from tests.server.test_batches import client, finished, handed_in, output
 from tests.server.test_jobs import simulated
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -220,8 +220,7 @@ async def test_a_provider_that_refuses_costs_the_discount_and_nothing_else(tmp_p
         batch = await finished(api, (await handed_in(api, lines([HAIKU] * 12))).id)
         assert batch.request_counts.completed == 12
         assert {line.service_tier for line in provider.provider.bill.lines} == {"standard"}
-        (status,) = [app.services.batches._engine.status(id) for id in app.services.batches._engine.batches]
-        assert "required minimum" in status.refused[0]
+        assert "required minimum" in app.services.batches.engine.status(batch.id).refused[0]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hapenny.caching.store import Selector
 from hapenny.config import load
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
+from tests.jobs.test_translator import HAIKU, NOVA
 from tests.server.house import running
-from tests.server.test_batch_apis import HAIKU, NOVA
 from tests.server.test_jobs import simulated
 
 CONFIG = """
@@ -48,7 +48,7 @@ def credentials(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
-def configured(url, folder, *, epoch="1", budget=5, turnaround=3_600, scope="tenant"):
+def configured(url, folder, *, epoch="1", budget=5, turnaround=600, scope="tenant"):
     return load(
         text=CONFIG
         % {"url": url, "folder": folder, "model": HAIKU, "nova": NOVA, "epoch": epoch, "budget": budget,
@@ -77,9 +77,8 @@ async def ask(app, n, model=HAIKU):
 
 
 def forget(app):
-    """The answers are gone, and nobody asks before a job can be done."""
+    """The answers are gone."""
     app.gateway.shared.answers.purge(Selector())
-    app.gateway.planner.demand.expected = lambda fingerprint, since, until, now: 0.0
 
 
 async def over(app):
@@ -149,7 +148,10 @@ async def test_too_few_for_a_job_are_asked_one_by_one(tmp_path):
 
 
 async def test_what_is_wanted_soon_does_not_wait_for_a_job(tmp_path):
-    async with simulated(tmp_path / "aws") as (aws, provider), running(configured(aws, tmp_path)) as (_, app):
+    async with (
+        simulated(tmp_path / "aws") as (aws, provider),
+        running(configured(aws, tmp_path, turnaround=3_600)) as (_, app),
+    ):
         for n in range(12):
             await ask(app, n)
         app.gateway.shared.answers.purge(Selector())
@@ -163,7 +165,7 @@ async def test_jobs_under_way_never_exceed_the_budget(tmp_path):
         async with running(configured(aws, tmp_path)) as (_, app):
             for n in range(30):
                 await ask(app, n)
-                foreseen, _ = await app.gateway.parts.prefetcher.foresee(app.gateway.planner.asked()[0])
+                foreseen, _ = await app.gateway.parts.prefetcher.prepare(app.gateway.planner.asked()[0])
             bound = app.gateway.parts.prefetcher.bound(foreseen, "batch")
         budget = 13.5 * bound / 1e9
         async with running(configured(aws, tmp_path, budget=budget)) as (_, app):
@@ -239,9 +241,8 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
         assert provider.provider.bill.calls == calls
         # A reload that changes nothing costs nothing.
         await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
-        ahead = app.gateway.planner
         async with asyncio.timeout(20):
-            while ahead._changed:
+            while app.gateway.shared.prefetch.outdated:
                 await asyncio.sleep(0.01)
         assert provider.provider.bill.calls == calls
 

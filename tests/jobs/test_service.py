@@ -105,10 +105,7 @@ async def test_records_wait_behind_people(tmp_path):
     backend = Scripted()
     seen = []
     async with serving(tmp_path, backend, preset="safe", extra=jobs(tmp_path)) as (url, app):
-        opened = app.gateway.open
-        app.gateway.open = lambda request, context, *rest, **more: (
-            seen.append(context.priority) or opened(request, context, *rest, **more)
-        )
+        app.gateway.parts.exchanges.observe(lambda exchange, row: seen.append(exchange.context.priority))
         api = client(url)
         await finished(api, (await handed_in(api, lines(2))).id)
         assert seen == [-1, -1]

@@ -202,7 +202,7 @@ async def test_without_that_consent_nothing_is_known_after_a_restart(tmp_path):
         assert app.gateway.planner.stats().known == 0
         await ask(app, "when do you open")  # but how often it is asked is
         question = app.gateway.planner.asked()[0].question
-        assert app.gateway.planner.demand._questions[question].uses == 5
+        assert app.gateway.shared.prefetch.demand.uses(question) == 5
 
 
 async def test_large_requests_are_not_remembered(tmp_path):
@@ -211,39 +211,10 @@ async def test_large_requests_are_not_remembered(tmp_path):
         assert app.gateway.planner.stats().known == 0
 
 
-def busy(app, ttl):
-    """A ledger of a week: nothing goes on from midnight to eight, much in the rest of the day."""
-    ahead = app.gateway.planner
-    now = app.gateway.clock.wall()
-    first = int(now // 86_400 - 7) * 24
-    ahead.load.load({first + hour: 100 for hour in range(7 * 24) if hour % 24 >= 8})
-    ahead._ttl = ttl
-    return lambda hour: ahead._quiet((now // 86_400) * 86_400 + hour * 3_600 + 60)
-
-
-async def test_quiet_hours_come_from_the_ledger_and_busy_ones_are_left_to_clients(tmp_path):
-    async with serving(tmp_path, extra=ROUTES) as (_, app):
-        quiet = busy(app, ttl=86_400.0)
-        assert quiet(3)
-        assert not quiet(12)
-        # An answer of the night that lives an hour would be of no use at noon.
-        quiet = busy(app, ttl=3_600.0)
-        assert not quiet(8)
-        assert quiet(12)
-
-
-async def test_hours_that_are_named_are_kept_to(tmp_path):
-    extra = ROUTES.replace("least: 0.5", "least: 0.5, off_peak: [2]")
-    async with serving(tmp_path, extra=extra) as (_, app):
-        quiet = busy(app, ttl=3_600.0)
-        assert quiet(2)
-        assert not quiet(12)
-
-
 async def test_requests_by_hour_are_read_from_the_ledger_at_start(tmp_path):
     async with serving(tmp_path, extra=ROUTES) as (_, app):
         for number in range(5):
             await ask(app, f"question {number}")
     async with serving(tmp_path, extra=ROUTES) as (_, app):
         await app.gateway.planner.inform()
-        assert sum(app.gateway.planner.load._hours.values()) == 5
+        assert app.gateway.shared.prefetch.load.requests == 5

@@ -1,0 +1,1 @@
+from tests.caching.conftest import clock  # noqa: F401
