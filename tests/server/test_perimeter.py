@@ -154,6 +154,15 @@ async def test_without_keys_nobody_else_can_reach_it(tmp_path):
     assert await listens("keys: [{key: key-of-a-caller}]") == "0.0.0.0"
 
 
+async def test_a_port_that_is_taken_is_said_with_the_fix(tmp_path):
+    async with serving(tmp_path, Scripted()) as (url, app):
+        port = int(url.rpartition(":")[2])
+        second = App(Gateway(load(text="ledger: null")))
+        with pytest.raises(ConfigError, match=rf"127.0.0.1:{port} cannot be listened on: Address already in use. Fix:"):
+            await second.start("127.0.0.1", port)
+        await second.stop()
+
+
 @pytest.mark.parametrize(
     ("host", "beyond"),
     [("127.0.0.1", False), ("127.9.9.9", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True),
