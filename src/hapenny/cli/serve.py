@@ -13,12 +13,15 @@ import click
 from hapenny.config import Config, ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from hapenny.server.transport.limits import raise_descriptors
 
 
 @click.command()
 @click.option("-c", "--config", "path", type=click.Path(dir_okay=False), help="YAML file; none: simulated models.")
 @click.option("--host", help="Address to listen on, instead of the file's.")
-@click.option("--port", type=int, help="Port to listen on, instead of the file's; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on, instead of the file's; 0 takes a free one."
+)
 def serve(path: str | None, host: str | None, port: int | None) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
     config = read(path)
@@ -54,10 +57,15 @@ def run(
 async def _serve(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
+    raise_descriptors()
     gateway = build()
     await gateway.start()
     app = App(gateway)
-    bound = await app.start(host, port)
+    try:
+        bound = await app.start(host, port)
+    except ConfigError:
+        await app.stop()
+        raise
     gc.collect()
     gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
     click.echo(f"hapenny listens on http://{app.host}:{bound}", err=False)

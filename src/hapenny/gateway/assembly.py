@@ -248,6 +248,10 @@ def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backe
     return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
 
 
+_OPENS = {"call": "caller", "metrics": "metrics"}
+"""What a key's scope is called in the table of routes."""
+
+
 def _keyring(config: Config) -> Keyring:
     identities = {
         key.key: Identity(
@@ -257,7 +261,7 @@ def _keyring(config: Config) -> Keyring:
             default_route=key.default_route,
             groups=tuple(key.groups),
             models=tuple(key.models),
-            scopes=tuple(key.scopes),
+            opens=("anyone", *[_OPENS[scope] for scope in key.scopes]),
         )
         for key in config.keys
     }
