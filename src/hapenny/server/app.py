@@ -109,6 +109,8 @@ class App:
         except Failure as failure:
             dialect = match.dialect if match is not None else guess(request)
             response = refusal(dialect, failure, self.gateway.clock.new_id("req_"))
+            if self.gateway.only_simulated:
+                response.headers["x-hapenny-simulated"] = "true"
             perimeter.shared(request, response)
             return response
         most, own = int(self.gateway.config.server.max_body_mb * 1_000_000), match.route.most
