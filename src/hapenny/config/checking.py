@@ -143,7 +143,9 @@ def _tiers_not_named(config: Config) -> list[str]:
     if not config.tiers:
         return []
     known = {*config.tiers, *config.models, *config.aliases}
-    named = {f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()}
+    named: dict[str, tuple[str, ...]] = {
+        f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()
+    }
     named |= {f"$.fallbacks.{name}": tuple(others) for name, others in config.fallbacks.items()}
     return [
         f"{at}: the tier {name!r} has no model. Fix: name one under tiers.{name}, or one of {', '.join(sorted(known))}"

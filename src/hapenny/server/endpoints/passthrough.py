@@ -108,7 +108,8 @@ class _Passed:
             exchange.stopped = "end_turn" if exchange.delivered else None
             # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
             billed = exchange.delivered and self._makes
-            paid.tokens = self._gauge.end() if billed else Tokens()
+            tokens = self._gauge.end() if billed else Tokens()
+            paid.tokens = tokens if tokens is None or self._gateway.books.plausible(paid, tokens) else None
             paid.extras = self._gauge.extras if billed else {}
             exchange.end_call(paid, "complete" if exchange.delivered else "failed")
         exchange.end_call(paid, "abandoned")
