@@ -22,6 +22,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     secret: str = ""
     scopes: tuple[str, ...] = ("call",)
+    priority: int = 0
+    """The highest priority its requests may ask for."""
 
     def may_route(self, route: str) -> bool:
         """Whether the key allows `route`."""
@@ -32,7 +34,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity(scopes=("call", "metrics"))
+OPEN = Identity(scopes=("call", "metrics"), priority=100)
 """Who asks where no keys are configured."""
 
 

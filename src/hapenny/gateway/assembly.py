@@ -260,6 +260,7 @@ def _keyring(config: Config) -> Keyring:
             groups=tuple(key.groups),
             models=tuple(key.models),
             scopes=tuple(key.scopes),
+            priority=key.priority,
         )
         for key in config.keys
     }
