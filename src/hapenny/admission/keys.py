@@ -21,7 +21,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     secret: str = ""
-    scopes: tuple[str, ...] = ("call",)
+    opens: tuple[str, ...] = ("anyone", "caller")
+    """Which endpoints its keys open, in the words of the table of routes."""
     priority: int = 0
     """The highest priority its requests may ask for."""
 
@@ -34,7 +35,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity(scopes=("call", "metrics"), priority=100)
+OPEN = Identity(opens=("anyone", "caller", "metrics"), priority=100)
 """Who asks where no keys are configured."""
 
 

@@ -7,12 +7,13 @@ import base64
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
@@ -25,19 +26,9 @@ from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.codec import Codec, Wire
 from hapenny.protocols.registry import codec
-from hapenny.protocols.sigv4 import Credentials, canonical_query, sign
+from hapenny.protocols.sigv4 import canonical_query, sign
 
 _COUNTED = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
-
-
-class Signing(Protocol):
-    """Where credentials come from."""
-
-    async def get(self) -> Credentials:
-        """Credentials that hold now."""
-
-    async def aclose(self) -> None:
-        """Lets go of what fetches them."""
 
 
 class BedrockBackend:
@@ -156,7 +147,7 @@ class BedrockBackend:
         if self._bearer is not None:
             return {**headers, "authorization": f"Bearer {self._bearer}"}
         assert self._credentials is not None
-        credentials = await self._credentials.get()
+        credentials = await for_call(self._credentials)
         added = sign(
             method,
             url.origin.authority,
@@ -189,7 +180,7 @@ class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
 
 
 def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
-    from hapenny.backends.credentials import chain
+    from hapenny.backends.credential_chain import chain
 
     base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))

@@ -16,6 +16,7 @@ from hapenny.cli.start_problems import problems_of
 from hapenny.config import Config, ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from hapenny.server.transport.limits import raise_descriptors
 
 
 @click.command()
@@ -66,6 +67,7 @@ class _NotStarted(Exception):
 async def _serve(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
+    raise_descriptors()
     try:
         gateway = build()
         await gateway.start()

@@ -153,7 +153,10 @@ class Gateway:
 
     def totals(self, exchange: Exchange) -> Totals | None:
         """The money of an exchange whose calls are all settled; None while a call is still open."""
-        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.totals(exchange)
+        for call in exchange.calls:
+            if call.outcome == "open":
+                return None
+        return self.books.totals(exchange)
 
     async def chat(self, text: str, model: str = "auto", **parameters: Any) -> str:
         """Asks one question; for a first try."""

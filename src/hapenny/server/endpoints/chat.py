@@ -9,7 +9,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.codec import Codec, StreamEncoder
+from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
@@ -101,9 +101,12 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     completion = await flow.collect()
     if not codec.steady:
         completion.extras = {"latency_ms": _latency(exchange), **completion.extras}
+    omitted = codec.omitted(completion)
+    if omitted:
+        exchange.note(left_out(omitted))
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
-    if forms is not None and codec.steady and completion.model:
+    if forms is not None and codec.steady and completion.model and not omitted:
         forms[codec.name] = written
     return written
 
@@ -147,6 +150,8 @@ class _Streamed:
                 if data:
                     return data
             self._flow.close()
+            if encoder.omitted:
+                exchange.note(left_out(encoder.omitted))
             money = self._gateway.totals(exchange)
             data = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
             data += encoder.end()
