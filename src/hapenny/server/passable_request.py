@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -64,7 +65,16 @@ def read(way: Passable, method: str, content_type: str, body: bytes) -> dict[str
         return None
     value = load(body)
     bound(value)
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise invalid("a field stands twice", "body", "send each field once: which of two counts differs") from None
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError
 
 
 def permit(identity: Identity, way: Passable, models: list[str], about: bool) -> None:
