@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import yaml
-
 from hapenny.backends.contract import Raw
 from hapenny.config import load
 from hapenny.core.errors import Failure
@@ -136,15 +134,17 @@ CONFIG = """
 backends: {simulated: {kind: simulated}}
 routes: {default: {preset: %s, cache_any_temperature: true, holdout: 0}}
 ledger: {path: "%s"}
+%s
 """
 
 
 @contextlib.asynccontextmanager
 async def serving(tmp_path, backend=None, *, preset="demo", extra=""):
-    """(base URL, app): a gateway over simulated models, or over `backend`, on a free port. Sections of `extra` replace
-    the usual ones."""
-    usual = yaml.safe_load(CONFIG % (preset, tmp_path / "ledger.db"))
-    config = load(text=yaml.safe_dump({**usual, **(yaml.safe_load(extra) or {})}))
+    """(base URL, app): a gateway over simulated models, or over `backend`, on a free port."""
+    ours = CONFIG % (preset, tmp_path / "ledger.db", "")
+    given = {line.partition(":")[0] for line in extra.splitlines() if line[:1].isalpha()}
+    kept = [line for line in ours.splitlines() if line.partition(":")[0] not in given]
+    config = load(text="\n".join([*kept, extra]))
     async with running(config, {"simulated": backend} if backend is not None else None) as pair:
         yield pair
 
