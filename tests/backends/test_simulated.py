@@ -1,18 +1,21 @@
 """The simulated backend under the gateway's limits, and backends from configuration."""
 
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hapenny.backends.build import build
 
+from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated import SimulatedBackend
+from hapenny.backends.simulated_kind import QuotaOptions, SimulatedOptions
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Usage
 from hapenny.core.exchange import Limits, Target
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.workload.truth import Item
+from hapenny.workload.truth_file import save
 from tests.backends.servers import asking, drain
 from tests.simulation.helpers import ask
 
@@ -54,62 +57,33 @@ def test_limits_end_what_does_not_end(
     run(main)
 
 
-def options(kind: str, **own: Any) -> SimpleNamespace:
-    usual: dict[str, Any] = {
-        "region": "us-east-1",
-        "profile": None,
-        "base_url": None,
-        "api_key": None,
-        "card": "manga-2024",
-        "seed": 7,
-        "latents": 0,
-        "truth": None,
-        "quota": None,
-        "faults": {},
-        "connections": None,
-        "connect_s": 5.0,
-        "idle_s": 60.0,
-        "lifetime_s": 180.0,
-    }
-    return SimpleNamespace(kind=kind, **(usual | own))
-
-
-@pytest.mark.parametrize(
-    ("kind", "own"),
-    [
-        ("bedrock", {"api_key": "k"}),
-        ("bedrock", {"profile": "p"}),
-        ("openai", {}),
-        ("anthropic", {}),
-        ("simulated", {}),
-    ],
-)
-async def test_every_kind_is_built_without_a_connection(kind: str, own: dict[str, Any]) -> None:
-    backend = build("b", options(kind, **own), RealClock())
-    assert backend.name == "b"
-    await backend.aclose()
-
-
-def test_a_key_of_the_environment_goes_to_its_own_provider_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "mine")
-    assert build("o", options("openai"), RealClock())._credentials == {"authorization": "Bearer mine"}  # type: ignore[attr-defined]
-    assert build("o", options("openai", base_url="http://vllm:8000/v1"), RealClock())._credentials == {}  # type: ignore[attr-defined]
+def built(**own: Any) -> Any:
+    """A backend from its part of a configuration."""
+    return KINDS["simulated"].build("s", SimulatedOptions(**own), RealClock(), None)
 
 
 async def test_quota_and_faults_of_the_configuration() -> None:
-    quota = SimpleNamespace(rpm=1, tpm=None)
-    backend = build("s", options("simulated", quota=quota), RealClock())
+    backend = built(quota=QuotaOptions(rpm=1))
     limits = Limits(1e12, 1e12)
     (await backend.call(asking(model="claude-3-haiku"), HAIKU, limits)).close()
     with pytest.raises(Failure, match="Too many requests"):
         await backend.call(asking(model="claude-3-haiku"), HAIKU, limits)
-    broken = build("s", options("simulated", faults={"error": 1.0}), RealClock())
+    broken = built(faults={"error": 1.0})
     with pytest.raises(Failure) as error:
         await broken.call(asking(), HAIKU, limits)
     assert error.value.upstream_status == 500
     with pytest.raises(Failure) as error:
         await broken.forward("GET", "/v1/nothing", {}, b"", limits)
     assert error.value.kind == "not_found"
+
+
+def test_the_draw_and_the_truth_of_the_configuration(tmp_path: Path) -> None:
+    item = Item(id="hours", intent="store", kind="grounded", right=("At nine.",), wrong=("At ten.",))
+    path = tmp_path / "truth.jsonl"
+    save(path, [("When do you open?", "", item)])
+    backend = built(latents=3, truth=str(path))
+    assert backend.provider.latents.seed == 3
+    assert backend.provider.truth.find("when do you open")[0].id == "hours"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +93,9 @@ async def test_quota_and_faults_of_the_configuration() -> None:
         ({"faults": {"flood": 0.1}}, "flood"),
         ({"faults": {"error": 7}}, "share"),
         ({"faults": {"slow": {"factors": 3}}}, "slow"),
+        ({"truth": "/there/is/none"}, "truth: /there/is/none"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(own: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        build("s", options("simulated", **own), RealClock())
+        built(**own)

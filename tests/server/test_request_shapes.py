@@ -74,7 +74,8 @@ class Composing(Scripted):
         if HOME[request.protocol] in (service, "invoke", "anthropic") and service in ("invoke", "anthropic"):
             return  # one dialect: what the service itself refuses is the client's own affair
         if HOME[request.protocol] != service:
-            self.wrong += [(service, model, breach.said) for breach in broken(body, service, model, card)]
+            found = broken(body, service, model, card, stream=fitted.request.stream)
+            self.wrong += [(service, model, breach.said) for breach in found]
 
 
 async def walk(tmp_path, path, times, seed):

@@ -7,9 +7,11 @@ import json
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from hapenny.cli.simulate import provider
 from hapenny.config import load
+from tests.backends.servers import serving
 from tests.server.house import running
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -178,3 +180,31 @@ async def test_claude_code_before_bedrock(tmp_path):
         assert "message_stop" in text
         notes = answer.headers["x-hapenny-notes"]
         assert all(word in notes for word in ("context_management", "oauth-2025-04-20", "eager_input_streaming"))
+
+
+async def test_a_stream_is_told_from_a_whole_answer_where_a_model_calls_no_tools_in_one(tmp_path):
+    asked = []
+
+    async def converse(request):
+        asked.append((request.path, await request.json()))
+        name = asked[-1][1]["toolConfig"]["tools"][0]["toolSpec"]["name"]
+        use = {"toolUse": {"toolUseId": "tooluse_1", "name": name, "input": {"a": 1}}}
+        return web.json_response({
+            "output": {"message": {"role": "assistant", "content": [{"text": "Let me look."}, use]}},
+            "stopReason": "tool_use", "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12},
+            "metrics": {"latencyMs": 5},
+        })  # fmt: skip
+
+    llama = "us.meta.llama3-3-70b-instruct-v1:0"
+    async with serving(converse) as far:
+        config = load(text=CONFIG % (far, llama, llama, "demo", 0, "", tmp_path / "ledger.db"))
+        async with running(config) as (url, _):
+            status, headers, text = await post(url, "/v1/chat/completions", chat(tools=[TOOL], stream=True))
+    assert status == 200, text
+    assert asked[0][0].endswith("/converse")
+    assert "told from a whole answer" in headers["x-hapenny-notes"]
+    chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    calls = [call for chunk in chunks for one in chunk["choices"] for call in one["delta"].get("tool_calls") or ()]
+    assert calls[0]["function"]["name"] == LONG
+    assert json.loads("".join(call["function"].get("arguments") or "" for call in calls)) == {"a": 1}
+    assert text.rstrip().endswith("data: [DONE]")

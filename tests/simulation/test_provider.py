@@ -367,6 +367,11 @@ def test_cards_are_frozen_dated_and_sourced() -> None:
         assert set(deck.shared) == set(deck.sources) == set(KINDS)
 
 
+def test_a_changed_card_gets_a_new_date() -> None:
+    frozen = {"manga-2024": ("2026-11-30", "0117083931ee2858"), "current-2026": ("2026-11-30", "20fc73a5319c0d92")}
+    assert {name: (deck.date, deck.digest()) for name, deck in DECKS.items()} == frozen
+
+
 def test_a_card_of_another_name_is_the_same_world() -> None:
     renamed = msgspec.structs.replace(MANGA_2024, name="another")
     assert renamed.digest() != MANGA_2024.digest()

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from hapenny.core.answer import Replay, begin
+from hapenny.core.answer import begin
 from hapenny.core.events import Stopped, TextDelta, Tokens
 from hapenny.core.exchange import Target
 from hapenny.simulation.loop import clock as virtual_clock
 from hapenny.simulation.loop import run as run_virtual
-from hapenny.telemetry.live import Live, Waited, Window
+from hapenny.telemetry.live import Live, Window
 from tests.telemetry import made
 
 
@@ -35,7 +35,7 @@ def test_a_slow_reader_does_not_make_the_model_look_slow():
         live = Live(clock)
         ex = made.exchange(clock, made.ask(stream=True))
         call = ex.begin_call(Target("dear"), "serve", "serve")
-        answer = await begin(Waited(Slow(clock, 0.4, 0.02, 101), clock, call))
+        answer = (await begin(Slow(clock, 0.4, 0.02, 101))).timed(call, clock)
         call.began = clock.now()
         while await answer.read() is not None:
             await asyncio.sleep(1.0)  # the reader dawdles
@@ -82,12 +82,3 @@ def test_a_window_is_bounded_and_its_quantiles_are_those_of_its_samples():
     kept = sorted(float((n * 7) % 1_000) for n in range(900, 1_000))
     assert (window.quantile(0.0), window.quantile(0.5), window.quantile(1.0)) == (kept[0], kept[50], kept[-1])
     assert Window(1).quantile(0.5) is None
-
-
-async def test_the_wrapper_closes_its_source():
-    clock = made.Clock()
-    call = made.exchange(clock).begin_call(Target("dear"), "serve", "serve")
-    source = Replay([TextDelta("a")])
-    waited = Waited(source, clock, call)
-    waited.close()
-    assert await source.read() is None

@@ -31,6 +31,11 @@ def test_every_figure_of_the_shipped_mix_has_a_source() -> None:
     assert 0 < mix.assumed() < 1
 
 
+def test_a_changed_mix_gets_a_new_date() -> None:
+    mix = mixes.load()
+    assert (mix.name, str(mix.date), mix.digest()) == ("manga-shop", "2026-11-30", "79356a0ff88a52a3")
+
+
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(changed("name", "mine"), encoding="utf-8")

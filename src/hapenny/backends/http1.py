@@ -92,17 +92,33 @@ class Connection(AnswerParser, asyncio.Protocol):
         """What has arrived of the body, at least one byte; b"" at its end. Raises what broke the connection.
 
         A wait that is cancelled loses nothing: what arrives meanwhile is there for the next."""
-        while True:
-            if self.out:
-                data = self.take()
-                if self._paused:
-                    self._pace()
-                return data
-            if self.state == framing.DONE:
-                return b""
-            if self._error is not None:
-                raise self._error
-            await self._wait()
+        while (waiter := self.arrival()) is not None:
+            await waiter
+        return self.arrived()
+
+    def arrival(self) -> asyncio.Future[None] | None:
+        """What to wait for before there may be more of the body; None: some is there, or its end. Raises what broke the
+        connection. One reader waits at a time; a wait that is given up loses nothing."""
+        if self.out or self.state == framing.DONE:
+            return None
+        if self._error is not None:
+            raise self._error
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def arrived(self) -> bytes:
+        """What has arrived of the body; b"" where nothing has."""
+        out = self.out
+        if not out:
+            return b""
+        if len(out) == 1 and type(out[0]) is bytes:
+            data = out.pop()
+            self.held = 0
+        else:
+            data = self.take()
+        if self._paused:
+            self._pace()
+        return bytes(data)
 
     def fail(self, error: BaseException) -> None:
         """Ends the connection; whoever waits gets `error`."""
@@ -138,28 +154,28 @@ class Connection(AnswerParser, asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is none by inheritance
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        if self.state == framing.DONE:  # nothing was asked: never trust what follows
+        """Bytes came, or (none) the rest of what came is read on: a long run of small chunks is read in slices, so that
+        others have their turn between them."""
+        if data and self.state == framing.DONE:  # nothing was asked: never trust what follows
             self.fail(Broken("unexpected data"))
             return
         self.answered = True
-        self._read(data)
-
-    def _read(self, data: bytes) -> None:
-        """Reads on; a long run of small chunks in slices, so that others have their turn between them."""
         if self._error is not None:
             return
         try:
-            self._slices = self.feed(data) if data else self.advance()
+            self._slices = self.feed(data)
         except Malformed:
             self.fail(Broken("no valid HTTP/1.1 answer"))
             return
         if self._slices:
-            self._loop.call_soon(self._read, b"")
+            self._loop.call_soon(self.data_received, b"")
         elif self.state == framing.DONE and self.behind:
             self.reusable = False  # more than one answer to one request
-        self._pace()
-        self._wake()
+        if self._paused or self._slices or self.held > BUFFER_BYTES:
+            self._pace()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _pace(self) -> None:
         """Lets the other side wait while enough is here."""
@@ -179,7 +195,7 @@ class Connection(AnswerParser, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         while self._slices and self._error is None:
-            self._read(b"")
+            self.data_received(b"")
         self.reusable = False
         if self.state == framing.CLOSE and exc is None and self._error is None:
             self.state = framing.DONE

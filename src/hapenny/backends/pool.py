@@ -256,11 +256,11 @@ class Pool:
 class Lease:
     """An answer whose headers are there, and the connection it comes by. Read to the end or close it."""
 
-    __slots__ = ("_connection", "_key", "_pool", "headers", "status")
+    __slots__ = ("_key", "_pool", "connection", "headers", "status")
 
     def __init__(self, pool: Pool, connection: Connection, key: _Key) -> None:
         self._pool: Pool | None = pool
-        self._connection = connection
+        self.connection = connection
         self._key = key
         self.status = connection.status
         self.headers: Mapping[str, str] = connection.headers
@@ -271,13 +271,17 @@ class Lease:
         if self._pool is None:
             return b""
         try:
-            data = await self._connection.piece()
+            data = await self.connection.piece()
         except Broken as error:
-            self.close()
-            raise broken(error, self._key[1]) from None
+            raise self.lost(error) from None
         if not data:
-            self._done()
+            self.done()
         return data
+
+    def lost(self, error: Broken) -> Failure:
+        """Closes, because the connection broke; what to say of it."""
+        self.close()
+        return broken(error, self._key[1])
 
     async def whole(self, most: int | None = None) -> bytes:
         """The whole body; `Failure` above `most` bytes, or above what the pool allows."""
@@ -287,9 +291,9 @@ class Lease:
         if announced.isdigit() and int(announced) > most:
             self.close()
             raise long(most)
-        if self._pool is not None and self._connection.whole and self._connection.held <= most:
-            data = self._connection.take()  # it has all come already: nothing to wait for
-            self._done()
+        if self._pool is not None and self.connection.whole and self.connection.held <= most:
+            data = self.connection.take()  # it has all come already: nothing to wait for
+            self.done()
             return data
         pieces, size = [], 0
         while data := await self.piece():
@@ -312,17 +316,18 @@ class Lease:
     def fail(self, error: BaseException) -> None:
         """Ends a pending `piece` with `error`, and the connection."""
         if self._pool is not None:
-            self._connection.fail(error)
-            self._done()
+            self.connection.fail(error)
+            self.done()
 
     def close(self) -> None:
         """Ends the answer at once; a connection with unread bytes is closed. Idempotent."""
         self.fail(Broken("closed"))
 
-    def _done(self) -> None:
+    def done(self) -> None:
+        """The answer was read to its end: the connection goes back."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool._back(self._connection, self._key)
+            pool._back(self.connection, self._key)
             pool._free()
 
 

@@ -5,14 +5,20 @@ Events travel in batches (what one network read brought), so that the server can
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
+from hapenny.core.recording import Recorder
 from hapenny.core.timeout import within
+from hapenny.core.transform import EventTransform, Outcome, Transform
 
-Outcome: TypeAlias = Literal["complete", "failed", "abandoned"]
+if TYPE_CHECKING:
+    from hapenny.core.calls import Call
+    from hapenny.core.clock import Clock
+
+__all__ = ["Answer", "EventTransform", "Outcome", "Replay", "Source", "Transform", "begin"]
 
 
 class Source(Protocol):
@@ -25,51 +31,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Releases the upstream at once. Idempotent, synchronous."""
-
-
-class Transform:
-    """Watches or rewrites the flow. Synchronous; one object for one answer."""
-
-    watches = False
-    """Whether it leaves all events as they are."""
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """What goes on in place of `event`."""
-        return (event,)
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """`feed` for a whole batch. One that only watches may do its work here at once and return `batch` itself."""
-        return [out for event in batch for out in self.feed(event)]
-
-    def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Called exactly once. What it returns is sent last, if the outcome is `complete`."""
-        return ()
-
-
-class Collecting(Transform):
-    """Watches, and has the whole answer when it has ended."""
-
-    watches = True
-
-    def __init__(self) -> None:
-        self.collector = Collector()
-        self.collected: Completion | None = None
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        return self.flow((event,))
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        for event in batch:
-            self.collector.feed(event)
-        return batch
-
-    def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Makes the completion of a complete answer."""
-        if outcome == "complete":
-            self.collected = self.collector.finish()
-        return ()
 
 
 class Replay:
@@ -95,7 +56,10 @@ class Answer:
     them: if not, the provider has accepted the request and is silent.
     """
 
-    __slots__ = ("_head", "_source", "_transforms", "begun", "forms", "outcome")
+    __slots__ = (
+        "_clock", "_flows", "_head", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
+        "recorder",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -109,6 +73,12 @@ class Answer:
         self._source = source
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
+        self._flows: list[Callable[[Sequence[Event]], Sequence[Event]]] = []
+        """Of those transforms that look at events at all."""
+        self.recorder: Recorder | None = None
+        """The recorder behind which nothing is rewritten."""
+        self._timed: Call | None = None
+        self._clock: Clock | None = None
         self.outcome: Outcome | None = None
         self.forms = forms
         """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
@@ -122,8 +92,26 @@ class Answer:
     def through(self, transform: Transform) -> Answer:
         """Attaches `transform` behind those already there; only before the first read."""
         if not transform.watches:
-            self.forms = None
+            self.forms = self.recorder = None
+        elif isinstance(transform, Recorder):
+            self.recorder = transform
         self._transforms.append(transform)
+        if type(transform).flow is not Transform.flow:
+            self._flows.append(transform.flow)
+        return self
+
+    def recorded(self) -> Recorder:
+        """What the answer brings, kept by one recorder for all who ask; only before the first read."""
+        recorder = self.recorder
+        if recorder is None:
+            recorder = Recorder()
+            self.through(recorder)
+        return recorder
+
+    def timed(self, call: Call, clock: Clock) -> Answer:
+        """Adds up in `call.waited` how long a reader waits for the source after the call's first content: a slow reader
+        of ours does not make a model look slow."""
+        self._timed, self._clock = call, clock
         return self
 
     async def read(self) -> Sequence[Event] | None:
@@ -133,6 +121,8 @@ class Answer:
             if batch is not None:
                 self._head = None
             else:
+                call, clock = self._timed, self._clock
+                started = clock.now() if clock is not None else 0.0
                 try:
                     batch = await self._source.read()
                 except Exception:
@@ -141,11 +131,14 @@ class Answer:
                 except BaseException:
                     self._finish("abandoned")
                     raise
+                finally:
+                    if call is not None and clock is not None and call.began is not None:
+                        call.waited = (call.waited or 0.0) + clock.now() - started
             if batch is None:
                 return self._finish("complete") or None
             try:
-                for transform in self._transforms:
-                    batch = transform.flow(batch)
+                for flow in self._flows:
+                    batch = flow(batch)
             except BaseException:
                 self._finish("failed")
                 raise
@@ -184,10 +177,10 @@ class Answer:
 
     async def collect(self) -> Completion:
         """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
-        known = self._collecting()
-        if known is not None:
+        known = self.recorder
+        if known is not None and known.collects:
             await self.drain()
-            completion = known.collected or Completion(choices=[])
+            completion = known.completion or Completion(choices=[])
         else:
             collector = Collector()
             try:
@@ -200,15 +193,6 @@ class Answer:
         if completion.reason is None:
             raise Failure("truncated", "the upstream answer ended before its closing event")
         return completion
-
-    def _collecting(self) -> Collecting | None:
-        """A transform that collects the whole answer anyway, with none behind it that would change it."""
-        for transform in reversed(self._transforms):
-            if not transform.watches:
-                return None
-            if isinstance(transform, Collecting):
-                return transform
-        return None
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         self.outcome = outcome

@@ -50,9 +50,14 @@ class Flight:
         self._start = start
         self._landed = landed
         self._buffer: list[_Batch] = []
+        self.batches = 0
+        """How many batches have come."""
+        self.over = False
+        """Whether none will follow."""
+        self._size = 0
+        """Where the last batch ends, in bytes."""
         self._front = 0
         """Where the fastest reader is, in bytes."""
-        self._done = False
         self._failure: BaseException | None = None
         self._readers = 0
         self._accepted = False
@@ -66,16 +71,12 @@ class Flight:
     @property
     def open(self) -> bool:
         """Whether another reader may still join."""
-        return not self._done and self._size < MAX_BYTES
+        return not self.over and self._size < MAX_BYTES
 
     @property
     def readers(self) -> int:
         """How many follow now."""
         return self._readers
-
-    @property
-    def _size(self) -> int:
-        return self._buffer[-1].until if self._buffer else 0
 
     async def join(self, exchange: Exchange) -> Answer:
         """A reader's own answer; returns when the flight has begun. Raises the flight's failure."""
@@ -86,8 +87,8 @@ class Flight:
         reader = _Reader(self)
         self._readers += 1
         try:
-            if not self._accepted and not self._done:
-                await self._news()
+            if not self._accepted and not self.over:
+                await self.news()
             if not self._accepted:
                 raise self._reason()
         except BaseException:
@@ -103,12 +104,18 @@ class Flight:
             self._accepted = True
             self._wake()
             while (batch := await answer.read()) is not None:
-                self._content = self._content or any(begins(event) for event in batch)
-                until = self._size + sum(_bytes(event) for event in batch)
+                if not self._content:
+                    self._content = any(begins(event) for event in batch)
+                until = self._size + _bytes(batch)
                 if until > MAX_BYTES:
                     raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
                 self._buffer.append(_Batch(batch, until))
-                self._wake()
+                self._size = until
+                self.batches += 1
+                waiters, self._waiters = self._waiters, []
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
                 while self._size - self._front > AHEAD_BYTES:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
@@ -117,7 +124,7 @@ class Flight:
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._done = True
+            self.over = True
             if answer is not None:
                 answer.close()
             self._wake()
@@ -129,11 +136,11 @@ class Flight:
             return self._failure
         return Failure("unavailable", "the coalesced call was cancelled")
 
-    async def _news(self) -> None:
-        """Waits until the flight has begun, brought events or ended; who gives up waiting takes nobody along."""
+    def news(self) -> asyncio.Future[None]:
+        """Done when the flight has begun, brought events or ended; who gives up waiting for it takes nobody along."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        await waiter
+        return waiter
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -141,18 +148,16 @@ class Flight:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def after(self, at: int) -> tuple[Sequence[Event] | None, int]:
-        """What comes behind the first `at` batches, and up to which it goes; None at the end.
+    def after(self, at: int) -> tuple[Sequence[Event] | None, int]:
+        """What has come behind the first `at` batches, and up to which it goes; None where nothing has.
 
         Raises:
             Failure: the flight's, once its events are read.
         """
-        while at >= len(self._buffer):
-            if self._done:
-                if self._failure is not None:
-                    raise self._reason()
-                return None, at
-            await self._news()
+        if at >= self.batches:
+            if self.over and self._failure is not None:
+                raise self._reason()
+            return None, at
         first = self._buffer[at]
         events, size, at = first.events, 0, at + 1
         if at < len(self._buffer):  # behind: several at once
@@ -171,7 +176,7 @@ class Flight:
     def leave(self) -> None:
         """A reader goes; with the last one the flight ends."""
         self._readers -= 1
-        if self._readers <= 0 and not self._done:
+        if self._readers <= 0 and not self.over:
             self._task.cancel()
 
 
@@ -186,10 +191,13 @@ class _Reader:
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch."""
-        if self._flight is None:
-            return None
-        events, self._at = await self._flight.after(self._at)
-        return events if self._flight is not None else None
+        while (flight := self._flight) is not None:
+            if self._at >= flight.batches and not flight.over:
+                await flight.news()
+                continue
+            events, self._at = flight.after(self._at)
+            return events
+        return None
 
     def close(self) -> None:
         """Leaves the flight."""
@@ -198,10 +206,14 @@ class _Reader:
             flight.leave()
 
 
-def _bytes(event: Event) -> int:
-    """About how much an event takes: its text, and the frame it came in."""
-    raw = event.raw
-    size = _EVENT + (len(raw) if raw is not None else 0)
-    if isinstance(event, (TextDelta, ThinkingDelta)):
-        return size + len(event.text)
-    return size + len(event.arguments) if isinstance(event, ToolCallDelta) else size
+def _bytes(batch: Sequence[Event]) -> int:
+    """About how much events take: their texts, and the frames they came in."""
+    size = 0
+    for event in batch:
+        raw = event.raw
+        size += _EVENT + (len(raw) if raw is not None else 0)
+        if isinstance(event, (TextDelta, ThinkingDelta)):
+            size += len(event.text)
+        elif isinstance(event, ToolCallDelta):
+            size += len(event.arguments)
+    return size

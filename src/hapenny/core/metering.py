@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
-from hapenny.core.answer import Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started, Stopped, TextDelta, ThinkingDelta, ToolCallDelta, Usage, begins
+from hapenny.core.events import Event, Started, Stopped, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
-from hapenny.core.messages import Json
+from hapenny.core.recording import Recorder
 
 ROUTER = "prompt-router/"
 """In the ARN of a Bedrock prompt router: a model that is another one each time."""
@@ -36,13 +37,11 @@ def unmask(exchange: Exchange, call: Call, chosen: Target) -> None:
         exchange.baseline = chosen
 
 
-class Metered(Transform):
-    """Books a call: when it began, what it generated, what the provider reported, how it ended.
+class Metered(Recorder):
+    """The recorder of a call: books when it began, what it generated, what the provider reported, how it ended.
 
     A stream that ends without `Stopped` is a truncated answer and is turned into a failure here, for every stage.
     """
-
-    watches = True
 
     def __init__(
         self,
@@ -53,103 +52,93 @@ class Metered(Transform):
     ) -> None:
         """`head`: what has come already. Whoever leaves without reading it pays for it all the same. `begun`: told when
         the first content of a call comes that was silent until now."""
+        super().__init__(call.output)
         self._call = call
         self._exchange = exchange
-        self._begun = begun
-        self._stopped = False
         self._head = head
+        if call.began is None:
+            self.on_begun(partial(self._began, begun))
 
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        return self.flow((event,))
+    def _began(self, begun: Callable[[Exchange, Call], None] | None) -> None:
+        self._call.began = self._exchange.clock.now()
+        if begun is not None:
+            begun(self._exchange, self._call)
 
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        self._head = ()
-        return self._booked(batch)
-
-    def _booked(self, batch: Sequence[Event]) -> Sequence[Event]:
+    def told(self, event: Event) -> None:
+        """Books what the provider says of the call."""
         call = self._call
-        if call.began is None and any(begins(event) for event in batch):
-            call.began = self._exchange.clock.now()
-            if self._begun is not None:
-                self._begun(self._exchange, call)
-        for event in batch:
-            if isinstance(event, (TextDelta, ThinkingDelta)):
-                call.output.append(event.text)
-            elif isinstance(event, ToolCallDelta):
-                call.output.append(event.arguments)
-            elif isinstance(event, Usage):
-                call.tokens = event.tokens
-                call.provenance = "reported"
-                if event.extras:
-                    call.extras = {**call.extras, **event.extras}
-                if ROUTER in call.target.model:
-                    unmask(self._exchange, call, behind(call.target, event))
-            elif isinstance(event, Stopped):
-                self._stopped = True
-                if event.extras and not event.choice:
-                    call.extras = _merged(call.extras, event.extras)
-            elif isinstance(event, Started):
-                call.accepted = event.tokens
-                if event.extras:
-                    call.extras = {**call.extras, **event.extras}
-        return batch
+        if isinstance(event, Usage):
+            call.tokens = event.tokens
+            call.provenance = "reported"
+            if event.extras:
+                call.extras = merged(call.extras, event.extras)
+            if ROUTER in call.target.model:
+                unmask(self._exchange, call, behind(call.target, event))
+        elif isinstance(event, Stopped):
+            if event.extras and not event.choice:
+                call.extras = merged(call.extras, event.extras)
+        elif isinstance(event, Started):
+            call.accepted = event.tokens
+            if event.extras:
+                call.extras = merged(call.extras, event.extras)
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
-        if self._head:
-            self._booked(self._head)
-        if outcome == "complete" and not self._stopped:
+        if self._head and not self.seen:  # paid, but nobody was handed anything
+            self.unseen(self._head)
+        if outcome == "complete" and self.stopped is None:
             failure = Failure("truncated", "the upstream answer ended before its closing event")
             self._exchange.end_call(self._call, "failed", failure)
             raise failure
         self._exchange.end_call(self._call, outcome)
-        return ()
-
-
-def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
-    """Extras by dialect, those of one dialect joined."""
-    out = dict(known)
-    for dialect, fields in more.items():
-        before = out.get(dialect)
-        out[dialect] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
-    return out
+        return super().end(outcome)
 
 
 class Delivered(Transform):
-    """Notes what reached the client and when."""
+    """Notes what reached the client and when. What that was is read from the answer's recorder."""
 
     watches = True
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, recorder: Recorder) -> None:
         self._exchange = exchange
-        self._parts: list[str] = []
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        return self.flow((event,))
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        exchange = self._exchange
-        for event in batch:
-            if isinstance(event, (TextDelta, ThinkingDelta)):
-                self._parts.append(event.text)
-            elif isinstance(event, ToolCallDelta):
-                self._parts.append(event.arguments)
-            elif isinstance(event, Stopped):
-                exchange.stopped = event.reason
-            else:
-                continue
-            if exchange.first_out is None:
-                exchange.first_out = exchange.clock.now()
-        return batch
+        self._recorder = recorder
+        recorder.on_begun(partial(_first, exchange))
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Closes the client's side of the story. A client that left midway was delivered what it got."""
-        exchange = self._exchange
-        exchange.output = "".join(self._parts)
-        exchange.finished = exchange.clock.now()
-        exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(self._parts))
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self._recorder, outcome)
         return ()
+
+
+class _Delivering(Recorder):
+    """The same for an answer that nothing else records (one that was stored, say)."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._hooks.append(partial(_first, exchange))
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self, outcome)
+        return super().end(outcome)
+
+
+def _first(exchange: Exchange) -> None:
+    if exchange.first_out is None:
+        exchange.first_out = exchange.clock.now()
+
+
+def _delivered(exchange: Exchange, recorder: Recorder, outcome: Outcome) -> None:
+    """A client that left midway was delivered what it got."""
+    if recorder.seen:
+        exchange.stopped = recorder.stopped or exchange.stopped
+        exchange.output = "".join(recorder.output)
+    exchange.finished = exchange.clock.now()
+    exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
+
+
+def deliver(answer: Answer, exchange: Exchange) -> Answer:
+    """`answer`, on its way to the client of `exchange`."""
+    recorder = answer.recorder
+    return answer.through(_Delivering(exchange) if recorder is None else Delivered(exchange, recorder))

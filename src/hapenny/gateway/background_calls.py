@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hapenny.caching.exact import STALE
 from hapenny.caching.options import SEMANTIC_STAGE
+from hapenny.caching.stored import STALE
 from hapenny.config import LOSSY
 from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure
@@ -16,7 +16,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange, Taken, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Message, Parameters, Request, Text
-from hapenny.core.metering import Delivered
+from hapenny.core.metering import deliver
 from hapenny.core.stage import Onward
 from hapenny.core.tasks import Spawn
 from hapenny.evidence.live_audit import Judged, Judging, Verdict, changed_by
@@ -170,7 +170,7 @@ class StaleRefresh:
 async def _collected(exchange: Exchange, onward: Onward) -> Completion:
     """The whole answer of a background exchange; its failure, if it has one, stands on it."""
     try:
-        return await (await onward(exchange)).through(Delivered(exchange)).collect()
+        return await deliver(await onward(exchange), exchange).collect()
     except Failure as failure:
         exchange.failure = failure
         raise

@@ -14,7 +14,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
-from hapenny.core.metering import Delivered
+from hapenny.core.metering import deliver
 from hapenny.core.stage import Ask, Decision, Mode, Onward, Pipeline, Stage
 from hapenny.core.stage_spec import Phase
 from hapenny.gateway.exchanges import Exchanges
@@ -215,7 +215,7 @@ class Prefetcher:
     async def _kept(self, exchange: Exchange, stages: Sequence[Stage], terminal: Onward) -> None:
         try:
             answer = await self._pipeline(exchange.route, stages, terminal)(exchange)
-            await answer.through(Delivered(exchange)).collect()
+            await deliver(answer, exchange).collect()
         except Failure as failure:
             exchange.failure = failure
 

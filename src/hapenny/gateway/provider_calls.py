@@ -14,7 +14,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.metering import Metered
 from hapenny.core.timeout import within
 from hapenny.telemetry.books import Books
-from hapenny.telemetry.live import Waited
+from hapenny.telemetry.refusals import Refusals
 
 _FINISH_S = 10.0
 """How long calls of the gateway's own may go on when it ends: what a provider bills for a call that is cut off is not
@@ -34,6 +34,7 @@ class ProviderCalls:
         self._backends = backends
         self._books = books
         self._clock = clock
+        self._refusals = Refusals(clock)
         self._own = 0
         self._idle = asyncio.Event()
 
@@ -61,7 +62,7 @@ class ProviderCalls:
         until = limits.begin_by if streams else limits.finish_by
         try:
             with within(until - self._clock.now()):
-                source = Waited(await backend.call(exchange.request, target, limits), self._clock, call)
+                source = await backend.call(exchange.request, target, limits)
                 if not streams:
                     answer = await begin(source)
             if streams:  # the provider has accepted: from here on the limits of streams hold
@@ -72,6 +73,7 @@ class ProviderCalls:
             raise failure from None
         except Failure as failure:
             exchange.end_call(call, "failed", failure)
+            self._refusals.tell(failure, target)
             raise
         except BaseException:
             exchange.end_call(call, "abandoned")
@@ -80,7 +82,7 @@ class ProviderCalls:
             call.began = self._clock.now()
             self._books.begun(exchange, call)
         exchange.adopted = call
-        return answer.through(Metered(call, exchange, answer.head, self._books.begun))
+        return answer.timed(call, self._clock).through(Metered(call, exchange, answer.head, self._books.begun))
 
     async def finish(self, seconds: float = _FINISH_S) -> None:
         """Waits until the gateway's own exchanges that made a call have ended, but not longer than `seconds`."""

@@ -61,16 +61,25 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
         extras: of the events of one answer, by dialect.
         request: what was sent, for what only it says (a guardrail, a search without a count).
     """
-    if not extras and request is None:
-        return NOTHING
+    if not extras:
+        unsaid = _unsaid(request, []) if request is not None else []
+        return Billed(units=tuple(unsaid)) if unsaid else NOTHING
     openai, counted = _part(extras, "openai"), _part(extras, "openai.usage")
     anthropic, used = _part(extras, "anthropic"), _part(extras, "anthropic.usage")
     converse = _part(extras, "bedrock.usage")
-    tier = _text(openai.get("service_tier")) or _text(used.get("service_tier"))
-    tier = tier or _text(_part(converse, "serviceTier").get("type"))
+    tier = _text(openai.get("service_tier")) or _text(_part(converse, "serviceTier").get("type"))
+    tier = tier or _text(used.get("service_tier"))
     geo = _text(used.get("inference_geo"))
-    units = [*_details(counted), *_tools(used, anthropic), *tools(openai.get("output"))]
-    units += _guardrail(_part(converse, "trace")) or _guardrail(_part(anthropic, "amazon-bedrock-trace"))
+    units: list[tuple[str, int]] = []
+    if counted:
+        units += _details(counted)
+        units += _searches(counted)
+    if used or anthropic:
+        units += _tools(used, anthropic)
+    if "output" in openai:
+        units += tools(openai["output"])
+    if "trace" in converse or "amazon-bedrock-trace" in anthropic:
+        units += _guardrail(_part(converse, "trace")) or _guardrail(_part(anthropic, "amazon-bedrock-trace"))
     if request is not None:
         units += _unsaid(request, units)
     return Billed(
@@ -78,7 +87,7 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
         geo="" if geo in _NO_GEO else geo,
         speed=_text(used.get("speed")),
         latency=_text(_part(converse, "performanceConfig").get("latency")),
-        units=tuple((unit, number) for unit, number in units if number),
+        units=tuple((unit, number) for unit, number in units if number) if units else (),
     )
 
 
@@ -93,6 +102,8 @@ def of_headers(headers: Mapping[str, str]) -> dict[str, Json]:
 
 def apart(tokens: Tokens, units: tuple[tuple[str, int], ...]) -> Tokens:
     """`tokens` with `units` beside them: what is counted as sound or picture is no longer counted as text."""
+    if not units:
+        return tokens
     known = {unit for unit, _ in tokens.units}
     fresh = tuple(pair for pair in units if pair[0] not in known)
     if not fresh:
@@ -139,6 +150,15 @@ def _details(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         details = _part(usage, made)
         for kind in _MODAL[:2]:
             yield f"{kind}_output", count(details.get(f"{kind}_tokens"))
+
+
+def _searches(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """What servers that speak as OpenAI does charge by use: OpenRouter, Perplexity, xAI."""
+    for key, number in _part(usage, "server_tool_use").items():
+        if key.endswith("_requests"):
+            yield key.removesuffix("_requests"), count(number)
+    yield "web_search", count(usage.get("num_search_queries"))
+    yield "search_source", count(usage.get("num_sources_used"))
 
 
 def _tools(usage: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

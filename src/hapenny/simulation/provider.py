@@ -186,7 +186,7 @@ class SimulatedProvider:
         )
         self.open_calls += 1
         return SimulatedCall(
-            self,
+            self.clock,
             self._plan(request, model, card, found, total, draws, fault, service_tier),
             id=self.clock.new_id("msg_sim_"),
             model=model.id,
@@ -231,7 +231,7 @@ class SimulatedProvider:
                 upstream_status=400,
                 upstream_type="ValidationException",
             )
-        for breach in broken(composed(request, service, called), service, called, card):
+        for breach in broken(composed(request, service, called), service, called, card, stream=request.stream):
             raise breach.refusal(service)
         if card.context_window is not None and total > card.context_window:
             raise Failure(

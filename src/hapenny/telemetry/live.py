@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
-from hapenny.core.events import Event
 from hapenny.core.exchange import SERVING, Call
 
 KEPT = 512
@@ -19,32 +17,6 @@ KEPT = 512
 MODELS = 512
 MIN_TOKENS = 8
 """Shorter answers say nothing about the pace."""
-
-
-class Waited:
-    """A source that adds up in `call.waited` how long its reader waited for it after the first content. Put it around a
-    backend's source."""
-
-    __slots__ = ("_call", "_clock", "_source")
-
-    def __init__(self, source: Source, clock: Clock, call: Call) -> None:
-        self._source = source
-        self._clock = clock
-        self._call = call
-
-    async def read(self) -> Sequence[Event] | None:
-        """The next batch."""
-        started = self._clock.now()
-        try:
-            return await self._source.read()
-        finally:
-            call = self._call
-            if call.began is not None:
-                call.waited = (call.waited or 0.0) + self._clock.now() - started
-
-    def close(self) -> None:
-        """Closes the source."""
-        self._source.close()
 
 
 class Window:

@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
-from hapenny.core.errors import Failure
-from hapenny.core.events import Event, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage, begins
+from hapenny.core.errors import Failure, account_refused
+from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
 from hapenny.throughput.regions import diagnose
 
@@ -51,7 +53,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
 
     def __init__(
         self,
-        routes: Routes,
+        routes: Dispatchers,
         *,
         size: Callable[[Exchange], int] | None = None,
         most_output: Callable[[str], int | None] | None = None,
@@ -123,7 +125,10 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
                 if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
                     raise denied from failure
                 raise
-            return answer.through(_Settle(leave, job, there, silent=not answer.begun)), there
+            recorder = answer.recorded()
+            if not answer.begun:
+                recorder.on_begun(leave.begun)
+            return answer.through(_Settle(leave, job, recorder)), there
 
         try:
             answer, there = await route.dispatcher.begin(job, attempt, lambda: not exchange.committed)
@@ -143,42 +148,24 @@ class _Refused(Failure):
 
 
 class _Settle(Transform):
-    """Returns the leave when the upstream's answer ends, with what it used."""
+    """Returns the leave when the upstream's answer ends, with what its recorder has of it."""
 
-    def __init__(self, leave: Pass, job: Job, exchange: Exchange, *, silent: bool = False) -> None:
-        self._silent = silent
+    watches = True
+
+    def __init__(self, leave: Pass, job: Job, recorder: Recorder) -> None:
         self._leave = leave
         self._job = job
-        self._exchange = exchange
-        self._tokens: Tokens | None = None
-        self._characters = 0
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Watches."""
-        return self.flow((event,))
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Watches."""
-        if self._silent and any(begins(event) for event in batch):
-            self._silent = False
-            self._leave.begun()
-        for event in batch:
-            if isinstance(event, (TextDelta, ThinkingDelta)):
-                self._characters += len(event.text)
-            elif isinstance(event, ToolCallDelta):
-                self._characters += len(event.arguments)
-            elif isinstance(event, Usage):
-                self._tokens = event.tokens
-        return batch
+        self._recorder = recorder
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles with what the provider reported, else with what was counted."""
-        tokens = self._tokens
+        tokens = self._recorder.tokens
         if tokens is not None:
             cached = tokens.cache_read
             used = Used(tokens.prompt - cached, tokens.output, cached)
         else:
-            used = Used(self._job.input_tokens, math.ceil(self._characters / CHARS_PER_TOKEN), self._job.cached_tokens)
+            job, output = self._job, math.ceil(self._recorder.characters / CHARS_PER_TOKEN)
+            used = Used(job.input_tokens, output, job.cached_tokens)
         self._leave.done(_OUTCOMES[outcome], used)
         return ()
 
@@ -192,13 +179,12 @@ _OUTCOMES: dict[Outcome, gates.Outcome] = {
 
 def _denied(failure: Failure, target: Target) -> Failure | None:
     """A policy's deny of one place as that place's failure, with the fix: others may serve the same model."""
-    problem = diagnose(failure.message, target.model) if failure.kind == "permission" else None
+    words = failure.operator if failure.kind == "provider_account" else None
+    problem = diagnose(words, target.model) if words else None
     if problem is None:
         return None
     _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
-    return Failure(
-        "unavailable", problem.message, fix=problem.fix, upstream_status=failure.upstream_status, retryable=True
-    )
+    return account_refused(problem.fix, problem.message, upstream_status=failure.upstream_status)
 
 
 def wanted(exchange: Exchange) -> Target:

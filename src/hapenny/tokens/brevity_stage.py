@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from hapenny.core.answer import Answer, Transform
+from hapenny.core.answer import Answer, EventTransform
 from hapenny.core.events import Event, Stopped
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Text
@@ -58,13 +58,13 @@ class BrevityStage(Stage, spec=BREVITY_STAGE):
         return answer.through(_OwnStops(frozenset(added))) if added else answer
 
 
-class _OwnStops(Transform):
+class _OwnStops(EventTransform):
     """The client did not ask for our stop sequences: an answer they end has simply ended."""
 
     def __init__(self, added: frozenset[str]) -> None:
         self._added = added
 
-    def feed(self, event: Event) -> Sequence[Event]:
+    def one(self, event: Event) -> Sequence[Event]:
         """Passes everything on but the name of our sequence."""
         if isinstance(event, Stopped) and event.reason == "stop_sequence" and event.sequence in self._added:
             return (Stopped("end_turn", event.choice, None, event.extras),)

@@ -169,6 +169,7 @@ BROKEN = [
     ("tool_schema_top", "converse",
      put(("toolConfig", "tools", 0, "toolSpec", "inputSchema", "json", "oneOf"), [{}]), SONNET, "at the top level"),
     ("tool_choice", "converse", put(("toolConfig", "toolChoice"), {"any": {}}), LLAMA, "toolConfig.toolChoice.any"),
+    ("tools_in_stream", "converse", lambda body: None, LLAMA, "tool use in streaming mode"),
     ("tools_unsupported", "converse", lambda body: None, TITAN, "doesn't support tool use"),
     ("thinking_history", "converse",
      thinking("additionalModelRequestFields", "maxTokens"), SONNET, "must start with a thinking block"),
@@ -208,6 +209,8 @@ BROKEN = [
     ("cache_unsupported", "invoke", controls("5m"), OLD, "did not allow prompt caching"),
     ("cache_place", "converse",
      put(("toolConfig", "tools", ...), {"cachePoint": {"type": "default"}}), NOVA, "extraneous key [cachePoint]"),
+    ("cache_behind", "converse",
+     put((M, 2, C, ...), {"cachePoint": {"type": "default"}}), NOVA, "#/messages/2/content/1: extraneous key"),
     ("cache_count", "converse", points(*["5m"] * 5), SONNET, "A maximum of 4 blocks with cache_control"),
     ("cache_count", "anthropic", controls(*["5m"] * 5), "claude-sonnet-4-5", "Found 5."),
     ("cache_order", "invoke", controls("5m", "1h"), HAIKU, "must not come after a ttl='5m'"),
@@ -224,7 +227,7 @@ BROKEN = [
 def test_the_service_says_its_own_words(name, service, change, model, words):
     body = copy.deepcopy(WHOLE[service])
     change(body)
-    found = {breach.rule.name: breach for breach in broken(body, service, model, resolve(model))}
+    found = {breach.rule.name: breach for breach in broken(body, service, model, resolve(model), stream=True)}
     assert name in found
     assert words in found[name].said
     refusal = found[name].refusal(service)

@@ -67,7 +67,7 @@ def one_request(data):
         return
     if service == "invoke" and list(broken(composed(request, "anthropic", model), "anthropic", model, card)):
         return  # the same dialect: what Anthropic itself refuses is the client's own affair
-    assert [breach.said for breach in broken(body, service, model, card)] == []
+    assert [breach.said for breach in broken(body, service, model, card, stream=fitted.request.stream)] == []
     assert all(note.isascii() and "\n" not in note for note in fitted.notes)
     again = fit(request, service, model, card)
     assert (again.request, again.notes) == (fitted.request, fitted.notes)

@@ -139,6 +139,15 @@ def test_a_model_that_cannot_be_forced_is_asked_in_words():
     assert "tool_choice=asked for in words" in notes
 
 
+def test_a_model_that_calls_no_tools_in_a_stream_is_asked_for_a_whole_answer():
+    for stream in (True, False):
+        fitted = fit(ask(tools=(LOOK_UP,), stream=stream), "converse", LLAMA, resolve(LLAMA))
+        assert fitted.request.stream is False
+        assert any("told from a whole answer" in note for note in fitted.notes) is stream
+    assert fit(ask(stream=True), "converse", LLAMA, resolve(LLAMA)).request.stream is True
+    assert fit(ask(tools=(LOOK_UP,), stream=True), "converse", SONNET, resolve(SONNET)).request.stream is True
+
+
 def test_a_model_without_tools_refuses_them_in_the_clients_words():
     with pytest.raises(Failure) as caught:
         sent("converse", "amazon.titan-text-express-v1", tools=(LOOK_UP,))

@@ -16,10 +16,11 @@ from hapenny.caching.prefix.marks import PARTS, Place, Segment, mark, marked, pr
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
 from hapenny.core.answer import Answer, Outcome, Transform
-from hapenny.core.events import Event, Usage
+from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Ttl
 from hapenny.core.notes import Note
+from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_LEARNERS = 512
@@ -76,28 +77,17 @@ class _Planned(Struct):
 
 
 class _Proof(Transform):
-    """Watches the usage of an answer that should have read its prefix."""
+    """Looks at the usage of an answer that should have read its prefix."""
 
     watches = True
 
-    def __init__(self, planned: _Planned) -> None:
+    def __init__(self, planned: _Planned, recorder: Recorder) -> None:
         self._planned = planned
-        self._read: int | None = None
-
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        return self.flow((event,))
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        for event in batch:
-            if type(event) is Usage:
-                self._read = max(self._read or 0, event.tokens.cache_read)
-        return batch
+        self._recorder = recorder
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Believes the provider."""
-        if outcome == "complete" and self._read == 0:
+        if outcome == "complete" and self._recorder.cached == 0:
             self._planned.unread()
         return ()
 
@@ -172,7 +162,7 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
         except BaseException:
             planned.unwritten()
             raise
-        return answer.through(_Proof(planned)) if planned.plan.reads else answer
+        return answer.through(_Proof(planned, answer.recorded())) if planned.plan.reads else answer
 
     async def _staggered(
         self, decision: PrefixDecision, planned: _Planned, exchange: Exchange, onward: Onward

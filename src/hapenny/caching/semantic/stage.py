@@ -9,7 +9,7 @@ import msgspec
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
-from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
+from hapenny.caching.exact import size_of, storable
 from hapenny.caching.keys import KEY, Keys, uncacheable
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.publishing import Publisher
@@ -17,11 +17,13 @@ from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.caching.semantic.terms import read
+from hapenny.caching.stored import PRECOMPUTED, Stored, result_tag, tags_of
 from hapenny.core.answer import Answer, Outcome, Replay, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Event
+from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Message, Request, Text
+from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_QUESTION = 2_000
@@ -114,7 +116,7 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
         entry = found.entry
         if entry is None:
             answer = await onward(exchange)
-            return answer.through(_Learn(self, exchange, found))
+            return answer.through(_Learn(self, exchange, found, answer.recorded()))
         now = exchange.clock.wall()
         proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
         exchange.cache = CacheFact(
@@ -146,19 +148,17 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
 class _Learn(Transform):
     """Watches a miss's answer and hands it to the cache if it may be served again."""
 
-    def __init__(self, stage: SemanticStage, exchange: Exchange, found: Lookup) -> None:
-        self._stage, self._exchange, self._found = stage, exchange, found
-        self._collector = Collector()
+    watches = True
 
-    def feed(self, event: Event) -> Sequence[Event]:
-        """Passes everything on."""
-        self._collector.feed(event)
-        return (event,)
+    def __init__(self, stage: SemanticStage, exchange: Exchange, found: Lookup, recorder: Recorder) -> None:
+        self._stage, self._exchange, self._found = stage, exchange, found
+        self._recorder = recorder
+        recorder.whole()
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Learns from whole answers alone."""
-        if outcome == "complete":
-            completion = self._collector.finish()
+        completion = self._recorder.completion if outcome == "complete" else None
+        if completion is not None:
             stored = storable(completion, self._exchange)
             if stored is not None:
                 self._stage.learn(self._exchange, self._found, stored, completion.text, size_of(completion))

@@ -149,19 +149,21 @@ class Parser:
         """Gets ready for the head of the next message, in what is left or comes."""
         self.state, self._searched = HEAD, 0
 
+    def advance(self) -> bool:
+        """Reads on in what was fed; see `feed`."""
+        return self.feed(b"")
+
     def feed(self, data: bytes) -> bool:
         """Takes bytes and reads on.
 
-        Returns whether there is more to read at once: then `advance` is called again, after others had their turn.
+        Returns whether there is more to read at once: then `advance` is called, after others had their turn.
 
         Raises:
             Malformed: this is no HTTP/1.1.
         """
-        self.store(data)
-        return self.advance()
-
-    def advance(self) -> bool:
-        """Reads on in what was fed; see `feed`."""
+        at, kept = self._at, self._data
+        if data:
+            self._data, self._at = (kept[at:] + data if at < len(kept) else data), 0
         steps = STEPS
         end = len(self._data)
         while self._at < end:
@@ -184,6 +186,17 @@ class Parser:
             if not steps:
                 return True
             steps -= 1
+            if state == SIZE:  # the usual chunk has come whole and without extensions: its three parts at once
+                data, at = self._data, self._at
+                stop = data.find(b"\r\n", at, at + 18)
+                size = data[at:stop] if stop > at else b""
+                if size and len(size) <= 15 and _HEX.issuperset(size):
+                    last = stop + 2 + int(size, 16)
+                    if stop + 2 < last <= end - 2 and data[last : last + 2] == b"\r\n":
+                        self._keep(stop + 2, last)
+                        self._at = last + 2
+                        steps -= 1 if steps else 0  # two lines were read
+                        continue
             if not (self._line(end) if state != HEAD else self._head(end)):
                 return False
         self._data, self._at = b"", 0

@@ -153,6 +153,13 @@ TURNS: tuple[Rule, ...] = (
         fix="leave tools out, or ask for a model that calls tools",
     ),
     rule(
+        "tools_in_stream", "repair",
+        converse="This model doesn't support tool use in streaming mode.",
+        source="github.com/earendil-works/pi/issues/3739; langchain-ai/langchain-aws/pull/466; "
+               "obot-platform/obot/issues/4101",
+        date="2026-04-26", field="stream",
+    ),
+    rule(
         "thinking_history", "repair",
         claude="{path}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
                "`thinking` is enabled, a final `assistant` message must start with a thinking block.",

@@ -35,8 +35,10 @@ def image_limit(subject: Subject) -> int:
     return IMAGES_OF_CLAUDE_5 if subject.maker == "claude" and subject.version >= (5, 0) else IMAGES
 
 
-def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
+def check(body: dict[str, Any], subject: Subject, stream: bool = False) -> Iterator[Breach]:
     """The rules that a Converse `body` for `subject` breaks, in no particular order."""
+    if stream and "toolConfig" in body and not subject.streams_tools:
+        yield breach("tools_in_stream", CONVERSE)
     messages = body.get("messages") or []
     system = body.get("system") or []
     config = body.get("toolConfig") or {}

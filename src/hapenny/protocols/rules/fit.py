@@ -46,6 +46,8 @@ class Fitted(NamedTuple):
     """What was changed: goes into the answer's headers."""
     undo: Undo | None = None
     """Frees the answer of what was changed; for one answer alone."""
+    plain: bool = False
+    """Whether it was known to break no rule; `notes` then say what is not sent, too."""
 
 
 def fit(request: Request, service: Service, model: str, card: Card | None) -> Fitted:
@@ -75,6 +77,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         toolkit.defined(draft)
         toolkit.chosen(draft)
     _conversation(draft, seen)
+    if draft.request.tools:
+        toolkit.whole(draft)
     if seen.points:
         points.placed(draft)
     if draft.request is request and not draft.notes:
@@ -88,7 +92,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
     if seen.thoughts:
         turns.without_strange_thoughts(draft)
     if draft.foreign:
-        if seen.instructs and service != "openai":
+        if (seen.instructs or (seen.media and draft.request.system)) and service != "openai":
             turns.raised(draft)
         if not seen.paired:
             history.paired(draft)
@@ -110,11 +114,13 @@ def _conversation(draft: Draft, seen: Census) -> None:
         identity.rewritten(draft)
 
 
-def broken(body: dict[str, Any], service: Service, model: str, card: Card | None) -> Iterator[Breach]:
-    """The rules that a composed `body` breaks, as the service would find them."""
+def broken(
+    body: dict[str, Any], service: Service, model: str, card: Card | None, *, stream: bool = False
+) -> Iterator[Breach]:
+    """The rules that a composed `body` breaks, as the service would find them; `stream`: a streamed answer is asked."""
     checked = subject(service, model, card)
     if service == "converse":
-        return converse.check(body, checked)
+        return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
     return messages.check(body, checked)

@@ -19,6 +19,8 @@ _MAKERS = re.compile(
 _MISTRAL = frozenset(("mistral", "mixtral", "magistral", "ministral", "devstral", "codestral", "pixtral", "voxtral"))
 _CONTINUES = frozenset(("claude", "nova", ""))
 """Makers whose models may continue an assistant turn on Bedrock; "" is a model we know nothing of."""
+_WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
+"""Makers whose models call tools in whole answers alone on Converse."""
 
 
 class Subject(NamedTuple):
@@ -62,6 +64,11 @@ class Subject(NamedTuple):
         """Whether the model may be made to call a tool."""
         known = self.has("forced_tools")
         return known if known is not None else self.maker in ("claude", "nova", "") or self.service == "openai"
+
+    @property
+    def streams_tools(self) -> bool:
+        """Whether the model may call tools in a streamed answer."""
+        return self.service != "converse" or self.maker not in _WHOLE_CALLS
 
     @property
     def caches(self) -> bool:

@@ -64,6 +64,14 @@ def _one(tool: Tool, draft: Draft) -> Tool:
     return replace(tool, schema=schema, strict=strict, description=description)
 
 
+def whole(draft: Draft) -> None:
+    """Asks for a whole answer where a model does not call tools in a streamed one; the client's stream is told from
+    it."""
+    if draft.request.stream and not draft.native and not draft.subject.streams_tools:
+        draft.change(stream=False)
+        draft.note("stream=told from a whole answer: the model calls no tools in a stream")
+
+
 def chosen(draft: Draft) -> None:
     """A tool that must be called, on models that cannot be made to."""
     request = draft.request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hapenny.core.errors import invalid
 from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
 from hapenny.protocols.rules.common import ends_in_space, is_blank
 from hapenny.protocols.rules.draft import Draft
@@ -14,8 +15,19 @@ CONTINUE = "Continue exactly where your last turn ends, without repeating any of
 
 
 def raised(draft: Draft) -> None:
-    """Instructions in mid-conversation join those at the top: few models take them where they stand."""
+    """Instructions in mid-conversation join those at the top: few models take them where they stand.
+
+    Raises:
+        Failure: instructions hold something that is not text.
+    """
     request = draft.request
+    told = (message.content for message in request.messages if message.role == "system")
+    if not all(isinstance(block, Text) for content in (request.system, *told) for block in content):
+        raise invalid(
+            "The system prompt holds something that is not text.",
+            "messages" if request.protocol == "openai" else "system",
+            "send it as text, or in a turn of the user",
+        )
     if not any(message.role == "system" for message in request.messages):
         return
     late = [block for message in request.messages if message.role == "system" for block in message.content]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from hapenny.core.answer import Transform
+from hapenny.core.answer import EventTransform, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
     BlockStarted,
@@ -29,14 +29,14 @@ _CUT = frozenset(("max_tokens", "context_window", "refusal", "content_filtered",
 """Reasons after which an answer need not be whole JSON."""
 
 
-class Renamed(Transform):
+class Renamed(EventTransform):
     """Gives tools and calls the names and ids that the client knows."""
 
     def __init__(self, names: Mapping[str, str], ids: Mapping[str, str]) -> None:
         self._names = names
         self._ids = ids
 
-    def feed(self, event: Event) -> Sequence[Event]:
+    def one(self, event: Event) -> Sequence[Event]:
         """Only the start of a call is changed."""
         if type(event) is not BlockStarted or event.kind != "tool_use":
             return (event,)
@@ -46,14 +46,14 @@ class Renamed(Transform):
         return (replace(event, name=name, id=id_, raw=None),)
 
 
-class Spoken(Transform):
+class Spoken(EventTransform):
     """Tells the input of one tool, which the model was made to call, as the answer's text."""
 
     def __init__(self, tool: str) -> None:
         self._tool = tool
         self._blocks: set[tuple[int, int]] = set()
 
-    def feed(self, event: Event) -> Sequence[Event]:
+    def one(self, event: Event) -> Sequence[Event]:
         """Calls of the tool become text."""
         match event:
             case BlockStarted() if event.kind == "tool_use" and event.name == self._tool:
@@ -68,7 +68,7 @@ class Spoken(Transform):
         return (event,)
 
 
-class OneObject(Transform):
+class OneObject(EventTransform):
     """Lets through the first JSON object of the answer's text, and fails an answer that holds none.
 
     Reads character by character: braces outside of strings are counted, so that fences and words around the object are
@@ -83,7 +83,7 @@ class OneObject(Transform):
         self._quoted = self._escaped = self._done = False
         self._calls = False
 
-    def feed(self, event: Event) -> Sequence[Event]:
+    def one(self, event: Event) -> Sequence[Event]:
         """Text is cut; the end is checked."""
         if type(event) is TextDelta and event.choice == 0:
             text = self._cut(event.text)
@@ -153,7 +153,7 @@ class OneObject(Transform):
         )
 
 
-class StopsHere(Transform):
+class StopsHere(EventTransform):
     """Ends the text at stop sequences that the provider was not told. What the model writes after one is read to its
     end, since it is paid, and dropped."""
 
@@ -164,7 +164,7 @@ class StopsHere(Transform):
         """By choice: the block, and the end of its text that may begin a sequence."""
         self._hit: dict[int, str] = {}
 
-    def feed(self, event: Event) -> Sequence[Event]:
+    def one(self, event: Event) -> Sequence[Event]:
         """Text is held back as far as it may begin a sequence."""
         match event:
             case TextDelta():

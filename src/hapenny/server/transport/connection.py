@@ -262,6 +262,7 @@ class Connection(Writer):
     async def _run(self, work: Work, body: bytes) -> None:
         request = self._request
         assert request is not None
+        sending: Sending | None = None
         try:
             response = await work.answer(body)
             if response.pieces is None or self.bodiless or response.status in (204, 304):
@@ -269,13 +270,17 @@ class Connection(Writer):
                 if self.waits:
                     await self.drain()
             else:
-                await self._stream(response)
+                sending = self._streamed(response)
+                await sending.run()
         except asyncio.CancelledError:
             if request.ended is None or self.transport is None:
                 self.abort()
                 raise
             self.keep = False
-            if self._sending is None:
+            if sending is not None:
+                with contextlib.suppress(ConnectionError):
+                    sending.cut(request.ended)
+            else:
                 with contextlib.suppress(ConnectionError):
                     self.write(work.refuse(request.ended))
         except ConnectionError:
@@ -286,28 +291,23 @@ class Connection(Writer):
             self._refuse(500)
             self._broken(error)
         finally:
+            if sending is not None:
+                sending.close()
+                self._sending = None
             self.task = None
             self._drop()
             work.done()
         self._next()
 
-    async def _stream(self, response: Response) -> None:
+    def _streamed(self, response: Response) -> Sending:
+        """What writes an answer that comes in pieces."""
         pieces = response.pieces
         assert pieces is not None
-        request = self._request
         chunked = self.modern and "content-length" not in response.headers
         self.keep = self.keep and self.modern
         head = self.opening(response, "transfer-encoding: chunked\r\n" if chunked else "")
         sending = self._sending = Sending(self, head, pieces, chunked, self._host.limits.silence_s)
-        try:
-            await sending.run()
-        except asyncio.CancelledError:
-            if request is not None and request.ended is not None and self.transport is not None:
-                sending.cut(request.ended)
-            raise
-        finally:
-            sending.close()
-        self._sending = None
+        return sending
 
     def _next(self) -> None:
         """Gets ready for the next request, or ends the connection."""

@@ -65,7 +65,9 @@ class Sending:
             self._since = loop.time()
             data = await pieces.read()
             self._since = None
-            if data is None:
+            if data and not self._head and self._chunked and not pieces.last:
+                wire.send(b"%x\r\n%b\r\n" % (len(data), data))
+            elif data is None:
                 self._write(b"", end=True)
             else:
                 self._write(data, end=pieces.last)
