@@ -73,7 +73,8 @@ class App:
         try:
             return await self._server.start(where, where_port, _tls(options))
         except OSError as error:
-            problem = f"$.server: {where}:{where_port} cannot be listened on: {os.strerror(error.errno) if error.errno else error}"
+            why = os.strerror(error.errno) if error.errno else str(error)
+            problem = f"$.server: {where}:{where_port} cannot be listened on: {why}"
             raise ConfigError([f"{problem}. Fix: another port or host, or end what has it"]) from None
 
     async def stop(self) -> None:
