@@ -121,7 +121,12 @@ def check(config: Config) -> Config:
     if "default" not in config.routes:
         config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
+    problems += _tiers_not_named(config)
+    holders: dict[str, int] = {}
     for index, key in enumerate(config.keys):
+        first = holders.setdefault(key.key, index)
+        if first != index:
+            problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
         if len(key.key) < 8:
             problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
         for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
@@ -143,6 +148,23 @@ def _catalog(config: Config, problems: list[str]) -> Catalog:
     except (OSError, ValueError) as error:
         problems.append(f"$.prices: {error}. Fix: the path of a file with negotiated prices")
         return default()
+
+
+def _tiers_not_named(config: Config) -> list[str]:
+    """Where a tier is meant that has no model: its name would be taken for a provider's model id."""
+    if not config.tiers:
+        return []
+    known = {*config.tiers, *config.models, *config.aliases}
+    named: dict[str, tuple[str, ...]] = {
+        f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()
+    }
+    named |= {f"$.fallbacks.{name}": tuple(others) for name, others in config.fallbacks.items()}
+    return [
+        f"{at}: the tier {name!r} has no model. Fix: name one under tiers.{name}, or one of {', '.join(sorted(known))}"
+        for at, names in named.items()
+        for name in names
+        if name in TIERS and name not in known
+    ]
 
 
 def _server(config: Config) -> list[str]:

@@ -107,6 +107,9 @@ class Admitted:
 
     def _dressed(self, response: Response) -> Response:
         headers = response.headers
+        gateway = self._gateway
+        if gateway is not None and gateway.only_simulated:
+            headers["x-hapenny-simulated"] = "true"
         if "cache-control" not in headers and "Cache-Control" not in headers:
             headers |= PRIVATE
         own = ID_HEADER[self._match.dialect]

@@ -119,6 +119,8 @@ class App:
         except Failure as failure:
             dialect = match.dialect if match is not None else guess(request)
             response = refusal(dialect, failure, gateway.clock.new_id("req_"))
+            if gateway.only_simulated:
+                response.headers["x-hapenny-simulated"] = "true"
             perimeter.shared(request, response)
             return response
         most, own = self._most, match.route.most
