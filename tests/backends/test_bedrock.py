@@ -167,7 +167,7 @@ async def test_region_endpoint_and_service_tier_come_from_the_target(pool: Pool)
     [
         (429, "ThrottlingException", "Too many tokens, please wait before trying again.", "rate_limited"),
         (400, "ValidationException", "The model returned: temperature and top_p", "invalid_request"),
-        (403, "AccessDeniedException", "You don't have access to the model", "permission"),
+        (403, "AccessDeniedException", "You don't have access to the model", "provider_account"),
         (404, "ResourceNotFoundException", "Could not resolve the model", "not_found"),
         (503, "ServiceUnavailableException", "Bedrock is unable to process your request.", "overloaded"),
     ],

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 from aiohttp import web
 
 from hapenny.backends.anthropic import AnthropicBackend
+from hapenny.backends.http import dated
 from hapenny.backends.openai import OpenAIBackend
 from hapenny.backends.pool import Pool
 from hapenny.core.clock import RealClock
@@ -96,7 +98,7 @@ async def test_a_stream_without_its_end_is_truncated(pool: Pool, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, "authentication"), (429, "rate_limited"), (500, "upstream"), (413, "too_large")]
+    ("status", "kind"), [(401, "provider_account"), (429, "rate_limited"), (500, "upstream"), (413, "too_large")]
 )
 async def test_errors(pool: Pool, status: int, kind: str) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -112,6 +114,25 @@ async def test_errors(pool: Pool, status: int, kind: str) -> None:
                 assert error.value.kind == kind
             if status == 429:
                 assert error.value.retry_after == 7
+
+
+async def test_a_date_to_try_again_at_counts_from_the_providers_clock(pool: Pool) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        wrong = CLOCK.wall() - 5_000
+        headers = {"date": formatdate(wrong, usegmt=True), "retry-after": formatdate(wrong + 9, usegmt=True)}
+        return web.json_response({"error": {"message": "slow"}}, status=429, headers=headers)
+
+    async with serving(answer) as base:
+        with pytest.raises(Failure) as error:
+            await OpenAIBackend("o", pool, CLOCK, base).call(asking(streamed=False), GPT, limits(CLOCK))
+    assert error.value.retry_after == 9
+
+
+def test_a_date_to_try_again_at_counts_from_our_clock_where_there_is_no_other() -> None:
+    headers = dated({"retry-after": formatdate(CLOCK.wall() + 9, usegmt=True)}, CLOCK)
+    assert parsedate_to_datetime(headers["date"]).timestamp() == pytest.approx(CLOCK.wall(), abs=2)
+    assert dated({"date": "x", "retry-after": "1"}, CLOCK) == {"date": "x", "retry-after": "1"}
+    assert dated({}, CLOCK) == {}
 
 
 async def test_what_is_no_answer_is_an_upstream_error(pool: Pool) -> None:

@@ -11,7 +11,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from hapenny.backends.credentials import REFRESH_S, CredentialChain, Environment, chain
+from hapenny.backends.credential_chain import chain
+from hapenny.backends.credentials import REFRESH_S, CredentialChain, Environment, for_call
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.protocols.sigv4 import Credentials
@@ -294,3 +295,15 @@ def test_one_caller_that_leaves_does_not_take_the_others_credentials() -> None:
 async def test_secrets_do_not_show() -> None:
     held = await Environment({"AWS_ACCESS_KEY_ID": "E", "AWS_SECRET_ACCESS_KEY": "hidden"}).fetch()
     assert "hidden" not in repr(held)
+
+
+async def test_a_call_without_credentials_is_the_operators_to_mend(aws: tuple[Aws, dict[str, str]]) -> None:
+    service, env = aws
+    service.role = ""
+    credentials = chain(CLOCK, environment=env)
+    with pytest.raises(Failure) as error:
+        await for_call(credentials)
+    await credentials.aclose()
+    assert (error.value.kind, error.value.status) == ("provider_account", 503)
+    assert "AWS_ACCESS_KEY_ID" not in error.value.sentence()
+    assert "AWS_ACCESS_KEY_ID" in (error.value.operator or "")

@@ -272,11 +272,13 @@ def completions(draw, protocol):
         content.append(Thinking(redacted="c2VjcmV0"))
     if draw(st.booleans()):
         content.append(Text(draw(words)))
-    content += draw(st.lists(st.builds(ToolUse, names, names, arguments), max_size=3))
+    content += draw(st.lists(st.builds(ToolUse, names, names, arguments), max_size=3, unique_by=lambda use: use.id))
     if not content:
         content.append(Text("x"))
     count = draw(st.integers(1, 2)) if protocol == "openai" else 1
     reason = draw(st.sampled_from(REASONS[protocol]))
+    if reason == "end_turn" and any(isinstance(block, ToolUse) for block in content):
+        reason = "tool_use"  # no answer with calls ends the turn, whatever its server says
     sequence = "END" if reason == "stop_sequence" and protocol in ANTHROPIC else None
     return Completion(
         id="id-1",

@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from hapenny.core.errors import Failure, Unavailable
+from hapenny.core.errors import Failure, Unavailable, account_refused
 from hapenny.simulation import loop
 from hapenny.throughput.concurrency import FixedLimit
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome
 from hapenny.throughput.hedge import Hedger, HedgeSpec
-from hapenny.throughput.job import Job, Priority
+from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Used
 from hapenny.throughput.retry import Backoff
 
@@ -80,6 +80,59 @@ def test_what_another_try_cannot_help_is_raised_at_once(kind):
         return len(upstream.calls)
 
     assert loop.run(main) == 3
+
+
+SPENT = account_refused("add credit", upstream_status=429)
+DENIED = account_refused("ask for access", upstream_status=403)
+
+
+def test_an_endpoint_whose_account_is_refused_rests_at_once():
+    async def main(clock):
+        upstream = Upstream(clock, [SPENT])
+        made = dispatcher(clock)
+        with pytest.raises(Unavailable) as first:
+            await made.begin(job(clock), upstream)
+        started = clock.now()
+        for _ in range(3):  # waiting mends no account: nobody does
+            with pytest.raises(Shed) as later:
+                await made.begin(job(clock), upstream)
+        assert clock.now() == started
+        assert (first.value.kind, later.value.kind, later.value.status) == ("provider_account", "provider_account", 503)
+        assert first.value.operator
+        assert len(upstream.calls) == 1
+        await clock.sleep(15)
+        await made.begin(job(clock), upstream)
+        assert made.gate.endpoints[0].breaker.state == "closed"
+
+    loop.run(main)
+
+
+def test_an_account_that_is_refused_somewhere_is_served_elsewhere():
+    async def main(clock):
+        made = dispatcher(clock, 2)
+        upstream = Upstream(clock, [SPENT])
+        for _ in range(10):
+            _, leave = await made.begin(job(clock), upstream)
+            leave.done(Outcome.OK)
+        return upstream.calls
+
+    calls = loop.run(main)
+    assert len(calls) == 11
+    assert len({name for _, name, _ in calls[1:]}) == 1
+
+
+def test_one_request_that_may_not_be_made_does_not_stop_the_others():
+    """A 403 may be about what one request asks for; where calls have just succeeded, it takes five in a row."""
+
+    async def main(clock):
+        made = dispatcher(clock)
+        (await made.begin(job(clock), Upstream(clock)))[1].done(Outcome.OK)
+        for left in range(4, -1, -1):
+            with pytest.raises(Unavailable):
+                await made.begin(job(clock), Upstream(clock, [DENIED]))
+            assert made.gate.endpoints[0].breaker.state == ("closed" if left else "open")
+
+    loop.run(main)
 
 
 def test_nothing_is_tried_again_once_bytes_went_out():

@@ -8,7 +8,7 @@ import pytest
 
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import ConfigError, load
-from hapenny.core.errors import Failure
+from hapenny.core.errors import Failure, account_refused
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
@@ -173,7 +173,7 @@ class Denying(SimulatedProvider):
     async def call(self, request, name=None, **rest):
         if name.startswith("global."):
             self.denied += 1
-            raise Failure("permission", DENY, upstream_status=403, upstream_type="AccessDeniedException")
+            raise account_refused("ask for access", DENY, upstream_status=403)
         return await super().call(request, name, **rest)
 
 
@@ -191,12 +191,13 @@ def test_a_profile_that_a_policy_denies_is_left_for_another():
     run(main)
 
 
-def test_a_denied_model_without_another_place_keeps_its_own_error():
+def test_a_denied_model_without_another_place_is_the_operators_to_mend():
     async def main(clock, house):
         aws = Denying(clock, CURRENT_2026, seed=7)
         here = house("gate: {patience_s: 1}", aws)
         failure = await here.ask("Hello?", f"global.{HAIKU}")
-        assert (failure.kind, failure.status, aws.denied) == ("permission", 403, 1)
+        assert (failure.kind, failure.status, aws.denied) == ("provider_account", 503, 1)
+        assert "policy" not in failure.sentence()
 
     run(main)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
@@ -24,19 +26,9 @@ from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.codec import Codec, Wire
 from hapenny.protocols.registry import codec
-from hapenny.protocols.sigv4 import Credentials, canonical_query, sign
+from hapenny.protocols.sigv4 import canonical_query, sign
 
 _COUNTED = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
-
-
-class Signing(Protocol):
-    """Where credentials come from."""
-
-    async def get(self) -> Credentials:
-        """Credentials that hold now."""
-
-    async def aclose(self) -> None:
-        """Lets go of what fetches them."""
 
 
 class BedrockBackend:
@@ -155,7 +147,7 @@ class BedrockBackend:
         if self._bearer is not None:
             return {**headers, "authorization": f"Bearer {self._bearer}"}
         assert self._credentials is not None
-        credentials = await self._credentials.get()
+        credentials = await for_call(self._credentials)
         added = sign(
             method,
             url.origin.authority,
@@ -170,15 +162,25 @@ class BedrockBackend:
         return {**headers, **added}
 
 
+_REGION = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
+
+
 class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
     """Amazon Bedrock, with an account's credentials or a bearer key."""
 
     profile: str | None = None
     """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
 
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the values."""
+        wrong = super().problems()
+        if not _REGION.fullmatch(self.region):
+            wrong.append(("region", f"{self.region!r} is no AWS region. Fix: e.g. eu-west-1"))
+        return wrong
+
 
 def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
-    from hapenny.backends.credentials import chain
+    from hapenny.backends.credential_chain import chain
 
     base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))

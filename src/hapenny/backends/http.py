@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from email.utils import formatdate
 
 from msgspec.structs import replace
 
@@ -14,11 +15,10 @@ from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started
+from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
-from hapenny.core.messages import Json, Request
+from hapenny.core.messages import Request
 from hapenny.core.timeout import within
-from hapenny.protocols.billing import of_headers
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20
@@ -51,16 +51,12 @@ async def exchange(
             if 300 <= lease.status < 400:
                 raise _moved(lease)
             if lease.status >= 400:
-                raise codec.decode_error(lease.status, answered, await lease.beginning(ERROR_BYTES))
+                raise codec.decode_error(lease.status, dated(answered, clock), await lease.beginning(ERROR_BYTES))
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
-            served = of_headers(answered)
             if not request.stream:
                 whole = await lease.whole()
-                events = codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall())
-                return Replay(_with(served, events) if served else events)
-        decoder = codec.decoder(model=target.model, id=id, created=clock.wall())
-        if served:
-            decoder = _Served(decoder, served)
+                return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
+        decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
     except TimeoutError:
         _let_go(lease)
@@ -70,25 +66,11 @@ async def exchange(
         raise
 
 
-def _with(served: dict[str, Json], events: list[Event]) -> list[Event]:
-    """`events`, whose `Started` also says what the headers said of how the call was served."""
-    return [replace(each, extras={**each.extras, **served}) if type(each) is Started else each for each in events]
-
-
-class _Served(StreamDecoder):
-    """A decoder of answers whose headers say how they were served."""
-
-    def __init__(self, inner: StreamDecoder, served: dict[str, Json]) -> None:
-        self._inner = inner
-        self._served = served
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Events of a piece of the body."""
-        return _with(self._served, self._inner.feed(data))
-
-    def close(self) -> list[Event]:
-        """What the end brings."""
-        return _with(self._served, self._inner.close())
+def dated(headers: Mapping[str, str], clock: Clock) -> Mapping[str, str]:
+    """Headers of an answer with its time, which dates in them count from: the provider's own, else ours."""
+    if "retry-after" not in headers or "date" in headers:
+        return headers
+    return {**headers, "date": formatdate(clock.wall(), usegmt=True)}
 
 
 def _moved(lease: Lease) -> Failure:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hapenny.backends.bedrock import Signing
+from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
 from hapenny.backends.url import Url, origin
@@ -96,7 +96,7 @@ class Reranker:
             url.path,
             headers,
             body,
-            credentials=await self._credentials.get(),
+            credentials=await for_call(self._credentials),
             region=self.target.region,
             now=self._clock.wall(),
         )
@@ -109,7 +109,7 @@ def build_reranker(name: str, options: Any, clock: Clock) -> Reranker:
     tier = "owned" if options.owned or options.hourly_usd is not None else "standard"
     pool = Pool(clock, connections=CONTROL_CONNECTIONS, connect_s=options.connect_s, name=f"rerank {name}")
     if options.kind == "bedrock":
-        from hapenny.backends.credentials import chain
+        from hapenny.backends.credential_chain import chain
 
         base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME")
         return Reranker(

@@ -98,9 +98,9 @@ DECLARED: dict[type, dict[str, Part]] = {
     # Ids of tool calls are drawn anew each time: their order of appearance stands for them.
     ToolUse: {"id": "answer", "name": "answer", "arguments": "answer", **_BLOCK},
     ToolResult: {"id": "answer", "content": "answer", "error": "answer", **_BLOCK},
-    Data: {"value": "answer", "checkpoint": "delivery"},
+    Data: {"value": "answer", **_BLOCK},
     Thinking: {"text": "answer", "signature": "answer", "redacted": "answer", "extras": "answer"},
-    Opaque: {"protocol": "answer", "payload": "answer", "checkpoint": "delivery"},
+    Opaque: {"protocol": "answer", "payload": "answer", **_BLOCK},
     Tool: {
         "name": "answer",
         "description": "answer",
@@ -109,7 +109,7 @@ DECLARED: dict[type, dict[str, Part]] = {
         "kind": "answer",
         **_BLOCK,
     },
-    ToolChoice: {"kind": "answer", "name": "answer", "parallel": "answer"},
+    ToolChoice: {"kind": "answer", "name": "answer", "parallel": "answer", "extras": "answer"},
     Thinks: {"kind": "answer", "budget": "answer", "extras": "answer"},
     Parameters: {
         "max_tokens": "answer",
@@ -185,8 +185,11 @@ def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     elif request.tools and any(tool.kind for tool in request.tools):
         reason = "server-tool"
     else:
-        for content in (request.system, *[message.content for message in request.messages]):
-            for block in content:
+        for block in request.system:
+            if type(block) is not Text and _refers(block):
+                return "mutable-reference"
+        for message in request.messages:
+            for block in message.content:
                 if type(block) is not Text and _refers(block):
                     return "mutable-reference"
         if _DRAFT.search(request.model) or _DRAFT.search(exchange.target.model):

@@ -22,6 +22,7 @@ Kind: TypeAlias = Literal[
     "truncated",  # the upstream's answer ended before its closing event
     "overloaded",
     "unavailable",
+    "provider_account",  # a provider refuses the gateway's own account: credit, key, access or quota of the operator
     "upstream",  # the upstream answered what no protocol explains
     "internal",
 ]
@@ -41,13 +42,15 @@ STATUS: dict[Kind, int] = {
     "truncated": 502,
     "overloaded": 503,
     "unavailable": 503,
+    "provider_account": 503,
     "upstream": 502,
     "internal": 500,
 }
 
 RETRYABLE: frozenset[Kind] = frozenset(
-    {"rate_limited", "timeout", "overloaded", "unavailable", "upstream", "truncated"}
+    {"rate_limited", "timeout", "overloaded", "unavailable", "provider_account", "upstream", "truncated"}
 )
+"""Kinds after which the same call may succeed at another time or place: the one place where this is decided."""
 
 
 class Failure(Exception):
@@ -62,6 +65,7 @@ class Failure(Exception):
         upstream_status: the provider's own status, when it came from one.
         upstream_type: the provider's own error type.
         retryable: overrides what `kind` says.
+        operator: what the operator of the gateway has to do, for the log alone. No client sees it.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Failure(Exception):
         upstream_status: int | None = None,
         upstream_type: str | None = None,
         retryable: bool | None = None,
+        operator: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
@@ -84,6 +89,7 @@ class Failure(Exception):
         self.retry_after = retry_after
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
+        self.operator = operator
         self._retryable = retryable
 
     @property
@@ -116,9 +122,33 @@ class Unavailable(Failure):
             retry_after=retry_after if retry_after is not None or cause is None else cause.retry_after,
             upstream_status=cause.upstream_status if cause is not None else None,
             upstream_type=cause.upstream_type if cause is not None else None,
+            operator=cause.operator if cause is not None else None,
         )
 
 
 def invalid(message: str, field: str, fix: str) -> Failure:
     """The error for a request field that is wrong."""
     return Failure("invalid_request", message, field=field, fix=fix)
+
+
+ACCOUNT_REFUSED = "The gateway's account at the provider cannot serve this request now."
+
+
+def account_refused(
+    fix: str, words: str = "", *, upstream_status: int | None = None, upstream_type: str | None = None
+) -> Failure:
+    """The error for what only the gateway's operator can mend: clients learn that it is not theirs, the log the fix.
+
+    Args:
+        fix: what to do.
+        words: the provider's own, or what else helps to find the cause. Never holds prompt text.
+        upstream_status: the provider's own status.
+        upstream_type: the provider's own error type.
+    """
+    return Failure(
+        "provider_account",
+        ACCOUNT_REFUSED,
+        upstream_status=upstream_status,
+        upstream_type=upstream_type,
+        operator=f"{fix} (it says: {words})" if words else fix,
+    )

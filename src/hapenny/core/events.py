@@ -1,11 +1,13 @@
 """What an answer is made of: events, token counts, and the collected completion.
 
 `block` counts content blocks of one answer, `choice` the alternatives (n > 1). An event may carry its `raw` wire
-frame: the encoder forwards it when both protocols are the same and nothing replaced the event.
+frame: the encoder forwards it when both protocols are the same and nothing replaced the event. A frame that says
+several events is carried by each of them (`Shared`) and forwarded when all of them are there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import DecodeError, Struct, json
@@ -51,6 +53,13 @@ class Tokens(Struct, frozen=True, gc=False, kw_only=True):
             total += sum(count for unit, count in self.units if unit in PROMPT_UNITS)
         return total
 
+    @property
+    def made(self) -> int:
+        """All tokens that came out, of whatever kind."""
+        if not self.units:
+            return self.output
+        return self.output + sum(count for unit, count in self.units if unit in OUTPUT_UNITS)
+
 
 PROMPT_UNITS = frozenset(
     {"audio_input", "image_input", "video_input", "audio_cache_read", "image_cache_read", "video_cache_read"}
@@ -58,6 +67,22 @@ PROMPT_UNITS = frozenset(
 """Tokens of a prompt that are priced apart from its text."""
 OUTPUT_UNITS = frozenset({"audio_output", "image_output"})
 """Tokens of an answer that are priced apart from its text."""
+
+
+class Shared(bytes):
+    """A wire frame that says several events: each of them carries this very object as its `raw`."""
+
+    events: int
+    """How many events carry it."""
+
+
+def shared(raw: bytes, count: int) -> bytes:
+    """`raw` for each of `count` events."""
+    if count < 2:
+        return raw
+    frame = Shared(raw)
+    frame.events = count
+    return frame
 
 
 class Started(Struct, frozen=True, gc=False):
@@ -74,7 +99,7 @@ class Started(Struct, frozen=True, gc=False):
 
 class BlockStarted(Struct, frozen=True, gc=False):
     """A block begins. `id` and `name` belong to tool calls. `payload` is the block itself (an `Opaque`) for kinds only
-    one protocol knows, or further fields of a tool call by protocol."""
+    one protocol knows, else its further fields by protocol (a dict)."""
 
     block: int
     kind: Literal["text", "tool_use", "thinking", "other"]
@@ -188,6 +213,22 @@ def begins(event: Event) -> bool:
     return isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta))
 
 
+def last_of(events: Sequence[Event], start: int) -> int:
+    """The index of the last event of the shared frame that begins at `start`; -1 where not all of its events follow
+    (one was replaced or dropped, or comes later). Block boundaries without a frame of their own are skipped."""
+    raw = events[start].raw
+    left = raw.events if type(raw) is Shared else 0
+    for index in range(start, len(events)):
+        event = events[index]
+        if event.raw is raw:
+            left -= 1
+            if not left:
+                return index
+        elif event.raw is not None or not isinstance(event, (BlockStarted, BlockStopped)):
+            break
+    return -1
+
+
 class Choice(Struct, kw_only=True):
     """One alternative of a collected answer."""
 
@@ -256,11 +297,11 @@ class Collector:
             case Usage():
                 done.tokens = event.tokens
                 if event.extras:
-                    done.extras = {**done.extras, **event.extras}
+                    done.extras = merged(done.extras, event.extras)
             case Started():
                 done.id, done.model, done.created = event.id, event.model, event.created
                 if event.extras:
-                    done.extras = {**done.extras, **event.extras}
+                    done.extras = merged(done.extras, event.extras)
             case Other():
                 done.others = [*done.others, event]
             case _:
@@ -276,16 +317,16 @@ class Collector:
             kind, parts, citations, signature, redacted, id_, name, payload = self._open[choice, block]
             content = self._choice(choice).content
             text = "".join(parts)  # type: ignore[arg-type]
+            extras = payload if isinstance(payload, dict) else {}
             if kind == "text":
-                content.append(Text(text, citations=tuple(citations)))  # type: ignore[arg-type]
+                content.append(Text(text, citations=tuple(citations), extras=extras))  # type: ignore[arg-type]
             elif kind == "tool_use":
-                extras = payload if isinstance(payload, dict) else {}
                 content.append(ToolUse(id_, name, text, extras=extras))  # type: ignore[arg-type]
             elif kind == "thinking":
-                content.append(Thinking(text, signature, redacted))  # type: ignore[arg-type]
+                content.append(Thinking(text, signature, redacted, extras))  # type: ignore[arg-type]
             elif payload is not None:
                 if text and isinstance(payload, Opaque):  # pieces of arguments: a provider's own tool
-                    payload = Opaque(payload.protocol, {**payload.payload, "input": json_or_text(text)})
+                    payload = _filled(payload, text)
                 content.append(payload)  # type: ignore[arg-type]
         self._order.clear()
         self._open.clear()
@@ -307,14 +348,14 @@ class Collector:
 
 def events_of(completion: Completion) -> list[Event]:
     """The shortest event sequence that collects to `completion`; the form in which answers are stored."""
-    events: list[Event] = [
-        Started(completion.id, completion.model, completion.created, extras=completion.extras),
-    ]
+    counted = {key: value for key, value in completion.extras.items() if key.endswith(".usage")}
+    extras = {key: value for key, value in completion.extras.items() if key not in counted}
+    events: list[Event] = [Started(completion.id, completion.model, completion.created, extras=extras)]
     for index, choice in enumerate(completion.choices):
         for number, block in enumerate(choice.content):
             match block:
                 case Text():
-                    events.append(BlockStarted(number, "text", index))
+                    events.append(BlockStarted(number, "text", index, payload=block.extras or None))
                     if block.text:
                         events.append(TextDelta(block.text, number, index))
                     events.extend(CitationDelta(citation, number, index) for citation in block.citations)
@@ -322,7 +363,7 @@ def events_of(completion: Completion) -> list[Event]:
                     events.append(BlockStarted(number, "tool_use", index, block.id, block.name, block.extras or None))
                     events.append(ToolCallDelta(block.arguments, number, index))
                 case Thinking():
-                    events.append(BlockStarted(number, "thinking", index))
+                    events.append(BlockStarted(number, "thinking", index, payload=block.extras or None))
                     events.append(ThinkingDelta(block.text, number, index, block.redacted))
                     if block.signature is not None:
                         events.append(SignatureDelta(block.signature, number, index))
@@ -333,8 +374,27 @@ def events_of(completion: Completion) -> list[Event]:
             events.append(Stopped(choice.reason, index, choice.sequence, choice.extras))
     events.extend(completion.others)
     if completion.tokens is not None:
-        events.append(Usage(completion.tokens))
+        events.append(Usage(completion.tokens, counted))
     return events
+
+
+def _filled(tool: Opaque, written: str) -> Opaque:
+    """A call of a provider's own tool with the input that came in pieces."""
+    custom = tool.payload.get("custom")
+    if isinstance(custom, dict):  # OpenAI: its input is text
+        payload = {**tool.payload, "custom": {**custom, "input": written}}
+    else:
+        payload = {**tool.payload, "input": json_or_text(written)}
+    return Opaque(tool.protocol, payload, extras=tool.extras)
+
+
+def merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
+    """Extras by owner, those of one owner joined."""
+    out = dict(known)
+    for owner, fields in more.items():
+        before = out.get(owner)
+        out[owner] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
+    return out
 
 
 def json_or_text(text: str) -> Json:

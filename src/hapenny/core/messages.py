@@ -91,6 +91,7 @@ class Data(Struct, frozen=True, gc=False, tag="data"):
 
     value: Json
     checkpoint: Ttl = ""
+    extras: dict[str, Json] = {}
 
 
 class Thinking(Struct, frozen=True, gc=False, tag="thinking"):
@@ -103,11 +104,13 @@ class Thinking(Struct, frozen=True, gc=False, tag="thinking"):
 
 
 class Opaque(Struct, frozen=True, gc=False, tag="opaque"):
-    """A block a codec did not understand: forwarded to the same protocol, refused by the others."""
+    """A block a codec did not understand: forwarded to the same protocol, refused by the others. `extras` hold what
+    stands beside it (further fields of its cache point, its place in the message)."""
 
     protocol: Protocol
     payload: Json
     checkpoint: Ttl = ""
+    extras: dict[str, Json] = {}
 
 
 Block: TypeAlias = Text | Image | Document | ToolUse | ToolResult | Data | Thinking | Opaque
@@ -145,6 +148,7 @@ class ToolChoice(Struct, frozen=True, gc=False):
     kind: Literal["auto", "any", "none", "tool"] = "auto"
     name: str | None = None
     parallel: bool | None = None
+    extras: dict[str, Json] = {}
 
 
 class Thinks(Struct, frozen=True, gc=False):

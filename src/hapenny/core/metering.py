@@ -9,9 +9,8 @@ import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started, Stopped, Usage
+from hapenny.core.events import Event, Started, Stopped, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
-from hapenny.core.messages import Json
 from hapenny.core.recording import Recorder
 
 ROUTER = "prompt-router/"
@@ -72,16 +71,16 @@ class Metered(Recorder):
             call.tokens = event.tokens
             call.provenance = "reported"
             if event.extras:
-                call.extras = {**call.extras, **event.extras}
+                call.extras = merged(call.extras, event.extras)
             if ROUTER in call.target.model:
                 unmask(self._exchange, call, behind(call.target, event))
         elif isinstance(event, Stopped):
             if event.extras and not event.choice:
-                call.extras = _merged(call.extras, event.extras)
+                call.extras = merged(call.extras, event.extras)
         elif isinstance(event, Started):
             call.accepted = event.tokens
             if event.extras:
-                call.extras = {**call.extras, **event.extras}
+                call.extras = merged(call.extras, event.extras)
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
@@ -95,15 +94,6 @@ class Metered(Recorder):
         return super().end(outcome)
 
 
-def _merged(known: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
-    """Extras by dialect, those of one dialect joined."""
-    out = dict(known)
-    for dialect, fields in more.items():
-        before = out.get(dialect)
-        out[dialect] = {**before, **fields} if isinstance(before, dict) and isinstance(fields, dict) else fields
-    return out
-
-
 class Delivered(Transform):
     """Notes what reached the client and when. What that was is read from the answer's recorder."""
 
@@ -112,24 +102,43 @@ class Delivered(Transform):
     def __init__(self, exchange: Exchange, recorder: Recorder) -> None:
         self._exchange = exchange
         self._recorder = recorder
-        recorder.on_begun(self._began)
-
-    def _began(self) -> None:
-        exchange = self._exchange
-        if exchange.first_out is None:
-            exchange.first_out = exchange.clock.now()
+        recorder.on_begun(partial(_first, exchange))
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Closes the client's side of the story. A client that left midway was delivered what it got."""
-        exchange, recorder = self._exchange, self._recorder
-        if recorder.seen:
-            exchange.stopped = recorder.stopped or exchange.stopped
-            exchange.output = "".join(recorder.output)
-        exchange.finished = exchange.clock.now()
-        exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self._recorder, outcome)
         return ()
+
+
+class _Delivering(Recorder):
+    """The same for an answer that nothing else records (one that was stored, say)."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._hooks.append(partial(_first, exchange))
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self, outcome)
+        return super().end(outcome)
+
+
+def _first(exchange: Exchange) -> None:
+    if exchange.first_out is None:
+        exchange.first_out = exchange.clock.now()
+
+
+def _delivered(exchange: Exchange, recorder: Recorder, outcome: Outcome) -> None:
+    """A client that left midway was delivered what it got."""
+    if recorder.seen:
+        exchange.stopped = recorder.stopped or exchange.stopped
+        exchange.output = "".join(recorder.output)
+    exchange.finished = exchange.clock.now()
+    exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
 
 
 def deliver(answer: Answer, exchange: Exchange) -> Answer:
     """`answer`, on its way to the client of `exchange`."""
-    return answer.through(Delivered(exchange, answer.recorded()))
+    recorder = answer.recorder
+    return answer.through(_Delivering(exchange) if recorder is None else Delivered(exchange, recorder))

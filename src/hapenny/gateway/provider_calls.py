@@ -14,6 +14,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.metering import Metered
 from hapenny.core.timeout import within
 from hapenny.telemetry.books import Books
+from hapenny.telemetry.refusals import Refusals
 
 _FINISH_S = 10.0
 """How long calls of the gateway's own may go on when it ends: what a provider bills for a call that is cut off is not
@@ -33,6 +34,7 @@ class ProviderCalls:
         self._backends = backends
         self._books = books
         self._clock = clock
+        self._refusals = Refusals(clock)
         self._own = 0
         self._idle = asyncio.Event()
 
@@ -71,6 +73,7 @@ class ProviderCalls:
             raise failure from None
         except Failure as failure:
             exchange.end_call(call, "failed", failure)
+            self._refusals.tell(failure, target)
             raise
         except BaseException:
             exchange.end_call(call, "abandoned")

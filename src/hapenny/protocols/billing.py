@@ -67,12 +67,13 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
     openai, counted = _part(extras, "openai"), _part(extras, "openai.usage")
     anthropic, used = _part(extras, "anthropic"), _part(extras, "anthropic.usage")
     converse = _part(extras, "bedrock.usage")
-    tier = _text(openai.get("service_tier")) or _text(used.get("service_tier"))
-    tier = tier or _text(_part(converse, "serviceTier").get("type"))
+    tier = _text(openai.get("service_tier")) or _text(_part(converse, "serviceTier").get("type"))
+    tier = tier or _text(used.get("service_tier"))
     geo = _text(used.get("inference_geo"))
     units: list[tuple[str, int]] = []
     if counted:
         units += _details(counted)
+        units += _searches(counted)
     if used or anthropic:
         units += _tools(used, anthropic)
     if "output" in openai:
@@ -149,6 +150,15 @@ def _details(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         details = _part(usage, made)
         for kind in _MODAL[:2]:
             yield f"{kind}_output", count(details.get(f"{kind}_tokens"))
+
+
+def _searches(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """What servers that speak as OpenAI does charge by use: OpenRouter, Perplexity, xAI."""
+    for key, number in _part(usage, "server_tool_use").items():
+        if key.endswith("_requests"):
+            yield key.removesuffix("_requests"), count(number)
+    yield "web_search", count(usage.get("num_search_queries"))
+    yield "search_source", count(usage.get("num_sources_used"))
 
 
 def _tools(usage: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -11,14 +11,15 @@ and completions are keyed by what they belong to: `"openai"`, `"anthropic"`, `"b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
-from hapenny.core.messages import Protocol, Request
+from hapenny.core.messages import Opaque, Protocol, Request, Text
+from hapenny.protocols import citations
 
 
 class Wire(Struct, frozen=True):
@@ -33,6 +34,30 @@ class Wire(Struct, frozen=True):
 def astray() -> Failure:
     """The failure for a piece of a tool call whose block is not open."""
     return Failure("upstream", "The provider's stream holds a piece of a tool call that is not under way.")
+
+
+_MEANT: dict[str, tuple[str, ...]] = {
+    "openai": ("logprobs", "audio", "images"),
+    "anthropic": ("container", "context_management"),
+    "bedrock": ("additionalModelResponseFields",),
+}
+"""Fields of an answer or choice that mean something to a client, by owner. (OpenAI's of the message are among them.)"""
+
+
+def foreign(extras: Mapping[str, Any], own: frozenset[str]) -> set[str]:
+    """The names of what `extras` hold for clients of dialects other than `own`."""
+    names: set[str] = set()
+    for owner, fields in _MEANT.items():
+        held = extras.get(owner)
+        if held and owner not in own:
+            inner = held.get("message")
+            names.update(name for name in fields if name in held or (type(inner) is dict and name in inner))
+    return names
+
+
+def left_out(names: Iterable[str]) -> str:
+    """The note of what an answer leaves out because its client's dialect has no word for it."""
+    return f"left out: {', '.join(sorted(names))} (not in this dialect)"
 
 
 class StreamDecoder(ABC):
@@ -59,6 +84,10 @@ class StreamEncoder(ABC):
     """Events of one answer to bytes. `content_type` belongs into the answer's headers."""
 
     content_type: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.omitted: set[str] = set()
+        """What of the answer this dialect had no word for, by name, so far."""
 
     @abstractmethod
     def encode(self, events: Sequence[Event]) -> bytes:
@@ -91,6 +120,8 @@ class Codec(ABC):
     name: ClassVar[Protocol]
     dialects: ClassVar[frozenset[Protocol]]
     """The protocols whose `extras` and opaque blocks this codec can carry."""
+    cites: ClassVar[citations.Dialect] = "openai"
+    """The dialect of its citations."""
     steady: ClassVar[bool] = False
     """Whether a whole answer that names its model is always written in the same bytes, whoever asked and whenever."""
 
@@ -140,12 +171,31 @@ class Codec(ABC):
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         """The body of a whole answer."""
 
+    def omitted(self, completion: Completion) -> list[str]:
+        """The names of what `encode_answer` leaves out because this dialect has no word for it."""
+        owners = frozenset("anthropic" if name == "invoke" else name for name in self.dialects)
+        names = foreign(completion.extras, owners)
+        for choice in completion.choices:
+            names |= foreign(choice.extras, owners)
+            for block in choice.content:
+                if isinstance(block, Opaque) and block.protocol not in self.dialects:
+                    names.add("blocks")
+                elif isinstance(block, Text) and None in [
+                    citations.translated(self.cites, note, 0, 0) for note in block.citations
+                ]:
+                    names.add("citations")
+        if len(completion.choices) > 1 and self.name != "openai":
+            names.add("choices")
+        return sorted(names)
+
     def answer_headers(self, completion: Completion, request: Request) -> dict[str, str]:
         """The headers of a whole answer that belong to the dialect."""
         return {"content-type": "application/json"}
 
     @abstractmethod
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
         """A decoder for one streamed answer; the arguments as in `decode_answer`."""
 
     @abstractmethod

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
+import msgspec
+
 from hapenny.core.errors import Failure
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
@@ -29,7 +31,8 @@ _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 
 
 class Frame(NamedTuple):
-    """One message: `kind` is event, exception or error; `name` the event, exception or error code; `raw` all bytes."""
+    """One message: `kind` is event, exception or error; `name` the event, exception or error code; `raw` all bytes. The
+    payload of an error is its message, which stands in a header, as the body of an exception."""
 
     kind: str
     name: str
@@ -73,7 +76,7 @@ def event(name: str, payload: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _names(header: bytes) -> tuple[str, str]:
+def _names(header: bytes) -> tuple[str, str, str]:
     values: dict[str, str] = {}
     place, end = 0, len(header)
     try:
@@ -97,7 +100,7 @@ def _names(header: bytes) -> tuple[str, str]:
         raise Failure("upstream", "The provider's stream holds a frame with broken headers.") from None
     kind_ = values.get(":message-type", "event")
     key = {"exception": ":exception-type", "error": ":error-code"}.get(kind_, ":event-type")
-    return kind_, values.get(key, values.get(":error-message", ""))
+    return kind_, values.get(key, ""), values.get(":error-message", "")
 
 
 class Parser:
@@ -139,8 +142,11 @@ class Parser:
             raw = buffer[place:last]
             if crc32(raw[:-4]) != _U32.unpack_from(raw, total - 4)[0]:
                 raise Failure("upstream", "The provider's stream holds a frame with a wrong checksum.")
-            kind, name = (_names if size <= _REMEMBERED else _names.__wrapped__)(raw[12 : 12 + size])
-            frames.append(Frame(kind, name, raw[12 + size : -4], raw))
+            kind, name, words = (_names if size <= _REMEMBERED else _names.__wrapped__)(raw[12 : 12 + size])
+            payload = raw[12 + size : -4]
+            if kind == "error" and not payload:
+                payload = msgspec.json.encode({"message": words})
+            frames.append(Frame(kind, name, payload, raw))
             place = last
         if place < end:
             held += buffer[place:] if place else buffer

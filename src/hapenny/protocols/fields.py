@@ -216,6 +216,35 @@ def ttl_of(value: Any, path: str) -> Ttl:
     return one_of(ttl, f"{path}.ttl", ("5m", "1h"))  # type: ignore[return-value]
 
 
+def take_point(item: dict[str, Any], path: str) -> Ttl:
+    """Takes the cache point out of `item` (a block or tool); what else its `cache_control` says stays there."""
+    if "cache_control" not in item:
+        return ""
+    control = item.pop("cache_control")
+    ttl = ttl_of(control, f"{path}.cache_control")
+    if ttl and len(control) > 1:
+        more = {key: value for key, value in control.items() if key not in ("type", "ttl") and value is not None}
+        if more:
+            item["cache_control"] = more
+    return ttl
+
+
+def put_point(out: dict[str, Any], ttl: Ttl, extras: dict[str, Any]) -> None:
+    """Writes the cache point of a block or tool and its further fields into `out`.
+
+    Args:
+        out: what is written so far.
+        ttl: "" for no point; then what is left of one is dropped.
+        extras: as `take_point` left them.
+    """
+    if extras:
+        out.update((key, value) for key, value in extras.items() if key != "cache_control")
+    if ttl:
+        control = {"type": "ephemeral"} if ttl == "default" else {"type": "ephemeral", "ttl": ttl}
+        more = extras.get("cache_control")
+        out["cache_control"] = {**control, **more} if type(more) is dict else control
+
+
 def arguments_of(value: Json) -> str:
     """JSON text of a tool call's input object."""
     return "{}" if value == {} else encode(value).decode()
@@ -223,7 +252,7 @@ def arguments_of(value: Json) -> str:
 
 def raw_arguments(text: str, path: str) -> msgspec.Raw:
     """The object in a tool call's JSON text, its bytes kept as they are."""
-    if not text or text == "{}":
+    if not text or text == "{}" or not text.strip():
         return msgspec.Raw(b"{}")
     data = text.encode("utf-8", "surrogatepass")
     try:
@@ -244,8 +273,10 @@ def is_object(text: str) -> bool:
 
 
 def count(value: Any) -> int:
-    """A token count of a provider: anything that is not a non-negative integer counts as 0."""
-    return value if type(value) is int and value > 0 else 0
+    """A token count of a provider: anything that is not a non-negative whole number counts as 0."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value < 1 << 62 else 0
 
 
 def without_nulls(data: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ Frame = tuple[bytes, bytes]
 
 
 class Parser:
-    """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood.
+    """Bytes to frames. Comments, ids and retry times are dropped; all three line ends are understood. A field `error`,
+    which older llama.cpp servers send instead of data, makes a frame of that name.
 
     Bytes of an event that is not complete are kept and not looked at again before its blank line comes.
     """
@@ -60,6 +61,11 @@ class Parser:
         self._keep(data[end + 2 :])
         return frames
 
+    @property
+    def rest(self) -> bytes:
+        """What came and makes no frame yet."""
+        return bytes(self._held)
+
     def flush(self) -> list[Frame]:
         """The frame that lacks only its blank line at the end of the stream."""
         rest = bytes(self._held).strip(b"\n")
@@ -101,6 +107,9 @@ def _fields(block: bytes) -> Frame | None:
             data.append(value)
         elif key == b"event":
             name = value
+        elif key == b"error":
+            name = key
+            data.append(value)
     if not data:
         return None
     return name, b"\n".join(data)

@@ -22,6 +22,7 @@ UNBILLED: frozenset[Kind] = frozenset(
     {
         "invalid_request", "context_overflow", "authentication", "permission", "budget", "not_found", "conflict",
         "too_large", "rate_limited", "overloaded", "unavailable", "model_error",
+        "provider_account",
     }
 )  # fmt: skip
 """Failures before any content after which providers bill nothing. Others may have been billed: they are estimated."""

@@ -14,7 +14,9 @@ class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
 
     An open one lets a probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds. An endpoint that
-    fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection).
+    fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection). One whose
+    provider refuses the gateway's own account is open at once, unless a call has succeeded within `trusted_s`: then the
+    refusal may be about the request (a model, a guardrail), and counts as a failure.
     """
 
     failures: int = 5
@@ -24,6 +26,7 @@ class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     longest_s: float = 4.0
     eject_share: float = 0.2
     eject_s: float = 10.0
+    trusted_s: float = 60.0
 
 
 class Breaker:
@@ -38,6 +41,9 @@ class Breaker:
         self._interval = self._spec.probe_s
         self._probe_at = 0.0
         self._probing = False
+        self._succeeded_at = float("-inf")
+        self.account_refused = False
+        """Whether the last call that failed did so because the provider refuses the gateway's account."""
         self.opened = 0
 
     @property
@@ -69,23 +75,34 @@ class Breaker:
     def succeeded(self, probe: bool) -> None:
         """A call was answered."""
         self._row = 0
+        self._succeeded_at = self._clock.now()
+        self.account_refused = False
         self._share += (0.0 - self._share) / self._spec.sample
         if probe or self.state == "closed":
             self._close(probe)
 
     def failed(self, probe: bool) -> None:
         """A call failed by the upstream's fault (5xx, connection, timeout)."""
+        self.account_refused = False
         self._row += 1
         self._share += (1.0 - self._share) / self._spec.sample
         if probe:
             self._probing = False
             self._interval = min(self._spec.longest_s, self._interval * 2)
             self._probe_at = self._clock.now() + self._interval
-        elif self.state == "closed" and (self._row >= self._spec.failures or self._share > self._spec.failure_share):
-            self.state = "open"
-            self.opened += 1
-            self._interval = self._spec.probe_s
-            self._probe_at = self._clock.now() + self._interval
+        elif self._row >= self._spec.failures or self._share > self._spec.failure_share:
+            self._open(self._spec.probe_s)
+
+    def refused(self, probe: bool, *, whole: bool) -> None:
+        """The provider refused the gateway's account: for every request (`whole`), or perhaps for this one alone."""
+        now = self._clock.now()
+        trusted = not whole and now - self._succeeded_at < self._spec.trusted_s
+        self.failed(probe)
+        self.account_refused = True
+        if not trusted:
+            self._open(self._spec.probe_s)
+        if self.state == "open":
+            self._probe_at = now + self._spec.eject_s
 
     def cancelled(self, probe: bool) -> None:
         """A call ended without a verdict."""
@@ -94,11 +111,14 @@ class Breaker:
 
     def eject(self) -> None:
         """Opens, because others do much better."""
+        self._open(self._spec.eject_s)
+
+    def _open(self, wait_s: float) -> None:
         if self.state == "closed":
             self.state = "open"
             self.opened += 1
             self._interval = self._spec.probe_s
-            self._probe_at = self._clock.now() + self._spec.eject_s
+            self._probe_at = self._clock.now() + wait_s
 
     def _close(self, probe: bool) -> None:
         if probe:

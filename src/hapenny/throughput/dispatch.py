@@ -75,6 +75,8 @@ class Dispatcher(Generic[T]):
                 wait = self.backoff.after(tried, self.clock, job.begin_by, failure.retry_after)
                 if wait is None:
                     raise Unavailable(failure.message, cause=failure) from failure
+                if failure.kind == "provider_account" and len(self.gate.endpoints) < 2:
+                    raise Unavailable(failure.message, cause=failure) from failure  # only another provider can help
                 if outcome is Outcome.THROTTLED:
                     continue  # the gate knows when there is quota again
                 down = all(e.breaker.state == "open" for e in self.gate.endpoints)
@@ -177,6 +179,9 @@ class Dispatcher(Generic[T]):
                 self.release(task.result())
 
 
+_DOUBTFUL = (400, 403)
+"""Statuses with which a provider may refuse what one request asks: a model, a guardrail, a beta."""
+
 _SERVE: Purpose = "serve"
 _RETRY: Purpose = "retry"
 _HEDGE: Purpose = "hedge"
@@ -196,6 +201,8 @@ def verdict(failure: BaseException | None) -> Outcome:
         return Outcome.FAILED
     if failure.kind == "rate_limited":
         return Outcome.THROTTLED
+    if failure.kind == "provider_account":
+        return Outcome.DENIED if failure.upstream_status in _DOUBTFUL else Outcome.REFUSED
     if failure.kind in ("timeout", "overloaded", "unavailable", "upstream", "truncated"):
         return Outcome.FAILED
     return Outcome.OK  # the upstream works; the request was wrong

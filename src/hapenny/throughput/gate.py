@@ -11,7 +11,6 @@ import asyncio
 import enum
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -20,7 +19,7 @@ from hapenny.stores.counters import Ticket
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.job import Job, Priority, Shed
+from hapenny.throughput.job import Job, Priority, Shed, ShedKind
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import FairQueue
 from hapenny.throughput.quota import Quota
@@ -34,6 +33,8 @@ class Outcome(enum.Enum):
     OK = "ok"
     THROTTLED = "throttled"  # the provider's quota refused it
     FAILED = "failed"  # the upstream's fault
+    REFUSED = "refused"  # the provider refuses the gateway's account
+    DENIED = "denied"  # the same, but perhaps for this request alone
     ABANDONED = "abandoned"  # the client left, or a hedge lost
     UNCALLED = "uncalled"  # given back before any call
 
@@ -186,6 +187,8 @@ class Gate:
             self._head_at = self.clock.now() + (wait if wait < math.inf else 0.0)
             self._head_cost = job.cost
         estimate = self.estimate(job)
+        if self._refused():  # waiting mends no account
+            raise self._shed(estimate, 0.0)
         allowed = self._allowed(job, returning)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
@@ -228,6 +231,8 @@ class Gate:
             breaker.failed(leave.probe)
             if breaker.outlier([other.breaker for other in self.endpoints]):
                 breaker.eject()
+        elif outcome in (Outcome.REFUSED, Outcome.DENIED):
+            breaker.refused(leave.probe, whole=outcome is Outcome.REFUSED)
         else:
             breaker.cancelled(leave.probe)
         if outcome in (Outcome.OK, Outcome.ABANDONED, Outcome.FAILED):
@@ -306,7 +311,7 @@ class Gate:
                 self.queue.remove(entry)
                 continue
             now = self.clock.now()
-            if now + self._ttft > job.begin_by or now >= min(job.finish_by, until):
+            if now + self._ttft > job.begin_by or now >= min(job.finish_by, until) or self._refused():
                 # Estimates err, and other processes may take what was counted on.
                 self.queue.remove(entry)
                 future.set_exception(self._shed(max(1.0, self.estimate(job)), 0.0))
@@ -373,10 +378,16 @@ class Gate:
         limit = min(limit, job.finish_by - now - self._ttft - self._tpot * job.predicted_output)
         return limit if returning else min(limit, self.spec.patience_s)
 
+    def _refused(self) -> bool:
+        """Whether every endpoint rests because its provider refuses the gateway's account."""
+        return all(e.breaker.account_refused and e.breaker.wait_s() > 0 for e in self.endpoints)
+
     def _shed(self, estimate: float, allowed: float) -> Shed:
         self.counts["shed"] += 1
-        kind: Literal["rate_limited", "overloaded"] = "overloaded"
-        if all(e.breaker.wait_s() > 0 for e in self.endpoints):
+        kind: ShedKind = "overloaded"
+        if self._refused():
+            reason, kind = "the gateway's account at the provider cannot serve this request", "provider_account"
+        elif all(e.breaker.wait_s() > 0 for e in self.endpoints):
             reason = "all endpoints of the model are failing"
         elif all(e.limit is not None and e.free < 1 for e in self.endpoints):
             reason = "all servers of the model are full"

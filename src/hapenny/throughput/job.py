@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -48,12 +48,16 @@ class Job(msgspec.Struct, kw_only=True):
             self.cost = float(self.input_tokens + self.cached_tokens + self.predicted_output)
 
 
+ShedKind: TypeAlias = Literal["rate_limited", "overloaded", "provider_account"]
+
+
 class Shed(Unavailable):
     """The queue turns a request away at once, because no answer could begin in time.
 
-    Its kind is `rate_limited` (429) when a quota is used up, `overloaded` (503) when servers are full or failing.
+    Its kind is `rate_limited` (429) when a quota is used up, `overloaded` (503) when servers are full or failing,
+    `provider_account` (503) when providers refuse the gateway's own account.
     """
 
-    def __init__(self, reason: str, kind: Literal["rate_limited", "overloaded"], *, retry_after: float) -> None:
+    def __init__(self, reason: str, kind: ShedKind, *, retry_after: float) -> None:
         super().__init__(f"{reason}; try again in {retry_after:.1f} s", retry_after=retry_after)
         self.kind = kind

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
-from hapenny.core.errors import Failure
+from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
@@ -21,9 +21,10 @@ from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
 from hapenny.throughput.regions import diagnose
 
@@ -52,7 +53,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
 
     def __init__(
         self,
-        routes: Routes,
+        routes: Dispatchers,
         *,
         size: Callable[[Exchange], int] | None = None,
         most_output: Callable[[str], int | None] | None = None,
@@ -178,13 +179,12 @@ _OUTCOMES: dict[Outcome, gates.Outcome] = {
 
 def _denied(failure: Failure, target: Target) -> Failure | None:
     """A policy's deny of one place as that place's failure, with the fix: others may serve the same model."""
-    problem = diagnose(failure.message, target.model) if failure.kind == "permission" else None
+    words = failure.operator if failure.kind == "provider_account" else None
+    problem = diagnose(words, target.model) if words else None
     if problem is None:
         return None
     _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
-    return Failure(
-        "unavailable", problem.message, fix=problem.fix, upstream_status=failure.upstream_status, retryable=True
-    )
+    return account_refused(problem.fix, problem.message, upstream_status=failure.upstream_status)
 
 
 def wanted(exchange: Exchange) -> Target:

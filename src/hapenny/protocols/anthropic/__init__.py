@@ -8,8 +8,9 @@ from typing import ClassVar
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
+from hapenny.protocols import citations
 from hapenny.protocols import fields as f
-from hapenny.protocols.anthropic import answer, compose, errors, request, stream
+from hapenny.protocols.anthropic import answer, compose, errors, frames, request, stream
 from hapenny.protocols.anthropic.request import VERSIONED
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
 
@@ -21,6 +22,7 @@ class Anthropic(Codec):
 
     name: ClassVar[Protocol] = "anthropic"
     dialects: ClassVar[frozenset[Protocol]] = compose.OWN  # type: ignore[assignment]
+    cites: ClassVar[citations.Dialect] = "anthropic"
     steady: ClassVar[bool] = True
 
     def decode_request(
@@ -57,11 +59,13 @@ class Anthropic(Codec):
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         return answer.encode(completion, request)
 
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
         return stream.Decoder(model, id, created)
 
     def encoder(self, request: Request) -> StreamEncoder:
-        return stream.Encoder(request)
+        return frames.Encoder(request)
 
     def encode_error(self, failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
         return errors.encode(failure, request_id)

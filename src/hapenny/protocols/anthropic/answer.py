@@ -17,13 +17,13 @@ from hapenny.core.events import (
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
-    Usage,
 )
 from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
+from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import errors, usage
 from hapenny.protocols.anthropic.compose import OWN
-from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC
+from hapenny.protocols.stops import ANTHROPIC, FROM_ANTHROPIC, reason_for, word_for
 
 _TOP = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
 
@@ -44,12 +44,25 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     counts = data.get("usage")
     word = data.get("stop_reason")
     if word is not None:
-        sequence = data.get("stop_sequence")
-        reason = FROM_ANTHROPIC.get(text(word), "end_turn")
-        events.append(Stopped(reason, sequence=text(sequence) or None))
+        called = any(type(event) is BlockStarted and event.kind == "tool_use" for event in events)
+        events.append(stopped(text(word), data.get("stop_sequence"), {}, called))
     if type(counts) is dict:
-        events.append(counted(counts))
+        events.append(usage.counted(counts))
     return events
+
+
+def stopped(word: str, sequence: Any, extras: dict[str, Any], called: bool) -> Stopped:
+    """The event that a stop reason makes."""
+    reason, kept = reason_for(word, FROM_ANTHROPIC, called=called)
+    if kept is not None:
+        extras = {**extras, WORD: kept}
+    return Stopped(reason, 0, text(sequence) or None, extras)
+
+
+WORD = "anthropic.word"
+"""The key under which a choice's extras hold (our reason, the wire's word), where the word alone does not say it."""
+FRAME = "anthropic.frame"
+"""The key for what stands beside the delta of `message_delta`."""
 
 
 def started(message: dict[str, Any], model: str, id_: str, created: float) -> Started:
@@ -65,12 +78,6 @@ def started(message: dict[str, Any], model: str, id_: str, created: float) -> St
     )
 
 
-def counted(counts: dict[str, Any]) -> Usage:
-    """The event that a usage object makes."""
-    left = usage.rest(counts)
-    return Usage(usage.decode(counts), {"anthropic.usage": left} if left else {})
-
-
 def text(value: Any) -> str:
     """`value`, if it is a string, else ""."""
     return value if type(value) is str else ""
@@ -79,15 +86,25 @@ def text(value: Any) -> str:
 def opening(block: dict[str, Any], index: int) -> BlockStarted:
     """The event with which `block` begins."""
     kind = block.get("type")
-    if kind == "text":
-        return BlockStarted(index, "text")
+    known = _BLOCKS.get(kind) if type(kind) is str else None
+    if known is None:
+        return BlockStarted(index, "other", payload=Opaque("anthropic", f.bound_upstream(block)))
+    payload = None
+    if not block.keys() <= known:
+        extras = {key: value for key, value in block.items() if key not in known and value is not None}
+        payload = {"anthropic": f.bound_upstream(extras)} if extras else None
     if kind == "tool_use":
-        extras = {k: v for k, v in block.items() if k not in ("type", "id", "name", "input") and v is not None}
-        payload = {"anthropic": extras} if extras else None
         return BlockStarted(index, "tool_use", 0, text(block.get("id")), text(block.get("name")), payload)
-    if kind == "thinking" or kind == "redacted_thinking":
-        return BlockStarted(index, "thinking")
-    return BlockStarted(index, "other", payload=Opaque("anthropic", f.bound_upstream(block)))
+    return BlockStarted(index, "text" if kind == "text" else "thinking", payload=payload)
+
+
+_BLOCKS: dict[str, set[str]] = {
+    "text": {"type", "text", "citations"},
+    "tool_use": {"type", "id", "name", "input"},
+    "thinking": {"type", "thinking", "signature"},
+    "redacted_thinking": {"type", "data"},
+}
+"""The blocks that have events of their own, and what these say."""
 
 
 def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
@@ -127,10 +144,11 @@ def encode(completion: Completion, request: Request) -> bytes:
             if (written := _written(block)) is not None:
                 out["content"].append(written)
         if choice.reason is not None:
-            out["stop_reason"] = ANTHROPIC[choice.reason]
+            out["stop_reason"] = word_for(choice.reason, ANTHROPIC, choice.extras.get(WORD))
             if choice.reason == "stop_sequence":
                 out["stop_sequence"] = choice.sequence
         out.update(choice.extras.get("anthropic", {}))
+        out.update(choice.extras.get(FRAME, {}))
     if completion.tokens is not None:
         out["usage"] = usage.encode(completion.tokens, completion.extras.get("anthropic.usage"))
     else:
@@ -142,28 +160,25 @@ def encode(completion: Completion, request: Request) -> bytes:
 def _written(block: Block) -> dict[str, Any] | None:
     match block:
         case Text():
-            notes = [note for note in block.citations if type(note) is dict and text(note.get("type")) in NOTES]
+            notes = citations.written("anthropic", block.citations, 0, len(block.text))
             if not block.text and not notes:
                 return None
             out: dict[str, Any] = {"type": "text", "text": block.text}
-            return {**out, "citations": notes} if notes else out
+            if notes:
+                out["citations"] = notes
         case ToolUse():
-            call: dict[str, Any] = {
-                "type": "tool_use",
-                "id": block.id,
-                "name": block.name,
-                "input": arguments(block.arguments),
-            }
-            call.update(block.extras.get("anthropic", {}))
-            return call
+            out = {"type": "tool_use", "id": block.id, "name": block.name, "input": arguments(block.arguments)}
         case Thinking():
             if block.redacted is not None:
-                return {"type": "redacted_thinking", "data": block.redacted}
-            return {"type": "thinking", "thinking": block.text, "signature": block.signature or ""}
+                out = {"type": "redacted_thinking", "data": block.redacted}
+            else:
+                out = {"type": "thinking", "thinking": block.text, "signature": block.signature or ""}
         case Opaque() if block.protocol in OWN:
             return block.payload  # type: ignore[no-any-return]
         case _:
             return None
+    own = block.extras.get("anthropic")
+    return {**out, **own} if own else out
 
 
 def arguments(written: str) -> Any:
@@ -172,12 +187,3 @@ def arguments(written: str) -> Any:
         return f.raw_arguments(written, "content")
     except Failure:
         return {"invalid_arguments": written}
-
-
-NOTES = (
-    "char_location",
-    "page_location",
-    "content_block_location",
-    "web_search_result_location",
-    "search_result_location",
-)

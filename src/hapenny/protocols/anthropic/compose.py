@@ -49,6 +49,8 @@ def encode(request: Request) -> dict[str, Any]:
                 out["tool_choice"]["name"] = choice.name
             if choice.parallel is not None and choice.kind != "none":
                 out["tool_choice"]["disable_parallel_tool_use"] = not choice.parallel
+            if own:
+                out["tool_choice"].update(choice.extras)
     if p.temperature is not None:
         out["temperature"] = p.temperature if own else min(p.temperature, 1.0)
     if p.top_p is not None:
@@ -65,7 +67,7 @@ def encode(request: Request) -> dict[str, Any]:
     if tier is not None:
         out["service_tier"] = tier
     if request.checkpoint:
-        out["cache_control"] = control(request.checkpoint)
+        f.put_point(out, request.checkpoint, _held(request.extras) if own else {})
     if request.user is not None or (own and request.metadata):
         out["metadata"] = dict(request.metadata) if own else {}
         if request.user is not None:
@@ -74,9 +76,13 @@ def encode(request: Request) -> dict[str, Any]:
         for key, value in request.extras.items():
             if key == "output_config":
                 out[key] = {**value, **out.get(key, {})}
-            elif not key.startswith("x-"):
+            elif not key.startswith("x-") and key != "cache_control":
                 out[key] = value
     return out
+
+
+def _held(extras: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in extras.items() if key == "cache_control"}
 
 
 def unsaid(request: Request) -> list[str]:
@@ -113,11 +119,6 @@ def _output(request: Request, own: bool) -> dict[str, Any] | None:
         schema = p.format["json_schema"].get("schema")
         out["format"] = {"type": "json_schema", "schema": schema if schema is not None else {"type": "object"}}
     return out or None
-
-
-def control(ttl: str) -> dict[str, str]:
-    """A `cache_control` object."""
-    return {"type": "ephemeral"} if ttl == "default" else {"type": "ephemeral", "ttl": ttl}
 
 
 def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -206,11 +207,8 @@ def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
             if block.protocol not in OWN:
                 f.wrong(path, "A content block exists only in another protocol.", "leave it out for this model")
             out = dict(block.payload)
-            out.pop("cache_control", None)
-    if block.checkpoint:
-        out["cache_control"] = control(block.checkpoint)
-    if own and not isinstance(block, (Data, Opaque)) and block.extras:
-        out.update(block.extras)
+    if block.checkpoint or block.extras:
+        f.put_point(out, block.checkpoint, block.extras if own else {})
     return out
 
 
@@ -264,8 +262,5 @@ def _tool(tool: Tool, own: bool) -> dict[str, Any]:
             out["description"] = tool.description
         if tool.strict is not None:
             out["strict"] = tool.strict
-    if tool.checkpoint:
-        out["cache_control"] = control(tool.checkpoint)
-    if own:
-        out.update(tool.extras)
+    f.put_point(out, tool.checkpoint, tool.extras if own else {})
     return out

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hapenny.core.errors import Failure, Kind
-from hapenny.protocols import faults
+from hapenny.protocols import error_bodies, faults
 
 _WORDS: dict[Kind, tuple[int, str]] = {
     "invalid_request": (400, "invalid_request_error"),
@@ -25,27 +25,18 @@ _WORDS: dict[Kind, tuple[int, str]] = {
     "truncated": (502, "api_error"),
     "overloaded": (529, "overloaded_error"),
     "unavailable": (503, "overloaded_error"),
+    "provider_account": (503, "api_error"),
     "upstream": (502, "api_error"),
     "internal": (500, "api_error"),
 }
 
-_TYPES: dict[str, Kind] = {
-    "authentication_error": "authentication",
-    "permission_error": "permission",
-    "billing_error": "budget",
-    "not_found_error": "not_found",
-    "conflict_error": "conflict",
-    "request_too_large": "too_large",
-    "rate_limit_error": "rate_limited",
-    "timeout_error": "timeout",
-    "overloaded_error": "overloaded",
-}
+_TOO_LONG = ("prompt is too long", "exceed context limit")
 
 
 def body_of(failure: Failure, request_id: str) -> dict[str, Any]:
     """The error object for `failure`. A prompt that is too long says so in the words clients look for."""
     message = failure.sentence()
-    if failure.kind == "context_overflow" and not faults.overflows(message):
+    if failure.kind == "context_overflow" and not any(words in message.lower() for words in _TOO_LONG):
         message = f"prompt is too long: {message}"
     return {
         "type": "error",
@@ -63,16 +54,4 @@ def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], byte
 
 def decode(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """The failure behind an error answer, or behind an `error` event (status 200)."""
-    data = faults.object_of(body)
-    error = data.get("error")
-    if type(error) is not dict:
-        error = data
-    message = faults.text_of(error.get("message"))
-    type_ = faults.text_of(error.get("type"))
-    kind = _TYPES.get(type_)
-    if kind is None:
-        if type_ == "invalid_request_error":
-            kind = "context_overflow" if faults.overflows(message) else "invalid_request"
-        else:
-            kind = faults.kind_of(status, message)
-    return faults.failure(kind, status, headers, message, type_)
+    return faults.failure("anthropic", status, headers, error_bodies.read(body))

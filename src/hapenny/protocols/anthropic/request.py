@@ -28,6 +28,7 @@ from hapenny.core.messages import (
     ToolChoice,
     ToolResult,
     ToolUse,
+    Ttl,
 )
 from hapenny.protocols import fields as f
 
@@ -100,10 +101,20 @@ def decode(
         stream=asked if stream is None else stream,
         user=user,
         metadata=metadata or {},
-        checkpoint=f.ttl_of(pop("cache_control", None), "cache_control"),
+        checkpoint=_point(data),
         extras=f.without_nulls(data),
         api_version=version if version is not None and version != VERSION and _DAY.fullmatch(version) else None,
     )
+
+
+def _point(data: dict[str, Any]) -> Ttl:
+    """The cache point asked for as a whole; what else it says stays in `data`."""
+    control = data.pop("cache_control", None)
+    held = {"cache_control": control}
+    ttl = f.ttl_of(control, "cache_control")
+    f.take_point(held, "")
+    data.update(held)
+    return ttl
 
 
 def thinks(value: Any, path: str) -> Thinks | None:
@@ -181,17 +192,17 @@ def block(item: Any, path: str, protocol: Protocol) -> Block:
             return Text(text)
         notes = item.pop("citations", None)
         citations = tuple(f.array(notes, f"{path}.citations")) if notes else ()
-        return Text(text, _ttl(item, path), citations, item)
+        return Text(text, f.take_point(item, path), citations, item)
     if kind == "tool_use":
         id_, name = f.needed(item, "id", f"{path}."), f.needed(item, "name", f"{path}.")
         arguments = f.arguments_of(f.mapping(item.pop("input", None), f"{path}.input"))
-        return ToolUse(id_, name, arguments, _ttl(item, path), item)
+        return ToolUse(id_, name, arguments, f.take_point(item, path), item)
     if kind == "tool_result":
         id_ = f.needed(item, "tool_use_id", f"{path}.")
         content = item.pop("content", None)
         blocks = () if content is None else _content(content, f"{path}.content", protocol)
         failed = bool(f.flag(item.pop("is_error", None), f"{path}.is_error"))
-        return ToolResult(id_, blocks, failed, _ttl(item, path), item)
+        return ToolResult(id_, blocks, failed, f.take_point(item, path), item)
     if kind == "thinking":
         text = f.string(item.pop("thinking", None), f"{path}.thinking")
         return Thinking(text, f.optional_string(item.pop("signature", None), f"{path}.signature"), None, item)
@@ -202,14 +213,9 @@ def block(item: Any, path: str, protocol: Protocol) -> Block:
         return image
     if kind == "document" and (document := _document(item, path)) is not None:
         return document
-    return Opaque(protocol, {"type": kind, **item}, _ttl(item, path, keep=True))
-
-
-def _ttl(item: dict[str, Any], path: str, keep: bool = False) -> Any:
-    if "cache_control" not in item:
-        return ""
-    value = item["cache_control"] if keep else item.pop("cache_control")
-    return f.ttl_of(value, f"{path}.cache_control")
+    ttl = f.take_point(item, path)
+    extras = {"cache_control": item.pop("cache_control")} if "cache_control" in item else {}
+    return Opaque(protocol, {"type": kind, **item}, ttl, extras)
 
 
 def _image(item: dict[str, Any], path: str) -> Image | None:
@@ -219,11 +225,11 @@ def _image(item: dict[str, Any], path: str) -> Image | None:
         media = f.string(source["media_type"], f"{path}.source.media_type")
         data = f.blob(source["data"], f"{path}.source.data")
         del item["source"]
-        return Image(media, data, checkpoint=_ttl(item, path), extras=item)
+        return Image(media, data, checkpoint=f.take_point(item, path), extras=item)
     if kind == "url" and source.keys() == {"type", "url"}:
         url = f.string(source["url"], f"{path}.source.url")
         del item["source"]
-        return Image(url=url, checkpoint=_ttl(item, path), extras=item)
+        return Image(url=url, checkpoint=f.take_point(item, path), extras=item)
     return None
 
 
@@ -262,14 +268,14 @@ def _document(item: dict[str, Any], path: str) -> Document | None:
         f.optional_string(item.pop("title", None), f"{path}.title"),
         f.optional_string(item.pop("context", None), f"{path}.context"),
         cited,
-        _ttl(item, path),
+        f.take_point(item, path),
         item,
     )
 
 
 def _tool(tool: Any, path: str) -> Tool:
     kind = f.mapping(tool, path).pop("type", None)
-    checkpoint = _ttl(tool, path)
+    checkpoint = f.take_point(tool, path)
     if kind is not None and kind != "custom":
         name = f.optional_string(tool.pop("name", None), f"{path}.name")
         return Tool(name or "", kind=f.string(kind, f"{path}.type"), checkpoint=checkpoint, extras=tool)
@@ -289,4 +295,6 @@ def _choice(choice: Any) -> ToolChoice | None:
     kind = f.one_of(f.mapping(choice, "tool_choice").get("type"), "tool_choice.type", ("auto", "any", "tool", "none"))
     single = f.flag(choice.get("disable_parallel_tool_use"), "tool_choice.disable_parallel_tool_use")
     name = f.needed(choice, "name", "tool_choice.") if kind == "tool" else None
-    return ToolChoice(kind, name, None if single is None else not single)  # type: ignore[arg-type]
+    known = ("type", "disable_parallel_tool_use") if name is None else ("type", "disable_parallel_tool_use", "name")
+    extras = {key: value for key, value in choice.items() if key not in known and value is not None}
+    return ToolChoice(kind, name, None if single is None else not single, extras)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
-from hapenny.protocols import eventstream
+from hapenny.protocols import citations, eventstream
 from hapenny.protocols import fields as f
 from hapenny.protocols.bedrock import answer, compose, errors, request, stream
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
@@ -20,6 +20,7 @@ class Bedrock(Codec):
 
     name: ClassVar[Protocol] = "bedrock"
     dialects: ClassVar[frozenset[Protocol]] = frozenset(("bedrock",))
+    cites: ClassVar[citations.Dialect] = "bedrock"
 
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]
@@ -43,7 +44,9 @@ class Bedrock(Codec):
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         return answer.encode(completion, request)
 
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
         return stream.Decoder(model, id, created)
 
     def encoder(self, request: Request) -> StreamEncoder:

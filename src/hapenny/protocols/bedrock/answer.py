@@ -17,13 +17,30 @@ from hapenny.core.events import (
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
-    Usage,
 )
 from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
+from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.answer import arguments, text
 from hapenny.protocols.bedrock import usage
-from hapenny.protocols.stops import BEDROCK, FROM_BEDROCK
+from hapenny.protocols.stops import BEDROCK, FROM_BEDROCK, reason_for, word_for
+
+_TOP = {"output", "stopReason", "usage", "additionalModelResponseFields"}
+_UNIONS = (
+    "text",
+    "toolUse",
+    "reasoningContent",
+    "citationsContent",
+    "image",
+    "toolResult",
+    "document",
+    "video",
+    "audio",
+)
+WORD = "bedrock.word"
+"""The key under which a choice's extras hold (our reason, the wire's word), where the word alone does not say it."""
+BESIDE = "bedrock.beside"
+"""The key for what stands beside the one member of a block."""
 
 
 def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
@@ -32,18 +49,30 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     output = data.get("output")
     message = output.get("message") if type(output) is dict else None
     content = message.get("content") if type(message) is dict else None
-    if type(content) is not list:
+    if type(output) is not dict or type(message) is not dict or type(content) is not list:
         raise Failure("upstream", "The provider's answer has no content.")
-    events: list[Event] = [Started(id_, _invoked(data) or model, created)]
+    extras = {
+        "bedrock": left(data, *_TOP, *_END),
+        "bedrock.output": left(output, "message"),
+        "bedrock.message": left(message, "role", "content"),
+    }
+    extras = {owner: fields for owner, fields in extras.items() if fields}
+    events: list[Event] = [Started(id_, _invoked(data) or model, created, extras=extras)]
     for index, block in enumerate(content):
         if type(block) is not dict:
             raise Failure("upstream", "The provider's answer has a block that is no object.")
         _block(block, index, events)
     if (word := data.get("stopReason")) is not None:
-        events.append(stopped(word, data.get("additionalModelResponseFields")))
+        called = any(type(event) is BlockStarted and event.kind == "tool_use" for event in events)
+        events.append(stopped(word, data.get("additionalModelResponseFields"), called))
     if type(data.get("usage")) is dict:
-        events.append(counted(data))
+        events.append(usage.counted(data))
     return events
+
+
+def left(data: dict[str, Any], *known: str) -> dict[str, Any]:
+    """What of `data` is not known."""
+    return {key: value for key, value in data.items() if key not in known and value is not None}
 
 
 def _invoked(data: dict[str, Any]) -> str:
@@ -53,33 +82,48 @@ def _invoked(data: dict[str, Any]) -> str:
     return text(router.get("invokedModelId")) if type(router) is dict else ""
 
 
-def stopped(word: Any, more: Any) -> Stopped:
-    """The event that a stop reason makes."""
+def stopped(word: Any, more: Any, called: bool = False) -> Stopped:
+    """The event that a stop reason makes. `called`: whether the answer holds calls of the client's tools."""
     sequence = more.get("stop_sequence") if type(more) is dict else None
-    extras = {"bedrock": {"additionalModelResponseFields": more}} if more is not None else {}
-    return Stopped(FROM_BEDROCK.get(text(word), "end_turn"), 0, text(sequence) or None, extras)
+    reason, kept = reason_for(text(word), FROM_BEDROCK, called=called)
+    extras: dict[str, Any] = {"bedrock": {"additionalModelResponseFields": more}} if more is not None else {}
+    if kept is not None:
+        extras[WORD] = kept
+    return Stopped(reason, 0, text(sequence) or None, extras)
 
 
 _END = ("metrics", "trace", "performanceConfig", "serviceTier")
 
 
-def counted(data: dict[str, Any], raw: bytes | None = None) -> Usage:
-    """The event that usage and what stands beside it make."""
-    extras = {key: data[key] for key in _END if data.get(key) is not None}
-    return Usage(usage.decode(data["usage"]), {"bedrock.usage": extras} if extras else {}, raw)
+def member(block: dict[str, Any]) -> tuple[str, Any]:
+    """The one member of a union that we know, or its first."""
+    for kind in _UNIONS:
+        if kind in block:
+            return kind, block[kind]
+    return next(iter(block.items()), ("", None))
 
 
 def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
-    kind, value = next(iter(block.items()), ("", None))
+    kind, value = member(block)
+    owned: dict[str, Any] = {}
+    if len(block) > 1 and (beside := left(block, kind)):
+        owned[BESIDE] = beside
     if kind == "text":
-        events.append(BlockStarted(index, "text"))
+        events.append(BlockStarted(index, "text", payload=owned or None))
         events.append(TextDelta(text(value), index))
     elif kind == "toolUse" and type(value) is dict and "type" not in value:
-        events.append(BlockStarted(index, "tool_use", 0, text(value.get("toolUseId")), text(value.get("name"))))
+        if own := left(value, "toolUseId", "name", "input"):
+            owned["bedrock"] = own
+        id_, name = text(value.get("toolUseId")), text(value.get("name"))
+        events.append(BlockStarted(index, "tool_use", 0, id_, name, owned or None))
         events.append(ToolCallDelta(f.arguments_of(value.get("input", {})), index))
     elif kind == "reasoningContent" and type(value) is dict:
-        events.append(BlockStarted(index, "thinking"))
+        if own := left(value, "reasoningText", "redactedContent"):
+            owned["bedrock"] = own
         inner = value.get("reasoningText")
+        if type(inner) is dict and (more := left(inner, "text", "signature")):
+            owned["bedrock.reasoningText"] = more
+        events.append(BlockStarted(index, "thinking", payload=owned or None))
         if type(inner) is dict:
             events.append(ThinkingDelta(text(inner.get("text")), index))
             if signature := text(inner.get("signature")):
@@ -87,53 +131,79 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
         else:
             events.append(ThinkingDelta("", index, redacted=text(value.get("redactedContent"))))
     elif kind == "citationsContent" and type(value) is dict:
-        events.append(BlockStarted(index, "text"))
-        parts = value.get("content")
-        parts = [part for part in parts if type(part) is dict] if type(parts) is list else []
-        events.extend(TextDelta(text(part.get("text")), index) for part in parts)
-        notes = value.get("citations")
-        events.extend(CitationDelta(note, index) for note in (notes if type(notes) is list else ()))
+        _cited(value, owned, index, events)
     else:
         events.append(BlockStarted(index, "other", payload=Opaque("bedrock", block)))
     events.append(BlockStopped(index))
+
+
+def _cited(value: dict[str, Any], owned: dict[str, Any], index: int, events: list[Event]) -> None:
+    given = value.get("content")
+    parts = [part for part in given if type(part) is dict] if type(given) is list else []
+    shapes = [{"length": len(text(part.get("text"))), **left(part, "text")} for part in parts]
+    if len(shapes) != 1 or len(shapes[0]) > 1:
+        owned["bedrock.parts"] = shapes
+    if own := left(value, "content", "citations"):
+        owned["bedrock"] = own
+    events.append(BlockStarted(index, "text", payload={**owned, "bedrock.cited": True}))
+    events.extend(TextDelta(text(part.get("text")), index) for part in parts)
+    notes = value.get("citations")
+    events.extend(CitationDelta(note, index) for note in (notes if type(notes) is list else ()))
 
 
 def encode(completion: Completion, request: Request) -> bytes:
     """The Converse answer for `completion`: its first choice."""
     choice = completion.choices[0] if completion.choices else None
     content: list[Any] = []
-    out: dict[str, Any] = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn"}
+    message = {"role": "assistant", "content": content, **completion.extras.get("bedrock.message", {})}
+    out: dict[str, Any] = {
+        "output": {"message": message, **completion.extras.get("bedrock.output", {})},
+        "stopReason": "end_turn",
+    }
     if choice is not None:
         content.extend(written for block in choice.content if (written := _written(block)) is not None)
         if choice.reason is not None:
-            out["stopReason"] = BEDROCK[choice.reason]
+            out["stopReason"] = word_for(choice.reason, BEDROCK, choice.extras.get(WORD))
         out.update(choice.extras.get("bedrock", {}))
     out.update(usage.metadata(completion.tokens, completion.extras))
+    out.update(completion.extras.get("bedrock", {}))
     return f.encode(out)
 
 
 def _written(block: Block) -> dict[str, Any] | None:
+    if isinstance(block, Opaque):
+        return block.payload if block.protocol == "bedrock" else None
+    extras = block.extras
+    own, beside = extras.get("bedrock", {}), extras.get(BESIDE, {})
     match block:
         case Text():
-            if notes := citations(block.citations):
-                return {"citationsContent": {"content": [{"text": block.text}], "citations": notes}}
-            return {"text": block.text}
+            notes = citations.written("bedrock", block.citations, 0, len(block.text))
+            if notes or "bedrock.cited" in extras:
+                cited = {"content": _parts(block.text, extras.get("bedrock.parts")), "citations": notes, **own}
+                return {"citationsContent": cited, **beside}
+            return {"text": block.text, **beside}
         case ToolUse():
-            return {"toolUse": {"toolUseId": block.id, "name": block.name, "input": arguments(block.arguments)}}
+            use = {"toolUseId": block.id, "name": block.name, "input": arguments(block.arguments)}
+            return {"toolUse": {**use, **own}, **beside}
         case Thinking():
             if block.redacted is not None:
-                return {"reasoningContent": {"redactedContent": block.redacted}}
-            inner = {"text": block.text} | ({"signature": block.signature} if block.signature is not None else {})
-            return {"reasoningContent": {"reasoningText": inner}}
-        case Opaque() if block.protocol == "bedrock":
-            return block.payload  # type: ignore[no-any-return]
+                return {"reasoningContent": {"redactedContent": block.redacted, **own}, **beside}
+            inner: dict[str, Any] = {"text": block.text}
+            if block.signature is not None:
+                inner["signature"] = block.signature
+            inner.update(extras.get("bedrock.reasoningText", {}))
+            return {"reasoningContent": {"reasoningText": inner, **own}, **beside}
         case _:
             return None
 
 
-def citations(notes: tuple[Any, ...]) -> list[Any]:
-    """Those of `notes` that are Converse's own."""
-    return [note for note in notes if type(note) is dict and "type" not in note and note.keys() & _CITED]
-
-
-_CITED = {"title", "source", "sourceContent", "location"}
+def _parts(written: str, shapes: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Cited text in the parts in which it came, unless it is another text by now."""
+    if not shapes or sum(shape["length"] for shape in shapes) != len(written):
+        return [{"text": written}]
+    parts, place = [], 0
+    for shape in shapes:
+        more = {key: value for key, value in shape.items() if key != "length"}
+        parts.append({"text": written[place : place + shape["length"]], **more})
+        place += shape["length"]
+    return parts

@@ -21,6 +21,7 @@ from hapenny.core.messages import (
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.compose import thinking
 from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, IMAGE_FORMATS, document_name
+from hapenny.protocols.bedrock.request import BESIDE, POINT
 
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "standard": "default", "reserved": "reserved"}
 
@@ -62,8 +63,29 @@ def encode(request: Request, model: str) -> dict[str, Any]:
     if own:
         for key, value in request.extras.items():
             known = out.get(key)
-            out[key] = {**value, **known} if type(known) is dict and type(value) is dict else value
+            if known is not None or key not in _HELD:
+                out[key] = joined(known, value)
     return out
+
+
+_HELD = ("toolConfig", "serviceTier")
+"""Objects whose further fields mean nothing without those we know."""
+
+
+def joined(known: Any, extras: Any) -> Any:
+    """What is written, with the further fields of its objects; what is known goes before what was kept."""
+    if type(known) is not dict or type(extras) is not dict:
+        return extras if known is None else known
+    out = {key: joined(known.get(key), value) for key, value in extras.items()}
+    return {**out, **{key: value for key, value in known.items() if key not in out}}
+
+
+def _member(kind: str, value: Any, extras: dict[str, Any], own: bool) -> dict[str, Any]:
+    """A union's member, with the further fields of its object and what stands beside it."""
+    if not own or not extras:
+        return {kind: value}
+    more = {key: kept for key, kept in extras.items() if key not in (BESIDE, POINT, "s3Location")}
+    return {kind: joined(value, more) if more else value, **extras.get(BESIDE, {})}
 
 
 def unsaid(request: Request) -> list[str]:
@@ -118,9 +140,12 @@ def _output(request: Request, own: bool, model: str) -> dict[str, Any]:
     return out
 
 
-def point(ttl: str) -> dict[str, Any]:
-    """A cache point."""
-    return {"cachePoint": {"type": "default"} if ttl == "default" else {"type": "default", "ttl": ttl}}
+def point(ttl: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A cache point, with what else was kept of it."""
+    out: dict[str, Any] = {"type": "default"} if ttl == "default" else {"type": "default", "ttl": ttl}
+    if not more:
+        return {"cachePoint": out}
+    return {"cachePoint": {**out, **{k: v for k, v in more.items() if k != BESIDE}}, **more.get(BESIDE, {})}
 
 
 def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -148,7 +173,8 @@ def _messages(request: Request, own: bool) -> tuple[list[dict[str, Any]], list[d
 
 def _turn(message: Message, own: bool, path: str) -> list[dict[str, Any]]:
     content = message.content
-    if len(content) == 1 and type(only := content[0]) is Text and only.text and not (only.checkpoint or only.citations):
+    only = content[0] if len(content) == 1 else None
+    if type(only) is Text and only.text and not (only.checkpoint or only.citations or only.extras):
         return [{"text": only.text}]
     return _blocks(content, own, path)
 
@@ -163,7 +189,7 @@ def _blocks(blocks: tuple[Block, ...], own: bool, path: str) -> list[dict[str, A
                 continue
         out.append(_block(block, own, path))
         if not isinstance(block, Thinking) and (ttl := block.checkpoint or _inner(block)):
-            out.append(point(ttl))
+            out.append(point(ttl, block.extras.get(POINT) if own else None))
     return out
 
 
@@ -175,39 +201,46 @@ def _inner(block: Block) -> str:
 
 
 def _block(block: Block, own: bool, path: str) -> dict[str, Any]:
+    extras = block.extras
     match block:
         case Text():
             if own and block.citations:
                 return {"citationsContent": {"content": [{"text": block.text}], "citations": block.citations}}
-            return {"text": block.text}
+            return _member("text", block.text, extras, own)
         case ToolUse():
             use = {"toolUseId": block.id, "name": block.name, "input": f.raw_arguments(block.arguments, path)}
-            return {"toolUse": {**use, **block.extras} if own else use}
+            return _member("toolUse", use, extras, own)
         case ToolResult():
-            content = [{"json": b.value} if isinstance(b, Data) else _block(b, own, path) for b in block.content]
+            content = [_result(inner, own, path) for inner in block.content]
             if not content and not own:
                 content = [{"text": "(empty)"}]
             result: dict[str, Any] = {"toolUseId": block.id, "content": content}
             if block.error:
                 result["status"] = "error"
-            return {"toolResult": {**result, **block.extras} if own else result}
+            return _member("toolResult", result, extras, own)
         case Thinking():
             if block.redacted is not None:
-                return {"reasoningContent": {"redactedContent": block.redacted}}
+                return _member("reasoningContent", {"redactedContent": block.redacted}, extras, own)
             text = {"text": block.text}
             if block.signature is not None:
                 text["signature"] = block.signature
-            return {"reasoningContent": {"reasoningText": text}}
+            return _member("reasoningContent", {"reasoningText": text}, extras, own)
         case Image():
-            return {"image": _image(block, own, path)}
+            return _member("image", _image(block, own, path), extras, own)
         case Document():
-            return {"document": _document(block, own, path)}
+            return _member("document", _document(block, own, path), extras, own)
         case Data():
             return {"text": f.encode(block.value).decode()}
         case Opaque():
             if block.protocol != "bedrock":
                 f.wrong(path, "A content block exists only in another protocol.", "leave it out for this model")
             return block.payload  # type: ignore[no-any-return]
+
+
+def _result(block: Block, own: bool, path: str) -> dict[str, Any]:
+    if isinstance(block, Data):
+        return _member("json", block.value, {BESIDE: block.extras.get(BESIDE, {})}, own)
+    return _block(block, own, path)
 
 
 def _source(block: Image | Document, own: bool, path: str) -> dict[str, Any]:
@@ -224,8 +257,7 @@ def _image(block: Image, own: bool, path: str) -> dict[str, Any]:
     form = IMAGE_FORMATS.get(block.media_type)
     if form is None:
         f.wrong(path, f"Images of type {block.media_type or 'unknown'} cannot be sent.", "send PNG, JPEG, GIF or WebP")
-    out = {"format": form, "source": source}
-    return {**out, **{k: v for k, v in block.extras.items() if k != "s3Location"}} if own else out
+    return {"format": form, "source": source}
 
 
 def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
@@ -249,7 +281,7 @@ def _document(block: Document, own: bool, path: str) -> dict[str, Any]:
         out["context"] = block.context
     if block.citations is not None:
         out["citations"] = {"enabled": block.citations}
-    return {**out, **{k: v for k, v in block.extras.items() if k != "s3Location"}} if own else out
+    return out
 
 
 def _tools(request: Request, own: bool) -> dict[str, Any]:
@@ -257,10 +289,11 @@ def _tools(request: Request, own: bool) -> dict[str, Any]:
     for tool in request.tools:
         tools.append(_tool(tool, own))
         if tool.checkpoint:
-            tools.append(point(tool.checkpoint))
+            tools.append(point(tool.checkpoint, tool.extras.get(POINT) if own else None))
     out: dict[str, Any] = {"tools": tools}
     if (choice := request.tool_choice) is not None:
-        out["toolChoice"] = {choice.kind: {"name": choice.name} if choice.kind == "tool" else {}}
+        named: dict[str, Any] = {"name": choice.name} if choice.kind == "tool" else {}
+        out["toolChoice"] = _member(choice.kind, named, choice.extras, own)
     return out
 
 
@@ -268,11 +301,11 @@ def _tool(tool: Tool, own: bool) -> dict[str, Any]:
     if tool.kind:
         if not own:
             f.wrong("tools", f"The tool {tool.name} exists only in another protocol.", "leave it out for this model")
-        return {tool.kind: tool.extras}
+        return _member(tool.kind, {}, tool.extras, own)
     schema = tool.schema if tool.schema is not None else {"type": "object", "properties": {}}
     out: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": schema}}
     if tool.description:
         out["description"] = tool.description
     if tool.strict is not None:
         out["strict"] = tool.strict
-    return {"toolSpec": {**out, **tool.extras} if own else out}
+    return _member("toolSpec", out, tool.extras, own)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from hapenny.core.errors import Failure, Kind
-from hapenny.protocols import eventstream, faults
+from hapenny.protocols import error_bodies, eventstream, faults
 
 # status, type, name of the exception within a stream
 _WORDS: dict[Kind, tuple[int, str, str]] = {
@@ -25,35 +25,20 @@ _WORDS: dict[Kind, tuple[int, str, str]] = {
     "truncated": (424, "ModelErrorException", "modelStreamErrorException"),
     "overloaded": (503, "ServiceUnavailableException", "serviceUnavailableException"),
     "unavailable": (503, "ServiceUnavailableException", "serviceUnavailableException"),
+    "provider_account": (503, "ServiceUnavailableException", "serviceUnavailableException"),
     "upstream": (500, "InternalServerException", "internalServerException"),
     "internal": (500, "InternalServerException", "internalServerException"),
 }
 
-_TYPES: dict[str, Kind] = {
-    "accessdeniedexception": "permission",
-    "unrecognizedclientexception": "authentication",
-    "invalidsignatureexception": "authentication",
-    "expiredtokenexception": "authentication",
-    "expiredtoken": "authentication",
-    "invalidclienttokenid": "authentication",
-    "missingauthenticationtokenexception": "authentication",
-    "incompletesignatureexception": "authentication",
-    "resourcenotfoundexception": "not_found",
-    "conflictexception": "conflict",
-    "servicequotaexceededexception": "rate_limited",
-    "throttlingexception": "rate_limited",
-    "throttling": "rate_limited",
-    "toomanyrequestsexception": "rate_limited",
-    "modelnotreadyexception": "unavailable",
-    "serviceunavailableexception": "overloaded",
-    "serviceunavailable": "overloaded",
-    "internalserverexception": "upstream",
-    "internalfailure": "upstream",
-    "modeltimeoutexception": "timeout",
-    "modelerrorexception": "model_error",
-    "modelstreamerrorexception": "model_error",
-    "requestentitytoolargeexception": "too_large",
-}
+_TOO_LONG = ("input is too long", "exceed context limit", "too many input tokens")
+
+
+def _sentence(failure: Failure) -> str:
+    """The failure in one line. A prompt that is too long says so in the words clients look for."""
+    sentence = failure.sentence()
+    if failure.kind != "context_overflow" or any(words in sentence.lower() for words in _TOO_LONG):
+        return sentence
+    return f"Input is too long for requested model. {sentence}"
 
 
 def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
@@ -67,13 +52,13 @@ def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], byte
     }
     if failure.retry_after is not None:
         headers["x-amz-retry-after"] = str(max(1, round(failure.retry_after * 1000)))
-    return status, headers, msgspec.json.encode({"message": failure.sentence()})
+    return status, headers, msgspec.json.encode({"message": _sentence(failure)})
 
 
 def exception(failure: Failure) -> bytes:
     """The frame that reports `failure` within a stream."""
     _, type_, name = _WORDS[failure.kind]
-    body: dict[str, object] = {"message": failure.sentence()}
+    body: dict[str, object] = {"message": _sentence(failure)}
     if name == "modelStreamErrorException":
         body |= {"originalStatusCode": failure.upstream_status or failure.status, "originalMessage": failure.message}
     elif name == "validationException" and type_ != "ValidationException":
@@ -83,23 +68,10 @@ def exception(failure: Failure) -> bytes:
 
 def decode(status: int, headers: Mapping[str, str], body: bytes, type_: str = "") -> Failure:
     """The failure behind an error answer, or (with `type_`) behind an exception frame."""
-    data = faults.object_of(body)
-    message = faults.text_of(data.get("message") or data.get("Message"))
-    if not type_:
-        type_ = (
-            headers.get("x-amzn-errortype", "")
-            or faults.text_of(data.get("__type"))
-            or faults.text_of(data.get("code"))
-        )
-    type_ = type_.partition(":")[0].rpartition("#")[2]
-    word = type_.lower()
-    kind = _TYPES.get(word)
-    if kind is None:
-        if word == "validationexception":
-            kind = "context_overflow" if faults.overflows(message) else "invalid_request"
-        else:
-            kind = faults.kind_of(status, message)
-    failure = faults.failure(kind, status, headers, message, type_)
-    if word == "modelstreamerrorexception" and data.get("originalStatusCode") == 429:
-        failure = faults.failure("rate_limited", status, headers, message, type_)
-    return failure
+    error = error_bodies.read(body)
+    type_ = type_ or headers.get("x-amzn-errortype", "")
+    codes = (type_, *error.codes) if type_ else error.codes
+    error = error._replace(codes=tuple(code.partition(":")[0].rpartition("#")[2] for code in codes))
+    if "modelStreamErrorException" in error.codes and error_bodies.object_of(body).get("originalStatusCode") == 429:
+        error = error._replace(codes=("throttlingException",))
+    return faults.failure("bedrock", status, headers, error)

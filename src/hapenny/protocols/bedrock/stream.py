@@ -24,12 +24,12 @@ from hapenny.core.events import (
     Usage,
 )
 from hapenny.core.messages import Opaque, Request
-from hapenny.protocols import eventstream
+from hapenny.protocols import citations, eventstream
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic.answer import text
 from hapenny.protocols.bedrock import answer, errors, usage
-from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray
-from hapenny.protocols.stops import BEDROCK
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray, foreign
+from hapenny.protocols.stops import BEDROCK, word_for
 
 NOTE = "hapennyNote"
 """The private event of `note`: boto3 skips events it does not know."""
@@ -54,7 +54,7 @@ class Decoder(StreamDecoder):
         self._frames = eventstream.Parser()
         self._defaults = (id_, model, created)
         self._blocks: set[int] = set()
-        self._stopped = self._counted = False
+        self._stopped = self._counted = self._called = False
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -91,12 +91,18 @@ class Decoder(StreamDecoder):
             index, start = data.get("contentBlockIndex"), data.get("start")
             if type(index) is not int or index < 0 or type(start) is not dict:
                 raise Failure("upstream", "The provider's stream holds a block without index or kind.")
-            self._blocks.add(index)
             use = start.get("toolUse")
             if type(use) is dict and "type" not in use:
+                self._blocks.add(index)
+                self._called = True
                 id_, tool = text(use.get("toolUseId")), text(use.get("name"))
-                events.append(BlockStarted(index, "tool_use", 0, id_, tool, None, raw))
+                own = answer.left(use, "toolUseId", "name")
+                payload = {"bedrock": f.bound_upstream(own)} if own else None
+                events.append(BlockStarted(index, "tool_use", 0, id_, tool, payload, raw))
+            elif not start.keys() & _STARTS:
+                events.append(Other(data, "bedrock:contentBlockStart", raw))  # its first piece says what it is
             else:
+                self._blocks.add(index)
                 events.append(BlockStarted(index, "other", payload=Opaque("bedrock", f.bound_upstream(start)), raw=raw))
         elif name == "contentBlockStop":
             index = data.get("contentBlockIndex")
@@ -106,16 +112,17 @@ class Decoder(StreamDecoder):
             events.append(Started(*self._defaults, raw=raw))
         elif name == "messageStop":
             self._stopped = True
-            end = answer.stopped(data.get("stopReason"), data.get("additionalModelResponseFields"))
+            end = answer.stopped(data.get("stopReason"), data.get("additionalModelResponseFields"), self._called)
             events.append(Stopped(end.reason, 0, end.sequence, end.extras, raw))
         elif name == "metadata" and type(data.get("usage")) is dict:
             self._counted = True
-            events.append(answer.counted(data, raw))
+            events.append(usage.counted(data, raw))
         elif name != NOTE:
             events.append(Other(data, f"bedrock:{name}", raw))
 
     def _delta(self, data: dict[str, Any], delta: dict[str, Any], index: int, raw: bytes, events: list[Event]) -> None:
-        kind, value = next(iter(delta.items()), ("", None))
+        kind = next((name for name in _DELTAS if name in delta), "")
+        value = delta.get(kind)
         if kind == "text":
             self._begin(index, "text", events)
             events.append(TextDelta(text(value), index, 0, raw))
@@ -141,6 +148,10 @@ class Decoder(StreamDecoder):
             events.append(BlockStarted(index, kind))
 
 
+_NOTHING: dict[str, Any] = {}
+_OWNERS = frozenset(("bedrock",))
+_STARTS = {"toolUse", "toolResult", "image"}
+_DELTAS = ("text", "toolUse", "reasoningContent", "citation")
 _DELTA = eventstream.event_headers("contentBlockDelta")
 
 
@@ -150,11 +161,13 @@ class Encoder(StreamEncoder):
     content_type = eventstream.CONTENT_TYPE
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._begun = False
         self._blocks: dict[int, int] = {}
         self._open = -1
         self._skipped: set[int] = set()
         self._head = b""
+        self._more: dict[str, Any] = {}
         self._stop: Stopped | None = None
         self._stop_sent = self._usage_sent = False
 
@@ -178,7 +191,7 @@ class Encoder(StreamEncoder):
     def _event(self, event: Event, out: list[bytes]) -> None:
         raw = event.raw if event.raw is not None and event.raw[:1] == b"\0" else None
         if isinstance(event, Started):
-            self._start(out, raw)
+            self._start(out, raw, event.extras)
             return
         if isinstance(event, Other):
             if raw is not None:
@@ -187,13 +200,15 @@ class Encoder(StreamEncoder):
         if isinstance(event, Usage):
             self._usage_sent = True
             self._finish(out)
-            data = usage.metadata(event.tokens, event.extras)
+            data = {**usage.metadata(event.tokens, event.extras), **self._more}
             out.append(raw if raw is not None else eventstream.event("metadata", f.encode(data)))
             return
         if event.choice:
+            self.omitted.add("choices")
             return
         if isinstance(event, Stopped):
             self._stop = event
+            self.omitted |= foreign(event.extras, _OWNERS)
             self._finish(out, raw)
             return
         block = event.block
@@ -206,8 +221,12 @@ class Encoder(StreamEncoder):
             if block == self._open:
                 self._leave(out, raw)
             return
-        if isinstance(event, CitationDelta) and raw is None and not answer.citations((event.citation,)):
-            return
+        note: Any = None
+        if isinstance(event, CitationDelta) and raw is None:
+            note = citations.translated("bedrock", event.citation, 0, 0)
+            if note is None:
+                self.omitted.add("citations")
+                return
         if block != self._open:
             if isinstance(event, ToolCallDelta):
                 raise astray()
@@ -216,6 +235,8 @@ class Encoder(StreamEncoder):
             out.append(raw)
             return
         if isinstance(event, ToolCallDelta):
+            if not event.arguments:
+                return
             delta: dict[str, Any] = {"toolUse": {"input": event.arguments}}
         elif isinstance(event, ThinkingDelta):
             inner = {"text": event.text} if event.redacted is None else {"redactedContent": event.redacted}
@@ -223,21 +244,28 @@ class Encoder(StreamEncoder):
         elif isinstance(event, SignatureDelta):
             delta = {"reasoningContent": {"signature": event.signature}}
         elif isinstance(event, CitationDelta):
-            delta = {"citation": event.citation}
+            delta = {"citation": note}
         else:
             return
         out.append(eventstream.frame(_DELTA, b'%b"delta":%b}' % (self._head, f.encode(delta))))
 
-    def _start(self, out: list[bytes], raw: bytes | None) -> None:
-        if not self._begun:
-            self._begun = True
-            out.append(raw if raw is not None else _START)
+    def _start(self, out: list[bytes], raw: bytes | None, extras: dict[str, Any] = _NOTHING) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        if raw is None:
+            # Of an answer that was kept whole: what stood around its content.
+            self._more = extras.get("bedrock", {})
+            around = {**extras.get("bedrock.output", {}), **extras.get("bedrock.message", {})}
+            raw = eventstream.event("messageStart", f.encode({"role": "assistant", **around})) if around else _START
+        out.append(raw)
 
     def _block(self, event: BlockStarted, raw: bytes | None, out: list[bytes]) -> None:
         if event.kind in ("text", "thinking"):
             return  # has no frame of its own
         if event.kind == "other" and not (isinstance(event.payload, Opaque) and event.payload.protocol == "bedrock"):
             self._skipped.add(event.block)
+            self.omitted.add("blocks")
             return
         if event.block == self._open:
             return
@@ -247,7 +275,8 @@ class Encoder(StreamEncoder):
             out.append(raw)
             return
         if event.kind == "tool_use":
-            start: Any = {"toolUse": {"toolUseId": event.id, "name": event.name}}
+            own = event.payload.get("bedrock", {}) if type(event.payload) is dict else {}
+            start: Any = {"toolUse": {"toolUseId": event.id, "name": event.name, **own}}
         else:
             start = event.payload.payload
         data = {"contentBlockIndex": number, "start": start}
@@ -283,8 +312,9 @@ class Encoder(StreamEncoder):
             out.append(raw)
             return
         stop = self._stop
-        data: dict[str, Any] = {"stopReason": BEDROCK[stop.reason] if stop is not None else "end_turn"}
+        data: dict[str, Any] = {"stopReason": "end_turn"}
         if stop is not None:
+            data["stopReason"] = word_for(stop.reason, BEDROCK, stop.extras.get(answer.WORD))
             data.update(stop.extras.get("bedrock", {}))
         out.append(eventstream.event("messageStop", f.encode(data)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.core.events import Tokens
+from hapenny.core.events import Tokens, Usage
 from hapenny.protocols.fields import count
 
 
@@ -26,13 +26,36 @@ def decode(usage: dict[str, Any]) -> Tokens:
     )
 
 
+def counted(data: dict[str, Any], raw: bytes | None = None) -> Usage:
+    """The event that a usage object and what stands beside it make."""
+    extras = {key: data[key] for key in _BESIDE if data.get(key) is not None}
+    used = data["usage"]
+    if more := {key: value for key, value in used.items() if key not in _COUNTED and value is not None}:
+        extras["usage"] = more
+    details = used.get("cacheDetails")
+    if type(details) is list and any(type(one) is dict and not one.keys() <= {"ttl", "inputTokens"} for one in details):
+        extras.setdefault("usage", {})["cacheDetails"] = details
+    return Usage(decode(used), {"bedrock.usage": extras} if extras else {}, raw)
+
+
+_BESIDE = ("metrics", "trace", "performanceConfig", "serviceTier")
+_COUNTED = {
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+    "cacheDetails",
+}
+
+
 def encode(tokens: Tokens) -> dict[str, Any]:
-    """A usage object."""
+    """A usage object. Tokens of other kinds than text are told among the others: this dialect knows no kinds."""
     written = tokens.cache_write + tokens.cache_write_1h
     out: dict[str, Any] = {
-        "inputTokens": tokens.input,
-        "outputTokens": tokens.output,
-        "totalTokens": tokens.prompt + tokens.output,
+        "inputTokens": tokens.prompt - tokens.cache_read - written,
+        "outputTokens": tokens.made,
+        "totalTokens": tokens.prompt + tokens.made,
         "cacheReadInputTokens": tokens.cache_read,
         "cacheWriteInputTokens": written,
     }
@@ -46,5 +69,6 @@ def metadata(tokens: Tokens | None, extras: dict[str, Any]) -> dict[str, Any]:
     """Usage, metrics and what else the provider said at the end; `extras` are those of the event or completion."""
     latency = extras.get("latency_ms", 0)
     out: dict[str, Any] = {"usage": encode(tokens or Tokens()), "metrics": {"latencyMs": int(latency)}}
-    out.update(extras.get("bedrock.usage", {}))
+    for key, value in extras.get("bedrock.usage", {}).items():
+        out[key] = {**out[key], **value} if key == "usage" else value
     return out

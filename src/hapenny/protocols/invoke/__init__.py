@@ -15,11 +15,12 @@ from msgspec import structs
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, Usage
 from hapenny.core.messages import Protocol, Request
+from hapenny.protocols import citations
 from hapenny.protocols import fields as f
 from hapenny.protocols.anthropic import answer, compose, request
 from hapenny.protocols.anthropic.request import VERSIONED
 from hapenny.protocols.bedrock import errors
-from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER
+from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER, of_headers
 from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
 from hapenny.protocols.gauge import counts
 from hapenny.protocols.invoke import stream
@@ -43,6 +44,7 @@ class Invoke(Codec):
 
     name: ClassVar[Protocol] = "invoke"
     dialects: ClassVar[frozenset[Protocol]] = compose.OWN  # type: ignore[assignment]
+    cites: ClassVar[citations.Dialect] = "anthropic"
 
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]
@@ -87,16 +89,21 @@ class Invoke(Codec):
         return Wire(f"/model/{quote(model, safe='')}/{verb}", headers, f.encode(fields))
 
     def _unsaid(self, request: Request) -> list[str]:
-        said = {"latency"} | ({"service_tier"} if request.parameters.service_tier in _TIERS else set())
-        return [name for name in compose.unsaid(request) if name not in said]
+        spoken = {"latency"} | ({"service_tier"} if request.parameters.service_tier in _TIERS else set())
+        return [name for name in compose.unsaid(request) if name not in spoken]
 
     def decode_answer(
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
     ) -> list[Event]:
         events = answer.decode(body, model, id, created)
-        told = counts(headers)
-        if told is not None and not any(isinstance(event, Usage) for event in events):
-            events.append(Usage(told))
+        counted, terms = counts(headers), of_headers(headers)
+        for place, event in enumerate(events):
+            if isinstance(event, Usage):
+                events[place] = Usage(event.tokens, event.extras | terms, event.raw)
+                break
+        else:
+            if counted is not None:
+                events.append(Usage(counted, terms))
         return events
 
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
@@ -113,10 +120,12 @@ class Invoke(Codec):
                 _PREFIX + "cache-write-input-token-count": str(tokens.cache_write + tokens.cache_write_1h),
                 _PREFIX + "invocation-latency": str(int(completion.extras.get("latency_ms", 0))),
             }
-        return headers
+        return headers | stream.terms_out(completion.extras)
 
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
-        return stream.Decoder(model, id, created)
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
+        return stream.Decoder(model, id, created, headers or {})
 
     def encoder(self, request: Request) -> StreamEncoder:
         return stream.Encoder(request)

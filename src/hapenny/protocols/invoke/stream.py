@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,13 +17,23 @@ from hapenny.core.events import Event, Tokens, Usage
 from hapenny.core.messages import Request
 from hapenny.protocols import eventstream
 from hapenny.protocols import fields as f
+from hapenny.protocols.anthropic import frames as written
 from hapenny.protocols.anthropic import stream as native
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.bedrock.stream import NOTE
+from hapenny.protocols.billing import LATENCY_HEADER, TIER_HEADER, of_headers
 from hapenny.protocols.codec import StreamDecoder
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CHUNK = eventstream.event_headers("chunk")
+
+
+def terms_out(extras: Mapping[str, Any]) -> dict[str, str]:
+    """The headers in which InvokeModel says how it served."""
+    served = extras.get("bedrock.usage", {})
+    given = ((TIER_HEADER, "serviceTier", "type"), (LATENCY_HEADER, "performanceConfig", "latency"))
+    values = {header: served.get(name, {}).get(field) for header, name, field in given}
+    return {header: value for header, value in values.items() if type(value) is str}
 
 
 class _Chunk(Struct):
@@ -36,10 +46,11 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class Decoder(StreamDecoder):
     """Frames to events."""
 
-    def __init__(self, model: str, id_: str, created: float) -> None:
+    def __init__(self, model: str, id_: str, created: float, headers: Mapping[str, str]) -> None:
         self._frames = eventstream.Parser()
         self._reader = native.Reader(model, id_, created)
         self._counted = False
+        self._terms = of_headers(headers)
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -64,7 +75,11 @@ class Decoder(StreamDecoder):
         data = self._reader.read(inner, events)
         if not data:
             return
-        self._counted |= any(isinstance(event, Usage) for event in events[before:])
+        for place in range(before, len(events)):
+            event = events[place]
+            if isinstance(event, Usage):
+                self._counted = True
+                events[place] = Usage(event.tokens, event.extras | self._terms, event.raw)
         metrics = data.get(_METRICS)
         if type(metrics) is dict and not self._counted:
             self._counted = True
@@ -75,12 +90,13 @@ class Decoder(StreamDecoder):
                         output=f.count(metrics.get("outputTokenCount")),
                         cache_read=f.count(metrics.get("cacheReadInputTokenCount")),
                         cache_write=f.count(metrics.get("cacheWriteInputTokenCount")),
-                    )
+                    ),
+                    self._terms,
                 )
             )
 
 
-class Encoder(native.Encoder):
+class Encoder(written.Encoder):
     """Events to frames."""
 
     content_type = eventstream.CONTENT_TYPE
@@ -105,7 +121,7 @@ class Encoder(native.Encoder):
                 self._latency = int(event.extras.get("latency_ms", 0))
         return super().encode(events)
 
-    def closing(self) -> bytes:
+    def closing(self) -> dict[str, Any]:
         tokens = self._tokens or Tokens()
         metrics: dict[str, Any] = {
             "inputTokenCount": tokens.input,
@@ -116,7 +132,7 @@ class Encoder(native.Encoder):
         if tokens.cache_read or tokens.cache_write or tokens.cache_write_1h:
             metrics["cacheReadInputTokenCount"] = tokens.cache_read
             metrics["cacheWriteInputTokenCount"] = tokens.cache_write + tokens.cache_write_1h
-        return f.encode({"type": "message_stop", _METRICS: metrics})
+        return {_METRICS: metrics}
 
     def error(self, failure: Failure, request_id: str) -> bytes:
         return errors.exception(failure)

@@ -42,7 +42,9 @@ class OpenAI(Codec):
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         return answer.encode(completion, request)
 
-    def decoder(self, *, model: str = "", id: str = "", created: float = 0.0) -> StreamDecoder:
+    def decoder(
+        self, *, model: str = "", id: str = "", created: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> StreamDecoder:
         return stream.Decoder(model, id, created)
 
     def encoder(self, request: Request) -> StreamEncoder:

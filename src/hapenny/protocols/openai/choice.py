@@ -1,8 +1,18 @@
-"""One choice of a streamed OpenAI answer: which block is open, and the pieces of its tool calls."""
+"""One choice of a streamed OpenAI answer: which block is open, and in which order its pieces become events.
+
+Theory of operation. The wire may mix text, reasoning and the pieces of several calls at will; our events may not: a
+block that was left is over. So whatever comes while a tool call is open whose arguments are not yet a whole JSON
+object waits until they are, at most until the choice ends. Events of one chunk carry that chunk as their frame, whether
+they come at once or later. A finish reason ends nothing at once either: some servers (Gemini behind several layers)
+put "stop" into every chunk. The reason that came last is told when the stream is over.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
+
+from msgspec import structs
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
@@ -10,180 +20,275 @@ from hapenny.core.events import (
     BlockStopped,
     CitationDelta,
     Event,
-    Other,
     SignatureDelta,
     Stopped,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
+    shared,
 )
-from hapenny.core.messages import Opaque
-from hapenny.protocols.fields import bound_upstream, is_object
-from hapenny.protocols.stops import FROM_OPENAI
+from hapenny.protocols.fields import bound_upstream
+from hapenny.protocols.openai.calls import Call, Calls, call_extras, entry_of
+from hapenny.protocols.openai.pieces import WORD, Piece, flattened, folded, kept, left_over, matched, pieces_of
+from hapenny.protocols.stops import OPENAI, openai_stop
+
+_KNOWN = {"index", "delta", "message", "finish_reason", "logprobs", "usage"}
+"""`message` repeats all that was said so far (Perplexity), or stands for the delta where a server streams in one go."""
 
 
-class _Call:
-    """A tool call: `block` is -1 as long as it waits for another one to be complete."""
+_BARE = Piece("text")
 
-    __slots__ = ("block", "id", "name", "payload", "pieces")
 
-    def __init__(self, id_: str, name: str, payload: Any) -> None:
-        self.id, self.name, self.payload = id_, name, payload
-        self.pieces: list[str] = []
-        self.block = -1
+class Frame:
+    """The chunk that events come from: how many it makes, where they stand, and its bytes once it is read."""
+
+    __slots__ = ("count", "mended", "places", "raw")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mended = False
+        self.places: list[int] | None = []
+        self.raw: bytes | None = None
+
+    def close(self, raw: bytes | None, events: list[Event]) -> None:
+        """Gives the events of the chunk its bytes."""
+        if raw is not None and self.count:
+            self.raw = raw = shared(raw, self.count)
+            for place in self.places or ():
+                events[place] = structs.replace(events[place], raw=raw)
+        self.places = None
 
 
 class Choice:
-    """Turns the deltas of one choice into events.
+    """Turns the deltas of one choice into events."""
 
-    The wire may interleave tool calls, our events may not: a call waits until the open one is complete JSON, at most
-    until the choice ends.
-    """
+    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks", "form",
+                 "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
 
-    __slots__ = ("blocks", "calls", "extras", "index", "kind", "logprobs", "open", "stopped")
-
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, stem: str) -> None:
         self.index = index
         self.open = -1
         self.kind = ""
+        self.form = ""
         self.blocks = 0
-        self.calls: dict[int, _Call] = {}
         self.logprobs: list[Any] = []
-        self.extras: dict[str, Any] = {}
+        self.refused = False
         self.stopped = False
+        self._word = ""
+        self._closing: Frame | None = None
+        self._calls = Calls(stem)
+        self._under: Call | None = None
+        """The call whose block is open."""
+        self._waiting: deque[tuple[Piece | Call, Frame]] = deque()
+        self._thought: list[str] = []
+        """The reasoning of the open block."""
+        self._rest: list[dict[str, Any]] = []
+        self._top: list[dict[str, Any]] = []
 
-    def take(self, data: dict[str, Any], events: list[Event]) -> None:
-        """Appends the events of one entry of a chunk's `choices`."""
+    @property
+    def plain(self) -> bool:
+        """Whether a piece of text can go on at once."""
+        return self.kind == "text" and not self.form and not self._waiting
+
+    @property
+    def ends(self) -> bool:
+        """Whether the choice has a finish reason."""
+        return bool(self._word) or self.stopped
+
+    def take(self, data: dict[str, Any], frame: Frame, events: list[Event]) -> bool:
+        """Appends the events of one entry of a chunk's `choices`; whether it holds something that no event says.
+
+        `data` is mended where its server departs from what OpenAI sends.
+        """
         delta = data.get("delta")
-        if type(delta) is dict:
-            text = delta.get("content")
-            if type(text) is str and text:
-                if self.kind != "text":
-                    self._open("text", events)
-                events.append(TextDelta(text, self.open, self.index))
-            if len(delta) > ("content" in delta):
-                self._rest(delta, events)
-        logprobs = data.get("logprobs")
-        if logprobs is not None:
-            self.logprobs.append(logprobs)
-        word = data.get("finish_reason")
-        if type(word) is str and not self.stopped:
-            self.stopped = True
-            for call in self.calls.values():
-                if call.block < 0:
-                    self._begin(call, events)
-            self._close(events)
-            if self.logprobs:
-                self.extras["logprobs"] = _joined(self.logprobs)
-            extras = {"openai": self.extras} if self.extras else {}
-            events.append(Stopped(FROM_OPENAI.get(word, "end_turn"), self.index, extras=extras))
+        if type(delta) is not dict:
+            message = data.get("message")
+            delta = data["delta"] = message if type(message) is dict else {}
+            frame.mended = True
+        odd = False
+        before = frame.count
+        frame.mended |= flattened(delta)
+        for piece in pieces_of(delta, streamed=True):
+            if piece.kind == "call":
+                odd |= self._call(entry_of(piece.value), piece.form, frame, events)
+            else:
+                self._piece(piece, frame, events)
+        if rest := left_over(delta):
+            self._rest.append(bound_upstream(rest))
+            odd = True
+        if data.get("logprobs") is not None:
+            self.logprobs.append(data["logprobs"])
+            odd = True
+        if not data.keys() <= _KNOWN:
+            top = {key: value for key, value in data.items() if key not in _KNOWN and value is not None}
+            if top:
+                self._top.append(bound_upstream(top))
+                odd = True
+        if (word := data.get("finish_reason")) is not None:
+            self._finish(word, data, frame, frame.count > before)
+        return odd
 
-    def _rest(self, delta: dict[str, Any], events: list[Event]) -> None:
-        thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if type(thought) is str and thought:
-            if self.kind != "thinking":
-                self._open("thinking", events)
-            events.append(ThinkingDelta(thought, self.open, self.index))
-        signed = delta.get("thinking_blocks")
-        for block in signed if type(signed) is list else ():
-            if type(block) is dict:
-                self._signed(block, events)
-        calls = delta.get("tool_calls")
-        for call in calls if type(calls) is list else ():
-            if type(call) is not dict:
-                raise Failure("upstream", "The provider's stream holds a tool call that is no object.")
-            self._call(call, events)
-        notes = delta.get("annotations")
-        for note in notes if type(notes) is list else ():
-            if self.kind != "text":
-                self._open("text", events)
-            events.append(CitationDelta(note, self.open, self.index))
-        refusal = delta.get("refusal")
-        if type(refusal) is str:
-            message = self.extras.setdefault("message", {})
-            message["refusal"] = message.get("refusal", "") + refusal
-            events.append(Other({"choice": self.index, "refusal": refusal}, "openai:refusal"))
-
-    def _signed(self, block: dict[str, Any], events: list[Event]) -> None:
-        if block.get("type") == "redacted_thinking":
-            self._open("thinking", events)
-            events.append(ThinkingDelta("", self.open, self.index, text_of(block.get("data"))))
+    def _finish(self, word: Any, data: dict[str, Any], frame: Frame, spoken: bool) -> None:
+        if type(word) is not str or not word:
+            data["finish_reason"] = None  # Ollama, SGLang: "" in every chunk but the last
+            frame.mended = True
             return
-        if self.kind != "thinking":
-            self._open("thinking", events)
-            if text := text_of(block.get("thinking")):
-                events.append(ThinkingDelta(text, self.open, self.index))
-        if signature := text_of(block.get("signature")):
-            events.append(SignatureDelta(signature, self.open, self.index))
-            self._close(events)
+        self._word = word
+        self._closing = None
+        if spoken:
+            # The text goes on at once, its end is told when it is sure.
+            data["finish_reason"] = None
+            frame.mended = True
+        else:
+            self._closing = frame
+            frame.count += 1
 
-    def _call(self, data: dict[str, Any], events: list[Event]) -> None:
-        function = data.get("function")
-        number = data.get("index")
-        if type(number) is not int:
-            number = len(self.calls) if data.get("id") or not self.calls else max(self.calls)
-        arguments = text_of(function.get("arguments")) if type(function) is dict else ""
-        call = self.calls.get(number)
-        if call is not None:
-            call.pieces.append(arguments)
-            if call.block < 0:
-                return
-            if arguments:
-                events.append(ToolCallDelta(arguments, call.block, self.index))
-            self._release(events)
+    def end(self, events: list[Event]) -> None:
+        """Appends what still waits, and the stop."""
+        if self.stopped or not self._word:
             return
-        if type(function) is dict:
-            id_ = text_of(data.get("id")) or f"call_{self.index}_{number}"
-            call = _Call(id_, text_of(function.get("name")), None)
-        else:
-            call = _Call("", "", Opaque("openai", bound_upstream(data)))
-        self.calls[number] = call
-        call.pieces.append(arguments)
-        self._release(events)
-
-    def _release(self, events: list[Event]) -> None:
-        """Opens the calls that wait, while the open one is complete."""
-        for call in self.calls.values():
-            if call.block < 0:
-                if not self._complete():
-                    return
-                self._begin(call, events)
-
-    def _complete(self) -> bool:
-        if self.kind != "tool_use":
-            return True
-        return any(call.block == self.open and is_object("".join(call.pieces)) for call in self.calls.values())
-
-    def _begin(self, call: _Call, events: list[Event]) -> None:
-        if call.payload is None:
-            self._open("tool_use", events, call.id, call.name)
-        else:
-            self._open("other", events, payload=call.payload)
-        call.block = self.open
-        if written := "".join(call.pieces):
-            events.append(ToolCallDelta(written, self.open, self.index))
-
-    def _open(self, kind: Any, events: list[Event], id_: str = "", name: str = "", payload: Any = None) -> None:
+        self.stopped = True
+        while self._waiting:
+            self._perform(*self._waiting.popleft(), events)
         self._close(events)
-        self.open, self.kind = self.blocks, kind
+        extras = self._extras()
+        word, frame = self._word, self._closing
+        sequence = matched(extras)
+        reason, usual = openai_stop(word, called=self._calls.count > 0, refused=self.refused, matched=bool(sequence))
+        owned: dict[str, Any] = {"openai": extras} if extras else {}
+        if OPENAI[reason] != word and (usual or word in OPENAI.values()):
+            owned[WORD] = (reason, word)
+        raw = frame.raw if frame is not None and usual else None
+        events.append(Stopped(reason, self.index, sequence, owned, raw))
+
+    def _extras(self) -> dict[str, Any]:
+        extras = folded(self._top, continued=False) if self._top else {}
+        if self._rest:
+            extras["message"] = folded(self._rest)
+        if logprobs := [part for part in self.logprobs if type(part) is dict]:
+            extras["logprobs"] = folded(logprobs, continued=False)
+        return extras
+
+    # -- pieces --------------------------------------------------------------------------------------------------
+
+    def _piece(self, piece: Piece, frame: Frame, events: list[Event]) -> None:
+        frame.count += 1
+        if piece.form == "refusal":
+            self.refused = True
+        if self._blocked(events):
+            self._waiting.append((piece, frame))
+        else:
+            self._perform(piece, frame, events)
+
+    def _call(self, entry: dict[str, Any], form: str, frame: Frame, events: list[Event]) -> bool:
+        call, fresh, arguments, mended = self._calls.take(entry, form)
+        frame.mended |= mended
+        if not call.begun and arguments and call.payload is None:
+            arguments = arguments.lstrip()  # white space before the arguments says nothing
+        extras = call_extras(entry, form) if call.payload is None else {}
+        pieces: list[tuple[str, Any, Frame]] = []
+        if fresh:
+            pieces.append(("begin", extras, frame))
+        if arguments:
+            call.pieces.append(arguments)
+            pieces.append(("piece", arguments, frame))
+        frame.count += len(pieces)
+        if fresh:
+            call.held = pieces
+            if self._blocked(events):
+                self._waiting.append((call, frame))
+            else:
+                self._perform(call, frame, events)
+        elif call.block < 0:
+            call.held += pieces
+        else:
+            self._written(call, pieces, events)
+        self._drain(events)
+        return not fresh and "openai" in extras
+
+    def _blocked(self, events: list[Event]) -> bool:
+        """Whether a tool call is open that may go on; lets what waits go first."""
+        self._drain(events)
+        return bool(self._waiting) or (self._under is not None and not self._under.complete())
+
+    def _drain(self, events: list[Event]) -> None:
+        while self._waiting and (self._under is None or self._under.complete()):
+            self._perform(*self._waiting.popleft(), events)
+
+    def _perform(self, piece: Piece | Call, frame: Frame, events: list[Event]) -> None:
+        if isinstance(piece, Call):
+            pieces, piece.held = piece.held, []
+            self._written(piece, pieces, events)
+            return
+        kind, choice = piece.kind, self.index
+        if kind == "text":
+            self._enter("text", piece, events)
+            self._say(TextDelta(piece.text, self.open, choice), frame, events)
+        elif kind == "thinking":
+            if piece.form == "signed" and self.kind == "thinking" and piece.text == "".join(self._thought):
+                frame.count -= 1  # the whole of what came in pieces: said already
+                return
+            self._enter("thinking", piece, events)
+            self._thought.append(piece.text)
+            self._say(ThinkingDelta(piece.text, self.open, choice), frame, events)
+        elif kind == "redacted":
+            self._begin("thinking", piece, events)
+            self._say(ThinkingDelta("", self.open, choice, piece.text), frame, events)
+        elif kind == "signature":
+            if self.kind != "thinking":
+                self._begin("thinking", _BARE, events)
+            self._say(SignatureDelta(piece.text, self.open, choice), frame, events)
+            self._close(events)
+        elif kind == "note":
+            if self.kind != "text":
+                self._begin("text", _BARE, events)
+            self._say(CitationDelta(kept(piece.value), self.open, choice), frame, events)
+        else:
+            self._close(events)
+            self._say(self._new("other", piece.opaque()), frame, events)
+
+    def _written(self, call: Call, pieces: list[tuple[str, Any, Frame]], events: list[Event]) -> None:
+        for what, value, frame in pieces:
+            if what == "begin":
+                self._close(events)
+                kind: Any = "tool_use" if call.payload is None else "other"
+                payload = (value or None) if call.payload is None else call.payload
+                event = self._new(kind, payload, call.id if call.payload is None else "", call.name)
+                call.block, self._under = event.block, call
+                self._say(event, frame, events)
+            elif call.block == self.open and self.kind:
+                self._say(ToolCallDelta(value, call.block, self.index), frame, events)
+            elif value.strip():
+                raise Failure("upstream", "The provider's stream goes on with a tool call after it was complete.")
+            else:
+                frame.count -= 1
+
+    def _enter(self, kind: Any, piece: Piece, events: list[Event]) -> None:
+        """Opens a block for `piece`, unless it goes on with the open one."""
+        goes_on = self.kind == kind and (piece.form == "signed" or (self.form == piece.form and not piece.extras))
+        if not goes_on:
+            self._begin(kind, piece, events)
+
+    def _begin(self, kind: Any, piece: Piece, events: list[Event]) -> None:
+        self._close(events)
+        events.append(self._new(kind, piece.owned()))
+        self.form = piece.form
+
+    def _new(self, kind: Any, payload: Any, id_: str = "", name: str = "") -> BlockStarted:
+        self.open, self.kind, self.form = self.blocks, kind, ""
+        self._thought = []
         self.blocks += 1
-        events.append(BlockStarted(self.open, kind, self.index, id_, name, payload))
+        return BlockStarted(self.open, kind, self.index, id_, name, payload)
 
     def _close(self, events: list[Event]) -> None:
+        self._under = None
         if self.kind:
             events.append(BlockStopped(self.open, self.index))
             self.kind = ""
 
-
-def _joined(parts: list[Any]) -> Any:
-    joined: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items() if type(part) is dict else ():
-            if type(value) is list:
-                joined.setdefault(key, []).extend(value)
-    return joined
-
-
-def text_of(value: Any) -> str:
-    """`value`, if it is a string, else ""."""
-    return value if type(value) is str else ""
+    def _say(self, event: Event, frame: Frame, events: list[Event]) -> None:
+        if frame.places is not None:
+            frame.places.append(len(events))
+        elif frame.raw is not None:
+            event = structs.replace(event, raw=frame.raw)
+        events.append(event)

@@ -53,7 +53,9 @@ def encode(request: Request, model: str) -> bytes:
         if choice.parallel is not None and request.tools:
             out["parallel_tool_calls"] = choice.parallel
         if choice.kind == "tool":
-            out["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+            more = choice.extras if own else {}
+            function = {"name": choice.name, **more.get("function", {})}
+            out["tool_choice"] = {"type": "function", **more, "function": function}
         elif request.tools:
             out["tool_choice"] = "required" if choice.kind == "any" else choice.kind
     if own:
@@ -101,9 +103,8 @@ def _system_out(system: tuple[Block, ...], own: bool) -> list[dict[str, Any]]:
         marks = (block.extras.get("role", "system"), block.extras.get("message")) if own else ("system", None)
         part: dict[str, Any] = {"type": "text", "text": block.text}
         if own:
-            if block.checkpoint:
-                part["cache_control"] = _control(block.checkpoint)
-            part.update((k, v) for k, v in block.extras.items() if k != "role" and k != "message")
+            more = {key: value for key, value in block.extras.items() if key != "role" and key != "message"}
+            f.put_point(part, block.checkpoint, more)
         if marks == last:
             out[-1]["content"].append(part)
         else:
@@ -114,10 +115,6 @@ def _system_out(system: tuple[Block, ...], own: bool) -> list[dict[str, Any]]:
         if len(parts) == 1 and len(parts[0]) == 2:
             message["content"] = parts[0]["text"]
     return out
-
-
-def _control(ttl: str) -> dict[str, str]:
-    return {"type": "ephemeral"} if ttl == "default" else {"type": "ephemeral", "ttl": ttl}
 
 
 def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
@@ -147,23 +144,33 @@ def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
         out["name"] = message.name
     if own:
         if thoughts:
-            out.update(thoughts_out(thoughts))
+            out.update(_thoughts_out(thoughts))
         out.update(message.extras)
     return out
 
 
-def thoughts_out(thoughts: list[Thinking]) -> dict[str, Any]:
-    """The fields in which reasoning travels through an OpenAI message."""
+def _thoughts_out(thoughts: list[Thinking]) -> dict[str, Any]:
+    """The fields in which reasoning travels through an assistant's turn."""
     out: dict[str, Any] = {}
     if text := "".join(block.text for block in thoughts):
         out["reasoning_content"] = text
-    if any(block.signature is not None or block.redacted is not None for block in thoughts) or len(thoughts) > 1:
-        out["thinking_blocks"] = [
-            {"type": "redacted_thinking", "data": block.redacted}
-            if block.redacted is not None
-            else {"type": "thinking", "thinking": block.text, "signature": block.signature}
-            for block in thoughts
-        ]
+    if signed := signed_out(thoughts):
+        out["thinking_blocks"] = signed
+    return out
+
+
+def signed_out(thoughts: list[Thinking], owner: str = "") -> list[dict[str, Any]]:
+    """Reasoning as `thinking_blocks`, where it is signed, redacted or in several blocks; `owner`: whose the extras are,
+    where they are kept by owner."""
+    if len(thoughts) < 2 and all(block.signature is None and block.redacted is None for block in thoughts):
+        return []
+    out = []
+    for block in thoughts:
+        own = block.extras.get(owner, {}) if owner else block.extras
+        if block.redacted is not None:
+            out.append({"type": "redacted_thinking", "data": block.redacted, **own})
+        else:
+            out.append({"type": "thinking", "thinking": block.text, "signature": block.signature, **own})
     return out
 
 
@@ -234,13 +241,11 @@ def _part_out(block: Block, own: bool, path: str) -> dict[str, Any]:
         case _:
             f.wrong(path, "A content block stands where this protocol cannot say it.", "move or drop it")
     if own:
-        if block.checkpoint:
-            out["cache_control"] = _control(block.checkpoint)
-        for key, value in block.extras.items():
-            if isinstance(value, dict) and isinstance(out.get(key), dict):
-                out[key] = {**out[key], **value}
-            else:
-                out[key] = value
+        extras = {
+            key: {**out[key], **value} if type(value) is dict and type(out.get(key)) is dict else value
+            for key, value in block.extras.items()
+        }
+        f.put_point(out, block.checkpoint, extras)
     return out
 
 
@@ -258,10 +263,7 @@ def _tool_out(tool: Tool, own: bool) -> dict[str, Any]:
         function["strict"] = tool.strict
     out: dict[str, Any] = {"type": "function", "function": function}
     if own:
-        if tool.checkpoint:
-            out["cache_control"] = _control(tool.checkpoint)
-        if tool.extras:
-            extras = dict(tool.extras)
-            function.update(extras.pop("function", {}))
-            out.update(extras)
+        extras = dict(tool.extras)
+        function.update(extras.pop("function", {}))
+        f.put_point(out, tool.checkpoint, extras)
     return out

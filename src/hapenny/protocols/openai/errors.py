@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hapenny.core.errors import Failure, Kind
-from hapenny.protocols import faults
+from hapenny.protocols import error_bodies, faults
 
 # status, type, code
 _WORDS: dict[Kind, tuple[int, str, str | None]] = {
@@ -26,34 +26,9 @@ _WORDS: dict[Kind, tuple[int, str, str | None]] = {
     "truncated": (502, "server_error", "truncated"),
     "overloaded": (503, "server_error", "overloaded"),
     "unavailable": (503, "server_error", "unavailable"),
+    "provider_account": (503, "server_error", "provider_unavailable"),
     "upstream": (502, "server_error", "upstream_error"),
     "internal": (500, "server_error", "internal_error"),
-}
-
-_CODES: dict[str, Kind] = {
-    "context_length_exceeded": "context_overflow",
-    "string_above_max_length": "context_overflow",
-    "invalid_api_key": "authentication",
-    "insufficient_quota": "budget",
-    "billing_hard_limit_reached": "budget",
-    "rate_limit_exceeded": "rate_limited",
-    "model_not_found": "not_found",
-    "request_too_large": "too_large",
-    "timeout": "timeout",
-    "model_error": "model_error",
-    "truncated": "truncated",
-    "overloaded": "overloaded",
-    "unavailable": "unavailable",
-}
-
-_TYPES: dict[str, Kind] = {
-    "insufficient_quota": "budget",
-    "authentication_error": "authentication",
-    "permission_error": "permission",
-    "rate_limit_error": "rate_limited",
-    "tokens": "rate_limited",
-    "requests": "rate_limited",
-    "overloaded_error": "overloaded",
 }
 
 
@@ -70,16 +45,5 @@ def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], byte
 
 
 def decode(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-    """The failure behind an error answer."""
-    error = faults.object_of(body).get("error")
-    if type(error) is not dict:
-        error = {"message": error} if type(error) is str else faults.object_of(body)
-    message = faults.text_of(error.get("message") or error.get("detail"))
-    type_ = faults.text_of(error.get("type"))
-    code = faults.text_of(error.get("code"))
-    kind = _CODES.get(code) or _TYPES.get(type_)
-    if kind is None and type(error.get("code")) is int and status < 400:
-        status = error["code"]
-    if kind is None:
-        kind = faults.kind_of(status, message)
-    return faults.failure(kind, status, headers, message, code or type_, error.get("param"))
+    """The failure behind an error answer, or behind an error within a stream (status 200)."""
+    return faults.failure("openai", status, headers, error_bodies.read(body))

@@ -184,9 +184,10 @@ def _assistant(content: Any, item: dict[str, Any], path: str) -> Message:
 
 def _thinking(block: dict[str, Any], path: str) -> Thinking:
     if block.pop("type", None) == "redacted_thinking":
-        return Thinking(redacted=f.needed(block, "data", f"{path}."))
+        return Thinking(redacted=f.needed(block, "data", f"{path}."), extras=f.without_nulls(block))
     text = f.string(block.pop("thinking", ""), f"{path}.thinking")
-    return Thinking(text, f.optional_string(block.pop("signature", None), f"{path}.signature"))
+    signature = f.optional_string(block.pop("signature", None), f"{path}.signature")
+    return Thinking(text, signature, extras=f.without_nulls(block))
 
 
 def _call(call: dict[str, Any], path: str) -> Block:
@@ -227,7 +228,7 @@ def _part(part: Any, path: str) -> Block:
         return Text(part)
     kind = f.mapping(part, path).pop("type", None)
     if kind == "text":
-        checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+        checkpoint = f.take_point(part, path)
         return Text(f.string(part.pop("text", None), f"{path}.text"), checkpoint, (), f.without_nulls(part))
     if kind == "image_url":
         return _image(part, path)
@@ -242,7 +243,7 @@ def _image(part: dict[str, Any], path: str) -> Image:
     image = {"url": given} if type(given) is str else f.mapping(given, f"{path}.image_url")
     url = f.needed(image, "url", f"{path}.image_url.")
     detail = f.optional_string(image.pop("detail", None), f"{path}.image_url.detail")
-    checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+    checkpoint = f.take_point(part, path)
     if image:
         part["image_url"] = image
     if url.startswith("data:"):
@@ -258,7 +259,7 @@ def _file(part: dict[str, Any], file: dict[str, Any], path: str) -> Document:
     else:
         media, data = "application/pdf", f.blob(url, f"{path}.file.file_data")
     name = f.optional_string(file.pop("filename", None), f"{path}.file.filename")
-    checkpoint = f.ttl_of(part.pop("cache_control", None), f"{path}.cache_control")
+    checkpoint = f.take_point(part, path)
     if not file:
         del part["file"]
     return Document(media, data, name=name, checkpoint=checkpoint, extras=part)
@@ -275,7 +276,7 @@ def _tool(tool: Any, path: str) -> Tool:
     schema = function.pop("parameters", None)
     if schema is not None:
         f.mapping(schema, f"{path}.function.parameters")
-    checkpoint = f.ttl_of(tool.pop("cache_control", None), f"{path}.cache_control")
+    checkpoint = f.take_point(tool, path)
     description = f.optional_string(function.pop("description", None), f"{path}.function.description")
     strict = f.flag(function.pop("strict", None), f"{path}.function.strict")
     if function:
@@ -292,6 +293,10 @@ def _choice(choice: Any, parallel: Any, rest: dict[str, Any]) -> ToolChoice | No
     if choice is not None:
         if f.mapping(choice, "tool_choice").get("type") == "function":
             function = f.mapping(choice.get("function"), "tool_choice.function")
-            return ToolChoice("tool", f.needed(function, "name", "tool_choice.function."), several)
+            name = f.needed(function, "name", "tool_choice.function.")
+            extras = {key: value for key, value in choice.items() if key not in ("type", "function")}
+            if function:
+                extras["function"] = function
+            return ToolChoice("tool", name, several, f.without_nulls(extras))
         rest["tool_choice"] = choice
     return None if several is None else ToolChoice(parallel=several)

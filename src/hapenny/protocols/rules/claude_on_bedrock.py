@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Opaque, Request, Thinking, Tool, ToolResult
+from hapenny.core.messages import Block, Message, Request, Thinking, Tool, ToolResult
 from hapenny.protocols.rules.common import breach
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import INVOKE, Breach
@@ -112,6 +112,10 @@ def fit(request: Request, subject: Subject) -> tuple[Request, list[str]]:
         kept = {key: value for key, value in thinks.extras.items() if key == "display"}
         dropped += [f"thinking.{key}" for key in thinks.extras if key not in kept]
         parameters = replace(parameters, thinking=replace(thinks, extras=kept))
+    choice = request.tool_choice
+    if choice is not None and choice.extras:
+        dropped += [f"tool_choice.{key}" for key in choice.extras]
+        choice = replace(choice, extras={})
     if parameters.service_tier in ("auto", "standard_only"):
         dropped.append("service_tier")
     checkpoint = request.checkpoint
@@ -121,8 +125,9 @@ def fit(request: Request, subject: Subject) -> tuple[Request, list[str]]:
     if dropped:
         notes.append("not sent=" + ",".join(dict.fromkeys(dropped)))
     changed = replace(
-        request, extras=extras, tools=tools, messages=messages, system=system, parameters=parameters, checkpoint=""
-    )
+        request, extras=extras, tools=tools, tool_choice=choice, messages=messages, system=system,
+        parameters=parameters, checkpoint="",
+    )  # fmt: skip
     return changed, notes
 
 
@@ -168,13 +173,11 @@ def _messages(request: Request, dropped: list[str], notes: list[str]) -> tuple[t
 
 
 def _plain(block: Block, dropped: list[str]) -> Block:
-    if isinstance(block, Opaque) or not getattr(block, "extras", None):
-        if isinstance(block, ToolResult):
-            return _results(block, dropped)
-        return block
+    if not block.extras:
+        return _results(block, dropped) if isinstance(block, ToolResult) else block
     if isinstance(block, Thinking):
         return block  # signed: never edited
-    dropped += [f"messages.{key}" for key in block.extras]  # type: ignore[union-attr]
+    dropped += [f"messages.{key}" for key in block.extras]
     changed: Block = replace(block, extras={})
     return _results(changed, dropped) if isinstance(changed, ToolResult) else changed
 

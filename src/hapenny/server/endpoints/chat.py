@@ -9,7 +9,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
 from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.codec import Codec, StreamEncoder
+from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
@@ -68,7 +68,7 @@ async def answer(call: Call, surface: Surface) -> Response:
             return response
         body, own = await _whole(flow, surface.codec, exchange)
         exchange.commit()
-        out = at_commit(exchange)
+        out = _at_commit(gateway, exchange)
         money = gateway.totals(exchange)
         if money is not None:
             out.update(at_end(exchange, money))
@@ -101,16 +101,27 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     completion = await flow.collect()
     if not codec.steady:
         completion.extras = {"latency_ms": _latency(exchange), **completion.extras}
+    omitted = codec.omitted(completion)
+    if omitted:
+        exchange.note(left_out(omitted))
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
-    if forms is not None and codec.steady and completion.model:
+    if forms is not None and codec.steady and completion.model and not omitted:
         forms[codec.name] = written
     return written
 
 
+def _at_commit(gateway: Gateway, exchange: Exchange) -> dict[str, str]:
+    """The headers known when the first byte goes out; an answer of no provider says so."""
+    headers = at_commit(exchange)
+    if gateway.simulated and gateway.plays(exchange):
+        headers["x-hapenny-simulated"] = "true"
+    return headers
+
+
 def _stream(gateway: Gateway, codec: Codec, exchange: Exchange, flow: Answer) -> Response:
     encoder = codec.encoder(exchange.original)
-    headers = at_commit(exchange)
+    headers = _at_commit(gateway, exchange)
     headers["content-type"] = encoder.content_type
     exchange.commit()
     return Response(headers=headers, pieces=_Streamed(gateway, exchange, flow, encoder, codec.name in _TIMED))
@@ -139,6 +150,8 @@ class _Streamed:
                 if data:
                     return data
             self._flow.close()
+            if encoder.omitted:
+                exchange.note(left_out(encoder.omitted))
             money = self._gateway.totals(exchange)
             data = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
             data += encoder.end()

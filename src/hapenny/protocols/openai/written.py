@@ -1,0 +1,101 @@
+"""What OpenAI's answers are written with, whole and streamed: the message of a choice, the word of its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hapenny.core.events import StopReason
+from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
+from hapenny.protocols import citations
+from hapenny.protocols.openai.compose import signed_out
+from hapenny.protocols.openai.pieces import FORM, WORD
+from hapenny.protocols.stops import OPENAI
+
+
+def word_of(reason: StopReason, extras: dict[str, Any], request: Request) -> str:
+    """The finish reason: the provider's own where it was kept. "stop" with tool calls is told only where OpenAI itself
+    says it: in answer to a tool that was asked for by name."""
+    pair = extras.get(WORD)
+    if pair and pair[0] == reason:
+        choice = request.tool_choice
+        if reason != "tool_use" or pair[1] != "stop" or (choice is not None and choice.kind == "tool"):
+            return str(pair[1])
+    return OPENAI[reason]
+
+
+def message_of(content: list[Block]) -> dict[str, Any]:
+    """The assistant's message."""
+    text: list[str] = []
+    refusal: list[str] = []
+    parts: list[Any] = []
+    notes: list[Any] = []
+    calls: list[Any] = []
+    thoughts: list[Thinking] = []
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for block in content:
+        form, own = block.extras.get(FORM, ""), block.extras.get("openai", {})
+        if isinstance(block, Text):
+            if form == "refusal":
+                refusal.append(block.text)
+                continue
+            before = sum(map(len, text))
+            notes += citations.written("openai", block.citations, before, before + len(block.text))
+            text.append(block.text)
+            parts.append({"type": "text", "text": block.text, **own} if form == "part" else block.text)
+        elif isinstance(block, ToolUse):
+            call = call_of(block.id, block.name, block.arguments if block.arguments.strip() else "{}", own)
+            if form == "function_call":
+                message["function_call"] = call["function"]
+            else:
+                calls.append(call)
+        elif isinstance(block, Thinking):
+            if form == "part":
+                parts.append(thinking_part(block.text, own))
+            elif form != "reasoning_details":  # they are kept whole beside the message
+                thoughts.append(block)
+        elif isinstance(block, Opaque) and block.protocol == "openai":
+            (parts if form == "part" else calls).append(block.payload)
+    if any(type(part) is dict for part in parts):
+        message["content"] = [{"type": "text", "text": part} if type(part) is str else part for part in parts]
+    elif text or not (calls or refusal or "function_call" in message):
+        message["content"] = "".join(text)
+    if refusal:
+        message["refusal"] = "".join(refusal)
+    if calls:
+        message["tool_calls"] = calls
+    if notes:
+        message["annotations"] = notes
+    message.update(thoughts_out(thoughts))
+    return message
+
+
+def call_of(id_: str, name: str, arguments: str, own: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `tool_calls`."""
+    function = {"name": name, "arguments": arguments, **own.get("function", {})}
+    return {"id": id_, "type": "function", **own, "function": function}
+
+
+def thinking_part(text: str, own: dict[str, Any]) -> dict[str, Any]:
+    """Reasoning as a part of the content (Mistral), in the pieces in which it came."""
+    own = dict(own)
+    pieces = own.pop("thinking", None) or [{"length": len(text)}]
+    if sum(piece["length"] for piece in pieces) != len(text):
+        pieces = [{"length": len(text)}]
+    inner, place = [], 0
+    for piece in pieces:
+        rest = {key: value for key, value in piece.items() if key != "length"}
+        inner.append({"type": "text", "text": text[place : place + piece["length"]], **rest})
+        place += piece["length"]
+    return {"type": "thinking", "thinking": inner, **own}
+
+
+def thoughts_out(thoughts: list[Thinking]) -> dict[str, Any]:
+    """The fields in which reasoning travels through an answer, by the names that the provider gave them."""
+    out: dict[str, Any] = {}
+    for block in thoughts:
+        if block.text:
+            name = block.extras.get(FORM) or "reasoning_content"
+            out[name] = out.get(name, "") + block.text
+    if signed := signed_out(thoughts, "openai"):
+        out["thinking_blocks"] = signed
+    return out
