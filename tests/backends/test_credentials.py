@@ -11,7 +11,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from hapenny.backends.credentials import REFRESH_S, CredentialChain, Environment, chain, for_call
+from hapenny.backends.credential_chain import chain
+from hapenny.backends.credentials import REFRESH_S, CredentialChain, Environment, for_call
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.protocols.sigv4 import Credentials

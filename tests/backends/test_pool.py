@@ -1,6 +1,8 @@
 """The pooled client: it queues and warns beyond its limit, follows it, reuses and retires connections."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
@@ -8,6 +10,7 @@ from aiohttp import web
 
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Pool
 from hapenny.backends.url import address
+from hapenny.core import log
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from tests.backends.servers import serving
@@ -47,6 +50,7 @@ async def get(pool: Pool, base: str) -> bytes:
 
 
 async def test_callers_beyond_the_limit_wait_their_turn_with_one_warning() -> None:
+    log.ready()
     server, pool = Counting(), Pool(RealClock(), connections=2)
     async with serving(server) as base:
         server.go.clear()
@@ -145,34 +149,114 @@ async def test_paths_are_sent_as_they_are() -> None:
         await pool.aclose()
 
 
-async def test_a_kept_connection_closed_for_idleness_costs_nothing() -> None:
-    asked: list[str] = []
+class Dropping:
+    """A server that answers the first request of a connection, and drops the second without a byte: it may have worked
+    on it."""
 
-    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = 0
         while line := await reader.readline():
             while await reader.readline() not in (b"\r\n", b""):
                 pass
             number += 1
-            asked.append(line.split()[1].decode() + str(number))
-            if number == 2 or b"bad" in line:  # gone while the request is under way, without a byte
+            self.taken.append(f"{line.split()[0].decode()} {number}")
+            if number == 2 or b"bad" in line:
                 break
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         writer.close()
 
-    server = await asyncio.start_server(hello, "127.0.0.1", 0)
-    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    pool = Pool(RealClock())
-    for _ in range(3):
-        assert await (await pool.send("GET", address(base + "/a"), {}, b"")).whole() == b"ok"
-    assert asked == ["/a1", "/a2", "/a1", "/a2", "/a1"]
+
+@asynccontextmanager
+async def dropping() -> AsyncIterator[tuple[Dropping, Pool, str]]:
+    made, pool = Dropping(), Pool(RealClock())
+    server = await asyncio.start_server(made, "127.0.0.1", 0)
+    yield made, pool, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    assert pool.busy == 0
     await pool.aclose()
-    fresh = Pool(RealClock())
-    asked.clear()
-    with pytest.raises(Failure) as error:  # on a new connection it is an answer of its own: never sent twice
-        await fresh.send("GET", address(base + "/bad"), {}, b"")
-    assert error.value.kind == "upstream"
-    assert asked == ["/bad1"]
-    assert fresh.busy == 0
-    await fresh.aclose()
     server.close()
+
+
+async def test_what_does_no_harm_twice_is_sent_again_where_a_kept_connection_broke() -> None:
+    async with dropping() as (server, pool, base):
+        for _ in range(3):
+            assert await (await pool.send("GET", address(base + "/a"), {}, b"")).whole() == b"ok"
+        assert server.taken == ["GET 1", "GET 2", "GET 1", "GET 2", "GET 1"]
+    async with dropping() as (server, pool, base):
+        for _ in range(2):
+            answer = await pool.send("POST", address(base + "/a"), {"idempotency-key": "k"}, b"")
+            assert await answer.whole() == b"ok"
+        assert server.taken == ["POST 1", "POST 2", "POST 1"]
+
+
+async def test_a_post_that_the_provider_may_have_taken_is_never_sent_twice() -> None:
+    async with dropping() as (server, pool, base):
+        assert await (await pool.send("POST", address(base + "/a"), {}, b"")).whole() == b"ok"
+        with pytest.raises(Failure) as error:
+            await pool.send("POST", address(base + "/a"), {}, b"")
+        assert error.value.kind == "upstream"
+        assert error.value.retryable  # whoever keeps the books may try again, as a call of its own
+        assert server.taken == ["POST 1", "POST 2"]
+
+
+async def test_on_a_new_connection_nothing_is_sent_twice() -> None:
+    async with dropping() as (server, pool, base):
+        with pytest.raises(Failure) as error:
+            await pool.send("GET", address(base + "/bad"), {}, b"")
+        assert error.value.kind == "upstream"
+        assert server.taken == ["GET 1"]
+
+
+async def test_a_connection_is_not_used_to_the_last_second_of_what_its_server_keeps_it() -> None:
+    clock = Steps()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        ports.add(request.transport and request.transport.get_extra_info("peername"))
+        return web.Response(body=b"ok", headers={"keep-alive": "timeout=5, max=100"})
+
+    ports: set[object] = set()
+    pool = Pool(clock)
+    async with serving(answer) as base:
+        await get(pool, base)
+        clock.ahead = 3.5
+        await get(pool, base)
+        assert len(ports) == 1
+        clock.ahead = 3.5 + 4.5
+        await get(pool, base)
+        assert len(ports) == 2
+        await pool.aclose()
+
+
+async def test_an_answer_that_announces_too_much_is_not_read() -> None:
+    sent: list[int] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 50_000_000
+        await response.prepare(request)
+        for _ in range(50):
+            await response.write(b"x" * 1_000_000)
+            sent.append(1)
+        return response
+
+    pool = Pool(RealClock(), answer_bytes=1_000_000)
+    async with serving(answer) as base:
+        with pytest.raises(Failure, match="longer than 1 MB") as error:
+            await (await pool.send("GET", address(base + "/"), {}, b"")).whole()
+        assert not error.value.retryable
+        assert len(sent) < 50
+        await pool.aclose()
+
+
+async def test_of_an_error_the_beginning_is_enough() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, body=b"x" * 5_000_000)
+
+    pool = Pool(RealClock())
+    async with serving(answer) as base:
+        lease = await pool.send("GET", address(base + "/"), {}, b"")
+        assert await lease.beginning(1_000) == b"x" * 1_000
+        assert pool.busy == 0
+        await pool.aclose()

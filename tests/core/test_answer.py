@@ -161,3 +161,47 @@ async def test_leaving_a_loop_over_events_early_releases():
             break
     await events.aclose()
     assert upstream.closed == 1
+
+
+class Late(Upstream):
+    """A source whose batches each wait for the one before to be asked for long enough."""
+
+    def __init__(self, batches, pauses):
+        super().__init__(batches)
+        self.pauses = list(pauses)
+
+    async def read(self):
+        while self.pauses and self.pauses[0] > 0:
+            await asyncio.sleep(0.01)
+            self.pauses[0] -= 0.01
+        if self.pauses:
+            self.pauses.pop(0)
+        return await super().read()
+
+
+async def test_a_silent_stream_counts_as_begun_and_loses_nothing():
+    upstream = Late(WHOLE, [0, 0.1, 0])
+    answer = await begin(upstream, 0.03)
+    assert not answer.begun
+    assert upstream.closed == 0
+    watcher = Watcher()
+    assert (await answer.through(watcher).collect()).text == "ab"
+    assert watcher.seen == [event for batch in WHOLE for event in batch]
+    assert (await begin(Upstream(WHOLE), 0.03)).begun
+
+
+async def test_a_stream_that_breaks_in_its_silence_fails_before_anything_is_told():
+    upstream = Upstream([[Started()]], error=Failure("overloaded", "busy"))
+    with pytest.raises(Failure, match="busy"):
+        await begin(upstream, 5)
+    assert upstream.closed == 1
+
+
+async def test_whoever_leaves_during_the_silence_takes_the_upstream_along():
+    upstream = Upstream([[Started()]], hang=True)
+    task = asyncio.create_task(begin(upstream, 60))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert upstream.closed == 1

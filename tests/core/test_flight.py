@@ -6,7 +6,10 @@ import pytest
 
 from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.keys import Keys
+from hapenny.core import flight as flight_module
+from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
+from hapenny.core.flight import AHEAD_BYTES, PIECE_BYTES, Flight
 from hapenny.core.messages import Context
 from hapenny.core.stage import Pipeline
 from hapenny.simulation import loop
@@ -134,5 +137,95 @@ def test_no_task_is_left_wherever_the_cancel_comes(moment):
         await asyncio.gather(*tasks, return_exceptions=True)
         await clock.sleep(0.01)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    fly(script)
+
+
+def pieces(number, size):
+    from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
+
+    deltas = [[TextDelta("x" * size, 0)] for _ in range(number)]
+    return [[Started("m", "m")], *deltas, [Stopped("end_turn")], [Usage(Tokens(input=1, output=1))]]
+
+
+class Counted:
+    """A source of batches that counts what was asked of it."""
+
+    def __init__(self, batches):
+        self.left = list(batches)
+        self.reads = 0
+        self.closed = False
+
+    async def read(self):
+        self.reads += 1
+        await asyncio.sleep(0)
+        return self.left.pop(0) if self.left else None
+
+    def close(self):
+        self.closed = True
+
+
+def shared(clock, source, **rest):
+    async def start():
+        return Answer(source, **rest)
+
+    return Flight(exchange(clock=clock), start, lambda flight: None)
+
+
+def test_the_upstream_is_as_slow_as_its_fastest_reader():
+    async def script(clock):
+        source = Counted(pieces(5_000, 2_000))  # ten megabytes
+        flight = shared(clock, source)
+        slow, quick = await flight.join(flight.exchange), await flight.join(flight.exchange)
+        for _ in range(20_000):
+            await asyncio.sleep(0)
+        assert source.reads * 2_000 < 2 * AHEAD_BYTES  # nobody has read yet
+        for _ in range(500):
+            assert await quick.read()
+        assert 500 < source.reads < 500 + 2 * AHEAD_BYTES / 2_000
+        quick.close()
+        texts = [event.text for batch in [await slow.read() for _ in range(20)] for event in batch[1:]]
+        assert set(map(len, texts)) == {2_000}
+        before = source.reads
+        while (batch := await slow.read()) is not None:
+            assert sum(len(event.text) for event in batch if hasattr(event, "text")) < 4 * PIECE_BYTES
+        assert source.reads > before
+        slow.close()
+
+    fly(script)
+
+
+def test_an_answer_of_many_small_pieces_is_whole_for_every_reader():
+    async def script(clock):
+        flight = shared(clock, Counted(pieces(100_000, 3)))
+        readers = [await flight.join(flight.exchange) for _ in range(2)]
+        assert [len((await reader.collect()).text) for reader in readers] == [300_000] * 2
+
+    fly(script)
+
+
+def test_an_answer_beyond_the_buffer_fails_and_says_so(monkeypatch):
+    monkeypatch.setattr(flight_module, "MAX_BYTES", 100_000)
+
+    async def script(clock):
+        source = Counted(pieces(1_000, 2_000))
+        flight = shared(clock, source)
+        reader = await flight.join(flight.exchange)
+        with pytest.raises(Failure, match="longer than") as error:
+            await reader.collect()
+        assert error.value.kind == "too_large"
+        assert source.closed
+
+    fly(script)
+
+
+def test_readers_know_whether_the_first_content_has_come():
+    async def script(clock):
+        silent = shared(clock, Counted(pieces(3, 3)), begun=False)
+        first = await silent.join(silent.exchange)
+        assert not first.begun
+        await first.read()
+        await first.read()
+        assert (await silent.join(silent.exchange)).begun
 
     fly(script)

@@ -14,7 +14,8 @@ from hapenny.core.stage import Decision, Pipeline, Stage
 from hapenny.gateway.gateway import Gateway
 from hapenny.routing.names import Asked
 from hapenny.stores.counters import MemoryCounters
-from hapenny.throughput.options import Routes, ThroughputOptions
+from hapenny.throughput.dispatchers import Dispatchers
+from hapenny.throughput.options import ThroughputOptions
 from hapenny.throughput.retry import Backoff
 from hapenny.throughput.stage import ThroughputStage
 from tests.core.house import FAST, STRONG, Asks, Terminal, events, exchange
@@ -158,7 +159,7 @@ async def test_serving_calls_are_bounded():
     backoff = Backoff(tries=5, base_s=0.0001, jitter_s=0)
     failures = [Failure("unavailable", "down") for _ in range(9)]
     there, terminal = exchange(max_calls=2), Terminal(failures=failures)
-    routes = Routes(ThroughputOptions(retry=backoff), MemoryCounters(there.clock), there.clock)
+    routes = Dispatchers(ThroughputOptions(retry=backoff), MemoryCounters(there.clock), there.clock)
     stage = ThroughputStage(routes)
     with pytest.raises(Failure):
         await (await Pipeline([stage], {"throughput": "on"}, terminal, Asks())(there)).collect()

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from hapenny.caching.exact import Stored
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Selector, Store
+from hapenny.caching.stored import Stored
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text

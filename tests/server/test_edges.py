@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.server.house import Scripted, serving
+from hapenny.config import load
+from tests.server.house import Scripted, running, serving
 
 PATHS = [
     "/v1/chat/completions",
@@ -176,8 +177,9 @@ async def test_an_aws_client_may_sign_with_a_key_of_ours(tmp_path):
 
 
 async def test_paths_we_do_not_know_pass_through_metered_and_unpriced(tmp_path):
-    async with serving(tmp_path, Scripted(), extra="") as (url, app), aiohttp.ClientSession() as session:
-        app.gateway.config.backends["simulated"].kind = "openai"
+    text = 'backends: {up: {kind: openai, base_url: "http://127.0.0.1:9"}}\ntiers: {fast: m, strong: m}\n'
+    text += f"ledger: {{path: {tmp_path / 'ledger.db'}}}"
+    async with running(load(text=text), {"up": Scripted()}) as (url, app), aiohttp.ClientSession() as session:
         async with session.post(url + "/v1/moderations?x=1", data=b"{}") as answer:
             assert await answer.text() == "POST /v1/moderations?x=1 {}"
             request_id = answer.headers["x-request-id"]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hapenny.stores.kv import open_kv
+from hapenny.stores.open_kv import open_kv
 
 
 async def test_a_value_is_what_was_put_last(kv):

@@ -6,8 +6,9 @@ from hapenny.core.messages import Context
 from hapenny.core.stage import Pipeline
 from hapenny.simulation import loop
 from hapenny.stores.counters import Charge, MemoryCounters
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.job import Shed
-from hapenny.throughput.options import EndpointOptions, ModelOptions, Routes, ThroughputOptions
+from hapenny.throughput.options import EndpointOptions, ModelOptions, ThroughputOptions
 from hapenny.throughput.pools import QuotaSpec
 from hapenny.throughput.stage import ThroughputStage
 from tests.core.house import STRONG, Asks, Terminal, exchange
@@ -16,7 +17,7 @@ from tests.core.house import STRONG, Asks, Terminal, exchange
 def built(clock, terminal, **model):
     counters = MemoryCounters(clock)
     options = ThroughputOptions(models={"strong-model": ModelOptions(**model)} if model else {})
-    stage = ThroughputStage(Routes(options, counters, clock))
+    stage = ThroughputStage(Dispatchers(options, counters, clock))
     return Pipeline([stage], {"throughput": "on"}, terminal, Asks()), stage, counters
 
 

@@ -21,7 +21,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     secret: str = ""
-    scopes: tuple[str, ...] = ("call",)
+    opens: tuple[str, ...] = ("anyone", "caller")
+    """Which endpoints its keys open, in the words of the table of routes."""
 
     def may_route(self, route: str) -> bool:
         """Whether the key allows `route`."""
@@ -32,7 +33,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity(scopes=("call", "metrics"))
+OPEN = Identity(opens=("anyone", "caller", "metrics"))
 """Who asks where no keys are configured."""
 
 

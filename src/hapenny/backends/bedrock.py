@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -161,15 +162,25 @@ class BedrockBackend:
         return {**headers, **added}
 
 
+_REGION = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
+
+
 class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
     """Amazon Bedrock, with an account's credentials or a bearer key."""
 
     profile: str | None = None
     """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
 
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the values."""
+        wrong = super().problems()
+        if not _REGION.fullmatch(self.region):
+            wrong.append(("region", f"{self.region!r} is no AWS region. Fix: e.g. eu-west-1"))
+        return wrong
+
 
 def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
-    from hapenny.backends.credentials import chain
+    from hapenny.backends.credential_chain import chain
 
     base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))

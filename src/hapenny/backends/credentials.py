@@ -8,7 +8,6 @@ last minute; while they hold, a failed refresh changes nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -50,7 +49,7 @@ async def for_call(source: Signing) -> Credentials:
         raise account_refused(fix, failure.message, upstream_status=failure.upstream_status) from failure
 
 
-class Found(Protocol):
+class CredentialSource(Protocol):
     """One place where credentials may be."""
 
     name: str
@@ -62,12 +61,12 @@ class Found(Protocol):
 class CredentialChain:
     """Asks places in order, keeps what the first has, and refreshes it before it expires."""
 
-    def __init__(self, clock: Clock, places: Sequence[Found], closes: Sequence[Closes] = ()) -> None:
+    def __init__(self, clock: Clock, places: Sequence[CredentialSource], closes: Sequence[Closes] = ()) -> None:
         self._clock = clock
         self._places = list(places)
         self._closes = list(closes)
         self._held: Credentials | None = None
-        self._source: Found | None = None
+        self._source: CredentialSource | None = None
         self._refresh: asyncio.Task[Credentials] | None = None
         self._not_before = float("-inf")
 
@@ -128,29 +127,6 @@ class Closes(Protocol):
 
     async def aclose(self) -> None:
         """Lets go of them."""
-
-
-def chain(
-    clock: Clock,
-    *,
-    profile: str | None = None,
-    region: str = "us-east-1",
-    environment: Mapping[str, str] | None = None,
-) -> CredentialChain:
-    """The usual chain of a process; a `profile` named in the configuration goes before the environment."""
-    from hapenny.backends.metadata import Container, InstanceMetadata
-    from hapenny.backends.pool import Pool
-    from hapenny.backends.profiles import Profile
-    from hapenny.backends.sts import Sts, WebIdentity
-
-    env = os.environ if environment is None else environment
-    pool = Pool.control(clock, connect_s=2.0)
-    sts = Sts(pool, clock, env.get("AWS_REGION") or region, env.get("AWS_ENDPOINT_URL_STS"))
-    container, instance = Container(pool, clock, env), InstanceMetadata(pool, clock, env)
-    named = Profile(clock, env, sts, profile, {"EcsContainer": container, "Ec2InstanceMetadata": instance})
-    web = WebIdentity(sts, clock, env)
-    places: list[Found] = [named] if profile is not None else [Environment(env), web, named, container, instance]
-    return CredentialChain(clock, places, [pool])
 
 
 class Environment:

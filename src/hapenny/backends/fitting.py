@@ -13,30 +13,53 @@ from hapenny.catalog import Card, resolve
 from hapenny.core.answer import Source
 from hapenny.core.events import Event
 from hapenny.core.exchange import Target
-from hapenny.core.messages import Request
+from hapenny.core.messages import Parameters, Request
 from hapenny.protocols.codec import Codec
-from hapenny.protocols.rules import HOME, Fitted, Undo, fit
+from hapenny.protocols.rules import HOME, Fitted, Undo, fit, is_plain
 
 Find: TypeAlias = Callable[[str], Card | None]
 """The card of a model's name."""
+_REMEMBERED = 1_024
 
 
 class Fitting:
     """`fit` for one backend. Remembers the request it saw last: its notes are asked for just before it is sent."""
 
-    __slots__ = ("_find", "_known")
+    __slots__ = ("_find", "_known", "_unchanged")
 
     def __init__(self, find: Find | None = None) -> None:
         self._find = find or resolve
         self._known: tuple[Request, Target, Codec, Fitted] | None = None
+        self._unchanged: dict[tuple[str, str, str, Parameters], tuple[Card | None, tuple[str, ...]]] = {}
+        """Parameters that need no change, by service, model and the client's dialect: for which card that was found,
+        and what of them is not sent. Rules are decided here once; plain text then breaks none."""
 
     def look(self, request: Request, target: Target, codec: Codec) -> Fitted:
         """What will be sent, for who only wants to know. Raises `Failure` for what cannot be sent."""
         known = self._known
         if known is None or known[0] is not request or known[1] is not target or known[2] is not codec:
-            fitted = fit(request, HOME[codec.name], target.model, self._find(target.model))
+            card = self._find(target.model)
+            fitted = self._plain(request, target, codec, card) or fit(request, HOME[codec.name], target.model, card)
             known = self._known = (request, target, codec, fitted)
         return known[3]
+
+    def _plain(self, request: Request, target: Target, codec: Codec, card: Card | None) -> Fitted | None:
+        """A plain text conversation whose parameters are known to need no change, as it is; None for any other, which
+        the rules look at one by one."""
+        parameters = request.parameters
+        if parameters.format is not None or parameters.thinking is not None or not is_plain(request):
+            return None
+        key = (codec.name, target.model, request.protocol, parameters)
+        known = self._unchanged.get(key)
+        if known is None or known[0] is not card:
+            fitted = fit(request, HOME[codec.name], target.model, card)
+            if fitted.request is not request or fitted.notes or (card is not None and card.has("system") is False):
+                return fitted
+            lost = () if request.protocol in codec.dialects else tuple(codec.lost(request))
+            if len(self._unchanged) >= _REMEMBERED:
+                self._unchanged.clear()
+            known = self._unchanged[key] = (card, (f"not sent={','.join(lost)}",) if lost else ())
+        return Fitted(request, known[1], plain=True)
 
     def take(self, request: Request, target: Target, codec: Codec) -> Fitted:
         """What is sent now; its `undo` is for this answer alone."""
@@ -47,6 +70,8 @@ class Fitting:
     def notes(self, request: Request, target: Target, codec: Codec) -> list[str]:
         """What is changed and what is left out, for the answer's headers."""
         fitted = self.look(request, target, codec)
+        if fitted.plain:
+            return list(fitted.notes)
         lost = [] if request.protocol in codec.dialects else codec.lost(fitted.request)
         return [*fitted.notes, f"not sent={','.join(lost)}"] if lost else list(fitted.notes)
 

@@ -51,12 +51,17 @@ class HttpOptions(BackendOptions, kw_only=True):
     """The longest pause between bytes of a stream."""
     lifetime_s: float = 180.0
     """After how long a connection is replaced, 60 to 300."""
+    max_answer_mb: float = 32.0
+    """The longest answer that is read, whole or streamed; a longer one ends with an error."""
 
     def problems(self) -> list[tuple[str, str]]:
         """What is wrong with the values."""
+        problems = []
         if not 60 <= self.lifetime_s <= 300:
-            return [("lifetime_s", f"{self.lifetime_s:g} is outside 60-300. Fix: e.g. 180")]
-        return []
+            problems.append(("lifetime_s", f"{self.lifetime_s:g} is outside 60-300. Fix: e.g. 180"))
+        if self.max_answer_mb <= 0:
+            problems.append(("max_answer_mb", f"{self.max_answer_mb:g} lets no answer in. Fix: e.g. 32"))
+        return problems
 
 
 class Kind(NamedTuple):
@@ -109,6 +114,7 @@ def pool(clock: Clock, options: HttpOptions) -> Pool:
         connect_s=options.connect_s,
         idle_s=options.idle_s,
         lifetime_s=options.lifetime_s,
+        answer_bytes=int(options.max_answer_mb * 1_000_000),
     )
 
 

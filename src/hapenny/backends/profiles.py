@@ -6,7 +6,7 @@ import configparser
 from collections.abc import Mapping
 from pathlib import Path
 
-from hapenny.backends.credentials import Environment, Found
+from hapenny.backends.credentials import CredentialSource, Environment
 from hapenny.backends.sts import Sts, by_token
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -27,7 +27,12 @@ class Profile:
     name = "profile"
 
     def __init__(
-        self, clock: Clock, environment: Mapping[str, str], sts: Sts, name: str | None, sources: Mapping[str, Found]
+        self,
+        clock: Clock,
+        environment: Mapping[str, str],
+        sts: Sts,
+        name: str | None,
+        sources: Mapping[str, CredentialSource],
     ) -> None:
         self._clock = clock
         self._environment = environment

@@ -109,7 +109,7 @@ def build_reranker(name: str, options: Any, clock: Clock) -> Reranker:
     tier = "owned" if options.owned or options.hourly_usd is not None else "standard"
     pool = Pool(clock, connections=CONTROL_CONNECTIONS, connect_s=options.connect_s, name=f"rerank {name}")
     if options.kind == "bedrock":
-        from hapenny.backends.credentials import chain
+        from hapenny.backends.credential_chain import chain
 
         base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME")
         return Reranker(

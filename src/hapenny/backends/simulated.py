@@ -59,7 +59,8 @@ class SimulatedBackend:
         chosen = self._dialect(request, target.model) if self.repairs else codec(request.protocol)
         undo = None
         if self.repairs:
-            request, _, undo = self._fitting.take(request, target, chosen)
+            fitted = self._fitting.take(request, target, chosen)
+            request, undo = fitted.request, fitted.undo
         call = await self.provider.call(
             request,
             target.model,

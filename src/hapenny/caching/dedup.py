@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from hapenny.caching.edge import EVIDENCE, Edge
-from hapenny.caching.exact import Answers, Stored, result_tag
 from hapenny.caching.keys import Keys
 from hapenny.caching.store import Selector
+from hapenny.caching.stored import Answers, Stored, result_tag
 from hapenny.core.clock import Clock
 from hapenny.core.events import Started
 

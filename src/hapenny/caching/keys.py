@@ -185,8 +185,11 @@ def uncacheable(exchange: Exchange, *, any_temperature: bool = False) -> str:
     elif request.tools and any(tool.kind for tool in request.tools):
         reason = "server-tool"
     else:
-        for content in (request.system, *[message.content for message in request.messages]):
-            for block in content:
+        for block in request.system:
+            if type(block) is not Text and _refers(block):
+                return "mutable-reference"
+        for message in request.messages:
+            for block in message.content:
                 if type(block) is not Text and _refers(block):
                     return "mutable-reference"
         if _DRAFT.search(request.model) or _DRAFT.search(exchange.target.model):

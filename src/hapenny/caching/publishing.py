@@ -11,7 +11,7 @@ import msgspec
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import EVIDENCE, ROUTE, Edge
-from hapenny.caching.exact import Stored, evidence_tags, result_tag
+from hapenny.caching.stored import Stored, evidence_tags, result_tag
 from hapenny.core.events import TextDelta
 
 

@@ -10,6 +10,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an option.")
 @click.option("--markdown", "page", flag_value="options", help="The whole manual as a page.")
 @click.option("--life", "page", flag_value="life", help="The life of a request, stage by stage, as a page.")
+@click.option("--endpoints", "page", flag_value="endpoints", help="Every endpoint, and who may call it, as a page.")
 @click.option("--presets", "page", flag_value="presets", help="What each preset switches on, as a page.")
 def options(prefix: str, as_json: bool, page: str | None) -> None:
     """Every option of the configuration, or those under PREFIX: kind, default, meaning.
@@ -22,6 +23,10 @@ def options(prefix: str, as_json: bool, page: str | None) -> None:
 
     if page is not None:
         pages = {"options": manual.markdown, "life": stage_manual.life, "presets": stage_manual.presets}
+        if page == "endpoints":
+            from hapenny.server.routes import manual as endpoints
+
+            pages["endpoints"] = endpoints
         click.echo(pages[page](), nl=False)
         return
     found = [each for each in manual.options() if each.path.startswith(prefix)]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
+from hapenny.cli.start_problems import problems_of
 from hapenny.config import Config, ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from hapenny.server.transport.limits import raise_descriptors
 
 
 @click.command()
 @click.option("-c", "--config", "path", type=click.Path(dir_okay=False), help="YAML file; none: simulated models.")
 @click.option("--host", help="Address to listen on, instead of the file's.")
-@click.option("--port", type=int, help="Port to listen on, instead of the file's; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on, instead of the file's; 0 takes a free one."
+)
 def serve(path: str | None, host: str | None, port: int | None) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
     config = read(path)
-    run(lambda: Gateway(config), lambda old: Gateway(load(path), previous=old), host, port)
+    run(lambda: Gateway(config), lambda old: Gateway(load(path, running=old.config), previous=old), host, port)
 
 
 def read(path: str | None) -> Config:
@@ -38,29 +44,46 @@ def read(path: str | None) -> Config:
 def run(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    try:
+    """Serves until SIGTERM or SIGINT; what keeps it from that is told on stderr, exit status 2."""
+    runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    with contextlib.suppress(ImportError):
         import uvloop
 
-        uvloop.run(_serve(build, rebuild, host, port))
-    except ImportError:
-        asyncio.run(_serve(build, rebuild, host, port))
-    except ConfigError as error:
-        for problem in error.problems:
+        runner = uvloop.run
+    try:
+        runner(_serve(build, rebuild, host, port))
+    except _NotStarted as error:
+        cause = error.__cause__
+        assert isinstance(cause, Exception)
+        for problem in problems_of(cause):
             click.echo(f"configuration: {problem}", err=True)
         sys.exit(2)
+
+
+class _NotStarted(Exception):
+    """The gateway did not come up; the cause says why."""
 
 
 async def _serve(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
-    gateway = build()
-    await gateway.start()
-    app = App(gateway)
-    bound = await app.start(host, port)
+    raise_descriptors()
+    try:
+        gateway = build()
+        await gateway.start()
+        app = App(gateway)
+        try:
+            bound = await app.start(host, port)
+        except BaseException:
+            await app.stop()
+            raise
+    except Exception as error:
+        raise _NotStarted from error
     gc.collect()
     gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
     click.echo(f"hapenny listens on http://{app.host}:{bound}", err=False)
+    if gateway.simulated:
+        click.echo(f"{_simulated(gateway)} Its answers carry x-hapenny-simulated.")
     sys.stdout.flush()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -82,9 +105,18 @@ async def _serve(
 async def _reload(app: App, rebuild: Callable[[Gateway], Gateway]) -> None:
     """Builds the new gateway beside the old one; a wrong file changes nothing."""
     try:
-        await app.swap(rebuild(app.gateway))
-    except ConfigError as error:
-        for problem in error.problems:
+        gateway = rebuild(app.gateway)
+        await app.swap(gateway)
+    except Exception as error:  # whatever is wrong with it, the old one goes on
+        for problem in problems_of(error):
             click.echo(f"reload refused: {problem}", err=True)
         return
     click.echo("configuration reloaded", err=True)
+    if gateway.simulated:
+        click.echo(_simulated(gateway), err=True)
+
+
+def _simulated(gateway: Gateway) -> str:
+    names = ", ".join(sorted(gateway.simulated))
+    whose = "all models are" if len(gateway.simulated) == len(gateway.backends) else f"models of backend {names} are"
+    return f"Simulated: {whose} played by this process, no provider is called for them."

@@ -18,6 +18,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.simulated.routes import table
+from hapenny.server.transport.limits import raise_descriptors
 from hapenny.simulation.bill import record
 
 OFF: dict[str, Mode] = {spec.name: "off" for spec in STAGES}
@@ -88,7 +89,7 @@ def describe(backend: SimulatedBackend) -> list[str]:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=8791, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8791, show_default=True, help="0 takes a free one.")
 @click.option("--card", default="manga-2024", show_default=True, help="Card of simulated models.")
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--latents", type=int, default=0, show_default=True, help="Which draw of the models' successes.")
@@ -148,6 +149,7 @@ def simulate(
 
 
 async def _simulate(host: str, port: int, app: App, backend: SimulatedBackend) -> None:
+    raise_descriptors()
     await app.gateway.start()
     for line in describe(backend):
         click.echo(line, err=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
-from hapenny.catalog import refusals, resolve
+from hapenny.catalog import Catalog, default, overrides, refusals
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -30,6 +30,7 @@ def check(config: Config) -> Config:
         ConfigError: with every contradiction found.
     """
     problems: list[str] = []
+    catalog = _catalog(config, problems)
     known = set(config.backends)
     if not known:
         problems.append("$.backends: empty. Fix: name at least one backend")
@@ -54,7 +55,7 @@ def check(config: Config) -> Config:
                 f"{at}: provisioned throughput cannot be used with the cross-region profile {model.id!r}. "
                 "Fix: use the provisioned-model ARN, or drop `provisioned`"
             )
-        for refusal in refusals(resolve(model.id), model.parameters.said(), model.id):
+        for refusal in refusals(catalog.resolve(model.id), model.parameters.said(), model.id):
             problems.append(f"{at}.parameters.{refusal.name}: {refusal.why}. Fix: {refusal.fix}")
         if ":provisioned-model/" in model.id and model.region and f":{model.region}:" not in model.id:
             problems.append(f"{at}.region: {model.region!r} is not the region of the ARN. Fix: drop `region`")
@@ -112,15 +113,20 @@ def check(config: Config) -> Config:
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
         problems.append(f"$.stages.tiers.monthly_budget_usd: {budget:g}. Fix: dollars above 0, or leave it out")
-    problems += _throughput(config)
-    problems += _embedders(config)
+    problems += _throughput(config, catalog)
+    problems += _embedders(config, catalog)
     wanted = config.stages[RETRIEVAL_STAGE].collection
     if wanted and wanted not in config.collections:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
     if "default" not in config.routes:
         config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
+    problems += _tiers_not_named(config)
+    holders: dict[str, int] = {}
     for index, key in enumerate(config.keys):
+        first = holders.setdefault(key.key, index)
+        if first != index:
+            problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
         if len(key.key) < 8:
             problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
         for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
@@ -131,6 +137,34 @@ def check(config: Config) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _catalog(config: Config, problems: list[str]) -> Catalog:
+    """The models at the prices of this deployment."""
+    if not config.prices:
+        return default()
+    try:
+        return overrides.load(config.prices, default())
+    except (OSError, ValueError) as error:
+        problems.append(f"$.prices: {error}. Fix: the path of a file with negotiated prices")
+        return default()
+
+
+def _tiers_not_named(config: Config) -> list[str]:
+    """Where a tier is meant that has no model: its name would be taken for a provider's model id."""
+    if not config.tiers:
+        return []
+    known = {*config.tiers, *config.models, *config.aliases}
+    named: dict[str, tuple[str, ...]] = {
+        f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()
+    }
+    named |= {f"$.fallbacks.{name}": tuple(others) for name, others in config.fallbacks.items()}
+    return [
+        f"{at}: the tier {name!r} has no model. Fix: name one under tiers.{name}, or one of {', '.join(sorted(known))}"
+        for at, names in named.items()
+        for name in names
+        if name in TIERS and name not in known
+    ]
 
 
 def _server(config: Config) -> list[str]:
@@ -189,7 +223,7 @@ def _hourly(config: Config) -> list[str]:
 
 
 def _shared_beside_restricted(config: Config) -> list[str]:
-    """Routes whose tenants share answers, while what they retrieve is some tenants' or groups' alone."""
+    """Dispatchers whose tenants share answers, while what they retrieve is some tenants' or groups' alone."""
     name = config.stages[RETRIEVAL_STAGE].collection
     collection = config.collections.get(name)
     shared = [
@@ -214,7 +248,7 @@ def _shared_beside_restricted(config: Config) -> list[str]:
     ]
 
 
-def _embedders(config: Config) -> list[str]:
+def _embedders(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with embedding models."""
     problems = []
     wanted = config.stages[SEMANTIC_STAGE].embedder
@@ -228,13 +262,13 @@ def _embedders(config: Config) -> list[str]:
         if options.backend and options.backend not in config.backends:
             known = ", ".join(sorted(config.backends))
             problems.append(f"{at}.backend: {options.backend!r} is not a backend. Fix: one of {known}")
-        card = resolve(options.model)
+        card = catalog.resolve(options.model)
         if options.dim is None and (card is None or card.dimensions is None):
             problems.append(f"{at}.dim: unknown for {options.model!r}. Fix: give the length of its vectors")
     return problems
 
 
-def _throughput(config: Config) -> list[str]:
+def _throughput(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
     problems = []
     where = config.counters
@@ -258,7 +292,7 @@ def _throughput(config: Config) -> list[str]:
     for name, model in config.stages[THROUGHPUT_STAGE].models.items():
         at = f"$.stages.throughput.models.{name}"
         if model.regions is not None:
-            found = check_regions(name, model.regions, resolve(name), f"{at}.regions")
+            found = check_regions(name, model.regions, catalog.resolve(name), f"{at}.regions")
             problems += [f"{each.path}: {each.message}. Fix: {each.fix}" for each in found]
         backends = [("endpoints", each.backend) for each in model.endpoints]
         backends.append(("regions.second_endpoint", model.regions.second_endpoint if model.regions is not None else ""))

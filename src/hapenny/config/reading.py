@@ -11,6 +11,7 @@ import msgspec
 import msgspec.inspect
 import yaml
 
+from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.config.checking import check
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
@@ -18,8 +19,13 @@ from hapenny.config.problems import ConfigError
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def load(path: str | Path | None = None, text: str | None = None) -> Config:
+def load(path: str | Path | None = None, text: str | None = None, running: Config | None = None) -> Config:
     """Reads a configuration file, or its text, or nothing: the default.
+
+    Args:
+        path: of the file.
+        text: instead of a file.
+        running: what is served now (a reload): a file that lost its providers or its keys does not take over.
 
     Raises:
         ConfigError: with every problem found, each with its path, value and fix.
@@ -31,15 +37,23 @@ def load(path: str | Path | None = None, text: str | None = None) -> Config:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError([f"{path}: cannot be read ({error.strerror}). Fix: name a readable YAML file"]) from None
+        except ValueError:
+            raise ConfigError([f"{path}: not text in UTF-8. Fix: name a readable YAML file"]) from None
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _Strict)
     except yaml.YAMLError as error:
-        raise ConfigError([f"{path or 'configuration'}: not valid YAML: {error}. Fix: correct the syntax"]) from None
-    if raw is None:
-        raw = {}
+        what = " ".join(str(error).split())
+        raise ConfigError([f"{path or 'configuration'}: not valid YAML: {what}. Fix: correct the syntax"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path or 'configuration'}: nested too deeply. Fix: correct the file"]) from None
+    if raw is None or raw == {}:
+        # An editor or a config map may be writing it at this moment; and nobody means simulated models by it.
+        raise ConfigError(
+            [f"{path or 'configuration'}: empty. Fix: write it, or leave -c out to try simulated models without a file"]
+        )
     if not isinstance(raw, dict):
         raise ConfigError([f"$: got {type(raw).__name__}. Fix: the file holds a mapping of sections"])
-    problems: list[str] = []
+    problems: list[str] = [] if running is None else _lost(raw, running)
     raw = _expand(raw, "$", problems)
     if problems:
         raise ConfigError(problems)
@@ -49,6 +63,34 @@ def load(path: str | Path | None = None, text: str | None = None) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError([_explain(str(error), raw)]) from None
     return check(config)
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which a key stands once: of two of them the first would be dropped without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping. Raises `yaml.YAMLError` where a key comes twice."""
+        keys: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in keys:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+                keys.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _lost(raw: dict[str, Any], running: Config) -> list[str]:
+    """What a file has lost that the gateway at work has: it is cut short, or was saved halfway."""
+    problems = []
+    simulated = [name for name, backend in running.backends.items() if isinstance(backend, SimulatedOptions)]
+    if not raw.get("backends") and len(simulated) < len(running.backends):
+        problems.append(
+            "$.backends: gone, and simulated models would answer instead. "
+            "Fix: restore the section, or name a backend of kind simulated"
+        )
+    if running.keys and not raw.get("keys") and raw.get("auth") != "open":
+        problems.append("$.keys: gone, and everybody would be let in. Fix: restore the section, or say `auth: open`")
+    return problems
 
 
 def _modes(raw: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_clock", "_flows", "_head", "_recorder", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
+        "_clock", "_flows", "_head", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
+        "recorder",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +75,7 @@ class Answer:
         self._transforms: list[Transform] = []
         self._flows: list[Callable[[Sequence[Event]], Sequence[Event]]] = []
         """Of those transforms that look at events at all."""
-        self._recorder: Recorder | None = None
+        self.recorder: Recorder | None = None
         """The recorder behind which nothing is rewritten."""
         self._timed: Call | None = None
         self._clock: Clock | None = None
@@ -91,9 +92,9 @@ class Answer:
     def through(self, transform: Transform) -> Answer:
         """Attaches `transform` behind those already there; only before the first read."""
         if not transform.watches:
-            self.forms = self._recorder = None
+            self.forms = self.recorder = None
         elif isinstance(transform, Recorder):
-            self._recorder = transform
+            self.recorder = transform
         self._transforms.append(transform)
         if type(transform).flow is not Transform.flow:
             self._flows.append(transform.flow)
@@ -101,7 +102,7 @@ class Answer:
 
     def recorded(self) -> Recorder:
         """What the answer brings, kept by one recorder for all who ask; only before the first read."""
-        recorder = self._recorder
+        recorder = self.recorder
         if recorder is None:
             recorder = Recorder()
             self.through(recorder)
@@ -176,7 +177,7 @@ class Answer:
 
     async def collect(self) -> Completion:
         """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""
-        known = self._recorder
+        known = self.recorder
         if known is not None and known.collects:
             await self.drain()
             completion = known.completion or Completion(choices=[])

@@ -101,6 +101,7 @@ class Exchange:
         "background",
         "baseline",
         "cache",
+        "calls",
         "clock",
         "context",
         "decisions",
@@ -188,13 +189,10 @@ class Exchange:
         self.stage_notes = StageNotes()
         """What stages prepared for themselves and left for one another, typed."""
         self._story = _Story(max_calls)
+        self.calls = self._story.calls
+        """All calls of this exchange and its branches, in order of their start."""
 
     # -- calls ---------------------------------------------------------------------------------------------------
-
-    @property
-    def calls(self) -> list[Call]:
-        """All calls of this exchange and its branches, in order of their start."""
-        return self._story.calls
 
     @property
     def committed(self) -> bool:

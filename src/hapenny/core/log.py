@@ -34,6 +34,7 @@ FIELDS = frozenset(
         "field",
         "fix",
         "folded",
+        "folder",
         "host",
         "instance",
         "intent",

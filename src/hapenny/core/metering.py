@@ -102,24 +102,43 @@ class Delivered(Transform):
     def __init__(self, exchange: Exchange, recorder: Recorder) -> None:
         self._exchange = exchange
         self._recorder = recorder
-        recorder.on_begun(self._began)
-
-    def _began(self) -> None:
-        exchange = self._exchange
-        if exchange.first_out is None:
-            exchange.first_out = exchange.clock.now()
+        recorder.on_begun(partial(_first, exchange))
 
     def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Closes the client's side of the story. A client that left midway was delivered what it got."""
-        exchange, recorder = self._exchange, self._recorder
-        if recorder.seen:
-            exchange.stopped = recorder.stopped or exchange.stopped
-            exchange.output = "".join(recorder.output)
-        exchange.finished = exchange.clock.now()
-        exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self._recorder, outcome)
         return ()
+
+
+class _Delivering(Recorder):
+    """The same for an answer that nothing else records (one that was stored, say)."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._hooks.append(partial(_first, exchange))
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Closes the client's side of the story."""
+        _delivered(self._exchange, self, outcome)
+        return super().end(outcome)
+
+
+def _first(exchange: Exchange) -> None:
+    if exchange.first_out is None:
+        exchange.first_out = exchange.clock.now()
+
+
+def _delivered(exchange: Exchange, recorder: Recorder, outcome: Outcome) -> None:
+    """A client that left midway was delivered what it got."""
+    if recorder.seen:
+        exchange.stopped = recorder.stopped or exchange.stopped
+        exchange.output = "".join(recorder.output)
+    exchange.finished = exchange.clock.now()
+    exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
 
 
 def deliver(answer: Answer, exchange: Exchange) -> Answer:
     """`answer`, on its way to the client of `exchange`."""
-    return answer.through(Delivered(exchange, answer.recorded()))
+    recorder = answer.recorder
+    return answer.through(_Delivering(exchange) if recorder is None else Delivered(exchange, recorder))

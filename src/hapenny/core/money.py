@@ -76,10 +76,13 @@ def walk(
             unknown = True
         elif cost:
             own[technique] = own.get(technique, 0) + cost
-    prices = [price for _, price in steps]
-    if unknown or any(price is None for price in prices):
-        return Walk(baseline=prices[0], savings={}, estimate_error=None, actual=None)
-    known = [price or 0 for price in prices]
+    known: list[int] = []
+    for _, price in steps:
+        if price is None:
+            unknown = True
+        known.append(price or 0)
+    if unknown:
+        return Walk(baseline=steps[0][1], savings={}, estimate_error=None, actual=None)
     savings: dict[str, int] = {}
     for (technique, _), before, after in zip(steps[1:], known, known[1:], strict=False):
         savings[technique] = savings.get(technique, 0) + before - after

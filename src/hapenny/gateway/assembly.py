@@ -53,8 +53,9 @@ from hapenny.routing.training import read_router
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.capacity import bill_hours, prepaid
 from hapenny.telemetry.count_audit import CountChecks
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.imported import keep as import_quotas
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.tuning.experiments import read_experiments
 from hapenny.tuning.options import ARMS_STAGE
 
@@ -83,7 +84,7 @@ class Assembly:
     certificates: About
     """What certificates would have to be about now."""
     router: Router
-    dispatchers: Routes
+    dispatchers: Dispatchers
     semantic: SemanticCache | None
     pipelines: dict[str, Pipeline]
     """By route."""
@@ -150,7 +151,9 @@ def build(
         {name: route.prompt_version for name, route in config.routes.items()},
     )
     router = _router(config, clock, catalog, resolver, certificates, previous)
-    dispatchers = Routes(config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown)
+    dispatchers = Dispatchers(
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
+    )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     stage_parts = StageParts(
@@ -245,6 +248,10 @@ def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backe
     return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
 
 
+_OPENS = {"call": "caller", "metrics": "metrics"}
+"""What a key's scope is called in the table of routes."""
+
+
 def _keyring(config: Config) -> Keyring:
     identities = {
         key.key: Identity(
@@ -254,7 +261,7 @@ def _keyring(config: Config) -> Keyring:
             default_route=key.default_route,
             groups=tuple(key.groups),
             models=tuple(key.models),
-            scopes=tuple(key.scopes),
+            opens=("anyone", *[_OPENS[scope] for scope in key.scopes]),
         )
         for key in config.keys
     }

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hapenny.caching.exact import STALE
 from hapenny.caching.options import SEMANTIC_STAGE
+from hapenny.caching.stored import STALE
 from hapenny.config import LOSSY
 from hapenny.core.calls import Purpose
 from hapenny.core.errors import Failure

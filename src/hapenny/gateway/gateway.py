@@ -59,6 +59,8 @@ class Gateway:
         self.planner, self.admin, self._exchanges = parts.planner, parts.admin, parts.exchanges
         self._pipelines = {False: parts.pipelines, True: parts.plain}
         self._started = False
+        self.simulated = frozenset(name for name in parts.backends if _is_simulated(config, name))
+        """Backends whose answers no provider gave."""
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Gateway:
@@ -130,9 +132,22 @@ class Gateway:
         """Ends the client's part. The row is written when the last call is settled."""
         self._exchanges.close(exchange)
 
+    @property
+    def only_simulated(self) -> bool:
+        """Whether no provider is configured at all."""
+        return bool(self.simulated) and len(self.simulated) == len(self.backends)
+
+    def plays(self, exchange: Exchange) -> bool:
+        """Whether the answer of an exchange comes from a simulated model."""
+        call = exchange.adopted
+        return (exchange.target if call is None else call.target).backend in self.simulated
+
     def totals(self, exchange: Exchange) -> Totals | None:
         """The money of an exchange whose calls are all settled; None while a call is still open."""
-        return None if any(call.outcome == "open" for call in exchange.calls) else self.books.totals(exchange)
+        for call in exchange.calls:
+            if call.outcome == "open":
+                return None
+        return self.books.totals(exchange)
 
     async def chat(self, text: str, model: str = "auto", **parameters: Any) -> str:
         """Asks one question; for a first try."""
@@ -182,3 +197,8 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _is_simulated(config: Config, name: str) -> bool:
+    options = config.backends.get(name)
+    return options is not None and options.kind == "simulated"

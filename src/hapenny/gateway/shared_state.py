@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
+from hapenny.caching.stored import Answers
 from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
-from hapenny.caching.exact import Answers, ExactStage
+from hapenny.caching.exact import ExactStage
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SEMANTIC_STAGE
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
+from hapenny.caching.stored import Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.exchange import Target
@@ -35,7 +36,8 @@ from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
 from hapenny.telemetry.pricing import Prices
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.dispatchers import Dispatchers
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.stage import ThroughputStage
 from hapenny.tokens.answer_stage import AnswerSizeStage
 from hapenny.tokens.brevity_stage import BrevityStage
@@ -77,7 +79,7 @@ class StageParts:
     prices: Prices
     facts: ModelFacts
     router: Router
-    dispatchers: Routes
+    dispatchers: Dispatchers
     experiments: Sequence[Experiment]
     answers: Answers
     """The exact layer's store."""

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec import structs
 
-from hapenny.caching.exact import Answers
 from hapenny.caching.keys import key_of
 from hapenny.caching.profit import Layer, LayerProfit
+from hapenny.caching.stored import Answers
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.log import get_logger

@@ -65,10 +65,11 @@ class Admitted:
                 identity = recognise(keyring, request)
             if identity is None:
                 identity = verified(keyring, request, body, gateway.clock.wall())
-                permit(identity, match.route.who)
+                if match.route.who not in identity.opens:
+                    raise unfit(match.route.who)
             call = Call(
                 gateway, request, body, identity, match.dialect, match.path, match.params, self._services,
-                self._insider(keyring),
+                self._insider,
             )  # fmt: skip
             response = await match.route.endpoint(call)
         except Failure as failure:
@@ -91,20 +92,24 @@ class Admitted:
         if self._gateway is not None:
             self._services.leave(self._gateway)
 
-    def _insider(self, keyring: Keyring) -> bool:
+    def _insider(self) -> bool:
         """Whether whoever asks may know how the gateway is doing: a key with that scope is enough where none is due."""
+        keyring = self._keyring
         if keyring.open or self._perimeter.metrics(self._request.peer):
             return True
         if self._match.route.who != "anyone":
-            return self._identity is not None and "metrics" in self._identity.scopes
+            return self._identity is not None and "metrics" in self._identity.opens
         try:
             identity = recognise(keyring, self._request)
         except Failure:
             return False
-        return identity is not None and "metrics" in identity.scopes
+        return identity is not None and "metrics" in identity.opens
 
     def _dressed(self, response: Response) -> Response:
         headers = response.headers
+        gateway = self._gateway
+        if gateway is not None and gateway.only_simulated:
+            headers["x-hapenny-simulated"] = "true"
         if "cache-control" not in headers and "Cache-Control" not in headers:
             headers |= PRIVATE
         own = ID_HEADER[self._match.dialect]
@@ -123,15 +128,10 @@ def refusal(dialect: Dialect, failure: Failure, request_id: str) -> Response:
     return response
 
 
-def permit(identity: Identity, who: str) -> None:
-    """Lets an identity pass.
-
-    Raises:
-        Failure: `permission`, for a key without the scope.
-    """
+def unfit(who: str) -> Failure:
+    """The failure for a key that does not open what was asked for."""
     scope = "metrics" if who == "metrics" else "call"
-    if who != "anyone" and scope not in identity.scopes:
-        raise Failure("permission", f"this key has no scope {scope!r}", fix="use a key with that scope")
+    return Failure("permission", f"this key has no scope {scope!r}", fix="use a key with that scope")
 
 
 def _where(error: BaseException) -> str:

@@ -5,14 +5,15 @@ A request is judged by its head: its target, the name it was sent to, its path a
 
 from __future__ import annotations
 
+import os
 import ssl
 
 from hapenny.admission.keys import OPEN, Identity
-from hapenny.config import ServerOptions
+from hapenny.config import ConfigError, ServerOptions
 from hapenny.core import log
 from hapenny.core.errors import Failure
 from hapenny.gateway.gateway import Gateway
-from hapenny.server.admitted import Admitted, permit, refusal
+from hapenny.server.admitted import Admitted, refusal, unfit
 from hapenny.server.auth import recognise
 from hapenny.server.dialects import guess
 from hapenny.server.perimeter import Perimeter, beyond_loopback
@@ -40,6 +41,7 @@ class App:
         """The address it listens on."""
         self._server: Server | None = None
         self._perimeter = _perimeter(gateway)
+        self._most = int(gateway.config.server.max_body_mb * 1_000_000)
 
     @property
     def gateway(self) -> Gateway:
@@ -52,8 +54,7 @@ class App:
         """Listens; returns the port (0 asks for a free one).
 
         Raises:
-            ConfigError: the batch journal is taken.
-            OSError: the port is.
+            ConfigError: the batch journal is taken, or the port.
         """
         log.ready()
         await self.services.start()
@@ -69,9 +70,12 @@ class App:
             where = "127.0.0.1"
         self.host = where
         where_port = options.port if port is None else port
-        bound = await self._server.start(where, where_port, _tls(options))
-        self.services.listening = True
-        return bound
+        try:
+            return await self._server.start(where, where_port, _tls(options))
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            problem = f"$.server: {where}:{where_port} cannot be listened on: {why}"
+            raise ConfigError([f"{problem}. Fix: another port or host, or end what has it"]) from None
 
     async def stop(self) -> None:
         """Refuses new connections, lets requests under way finish within `drain_s`, then ends the rest: their clients
@@ -93,44 +97,35 @@ class App:
         """
         await self.services.swap(gateway)
         self._perimeter = _perimeter(gateway)
+        self._most = int(gateway.config.server.max_body_mb * 1_000_000)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
     def accept(self, request: Request) -> Admitted | Response:
         """Judges a request by its head; see `Service`."""
-        perimeter = self._perimeter
+        perimeter, gateway = self._perimeter, self.services.gateway
         match: Match | None = None
         try:
             perimeter.check(request)
             if request.method == "OPTIONS":
                 return self._options(request)
             match = self._table.match(request)
-            identity = self._identity(request, match)
+            who = match.route.who
+            identity: Identity | None = OPEN
+            if who == "caller" or (who == "metrics" and not perimeter.metrics(request.peer)):
+                identity = recognise(gateway.keyring, request)
+                if identity is not None and who not in identity.opens:
+                    raise unfit(who)
         except Failure as failure:
             dialect = match.dialect if match is not None else guess(request)
-            response = refusal(dialect, failure, self.gateway.clock.new_id("req_"))
+            response = refusal(dialect, failure, gateway.clock.new_id("req_"))
+            if gateway.only_simulated:
+                response.headers["x-hapenny-simulated"] = "true"
             perimeter.shared(request, response)
             return response
-        most, own = int(self.gateway.config.server.max_body_mb * 1_000_000), match.route.most
-        return Admitted(
-            self.services,
-            perimeter,
-            request,
-            match,
-            identity,
-            self.gateway.keyring,
-            most if own is None else min(own, most),
-        )
-
-    def _identity(self, request: Request, match: Match) -> Identity | None:
-        """Who asks, as far as the head tells."""
-        who = match.route.who
-        if who == "anyone" or (who == "metrics" and self._perimeter.metrics(request.peer)):
-            return OPEN
-        identity = recognise(self.gateway.keyring, request)
-        if identity is not None:
-            permit(identity, who)
-        return identity
+        most, own = self._most, match.route.most
+        most = most if own is None or own > most else own
+        return Admitted(self.services, perimeter, request, match, identity, gateway.keyring, most)
 
     def _options(self, request: Request) -> Response:
         """What is allowed, asked by a browser (a preflight) or by anybody else."""

@@ -27,7 +27,7 @@ class Call:
         path: without the prefix of a dialect, percent-encoded.
         params: what the pattern of the route names, decoded.
         services: of the deployment.
-        insider: whether the caller may know how the gateway itself is doing.
+        insider: says whether the caller may know how the gateway itself is doing.
     """
 
     __slots__ = ("body", "dialect", "gateway", "identity", "insider", "params", "path", "request", "services")
@@ -42,7 +42,7 @@ class Call:
         path: str,
         params: Mapping[str, str],
         services: Services,
-        insider: bool,
+        insider: Callable[[], bool],
     ) -> None:
         self.gateway = gateway
         self.request = request

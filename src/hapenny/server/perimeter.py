@@ -20,6 +20,7 @@ _EXPOSED = (
 )
 _METHODS = "GET, HEAD, POST, DELETE"
 _PREFLIGHT_S = "600"
+_REMEMBERED = 64
 
 
 class Perimeter:
@@ -39,6 +40,7 @@ class Perimeter:
         self, open_: bool, hosts: Sequence[str] = (), origins: Sequence[str] = (), metrics_from: Sequence[str] = ()
     ) -> None:
         self._open = open_
+        self._seen: set[str] = set()
         self._hosts = {host.lower() for host in hosts}
         self._origins = {origin.lower().rstrip("/") for origin in origins}
         self._metrics = [ipaddress.ip_network(each, strict=False) for each in metrics_from]
@@ -51,14 +53,14 @@ class Perimeter:
         """
         if not self._open:
             return
-        host = request.headers.get("host", "")
-        if host and not self._ours(host):
+        host = dict.get(request.headers, "host", "")
+        if host and host not in self._seen and not self._ours(host):
             raise Failure(
                 "permission",
                 "this gateway needs no key, so it answers under its own names alone",
                 fix="add the name to server.hosts, or configure keys",
             )
-        origin = request.headers.get("origin")
+        origin = dict.get(request.headers, "origin")
         if origin is not None and not self.allows(origin) and origin.lower().partition("://")[2] != host.lower():
             raise Failure(
                 "permission",
@@ -101,7 +103,7 @@ class Perimeter:
 
     def shared(self, request: Request, response: Response) -> None:
         """Lets a browser hand the answer to the page that asked, where its site may call."""
-        origin = request.headers.get("origin")
+        origin = dict.get(request.headers, "origin")
         if origin is not None and self.allows(origin):
             headers = response.headers
             headers["access-control-allow-origin"] = origin
@@ -109,6 +111,13 @@ class Perimeter:
             headers["vary"] = "origin"
 
     def _ours(self, host: str) -> bool:
+        """Whether the name is one that nobody else can own. Those that are get remembered: there are few."""
+        ours = self._own(host)
+        if ours and len(self._seen) < _REMEMBERED:
+            self._seen.add(host)
+        return ours
+
+    def _own(self, host: str) -> bool:
         name = host.lower()
         if name.startswith("["):
             return True

@@ -28,7 +28,6 @@ class Services:
         self.batches: BatchService | None = None
         self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
-        self.listening = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from hapenny.core.clock import Clock
 from hapenny.core.events import (
     BlockStarted,
     BlockStopped,
@@ -24,7 +25,6 @@ from hapenny.simulation.promptcache import Found
 
 if TYPE_CHECKING:
     from hapenny.simulation.answering import Draft
-    from hapenny.simulation.provider import SimulatedProvider
     from hapenny.simulation.tokenizer import Tokenizer
 
 CHUNK = 4
@@ -69,7 +69,7 @@ class SimulatedCall:
 
     def __init__(
         self,
-        provider: SimulatedProvider,
+        clock: Clock,
         plan: Plan,
         *,
         id: str,
@@ -81,7 +81,7 @@ class SimulatedCall:
         self.id = id
         self.model = model
         self.prompt = prompt
-        self._clock = provider.clock
+        self._clock = clock
         self._plan = plan
         self._stream = stream
         self._settle: Settlement | None = settle

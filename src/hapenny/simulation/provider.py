@@ -186,7 +186,7 @@ class SimulatedProvider:
         )
         self.open_calls += 1
         return SimulatedCall(
-            self,
+            self.clock,
             self._plan(request, model, card, found, total, draws, fault, service_tier),
             id=self.clock.new_id("msg_sim_"),
             model=model.id,

@@ -104,7 +104,10 @@ class Books:
 
     def _refine(self, exchange: Exchange) -> None:
         """Settles calls that reported nothing again, by what a later attempt reported. Never raises."""
-        if not any(call.provenance == "estimated" for call in exchange.calls):
+        for call in exchange.calls:
+            if call.provenance == "estimated":
+                break
+        else:
             return
         try:
             refine(exchange.calls, self.prices, self._clock.wall())
@@ -157,13 +160,16 @@ class Books:
         if delivered is None:
             delivered = exchange.delivered
         calls = exchange.calls
-        settled = sum(1 for call in calls if call.outcome != "open")
+        settled = 0
+        for call in calls:
+            settled += call.outcome != "open"
         mark = (settled, len(calls), delivered, len(exchange.output), exchange.failure is None)
         known = exchange.stage_notes.get(_WALKED)
         if known is not None and known[0] == mark:
             return known[1]
-        self._learn(exchange)
-        self._refine(exchange)
+        if calls:
+            self._learn(exchange)
+            self._refine(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         parts: list[Part] = []
@@ -174,12 +180,18 @@ class Books:
                 prices, parts = self._steps(exchange, adopted)
         else:
             adopted = None
-        others = [(call.technique, call.cost) for call in calls if call is not adopted and call.outcome != "open"]
+        others: list[tuple[str, int | None]] = []
+        for call in calls:
+            if call is not adopted and call.outcome != "open":
+                others.append((call.technique, call.cost))
         result = walk(prices, others, 0 if adopted is None else adopted.cost)
         exchange.stage_notes[_WALKED] = (mark, result)
         steps = exchange.steps
         freed = steps[-1].technique if adopted is None and steps and steps[-1].free else ""
-        exchange.stage_notes[ALONE] = Alone(alone([] if freed else parts, others), freed)
+        if freed and not others:
+            exchange.stage_notes[ALONE] = Alone({}, freed)
+        elif len(parts) > 1 or others:  # else no technique did anything that could be taken out
+            exchange.stage_notes[ALONE] = Alone(alone([] if freed else parts, others), freed)
         return result
 
     def totals(self, exchange: Exchange) -> Totals:
@@ -189,7 +201,8 @@ class Books:
         counts say, and the books need not be closed before the client has its answer.
         """
         adopted = exchange.adopted
-        self._refine(exchange)
+        if exchange.calls:
+            self._refine(exchange)
         if (
             adopted is None or exchange.steps or exchange.passthrough
             or not self._compared(exchange, exchange.delivered)

@@ -62,9 +62,7 @@ class Ledger:
         self._flush_s = options.flush_s
         self._queue = options.queue
         self._retention = options.retention_days
-        if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._connection = schema.open_ledger(path)
+        self._connection = _open(path)
         self._reader = self._connection if path == ":memory:" else schema.open_ledger(path, read_only=True)
         self._pending: OrderedDict[int, Row | Entry] = OrderedDict()
         self._ids: dict[str, Row] = {}
@@ -227,6 +225,31 @@ class Ledger:
         """Deletes request rows older than `before` (epoch seconds), leaving their sums; returns how many."""
         async with self._writing:
             return await self._clock.work("ledger", 1.0, lambda: _prune(self._connection, before))
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """The ledger file, made where there is none. Raises `ValueError` with the fix where it cannot be written."""
+    fix = "Fix: restore it from a copy or move it away, and a new one is begun"
+    try:
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        connection = schema.open_ledger(path)
+        try:
+            connection.execute("BEGIN IMMEDIATE")  # a file that can only be read is noticed now, not at the first row
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                connection.close()
+                raise
+        return connection
+    except OSError as error:
+        problem = f"$.ledger.path: {path!r}: {error.strerror}. Fix: let this user write there, or name another place"
+        raise ValueError(problem) from None
+    except sqlite3.OperationalError as error:
+        problem = f"$.ledger.path: {path!r}: {error}. Fix: let this user write there, or name another place"
+        raise ValueError(problem) from None
+    except sqlite3.Error as error:
+        raise ValueError(f"$.ledger.path: {path!r} is damaged ({error}). {fix}") from None
 
 
 def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | Entry]], extra: list[Entry]) -> None:

@@ -73,7 +73,8 @@ class Histograms(dict[tuple[str, ...], Histogram]):
             if len(self) >= MAX_SERIES:
                 labels = ("other",) * len(labels)
             found = self.setdefault(labels, Histogram(self._buckets))
-        found.observe(value)
+        found.counts[bisect_left(found.buckets, value)] += 1
+        found.total += value
 
 
 class Metrics:

@@ -9,10 +9,10 @@ profile; a service control policy that denies any region of a profile breaks it,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from hapenny.catalog import resolve
+from hapenny.catalog import resolve as default_resolve
 from hapenny.catalog.card import Card
 from hapenny.catalog.catalog import base_id, region_class
 from hapenny.throughput.options import EndpointOptions, RegionPolicy
@@ -63,7 +63,11 @@ def geography(region: str) -> str:
     return ""
 
 
-def places(card: Card, policy: RegionPolicy) -> list[Place]:
+Resolve: TypeAlias = Callable[[str], Card | None]
+"""The card of a model, at the prices of a deployment."""
+
+
+def places(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve) -> list[Place]:
     """Where `card`'s model may be called under `policy`, provisioned first, then cheapest first.
 
     A place is offered only if the catalog lists its region class for the model; an unknown price comes last.
@@ -95,9 +99,9 @@ def places(card: Card, policy: RegionPolicy) -> list[Place]:
     return found
 
 
-def endpoints(card: Card, policy: RegionPolicy) -> tuple[EndpointOptions, ...]:
+def endpoints(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve) -> tuple[EndpointOptions, ...]:
     """The same as endpoints of the throughput stage: cheaper ones are used up before dearer ones."""
-    found = places(card, policy)
+    found = places(card, policy, resolve)
     least = min((p.price for p in found if p.price), default=1)
     return tuple(
         EndpointOptions(

@@ -21,9 +21,10 @@ from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.gate import Pass
 from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.options import THROUGHPUT_STAGE, Routes
+from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
 from hapenny.throughput.regions import diagnose
 
@@ -52,7 +53,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
 
     def __init__(
         self,
-        routes: Routes,
+        routes: Dispatchers,
         *,
         size: Callable[[Exchange], int] | None = None,
         most_output: Callable[[str], int | None] | None = None,

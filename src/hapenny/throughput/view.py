@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.throughput.concurrency import ShadowLimit
+from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.options import Routes
 
 
-def view(routes: Routes) -> list[dict[str, Any]]:
+def view(routes: Dispatchers) -> list[dict[str, Any]]:
     """One object for each target in use: its queue, its running totals, its endpoints."""
     found = []
     for target, route in routes.routes().items():

@@ -70,8 +70,9 @@ def turn_of(request: Request, locale: str = "", *, with_tools: bool = False) -> 
     user = request.messages[user_at] if user_at >= 0 else None
     if user is None or user.role != "user":
         return None
-    if not all(isinstance(block, Text) and len(block.text) <= MAX_TURN for block in user.content):
-        return None
+    for block in user.content:
+        if not isinstance(block, Text) or len(block.text) > MAX_TURN:
+            return None
     spoken = [message for message in request.messages[:user_at] if message.role == "assistant"]
     assistant = spoken[-1].text if spoken and not _calls(spoken[-1]) else ""
     return Turn(user=user.text, assistant=assistant, turns=len(spoken), locale=locale, tool=tool, result=result)

@@ -209,6 +209,8 @@ BROKEN = [
     ("cache_unsupported", "invoke", controls("5m"), OLD, "did not allow prompt caching"),
     ("cache_place", "converse",
      put(("toolConfig", "tools", ...), {"cachePoint": {"type": "default"}}), NOVA, "extraneous key [cachePoint]"),
+    ("cache_behind", "converse",
+     put((M, 2, C, ...), {"cachePoint": {"type": "default"}}), NOVA, "#/messages/2/content/1: extraneous key"),
     ("cache_count", "converse", points(*["5m"] * 5), SONNET, "A maximum of 4 blocks with cache_control"),
     ("cache_count", "anthropic", controls(*["5m"] * 5), "claude-sonnet-4-5", "Found 5."),
     ("cache_order", "invoke", controls("5m", "1h"), HAIKU, "must not come after a ttl='5m'"),

@@ -156,6 +156,17 @@ def test_nova_gets_none_among_its_tools_and_none_for_an_hour():
     assert "1h sent as 5m" in notes
 
 
+def test_nova_gets_a_point_behind_text_alone():
+    talk = (user("x"), Message("assistant", (ToolUse("c1", "f"),)), Message("user", (ToolResult("c1", (Text("3"),)),)))
+    tools = (Tool("f", "d", {"type": "object", "properties": {}}),)
+    body, notes = sent("converse", NOVA, "anthropic", messages=talk, tools=tools, checkpoint="5m")
+    assert "cachePoint" not in json.dumps(body)
+    assert "behind" in notes
+    body, notes = sent("converse", NOVA, "anthropic", messages=(user("x"),), checkpoint="5m")
+    assert "cachePoint" in body["messages"][0]["content"][-1]
+    assert notes == ""
+
+
 def test_of_many_points_the_last_of_each_part_stay():
     body, notes = sent("converse", SONNET, "anthropic", **marked("5m", "5m", "5m", tools=("5m", "5m"), system=("5m",)))
     found = points(body)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from hapenny.caching.exact import Answers, Stored
 from hapenny.caching.semantic.decider import Decider, DeciderStats, Looked, Promise
 from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.memory import Memory
 from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.store import Entry
+from hapenny.caching.stored import Answers, Stored
 from hapenny.core.clock import Clock
 from hapenny.core.events import TextDelta
 from hapenny.core.exchange import Exchange, Policy

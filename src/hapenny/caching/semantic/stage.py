@@ -9,7 +9,7 @@ import msgspec
 
 from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
-from hapenny.caching.exact import PRECOMPUTED, Stored, result_tag, size_of, storable, tags_of
+from hapenny.caching.exact import size_of, storable
 from hapenny.caching.keys import KEY, Keys, uncacheable
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.publishing import Publisher
@@ -17,6 +17,7 @@ from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.caching.semantic.terms import read
+from hapenny.caching.stored import PRECOMPUTED, Stored, result_tag, tags_of
 from hapenny.core.answer import Answer, Outcome, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event

@@ -67,7 +67,7 @@ def tokens(value: str) -> list[str]:
     return [part.strip(" \t").lower() for part in value.split(",")]
 
 
-_BREAKS = ("\r", "\n", "\0")
+_BREAK = re.compile(r"[\r\n\0]")
 
 
 def written(first: str, headers: Mapping[str, str], more: str = "") -> bytes:
@@ -78,6 +78,6 @@ def written(first: str, headers: Mapping[str, str], more: str = "") -> bytes:
     """
     text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     breaks = len(headers)
-    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text or any(c in first for c in _BREAKS):
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text or _BREAK.search(first):
         raise ValueError("a line break where none may be")
     return f"{first}\r\n{more}{text}\r\n".encode("latin-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import overload
 
 from hapenny.protocols.http1 import framing
@@ -12,6 +13,12 @@ from hapenny.protocols.http1.framing import Parser
 from hapenny.protocols.http1.target import Target
 
 _LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+
+
+_SHORT = 256
+"""The longest target and host that are remembered."""
+_read = lru_cache(1024)(targets.read)
+_sound_host = lru_cache(256)(targets.sound_host)
 
 
 class Headers(dict[str, str]):
@@ -84,9 +91,9 @@ class RequestParser(Parser):
             if modern:
                 raise Malformed("no host")
             host = ""
-        elif not targets.sound_host(host):
+        elif not (_sound_host if len(host) <= _SHORT else targets.sound_host)(host):
             raise Malformed("no sound host")
-        self.target = targets.read(method, first[2], host)
+        self.target = (_read if len(first[2]) <= _SHORT else targets.read)(method, first[2], host)
         connection = dict.get(headers, "connection")
         if connection is None:
             self.keep = modern

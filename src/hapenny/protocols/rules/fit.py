@@ -46,6 +46,8 @@ class Fitted(NamedTuple):
     """What was changed: goes into the answer's headers."""
     undo: Undo | None = None
     """Frees the answer of what was changed; for one answer alone."""
+    plain: bool = False
+    """Whether it was known to break no rule; `notes` then say what is not sent, too."""
 
 
 def fit(request: Request, service: Service, model: str, card: Card | None) -> Fitted:

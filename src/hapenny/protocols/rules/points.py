@@ -61,13 +61,21 @@ def _places(request: Request) -> list[tuple[Place, str]]:
 
 
 def _not_behind_text(request: Request) -> set[Place]:
-    """Cache points in messages that follow something else than a text."""
+    """Cache points in messages that follow something else than a text; that of the request follows all."""
     late = set()
+    last = request.messages[-1].content[-1:] if request.messages else ()
+    if request.checkpoint and not (last and isinstance(last[0], Text)):
+        late.add(_behind_all(request))
     for place, _ in _places(request):
         part, i, j, k = place
         if part == "messages" and (k >= 0 or not isinstance(request.messages[i].content[j], Text)):
             late.add(place)
     return late
+
+
+def _behind_all(request: Request) -> Place:
+    """The place of the cache point that the request as a whole asks for."""
+    return ("messages", len(request.messages), 0, -1)
 
 
 def _ttl(block: Block) -> str:
@@ -105,7 +113,7 @@ def _mapped(request: Request, change: Any) -> dict[str, Any]:
         same = all(a is b for a, b in zip(content, message.content, strict=True))
         return message if same else replace(message, content=content)
 
-    whole = request.checkpoint and change(("messages", len(request.messages), 0, -1), request.checkpoint)
+    whole = request.checkpoint and change(_behind_all(request), request.checkpoint)
     return {
         "tools": tuple([tool(item, ("tools", i, 0, -1)) for i, item in enumerate(request.tools)]),
         "system": tuple([one(block, ("system", i, 0, -1)) for i, block in enumerate(request.system)]),
@@ -134,7 +142,7 @@ def _fewer(draft: Draft) -> None:
         if place not in kept:
             kept.append(place)
     stay = set(kept[:room])
-    whole = ("messages", len(request.messages), 0, -1)
+    whole = _behind_all(request)
     draft.change(**_mapped(request, lambda place, ttl: ttl if place in stay or place == whole else ""))
     draft.note(f"cache_points={len(places) - len(stay)} not sent: the service takes {POINTS}")
 
@@ -147,7 +155,7 @@ def _ordered(draft: Draft) -> None:
     whole = draft.request.checkpoint == "1h" and short < len(places)
     if not late and not whole:
         return
-    end = ("messages", len(draft.request.messages), 0, -1)
+    end = _behind_all(draft.request)
     draft.change(
         **_mapped(draft.request, lambda place, ttl: "5m" if place in late or (whole and place == end) else ttl)
     )

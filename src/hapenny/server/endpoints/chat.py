@@ -68,7 +68,7 @@ async def answer(call: Call, surface: Surface) -> Response:
             return response
         body, own = await _whole(flow, surface.codec, exchange)
         exchange.commit()
-        out = at_commit(exchange)
+        out = _at_commit(gateway, exchange)
         money = gateway.totals(exchange)
         if money is not None:
             out.update(at_end(exchange, money))
@@ -111,9 +111,17 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     return written
 
 
+def _at_commit(gateway: Gateway, exchange: Exchange) -> dict[str, str]:
+    """The headers known when the first byte goes out; an answer of no provider says so."""
+    headers = at_commit(exchange)
+    if gateway.simulated and gateway.plays(exchange):
+        headers["x-hapenny-simulated"] = "true"
+    return headers
+
+
 def _stream(gateway: Gateway, codec: Codec, exchange: Exchange, flow: Answer) -> Response:
     encoder = codec.encoder(exchange.original)
-    headers = at_commit(exchange)
+    headers = _at_commit(gateway, exchange)
     headers["content-type"] = encoder.content_type
     exchange.commit()
     return Response(headers=headers, pieces=_Streamed(gateway, exchange, flow, encoder, codec.name in _TIMED))

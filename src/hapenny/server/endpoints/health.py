@@ -36,7 +36,7 @@ async def ready(call: Call) -> Response:
     elif known and known <= down:
         status, code = "unavailable", 503
     shown: dict[str, object] = {"status": status, "models": len(gateway.names.names())}
-    if reasons and call.insider:
+    if reasons and call.insider():
         shown["reasons"] = reasons[:20]
     return as_json(shown, code)
 

@@ -81,8 +81,10 @@ async def bedrock_one(call: Call) -> Response:
 
 def _asked(call: Call, name: str) -> Model:
     """The model of that name, which the key may ask for."""
-    known = call.gateway.names.resolve(name)
-    if (known.kind == "model" and known.target is None) or not call.identity.may_ask(name):
+    names, catalog = call.gateway.names, call.gateway.catalog
+    target = names.resolve(name).target
+    known = name in names.names() or (target is not None and catalog.resolve(target.model) is not None)
+    if not known or not call.identity.may_ask(name):
         raise Failure(
             "not_found", f"the model {name[:200]!r} is not known here", field="model", fix="see the list of models"
         )

@@ -53,6 +53,18 @@ def connections() -> int:
     return max(8, min(65_536, (most - RESERVED) // 2))
 
 
+def raise_descriptors() -> None:
+    """Allows this process as many open files as the system lets it: the usual 1,024 are a default for programs of
+    another kind."""
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ImportError, OSError, ValueError):
+        return
+
+
 class Usage:
     """What of the bounds is taken now."""
 

@@ -1,0 +1,150 @@
+"""A dispatcher for each target: its endpoints with their quotas and limits, built from what is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from hapenny.catalog import resolve as default_resolve
+from hapenny.core.answer import Answer
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Exchange, Target
+from hapenny.stores.counters import Counters
+from hapenny.throughput.balance import Balancer
+from hapenny.throughput.dispatch import Dispatcher
+from hapenny.throughput.endpoint import Endpoint
+from hapenny.throughput.gate import Gate
+from hapenny.throughput.hedge import Hedger
+from hapenny.throughput.imported import Place, of_file
+from hapenny.throughput.options import NOTHING_SAID, EndpointOptions, ModelOptions, ThroughputOptions
+from hapenny.throughput.pools import Pool, QuotaSpec
+from hapenny.throughput.quota import Quota
+from hapenny.throughput.regions import Resolve, endpoints
+from hapenny.throughput.retry import RetryBudget
+
+
+class Route:
+    """A dispatcher of one target, and where each of its endpoints calls."""
+
+    def __init__(
+        self, dispatcher: Dispatcher[tuple[Answer, Exchange]], targets: dict[str, Target], affinity: bool
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.targets = targets
+        self.affinity = affinity
+        self.prefixes = affinity or any(endpoint.limit is not None for endpoint in dispatcher.gate.endpoints)
+        """Whether it matters which prompts begin alike: for servers that keep a prefix cache."""
+
+
+class Dispatchers:
+    """Dispatchers by target, built at first use; at most `most` are kept.
+
+    `burndown`: quota units an output token of a model costs where the quota does not say (the catalog's card).
+    `resolve`: the card of a model, at the prices of this deployment.
+    """
+
+    def __init__(
+        self,
+        options: ThroughputOptions,
+        counters: Counters,
+        clock: Clock,
+        *,
+        burndown: Callable[[str], float] = lambda model: 1.0,
+        resolve: Resolve = default_resolve,
+        most: int = 4096,
+    ) -> None:
+        self.options = options
+        self._counters = counters
+        self._clock = clock
+        self._most = most
+        self._burndown = burndown
+        self._resolve = resolve
+        self._budget = RetryBudget(options.retry_share, initial=5.0)
+        self._routes: dict[Target, Route] = {}
+        self.imported: dict[Place, QuotaSpec] = of_file(options.quotas.file) if options.quotas.file else {}
+        """The account's own quotas, which hold where the configuration says nothing."""
+
+    def of(self, target: Target) -> Route:
+        """The dispatcher for calls to `target`."""
+        route = self._routes.get(target)
+        if route is None:
+            if len(self._routes) >= self._most:
+                self._routes.pop(next(iter(self._routes)))
+            route = self._routes[target] = self._build(target)
+        return route
+
+    def update_quotas(self, quotas: Mapping[Place, QuotaSpec]) -> None:
+        """The account's quotas, as they have just been read: in force at once, also for routes in use."""
+        self.imported.update(quotas)
+        for target, route in self._routes.items():
+            model = self.options.models.get(target.model, NOTHING_SAID)
+            for place, endpoint in zip(self._places(target, model), route.dispatcher.gate.endpoints, strict=True):
+                if endpoint.quota is not None:
+                    endpoint.quota.update(self._quota(place, model, route.targets[place.name]))
+            route.dispatcher.gate.wake()
+
+    def _quota(self, place: EndpointOptions, model: ModelOptions, there: Target) -> QuotaSpec:
+        """The quota of a place: its own, the model's, the account's; none known otherwise."""
+        if place.quota is not None:
+            return place.quota
+        if model.quota != NOTHING_SAID.quota or there.endpoint or there.service_tier not in ("standard", "priority"):
+            return model.quota
+        known = self.imported
+        return known.get((there.region, there.model)) or known.get(("", there.model)) or model.quota
+
+    def routes(self) -> dict[Target, Route]:
+        """Those in use, for metrics and the console."""
+        return dict(self._routes)
+
+    def _by_region(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
+        card, policy = self._resolve(target.model), model.regions
+        if card is None or policy is None:
+            return ()
+        if target.service_tier not in ("standard", "provisioned"):  # asked for by name: that tier and no other
+            policy = msgspec.structs.replace(policy, tiers=(target.service_tier,))
+        return endpoints(card, policy, self._resolve)
+
+    def _places(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
+        places = model.endpoints or self._by_region(target, model)
+        return places or (EndpointOptions(name=target.region or target.backend or "only"),)
+
+    def _build(self, target: Target) -> Route:
+        model = self.options.models.get(target.model, NOTHING_SAID)
+        places = self._places(target, model)
+        targets = {place.name: place.target(target) for place in places}
+        endpoints = []
+        for place in places:
+            there = targets[place.name]
+            pool = Pool(there.model, there.region, place.account, there.endpoint or there.backend, there.service_tier)
+            limit = place.limit or model.limit
+            endpoints.append(
+                Endpoint(
+                    place.name,
+                    self._clock,
+                    quota=Quota(
+                        pool,
+                        self._quota(place, model, there),
+                        self._counters,
+                        self._clock,
+                        burndown=self._burndown(target.model),
+                    ),
+                    limit=limit.build(self._clock) if limit is not None else None,
+                    breaker=self.options.breaker,
+                    cost_factor=place.cost_factor,
+                    server_priority=place.server_priority,
+                    patient=there.service_tier == "flex",
+                )
+            )
+        balancer = Balancer(self._clock, affinity=model.affinity)
+        gate = Gate(self._clock, endpoints, self.options.gate, balancer=balancer)
+        dispatcher: Dispatcher[tuple[Answer, Exchange]] = Dispatcher(
+            self._clock,
+            gate,
+            backoff=self.options.retry,
+            budget=self._budget,
+            hedger=Hedger(self.options.hedge) if model.hedge else None,
+            release=lambda begun: begun[0].close(),
+            silent=lambda begun: not begun[0].begun,
+        )
+        return Route(dispatcher, targets, model.affinity)
