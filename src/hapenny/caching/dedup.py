@@ -15,7 +15,7 @@ from hapenny.caching.keys import Keys
 from hapenny.caching.store import Selector
 from hapenny.caching.stored import Answers, Stored, result_tag
 from hapenny.core.clock import Clock
-from hapenny.core.events import Started
+from hapenny.core.events import Started, Usage
 
 MOST = 100_000
 """Fingerprints and changed documents that are remembered."""
@@ -51,7 +51,8 @@ class AnswerDedup:
 
     def fingerprint(self, stored: Stored, more: str = "") -> bytes:
         """32 bytes, keyed: says nothing about the answer to who does not hold the secret."""
-        content = [event for event in stored.events if type(event) is not Started]
+        # How an answer came about (its id, what it took) is not what it says.
+        content = [event for event in stored.events if type(event) is not Started and type(event) is not Usage]
         return self._keys.fingerprint(
             stored.tenant, content, sorted(stored.evidence), stored.model, (stored.prompt, more)
         )

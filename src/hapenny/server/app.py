@@ -5,7 +5,9 @@ A request is judged by its head: its target, the name it was sent to, its path a
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import ssl
 
 from hapenny.admission.keys import OPEN, Identity
@@ -73,8 +75,10 @@ class App:
         try:
             return await self._server.start(where, where_port, _tls(options))
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            problem = f"$.server: {where}:{where_port} cannot be listened on: {why}"
+            why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            taken = error.errno == errno.EADDRINUSE
+            at = "$.server.port: in use: " if taken else "$.server.host: "
+            problem = f"{at}{where}:{where_port} cannot be listened on: {why}"
             raise ConfigError([f"{problem}. Fix: another port or host, or end what has it"]) from None
 
     async def stop(self) -> None:
