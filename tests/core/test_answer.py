@@ -106,6 +106,28 @@ async def test_a_clean_end_without_stop_is_truncated_when_collected():
     assert caught.value.kind == "truncated"
 
 
+class Strict(Watcher):
+    """Refuses an answer at its end, as the books do where it never stopped."""
+
+    def end(self, outcome):
+        super().end(outcome)
+        raise Failure("truncated", "the answer never stopped")
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+async def test_what_refuses_an_answer_at_its_end_leaves_nobody_waiting(places):
+    upstream, strict, watcher = Upstream(WHOLE[:2]), Strict(), Watcher()
+    transforms = [(strict, watcher)[place] for place in places]
+    answer = Answer(upstream)
+    for transform in transforms:
+        answer = answer.through(transform)
+    with pytest.raises(Failure, match="never stopped"):
+        await answer.collect()
+    answer.close()
+    assert (strict.ends, watcher.ends) == (["complete"], ["failed"] if places == (0, 1) else ["complete"])
+    assert (answer.outcome, upstream.closed) == ("failed", 1)
+
+
 @pytest.mark.parametrize("batches", [WHOLE[:1], WHOLE[:2]])
 async def test_cancelling_at_any_point_releases(batches):
     upstream, watcher = Upstream(batches, hang=True), Watcher()

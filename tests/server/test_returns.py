@@ -16,10 +16,10 @@ from hapenny.telemetry.rows import Row
 from tests.server.house import serving
 from tests.settling import settled
 
-JUDGED = (
-    "stages: {semantic: {judge: fast, embedder: hashed}}\n"
-    "routes: {default: {holdout: 0, stages: {semantic: 'on', templates: 'off'}}}"
-)
+JUDGED = {
+    "preset": "safe, stages: {semantic: 'on', templates: 'off'}",
+    "extra": "stages: {semantic: {judge: fast, embedder: hashed}}",
+}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def paraphrases(app):
 
 
 async def test_the_judges_calls_are_rows_of_the_ledger_and_costs_of_the_layer(tmp_path):
-    async with serving(tmp_path, extra=JUDGED) as (_, app):
+    async with serving(tmp_path, **JUDGED) as (_, app):
         rows = []
         app.gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
         await paraphrases(app)
@@ -69,7 +69,7 @@ async def test_the_judges_calls_are_rows_of_the_ledger_and_costs_of_the_layer(tm
 
 
 async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
-    async with serving(tmp_path, extra=JUDGED) as (_, app):
+    async with serving(tmp_path, **JUDGED) as (_, app):
         layer = app.gateway.shared.profit.layer("semantic", "default")
         await paraphrases(app)
         for _ in range(2_000):
@@ -82,7 +82,7 @@ async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
 
 
 async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(tmp_path, exits):
-    async with serving(tmp_path, extra=JUDGED) as (url, app), aiohttp.ClientSession() as session:
+    async with serving(tmp_path, **JUDGED) as (url, app), aiohttp.ClientSession() as session:
         app.gateway.shared.profit._window = 8
         logs = exits.enter_context(structlog.testing.capture_logs())
         for number in range(10):

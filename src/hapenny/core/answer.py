@@ -195,16 +195,26 @@ class Answer:
         return completion
 
     def _finish(self, outcome: Outcome) -> list[Event]:
+        """Ends every transform, also where one of them finds that the answer is not whole: those behind it are told
+        that it failed, and what they hold is given back."""
         self.outcome = outcome
         self._head = None
         tail: list[Event] = []
+        problem: BaseException | None = None
         try:
             for transform in self._transforms:
-                if tail:
-                    tail = list(transform.flow(tail))
-                tail.extend(transform.end(outcome))
+                try:
+                    if tail:
+                        tail = list(transform.flow(tail))
+                    tail.extend(transform.end(outcome))
+                except BaseException as error:
+                    problem = problem or error
+                    self.outcome = outcome = "failed"
+                    tail = []
         finally:
             self._source.close()
+        if problem is not None:
+            raise problem
         return tail if outcome == "complete" else []
 
 
