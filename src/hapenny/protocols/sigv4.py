@@ -16,7 +16,7 @@ from msgspec import Struct
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICES = frozenset({"bedrock", "bedrock-mantle"})
-"""The signing names of Bedrock's clients: the runtime's, and that of its endpoints in OpenAI's and Anthropic's dialects."""
+"""Signing names of Bedrock's clients: the runtime's, and that of its endpoints in other dialects than its own."""
 SKEW_S = 300.0
 """How far the clock of a signer may differ, in seconds."""
 
@@ -213,7 +213,7 @@ def verify(
         return False
     path, _, query = raw_path.partition("?")
     signed = [(name, headers[name]) for name in names]
-    expected = _signature(secret, stamp, said.region, service, method, path, canonical_query(query), signed, body)
+    expected = _signature(secret, stamp, said.region, said.service, method, path, canonical_query(query), signed, body)
     return hmac.compare_digest(expected.encode(), said.signature.encode("utf-8", "replace"))
 
 
