@@ -55,3 +55,35 @@ def test_cache_counts_a_segment_once_and_is_bounded() -> None:
     for index in range(10):
         cache.segment(f"turn {index}")
     assert len(cache) == 3
+
+
+def test_of_a_long_text_slices_stand_for_the_whole():
+    import random
+
+    from hapenny.counting.features import LONG, SEGMENTS, features, sample
+
+    chance = random.Random(4)
+    kinds = (
+        "the toll of the bridge is half a penny ",
+        '{"id": 4711, "price": 12.50}, ',
+        "xin chào các bạn ",
+        "橋の通行料は半ペニー。",
+    )
+    text = "".join(chance.choice(kinds) for _ in range(400_000))
+    assert len(text) > 20 * LONG
+    assert len(sample(text)) == LONG
+    assert sample(text[:LONG]) == text[:LONG]
+    whole = sum(features(text[at : at + LONG]) for at in range(0, len(text), LONG))
+    scaled = features(text)
+    assert scaled[SEGMENTS] == 1
+    for one, other in zip(whole[2:], scaled[2:], strict=True):
+        assert abs(one - other) <= 0.03 * max(one, len(text) / 100)
+
+
+def test_words_of_a_long_text_are_as_many_as_it_has():
+    from hapenny.counting.features import LONG
+    from hapenny.telemetry.word_corrections import bag
+
+    word = "penny "
+    text = word * (4 * LONG // len(word))
+    assert abs(len(bag(text)) / (len(text) / len(word)) - 1) < 0.01

@@ -102,6 +102,17 @@ def test_each_change_breaks_it():
     assert not holds(authorization=headers["authorization"].replace("bedrock", "s3"))
 
 
+@pytest.mark.parametrize(("service", "right"), [("bedrock", True), ("bedrock-mantle", True), ("s3", False)])
+def test_the_names_of_bedrocks_services_are_taken(service, right):
+    path, headers = "/openai/v1/chat/completions", {"content-type": "application/json"}
+    credentials = sigv4.Credentials("AKID", "secret")
+    added = sigv4.sign(
+        "POST", HOST, path, headers, b"{}", credentials=credentials, region="us-east-1", now=1e9, service=service
+    )
+    signed_ = {"host": HOST, **headers, **{key.lower(): value for key, value in added.items()}}
+    assert sigv4.verify("POST", path, signed_, b"{}", "secret", 1e9) == right
+
+
 def test_a_token_outside_the_signature_is_refused():
     assert not sigv4.verify(
         "POST", "/model/a%3Ab/converse", {**signed(), "x-amz-security-token": "t"}, b"{}", "secret", 1e9

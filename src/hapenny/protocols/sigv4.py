@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+SERVICES = frozenset({"bedrock", "bedrock-mantle"})
+"""Signing names of Bedrock's clients: the runtime's, and that of its endpoints in other dialects than its own."""
 SKEW_S = 300.0
 """How far the clock of a signer may differ, in seconds."""
 
@@ -178,7 +180,7 @@ def verify(
     body: bytes,
     secret: str,
     now: float,
-    service: str = "bedrock",
+    services: Collection[str] = SERVICES,
 ) -> bool:
     """Whether a request was signed with `secret`, in time, and unchanged since.
 
@@ -189,12 +191,18 @@ def verify(
         body: as received.
         secret: the secret key that belongs to the claimed access key.
         now: Unix time, seconds.
-        service: the signing name that is expected.
+        services: the signing names that are taken.
     """
     said = claim(headers.get("authorization", ""))
     stamp = headers.get("x-amz-date", "")
     then = _seconds(stamp)
-    if said is None or said.service != service or said.date != stamp[:8] or then < 0 or not abs(now - then) <= SKEW_S:
+    if (
+        said is None
+        or said.service not in services
+        or said.date != stamp[:8]
+        or then < 0
+        or not abs(now - then) <= SKEW_S
+    ):
         return False
     names = said.signed
     must = {"host", "x-amz-date"} | ({"x-amz-security-token"} & headers.keys())
@@ -205,7 +213,7 @@ def verify(
         return False
     path, _, query = raw_path.partition("?")
     signed = [(name, headers[name]) for name in names]
-    expected = _signature(secret, stamp, said.region, service, method, path, canonical_query(query), signed, body)
+    expected = _signature(secret, stamp, said.region, said.service, method, path, canonical_query(query), signed, body)
     return hmac.compare_digest(expected.encode(), said.signature.encode("utf-8", "replace"))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hapenny.counting.features import scanned
+from hapenny.counting.features import LONG, sample, scanned
 
 Bag = npt.NDArray[np.uint16]
 """The bucket of each word of a text, in order."""
@@ -40,7 +40,9 @@ _EMPTY: Bag = np.zeros(0, np.uint16)
 
 
 def bag(text: str) -> Bag:
-    """The words of `text` as buckets."""
+    """The words of `text` as buckets; of a long one, those of its sample as often as it would take."""
+    if len(text) > LONG:
+        return np.tile(bag(sample(text)), round(len(text) / LONG))
     data, edges = scanned(text)
     if not len(edges):
         return _EMPTY
