@@ -141,6 +141,15 @@ ledger: null
         assert "x-hapenny-simulated" not in headers
 
 
+def test_what_it_keeps_is_for_its_user_alone(tmp_path):
+    text = "ledger: {path: data/ledger.db}\nbatch: {journal: jobs}\n"
+    with serving(tmp_path, text) as (_, url):
+        assert ask(url)[0] == 200
+    kept = [path for place in ("data", "jobs") for path in (tmp_path / place, *(tmp_path / place).rglob("*"))]
+    assert len(kept) > 2
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
+
+
 PRODUCTION = """
 backends: {up: {kind: openai, base_url: "http://127.0.0.1:9/v1"}}
 tiers: {fast: m, strong: m}

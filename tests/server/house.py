@@ -141,7 +141,10 @@ ledger: {path: "%s"}
 @contextlib.asynccontextmanager
 async def serving(tmp_path, backend=None, *, preset="demo", extra=""):
     """(base URL, app): a gateway over simulated models, or over `backend`, on a free port."""
-    config = load(text=CONFIG % (preset, tmp_path / "ledger.db", extra))
+    ours = CONFIG % (preset, tmp_path / "ledger.db", "")
+    given = {line.partition(":")[0] for line in extra.splitlines() if line[:1].isalpha()}
+    kept = [line for line in ours.splitlines() if line.partition(":")[0] not in given]
+    config = load(text="\n".join([*kept, extra]))
     async with running(config, {"simulated": backend} if backend is not None else None) as pair:
         yield pair
 

@@ -1,8 +1,10 @@
 """What is not understood passes through untouched, metered: embeddings and other vendors' native bodies."""
 
 import asyncio
+import contextlib
 import json
 
+import aiohttp
 import anyio.to_thread
 import boto3
 import botocore.config
@@ -110,3 +112,76 @@ async def test_an_unknown_path_says_which_backend_would_know_it(tmp_path):
     ):
         with pytest.raises(openai.NotFoundError, match="does not answer POST /v1/responses"):
             await client.responses.create(model="auto", input="Hi")
+
+
+@contextlib.asynccontextmanager
+async def raw_provider(answer: bytes):
+    """(base URL, what it was sent): a provider that answers every request with the same bytes."""
+    seen = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
+    server.close()
+
+
+async def through(base, *, path="/v1/things"):
+    text = f'ledger: null\nbackends: {{up: {{kind: openai, base_url: "{base}/v1"}}}}\ntiers: {{fast: m, strong: m}}'
+    async with (
+        running(load(text=text)) as (url, _),
+        aiohttp.ClientSession() as session,
+        session.get(url + path, allow_redirects=False) as answer,
+    ):
+        return answer.status, dict(answer.headers), await answer.text()
+
+
+async def test_nothing_of_the_providers_connection_or_site_reaches_the_client():
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
+        b"Set-Cookie: a=b\r\nServer: nginx\r\nAlt-Svc: h3\r\nx-hapenny-cost: 0\r\nAccess-Control-Allow-Origin: *\r\n"
+        b"x-ratelimit-remaining: 9\r\nopenai-version: 2020-10-01\r\n\r\nok"
+    )
+    async with raw_provider(answer) as (base, _):
+        status, headers, text = await through(base)
+    assert (status, text) == (200, "ok")
+    names = {name.lower() for name in headers}
+    assert not names & {"x-hop", "keep-alive", "set-cookie", "server", "alt-svc", "x-hapenny-cost"}
+    assert not any(name.startswith("access-control-") for name in names)
+    assert {"x-ratelimit-remaining", "openai-version", "x-request-id"} <= names
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\n",
+        b"HTTP/1.1 200 OK\r\nX : 1\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n",
+    ],
+)
+async def test_what_is_no_answer_is_a_502(head):
+    async with raw_provider(head + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}") as (base, _):
+        status, headers, text = await through(base)
+    assert status == 502
+    assert "location" not in {name.lower() for name in headers}
+    assert "evil" not in text
+
+
+async def test_a_redirect_of_a_model_call_is_no_answer_either():
+    text = 'ledger: null\nbackends: {up: {kind: openai, base_url: "%s/v1"}}\ntiers: {fast: m, strong: m}'
+    answer = b"HTTP/1.1 307 Temporary\r\nLocation: http://evil.example/\r\nContent-Length: 2\r\n\r\n{}"
+    async with (
+        raw_provider(answer) as (base, seen),
+        running(load(text=text % base)) as (url, _),
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        with pytest.raises(openai.InternalServerError, match="redirect"):
+            await client.chat.completions.create(model="fast", messages=[{"role": "user", "content": "hi"}])
+    assert all(b"evil" not in head for head in seen)

@@ -155,7 +155,7 @@ async def test_without_keys_nobody_else_can_reach_it(tmp_path):
 
 
 async def test_a_port_that_is_taken_is_said_with_the_fix(tmp_path):
-    async with serving(tmp_path, Scripted()) as (url, _app):
+    async with serving(tmp_path, Scripted()) as (url, _):
         port = int(url.rpartition(":")[2])
         second = App(Gateway(load(text="ledger: null")))
         with pytest.raises(ConfigError, match=rf"127.0.0.1:{port} cannot be listened on: Address already in use. Fix:"):

@@ -300,3 +300,38 @@ def test_a_killed_process_loses_at_most_the_last_second(path, after):
     asyncio.run(again())
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*) FROM requests").fetchone() == (count + 1,)
+
+
+async def test_a_row_that_cannot_be_written_stops_no_other(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=0.05), RealClock())
+    await ledger.start()
+    good, bad = rows(5), rows(1)[0]
+    bad.actual = 2**70  # more than SQLite's integers hold
+    for row in (*good[:2], bad, *good[2:]):
+        ledger.write(row)
+    await ledger.flush()
+    assert (ledger.written, ledger.refused, ledger.waiting) == (5, 1, 0)
+    await ledger.aclose()
+    with sqlite3.connect(path) as reader:
+        assert {row[0] for row in reader.execute("SELECT id FROM requests")} == {row.id for row in good}
+
+
+def test_a_failed_retention_does_not_end_the_writer(path):
+    async def main():
+        clock = virtual_clock()
+        ledger = Ledger(LedgerOptions(path=path, retention_days=1), clock)
+        await ledger.start()
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TRIGGER kept BEFORE DELETE ON requests BEGIN SELECT RAISE(ABORT, 'kept'); END")
+        ledger.write(rows(1, wall=1.0)[0])
+        await clock.sleep(7_200)
+        ledger.write(rows(1)[0])
+        await clock.sleep(5)
+        assert ledger.guard.failing
+        for row in rows(3):
+            ledger.write(row)
+        await clock.sleep(30)
+        assert (ledger.written, ledger.waiting) == (5, 0)
+        await ledger.aclose()
+
+    run_virtual(main())

@@ -23,6 +23,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     secret: str = ""
     opens: tuple[str, ...] = ("anyone", "caller")
     """Which endpoints its keys open, in the words of the table of routes."""
+    priority: int = 0
+    """The highest priority its requests may ask for."""
 
     def may_route(self, route: str) -> bool:
         """Whether the key allows `route`."""
@@ -33,7 +35,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         return "*" in self.models or model in self.models
 
 
-OPEN = Identity(opens=("anyone", "caller", "metrics"))
+OPEN = Identity(opens=("anyone", "caller", "metrics"), priority=100)
 """Who asks where no keys are configured."""
 
 

@@ -13,6 +13,7 @@ from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
+from hapenny.backends.passable import ANTHROPIC
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.answer import Source
@@ -112,6 +113,7 @@ KIND = Kind(
     _build,
     codec="anthropic",
     telemetry="anthropic",
+    ways=ANTHROPIC,
     passes={"anthropic": 0, "openai": 1},
     batch="anthropic",
 )

@@ -17,6 +17,7 @@ from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
+from hapenny.backends.passable import BEDROCK
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import Origin, Url, origin
 from hapenny.catalog import base_id
@@ -202,6 +203,7 @@ KIND = Kind(
     _build,
     codec="bedrock",
     telemetry="aws.bedrock",
+    ways=BEDROCK,
     passes={"model": 0, "openai-prefix": 2, "other": 0},
     own_records=("bedrock", "invoke"),
     batch="bedrock",

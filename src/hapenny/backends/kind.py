@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
+from hapenny.backends.passable import Passable
 from hapenny.backends.pool import Pool
 from hapenny.core.clock import Clock
 from hapenny.vectors.remote import Style
@@ -83,6 +84,8 @@ class Kind(NamedTuple):
     """`gen_ai.provider.name` of OpenTelemetry's conventions."""
     passes: Mapping[PathFamily, int]
     """Families of paths that it may know though no codec does; where several kinds do, the lowest number is asked."""
+    ways: tuple[Passable, ...] = ()
+    """What of such paths is let through; everything else is refused."""
     own_records: tuple[str, ...] = ()
     """Further codecs whose batch records its jobs take as they are."""
     batch: BatchApi | None = None

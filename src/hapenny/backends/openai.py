@@ -9,6 +9,7 @@ from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
 from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
+from hapenny.backends.passable import OPENAI
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.answer import Source
@@ -102,6 +103,7 @@ KIND = Kind(
     _build,
     codec="openai",
     telemetry="openai",
+    ways=OPENAI,
     passes={"openai-prefix": 0, "openai": 0, "anthropic": 1},
     batch="openai",
     embeds=_style,

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
 from hapenny.backends.kind import BackendOptions, Kind, bedrock_style
+from hapenny.backends.passable import EVERYTHING
 from hapenny.core.clock import Clock
 
 
@@ -96,6 +97,7 @@ KIND = Kind(
     _build,
     codec="bedrock",
     telemetry="hapenny.simulated",
+    ways=EVERYTHING,
     passes={"model": 1, "openai-prefix": 1, "openai": 2, "anthropic": 2},
     own_records=("bedrock", "invoke"),
     batch="bedrock",

@@ -40,6 +40,8 @@ def stats(target: tuple[str, str], as_json: bool) -> None:
 @click.pass_obj
 def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
     """The entries behind KEY, as the header Cache-Status shows it; all of them without KEY."""
+    if key.strip("0123456789abcdefABCDEF"):
+        raise click.UsageError(f"{key[:64]!r} is no key: give hex digits, as the header Cache-Status shows them")
     found = _call(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
     if not found and not as_json:
         click.echo(f"no entry of yours begins with {key}" if key else "nothing is stored for you")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from hapenny.cli.printable import cell
 from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def write(config: str, route: str | None, count: int, consent: bool, out: Path) 
         sheet.writerow(["request_id", "conversation", "answer_a", "answer_b", "said"])
         for one in queue.items()[:count]:
             turns = "\n".join(f"{role}: {text}" for role, text in one.turns)
-            sheet.writerow([one.id, turns, one.answers[0], one.answers[1] if len(one.answers) > 1 else "", ""])
+            answers = [one.answers[0], one.answers[1] if len(one.answers) > 1 else ""]
+            sheet.writerow([cell(text) for text in (one.id, turns, *answers, "")])
             written += 1
     click.echo(f"{out}: {written} answers; said is a, b or tie for two, right, partly or wrong for one")
 

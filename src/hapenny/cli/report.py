@@ -80,8 +80,11 @@ def span(text: str) -> float:
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Prints the report as tables."""
+    """Prints the report as tables; names that clients chose are shown as plain text."""
+    from hapenny.cli.printable import printable_all
     from hapenny.pages.report import period
+
+    summary = msgspec.convert(printable_all(msgspec.to_builtins(summary)), Summary)
 
     console.print(f"\n[bold]hapenny report[/]  [dim]{period(summary)}[/]")
     console.print(
@@ -188,13 +191,17 @@ def _groups(name: str, groups: list[Group], width: int) -> Table:
     figures = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
     room = max(12, width - figures - 2)  # the figures are read whole, a long name is cut in its middle
     table = _table((name, "left"), *((title, "right") for title in rows[0]))
+    from rich.markup import escape
+
     for label, row in zip(names, rows[1:], strict=True):
-        table.add_row(short(label, room), *row)
+        table.add_row(escape(short(label, room)), *row)
     return table
 
 
 def _prompts(summary: Summary) -> Table:
     """Prompt tokens by part, in all and by tenant, feature and model where there are several."""
+    from rich.markup import escape
+
     parts = list(summary.parts)
     table = _table(("prompt tokens, estimated", "left"), *((part, "right") for part in parts), ("in all", "right"))
 
@@ -206,7 +213,7 @@ def _prompts(summary: Summary) -> Table:
     for dimension, groups in summary.prompts.items():
         if len(groups) > 1:
             for name, found in list(groups.items())[:8]:
-                add(short(f"{dimension} {spoken(name)}", 34), found)
+                add(escape(short(f"{dimension} {spoken(name)}", 34)), found)
     return table
 
 

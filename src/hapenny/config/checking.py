@@ -127,6 +127,8 @@ def check(config: Config) -> Config:
         first = holders.setdefault(key.key, index)
         if first != index:
             problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
+        if not -100 <= key.priority <= 100:
+            problems.append(f"$.keys[{index}].priority: {key.priority} is outside -100 to 100. Fix: e.g. 0")
         if len(key.key) < 8:
             problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
         for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:

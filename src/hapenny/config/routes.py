@@ -102,6 +102,8 @@ class KeyOptions(Section):
     """Models and tiers it may ask for; `*` is all."""
     scopes: list[Literal["call", "metrics"]] = field(default_factory=lambda: ["call"])
     """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`."""
+    priority: int = 0
+    """The highest priority that its requests may ask for by `x-hapenny-priority`; above 0 goes before other tenants."""
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 

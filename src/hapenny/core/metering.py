@@ -9,7 +9,7 @@ import msgspec
 
 from hapenny.core.answer import Answer, Outcome, Transform
 from hapenny.core.errors import Failure
-from hapenny.core.events import Event, Started, Stopped, Usage, merged
+from hapenny.core.events import Event, Started, Stopped, Tokens, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
 from hapenny.core.recording import Recorder
 
@@ -49,13 +49,16 @@ class Metered(Recorder):
         exchange: Exchange,
         head: Sequence[Event] = (),
         begun: Callable[[Exchange, Call], None] | None = None,
+        plausible: Callable[[Call, Tokens], bool] | None = None,
     ) -> None:
         """`head`: what has come already. Whoever leaves without reading it pays for it all the same. `begun`: told when
-        the first content of a call comes that was silent until now."""
+        the first content of a call comes that was silent until now. `plausible`: whether a report of usage can be true;
+        one that cannot is passed on to the client, and taken into account nowhere."""
         super().__init__(call.output)
         self._call = call
         self._exchange = exchange
         self._head = head
+        self._plausible = plausible or (lambda call, tokens: True)
         if call.began is None:
             self.on_begun(partial(self._began, begun))
 
@@ -68,8 +71,12 @@ class Metered(Recorder):
         """Books what the provider says of the call."""
         call = self._call
         if isinstance(event, Usage):
-            call.tokens = event.tokens
-            call.provenance = "reported"
+            if self._plausible(call, event.tokens):
+                call.tokens = event.tokens
+                call.provenance = "reported"
+            else:
+                self.tokens = call.tokens = None
+                self.cached = None
             if event.extras:
                 call.extras = merged(call.extras, event.extras)
             if ROUTER in call.target.model:
@@ -78,7 +85,8 @@ class Metered(Recorder):
             if event.extras and not event.choice:
                 call.extras = merged(call.extras, event.extras)
         elif isinstance(event, Started):
-            call.accepted = event.tokens
+            if event.tokens is None or self._plausible(call, event.tokens):
+                call.accepted = event.tokens
             if event.extras:
                 call.extras = merged(call.extras, event.extras)
 

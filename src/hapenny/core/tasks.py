@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
+from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
@@ -20,6 +22,8 @@ class Tasks:
     def __init__(self) -> None:
         self._work: set[asyncio.Task[None]] = set()
         self._services: set[asyncio.Task[None]] = set()
+        self.guards: list[Guard] = []
+        """Of the services."""
 
     @property
     def running(self) -> int:
@@ -30,9 +34,11 @@ class Tasks:
         """Begins a piece of work that ends by itself."""
         self._begin(coro, self._work)
 
-    def serve(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Begins a service."""
-        self._begin(coro, self._services)
+    def serve(self, name: str, clock: Clock, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begins a service, which is begun again when it fails."""
+        guard = Guard(name, clock)
+        self.guards.append(guard)
+        self._begin(guard.keep(run), self._services)
 
     async def settled(self) -> None:
         """Waits until no work is under way, also not what the work under way began."""

@@ -228,20 +228,25 @@ async def start(parts: Assembly) -> None:
     ask for it, so that no request has to wait for that."""
     shared, config = parts.shared, parts.config
     await shared.recorder.start()
-    parts.tasks.serve(bill_hours(capacities(config), shared.recorder.bill, parts.clock))
+    clock, serve = parts.clock, parts.tasks.serve
+    serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow
 
         every = config.collections[name].refresh_s
-        parts.tasks.serve(follow(collection, parts.clock, every, shared.dedup.collection_changed))
+        serve(
+            f"refresh of collection {name}", clock,
+            partial(follow, collection, clock, every, shared.dedup.collection_changed),
+        )  # fmt: skip
     if parts.embeds:
         shared.request_embedder()
     regions = config.stages[THROUGHPUT_STAGE].quotas.regions
     if regions:
         ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]
-        parts.tasks.serve(import_quotas(regions, ids, parts.clock, parts.dispatchers.update_quotas))
+        update = parts.dispatchers.update_quotas
+        serve("import of quotas", clock, lambda: import_quotas(regions, ids, clock, update))
 
 
 def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backend]:
@@ -262,6 +267,7 @@ def _keyring(config: Config) -> Keyring:
             groups=tuple(key.groups),
             models=tuple(key.models),
             opens=("anyone", *[_OPENS[scope] for scope in key.scopes]),
+            priority=key.priority,
         )
         for key in config.keys
     }

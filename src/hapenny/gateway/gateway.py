@@ -132,6 +132,15 @@ class Gateway:
         """Ends the client's part. The row is written when the last call is settled."""
         self._exchanges.close(exchange)
 
+    def failing(self) -> list[str]:
+        """Background tasks that failed of late, and were begun again."""
+        guards = list(self.parts.tasks.guards)
+        if self.ledger is not None:
+            guards.append(self.ledger.guard)
+        if self.shared.state is not None:
+            guards.append(self.shared.state.guard)
+        return sorted({guard.name for guard in guards if guard.failing})
+
     @property
     def only_simulated(self) -> bool:
         """Whether no provider is configured at all."""
@@ -165,8 +174,9 @@ class Gateway:
 
     def start_prefetch(self, jobs: Jobs | None = None) -> None:
         """Begins to answer ahead where that is configured; `jobs`: the providers' batch APIs, where there are any."""
-        if self.planner is not None:
-            self.parts.tasks.serve(self.planner.run(jobs))
+        planner = self.planner
+        if planner is not None:
+            self.parts.tasks.serve("answering ahead", self.clock, lambda: planner.run(jobs))
 
     def stop_prefetch(self) -> None:
         """Ends answering ahead after the round under way: a successor goes on."""

@@ -82,7 +82,9 @@ class ProviderCalls:
             call.began = self._clock.now()
             self._books.begun(exchange, call)
         exchange.adopted = call
-        return answer.timed(call, self._clock).through(Metered(call, exchange, answer.head, self._books.begun))
+        return answer.timed(call, self._clock).through(
+            Metered(call, exchange, answer.head, self._books.begun, self._books.plausible)
+        )
 
     async def finish(self, seconds: float = _FINISH_S) -> None:
         """Waits until the gateway's own exchanges that made a call have ended, but not longer than `seconds`."""

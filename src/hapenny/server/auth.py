@@ -102,7 +102,7 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         intent=labels.get("intent"),
         locale=labels.get("locale"),
         route=labels.get("route"),
-        priority=max(-100, min(100, rank)),
+        priority=max(-100, min(identity.priority, rank)),  # a client may step back, not push in
         tags=dict(part.split("=", 1) for part in tags.split(",") if "=" in part) if tags else {},
         cache_control=tuple(part.strip().lower() for part in control.split(",") if part.strip()) if control else (),
         headers=kept,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
 from hapenny.gateway.gateway import Gateway
+from hapenny.gateway.object_owners import ObjectOwners
 from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
 from hapenny.jobs.service import BatchService
 from hapenny.server.auth import unadorned
@@ -25,6 +26,9 @@ class Services:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        kept = gateway.config.state_path()
+        self.owners = ObjectOwners(kept.with_suffix(".objects.db") if kept is not None else None, gateway.clock)
+        """Whose the objects at providers are."""
         self.batches: BatchService | None = None
         self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
@@ -95,6 +99,7 @@ class Services:
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()
+        await self.owners.aclose()
 
     async def swap(self, gateway: Gateway) -> None:
         """New requests go to `gateway` from now on; the old one closes when its last request has ended.

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
 from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
 
@@ -50,6 +51,7 @@ class Learnt:
         self._clock = clock
         self._parts: dict[str, Part] = {}
         self._task: asyncio.Task[None] | None = None
+        self.guard = Guard("saving of what is learnt", clock)
         self._store: SqliteKeyValue | None = None
         self._last: dict[str, bytes] = {}
 
@@ -64,7 +66,7 @@ class Learnt:
         self._parts = dict(parts)
         if self._task is None:
             self._store = await self._clock.work("sqlite", 1.0, self._open)
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self.guard.keep(self._run))
         return await self._teach(new)
 
     async def _teach(self, parts: Mapping[str, Part]) -> list[str]:

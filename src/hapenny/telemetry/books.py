@@ -69,6 +69,27 @@ class Books:
         """Rows whose identity did not hold (always 0, or there is a bug)."""
         self.unpriced = 0
         self.closed = 0
+        self.implausible = 0
+        """Reports of usage that cannot be true."""
+
+    def plausible(self, call: Call, tokens: Tokens) -> bool:
+        """Whether a report of usage can be true; one that cannot is logged, counted, and left out of books, quotas and
+        all that is learnt."""
+        try:
+            if self.prices.plausible(call, tokens):
+                return True
+        except Exception as error:
+            self._log.error("report not checked", call=call.id, error=type(error).__name__)
+            return True
+        self.implausible += 1
+        self._log.warning(
+            "a provider's usage cannot be true and is left out",
+            call=call.id,
+            model=call.target.model,
+            prompt=str(tokens.prompt)[:24],
+            output=str(tokens.output)[:24],
+        )
+        return False
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

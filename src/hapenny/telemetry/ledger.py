@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
 from hapenny.telemetry import schema
 from hapenny.telemetry.rollup import Folded
@@ -26,6 +27,15 @@ from hapenny.telemetry.rows import Entry, Row, quality
 BATCH = 64
 """Rows a transaction at most: what the writing thread does in one go, requests may have to wait for."""
 MAX_BACKOFF = 5.0
+_ROWS_OWN_FAULT = (
+    OverflowError,
+    ValueError,
+    TypeError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+)
+"""Errors that another try of the same row cannot mend."""
 DAY = 86_400.0
 
 
@@ -78,6 +88,11 @@ class Ledger:
         self.overflowed = 0
         """Rows that were folded into overflow entries."""
         self.failed_writes = 0
+        self.refused = 0
+        """Rows that SQLite cannot hold, whatever is tried: left out, so that the others are written."""
+        self.guard = Guard("ledger writer", clock)
+        self._apart = 0
+        """Rows still to be written one by one, to find the one that cannot be."""
 
     # -- taking --------------------------------------------------------------------------------------------------
 
@@ -132,7 +147,7 @@ class Ledger:
             self._wake = asyncio.Event()
             if self._pending or self._folded.rows:
                 self._wake.set()
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self.guard.keep(self._run))
 
     async def aclose(self) -> None:
         """Writes what waits and closes the file. Idempotent."""
@@ -183,8 +198,9 @@ class Ledger:
         batch: list[tuple[int, Row | Entry]] = []
         for item in self._pending.items():
             batch.append(item)
-            if len(batch) >= BATCH:
+            if len(batch) >= (1 if self._apart else BATCH):
                 break
+        self._apart = max(0, self._apart - 1)
         extra = folded.entries(self._clock.wall()) if folded.rows else []
         work = asyncio.ensure_future(
             self._clock.work("ledger", float(len(batch)), lambda: _insert_batch(self._connection, batch, extra))
@@ -196,6 +212,14 @@ class Ledger:
                 await work
                 self._done(batch)
                 raise
+        except _ROWS_OWN_FAULT as error:
+            self.failed_writes += 1
+            self._folded.merge(folded)
+            if len(batch) > 1:
+                self._apart = len(batch)
+            else:
+                self._refuse(batch, error)
+            return True
         except sqlite3.Error as error:
             self.failed_writes += 1
             self._folded.merge(folded)
@@ -203,6 +227,18 @@ class Ledger:
             return False
         self._done(batch)
         return True
+
+    def _refuse(self, batch: list[tuple[int, Row | Entry]], error: Exception) -> None:
+        """Lets go of a row that cannot be written; where there is none, the sums of folded rows were at fault."""
+        if not batch:
+            self._folded = Folded()
+        for seq, item in batch:
+            self._pending.pop(seq, None)
+            if isinstance(item, Row) and self._ids.get(item.id) is item:
+                del self._ids[item.id]
+        self.refused += 1
+        name = batch[0][1].id if batch and isinstance(batch[0][1], Row) else ""
+        self._log.error("a row cannot be written and is left out", request=name, error=type(error).__name__)
 
     def _done(self, batch: list[tuple[int, Row | Entry]]) -> None:
         pending, ids = self._pending, self._ids

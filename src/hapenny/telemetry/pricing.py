@@ -16,6 +16,7 @@ from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.plausible import plausible
 from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
@@ -277,6 +278,10 @@ class Prices:
         place = self.place(target)
         rates = place.rates(target.service_tier, wall)
         return None if rates is None else amount(rates, tokens, card=place.card)
+
+    def plausible(self, call: Call, tokens: Tokens) -> bool:
+        """Whether `tokens`, as a provider reports them, may be what `call` used."""
+        return plausible(call, tokens, self._catalog.resolve(call.target.model))
 
     def bound(self, call: Call) -> Tokens:
         """An upper bound of what a call used that ended before it reported: what its provider said of the prompt when

@@ -71,6 +71,9 @@ class Recorder:
             self.metrics.gauge(
                 "hapenny_ledger_failed_writes_total", "Batches that failed.", lambda: float(kept.failed_writes)
             )
+            self.metrics.gauge(
+                "hapenny_ledger_refused_rows_total", "Rows that cannot be written.", lambda: float(kept.refused)
+            )
 
     def watch(self, books: Books) -> None:
         """Shows the identity violations of `books` (always 0, or there is a bug), and calls models as they do."""

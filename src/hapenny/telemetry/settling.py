@@ -1,8 +1,9 @@
 """Settles a call that has ended: what was billed for it, how sure that is, and its price.
 
-Usage that the provider reported is `reported`. A call that ended without usage may still have been billed: one that the
-provider refused costs nothing, any other is an upper bound on estimator counts and `estimated`. What the answer says of
-how it was served (service tier, geography, speed) and of what it used beside text goes before what was asked.
+Usage that the provider reported is `reported`, unless it cannot be true (`plausible`). A call that ended without usage
+may still have been billed: one that the provider refused costs nothing, any other is an upper bound on estimator counts
+and `estimated`. What the answer says of how it was served (service tier, geography, speed) and of what it used beside
+text goes before what was asked.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
     tokens = call.tokens
     if tokens is not None and call.output and call.request is not None and not (tokens.prompt or tokens.output):
         tokens = None  # some servers write zeros for what they do not count
+    if tokens is not None and call.provenance != "estimated" and not prices.plausible(call, tokens):
+        tokens = call.tokens = None
+    if call.accepted is not None and not prices.plausible(call, call.accepted):
+        call.accepted = None
     if tokens is not None:
         tokens = apart(tokens, bill.units)
         if call.provenance != "estimated":

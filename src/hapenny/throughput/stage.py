@@ -30,6 +30,9 @@ from hapenny.throughput.regions import diagnose
 
 _log = get_logger("hapenny.throughput")
 CHARS_PER_TOKEN = 4.0
+LONGEST = 128_000
+"""Tokens of the longest answer that is reserved for where a model's own limit is not known: what today's largest models
+can write."""
 FLEX = frozenset({"flex", "batch"})
 ASKED = frozenset({"flex", "priority"})
 """Service tiers that a client may ask for itself: what it asked for is what is called, and what is priced."""
@@ -67,7 +70,9 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
     async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
         """Sizes the job; asks nobody and reserves nothing."""
         request, route = exchange.request, self.routes.of(wanted(exchange))
-        most = request.parameters.max_tokens or self._most_output(exchange.target.model) or 4096
+        longest = self._most_output(exchange.target.model)
+        # Nobody reserves more than an answer can have: the quota belongs to the others too.
+        most = min(request.parameters.max_tokens or longest or 4096, longest or LONGEST)
         level = exchange.context.priority
         priority = Priority.URGENT if level > 0 else Priority.NORMAL
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:

@@ -72,6 +72,15 @@ def test_a_call_without_result_gets_one_and_a_result_without_call_becomes_text(s
     assert "1 without their call" in notes
 
 
+def test_nothing_stands_between_a_call_and_its_result_in_chat_completions():
+    between = (Message("user", ()), Message("system", (Text("be brief"),)))
+    ask_, call, result = history()
+    talk = (ask_, call, *between, Message("user", result.content))
+    body, _ = sent("openai", "gpt-4.1", "anthropic", messages=talk, tools=(LOOK_UP,))
+    assert [turn["role"] for turn in body["messages"][:3]] == ["user", "assistant", "tool"]
+    assert "be brief" in json.dumps(body["messages"][3:])
+
+
 def test_results_stand_before_what_the_user_says():
     late = (
         user("a"),

@@ -1,7 +1,7 @@
 """Which sides of opposites a text names (enabled or disabled, mở or đóng, 有効 or 無効), in every inflection.
 
-A pole is `+N` or `-N`: one side of pair N. Two questions contradict each other when one names a side alone and the
-other names the other side alone. The words stand in `opposites.yaml` beside this file.
+A pole is `+N` or `-N`: one side of pair N. Two questions contradict each other when one names a side that the other
+does not, and the other names the opposite side. The words stand in `opposites.yaml` beside this file.
 """
 
 from __future__ import annotations
@@ -60,12 +60,8 @@ def poles(text: str, words: Sequence[str]) -> frozenset[str]:
 
 
 def opposed(one: frozenset[str], two: frozenset[str]) -> frozenset[str]:
-    """Poles of `one` whose opposite `two` names, where neither names both sides."""
-    return frozenset(
-        pole
-        for pole in one
-        if _other(pole) in two and _other(pole) not in one and pole not in two
-    )  # fmt: skip
+    """Poles that only one of two texts names, while the other names their opposite."""
+    return frozenset(pole for pole in one ^ two if _other(pole) in (two if pole in one else one))
 
 
 def turned(words: frozenset[str], others: frozenset[str]) -> bool:

@@ -92,7 +92,8 @@ def in_pairs(messages: tuple[Message, ...]) -> bool:
                     waiting.append(block.id)
                 elif type(block) is ToolResult:
                     return False
-        elif message.role == "system":
+        elif message.role == "system" or not message.content:
+            other = True
             continue
         else:
             for block in message.content:

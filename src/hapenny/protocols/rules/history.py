@@ -87,12 +87,13 @@ def _late(run: list[Message]) -> bool:
     """Whether a result stands behind something else."""
     other = False
     for message in run:
+        if not message.content:
+            other = True
         for block in message.content:
-            if isinstance(block, ToolResult):
-                if other:
-                    return True
-            elif message.role != "system":
+            if not isinstance(block, ToolResult):
                 other = True
+            elif other:
+                return True
     return False
 
 

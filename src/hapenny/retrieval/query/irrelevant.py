@@ -14,6 +14,8 @@ from typing import TypeAlias
 from hapenny.retrieval.query.word_lists import WordLists, words
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*(?=\S)|\n")
+_MOST_SENTENCES = 40
+"""Sentences that are looked at one by one; what follows is one more."""
 _AFTER = " ,.!:;、。！-~…"
 _ASKS = "?？"
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
@@ -24,7 +26,7 @@ Knows: TypeAlias = Callable[[str], bool]
 
 def relevant(text: str, language: str, lists: WordLists, knows: Knows | None = None) -> str:
     """`text` without what surrounds the question; as it came if nothing would be left."""
-    sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()]
+    sentences = [part.strip() for part in _SENTENCE.split(text, _MOST_SENTENCES) if part.strip()]
     stripped = [_stripped(part, language, lists) for part in sentences]
     kept = [part for part in stripped if _content(part)]
     asking = [part for part in kept if _asks(part, language, lists)]

@@ -8,6 +8,8 @@ import msgspec
 
 from hapenny.retrieval.query.word_lists import words
 
+_LONGEST = 400
+"""Characters of a text whose noun phrases are looked for: what a question is about stands at its beginning."""
 _WORD = re.compile(r"\w+(?:[’'.&/-]+\w+)*|[?,;:!.]")
 SUBJECTS = words("en", "subject_pronouns")
 POSSESSIVES = words("en", "possessive_pronouns")
@@ -57,7 +59,7 @@ def phrases(body: str) -> list[Phrase]:
             out.append(Phrase(" ".join(run), relational, "" if named and opened != "of" else opened, start))
         run.clear()
 
-    matches = list(_WORD.finditer(body))
+    matches = list(_WORD.finditer(body[:_LONGEST]))
     for number, match in enumerate(matches):
         token = match.group()
         low = token.lower()

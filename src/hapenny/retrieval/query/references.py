@@ -38,7 +38,9 @@ _WHAT_OF = re.compile(r"^(?:and |so )?(?:what|how) about (?P<thing>.+)$", re.IGN
 
 
 _TURNS = 12
-_LONGEST_TURN = 1000
+_SOCIAL_TURNS = 4
+"""Earlier turns that may be greetings and thanks among the last ones."""
+_LONGEST_TURN = 600
 """Characters of an earlier turn that are read."""
 _SOCIAL = re.compile(
     r"^(?:(?:hi|hello|hey|thanks|thank you|thx|ok|okay|yes|no|yeah|sure|great|bye|good (?:morning|afternoon|evening)"
@@ -61,7 +63,7 @@ def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalo
 
     Only the last turns are read, and of each its beginning.
     """
-    recent = (" ".join(turn[:_LONGEST_TURN].split()) for turn in history[-2 * _TURNS :])
+    recent = (" ".join(turn[:_LONGEST_TURN].split()) for turn in history[-_TURNS - _SOCIAL_TURNS :])
     history = [turn for turn in recent if not _SOCIAL.match(turn)]
     answer = " ".join(answer[:_LONGEST_TURN].split())
     answer = "" if _SOCIAL.match(answer) else answer

@@ -26,6 +26,10 @@ Rewrite: TypeAlias = Callable[[str, Sequence[str], str], Awaitable[str]]
 """(question, earlier user turns, last answer) -> the question as it stands alone."""
 
 
+_READ_AT_ONCE = 1_000
+"""Characters of a question and its history that are read on the loop."""
+
+
 class SearchResult(msgspec.Struct, kw_only=True):
     """What a search found. `seconds` by step; `reranked`: remote scores ordered it."""
 
@@ -106,12 +110,12 @@ class Collection:
         """
         clock, seconds = self._clock, dict[str, float]()
         started = clock.now()
-        query = self._prepared(question, history, answer)
+        query = await self._prepared(question, history, answer)
         rewritten = False
         if query.unsure and rewrite is not None and until - clock.now() > self.remote.rewrite_seconds:
             text = await self._bounded(rewrite(query.text, history, answer), until)
             if text:
-                query, rewritten = self._prepared(text), True
+                query, rewritten = await self._prepared(text), True
         seconds["query"] = clock.now() - started
         mark = clock.now()
         vectors = await embed(query.parts)
@@ -142,9 +146,16 @@ class Collection:
         bounds = stated_filter(text, store.number_fields(), self.retriever.years())
         return bounds if bounds is not None and store.count(All((bounds, scope))) else None
 
-    def _prepared(self, question: str, history: Sequence[str] = (), answer: str = "") -> Query:
+    async def _prepared(self, question: str, history: Sequence[str] = (), answer: str = "") -> Query:
+        """The prepared question; long texts are read off the loop, short ones cost a fraction of a millisecond."""
         retriever = self.retriever
-        return prepare(question, history, answer, knows=retriever.about, lexicon=retriever.lexicon)
+
+        def work() -> Query:
+            return prepare(question, history, answer, knows=retriever.about, lexicon=retriever.lexicon)
+
+        if len(question) + sum(map(len, history)) <= _READ_AT_ONCE:
+            return work()
+        return await self._clock.work("retrieve", 1, work)
 
     async def _best(
         self,

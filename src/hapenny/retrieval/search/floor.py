@@ -4,9 +4,9 @@ Theory of operation: a passage answers a question if it is near it (cosine) and 
 weight by inverse document frequency). Neither has a scale that holds for every embedder and collection. So both are
 measured on questions from everyday life that most collections are not about (`data/outside`): what the best passage
 found for them reaches, as median and spread. The evidence for a passage is the sum of both in units of that spread,
-and the floor is what all but 15 % of such questions stay under; but never more than what the collection's own sentences
-reach when they are asked for, so that a collection about everything sends what it has. A passage that shares no word
-with the question must be nearer than such questions ever came.
+and the floor is what all but 15 % of such questions stay under; but never more than half of what the collection's own
+sentences reach when they are asked for word by word, so that a collection about everything sends what it has. A passage
+that shares no word with the question must be nearer than such questions ever came.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ _OUTSIDE_SHARE = 0.85
 """Share of the questions from outside that stay under the floor."""
 _OWN_SHARE = 0.02
 """Share of the collection's own sentences that may stay under it."""
+_OWN_WORDS = 0.5
+"""What a question in other words reaches of what the sentence itself does."""
 _NEVER = 0.98
 """Share of them that come no nearer than a passage without a shared word must be."""
 _OWN = 100
@@ -61,7 +63,8 @@ async def measure(retriever: Retriever, embed: Embed) -> Floor | None:
     own_reached = [float(scale.evidence(near, held).max()) for near, held in looked_at[len(asked) :] if len(near)]
     least = float(np.quantile(reached, _OUTSIDE_SHARE))
     if own_reached:
-        least = min(least, float(np.quantile(own_reached, _OWN_SHARE)))
+        own_least = float(np.quantile(own_reached, _OWN_SHARE))
+        least = min(least, own_least, _OWN_WORDS * own_least)
     alone = float(np.quantile([float(near.max()) for near, _ in strange], _NEVER))
     return msgspec.structs.replace(scale, least=round(least, 4), alone=round(alone, 4))
 

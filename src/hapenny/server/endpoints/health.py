@@ -36,6 +36,7 @@ async def ready(call: Call) -> Response:
     ledger = gateway.ledger
     if ledger is not None and ledger.failed_writes and ledger.waiting:
         reasons.append("the ledger cannot be written")
+    reasons += [f"a background task failed and was begun again: {name}" for name in gateway.failing()]
     status, code = ("degraded" if reasons else "ready"), 200
     if call.services.draining:
         status, code = "draining", 503

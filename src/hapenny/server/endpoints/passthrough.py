@@ -6,13 +6,15 @@ Unknown paths, OpenAI Responses and embeddings, and InvokeModel bodies of other 
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import msgspec
 from msgspec import Struct
 
 from hapenny.backends.contract import Backend, Raw
 from hapenny.backends.kind import PathFamily
-from hapenny.backends.kinds import passing
+from hapenny.backends.kinds import KINDS, passing
+from hapenny.backends.passable import Keeps, way
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
@@ -22,6 +24,8 @@ from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.gauge import Gauge
 from hapenny.server.call import Call
+from hapenny.server.made_object import Made
+from hapenny.server.passable_request import encoded, models_of, permit, read, references_of
 from hapenny.server.transport.messages import Response
 
 _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
@@ -42,10 +46,22 @@ async def forward(call: Call) -> Response:
     named = call.params.get("model") or _model(call.body)
     name, backend = _backend(gateway, call, named)
     kind = gateway.config.backends[name].kind if name in gateway.config.backends else ""
+    open_way = way(KINDS[kind].ways, request.method, call.path) if kind in KINDS else None
+    if open_way is None:
+        raise Failure(
+            "not_found",
+            f"{request.method} {call.path[:200]!r} is not passed on to a provider",
+            fix="docs/protocols.md lists what is",
+        )
+    passable, about = open_way
+    value = read(passable, request.method, request.headers.get("content-type", ""), call.body)
+    models = [named] if passable.names == "path" else models_of(value)
+    permit(identity, passable, models, passable.keeps == "object")
+    if not gateway.keyring.open:
+        await _permit_objects(call, name, passable.keeps, [about, *references_of(value)])
+    body = call.body if value is None else encoded(value)
     path = request.path if kind == "bedrock" else call.path
     sent = path + (f"?{request.target.query}" if request.target.query else "")
-    if named and not identity.may_ask(named):
-        raise Failure("permission", f"this key may not ask for the model {named!r}", field="model")
     target = Target(named or _family(call.path), name)
     asked = Request(protocol="openai", model=target.model, messages=())
     exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
@@ -53,22 +69,45 @@ async def forward(call: Call) -> Response:
     paid = exchange.begin_call(target, "serve", "serve", asked)
     paid.request = None  # there is nothing to learn or estimate tokens from
     try:
-        raw = await backend.forward(request.method, sent, request.headers, call.body, exchange.limits)
+        raw = await backend.forward(request.method, sent, request.headers, body, exchange.limits)
     except BaseException:
         exchange.end_call(paid, "abandoned")
         gateway.close(exchange)
         raise
     exchange.commit()
     headers = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
-    return Response(status=raw.status, headers=headers, pieces=_Passed(gateway, exchange, paid, raw, request.method))
+    made = None
+    if passable.keeps == "makes" and raw.status < 300 and not gateway.keyring.open:
+        made = Made(raw.headers, partial(_owned, call, name))
+    return Response(
+        status=raw.status, headers=headers, pieces=_Passed(gateway, exchange, paid, raw, request.method, made)
+    )
+
+
+async def _permit_objects(call: Call, backend: str, keeps: Keeps, ids: list[str]) -> None:
+    """Objects at the provider are those of the key that made them; lists of everybody's are nobody's."""
+    if keeps == "list":
+        raise Failure("permission", "what others keep at the provider would be listed", fix="ask for objects by id")
+    for id in ids:
+        if id and not await call.services.owners.owns(backend, id, call.identity.key_id):
+            raise Failure("not_found", f"there is no {id[:200]!r} of this key")
+
+
+def _owned(call: Call, backend: str, id: str) -> None:
+    """Notes that the key made an object."""
+    owners, key_id = call.services.owners, call.identity.key_id
+    owners.note(backend, id, key_id)
+    call.gateway.parts.tasks.spawn(owners.keep(backend, id, key_id))
 
 
 class _Passed:
     """A raw answer on its way, and what it turns out to have cost."""
 
-    __slots__ = ("_exchange", "_gateway", "_gauge", "_makes", "_paid", "_raw", "_whole", "last", "late")
+    __slots__ = ("_exchange", "_gateway", "_gauge", "_made", "_makes", "_paid", "_raw", "_whole", "last", "late")
 
-    def __init__(self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str) -> None:
+    def __init__(
+        self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str, made: Made | None
+    ) -> None:
         self.last = self.late = False
         self._gateway = gateway
         self._exchange = exchange
@@ -76,6 +115,7 @@ class _Passed:
         self._raw = raw
         self._gauge = Gauge(raw.headers)
         self._makes = method == "POST"
+        self._made = made
         self._whole = raw.status in (204, 304) or method == "HEAD"
         """Whether the answer has come to its end."""
 
@@ -84,10 +124,14 @@ class _Passed:
         data = await self._raw.body.read()
         if data is None:
             self._whole = True
+            if self._made is not None:
+                self._made.end()
             return None
         if self._paid.began is None:
             self._paid.began = self._exchange.first_out = self._gateway.clock.now()
         self._gauge.feed(data)
+        if self._made is not None:
+            self._made.feed(data)
         return data
 
     def silence(self) -> bytes:
@@ -108,7 +152,8 @@ class _Passed:
             exchange.stopped = "end_turn" if exchange.delivered else None
             # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
             billed = exchange.delivered and self._makes
-            paid.tokens = self._gauge.end() if billed else Tokens()
+            tokens = self._gauge.end() if billed else Tokens()
+            paid.tokens = tokens if tokens is None or self._gateway.books.plausible(paid, tokens) else None
             paid.extras = self._gauge.extras if billed else {}
             exchange.end_call(paid, "complete" if exchange.delivered else "failed")
         exchange.end_call(paid, "abandoned")

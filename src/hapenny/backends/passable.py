@@ -1,0 +1,86 @@
+"""What of a provider's API passes through as it is: an allow-list of methods and paths for each kind.
+
+Everything that is not listed is refused: a path nobody looked at may read, change or delete what another key keeps at
+the provider, or ask for a model that the key may not ask for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+
+Names: TypeAlias = Literal["body", "path", "requests", "modelId", "unsaid"]
+"""Where a request names its model: `model` of the body, the path, each of a batch's `requests[].params`, Bedrock's
+`modelId`; or nowhere that can be read (forms, files of batches)."""
+Keeps: TypeAlias = Literal["nothing", "makes", "object", "list"]
+"""What it has to do with objects at the provider: it makes one, is about one that is there, or lists everybody's."""
+
+
+class Passable(NamedTuple):
+    """One way that is open."""
+
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    """Of the whole path, without the prefix of a dialect; its group is the id of an object."""
+    names: Names = "unsaid"
+    keeps: Keeps = "nothing"
+
+
+_POST = frozenset({"POST"})
+_ID = r"([A-Za-z0-9][A-Za-z0-9_.:-]{2,200})"
+
+
+def _ways(methods: str, path: str, names: Names = "unsaid", keeps: Keeps = "nothing") -> Passable:
+    return Passable(frozenset(methods.split()), re.compile(path.replace("{id}", _ID)), names, keeps)
+
+
+OPENAI = (
+    _ways("POST", "/v1/responses", "body", "makes"),
+    _ways("GET DELETE", "/v1/responses/{id}", keeps="object"),
+    _ways("GET", "/v1/responses/{id}/input_items", keeps="object"),
+    _ways("POST", "/v1/responses/{id}/cancel", keeps="object"),
+    _ways("POST", "/v1/conversations", keeps="makes"),
+    _ways("GET POST DELETE", "/v1/conversations/{id}", keeps="object"),
+    _ways("GET POST", "/v1/conversations/{id}/items", keeps="object"),
+    _ways("GET DELETE", f"/v1/conversations/{{id}}/items/{_ID.replace('(', '(?:', 1)}", keeps="object"),
+    _ways("POST", "/v1/(?:embeddings|moderations|completions|images/generations|audio/speech|rerank|score)", "body"),
+    _ways("POST", "/v1/(?:audio/transcriptions|audio/translations|images/edits|images/variations)"),
+    _ways("POST", "/v1/files", keeps="makes"),
+    _ways("GET DELETE", "/v1/files/{id}", keeps="object"),
+    _ways("GET", "/v1/files/{id}/content", keeps="object"),
+    _ways("POST", "/v1/batches", keeps="makes"),
+    _ways("GET", "/v1/batches/{id}", keeps="object"),
+    _ways("POST", "/v1/batches/{id}/cancel", keeps="object"),
+    _ways("GET", "/v1/(?:responses|files|batches|fine_tuning/jobs)", keeps="list"),
+    _ways("POST", "/v1/fine_tuning/jobs", "body", "makes"),
+    _ways("GET", "/v1/fine_tuning/jobs/{id}(?:/events|/checkpoints)?", keeps="object"),
+    _ways("POST", "/v1/fine_tuning/jobs/{id}/(?:cancel|pause|resume)", keeps="object"),
+)
+ANTHROPIC = (
+    _ways("POST", "/v1/messages/batches", "requests", "makes"),
+    _ways("GET DELETE", "/v1/messages/batches/{id}", keeps="object"),
+    _ways("GET", "/v1/messages/batches/{id}/results", keeps="object"),
+    _ways("POST", "/v1/messages/batches/{id}/cancel", keeps="object"),
+    _ways("GET", "/v1/(?:messages/batches|files)", keeps="list"),
+    _ways("POST", "/v1/complete", "body"),
+    _ways("POST", "/v1/files", keeps="makes"),
+    _ways("GET DELETE", "/v1/files/{id}", keeps="object"),
+    _ways("GET", "/v1/files/{id}/content", keeps="object"),
+)
+BEDROCK = (
+    _ways("POST", "/model/[^/]+/(?:invoke|invoke-with-response-stream|converse|converse-stream)", "path"),
+    _ways("POST", "/guardrail/[^/]+/version/[^/]+/apply"),
+    *OPENAI,
+)
+
+EVERYTHING = (*BEDROCK, *ANTHROPIC)
+
+
+def way(ways: tuple[Passable, ...], method: str, path: str) -> tuple[Passable, str] | None:
+    """The way that is open for a request, and the id of the object it is about ("": none); None: it is closed."""
+    for each in ways:
+        if method in each.methods or (method == "HEAD" and "GET" in each.methods):
+            match = each.path.fullmatch(path)
+            if match is not None:
+                return each, match[1] if each.path.groups else ""
+    return None
