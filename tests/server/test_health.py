@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from hapenny.core.errors import Failure
+from hapenny.core.errors import Failure, account_refused
 from tests.server.house import Scripted, serving
 
 DOWN = "tiers: {fast: anthropic.claude-3-haiku-20240307-v1:0, strong: anthropic.claude-3-sonnet-20240229-v1:0}"
@@ -45,6 +45,19 @@ async def test_ready_needs_no_key_and_reasons_do(tmp_path):
         await fail("strong")
         status, shown = await health(session, url)
         assert (status, shown["status"]) == (503, "unavailable")
+
+
+async def test_an_account_that_a_provider_refuses_degrades_and_no_more(tmp_path):
+    """No restart and no other process would mend it."""
+    backend = Scripted(failure=account_refused("add credit", upstream_status=429))
+    async with serving(tmp_path, backend, extra=DOWN) as (url, _), aiohttp.ClientSession() as session:
+        for model in ("fast", "strong"):
+            body = {"model": model, "messages": [{"role": "user", "content": "What is the toll?"}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                assert answer.status == 503
+        status, shown = await health(session, url)
+        assert (status, shown["status"]) == (200, "degraded")
+        assert shown["reasons"][0].endswith("the provider refuses the gateway's account")
 
 
 async def test_draining_is_said(tmp_path):

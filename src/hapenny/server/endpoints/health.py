@@ -22,11 +22,17 @@ async def live(call: Call) -> Response:
 async def ready(call: Call) -> Response:
     """200 with `ready` or `degraded`; 503 while draining, or when no model can be called.
 
+    A provider that refuses the gateway's own account degrades it and no more: another process would be refused alike.
     Reasons are shown where the gateway is open, or to whoever may read its metrics.
     """
     gateway = call.gateway
-    down, known = _down(gateway), _configured(gateway)
-    reasons = [f"{target.model} is not reachable" for target in sorted(down, key=lambda each: each.model)]
+    down, refused, known = _down(gateway), _refused(gateway), _configured(gateway)
+    reasons = [
+        f"{target.model}: the provider refuses the gateway's account"
+        if target in refused
+        else f"{target.model} is not reachable"
+        for target in sorted(down, key=lambda each: each.model)
+    ]
     ledger = gateway.ledger
     if ledger is not None and ledger.failed_writes and ledger.waiting:
         reasons.append("the ledger cannot be written")
@@ -34,7 +40,7 @@ async def ready(call: Call) -> Response:
     status, code = ("degraded" if reasons else "ready"), 200
     if call.services.draining:
         status, code = "draining", 503
-    elif known and known <= down:
+    elif known and known <= down - refused:
         status, code = "unavailable", 503
     shown: dict[str, object] = {"status": status, "models": len(gateway.names.names())}
     if reasons and call.insider():
@@ -54,4 +60,13 @@ def _down(gateway: Gateway) -> set[Target]:
         target
         for target, route in gateway.parts.dispatchers.routes().items()
         if all(endpoint.breaker.wait_s() > 0 for endpoint in route.dispatcher.gate.endpoints)
+    }
+
+
+def _refused(gateway: Gateway) -> set[Target]:
+    """What cannot be called because a provider refuses the gateway's own account somewhere."""
+    return {
+        target
+        for target, route in gateway.parts.dispatchers.routes().items()
+        if any(endpoint.breaker.account_refused for endpoint in route.dispatcher.gate.endpoints)
     }
