@@ -86,8 +86,8 @@ class Books:
             "a provider's usage cannot be true and is left out",
             call=call.id,
             model=call.target.model,
-            prompt=str(tokens.prompt)[:24],
-            output=str(tokens.output)[:24],
+            prompt_tokens=str(tokens.prompt)[:24],
+            output_tokens=str(tokens.output)[:24],
         )
         return False
 
