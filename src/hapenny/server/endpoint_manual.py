@@ -12,9 +12,9 @@ def markdown() -> str:
     lines = [
         "# Endpoints",
         "",
-        "Earlier lines win. `caller` needs a key where keys are configured, `metrics` a key of that scope or an address",
-        "of `server.metrics_from`, `anyone` none. `/openai/v1` and `/anthropic/v1` stand for `/v1` in that dialect. This",
-        "page is made from the program itself.",
+        "Earlier lines win. `caller` needs a key where keys are configured, `metrics` a key of that scope or an",
+        "address of `server.metrics_from`, `anyone` none. `/openai/v1` and `/anthropic/v1` stand for `/v1` in that",
+        "dialect. This page is made from the program itself.",
         "",
         "| method | path | who | |",
         "| --- | --- | --- | --- |",
