@@ -51,8 +51,12 @@ class AnswerDedup:
 
     def fingerprint(self, stored: Stored, more: str = "") -> bytes:
         """32 bytes, keyed: says nothing about the answer to who does not hold the secret."""
-        # How an answer came about (its id, what it took) is not what it says.
-        content = [event for event in stored.events if type(event) is not Started and type(event) is not Usage]
+        # How an answer came about (its id, how long it took) is not what it says; what it is counted as is told to clients.
+        content = [
+            Usage(event.tokens) if type(event) is Usage else event
+            for event in stored.events
+            if type(event) is not Started
+        ]
         return self._keys.fingerprint(
             stored.tenant, content, sorted(stored.evidence), stored.model, (stored.prompt, more)
         )
