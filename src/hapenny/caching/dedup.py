@@ -51,7 +51,7 @@ class AnswerDedup:
 
     def fingerprint(self, stored: Stored, more: str = "") -> bytes:
         """32 bytes, keyed: says nothing about the answer to who does not hold the secret."""
-        # How an answer came about (its id, how long it took) is not what it says; what it is counted as is told to clients.
+        # How an answer came about (its id, how long it took) is not what it says; its counts are told to clients.
         content = [
             Usage(event.tokens) if type(event) is Usage else event
             for event in stored.events
