@@ -1,6 +1,6 @@
 """Requests as three parsers read them: where ours takes a request the others take the same one, byte for byte.
 
-It may refuse what another takes; every such reason is listed here, and why. It takes what another refuses in the two
+It may refuse what another takes; every such reason is listed here, and why. It takes what another refuses in the few
 ways listed below, and in no other.
 """
 
@@ -36,6 +36,7 @@ LOOSER = {
         "Invalid method",
     ): "RFC 9110 §9.1: a method is any token; the routing table refuses those we do not know",
     ("llhttp", "Expected space after method"): "the same, for tokens that begin like a method",
+    ("h11", "closed"): "RFC 9112 §9.3: an HTTP/1.0 client may ask to keep the connection; h11 never keeps one",
     ("h11", "no request line received"): "RFC 9112 §2.2: an empty line before a request is ignored",
 }
 
