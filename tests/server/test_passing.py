@@ -130,7 +130,7 @@ async def raw_provider(answer: bytes):
     server.close()
 
 
-async def through(base, *, path="/v1/things"):
+async def through(base, *, path="/v1/responses/resp_1"):
     text = f'ledger: null\nbackends: {{up: {{kind: openai, base_url: "{base}/v1"}}}}\ntiers: {{fast: m, strong: m}}'
     async with (
         running(load(text=text)) as (url, _),

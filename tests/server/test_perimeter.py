@@ -113,14 +113,14 @@ async def test_metrics_need_a_scope_or_the_right_address(tmp_path):
 async def test_metrics_tell_what_passed_requests_are_about_and_not_whose(tmp_path):
     text = 'ledger: null\nbackends: {up: {kind: openai, base_url: "http://127.0.0.1:9"}}\ntiers: {fast: m, strong: m}'
     async with running(load(text=text), {"up": Scripted()}) as (url, _), aiohttp.ClientSession() as session:
-        for path in ("/v1/responses/resp_0123456789SECRET", "/v1/vector_stores/vs_SECRET/files/file-SECRET"):
+        for path in ("/v1/responses/resp_0123456789SECRET", "/v1/files/file-SECRET/content"):
             async with session.get(url + path) as answer:
                 assert answer.status == 200
         async with session.get(url + "/metrics") as answer:
             text = await answer.text()
         assert "SECRET" not in text
         assert 'model="/responses"' in text
-        assert 'model="/vector_stores"' in text
+        assert 'model="/files"' in text
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def targets(times: int, evil: int) -> list[str]:
         f"@127.0.0.1:{evil}/x", f":{evil}/x", f"//127.0.0.1:{evil}/x", f"http://127.0.0.1:{evil}/x", f".evil:{evil}/x",
         f"/\\127.0.0.1:{evil}/x", f"/v1/@127.0.0.1:{evil}/x", f"/v1/%40127.0.0.1:{evil}/x",
         f"/model/@127.0.0.1:{evil}/x",        f"/v1/..//127.0.0.1:{evil}/x", f"/openai/v1/@127.0.0.1:{evil}",
-        f"?@127.0.0.1:{evil}/", f"#@127.0.0.1:{evil}/",
+        f"?@127.0.0.1:{evil}/", f"#@127.0.0.1:{evil}/", "/v1/embeddings", "/v1/responses", "/openai/v1/responses",
     ]  # fmt: skip
     for _ in range(times):
         text = chance.choice(STARTS) + "".join(chance.choice(PARTS) for _ in range(chance.randrange(1, 7)))
@@ -80,7 +80,7 @@ async def test_no_target_leads_to_a_host_that_is_not_configured(connects):
                 client = await Client.to(int(url.rpartition(":")[2]))
                 client.say(
                     f"{method} {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer key-of-a-caller\r\n"
-                    "Connection: close\r\nContent-Length: 2\r\n\r\n{}".encode("latin-1")
+                    'Connection: close\r\nContent-Length: 18\r\n\r\n{"model":"gpt-4o"}'.encode("latin-1")
                 )
                 statuses.add((await client.end())[9:12])
     trap.close()
