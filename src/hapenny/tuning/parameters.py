@@ -69,7 +69,7 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
             asked,
             learned=learned,
             model=model,
-            effort_thinks=request.protocol == "openai",
+            effort_thinks=request.protocol in ("openai", "responses"),
         )
         for change in done.changes:
             mine = getattr(asked, change.name, None) == change.wanted

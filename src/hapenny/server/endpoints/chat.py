@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
 
-from hapenny.core.answer import Answer
+from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
@@ -18,6 +20,7 @@ from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
+Watch: TypeAlias = Callable[[Exchange], Transform]
 _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
 
@@ -49,8 +52,8 @@ def invoke(*, stream: bool) -> Endpoint:
     return endpoint
 
 
-async def answer(call: Call, surface: Surface) -> Response:
-    """Answers one model request.
+async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Response:
+    """Answers one model request. `watch` makes what looks at the answer as it passes.
 
     Raises:
         Failure: where there is no exchange yet.
@@ -62,6 +65,8 @@ async def answer(call: Call, surface: Surface) -> Response:
     streams = False
     try:
         flow = await gateway.answer(exchange)
+        if watch is not None:
+            flow.through(watch(exchange))
         if asked.stream:
             response = _stream(gateway, surface.codec, exchange, flow)
             streams = True  # which closes what it reads
