@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM117
 """The official openai client on the Responses surface: reads what our encoder writes, and our decoder reads what it
 writes."""
 
@@ -324,8 +325,15 @@ class TestRequest:
         request = server.request
         p = request.parameters
         assert (p.temperature, p.top_p, p.max_tokens, p.effort, p.service_tier) == (0.5, 0.9, 20, "high", "flex")
-        assert p.format == {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True}}
-        assert (request.tool_choice.kind, request.tool_choice.name, request.tool_choice.parallel) == ("tool", "f", False)
+        assert p.format == {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+        }
+        assert (request.tool_choice.kind, request.tool_choice.name, request.tool_choice.parallel) == (
+            "tool",
+            "f",
+            False,
+        )
         assert (request.store, request.user) == (False, "u")
         assert request.extras.keys() == {"reasoning.summary", "truncation", "include"}
 
@@ -359,7 +367,11 @@ class TestRequest:
             json.dumps({"model": "m", "instructions": "s", "input": "hi", "temperature": 0}).encode(),
             model=None, stream=None, headers={},
         )  # fmt: skip
-        chat = {"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}], "temperature": 0}
+        chat = {
+            "model": "m",
+            "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}],
+            "temperature": 0,
+        }
         theirs = codec("openai").decode_request(json.dumps(chat).encode(), model=None, stream=None, headers={})
         for name in ("system", "messages", "parameters", "extras", "tools"):
             assert getattr(ours, name) == getattr(theirs, name)

@@ -179,7 +179,9 @@ def told(items):
     return [{"sequence_number": number, **item} for number, item in enumerate(items)]
 
 
-RESPONSE = {key: value for key, value in WHOLE["responses"][0].items() if key not in ("output", "usage")} | {"output": []}
+RESPONSE = {key: value for key, value in WHOLE["responses"][0].items() if key not in ("output", "usage")} | {
+    "output": []
+}
 STREAMS["responses"] = [
     told([
         {"type": "response.created", "response": RESPONSE | {"status": "in_progress"}},

@@ -76,7 +76,9 @@ class OpenAIBackend:
         return source
 
     def _dialect(self, request: Request) -> Codec:
-        return self._responses if request.protocol == "responses" and self._serves_responses is not False else self._codec
+        return (
+            self._responses if request.protocol == "responses" and self._serves_responses is not False else self._codec
+        )
 
     async def _ask(self, request: Request, target: Target, limits: Limits, spoken: Codec) -> Source:
         fitted = self._fitting.take(request, target, spoken)

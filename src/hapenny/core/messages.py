@@ -21,7 +21,7 @@ Ttl: TypeAlias = Literal["", "default", "5m", "1h"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 Protocol: TypeAlias = Literal["openai", "responses", "anthropic", "bedrock", "invoke"]
-"""The wire dialects: OpenAI chat completions, OpenAI Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
+"""The wire dialects: OpenAI chat completions and Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
 with an Anthropic-native body."""
 
 

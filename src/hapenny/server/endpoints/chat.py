@@ -15,6 +15,7 @@ from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.passable_request import permit_asked
 from hapenny.server.replies import failed
 from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
@@ -60,6 +61,7 @@ async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Re
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
+    permit_asked(call.identity, asked)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False

@@ -1,7 +1,7 @@
 """OpenAI Responses: answered through the gateway like every other dialect, by whatever backend serves the model.
 
-What lives at a provider between requests (an earlier response, a conversation, a stored prompt, a job in the background,
-an item by reference) is there alone: such a request goes on as it is to an OpenAI backend, under the rules of what
+What lives at a provider between requests (an earlier response, a conversation, a stored prompt, a job in the
+background, an item by reference) is there alone: such a request goes on as it is to an OpenAI backend, under the rules of what
 passes and of whose it is, and is refused for models of other backends.
 """
 
@@ -19,14 +19,17 @@ from hapenny.protocols.fields import bound, load
 from hapenny.server.call import Call
 from hapenny.server.endpoints.chat import answer
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.passable_request import REFERENCES, references_of
 from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
 
 _SURFACE = Surface("responses")
 _STATE = ("previous_response_id", "conversation", "prompt", "background")
+"""Fields of a request that stand for something at the provider; files, containers and the like are found anywhere."""
+_HINTS = (b"\\u", *(f'"{name}"'.encode() for name in ("item_reference", *_STATE, *REFERENCES)))
+"""A body without any of these refers to nothing; escapes may spell any of the words."""
 _KEEPS = "openai"
 """The kind of backend that keeps responses."""
-_HINT = (b"item_reference", *(f'"{name}"'.encode() for name in _STATE))
 
 
 async def create(call: Call) -> Response:
@@ -35,7 +38,7 @@ async def create(call: Call) -> Response:
     Raises:
         Failure: where there is no exchange yet; `invalid_request` for state that the model's backend does not keep.
     """
-    if any(hint in call.body for hint in _HINT):
+    if any(hint in call.body for hint in _HINTS):
         body = load(call.body)
         bound(body)
         state = _state(body)
@@ -52,11 +55,7 @@ def _state(body: dict[str, Any]) -> str:
     for name in _STATE:
         if body.get(name):
             return name
-    given = body.get("input")
-    for i, item in enumerate(given if isinstance(given, list) else ()):
-        if isinstance(item, dict) and item.get("type") == "item_reference":
-            return f"input[{i}]"
-    return ""
+    return "input" if references_of(body) else ""
 
 
 def _permit_state(call: Call, body: dict[str, Any], field: str) -> None:

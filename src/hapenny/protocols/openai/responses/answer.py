@@ -103,7 +103,7 @@ def encode(completion: Completion, request: Request) -> bytes:
 def head(id_: str, model: str, created: float, request: Request, own: Any) -> dict[str, Any]:
     """A response object without its output; `own`: what a provider of the same dialect said of it."""
     out = {
-        "id": output.id_of(id_),
+        "id": id_ if type(own) is dict and id_ else output.id_of(id_),
         "object": "response",
         "created_at": int(created),
         "status": "in_progress",

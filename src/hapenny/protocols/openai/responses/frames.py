@@ -31,7 +31,6 @@ from hapenny.core.events import (
 )
 from hapenny.core.messages import Opaque, Request
 from hapenny.protocols import sse
-from hapenny.protocols import fields as f
 from hapenny.protocols.codec import StreamEncoder, foreign
 from hapenny.protocols.openai import errors
 from hapenny.protocols.openai.pieces import FORM
