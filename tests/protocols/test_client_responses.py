@@ -1,4 +1,4 @@
-# ruff: noqa: E501, SIM117
+# ruff: noqa: E501
 """The official openai client on the Responses surface: reads what our encoder writes, and our decoder reads what it
 writes."""
 
