@@ -288,7 +288,7 @@ class TestOpenAIBackend:
             raw = await ask.responses.with_raw_response.create(model="mine", input="x")
             row = await row_of(app, raw.headers["x-request-id"])
         assert (row.tokens.input, row.tokens.cache_read, row.tokens.output, row.tokens.reasoning) == (4, 4, 5, 2)
-        assert row.tokens.units == (("audio_input", 1),)
+        assert row.tokens.units == (("audio_input", 1), ("web_search", 1))
         assert RESPONSE["id"] == raw.parse().id
 
 

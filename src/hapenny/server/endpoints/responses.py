@@ -1,8 +1,8 @@
 """OpenAI Responses: answered through the gateway like every other dialect, by whatever backend serves the model.
 
 What lives at a provider between requests (an earlier response, a conversation, a stored prompt, a job in the
-background, an item by reference) is there alone: such a request goes on as it is to an OpenAI backend, under the rules of what
-passes and of whose it is, and is refused for models of other backends.
+background, an item by reference) is there alone: such a request goes on as it is to an OpenAI backend, under the rules
+of what passes and of whose it is, and is refused for models of other backends.
 """
 
 from __future__ import annotations
