@@ -1,4 +1,4 @@
-"""Embedding models behind an API: Titan and Cohere on Bedrock, any OpenAI-compatible server."""
+"""Embedding models behind an API: Titan, Nova and Cohere on Bedrock, any OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ApiEmbedder:
     @property
     def batches(self) -> bool:
         """Whether one call takes several texts."""
-        return self._style != "titan"
+        return self._style not in ("titan", "nova")
 
     def guess(self, texts: Sequence[str]) -> Tokens:
         """About what the texts cost, where that is not reported."""

@@ -16,6 +16,7 @@ from hapenny.server.endpoints import (
     certificates,
     chat,
     count_tokens,
+    embeddings,
     feedback,
     health,
     metrics,
@@ -83,6 +84,10 @@ ROUTES = (
     Route(
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
+    Route(
+        POST, "/v1/embeddings", embeddings.create, "caller",
+        "Embeddings by any backend that makes vectors, remembered by text.", "openai",
     ),
     Route(POST, "/v1/messages", chat.ANTHROPIC, "caller", "Anthropic messages, whole or streamed.", "anthropic"),
     Route(

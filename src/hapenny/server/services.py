@@ -10,6 +10,7 @@ from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.object_owners import ObjectOwners
+from hapenny.gateway.text_vectors import VectorMemory
 from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
 from hapenny.jobs.service import BatchService
 from hapenny.server.auth import unadorned
@@ -29,6 +30,8 @@ class Services:
         kept = gateway.config.state_path()
         self.owners = ObjectOwners(kept.with_suffix(".objects.db") if kept is not None else None, gateway.clock)
         """Whose the objects at providers are."""
+        self.vectors = VectorMemory()
+        """Of the texts that clients had embedded, for as long as the configuration stays."""
         self.batches: BatchService | None = None
         self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
@@ -111,6 +114,7 @@ class Services:
         await gateway.start()
         await self._prefetch(gateway)
         old, self.gateway = self.gateway, gateway
+        self.vectors = VectorMemory()
         old.stop_prefetch()
 
         async def close() -> None:
