@@ -1,4 +1,4 @@
-# ruff: noqa: SIM117
+# ruff: noqa: E501, SIM117
 """`/v1/embeddings` for OpenAI's clients, whatever makes the vectors."""
 
 from __future__ import annotations

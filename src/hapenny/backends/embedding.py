@@ -42,7 +42,10 @@ async def post(
         raise codec("bedrock" if path.startswith("/model/") else "openai").decode_error(raw.status, raw.headers, data)
     gauge = Gauge(raw.headers)
     gauge.feed(data)
-    return msgspec.json.decode(data, type=dict[str, Any]), gauge.end()
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any]), gauge.end()
+    except (ValueError, RecursionError):
+        raise Failure("upstream", "the provider's answer cannot be read") from None
 
 
 class ApiEmbedder:

@@ -1,9 +1,9 @@
 """Vectors of texts for clients: from memory where a text was embedded before, else from the provider of its model.
 
 Theory of operation. A model gives a text the same vector each time, so that every text is a cache entry of its own,
-whatever batch it came in. What a batch lacks is asked for in one paid call (in as many bodies as the model's API wants),
-under the route of the request; its row compares it with all texts being paid. A provider reports the tokens of a batch
-in all; each text is remembered with its share by length, so that counts still add up when it is served again.
+whatever batch it came in. What a batch lacks is asked for in one paid call (in as many bodies as the model's API
+wants), under the route of the request; its row compares it with all texts being paid. A provider reports the tokens of
+a batch in all; each text is remembered with its share by length, so that counts still add up when it is served again.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, m
         raise invalid(f"{target.backend!r} makes no vectors", "model", "a model of a backend of kind bedrock or openai")
     style: Style = embeds(target.model)
     keys = _keys(exchange, asked) if memory is not None else []
-    known = [memory.get(key) for key in keys] if memory is not None else [None] * len(asked.inputs)
+    known: list[Vector | None] = [None] * len(asked.inputs)
+    if memory is not None:
+        known = [memory.get(key) for key in keys]
     missing = tuple([each for each, hit in zip(asked.inputs, known, strict=True) if hit is None])
     more: dict[str, Any] = {}
     if memory is not None:
@@ -190,10 +192,8 @@ async def _ask(
         raise invalid("token arrays mean nothing to this model", "input", "send texts")
     if asked.dimensions is not None and not remote.sizes(style, target.model):
         raise invalid(f"{target.model} makes vectors of one length alone", "dimensions", "leave dimensions out")
-    path, purpose = (
-        f"/model/{quote(target.model, safe='')}/invoke",
-        str(asked.extras.get("input_type", "search_document")),
-    )
+    path = f"/model/{quote(target.model, safe='')}/invoke"
+    purpose = str(asked.extras.get("input_type", "search_document"))
     gate = asyncio.Semaphore(_PARALLEL)
 
     async def one(texts: list[str]) -> tuple[list[Numbers], Tokens | None]:

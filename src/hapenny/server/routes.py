@@ -15,6 +15,7 @@ from hapenny.server.endpoints import (
     cache,
     certificates,
     chat,
+    completions,
     count_tokens,
     embeddings,
     feedback,
@@ -85,6 +86,7 @@ ROUTES = (
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
     ),
+    Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),
     Route(
         POST, "/v1/embeddings", embeddings.create, "caller",
         "Embeddings by any backend that makes vectors, remembered by text.", "openai",

@@ -1,4 +1,4 @@
-"""Embedders behind an API: bodies and answers of Bedrock Titan, Nova and Cohere and of OpenAI-compatible servers, batched.
+"""Embedders behind an API, batched: bodies and answers of Bedrock Titan, Nova and Cohere and of OpenAI-like servers.
 
 Sans-IO: `send` posts a body to the model and returns the answer's JSON; the gateway gives it and books the call.
 """

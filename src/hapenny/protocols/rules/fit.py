@@ -24,6 +24,7 @@ from hapenny.protocols.rules import (
     history,
     identity,
     leftovers,
+    legacy,
     media,
     messages,
     parameters,
@@ -36,6 +37,9 @@ from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.subject import Service, subject
 from hapenny.protocols.rules.table import Breach
 from hapenny.protocols.rules.undo import Undo
+
+_OWN = frozenset(("responses", "completions"))
+"""Services that are asked in their own dialect alone."""
 
 
 class Fitted(NamedTuple):
@@ -63,8 +67,10 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         Failure: `invalid_request` with field and fix, for what can neither be sent nor translated.
     """
     draft = Draft(request, subject(service, model, card))
-    if service == "responses":  # asked in its own dialect alone: what it refuses is the client's own affair
+    if service in _OWN:  # asked in its own dialect alone: what it refuses is the client's own affair
         return Fitted(request)
+    if request.protocol == "completions":
+        legacy.prompted(draft)
     seen = Census(request)
     parameters.fitted(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
@@ -125,6 +131,6 @@ def broken(
         return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
-    if service == "responses":
+    if service in _OWN:
         return iter(())
     return messages.check(body, checked)
