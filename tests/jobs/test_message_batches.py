@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 
 import anthropic
 import pytest
@@ -53,8 +54,13 @@ async def test_a_batch_is_answered_and_booked(tmp_path):
         assert results["a"].message.content[0].text
         assert results["a"].message.usage.output_tokens > 0
         await app.gateway.ledger.flush()
-        rows = [row async for row in app.gateway.ledger.rows()] if hasattr(app.gateway.ledger, "rows") else []
-        assert all(row.feature == "batch" and row.protocol == "anthropic" for row in rows)
+        with sqlite3.connect(tmp_path / "ledger.db") as books:
+            ids = [id for (id,) in books.execute("SELECT id FROM requests")]
+        rows = [await app.gateway.ledger.get(id) for id in ids]
+        assert {(row.tenant, row.feature, row.protocol, row.outcome) for row in rows} == {
+            ("alpha", "batch", "anthropic", "delivered")
+        }
+        assert len(rows) == 3
 
 
 async def test_what_fails_fails_for_itself(tmp_path):

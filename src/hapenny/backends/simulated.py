@@ -19,6 +19,7 @@ from hapenny.protocols.registry import codec
 from hapenny.protocols.rules import HOME
 from hapenny.simulation.call import SimulatedCall
 from hapenny.simulation.embedding import embed
+from hapenny.simulation.guardrail import apply
 from hapenny.simulation.provider import SimulatedProvider
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ class SimulatedBackend:
         return self.provider.count(request, target.model)
 
     async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Embeddings; nothing else stands behind the simulated models. Raises `Failure`."""
+        """Embeddings and guardrails; nothing else stands behind the simulated models. Raises `Failure`."""
+        guarded = apply(path, body) if method == "POST" else None
+        if guarded is not None:
+            return Raw(200, {"content-type": "application/json"}, _Whole(guarded))
         answer = await embed(self.provider, path, body, self._region) if method == "POST" else None
         if answer is None:
             raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")

@@ -107,6 +107,10 @@ ROUTES = (
         "bedrock",
     ),
     Route(POST, "/model/{+model}/count-tokens", count_tokens.bedrock, "caller", "Bedrock CountTokens.", "bedrock"),
+    Route(
+        POST, "/guardrail/{+guardrail}/version/{version}/apply", passthrough.guardrail, "caller",
+        "Bedrock ApplyGuardrail, by a Bedrock backend.", "bedrock",
+    ),
     Route(GET, "/v1/models", models.listed, "caller", "The models the key may ask for, in the client's dialect."),
     Route(GET, "/v1/models/{+model...}", models.one, "caller", "One model."),
     Route(GET, "/foundation-models", models.bedrock_listed, "caller", "Bedrock ListFoundationModels.", "bedrock"),

@@ -84,6 +84,11 @@ async def forward(call: Call) -> Response:
     )
 
 
+async def guardrail(call: Call) -> Response:
+    """Bedrock ApplyGuardrail: it names no model, and passes as it is."""
+    return await forward(call)
+
+
 async def _permit_objects(call: Call, backend: str, keeps: Keeps, ids: list[str]) -> None:
     """Objects at the provider are those of the key that made them; lists of everybody's are nobody's."""
     if keeps == "list":
