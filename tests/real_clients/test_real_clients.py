@@ -17,7 +17,7 @@ SETS = HERE.parents[1] / ".venv-clients"
 NODE = SETS / "node"
 PYTHON = [
     ("python", "openai_sdk"), ("python", "anthropic_sdk"), ("python", "boto3_sdk"), ("python", "langchain_clients"),
-    ("python", "openai_agents"), ("python", "pydantic_ai_agents"), ("pinned", "litellm_client"),
+    ("python", "openai_agents"), ("pinned", "pydantic_ai_agents"), ("pinned", "litellm_client"),
     ("pinned", "llama_index_clients"), ("pinned", "strands_agent"), ("pinned", "instructor_client"),
     ("pinned", "llm_cli"), ("old", "openai_sdk"), ("old", "anthropic_sdk"), ("old", "boto3_sdk"),
 ]  # fmt: skip

@@ -24,7 +24,10 @@ call = next(block for block in turn.content if block.type == "tool_use")
 assert call.input["city"]
 result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "21"}]}
 done = client.messages.create(
-    model="strong", max_tokens=50, tools=[TOOL], messages=[*messages, {"role": "assistant", "content": turn.content}, result]
+    model="strong",
+    max_tokens=50,
+    tools=[TOOL],
+    messages=[*messages, {"role": "assistant", "content": turn.content}, result],
 )
 assert "21 degrees" in done.content[0].text
 counter = client.messages if hasattr(client.messages, "count_tokens") else client.beta.messages

@@ -26,7 +26,11 @@ class Place(BaseModel):
 
 
 aws = boto3.client(
-    "bedrock-runtime", region_name="us-east-1", endpoint_url=url, aws_access_key_id="AKIATEST", aws_secret_access_key="s"
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url=url,
+    aws_access_key_id="AKIATEST",
+    aws_secret_access_key="s",
 )
 models = {
     "openai": ChatOpenAI(model="strong", base_url=url + "/v1", api_key="k", max_retries=0),

@@ -9,7 +9,11 @@ from llama_index.llms.openai_like import OpenAILike
 
 url = sys.argv[1]
 aws = boto3.client(
-    "bedrock-runtime", region_name="us-east-1", endpoint_url=url, aws_access_key_id="AKIATEST", aws_secret_access_key="s"
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url=url,
+    aws_access_key_id="AKIATEST",
+    aws_secret_access_key="s",
 )
 models = [
     OpenAILike(model="strong", api_base=url + "/v1", api_key="k", is_chat_model=True, max_retries=0),

@@ -55,9 +55,7 @@ if hasattr(client, "responses"):
     assert kinds[-1] == "response.completed"
     call = next(item for item in first.output if item.type == "function_call")
     output = {"type": "function_call_output", "call_id": call.call_id, "output": "21"}
-    done = client.responses.create(
-        model="strong", input=[*messages, *first.output, output], tools=[function]
-    )
+    done = client.responses.create(model="strong", input=[*messages, *first.output, output], tools=[function])
     assert "21 degrees" in done.output_text
     schema = {**PARAMETERS, "additionalProperties": False}
     form = {"format": {"type": "json_schema", "name": "place", "schema": schema, "strict": True}}

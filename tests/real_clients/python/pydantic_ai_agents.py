@@ -15,7 +15,11 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 url = sys.argv[1]
 aws = boto3.client(
-    "bedrock-runtime", region_name="us-east-1", endpoint_url=url, aws_access_key_id="AKIATEST", aws_secret_access_key="s"
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url=url,
+    aws_access_key_id="AKIATEST",
+    aws_secret_access_key="s",
 )
 
 
@@ -31,7 +35,9 @@ models = {
     "chat": OpenAIChatModel("strong", provider=openai),
     "responses": OpenAIResponsesModel("strong", provider=openai),
     "anthropic": AnthropicModel("claude-3-sonnet", provider=AnthropicProvider(anthropic_client=claude)),
-    "bedrock": BedrockConverseModel("anthropic.claude-3-sonnet-20240229-v1:0", provider=BedrockProvider(bedrock_client=aws)),
+    "bedrock": BedrockConverseModel(
+        "anthropic.claude-3-sonnet-20240229-v1:0", provider=BedrockProvider(bedrock_client=aws)
+    ),
 }
 for name, model in models.items():
     agent = Agent(model)
