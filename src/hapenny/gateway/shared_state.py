@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
-from hapenny.caching.stored import Answers
+from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.counting.registry import Estimators
@@ -23,8 +22,8 @@ from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
+from hapenny.tokens.answer_stage import AnswerSizes
 from hapenny.tokens.options import ANSWER_SIZE_STAGE
-from hapenny.tokens.sizes import AnswerSizes
 from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder

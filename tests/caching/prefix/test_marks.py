@@ -140,7 +140,9 @@ async def test_a_shared_prefix_gets_marked_once_it_returns(clock):
 
 
 async def test_a_prompt_that_no_provider_would_cache_is_not_followed(clock):
-    question = Request(protocol="openai", model="m", messages=(Message("user", (Text("What does it cost to cross?"),)),))
+    question = Request(
+        protocol="openai", model="m", messages=(Message("user", (Text("What does it cost to cross?"),)),)
+    )
     prefix = stage()
     for _ in range(6):
         clock.time += 10
