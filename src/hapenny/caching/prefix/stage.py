@@ -26,6 +26,8 @@ MAX_LEARNERS = 512
 """Planners, and arrangers, that are kept."""
 SHORT, LONG = 300.0, 3_600.0
 """Seconds that a cache point lives after its last use."""
+_AT_ONCE = 200
+"""Messages that are cut where they stand; longer conversations go to a thread, so that others need not wait."""
 _Key = TypeVar("_Key")
 _Learner = TypeVar("_Learner")
 
@@ -124,10 +126,15 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
         callers = marked(request) > 0
         if not callers and self._options.arrange != "off":
             request = self._arranger(exchange).arrange(request)
-        chain = segments(
-            request, target.model, lambda text: self._count(target.model, text),
-            places=how.places, behind_text=how.behind_text,
-        )  # fmt: skip
+
+        def cut() -> list[Segment]:
+            return segments(
+                request, target.model, lambda text: self._count(target.model, text),
+                places=how.places, behind_text=how.behind_text,
+            )  # fmt: skip
+
+        long = len(request.messages) > _AT_ONCE
+        chain = await exchange.clock.work("prefix", len(request.messages), cut) if long else cut()
         if not chain:
             return None
         if callers or how.automatic:
