@@ -46,13 +46,14 @@ TECHNIQUES: dict[str, tuple[str, ...]] = {
     "answer_size": ("passages", "mix"),
     "parameters": ("mix",),
     "prefix": ("handbook", "long_chat", "mix"),
-    "throughput": ("mix",),
+    "throughput": ("scarce", "mix"),
 }
 """Technique -> the workloads it is for, and the mix."""
 ROUTED = ("tiers", "cascade")
 """Techniques that choose the model: they are asked for `auto`, whose baseline is the strong model."""
 ALSO = {"cascade": "cascade: {intents: ['*']}"}
 """What a technique cannot do anything without: the operator's word where it may act."""
+_ENOUGH = 1_000_000_000
 CONFIG = """
 server: {{port: 0}}
 backends:
@@ -102,7 +103,9 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")
         truth_file.save(truth, ((each.text, each.follows, each.item) for each in workload.all))
-        provider, provider_url = launch(["simulate", "--port", "0", "--card", card, "--truth", str(truth)])
+        rpm = _ENOUGH if workload.quota is None else round(workload.quota * rate * 60)
+        quota = ["--rpm", str(rpm), "--tpm", str(_ENOUGH)]
+        provider, provider_url = launch(["simulate", "--port", "0", "--card", card, "--truth", str(truth), *quota])
         try:
             config.write_text(
                 CONFIG.format(
@@ -158,7 +161,7 @@ def report(workload: Workload, off: Run, on: Run) -> dict[str, Any]:
         "p95_ratio": round(p95(on.seen) / p95(off.seen), 3),
         "touched": round(on.technique / len(on.seen), 4),
         "estimate_error_share": round(on.estimate_error_share, 5),
-        "errors": sum(bool(each.error) for each in on.seen),
+        "errors": {"on": sum(bool(each.error) for each in on.seen), "off": sum(bool(each.error) for each in off.seen)},
         "identity_violations": on.identity_violations,
     }
 

@@ -14,6 +14,7 @@ VERBS = {
     "options": "options",
     "cache": "cache",
     "tokens": "tokens",
+    "bench": "bench",
     "compare": "compare",
     "select": "select",
     "train": "train",

@@ -1,0 +1,141 @@
+"""What is sent and when: a rate, a number of callers, or the arrivals of a trace, with prompts of one's own or made up.
+
+A rate or a trace is an open loop: requests are sent at their times whether or not earlier ones were answered, so that a
+slow server cannot hide behind the callers it holds up. A number of callers is a closed loop: each sends its next
+request when its last one was answered.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+_WORDS = (
+    "river", "ink", "paper", "bridge", "volume", "night", "market", "garden", "winter", "letter", "train", "bell",
+    "copper", "lantern", "harbour", "story", "number", "window", "tide", "crane",
+)  # fmt: skip
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """One request: its turn, and when it is sent."""
+
+    prompt: str
+    system: str = ""
+    max_tokens: int
+    at: float | None = None
+    """Seconds from the start; None: when a caller is free."""
+
+
+class Arrival(Struct, frozen=True):
+    """A request of a trace: seconds from the start, tokens in and out."""
+
+    at: float
+    input: int
+    output: int
+
+
+def prompts_of(path: Path) -> list[tuple[str, str]]:
+    """(system, prompt) of each line of a JSON-lines file: `{"prompt": …}`, with `system` if there is one.
+
+    Raises:
+        ValueError: a line is none; the message says which.
+    """
+    read = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+            read.append((str(row.get("system", "")), str(row["prompt"])))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f'{path}, line {number}: no prompt. Fix: {{"prompt": "…"}} on each line') from None
+    if not read:
+        raise ValueError(f'{path}: no prompts. Fix: {{"prompt": "…"}} on each line')
+    return read
+
+
+def trace_of(path: Path) -> list[Arrival]:
+    """The arrivals of a CSV file (gzipped or not) with the columns `timestamp_s` (or `timestamp`), `input_tokens`,
+    `output_tokens`; times count from the first.
+
+    Raises:
+        ValueError: a column or a number is missing; the message says where.
+    """
+    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+    arrivals = []
+    with opened as lines:
+        for number, row in enumerate(csv.DictReader(lines), 2):
+            try:
+                at = float(row.get("timestamp_s") or row["timestamp"])
+                arrivals.append(Arrival(at, int(row["input_tokens"]), int(row["output_tokens"])))
+            except (KeyError, TypeError, ValueError):
+                wanted = "columns timestamp_s, input_tokens and output_tokens, with numbers"
+                raise ValueError(f"{path}, line {number}: not a request. Fix: {wanted}") from None
+    if not arrivals:
+        raise ValueError(f"{path}: no requests. Fix: a line each, below the names of the columns")
+    arrivals.sort(key=lambda arrival: arrival.at)
+    return [Arrival(each.at - arrivals[0].at, each.input, each.output) for each in arrivals]
+
+
+def plan(
+    count: int,
+    *,
+    rate: float | None = None,
+    trace: Sequence[Arrival] = (),
+    speed: float = 1.0,
+    prompts: Sequence[tuple[str, str]] = (),
+    input_tokens: int = 512,
+    output_tokens: int = 128,
+    seed: int = 0,
+) -> list[Planned]:
+    """`count` requests.
+
+    Args:
+        rate: requests a second, with exponential gaps; None: no times, callers send when they are free.
+        trace: arrivals and sizes instead of a rate; it begins anew where it is shorter than `count`.
+        speed: of a trace: 2 plays it in half its time.
+        prompts: (system, prompt) in turn; without any, prompts of about `input_tokens` words that differ in their
+            first words, so that no cache answers them.
+        input_tokens: of prompts that are made up, where no trace says it.
+        output_tokens: at most, where no trace says it.
+        seed: of gaps and words.
+    """
+    draws = random.Random(seed)
+    at = 0.0
+    span = trace[-1].at + 1.0 if trace else 0.0
+    planned = []
+    for number in range(count):
+        arrival = trace[number % len(trace)] if trace else None
+        if arrival is not None:
+            moment: float | None = (arrival.at + span * (number // len(trace))) / speed
+        elif rate is not None:
+            at += draws.expovariate(rate)
+            moment = at
+        else:
+            moment = None
+        size = arrival.input if arrival is not None else input_tokens
+        system, prompt = prompts[number % len(prompts)] if prompts else ("", made_up(draws, size))
+        planned.append(
+            Planned(
+                prompt=prompt, system=system, at=moment,
+                max_tokens=max(1, arrival.output if arrival is not None else output_tokens),
+            )
+        )  # fmt: skip
+    return planned
+
+
+def made_up(draws: random.Random, words: int) -> str:
+    """A text of so many words; most tokenizers make about one token of each."""
+    first = f"{draws.getrandbits(40):x}"
+    return " ".join((first, *_chosen(draws, max(1, words) - 1)))
+
+
+def _chosen(draws: random.Random, count: int) -> Iterable[str]:
+    return (draws.choice(_WORDS) for _ in range(count))
