@@ -77,6 +77,7 @@ def bench(
     hapenny bench http://127.0.0.1:8790 --rate 5 --slo ttft=1500 --slo e2e=3000
     hapenny bench http://127.0.0.1:8790 http://127.0.0.1:8000 --model my-model --concurrency 16
     """
+    from hapenny.core.clock import RealClock
     from hapenny.loadtest.plan import plan, prompts_of, trace_of
 
     if sum(each is not None for each in (rate, concurrency, trace)) > 1:
@@ -93,8 +94,8 @@ def bench(
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from None
     planned = plan(
-        requests, rate=rate, trace=arrivals, speed=speed, prompts=asked, input_tokens=input_tokens,
-        output_tokens=output_tokens, seed=seed,
+        requests, RealClock(seed), rate=rate, trace=arrivals, speed=speed, prompts=asked, input_tokens=input_tokens,
+        output_tokens=output_tokens,
     )  # fmt: skip
     failed = False
     runs = asyncio.run(_run(urls, planned, model, dialect, key, concurrency or 1, not whole, timeout))

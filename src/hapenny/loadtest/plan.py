@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from hapenny.core.clock import Clock
 
 _WORDS = (
     "river", "ink", "paper", "bridge", "volume", "night", "market", "garden", "winter", "letter", "train", "bell",
@@ -68,9 +69,8 @@ def trace_of(path: Path) -> list[Arrival]:
     Raises:
         ValueError: a column or a number is missing; the message says where.
     """
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
     arrivals = []
-    with opened as lines:
+    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
         for number, row in enumerate(csv.DictReader(lines), 2):
             try:
                 at = float(row.get("timestamp_s") or row["timestamp"])
@@ -86,6 +86,7 @@ def trace_of(path: Path) -> list[Arrival]:
 
 def plan(
     count: int,
+    clock: Clock,
     *,
     rate: float | None = None,
     trace: Sequence[Arrival] = (),
@@ -93,11 +94,11 @@ def plan(
     prompts: Sequence[tuple[str, str]] = (),
     input_tokens: int = 512,
     output_tokens: int = 128,
-    seed: int = 0,
 ) -> list[Planned]:
     """`count` requests.
 
     Args:
+        clock: whose randomness gaps and words are drawn with.
         rate: requests a second, with exponential gaps; None: no times, callers send when they are free.
         trace: arrivals and sizes instead of a rate; it begins anew where it is shorter than `count`.
         speed: of a trace: 2 plays it in half its time.
@@ -105,9 +106,7 @@ def plan(
             first words, so that no cache answers them.
         input_tokens: of prompts that are made up, where no trace says it.
         output_tokens: at most, where no trace says it.
-        seed: of gaps and words.
     """
-    draws = random.Random(seed)
     at = 0.0
     span = trace[-1].at + 1.0 if trace else 0.0
     planned = []
@@ -116,12 +115,12 @@ def plan(
         if arrival is not None:
             moment: float | None = (arrival.at + span * (number // len(trace))) / speed
         elif rate is not None:
-            at += draws.expovariate(rate)
+            at += clock.random.expovariate(rate)
             moment = at
         else:
             moment = None
         size = arrival.input if arrival is not None else input_tokens
-        system, prompt = prompts[number % len(prompts)] if prompts else ("", made_up(draws, size))
+        system, prompt = prompts[number % len(prompts)] if prompts else ("", made_up(clock, size))
         planned.append(
             Planned(
                 prompt=prompt, system=system, at=moment,
@@ -131,11 +130,11 @@ def plan(
     return planned
 
 
-def made_up(draws: random.Random, words: int) -> str:
+def made_up(clock: Clock, words: int) -> str:
     """A text of so many words; most tokenizers make about one token of each."""
-    first = f"{draws.getrandbits(40):x}"
-    return " ".join((first, *_chosen(draws, max(1, words) - 1)))
+    first = f"{clock.random.getrandbits(40):x}"
+    return " ".join((first, *_chosen(clock, max(1, words) - 1)))
 
 
-def _chosen(draws: random.Random, count: int) -> Iterable[str]:
-    return (draws.choice(_WORDS) for _ in range(count))
+def _chosen(clock: Clock, count: int) -> Iterable[str]:
+    return (clock.random.choice(_WORDS) for _ in range(count))
