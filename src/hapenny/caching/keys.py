@@ -148,7 +148,16 @@ _REMEMBERED_BYTES = 16_384
 """How many requests' digests are remembered, and of what size at most."""
 
 _MUTABLE_EXTRAS = frozenset(
-    {"previous_response_id", "conversation", "container", "background", "web_search_options", "mcp_servers", "plugins"}
+    {
+        "previous_response_id",
+        "conversation",
+        "container",
+        "background",
+        "web_search_options",
+        "mcp_servers",
+        "plugins",
+        "prompt",
+    }
 )
 """Body fields that tie an answer to state on the server or to the world outside."""
 

@@ -387,6 +387,8 @@ def _filled(tool: Opaque, written: str) -> Opaque:
     custom = tool.payload.get("custom")
     if isinstance(custom, dict):  # OpenAI: its input is text
         payload = {**tool.payload, "custom": {**custom, "input": written}}
+    elif tool.protocol == "responses":  # likewise
+        payload = {**tool.payload, "input": written}
     else:
         payload = {**tool.payload, "input": json_or_text(written)}
     return Opaque(tool.protocol, payload, extras=tool.extras)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-from hapenny.core.answer import Answer
+from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
@@ -17,10 +18,12 @@ from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.passable_request import permit_asked
 from hapenny.server.replies import failed
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
+Watch: TypeAlias = Callable[[Exchange], Transform]
 _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
 
@@ -90,19 +93,22 @@ def invoke(*, stream: bool) -> Endpoint:
     return endpoint
 
 
-async def answer(call: Call, surface: Surface) -> Response:
-    """Answers one model request.
+async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Response:
+    """Answers one model request. `watch` makes what looks at the answer as it passes.
 
     Raises:
         Failure: where there is no exchange yet.
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
+    permit_asked(call.identity, asked)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False
     try:
         flow = await gateway.answer(exchange)
+        if watch is not None:
+            flow.through(watch(exchange))
         if asked.stream:
             response = _stream(gateway, surface.codec, exchange, flow)
             streams = True  # which closes what it reads
