@@ -1,12 +1,12 @@
 """When requests are sent, and what they ask."""
 
-import gzip
 import itertools
 
 import pytest
 
 from hapenny.core.clock import RealClock
-from hapenny.loadtest.plan import Arrival, plan, prompts_of, trace_of
+from hapenny.loadtest.plan import plan, prompts_of
+from hapenny.workload.trace import Arrival
 
 
 def test_a_rate_is_an_open_loop_of_that_rate():
@@ -42,26 +42,9 @@ def test_prompts_of_ones_own_are_asked_in_turn(tmp_path):
     assert [(each.system, each.prompt) for each in planned] == [("s", "one"), ("", "two"), ("s", "one")]
 
 
-def test_a_trace_may_be_zipped_and_unsorted(tmp_path):
-    path = tmp_path / "t.csv.gz"
-    with gzip.open(path, "wt") as file:
-        file.write("timestamp_s,input_tokens,output_tokens\n9,1,2\n5,3,4\n")
-    assert trace_of(path) == [Arrival(0.0, 3, 4), Arrival(4.0, 1, 2)]
-
-
 @pytest.mark.parametrize("text", ["", '{"question": "?"}', "[1]", "no json"])
 def test_what_is_no_prompt_is_named(tmp_path, text):
     path = tmp_path / "p.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match="Fix:"):
         prompts_of(path)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "timestamp_s,input_tokens\n1,2\n", "timestamp_s,input_tokens,output_tokens\nx,1,2"]
-)
-def test_what_is_no_trace_is_named(tmp_path, text):
-    path = tmp_path / "t.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="Fix:"):
-        trace_of(path)

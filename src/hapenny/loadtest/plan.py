@@ -7,8 +7,6 @@ request when its last one was answered.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from hapenny.core.clock import Clock
+from hapenny.workload.trace import Arrival
 
 _WORDS = (
     "river", "ink", "paper", "bridge", "volume", "night", "market", "garden", "winter", "letter", "train", "bell",
@@ -32,14 +31,6 @@ class Planned(Struct, frozen=True, kw_only=True):
     max_tokens: int
     at: float | None = None
     """Seconds from the start; None: when a caller is free."""
-
-
-class Arrival(Struct, frozen=True):
-    """A request of a trace: seconds from the start, tokens in and out."""
-
-    at: float
-    input: int
-    output: int
 
 
 def prompts_of(path: Path) -> list[tuple[str, str]]:
@@ -60,28 +51,6 @@ def prompts_of(path: Path) -> list[tuple[str, str]]:
     if not read:
         raise ValueError(f'{path}: no prompts. Fix: {{"prompt": "…"}} on each line')
     return read
-
-
-def trace_of(path: Path) -> list[Arrival]:
-    """The arrivals of a CSV file (gzipped or not) with the columns `timestamp_s` (or `timestamp`), `input_tokens`,
-    `output_tokens`; times count from the first.
-
-    Raises:
-        ValueError: a column or a number is missing; the message says where.
-    """
-    arrivals = []
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines), 2):
-            try:
-                at = float(row.get("timestamp_s") or row["timestamp"])
-                arrivals.append(Arrival(at, int(row["input_tokens"]), int(row["output_tokens"])))
-            except (KeyError, TypeError, ValueError):
-                wanted = "columns timestamp_s, input_tokens and output_tokens, with numbers"
-                raise ValueError(f"{path}, line {number}: not a request. Fix: {wanted}") from None
-    if not arrivals:
-        raise ValueError(f"{path}: no requests. Fix: a line each, below the names of the columns")
-    arrivals.sort(key=lambda arrival: arrival.at)
-    return [Arrival(each.at - arrivals[0].at, each.input, each.output) for each in arrivals]
 
 
 def plan(
