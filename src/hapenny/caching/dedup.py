@@ -76,6 +76,8 @@ class AnswerDedup:
 
     def current(self, stored: Stored, since: float) -> bool:
         """Whether none of an answer's documents changed after `since` (epoch seconds), when it was asked for."""
+        if not stored.evidence:
+            return True
         changed = self._changed
         return all(max(self._all, changed.get(id, 0.0)) < since for id, _ in stored.evidence)
 

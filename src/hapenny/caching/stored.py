@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -56,6 +56,10 @@ def result_tag(fingerprint: bytes) -> str:
     return RESULT + fingerprint[:8].hex()
 
 
+def _own(tags: Mapping[str, str]) -> list[str]:
+    return [f"{name}:{value}" for name, value in list(tags.items())[:MOST_TAGS]]
+
+
 def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
     """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
     epoch = exchange.policy.knowledge_epoch
@@ -65,6 +69,6 @@ def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
         *((f"epoch:{epoch}",) if epoch else ()),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
         *exchange.answer.tags,
-        *(f"{name}:{value}" for name, value in list(exchange.context.tags.items())[:MOST_TAGS]),
-        *evidence_tags(stored.evidence),
+        *(_own(exchange.context.tags) if exchange.context.tags else ()),
+        *(evidence_tags(stored.evidence) if stored.evidence else ()),
     )

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
 from hapenny.core.recording import Recorder
-from hapenny.core.timeout import within
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
     from hapenny.core.calls import Call
-    from hapenny.core.clock import Clock
 
 __all__ = ["Answer", "EventTransform", "Outcome", "Replay", "Source", "Transform", "begin"]
 

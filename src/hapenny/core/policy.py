@@ -17,6 +17,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     target: Target | None
     """None: unknown (kind model) or still to be chosen (kind auto)."""
     fallbacks: tuple[Target, ...] = ()
+    named: Target | None = None
+    """The model that the client named where the operator has this name treated as another (`treat_as`): what the
+    request is compared with, and what answers it where the strongest is wanted."""
 
     @property
     def policy(self) -> str:

@@ -191,7 +191,8 @@ def build(
     exchanges.observe(recorder.write, shared.profit.book)
     if planner is not None:
         exchanges.observe(planner.observe)
-    exchanges.observe(live_audit.consider)
+    if not live_audit.idle:
+        exchanges.observe(live_audit.consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 

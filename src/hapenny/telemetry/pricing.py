@@ -15,8 +15,8 @@ from hapenny.core.exchange import Call, Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
+from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.plausible import plausible
 from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
@@ -273,15 +273,11 @@ class Prices:
 
     def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
-        if self._owned(target):
+        if target.service_tier in PREPAID and self._owned(target):
             return 0
         place = self.place(target)
         rates = place.rates(target.service_tier, wall)
         return None if rates is None else amount(rates, tokens, card=place.card)
-
-    def plausible(self, call: Call, tokens: Tokens) -> bool:
-        """Whether `tokens`, as a provider reports them, may be what `call` used."""
-        return plausible(call, tokens, self._catalog.resolve(call.target.model))
 
     def bound(self, call: Call) -> Tokens:
         """An upper bound of what a call used that ended before it reported: what its provider said of the prompt when
@@ -315,7 +311,7 @@ class Prices:
 
     def owned(self, target: Target) -> bool:
         """Whether the target is paid by the hour."""
-        return self._owned(target)
+        return target.service_tier in PREPAID and self._owned(target)
 
     def layout(self, request: Request) -> Layout:
         """The segments of a request, kept while it is under way; small ones until newer ones take their place."""

@@ -93,7 +93,7 @@ class Recorder:
     def write(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request. Never waits and never fails the request."""
         self.metrics.observe(exchange, row)
-        if self._checks is not None:
+        if self._checks is not None and exchange.adopted is not None:
             self._checks.consider(exchange)
         if self.ledger is not None:
             self.ledger.write(row)

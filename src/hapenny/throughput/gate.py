@@ -146,10 +146,10 @@ class Gate:
     @property
     def metered(self) -> bool:
         """Whether it matters how big a job is: somewhere a quota or a concurrency limit is to be kept."""
-        return any(
-            endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered)
-            for endpoint in self.endpoints
-        )
+        for endpoint in self.endpoints:
+            if endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered):
+                return True
+        return False
 
     async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
         """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
@@ -198,7 +198,7 @@ class Gate:
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = self.queue.before(job)
+        jobs, units = self.queue.before(job) if self._waiters else (0, 0.0)
         head = max(0.0, self._head_at - self.clock.now())
         best = math.inf
         for endpoint in self.endpoints:
@@ -260,7 +260,10 @@ class Gate:
     async def _try(self, job: Job, last: str = "") -> tuple[Pass | None, float]:
         """Leave, or the seconds after which it is worth asking again (`inf`: when something ends)."""
         wait = math.inf
-        for endpoint in self.balancer.order(self.endpoints, job, last=last):
+        only = self.endpoints if len(self.endpoints) == 1 else None
+        if only is not None and (only[0].free < 1 or only[0].breaker.wait_s() > 0):
+            only = []
+        for endpoint in self.balancer.order(self.endpoints, job, last=last) if only is None else only:
             if endpoint.quota is None:
                 return self._grant(job, endpoint, Ticket("", ())), 0.0
             grant = await endpoint.quota.reserve(job)
