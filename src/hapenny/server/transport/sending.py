@@ -12,8 +12,9 @@ from hapenny.server.transport.messages import Pieces
 class Wire(Protocol):
     """The connection that a streamed answer leaves by."""
 
-    waits: bool
-    """Whether the client reads too slowly."""
+    @property
+    def waits(self) -> bool:
+        """Whether the client reads too slowly."""
 
     def send(self, data: bytes) -> None:
         """Writes. Raises `ConnectionResetError` when the client is gone."""

@@ -6,10 +6,11 @@ import asyncio
 from http import HTTPStatus
 from typing import Protocol
 
+from hapenny.core.errors import Failure
 from hapenny.protocols.http1.fields import written
 from hapenny.protocols.http1.request import RequestParser
 from hapenny.server.transport.limits import Limits
-from hapenny.server.transport.messages import Response
+from hapenny.server.transport.messages import Response, Work
 
 HIGH_WATER = 1 << 18
 """Bytes a slow reader may lag behind before whoever writes for it has to wait."""
@@ -105,3 +106,9 @@ def plain(status: int) -> Response:
     """An answer without a dialect."""
     body = b'{"error":{"message":"' + HTTPStatus(status).phrase.encode() + b'"}}'
     return Response(body, status=status, headers={"content-type": "application/json"})
+
+
+def large(work: Work) -> Failure:
+    """That a body is larger than may be."""
+    size = f"{work.most / 1_000_000:g} MB"
+    return Failure("too_large", f"the body is larger than {size}", fix="send less, or raise server.max_body_mb")
