@@ -46,13 +46,14 @@ TECHNIQUES: dict[str, tuple[str, ...]] = {
     "answer_size": ("passages", "mix"),
     "parameters": ("mix",),
     "prefix": ("handbook", "long_chat", "mix"),
-    "throughput": ("mix",),
+    "throughput": ("scarce", "mix"),
 }
 """Technique -> the workloads it is for, and the mix."""
 ROUTED = ("tiers", "cascade")
 """Techniques that choose the model: they are asked for `auto`, whose baseline is the strong model."""
 ALSO = {"cascade": "cascade: {intents: ['*']}"}
 """What a technique cannot do anything without: the operator's word where it may act."""
+_ENOUGH = 1_000_000_000
 CONFIG = """
 server: {{port: 0}}
 backends:
@@ -70,7 +71,8 @@ class Run(msgspec.Struct):
 
     seen: list[Seen]
     nano: int
-    technique: int
+    touched: float
+    """Share of requests (a tool's result is one more) that it acted on."""
     estimate_error_share: float
     identity_violations: int
 
@@ -102,7 +104,9 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")
         truth_file.save(truth, ((each.text, each.follows, each.item) for each in workload.all))
-        provider, provider_url = launch(["simulate", "--port", "0", "--card", card, "--truth", str(truth)])
+        rpm = _ENOUGH if workload.quota is None else round(workload.quota * rate * 60)
+        quota = ["--rpm", str(rpm), "--tpm", str(_ENOUGH)]
+        provider, provider_url = launch(["simulate", "--port", "0", "--card", card, "--truth", str(truth), *quota])
         try:
             config.write_text(
                 CONFIG.format(
@@ -131,7 +135,8 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
             provider.wait(30)
         books = summarise(str(ledger), Scope(since=since))
         return Run(
-            seen, nano, next((each.requests for each in books.techniques if each.name == technique), 0),
+            seen, nano,
+            next((each.requests for each in books.techniques if each.name == technique), 0) / books.exchange_rows,
             books.estimate_error_share, books.identity_violations,
         )  # fmt: skip
 
@@ -156,9 +161,9 @@ def report(workload: Workload, off: Run, on: Run) -> dict[str, Any]:
         "quality_diff_ci95": [round(quality.low, 4), round(quality.high, 4)],
         "quality": {"on": round(quality.ours, 4), "off": round(quality.baseline, 4), "distinct": quality.distinct},
         "p95_ratio": round(p95(on.seen) / p95(off.seen), 3),
-        "touched": round(on.technique / len(on.seen), 4),
+        "touched": round(on.touched, 4),
         "estimate_error_share": round(on.estimate_error_share, 5),
-        "errors": sum(bool(each.error) for each in on.seen),
+        "errors": {"on": sum(bool(each.error) for each in on.seen), "off": sum(bool(each.error) for each in off.seen)},
         "identity_violations": on.identity_violations,
     }
 

@@ -30,6 +30,7 @@ class Workload(Struct, frozen=True):
     shop: Shop
     learn: tuple[Message, ...]
     measured: tuple[Message, ...]
+    quota: float | None = None
 
     @property
     def all(self) -> tuple[Message, ...]:
@@ -90,6 +91,8 @@ class Kind(Struct, frozen=True):
     about: str
     mix: Callable[[Mix], Mix]
     shape: Callable[[Sequence[Message], Shop], list[Message]]
+    quota: float | None = None
+    """The provider's quota of requests a minute as a share of what is sent; None: there is enough of it."""
 
 
 KINDS: dict[str, Kind] = {
@@ -100,6 +103,7 @@ KINDS: dict[str, Kind] = {
     "handbook": Kind("one long handbook in every prompt", lambda mix: _only(mix, "returns", "shipping", "store"),
                      _one_handbook),
     "agent": Kind("orders and stock, looked up by tools", lambda mix: _only(mix, *LOOKED_UP), _as_it_is),
+    "scarce": Kind("the mix at a quota of seven tenths", lambda mix: mix, _as_it_is, quota=0.7),
     "long_chat": Kind("conversations of forty turns", lambda mix: _only(mix, *READ, "returns", "store"), _long_chats),
 }  # fmt: skip
 
@@ -114,4 +118,4 @@ def build(name: str, learn: int, measured: int, seed: int = 7, mix: str | None =
         kept = {message.session for message in second}
         first = [message for message in apart(first, second) if message.session not in kept]
     shop = population.shop
-    return Workload(shop, tuple(kind.shape(first, shop)), tuple(kind.shape(second, shop)))
+    return Workload(shop, tuple(kind.shape(first, shop)), tuple(kind.shape(second, shop)), kind.quota)

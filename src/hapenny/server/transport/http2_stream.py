@@ -18,8 +18,7 @@ from hapenny.protocols.http1.fields import FIELDS, Malformed, sound
 from hapenny.protocols.http1.request import Headers
 from hapenny.server.transport.limits import PACE
 from hapenny.server.transport.messages import Request, Response, Work
-from hapenny.server.transport.sending import Sending
-from hapenny.server.transport.writer import large, plain
+from hapenny.server.transport.writer import Sending, dated, large, plain
 
 if TYPE_CHECKING:
     from hapenny.server.transport.http2 import Http2
@@ -234,7 +233,7 @@ class Stream:
                 fields.append((pair[0].encode("latin-1"), pair[1].encode("latin-1")))
                 named.add(name)
         if "date" not in named:
-            fields.append((b"date", self._connection.host.date()[6:-2].encode("latin-1")))
+            fields.append((b"date", dated(self._connection.host)[6:-2].encode("latin-1")))
         bare = response.pieces is not None or response.status in (204, 304)
         if not bare and "content-length" not in named:
             fields.append((b"content-length", str(len(response.body)).encode()))
