@@ -71,7 +71,8 @@ class Run(msgspec.Struct):
 
     seen: list[Seen]
     nano: int
-    technique: int
+    touched: float
+    """Share of requests (a tool's result is one more) that it acted on."""
     estimate_error_share: float
     identity_violations: int
 
@@ -134,7 +135,8 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
             provider.wait(30)
         books = summarise(str(ledger), Scope(since=since))
         return Run(
-            seen, nano, next((each.requests for each in books.techniques if each.name == technique), 0),
+            seen, nano,
+            next((each.requests for each in books.techniques if each.name == technique), 0) / books.exchange_rows,
             books.estimate_error_share, books.identity_violations,
         )  # fmt: skip
 
@@ -159,7 +161,7 @@ def report(workload: Workload, off: Run, on: Run) -> dict[str, Any]:
         "quality_diff_ci95": [round(quality.low, 4), round(quality.high, 4)],
         "quality": {"on": round(quality.ours, 4), "off": round(quality.baseline, 4), "distinct": quality.distinct},
         "p95_ratio": round(p95(on.seen) / p95(off.seen), 3),
-        "touched": round(on.technique / len(on.seen), 4),
+        "touched": round(on.touched, 4),
         "estimate_error_share": round(on.estimate_error_share, 5),
         "errors": {"on": sum(bool(each.error) for each in on.seen), "off": sum(bool(each.error) for each in off.seen)},
         "identity_violations": on.identity_violations,

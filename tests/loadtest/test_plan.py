@@ -1,15 +1,16 @@
 """When requests are sent, and what they ask."""
 
-import gzip
 import itertools
 
 import pytest
 
-from hapenny.loadtest.plan import Arrival, plan, prompts_of, trace_of
+from hapenny.core.clock import RealClock
+from hapenny.loadtest.plan import plan, prompts_of
+from hapenny.workload.trace import Arrival
 
 
 def test_a_rate_is_an_open_loop_of_that_rate():
-    planned = plan(4_000, rate=20.0, seed=3)
+    planned = plan(4_000, RealClock(3), rate=20.0)
     times = [each.at for each in planned]
     assert times == sorted(times)
     assert times[-1] == pytest.approx(200, rel=0.1)
@@ -18,34 +19,27 @@ def test_a_rate_is_an_open_loop_of_that_rate():
 
 
 def test_callers_send_when_they_are_free():
-    assert {each.at for each in plan(3)} == {None}
+    assert {each.at for each in plan(3, RealClock(0))} == {None}
 
 
 def test_a_trace_gives_times_and_sizes_and_begins_anew():
     trace = [Arrival(0.0, 50, 10), Arrival(4.0, 80, 20)]
-    planned = plan(4, trace=trace, speed=2.0)
+    planned = plan(4, RealClock(0), trace=trace, speed=2.0)
     assert [each.at for each in planned] == [0.0, 2.0, 2.5, 4.5]
     assert [each.max_tokens for each in planned] == [10, 20, 10, 20]
     assert [len(each.prompt.split()) for each in planned] == [50, 80, 50, 80]
 
 
 def test_made_up_prompts_differ_from_their_first_word_on():
-    firsts = {each.prompt.split()[0] for each in plan(500)}
+    firsts = {each.prompt.split()[0] for each in plan(500, RealClock(0))}
     assert len(firsts) == 500
 
 
 def test_prompts_of_ones_own_are_asked_in_turn(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "one", "system": "s"}\n\n{"prompt": "two"}\n')
-    planned = plan(3, prompts=prompts_of(path))
+    planned = plan(3, RealClock(0), prompts=prompts_of(path))
     assert [(each.system, each.prompt) for each in planned] == [("s", "one"), ("", "two"), ("s", "one")]
-
-
-def test_a_trace_may_be_zipped_and_unsorted(tmp_path):
-    path = tmp_path / "t.csv.gz"
-    with gzip.open(path, "wt") as file:
-        file.write("timestamp_s,input_tokens,output_tokens\n9,1,2\n5,3,4\n")
-    assert trace_of(path) == [Arrival(0.0, 3, 4), Arrival(4.0, 1, 2)]
 
 
 @pytest.mark.parametrize("text", ["", '{"question": "?"}', "[1]", "no json"])
@@ -54,13 +48,3 @@ def test_what_is_no_prompt_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match="Fix:"):
         prompts_of(path)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "timestamp_s,input_tokens\n1,2\n", "timestamp_s,input_tokens,output_tokens\nx,1,2"]
-)
-def test_what_is_no_trace_is_named(tmp_path, text):
-    path = tmp_path / "t.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="Fix:"):
-        trace_of(path)

@@ -126,6 +126,12 @@ class TestAnyBackend:
         thought = backend.asked[-1][0].messages[0].content[0]
         assert (thought.text, thought.signature) == ("Hm.", "c2lnbmVk")
 
+    async def test_tokens_are_counted_before_a_call(self, tmp_path):
+        async with serving(tmp_path) as (url, app), client(url) as ask:
+            counted = await ask.responses.input_tokens.count(model="strong", input="What is a halfpenny bridge?")
+            assert counted.input_tokens > 0
+            assert app.gateway.backends["simulated"].provider.bill.calls == 0
+
     async def test_equal_questions_are_answered_from_the_cache(self, tmp_path):
         backend = Scripted()
         async with serving(tmp_path, backend) as (url, _), client(url) as ask:

@@ -355,7 +355,10 @@ def _neutral(request: Request) -> bool:
         if message.role != role or message.extras or not message.content or not all(map(_words, message.content)):
             return False
         role = "assistant" if role == "user" else "user"
-    return all(map(_words, request.system)) and not any(tool.extras or tool.kind for tool in request.tools)
+    for tool in request.tools:
+        if tool.extras or tool.kind:
+            return False
+    return all(map(_words, request.system))
 
 
 def _words(block: Block) -> bool:

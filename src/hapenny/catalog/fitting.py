@@ -213,8 +213,10 @@ def fit(
     changes: list[Change] = []
     now = asked
     for _ in range(16):
-        wrong = next((one for one in refusals(card, now, model) if one.name not in UNTRANSLATED), None)
-        if wrong is None:
+        for wrong in refusals(card, now, model):
+            if wrong.name not in UNTRANSLATED:
+                break
+        else:
             break
         now, change = _fixed(wrong, card, now, effort, effort_thinks)
         changes.append(change)

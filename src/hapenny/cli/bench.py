@@ -14,8 +14,9 @@ import click
 from hapenny.cli.printable import printable
 
 if TYPE_CHECKING:
-    from hapenny.loadtest.plan import Arrival, Planned
+    from hapenny.loadtest.plan import Planned
     from hapenny.loadtest.sender import Sent
+    from hapenny.workload.trace import Arrival
 
 DIALECTS = ("openai", "anthropic", "bedrock")
 _ROUNDS = 4
@@ -77,7 +78,9 @@ def bench(
     hapenny bench http://127.0.0.1:8790 --rate 5 --slo ttft=1500 --slo e2e=3000
     hapenny bench http://127.0.0.1:8790 http://127.0.0.1:8000 --model my-model --concurrency 16
     """
-    from hapenny.loadtest.plan import plan, prompts_of, trace_of
+    from hapenny.core.clock import RealClock
+    from hapenny.loadtest.plan import plan, prompts_of
+    from hapenny.workload.trace import from_csv
 
     if sum(each is not None for each in (rate, concurrency, trace)) > 1:
         raise click.UsageError("give one of --rate, --concurrency and --trace")
@@ -88,13 +91,13 @@ def bench(
         if not each.startswith(("http://", "https://")):
             raise click.BadParameter(f"{each!r} is no URL. Fix: e.g. http://127.0.0.1:8790", param_hint="URL")
     try:
-        arrivals: list[Arrival] = trace_of(trace) if trace is not None else []
+        arrivals: list[Arrival] = from_csv(trace) if trace is not None else []
         asked = prompts_of(prompts) if prompts is not None else []
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from None
     planned = plan(
-        requests, rate=rate, trace=arrivals, speed=speed, prompts=asked, input_tokens=input_tokens,
-        output_tokens=output_tokens, seed=seed,
+        requests, RealClock(seed), rate=rate, trace=arrivals, speed=speed, prompts=asked, input_tokens=input_tokens,
+        output_tokens=output_tokens,
     )  # fmt: skip
     failed = False
     runs = asyncio.run(_run(urls, planned, model, dialect, key, concurrency or 1, not whole, timeout))

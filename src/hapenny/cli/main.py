@@ -15,6 +15,7 @@ VERBS = {
     "cache": "cache",
     "tokens": "tokens",
     "bench": "bench",
+    "plan": "plan",
     "compare": "compare",
     "select": "select",
     "train": "train",

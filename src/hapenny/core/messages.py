@@ -147,6 +147,9 @@ class Message(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """The plain text of the turn, blocks joined by newlines."""
+        content = self.content
+        if len(content) == 1 and type(content[0]) is Text:
+            return content[0].text
         return "\n".join(block.text for block in self.content if isinstance(block, Text))
 
 

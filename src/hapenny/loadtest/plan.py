@@ -7,15 +7,15 @@ request when its last one was answered.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from hapenny.core.clock import Clock
+from hapenny.workload.trace import Arrival
 
 _WORDS = (
     "river", "ink", "paper", "bridge", "volume", "night", "market", "garden", "winter", "letter", "train", "bell",
@@ -31,14 +31,6 @@ class Planned(Struct, frozen=True, kw_only=True):
     max_tokens: int
     at: float | None = None
     """Seconds from the start; None: when a caller is free."""
-
-
-class Arrival(Struct, frozen=True):
-    """A request of a trace: seconds from the start, tokens in and out."""
-
-    at: float
-    input: int
-    output: int
 
 
 def prompts_of(path: Path) -> list[tuple[str, str]]:
@@ -61,31 +53,9 @@ def prompts_of(path: Path) -> list[tuple[str, str]]:
     return read
 
 
-def trace_of(path: Path) -> list[Arrival]:
-    """The arrivals of a CSV file (gzipped or not) with the columns `timestamp_s` (or `timestamp`), `input_tokens`,
-    `output_tokens`; times count from the first.
-
-    Raises:
-        ValueError: a column or a number is missing; the message says where.
-    """
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    arrivals = []
-    with opened as lines:
-        for number, row in enumerate(csv.DictReader(lines), 2):
-            try:
-                at = float(row.get("timestamp_s") or row["timestamp"])
-                arrivals.append(Arrival(at, int(row["input_tokens"]), int(row["output_tokens"])))
-            except (KeyError, TypeError, ValueError):
-                wanted = "columns timestamp_s, input_tokens and output_tokens, with numbers"
-                raise ValueError(f"{path}, line {number}: not a request. Fix: {wanted}") from None
-    if not arrivals:
-        raise ValueError(f"{path}: no requests. Fix: a line each, below the names of the columns")
-    arrivals.sort(key=lambda arrival: arrival.at)
-    return [Arrival(each.at - arrivals[0].at, each.input, each.output) for each in arrivals]
-
-
 def plan(
     count: int,
+    clock: Clock,
     *,
     rate: float | None = None,
     trace: Sequence[Arrival] = (),
@@ -93,11 +63,11 @@ def plan(
     prompts: Sequence[tuple[str, str]] = (),
     input_tokens: int = 512,
     output_tokens: int = 128,
-    seed: int = 0,
 ) -> list[Planned]:
     """`count` requests.
 
     Args:
+        clock: whose randomness gaps and words are drawn with.
         rate: requests a second, with exponential gaps; None: no times, callers send when they are free.
         trace: arrivals and sizes instead of a rate; it begins anew where it is shorter than `count`.
         speed: of a trace: 2 plays it in half its time.
@@ -105,9 +75,7 @@ def plan(
             first words, so that no cache answers them.
         input_tokens: of prompts that are made up, where no trace says it.
         output_tokens: at most, where no trace says it.
-        seed: of gaps and words.
     """
-    draws = random.Random(seed)
     at = 0.0
     span = trace[-1].at + 1.0 if trace else 0.0
     planned = []
@@ -116,12 +84,12 @@ def plan(
         if arrival is not None:
             moment: float | None = (arrival.at + span * (number // len(trace))) / speed
         elif rate is not None:
-            at += draws.expovariate(rate)
+            at += clock.random.expovariate(rate)
             moment = at
         else:
             moment = None
         size = arrival.input if arrival is not None else input_tokens
-        system, prompt = prompts[number % len(prompts)] if prompts else ("", made_up(draws, size))
+        system, prompt = prompts[number % len(prompts)] if prompts else ("", made_up(clock, size))
         planned.append(
             Planned(
                 prompt=prompt, system=system, at=moment,
@@ -131,11 +99,11 @@ def plan(
     return planned
 
 
-def made_up(draws: random.Random, words: int) -> str:
+def made_up(clock: Clock, words: int) -> str:
     """A text of so many words; most tokenizers make about one token of each."""
-    first = f"{draws.getrandbits(40):x}"
-    return " ".join((first, *_chosen(draws, max(1, words) - 1)))
+    first = f"{clock.random.getrandbits(40):x}"
+    return " ".join((first, *_chosen(clock, max(1, words) - 1)))
 
 
-def _chosen(draws: random.Random, count: int) -> Iterable[str]:
-    return (draws.choice(_WORDS) for _ in range(count))
+def _chosen(clock: Clock, count: int) -> Iterable[str]:
+    return (clock.random.choice(_WORDS) for _ in range(count))

@@ -198,7 +198,7 @@ def _guardrail(trace: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """What the request shows to have been used, where the answer does not count it."""
-    known = {unit for unit, number in units if number}
+    known = {unit for unit, number in units if number} if units else set()
     more: list[tuple[str, int]] = []
     extras = request.extras
     guarded = extras.get("guardrailConfig") or extras.get("x-amzn-bedrock-guardrailidentifier")

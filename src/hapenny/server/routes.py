@@ -20,6 +20,7 @@ from hapenny.server.endpoints import (
     embeddings,
     feedback,
     health,
+    inference_profiles,
     message_batches,
     metrics,
     models,
@@ -87,6 +88,7 @@ ROUTES = (
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
     ),
+    Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Tokens of a Responses request.", "openai"),
     Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),
     Route(
         POST, "/v1/embeddings", embeddings.create, "caller",
@@ -107,14 +109,15 @@ ROUTES = (
         "bedrock",
     ),
     Route(POST, "/model/{+model}/count-tokens", count_tokens.bedrock, "caller", "Bedrock CountTokens.", "bedrock"),
-    Route(
-        POST, "/guardrail/{+guardrail}/version/{version}/apply", passthrough.guardrail, "caller",
-        "Bedrock ApplyGuardrail, by a Bedrock backend.", "bedrock",
-    ),
     Route(GET, "/v1/models", models.listed, "caller", "The models the key may ask for, in the client's dialect."),
     Route(GET, "/v1/models/{+model...}", models.one, "caller", "One model."),
     Route(GET, "/foundation-models", models.bedrock_listed, "caller", "Bedrock ListFoundationModels.", "bedrock"),
     Route(GET, "/foundation-models/{+model}", models.bedrock_one, "caller", "GetFoundationModel.", "bedrock"),
+    Route(
+        GET, "/inference-profiles", inference_profiles.listed, "caller",
+        "Bedrock ListInferenceProfiles, over the names of the gateway.", "bedrock",
+    ),
+    Route(GET, "/inference-profiles/{+profile}", inference_profiles.one, "caller", "GetInferenceProfile.", "bedrock"),
     Route(("GET", "POST"), "/v1/files", batches.files, "caller", "Uploads for batches; other files pass through."),
     Route(("GET", "DELETE"), "/v1/files/{id}", batches.file, "caller", "One file."),
     Route(GET, "/v1/files/{id}/content", batches.content, "caller", "Its bytes: a batch's input, output or errors."),
@@ -148,6 +151,24 @@ ROUTES = (
     Route(GET, "/health/ready", health.ready, "anyone", "The same."),
     Route(GET, "/health/live", health.live, "anyone", "Whether the process answers."),
     Route(GET, "/metrics", metrics.render, "metrics", "Prometheus metrics."),
+    *(
+        Route(methods, path, passthrough.forward, "caller", "Of Bedrock: passes through.", "bedrock")
+        for methods, path in (
+            (POST, "/inference-profiles"),
+            (POST, "/guardrail/{+id}/version/{version}/apply"),
+            (GET, "/foundation-model-availability/{+id}"),
+            (GET, "/guardrails/{+id}"),
+            (GET, "/prompt-routers/{+id}"),
+            (GET, "/imported-models/{+id}"),
+            (GET, "/custom-models/{+id}"),
+            (GET, "/provisioned-model-throughput/{+id}"),
+            (GET, "/model-customization-jobs/{+id}"),
+            (GET, "/model-invocation-job/{+id}"),
+            (POST, "/model-invocation-job/{+id}/stop"),
+            (POST, "/flows/{+id}/aliases/{+alias}"),
+            (GET, "/prompts/{+id}/"),
+        )
+    ),
     Route(PASSED, "/{rest...}", passthrough.forward, "caller", "Everything else passes through, metered."),
 )  # fmt: skip
 

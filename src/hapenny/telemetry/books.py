@@ -231,7 +231,10 @@ class Books:
         ):  # fmt: skip
             money = self._walked(exchange)
             return Totals(money.actual, money.saved, money.savings)
-        others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
+        others = []
+        for call in exchange.calls:
+            if call is not adopted:
+                others.append((call.technique, call.cost))
         money = walk([("", 0)], others, adopted.cost)
         return Totals(money.actual, None if money.actual is None else money.saved, money.savings)
 
@@ -350,7 +353,8 @@ class Books:
         if self.prices.owned(baseline):
             on_demand = replace(baseline, service_tier="standard")
             states = [("", original, on_demand, False), (baseline.service_tier, original, baseline, False)]
-        states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
+        for step in exchange.steps:
+            states.append((step.technique, step.request, step.target, step.free))
         if adopted is None:
             return states
         served, geo = adopted.target, adopted.target.geo

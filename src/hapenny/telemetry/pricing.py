@@ -236,6 +236,7 @@ class Prices:
         self._owned = owned
         self._places: OrderedDict[tuple[str, str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
+        self._canonical: dict[str, str] = {}
         self._bags = Bags()
         self._words: OrderedDict[str, Words] = OrderedDict()
 
@@ -268,8 +269,13 @@ class Prices:
 
     def canonical(self, model: str) -> str:
         """The catalog's own id of a model, however it was called; its name where the catalog does not know it."""
-        card = self._catalog.resolve(model)
-        return model if card is None else card.id
+        known = self._canonical.get(model)
+        if known is None:
+            card = self._catalog.resolve(model)
+            known = model if card is None else card.id
+            if len(self._canonical) < _KEPT:
+                self._canonical[model] = known
+        return known
 
     def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""

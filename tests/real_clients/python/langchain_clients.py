@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """langchain-openai (chat and Responses), langchain-anthropic, langchain-aws: answers, streams, tools, structured output."""
 
 import sys

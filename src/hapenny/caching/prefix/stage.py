@@ -15,12 +15,11 @@ from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import PARTS, Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Text, Ttl
 from hapenny.core.notes import Note
-from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_LEARNERS = 512

@@ -17,10 +17,9 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.transform import EventTransform
 from hapenny.protocols.fields import bound, load
 from hapenny.server.call import Call
-from hapenny.server.endpoints.chat import answer
+from hapenny.server.endpoints.chat import Surface, answer
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.passable_request import REFERENCES, references_of
-from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
 
 _SURFACE = Surface("responses")
@@ -45,8 +44,6 @@ async def create(call: Call) -> Response:
         if state:
             _permit_state(call, body, state)
             return await forward(call)
-    if call.gateway.keyring.open:
-        return await answer(call, _SURFACE)
     return await answer(call, _SURFACE, partial(_Owned, call))
 
 
@@ -88,7 +85,8 @@ class _Owned(EventTransform):
     def one(self, event: Event) -> Sequence[Event]:
         """Only the start of the answer is looked at."""
         if type(event) is Started and "responses" in event.extras and self._exchange.original.store is not False:
-            call, backend = self._call, self._exchange.target.backend
+            call, adopted = self._call, self._exchange.adopted
+            backend = (adopted.target if adopted is not None else self._exchange.target).backend
             owners, key_id = call.services.owners, call.identity.key_id
             owners.note(backend, event.id, key_id)
             call.gateway.parts.tasks.spawn(owners.keep(backend, event.id, key_id))
