@@ -88,7 +88,7 @@ ROUTES = (
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
     ),
-    Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Tokens of a Responses request.", "openai"),
+    Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Counts a Responses prompt.", "openai"),
     Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),
     Route(
         POST, "/v1/embeddings", embeddings.create, "caller",

@@ -21,6 +21,7 @@ from hapenny.protocols.rules import (
     claude_on_bedrock,
     converse,
     formats,
+    free_form,
     history,
     identity,
     leftovers,
@@ -71,7 +72,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         return Fitted(request)
     if request.protocol == "completions":
         legacy.prompted(draft)
-    seen = Census(request)
+    told = free_form.functions(draft) if request.tools else None
+    seen = Census(draft.request)
     parameters.fitted(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
         leftovers.told(draft)
@@ -91,6 +93,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
+    if told is not None:  # once names are the client's again
+        draft.undo.append(told)
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
