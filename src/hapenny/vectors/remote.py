@@ -81,7 +81,7 @@ def body(style: Style, model: str, texts: Sequence[str], dim: int, kind: str) ->
         return {"inputText": filled[0], **(_titan_size(model, dim) if dim else {})}
     if style == "nova":
         purpose = {"search_query": "GENERIC_RETRIEVAL", "search_document": "GENERIC_INDEX"}.get(kind, kind.upper())
-        asked = {"embeddingPurpose": purpose, "text": {"truncationMode": "END", "value": filled[0]}}
+        asked: dict[str, Any] = {"embeddingPurpose": purpose, "text": {"truncationMode": "END", "value": filled[0]}}
         if dim:
             asked["embeddingDimension"] = dim
         return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": asked}
