@@ -135,8 +135,8 @@ async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, m
 def _keys(exchange: Exchange, asked: Asked) -> list[bytes]:
     target = exchange.target
     same = (exchange.context.tenant, target.backend, target.model, asked.dimensions, asked.base64, asked.extras)
-    stem = blake2b(msgspec.msgpack.encode(same, order="deterministic"), digest_size=32).digest()
-    return [blake2b(msgspec.msgpack.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
+    stem = blake2b(msgspec.json.encode(same, order="deterministic"), digest_size=32).digest()
+    return [blake2b(msgspec.json.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
 
 
 async def _paid(
