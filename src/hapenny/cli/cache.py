@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -171,45 +172,47 @@ def _seconds(text: str) -> float:
 
 async def _warm(target: tuple[str, str], texts: list[str], model: str, parallel: int) -> tuple[int, int]:
     """Asks all texts; returns how many were hits, and how many failed."""
-    from aiohttp import ClientError, ClientSession
+    from hapenny.backends.pool import Pool
+    from hapenny.cli.running import ask
+    from hapenny.core.clock import RealClock
+    from hapenny.core.errors import Failure
 
-    url, key = target
-    gate = asyncio.Semaphore(parallel)
     hits = failed = 0
+    pool = Pool(RealClock(), connections=parallel, name="warm")
 
-    async def ask(session: ClientSession, text: str) -> None:
+    async def warm(text: str) -> None:
         nonlocal hits, failed
         body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
-        async with gate:
-            try:
-                async with session.post(f"{url}/v1/chat/completions", json=body) as response:
-                    await response.read()
-                    failed += response.status != 200
-                    hits += "; hit" in response.headers.get("cache-status", "")
-            except (ClientError, OSError):
-                failed += 1
+        try:
+            status, headers, _ = await ask(pool, target, "POST", "/v1/chat/completions", body)
+        except (Failure, TimeoutError):
+            failed += 1
+        else:
+            failed += status != 200
+            hits += "; hit" in headers.get("cache-status", "")
 
-    async with ClientSession(headers=_headers(key)) as session:
-        await asyncio.gather(*(ask(session, text) for text in texts))
+    async with contextlib.aclosing(pool):
+        await asyncio.gather(*(warm(text) for text in texts))
     return hits, failed
 
 
 def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The JSON answer of the running gateway; a plain error message otherwise."""
-    from aiohttp import ClientError, ClientSession
+    from hapenny.backends.pool import Pool
+    from hapenny.cli.running import ask
+    from hapenny.core.clock import RealClock
+    from hapenny.core.errors import Failure
 
-    url, key = target
+    url, _ = target
 
     async def call() -> tuple[int, bytes]:
-        async with (
-            ClientSession(headers=_headers(key)) as session,
-            session.request(method, url + path, json=body) as response,
-        ):
-            return response.status, await response.read()
+        async with contextlib.aclosing(Pool.control(RealClock())) as pool:
+            status, _, raw = await ask(pool, target, method, path, body)
+            return status, raw
 
     try:
         status, raw = asyncio.run(call())
-    except (ClientError, OSError) as error:
+    except (Failure, ValueError, TimeoutError) as error:
         raise click.ClickException(f"no gateway answers at {url}: {error}") from None
     if status != 200:
         raise click.ClickException(f"{url}{path}: status {status}: {_reason(raw)}")
@@ -222,10 +225,6 @@ def _reason(raw: bytes) -> str:
         return str(msgspec.json.decode(raw)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return raw.decode("utf-8", "replace")[:300]
-
-
-def _headers(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _shown(value: Any, as_json: bool, tell: Callable[[Any], object]) -> None:

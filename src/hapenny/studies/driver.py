@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
+from hapenny.backends.pool import Pool
+from hapenny.backends.url import Origin, origin
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
 from hapenny.core.messages import Request
-from hapenny.protocols import codec
+from hapenny.protocols import codec, sse
 from hapenny.workload.requests import answered, request
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
 
+_WHOLE_S = 120.0
+"""How long an answer may take."""
 _ROUNDS = 3
 """Tool calls that the application answers before it gives up."""
 
@@ -87,16 +92,15 @@ async def drive(
     scale = seconds / (end - begin) if end > begin else 0.0
     place = {message.number: index for index, message in enumerate(messages)}
     answers: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in messages]
-    timeout = aiohttp.ClientTimeout(total=120)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(base_url, connector=connector, timeout=timeout) as session:
+    there = origin(base_url)
+    async with contextlib.aclosing(Pool(clock, name="driver")) as pool:
 
         async def send(index: int) -> Seen:
             message = messages[index]
             await clock.sleep(max(0.0, start + (message.at - begin) * scale - clock.now()))
             before = [place[number] for number in message.earlier if number in place]
             history = [(messages[each].text, await answers[each]) for each in before]
-            seen = await _converse(session, message, request(message, history, model=model), shop, key, clock)
+            seen = await _converse(pool, there, message, request(message, history, model=model), shop, key, clock)
             answers[index].set_result(seen.text or "(no answer)")
             watch(seen)
             return seen
@@ -105,14 +109,14 @@ async def drive(
 
 
 async def _converse(
-    session: aiohttp.ClientSession, message: Message, asked: Request, shop: Shop, key: str, clock: Clock
+    pool: Pool, there: Origin, message: Message, asked: Request, shop: Shop, key: str, clock: Clock
 ) -> Seen:
     began = clock.now()
     current, saved = asked, True
     first: float | None = None
     heard = _Heard()
     for _ in range(_ROUNDS):
-        heard = await _ask(session, message, current, key, clock)
+        heard = await _ask(pool, there, message, current, key, clock)
         saved = saved and heard.saved
         first = first if first is not None else (heard.first - began if heard.first is not None else None)
         if heard.call is None or heard.error:
@@ -132,7 +136,7 @@ def _decoded(arguments: str) -> dict[str, object]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-async def _ask(session: aiohttp.ClientSession, message: Message, asked: Request, key: str, clock: Clock) -> _Heard:
+async def _ask(pool: Pool, there: Origin, message: Message, asked: Request, key: str, clock: Clock) -> _Heard:
     headers = {
         "x-hapenny-session": message.session,
         "x-hapenny-feature": message.intent,
@@ -144,27 +148,33 @@ async def _ask(session: aiohttp.ClientSession, message: Message, asked: Request,
     parts: list[str] = []
     calls: dict[int, list[str]] = {}
     body = codec("openai").encode_request(asked, model=asked.model).body
+    frames = sse.Parser()
     try:
-        async with session.post("/v1/chat/completions", data=body, headers=headers) as response:
-            heard.saved = "hit" in response.headers.get("Cache-Status", "")
-            if response.status != 200:
-                heard.error = f"HTTP {response.status}"
+        async with asyncio.timeout(_WHOLE_S):
+            answer = await pool.send("POST", there.at("/v1/chat/completions"), headers, body)
+            heard.saved = "hit" in answer.headers.get("cache-status", "")
+            if answer.status != 200:
+                answer.close()
+                heard.error = f"HTTP {answer.status}"
                 return heard
-            async for line in response.content:
-                if not line.startswith(b"data: {"):
-                    continue
-                chunk = msgspec.json.decode(line[6:], type=_Chunk)
-                if chunk.error is not None:
-                    heard.error = str(chunk.error.get("message", "error in the stream"))
-                for choice in chunk.choices:
-                    if choice.delta.content:
-                        if heard.first is None:
-                            heard.first = clock.now()
-                        parts.append(choice.delta.content)
-                    for call in choice.delta.tool_calls:
-                        _gather(calls, call)
-    except (aiohttp.ClientError, TimeoutError) as failure:
-        heard.error = type(failure).__name__
+            while data := await answer.piece():
+                for _, payload in frames.feed(data):
+                    if not payload.startswith(b"{"):
+                        continue
+                    chunk = msgspec.json.decode(payload, type=_Chunk)
+                    if chunk.error is not None:
+                        heard.error = str(chunk.error.get("message", "error in the stream"))
+                    for choice in chunk.choices:
+                        if choice.delta.content:
+                            if heard.first is None:
+                                heard.first = clock.now()
+                            parts.append(choice.delta.content)
+                        for call in choice.delta.tool_calls:
+                            _gather(calls, call)
+    except Failure as failure:
+        heard.error = failure.kind
+    except TimeoutError:
+        heard.error = "timeout"
     heard.text = "".join(parts)
     if calls:
         id, name, arguments = calls[min(calls)]
