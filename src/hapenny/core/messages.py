@@ -257,5 +257,5 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
         for message in reversed(self.messages):
             if message.role == "user":
                 text = message.text
-                return without_passages(text)
+                return without_passages(text) if "</" in text else text
         return ""
