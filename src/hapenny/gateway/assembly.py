@@ -37,7 +37,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, StageParts, build_stages
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -89,7 +89,7 @@ class Assembly:
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off."""
+    """By route, with everything off that saves."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -182,8 +182,8 @@ def build(
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
-        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, {}, calls.call, services)
+        pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS}, calls.call, services, stepped_back)
+        plain[name] = Pipeline(stages, ALWAYS, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)

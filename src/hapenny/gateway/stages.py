@@ -26,11 +26,12 @@ from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters
-from hapenny.core.stage import Stage, StageSpec
+from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
+from hapenny.routing.fallbacks import FallbackStage
 from hapenny.routing.names import Names
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.routing.router import Router
@@ -116,10 +117,21 @@ class RouteParts:
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
-    those that would have nothing to do (no experiment runs, say)."""
+    those that would have nothing to do (no experiment runs, say).
+
+    Fallbacks stand among them whatever the modes say, behind the choice of the tier: they save nothing, and an outage
+    asks for no preset. `ALWAYS` are the modes of what nobody switches off, also in the holdout."""
     here = RouteParts(parts, route, name)
-    built = (BUILDERS[spec](here) for spec in STAGES if route.mode(spec) != "off")
+    built: list[Stage | None] = []
+    for spec in STAGES:
+        if route.mode(spec) != "off":
+            built.append(BUILDERS[spec](here))
+        if spec is TIERS_STAGE:
+            built.append(FallbackStage(parts.names, parts.facts.lacks))
     return [stage for stage in built if stage is not None]
+
+
+ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on"}
 
 
 Builder: TypeAlias = Callable[[RouteParts], Stage | None]
@@ -190,11 +202,11 @@ def _retrieval(here: RouteParts) -> Stage:
 
 
 def _tiers(here: RouteParts) -> Stage:
-    return TierStage(here.shared.names, here.shared.router)
+    return TierStage(here.shared.names, here.shared.router, here.shared.facts.lacks)
 
 
 def _cascade(here: RouteParts) -> Stage:
-    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target)
+    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target, lacks=here.shared.facts.lacks)
 
 
 def _structure(here: RouteParts) -> Stage:
