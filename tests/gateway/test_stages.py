@@ -29,12 +29,13 @@ def test_stages_stand_in_the_order_of_the_table(tmp_path):
     names = [stage.name for stage in stages]
     assert names.index("fallbacks") == names.index("tiers") + 1
     names.remove("fallbacks")
+    names.remove("consent")
     assert names == [spec.name for spec in STAGES]
 
 
 def test_what_is_off_on_a_route_is_not_built_but_for_fallbacks(tmp_path):
     some = RouteOptions(stages={spec.name: "off" for spec in STAGES} | {"exact": "on", "prune": "shadow"})
-    assert [stage.name for stage in built(tmp_path, some)] == ["exact", "fallbacks", "prune"]
+    assert [stage.name for stage in built(tmp_path, some)] == ["consent", "exact", "fallbacks", "prune"]
 
 
 def test_without_an_experiment_nothing_of_experiments_is_built():

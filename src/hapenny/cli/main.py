@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 VERBS = {
+    "init": "init",
     "serve": "serve",
     "simulate": "simulate",
     "demo": "demo",

@@ -7,10 +7,11 @@ forwarded to a backend of the same protocol and are part of the cache key.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
+
+from hapenny.core.questions import question_of
 
 Json: TypeAlias = Any
 """A decoded JSON value: dict, list, str, int, float, bool or None."""
@@ -23,12 +24,6 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Protocol: TypeAlias = Literal["openai", "anthropic", "bedrock", "invoke"]
 """The wire dialects: OpenAI chat completions, Anthropic messages, Bedrock Converse, Bedrock InvokeModel with an
 Anthropic-native body."""
-
-
-_PASSAGE = re.compile(
-    r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>.*?</\1>\s*", re.DOTALL
-)
-"""Retrieved context as applications write it into a turn."""
 
 
 class Text(Struct, frozen=True, gc=False, tag="text"):
@@ -230,9 +225,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def question(self) -> str:
-        """What the person asks: the text of the last user turn without passages in tags, or ""."""
+        """What the person asks: the text of the last user turn without the context beside it, or ""."""
         for message in reversed(self.messages):
             if message.role == "user":
-                text = message.text
-                return _PASSAGE.sub("", text).strip() or text if "</" in text else text
+                return question_of(message.text)
         return ""

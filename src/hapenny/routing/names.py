@@ -63,6 +63,10 @@ class Names:
             return asked.fallbacks
         return self._behind.get(target, ())
 
+    def targets(self) -> list[Target]:
+        """The models that are configured."""
+        return [*self.tiers.values(), *self._models.values()]
+
     def names(self) -> list[str]:
         """Every name of ours a client may ask for."""
         return [AUTO, *self.tiers, *self._aliases, *self._models]

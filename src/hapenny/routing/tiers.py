@@ -9,8 +9,9 @@ from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.money import NANO
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.core.watching import Sampler
 from hapenny.routing.abilities import Lacks, first_able
-from hapenny.routing.names import TIERS, Names
+from hapenny.routing.names import AUTO, TIERS, Names
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 
@@ -31,17 +32,32 @@ class TierStage(Stage, spec=TIERS_STAGE):
         names: what names mean; holds the tiers.
         router: rules on tiers; one for all routes of a deployment.
         lacks: what a model lacks of what a request needs.
+        sampler: draws what is watched of requests that name a model or a tier (`WATCHED`), where the stage only
+            watches; None: such requests are nobody's business.
     """
 
-    def __init__(self, names: Names, router: Router, lacks: Lacks = lambda exchange, target: ()) -> None:
-        self._names, self._lacks = names, lacks
+    def __init__(
+        self,
+        names: Names,
+        router: Router,
+        lacks: Lacks = lambda exchange, target: (),
+        sampler: Sampler | None = None,
+    ) -> None:
+        self._names, self._lacks, self._sampler = names, lacks, sampler
         self.router = router
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model or a tier: that one answers."""
         asked = exchange.asked
-        if asked is None or asked.kind != "auto":
+        if asked is None:
             return None
+        weight = 1
+        if asked.kind != "auto":
+            if self._sampler is None or exchange.background:
+                return None
+            weight = self._sampler.weight(exchange.original.question)
+            if not weight:
+                return None
         arm = exchange.stage_notes.get(ARM_TARGET)
         if arm is not None:
             return Choice(target=arm, tier="arm", reason="experiment arm")
@@ -53,7 +69,7 @@ class TierStage(Stage, spec=TIERS_STAGE):
             exchange.original.question,  # as it was asked: what retrieval adds makes no question harder
             exchange.intent,
             exchange.route,
-            session=session,
+            session=session if asked.kind == "auto" else "",
             now=exchange.clock.now(),
             prefix_tokens=before,
             thresholds=_thresholds(exchange, self.router.thresholds),
@@ -62,6 +78,9 @@ class TierStage(Stage, spec=TIERS_STAGE):
         tier, target = self._tier(exchange, ruling.tier)
         return Choice(
             target=target if target is not None else exchange.target,
+            instead=target,
+            weight=weight,
+            label="" if asked.kind == "auto" else AUTO,
             tier=tier,
             score=ruling.score,
             certificate=ruling.certificate.header() if ruling.certificate is not None else "",
