@@ -38,13 +38,13 @@ test: setup
 
 # The site, in strict mode: dead links and anchors fail.
 docs: setup
-	@$(RUN) python -m docs.build
+	@$(RUN) zensical build --strict
 
 check: setup
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) lint-imports
-	@$(RUN) python -m docs.build --quiet
+	@$(RUN) zensical build --strict >/dev/null
 	@for v in 3.11 3.12 3.13 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 
 # Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.

@@ -6,6 +6,8 @@ its own estimate). What that is worth is known at the end: the tokens are those 
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange, Target
 from hapenny.telemetry.pricing import Prices
@@ -40,6 +42,9 @@ def _moved(adopted: Call | None, instead: Target, prices: Prices, wall: float) -
     here, there = prices.prompt(adopted.request, adopted.target), prices.prompt(adopted.request, instead)
     scale = there / here if here else 1.0
     tokens = adopted.tokens
+    if _writes_for_less(prices, instead, there, wall):
+        # Its prompt cache is written to for less than plain input costs: all of the prompt is.
+        tokens = replace(tokens, input=0, cache_write=tokens.cache_write + tokens.input)
     price = prices.price(
         instead,
         Tokens(
@@ -52,3 +57,11 @@ def _moved(adopted: Call | None, instead: Target, prices: Prices, wall: float) -
         wall,
     )
     return None if price is None else adopted.cost - price
+
+
+def _writes_for_less(prices: Prices, target: Target, prompt: int, wall: float) -> bool:
+    place = prices.place(target)
+    rates, card = place.rates(target.service_tier, wall), place.card
+    if rates is None or card is None or card.cache_mode is None or rates.cache_write is None or rates.input is None:
+        return False
+    return rates.cache_write < rates.input and prompt >= (card.cache_min or 1_024)
