@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -79,7 +80,7 @@ def changed(config: Config, change: dict[str, object]) -> Config:
     return config
 
 
-def follow(customer: Customer, log) -> dict[str, dict[str, object]]:
+def follow(customer: Customer, log: Callable[[str], None]) -> dict[str, dict[str, object]]:
     """The customer's steps, from `safe` on."""
     off = week(customer, everything("off", CARD), "strong")
     found: dict[str, dict[str, object]] = {}

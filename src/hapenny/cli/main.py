@@ -17,6 +17,8 @@ VERBS = {
     "options": "options",
     "cache": "cache",
     "tokens": "tokens",
+    "bench": "bench",
+    "plan": "plan",
     "compare": "compare",
     "select": "select",
     "train": "train",

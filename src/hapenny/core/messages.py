@@ -21,9 +21,9 @@ Ttl: TypeAlias = Literal["", "default", "5m", "1h"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
-Protocol: TypeAlias = Literal["openai", "anthropic", "bedrock", "invoke"]
-"""The wire dialects: OpenAI chat completions, Anthropic messages, Bedrock Converse, Bedrock InvokeModel with an
-Anthropic-native body."""
+Protocol: TypeAlias = Literal["openai", "responses", "anthropic", "bedrock", "invoke"]
+"""The wire dialects: OpenAI chat completions and Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
+with an Anthropic-native body."""
 
 
 class Text(Struct, frozen=True, gc=False, tag="text"):
@@ -122,6 +122,9 @@ class Message(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """The plain text of the turn, blocks joined by newlines."""
+        content = self.content
+        if len(content) == 1 and type(content[0]) is Text:
+            return content[0].text
         return "\n".join(block.text for block in self.content if isinstance(block, Text))
 
 

@@ -53,6 +53,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
             return None
         weight = 1
         if asked.kind != "auto":
+            if asked.named is not None and asked.target is not None:
+                return Choice(target=asked.target, instead=asked.target, reason="the operator has it treated so")
             if self._sampler is None or exchange.background:
                 return None
             weight = self._sampler.weight(exchange.original.question)
@@ -76,6 +78,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
             wall=exchange.wall,
         )
         tier, target = self._tier(exchange, ruling.tier)
+        if asked.named is not None and tier in ("strong", "max") and not self._lacks(exchange, asked.named):
+            target = asked.named
         return Choice(
             target=target if target is not None else exchange.target,
             instead=target,
