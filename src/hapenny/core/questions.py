@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 
-_TAG = re.compile(
-    r"<(/?)(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]{0,400}>",
-    re.IGNORECASE,
-)
+_PASSAGE = re.compile(r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>")
+"""How retrieved context begins where applications write it into a turn."""
 _MARK = r"\s{0,8}(?:[#>*_\-]{1,6}\s{0,4}){0,3}"
 _ASKS = re.compile(
     _MARK + r"(?:the |user'?s? |my |customer'?s? )?"
@@ -42,33 +40,33 @@ _LONGEST_LABEL = 160
 
 def question_of(text: str) -> str:
     """The question of a turn's text; the text itself where it holds nothing else that can be told."""
-    apart = False
-    if "</" in text:
-        rest = _untagged(text).strip()
-        apart = bool(rest) and len(rest) < len(text)
-        text = rest or text
+    rest = without_passages(text)
+    apart, text = len(rest) < len(text), rest
     if len(text) < _LEAST and not apart:
         return text
     return _labelled(text, apart) or text
 
 
-def _untagged(text: str) -> str:
-    """The text without what stands between tags of context."""
+def without_passages(text: str) -> str:
+    """A text without the passages in tags it holds, in linear time whatever is left open."""
+    if "</" not in text:
+        return text
     kept: list[str] = []
-    open_tag, begun, depth = "", 0, 0
-    for match in _TAG.finditer(text):
-        closes, name = match[1], match[2].lower()
-        if not open_tag:
-            if not closes:
-                kept.append(text[begun : match.start()])
-                open_tag, begun, depth = name, match.start(), 1
-        elif name == open_tag:
-            depth += -1 if closes else 1
-            if not depth:
-                open_tag, begun = "", match.end()
-    # What was opened and never closed is text like any other.
-    kept.append(text[begun:])
-    return "".join(kept)
+    open_for_good: set[str] = set()
+    place = 0
+    for begin in _PASSAGE.finditer(text):
+        name = begin[1]
+        if begin.start() < place or name in open_for_good:
+            continue
+        end = text.find(f"</{name}>", begin.end())
+        if end < 0:
+            open_for_good.add(name)
+            continue
+        kept.append(text[place : begin.start()])
+        place = end + len(name) + 3
+        while place < len(text) and text[place].isspace():
+            place += 1
+    return "".join((*kept, text[place:])).strip() or text
 
 
 def _labelled(text: str, apart: bool) -> str:
