@@ -166,6 +166,6 @@ def _together(row: Watched) -> float:
         return spared
     left = 1.0
     for name, nano in row.would_save.items():
-        if name not in SPARING and row.actual > 0:
+        if name in _STEPS and name not in SPARING and row.actual > 0:
             left *= 1.0 - min(1.0, nano / row.actual)
     return row.actual * (1.0 - left)
