@@ -38,7 +38,7 @@ async def test_the_tier_choice_tells_what_it_would_save(tmp_path):
     assert set(shop.models) == {TIERS["strong"]}
     assert 0 < told.would_save["tiers"] < told.actual
     (step,) = [step for step in told.advice if step.name == "tiers"]
-    assert step.change == {"stages": {"tiers": "on"}}
+    assert step.change["stages"] == {"tiers": "on"}
     assert step.requests == 3
     assert step.low <= step.saves <= step.high
     switched, shop = await summary_of(tmp_path / "on", "When?", "Where?", "Who?", route=", stages: {tiers: 'on'}")

@@ -2,16 +2,16 @@
 
 import pytest
 
-from hapenny.telemetry.advice import Watched, advise
+from hapenny.telemetry.advice import AUDITED, Watched, advise
 
 
 def test_the_largest_gain_comes_first_and_what_saves_nothing_is_left_out():
     rows = [Watched(100, {"tiers": 60, "prune": 10, "window": 0, "unheard_of": 50})] * 50
     steps, total = advise(rows, paid=5_000)
     assert [step.name for step in steps] == ["tiers", "prune"]
-    assert steps[0].saves == 3_000
-    assert steps[0].share == pytest.approx(0.6)
-    assert total.saves == 50 * (100 - 100 * 0.4 * 0.9)
+    assert steps[0].saves == 3_000 - AUDITED * 5_000  # what comparing its answers costs is taken off
+    assert steps[0].share == pytest.approx(0.6 - AUDITED)
+    assert total.saves == 50 * (100 - 100 * 0.4 * 0.9) - AUDITED * 5_000
 
 
 def test_few_requests_promise_little():
@@ -28,8 +28,8 @@ def test_a_loss_is_no_advice():
 
 def test_what_a_cache_spares_leaves_nothing_for_a_cheaper_model():
     steps, total = advise([Watched(100, {"semantic": 100, "tiers": 60})] * 10, paid=1_000)
-    assert total.saves == 1_000
-    assert {step.name: step.saves for step in steps} == {"semantic": 1_000, "tiers": 600}
+    assert total.saves == 1_000 - 10
+    assert {step.name: step.saves for step in steps} == {"semantic": 1_000, "tiers": 590}
 
 
 def test_every_step_says_what_it_saw_and_what_is_missing():
@@ -44,6 +44,6 @@ def test_every_step_says_what_it_saw_and_what_is_missing():
         "window",
         "structure",
     )
-    steps, _ = advise([Watched(100, dict.fromkeys(names, 1))] * 3, paid=300)
+    steps, _ = advise([Watched(100, dict.fromkeys(names, 5))] * 3, paid=300)
     assert {step.name for step in steps} == set(names)
     assert all(step.evidence and step.missing and step.change for step in steps)

@@ -27,11 +27,15 @@ class _Step(NamedTuple):
     change: dict[str, object]
     evidence: str
     missing: str
+    lossy: bool = False
+    """Whether it can change answers, and has to be audited."""
 
 
+AUDITED = 0.01
+"""Share of requests whose answers are compared with the baseline's once a step that can change answers is on."""
 _AUDIT = (
-    "whether its answers are as good is not measured in shadow: `audit_share: 0.005` compares them with the baseline's "
-    "and switches it off again beyond max_quality_loss"
+    f"whether its answers are as good is not measured in shadow: `audit_share: {AUDITED}` compares them with the "
+    "baseline's (its cost is taken off the gain) and switches it off again beyond max_quality_loss"
 )
 _STEPS: dict[str, _Step] = {
     "consent": _Step(
@@ -61,27 +65,31 @@ _STEPS: dict[str, _Step] = {
     ),
     "tiers": _Step(
         "the cheapest tier a question allows: stages: {tiers: on}",
-        {"stages": {"tiers": "on"}},
+        {"stages": {"tiers": "on"}, "audit_share": AUDITED},
         "the cold-start score of each question",
         _AUDIT,
+        lossy=True,
     ),
     "tiers:auto": _Step(
         "the same for clients that name a model today: let them ask for `auto`, and stages: {tiers: on}",
-        {"model": "auto", "stages": {"tiers": "on"}},
+        {"model": "auto", "stages": {"tiers": "on"}, "audit_share": AUDITED},
         "the cold-start score of each question",
-        f"model: auto in your clients; {_AUDIT}",
+        f"model: auto in your clients, or treat_as on the route; {_AUDIT}",
+        lossy=True,
     ),
     "prune": _Step(
         "passages cut to what the question needs: stages: {prune: on}",
-        {"stages": {"prune": "on"}},
+        {"stages": {"prune": "on"}, "audit_share": AUDITED},
         "the tokens it would have left out",
         _AUDIT,
+        lossy=True,
     ),
     "window": _Step(
         "old turns of long conversations left out: stages: {window: on}",
-        {"stages": {"window": "on"}},
+        {"stages": {"window": "on"}, "audit_share": AUDITED},
         "the tokens it would have left out",
         _AUDIT,
+        lossy=True,
     ),
     "structure": _Step(
         "tool results in their smallest form: stages: {structure: on}",
@@ -134,28 +142,33 @@ def advise(rows: Iterable[Watched], paid: int) -> tuple[list[Advice], AdviceTota
     steps = []
     for name, found in sums.items():
         step = _STEPS.get(name)
-        if step is None or found.total <= 0:
+        if step is None:
+            continue
+        gain = found.total - (AUDITED * paid if step.lossy else 0.0)
+        if gain <= 0:
             continue
         steps.append(
             Advice(
                 name=name,
                 what=step.what,
                 change=step.change,
-                saves=round(found.total),
-                low=round(found.total - found.half),
-                high=round(found.total + found.half),
-                share=found.total / paid if paid else 0.0,
+                saves=round(gain),
+                low=round(gain - found.half),
+                high=round(gain + found.half),
+                share=gain / paid if paid else 0.0,
                 requests=found.rows,
                 evidence=f"{step.evidence}, on {found.rows:,} requests",
                 missing=step.missing,
             )
         )
     steps.sort(key=lambda step: -step.saves)
+    audits = AUDITED * paid if any(_STEPS[step.name].lossy for step in steps) else 0.0
+    gain = max(0.0, together.total - audits)
     total = AdviceTotal(
-        saves=round(together.total),
-        low=round(together.total - together.half),
-        high=round(together.total + together.half),
-        share=together.total / paid if paid else 0.0,
+        saves=round(gain),
+        low=round(gain - together.half),
+        high=round(gain + together.half),
+        share=gain / paid if paid else 0.0,
     )
     return steps, total
 
