@@ -130,7 +130,9 @@ class _Script:
         """Counts nothing."""
         return None
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
         """Passes nothing on."""
         return Raw(404, {}, Replay([]))  # type: ignore[arg-type]
 
