@@ -127,6 +127,14 @@ async def test_the_report_opens_with_it_and_fits_eighty_columns(tmp_path):
     assert "…" not in done.output
 
 
+async def test_the_page_shows_the_steps_too(tmp_path):
+    await summary_of(tmp_path, "When?", "Where?", "Who?")
+    page = tmp_path / "report.html"
+    CliRunner().invoke(main, ["report", "--ledger", str(tmp_path / "ledger.db"), "--html", str(page)])
+    assert "What to switch on next" in page.read_text()
+    assert "the cheapest tier a question allows" in page.read_text()
+
+
 async def test_the_select_verb_says_who_really_answers(tmp_path):
     path = tmp_path / "h.yaml"
     path.write_text(CONFIG)
