@@ -21,9 +21,9 @@ Ttl: TypeAlias = Literal["", "default", "5m", "1h"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
-Protocol: TypeAlias = Literal["openai", "responses", "anthropic", "bedrock", "invoke"]
-"""The wire dialects: OpenAI chat completions and Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
-with an Anthropic-native body."""
+Protocol: TypeAlias = Literal["openai", "responses", "completions", "anthropic", "bedrock", "invoke"]
+"""The wire dialects: OpenAI chat completions, Responses and (older) completions, Anthropic messages, Bedrock Converse,
+Bedrock InvokeModel with an Anthropic-native body."""
 
 
 class Text(Struct, frozen=True, gc=False, tag="text"):
