@@ -202,7 +202,7 @@ class BatchEngine:
     async def _defer(self, batch: Batch, model: str, ids: list[str], of: int) -> list[str]:
         """Hands what can wait to providers; returns the ids that stay. `of`: how many are missing in all."""
         while ids:
-            provider = self._choose(batch, model, len(ids), of)
+            provider = self.choose(batch, model, len(ids), of)
             if provider is None:
                 break
             chunk, ids = ids[: provider.most], ids[provider.most :]
@@ -278,7 +278,7 @@ class BatchEngine:
             refused=tuple(dict.fromkeys(f"{p.provider}: {p.refused}" for p in batch.parts.values() if p.refused)),
         )
 
-    def _choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
+    def choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
         """The cheapest provider that takes so few records and will be done in time; None: send them here."""
         left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(of)
         refused = {
