@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.backends.contract import Backend
+from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import Config, RouteOptions
+from hapenny.config import STAGES, Config, RouteOptions
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
-from hapenny.core.stage import Pipeline, StageSpec
+from hapenny.core.stage import Mode, Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
@@ -81,6 +82,8 @@ class Assembly:
     calls: ProviderCalls
     services: ModelServices
     rerankers: dict[str, Reranker]
+    guards: dict[str, GuardClient]
+    """Providers' guardrails, by name."""
     certificates: About
     """What certificates would have to be about now."""
     router: Router
@@ -89,7 +92,7 @@ class Assembly:
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off."""
+    """By route, with every stage off but those that keep people safe."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -141,7 +144,9 @@ def build(
 
     # What the stages stand on.
     rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
-    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock))
+    guards = {name: build_guard(name, how, clock) for name, how in config.guardrails.items()}
+    paid = paid_embedder(config, catalog, far, clock)
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid, guards)
     background = BackgroundCalls(exchanges, calls.call, recorder)
     facts = ModelFacts(catalog, books.prices, shared.sizes)
     certificates = About(
@@ -175,6 +180,7 @@ def build(
         semantic=semantic,
         collections=shared.collections,
         reranks=bool(rerankers),
+        guardrails=config.guardrails,
         spawn=tasks.spawn,
     )
 
@@ -183,7 +189,7 @@ def build(
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, {}, calls.call, services)
+        plain[name] = Pipeline(stages, safety_modes(route), calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
@@ -209,6 +215,7 @@ def build(
         calls=calls,
         services=services,
         rerankers=rerankers,
+        guards=guards,
         certificates=certificates,
         router=router,
         dispatchers=dispatchers,
@@ -272,6 +279,11 @@ def _keyring(config: Config) -> Keyring:
         for key in config.keys
     }
     return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
+
+
+def safety_modes(route: RouteOptions) -> dict[str, Mode]:
+    """The modes of a route where nothing is saved: what keeps people safe goes on."""
+    return {spec.name: route.mode(spec) for spec in STAGES if spec.safety}
 
 
 def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:

@@ -1,4 +1,6 @@
-"""Check digits: payment cards (ISO/IEC 7812-1), account numbers (ISO 13616), My Number (Japan, 2014 ordinance no. 85)."""
+"""Check digits: payment cards (ISO/IEC 7812-1), account numbers (ISO 13616), My Number (Japan, 2014 ordinance no.
+85).
+"""
 
 from __future__ import annotations
 

@@ -29,20 +29,25 @@ VERSION = re.compile(
     r"|phiên bản|bản cập nhật|cập nhật|mục|điều|chương|manual",
     _I,
 )
-ADDRESS_ON_NET = re.compile(r"\bip\b|ipv[46]|host|server|address|remote|peer|client|\bdns\b|サーバ|アドレス|máy chủ", _I)
+ADDRESS_ON_NET = re.compile(
+    r"\bip\b|ipv[46]|host|server|address|remote|peer|client|\bdns\b|サーバ|アドレス|máy chủ", _I
+)
 OTHER_NUMBER = re.compile(
-    r"order|invoice|tracking|parcel no|serial|\bs/n|\bsn\b|reference|\bref\b|\bref\.|isbn|issn|\bean\b|\bupc\b|\bsku\b|\bjan\b"
+    r"order|invoice|tracking|parcel no|serial|\bs/n|\bsn\b|reference|\bref\b|\bref\.|isbn|issn"
+    r"|\bean\b|\bupc\b|\bsku\b|\bjan\b"
     r"|part no|part number|model no|ticket|batch no|membership|gift|voucher|coupon|case no|policy no|\bvin\b|contract"
     r"|lot no|account balance|transaction|barcode|epoch|timestamp|_at:"
     r"|注文|伝票|追跡|製造番号|シリアル|型番|型式|品番|部品|商品コード|会員番号|社員番号|学籍|予約番号|管理番号|受付番号|整理番号"
     r"|お問い合わせ番号|問い合わせ伝票|ギフト|クーポン|コード|契約番号|口座番号"
-    r"|đơn hàng|mã đơn|số đơn|đơn #|vận đơn|số seri|\bseri\b|tham chiếu|mã vạch|mã sản phẩm|hợp đồng|biển số|mã số thuế|\bmst\b"
+    r"|đơn hàng|mã đơn|số đơn|đơn #|vận đơn|số seri|\bseri\b|tham chiếu|mã vạch|mã sản phẩm"
+    r"|hợp đồng|biển số|mã số thuế|\bmst\b"
     r"|số tài khoản|mã khách|mã giảm|mã quà|thẻ thành viên|mã sinh viên|mã nhân viên|giao dịch|vé số|xổ số|bảo hành",
     _I,
 )
 """What makes the number behind it something else, whatever its form."""
 CARD = re.compile(
-    r"card|visa|master|amex|american express|jcb|diners|discover|unionpay|\bpan\b|カード|クレカ|ビザ|マスター|アメックス"
+    r"card|visa|master|amex|american express|jcb|diners|discover|unionpay"
+    r"|\bpan\b|カード|クレカ|ビザ|マスター|アメックス"
     r"|thẻ (?!thành viên)|\bthe\b|pay|refund|charge",
     _I,
 )

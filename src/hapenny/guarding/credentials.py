@@ -19,7 +19,7 @@ _PREFIX = (
     r"(?:sk-|(?:sk|pk|rk)_(?:live|test)_|whsec_|AKIA|ASIA|ABIA|ACCA|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|AIza|npm_|hf_"
     r"|eyJ|ya29\.|SG\.|dop_v1_|pypi-|shpat_)"
 )
-_KEY = re.compile(r"(?<![A-Za-z0-9_\-./+])" + _PREFIX + r"[A-Za-z0-9_\-.=+/]{12,%d}" % LONGEST)
+_KEY = re.compile(r"(?<![A-Za-z0-9_\-./+])" + _PREFIX + rf"[A-Za-z0-9_\-.=+/]{{12,{LONGEST}}}")
 _SHAPES = re.compile(
     r"sk-[A-Za-z0-9_\-]{20,}|(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}"
     r"|A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Za-z0-9])|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"
@@ -27,31 +27,33 @@ _SHAPES = re.compile(
     r"|hf_[A-Za-z0-9]{28,}|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*)?|ya29\.[A-Za-z0-9_\-]{20,}"
     r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|dop_v1_[a-f0-9]{40,}|pypi-[A-Za-z0-9_\-]{40,}|shpat_[a-f0-9]{24,}"
 )
-OPEN = re.compile(r"(?<![A-Za-z0-9_\-./+])" + _PREFIX + r"[A-Za-z0-9_\-.=+/]{0,%d}\Z" % LONGEST)
+OPEN = re.compile(r"(?<![A-Za-z0-9_\-./+])" + _PREFIX + rf"[A-Za-z0-9_\-.=+/]{{0,{LONGEST}}}\Z")
 """A key that may go on behind the end of a text."""
-_PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s:,\-]{0,%d}" % (LONGEST - 100)
-)
+_PEM = re.compile(rf"-----BEGIN [A-Z0-9 ]{{0,30}}PRIVATE KEY-----[A-Za-z0-9+/=\s:,\-]{{0,{LONGEST - 100}}}")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----")
 
 _WORD = (
-    r"(?:pass(?:word|wd|phrase)?(?: wifi)?|pwd|secret|api[ _\-]?key|apikey|access[ _\-]?key|private[ _\-]?key|credentials?"
+    r"(?:pass(?:word|wd|phrase)?(?: wifi)?|pwd|secret|api[ _\-]?key"
+    r"|apikey|access[ _\-]?key|private[ _\-]?key|credentials?"
     r"|token|パスワード|暗証番号|シークレットキー|シークレット|apiキー|アクセスキー|トークン|mật khẩu|mat khau|\bmk"
     r"|khóa bí mật|khóa api|mã truy cập)"
 )
 _ASSIGNED = re.compile(
-    _WORD + r"[A-Za-z0-9_\-]{0,24}(?: (?:of|for|cho|của) [^\s:=]{1,16})?[\"'」』)]?\s?[:=]{1,2}>?\s?[\"'「『]?", re.IGNORECASE
+    _WORD + r"[A-Za-z0-9_\-]{0,24}(?: (?:of|for|cho|của) [^\s:=]{1,16})?[\"'」』)]?\s?[:=]{1,2}>?\s?[\"'「『]?",
+    re.IGNORECASE,
 )
 _SAID = re.compile(
-    _WORD + r"(?: (?:của tôi|của em|of mine|key|mới|wifi)|[キ鍵]ー?)?(?:\s(?:is now|is|was|to|là|la)\s|[はが]、?|\s|「)[\"'「『]?", re.IGNORECASE
+    _WORD + r"(?: (?:của tôi|của em|of mine|key|mới|wifi)|[キ鍵]ー?)?"
+    r"(?:\s(?:is now|is|was|to|là|la)\s|[はが]、?|\s|「)[\"'「『]?",
+    re.IGNORECASE,
 )
 _STEMS = (
-    "pass", "pwd", "secret", "api", "access", "private", "credential", "token", "パスワード", "暗証番号", "シークレット",
-    "アクセスキー", "トークン", "mật khẩu", "mat khau", "mk", "khóa", "mã truy",
+    "pass", "pwd", "secret", "api", "access", "private", "credential", "token", "パスワード", "暗証番号",
+    "シークレット",     "アクセスキー", "トークン", "mật khẩu", "mat khau", "mk", "khóa", "mã truy",
 )  # fmt: skip
 """How the words begin, in small letters: looked for first, since that is quick."""
 _BEARER = re.compile(r"bearer\s", re.IGNORECASE)
-_VALUE = re.compile(r"[!#-&*-;=?-~]{6,%d}" % LONGEST_VALUE)
+_VALUE = re.compile(rf"[!#-&*-;=?-~]{{6,{LONGEST_VALUE}}}")
 _IN_URL = re.compile(r"://(?=([^\s:/@?#]{1,64}):)[^\s:/@?#]{1,64}:([^\s@/]{3,128})@")
 _TRAILING = ".,;:!?)]}>"
 

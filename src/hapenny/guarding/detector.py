@@ -2,9 +2,10 @@
 
 Theory of operation. Rules read the text in normal form (`normal`); each yields every match that begins at or behind a
 place, and whether one begins somewhere depends on at most `BEHIND` characters before it and the rule's longest match
-behind it. What is found is united (`finding.united`). `open_from` says for a text that goes on from where on a match may
-still begin or change: the word that is being written, numbers that may get another group, an unfinished key. Everything
-before that is decided for good, which is what lets a stream hold back those few characters and nothing else.
+behind it. What is found is united (`finding.united`). `open_from` says for a text that goes on from where on a match
+may still begin or change: the word that is being written, numbers that may get another group, an unfinished key.
+Everything before that is decided for good, which is what lets a stream hold back those few characters and nothing
+else.
 
 Cost: some passes of the regular expression engine over the text, each linear; rules whose characters are not there (no
 digit, no @) are not asked.
@@ -35,7 +36,7 @@ _WITH_DIGITS: Final[dict[Kind, Rule]] = {
     "postal_code": numbers.postal_codes,
 }
 _DIGIT = re.compile(r"[0-9]")
-_TELLING = re.compile(r"[0-9@]|[!#$%&*+/=?^_~|\\-]")
+_TELLING = re.compile(r"[0-9@!#$%&*+/=?^_~|\\\-]|[A-Z]{12}|eyJ")
 """A character without which no structured item is complete."""
 # Read from the end of a text to the left, so that the work is what is read.
 _TOKEN = re.compile(r"[!-~\u00a1-\u024f\u1e00-\u1eff]++")
@@ -62,8 +63,8 @@ class Detector:
         form = normal(text)
         return placed(form, self.within(form.text, 0))
 
-    def within(self, text: str, start: int) -> list[Finding]:
-        """Those of a text in normal form that begin at or behind `start`."""
+    def within(self, text: str, start: int, before: int | None = None) -> list[Finding]:
+        """Those of a text in normal form that begin at or behind `start`, and before `before`."""
         if not self.kinds:
             return []
         kinds, out = self.kinds, list[Finding]()
@@ -80,6 +81,8 @@ class Detector:
             out.extend(people.names(text, start))
         if self._places:
             out.extend(people.addresses(text, start))
+        if before is not None:
+            out = [each for each in out if each.start < before]
         return united(out)
 
     def tells(self, text: str, start: int, end: int) -> bool:
@@ -101,8 +104,8 @@ class Detector:
         groups = _GROUPS.match(tail, 0, numbers.LONGEST + 4)
         if groups is not None:
             first = _DIGIT_OR_PLUS.search(text, length - groups.end())
-            if first is not None:
-                least = min(least, first.start())
+            if first is not None:  # from the beginning of the word that it stands in
+                least = min(least, text.rfind(" ", length - groups.end(), first.start()) + 1 or length - groups.end())
         if "secret" in self.kinds:
             least = min(least, _open_secret(text, start, least))
         if self._names:

@@ -20,7 +20,9 @@ _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62})\.){1,8}[A-Za-z]{2,2
 _NO_MAIL = re.compile(r":[A-Za-z/~.]")
 """Behind a host: the path of a repository, as in git@host:owner/name."""
 _FOUR = re.compile(r"[0-9](?<![0-9A-Za-z_.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|\.[0-9])")
-_SIX = re.compile(r"[0-9A-Fa-f:](?<![0-9A-Za-z_:.][0-9A-Fa-f:])[0-9A-Fa-f:]{3,38}(?:[0-9A-Fa-f]|(?<=::))(?![0-9A-Za-z_:.])")
+_SIX = re.compile(
+    r"[0-9A-Fa-f:](?<![0-9A-Za-z_:.][0-9A-Fa-f:])[0-9A-Fa-f:]{3,38}(?:[0-9A-Fa-f]|(?<=::))(?![0-9A-Za-z_:.])"
+)
 _NOBODY = frozenset({"0.0.0.0", "127.0.0.1", "255.255.255.255"})
 
 

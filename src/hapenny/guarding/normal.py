@@ -1,7 +1,7 @@
 """A text in the form that rules read: NFKC, one kind of dash, nothing invisible; and the way back to its own places.
 
-Theory of operation. Most characters become one character each (full-width digits and letters, wide spaces, dashes), so a
-translation table is enough and places stay what they are. Only where marks are written apart from their letters
+Theory of operation. Most characters become one character each (full-width digits and letters, wide spaces, dashes),
+so a translation table is enough and places stay what they are. Only where marks are written apart from their letters
 (decomposed Vietnamese, half-width kana) or something invisible stands between characters is the text taken apart, and
 then every character remembers where it came from. Characters that NFKC would make several of stay as they are.
 """

@@ -1,10 +1,10 @@
 """Rules for numbers that name a person or an account: telephones, cards, accounts, national ids, postal codes.
 
-Theory of operation. A pattern says what a number may look like; its check digit, the words before it and the plausible
-ranges decide. Every pattern begins with one class of characters and looks around itself with ASCII classes (`\\b` takes
-kana and kanji for parts of a word, so that nothing would ever begin behind them), repeats are bounded, and separators are
-never optional between two repeats: work is linear in the text. Places are tried one by one, also within an earlier match,
-so that a match depends on its neighbourhood alone.
+Theory of operation. A pattern says what a number may look like; its check digit, the words before it and the
+plausible ranges decide. Every pattern begins with one class of characters and looks around itself with ASCII classes
+(`\\b` takes kana and kanji for parts of a word, so that nothing would ever begin behind them), repeats are bounded,
+and separators are never optional between two repeats: work is linear in the text. Places are tried one by one, also
+within an earlier match, so that a match depends on its neighbourhood alone.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ _NATIONAL = re.compile(
     r"[0-9]{1,4}(?:[ .\-ー][0-9]{2,4}[ .\-ー][0-9]{3,4}|\([0-9]{1,4}\)[0-9]{3,4}|[ .\-][0-9]{6})"
     r"|[1-9](?:[ .\-][0-9]{2}){4})" + _END + r"(?![.\-ー/][0-9])"
 )
-_BRACKETS = re.compile(
-    r"\((?<![0-9A-Za-z_]\()[0-9]{1,5}\)[ .\-]?[0-9]{2,4}(?:[ .\-ー][0-9]{3,4}){1,2}" + _END
-)
+_BRACKETS = re.compile(r"\((?<![0-9A-Za-z_]\()[0-9]{1,5}\)[ .\-]?[0-9]{2,4}(?:[ .\-ー][0-9]{3,4}){1,2}" + _END)
 _AMERICAN = re.compile(
-    r"[1-9](?<![0-9A-Za-z_.][0-9])(?<![0-9][\-ー/][0-9])(?:(?<=1)[ .\-]\(?[2-9])?[0-9]{2}\)?[ .\-][2-9][0-9]{2}[ .\-][0-9]{4}"
+    r"[1-9](?<![0-9A-Za-z_.][0-9])(?<![0-9][\-ー/][0-9])"
+    r"(?:(?<=1)[ .\-]\(?[2-9])?[0-9]{2}\)?[ .\-][2-9][0-9]{2}[ .\-][0-9]{4}"
     + _END + r"(?![.\-ー][0-9])"
 )  # fmt: skip
 _MOBILE = re.compile(
@@ -56,7 +55,9 @@ _VIETNAMESE = re.compile(
     r"[0-9](?<![0-9A-Za-z_][0-9])[0-9]{2}(?:([ .]?)[0-9]{3}\1[0-9]{3}\1[0-9]{3}|([ .]?)[0-9]{3}\2[0-9]{3})" + _END
 )
 _SSN = re.compile(r"[0-9](?<![0-9A-Za-z_][0-9])(?<![0-9]-[0-9])[0-9]{2}([ \-]?)[0-9]{2}\1[0-9]{4}" + _END)
-_POSTAL_JA = re.compile(r"[0-9](?<![0-9A-Za-z_][0-9])(?<![0-9][\-ー][0-9])[0-9]{2}[\-ー]?[0-9]{4}" + _END + r"(?![\-ー][0-9])")
+_POSTAL_JA = re.compile(
+    r"[0-9](?<![0-9A-Za-z_][0-9])(?<![0-9][\-ー][0-9])[0-9]{2}[\-ー]?[0-9]{4}" + _END + r"(?![\-ー][0-9])"
+)
 _POSTAL_UK = re.compile(r"[A-Z](?<![0-9A-Za-z_][A-Z])[A-Z]?[0-9][A-Z0-9]? [0-9][ABD-HJLNP-UW-Z]{2}" + _END)
 _POSTAL_CA = re.compile(r"[ABCEGHJ-NPRSTVXY](?<![0-9A-Za-z_][A-Z])[0-9][A-Z] [0-9][A-Z][0-9]" + _END)
 _POSTAL_5 = re.compile(r"[0-9](?<![0-9A-Za-z_][0-9])(?<![0-9][.,\-][0-9])[0-9]{4}(?:-[0-9]{4}|[0-9])?" + _END)
@@ -196,7 +197,7 @@ def postal_codes(text: str, start: int) -> Iterator[Finding]:
         near = before(text, match.start())
         length = match.end() - match.start()
         close = near[-_NEAR:]
-        if length != 6 and (context_words.ZIP.search(close) or _STATE.search(near)):
-            yield Finding(match.start(), match.end(), kind)
-        elif length < 7 and context_words.POSTAL_VI.search(close):
+        if (length != 6 and (context_words.ZIP.search(close) or _STATE.search(near))) or (
+            length < 7 and context_words.POSTAL_VI.search(close)
+        ):
             yield Finding(match.start(), match.end(), kind)

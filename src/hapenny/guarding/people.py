@@ -1,4 +1,5 @@
-"""Rules for names and postal addresses, as far as rules can: titles, forms of address, labels, places and house numbers.
+"""Rules for names and postal addresses, as far as rules can: titles, forms of address, labels, places and house
+numbers.
 
 What no word announces is not found: that takes a model of language. The patterns are bounded in every repeat.
 """
@@ -22,26 +23,35 @@ _NAME = rf"{_CAPITAL}{_LETTER}{{1,20}}"
 _LATIN = re.compile(rf"{_NAME}(?: {_NAME}){{0,3}}")
 _LABEL = re.compile(
     r"(?<![A-Za-z])(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor)\.? "
-    r"|(?<![A-Za-z])(?:[Mm]y name is|(?:[Ff]ull |[Cc]ustomer |[Uu]ser )?[Nn]ame:|name on card|Applicant|Signed,?|I'm) (?:(?:Mr|Mrs|Ms|Dr)\.? )?"
+    r"|(?<![A-Za-z])(?:[Mm]y name is|(?:[Ff]ull |[Cc]ustomer |[Uu]ser )?[Nn]ame:|name on card"
+    r"|Applicant|Signed,?|I'm) (?:(?:Mr|Mrs|Ms|Dr)\.? )?"
     r"|^(?:From|To|Contact|Contact person): "
-    r"|(?:họ (?:và )?tên|tên khách hàng|người (?:đặt|nhận|gửi)|khách hàng|chủ thẻ|ký tên|tôi tên là|tên tôi là|em là|tôi là):? "
+    r"|(?:họ (?:và )?tên|tên khách hàng|người (?:đặt|nhận|gửi)|khách hàng|chủ thẻ|ký tên"
+    r"|tôi tên là|tên tôi là|em là|tôi là):? "
     r"|(?<!\w)(?:ông|bà|anh|chị|cô|thầy|kính gửi ông|kính gửi bà) ",
     re.IGNORECASE | re.MULTILINE,
 )
 _STEMS = (
-    "mr", "ms", "miss", "dr", "prof", "my name", "full name", "customer name", "user name", "name", "applicant", "signed",
-    "i'm", "from:", "to:", "contact", "họ ", "tên ", "người ", "khách ", "chủ thẻ", "ký tên", "tôi ", "em là", "ông ",
+    "mr", "ms", "miss", "dr", "prof", "my name", "full name", "customer name", "user name", "name", "applicant",
+    "signed",     "i'm", "from:", "to:", "contact", "họ ", "tên ", "người ", "khách ", "chủ thẻ", "ký tên", "tôi ", "em là", "ông ",
     "bà ", "anh ", "chị ", "cô ", "thầy ", "kính ",
 )  # fmt: skip
 """How the labels begin, in small letters."""
 _KANJI = re.compile("[\u3041-\u9fff]")
 _NOT_NAMES = frozenset(
-    "No Not The This That And But For From With Here There Your Our My His Her Its We You They It Is Are Was Who What When "
-    "Where Why How Yes Please Thank Thanks Hello Hi Sorry Also Just Only Very So If In On At By To Of Or As Street Road".split()
+    re.findall(
+        r"\w+",
+        "No Not The This That And But For From With Here There Your Our My His Her Its We You They It Is Are Was Who "
+        "What When Where Why How Yes Please Thank Thanks Hello Hi Sorry Also Just Only Very So If In On At By To Of Or As "
+        "Street Road",
+    )
 )
 _VIETNAMESE = frozenset(
-    "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đinh Trịnh Đoàn Lương Mai Tô Trương Lâm "
-    "Đào Hà Cao Tạ Châu Thái Quách Kiều La Nghiêm Phùng Tăng Triệu Vương".split()
+    re.findall(
+        r"\w+",
+        "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đinh Trịnh Đoàn Lương Mai Tô Trương "
+        "Lâm Đào Hà Cao Tạ Châu Thái Quách Kiều La Nghiêm Phùng Tăng Triệu Vương",
+    )
 )
 _SURNAMES = (
     "佐藤|鈴木|高橋|田中|伊藤|渡辺|山本|中村|小林|加藤|吉田|山田|佐々木|山口|松本|井上|木村|斎藤|斉藤|清水|山崎|森|池田|橋本|阿部|石川|山下|中島|石井|小川"
@@ -55,7 +65,11 @@ _JAPANESE = re.compile(rf"(?:{_SURNAMES})(?: ?{_GIVEN}{{1,4}}?)?(?= ?(?:様|さ�
 _LABELLED_JA = re.compile(
     r"(?:氏名|お名前|名前|契約者名?|申込者|宛名|差出人|担当者?|受取人|ご本人|フリガナ|ふりがな|名義)(?:は|:|、)? ?"
 )
-_VALUE_JA = re.compile(rf"(?:(?:{_SURNAMES}) ?{_GIVEN}{{0,4}}?|[ァ-ヺー]{{2,8}} [ァ-ヺー]{{2,8}})(?=$|[\s、。,（(<「」]|です|様|さん|と申|に|が|は|を)", re.MULTILINE)
+_VALUE_JA = re.compile(
+    rf"(?:(?:{_SURNAMES}) ?{_GIVEN}{{0,4}}?|[ァ-ヺー]{{2,8}} [ァ-ヺー]{{2,8}})"
+    r"(?=$|[\s、。,（(<「」]|です|様|さん|と申|に|が|は|を)",
+    re.MULTILINE,
+)
 _SELF_JA = re.compile(rf"(?:私|わたし|僕)、 ?((?:{_SURNAMES}) ?{_GIVEN}{{0,4}}?)(?=と申|です)")
 
 _PREFECTURES = (
@@ -74,11 +88,13 @@ _ADDRESS_EN = re.compile(
     r"|(?<=Drive)|(?<=Court)|(?<=Square)|(?<= Way)|(?<= Place)|(?<=Terrace)|(?<=Crescent))(?![A-Za-z])\.?"
     r"(?:, (?:Suite|Apt|Unit|Flat) [0-9A-Z]{1,5})?(?:, [A-Z][a-z]{2,14}(?: [A-Z][a-z]{2,14}){0,2})?"
 )
+_PARTS_VI = ("phường", "quận", "huyện", "xã", "thị trấn", "đường", "phố", "ngõ")
 _START_VI = r"(?:số|thôn|ấp|xóm|tổ|tầng|căn hộ|ngõ|hẻm|khu phố)"
 _ADDRESS_VI = re.compile(
-    rf"(?<![\w])(?:{_START_VI} [\w/]{{1,12}}|[0-9]{{1,4}}[A-Z]?(?:/[0-9]{{1,4}})*,?)[ ,]"
-    r"[^\n.;:!?()\[\]]{0,80}?(?:phường|quận|huyện|xã|thị trấn|đường|phố|ngõ) [^\n.;:!?()\[\]]{1,60}?"
-    r"(?:Hà Nội|TP\.? ?Hồ Chí Minh|TP\.? ?HCM|Hồ Chí Minh|Đà Nẵng|Cần Thơ|Hải Phòng|Huế|tỉnh [A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?|quận (?:[0-9]{1,2}|[A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?)(?=[.\n;]|$))",
+    rf"(?<![\w])(?:{_START_VI} [\w/]{{1,12}}|[0-9]{{1,4}}[A-Z]?(?:/[0-9]{{1,4}}){{0,3}},?)[ ,]"
+    rf"[^\n.;:!?()\[\]]{{0,80}}?(?:{'|'.join(_PARTS_VI)}) [^\n.;:!?()\[\]]{{1,60}}?"
+    r"(?:Hà Nội|TP\.? ?Hồ Chí Minh|TP\.? ?HCM|Hồ Chí Minh|Đà Nẵng|Cần Thơ|Hải Phòng|Huế"
+    r"|tỉnh [A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?|quận (?:[0-9]{1,2}|[A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?)(?=[.\n;]|$))",
     re.IGNORECASE,
 )
 _OPEN_ADDRESS = re.compile(
@@ -118,8 +134,13 @@ def names(text: str, start: int) -> Iterator[Finding]:
 
 def addresses(text: str, start: int) -> Iterator[Finding]:
     """Street addresses: a prefecture and a block, a house number and a street, a number and a ward."""
-    japanese = _KANJI.search(text, start) is not None
-    for pattern in (_ADDRESS_JA, _ADDRESS_EN) if japanese else (_ADDRESS_EN, _ADDRESS_VI):
+    patterns = [_ADDRESS_EN]
+    if _KANJI.search(text, start) is not None:
+        patterns.append(_ADDRESS_JA)
+    small = text.lower()
+    if any(small.find(word, start) >= 0 for word in _PARTS_VI):
+        patterns.append(_ADDRESS_VI)
+    for pattern in patterns:
         for match in places(pattern, text, start):
             yield Finding(match.start(), match.end(), "address")
 
