@@ -10,10 +10,11 @@ import msgspec
 from hapenny.admission.keys import Identity
 from hapenny.backends.passable import Passable
 from hapenny.core.errors import Failure, invalid
+from hapenny.core.messages import Request
 from hapenny.protocols.fields import bound, load
 
 _MODELS = frozenset({"model", "modelId", "models"})
-_REFERENCES = frozenset(
+REFERENCES = frozenset(
     {
         "previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file",
         "validation_file", "vector_store_ids", "container", "container_id", "batch_id",
@@ -29,7 +30,7 @@ def models_of(body: Any) -> list[str]:
 
 def references_of(body: Any) -> list[str]:
     """Every object at the provider that a body names, wherever it stands."""
-    return _named(body, _REFERENCES)
+    return _named(body, REFERENCES)
 
 
 def _named(body: Any, fields: frozenset[str]) -> list[str]:
@@ -40,7 +41,7 @@ def _named(body: Any, fields: frozenset[str]) -> list[str]:
         if isinstance(value, list):
             waiting += value
         elif isinstance(value, dict):
-            if value.get("type") == "item_reference" and fields is _REFERENCES:
+            if value.get("type") == "item_reference" and fields is REFERENCES:
                 names.append(str(value.get("id")))
             for key, item in value.items():
                 if key in fields:
@@ -93,6 +94,20 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
         "this key is for certain models, and which one this request asks for cannot be told",
         fix="name the model in a JSON body, or use a key for all models",
     )
+
+
+def permit_asked(identity: Identity, asked: Request) -> None:
+    """Lets a request go on whose further fields, which providers of its dialect get as they are, may name models too.
+
+    Raises:
+        Failure: `permission`.
+    """
+    if "*" in identity.models:
+        return
+    named = [asked.extras, *[tool.extras for tool in asked.tools]]
+    for model in models_of(named):
+        if not identity.may_ask(model):
+            raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
 
 
 def encoded(body: dict[str, Any]) -> bytes:
