@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from hapenny.catalog import default
-from hapenny.config import ConfigError, load
+from hapenny.config import Config, ConfigError, load
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
 from hapenny.throughput.service_quotas import Found
@@ -37,7 +38,7 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
         for each in error.problems:
             click.echo(f"configuration: {each}")
         raise SystemExit(1) from None
-    problems = look(config.stages[THROUGHPUT_STAGE])
+    problems = look(config.stages[THROUGHPUT_STAGE]) + guardrails(config)
     _show(problems)
     if problems:
         raise SystemExit(1)
@@ -56,6 +57,30 @@ def look(options: ThroughputOptions) -> list[Problem]:
         problems += check(name, model.regions, card, at)
         if card is not None:
             _places(name, card, model.regions)
+    return problems
+
+
+def guardrails(config: Config) -> list[Problem]:
+    """Says which routes have which guardrails, and what about them will surprise."""
+    problems = []
+    for name, route in config.routes.items():
+        modes = {spec.name: route.mode(spec) for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)}
+        shown = ", ".join(f"{stage} {mode}" for stage, mode in modes.items() if mode != "off")
+        click.echo(f"route {name}: guardrails: {shown or 'none'}")
+        at = f"$.routes.{name}.stages"
+        if modes["guard_output"] == "shadow":
+            fix = "guard_output: on, with the action note"
+            problems.append(Problem(f"{at}.guard_output", "answers are not read in shadow", fix))
+        if modes["guard_output"] == "on" and route.cache_scope == "shared":
+            click.echo(f"route {name}: publishes no answers for a CDN, since guard_output is on")
+    asked = {
+        rules.remote
+        for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)
+        for rules in (config.stages[spec], *config.stages[spec].routes.values())
+    }
+    for name in config.guardrails:
+        if name not in asked:
+            problems.append(Problem(f"$.guardrails.{name}", "no stage asks it", f"remote: {name} in a stage"))
     return problems
 
 

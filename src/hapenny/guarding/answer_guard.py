@@ -147,6 +147,7 @@ class AnswerGuard:
         stream = self._texts.get(place)
         if stream is None:
             stream = self._texts[place] = TextStream(self._policy, self.tally)
+            self._written.setdefault(event.choice, 0)
         fresh = not stream.held
         text = stream.feed(event.text)
         if fresh and text == event.text:
@@ -289,7 +290,7 @@ class AnswerGuard:
         self.stopped = self.changed = True
         for each in list(self._open):
             self._put(BlockStopped(each[1], each[0]), out)
-        choices = {choice, *self._highest, *(each for each, _ in self._texts)} - self._done
+        choices = {choice, *self._highest, *self._written, *(each for each, _ in self._texts)} - self._done
         out.extend(Stopped(reason, each) for each in sorted(choices))
         made = sum(self._written.values()) // _CHARACTERS_A_TOKEN
         out.append(Usage(structs.replace(self._tokens, output=max(self._tokens.output, made))))

@@ -17,6 +17,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.guarding.answer_guard import AnswerGuard
 from hapenny.guarding.options import GUARD_OUTPUT_STAGE, OutputRules
 from hapenny.guarding.policy import Policy
+from hapenny.guarding.refused import REFUSED
 from hapenny.guarding.remote_answer import RemoteAnswer
 from hapenny.guarding.remote_guard import RemoteGuard
 
@@ -52,7 +53,7 @@ class OutputGuardStage(Stage, spec=GUARD_OUTPUT_STAGE):
         ask = exchange.stage_notes.pop(_ASK)
         rules = self._rules
         answer = await onward(exchange)
-        if exchange.answer.guarded:  # a guardrail of ours answered
+        if REFUSED in exchange.stage_notes:
             return answer
         guard = AnswerGuard(self._policy, rules.message, rules.max_characters)
         source = GuardedAnswer(answer, guard, exchange, decision)

@@ -33,7 +33,8 @@ _LABEL = re.compile(
 )
 _STEMS = (
     "mr", "ms", "miss", "dr", "prof", "my name", "full name", "customer name", "user name", "name", "applicant",
-    "signed",     "i'm", "from:", "to:", "contact", "họ ", "tên ", "người ", "khách ", "chủ thẻ", "ký tên", "tôi ", "em là", "ông ",
+    "signed", "i'm", "from:", "to:", "contact", "họ ", "tên ", "người ", "khách ", "chủ thẻ", "ký tên", "tôi ", "em là",
+    "ông ",
     "bà ", "anh ", "chị ", "cô ", "thầy ", "kính ",
 )  # fmt: skip
 """How the labels begin, in small letters."""
@@ -42,8 +43,8 @@ _NOT_NAMES = frozenset(
     re.findall(
         r"\w+",
         "No Not The This That And But For From With Here There Your Our My His Her Its We You They It Is Are Was Who "
-        "What When Where Why How Yes Please Thank Thanks Hello Hi Sorry Also Just Only Very So If In On At By To Of Or As "
-        "Street Road",
+        "What When Where Why How Yes Please Thank Thanks Hello Hi Sorry Also Just Only Very So If In On At By To Of Or "
+        "As Street Road",
     )
 )
 _VIETNAMESE = frozenset(
@@ -97,12 +98,20 @@ _ADDRESS_VI = re.compile(
     r"|tỉnh [A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?|quận (?:[0-9]{1,2}|[A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?)(?=[.\n;]|$))",
     re.IGNORECASE,
 )
-_OPEN_ADDRESS = re.compile(
-    rf"(?:{_PREFECTURES})[^\n。]{{0,{LONGEST}}}\Z|(?<![\w])(?:{_START_VI}\b|[0-9]{{1,5}}[A-Z]?(?:/[0-9A-Z]{{1,4}}){{0,3}},?"
-    rf"(?= ?\Z| {_CAPITAL}| (?:đường|phố|ngõ|hẻm)))[^\n;:!?()\[\]]*\Z"
+_OPEN_PREFECTURE = re.compile(_PREFECTURES)
+_OPEN_NUMBER = re.compile(
+    rf"(?<![\w])(?:{_START_VI}\b|[0-9]{{1,5}}[A-Z]?(?:/[0-9A-Z]{{1,4}}){{0,3}},?"
+    rf"(?= ?\Z| {_CAPITAL}| (?:đường|phố|ngõ|hẻm)))",
+    re.IGNORECASE,
 )
-_OPEN_NAME = re.compile(rf"(?:{_CAPITAL}{_LETTER}{{0,20}} ?){{1,5}}\Z")
-_OPEN_JA = re.compile(r"[\u3041-\u9fff々ー ]{1,20}\Z")
+_STOPS_JA = re.compile(r"[\n。]")
+_STOPS = re.compile(r"[\n;:!?()\[\]]")
+_CAPITALISED_END = re.compile(rf"{_CAPITAL}{_LETTER}{{0,20}}\Z")
+_NOT_JA = re.compile(r"[^\u3041-\u9fff々ー ]")
+_WORDS = 5
+"""Words of the longest name, and one that may still belong to it."""
+_JAPANESE_NAME = 20
+"""Characters of the longest Japanese name with its form of address."""
 
 
 def names(text: str, start: int) -> Iterator[Finding]:
@@ -147,18 +156,36 @@ def addresses(text: str, start: int) -> Iterator[Finding]:
 
 def open_name(text: str, start: int) -> int:
     """From where on the end of a text may be a name that goes on; the text's length: nowhere."""
-    tail = max(start, len(text) - LONGEST)
-    least = len(text)
-    for pattern in (_OPEN_NAME, _OPEN_JA):
-        match = pattern.search(text, tail)
+    least, at = len(text), len(text) - text.endswith(" ")
+    for _ in range(_WORDS):
+        blank = text.rfind(" ", max(start, at - 24), at)
+        begin = max(blank + 1, start, at - 24)
+        word = _CAPITALISED_END.search(text[begin:at])
+        if word is None:
+            break
+        least = begin + word.start()
+        if word.start() or blank < 0 or blank <= start:
+            break
+        at = blank
+    return min(least, _open_japanese(text, start))
+
+
+def open_address(text: str, start: int) -> int:
+    """From where on the end of a text may be an address that goes on; the text's length: nowhere."""
+    least = _open_japanese(text, start)
+    for pattern, stops, longest in ((_OPEN_PREFECTURE, _STOPS_JA, LONGEST), (_OPEN_NUMBER, _STOPS, 2 * LONGEST)):
+        left = max(start, len(text) - longest)
+        for stop in stops.finditer(text, left):
+            left = stop.end()
+        match = pattern.search(text, left)
         if match is not None:
             least = min(least, match.start())
     return least
 
 
-def open_address(text: str, start: int) -> int:
-    """From where on the end of a text may be an address that goes on; the text's length: nowhere."""
-    tail = max(start, len(text) - 2 * LONGEST)
-    match = _OPEN_ADDRESS.search(text, tail)
-    cjk = _OPEN_JA.search(text, max(tail, len(text) - 20))
-    return min(match.start() if match is not None else len(text), cjk.start() if cjk is not None else len(text))
+def _open_japanese(text: str, start: int) -> int:
+    """From where on the end of a text may be a Japanese name or the name of a place."""
+    left = max(start, len(text) - _JAPANESE_NAME)
+    for other in _NOT_JA.finditer(text, left):
+        left = other.end()
+    return left

@@ -6,10 +6,15 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.events import Choice, Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Text
+from hapenny.core.notes import Note
+
+REFUSED: Note[bool] = Note("guarding.refused")
+"""A guardrail answered this exchange itself: its words are the operator's."""
 
 
 def refusal(exchange: Exchange, message: str, why: str, stage: str) -> Answer:
     """Answers in place of a model. Nothing is called, nothing is paid, and nothing counts as saved."""
+    exchange.stage_notes[REFUSED] = True
     exchange.answer.guarded = why
     exchange.note(f"{stage}=blocked {why}")
     exchange.answer.model = exchange.target.model

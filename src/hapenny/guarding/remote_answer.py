@@ -71,8 +71,8 @@ class RemoteAnswer:
             place = event.choice, event.block
             self._open.setdefault(place)
             self._text[place] = self._text.get(place, "") + event.text
-            if len(self._text[place]) >= CHARACTERS_A_UNIT:
-                await self._judge(place, out)
+            while not self._over and len(self._text.get(place, "")) > CHARACTERS_A_UNIT:
+                await self._judge(place, out, CHARACTERS_A_UNIT)
             return
         if isinstance(event, BlockStopped):
             await self._judge((event.choice, event.block), out)
@@ -89,10 +89,14 @@ class RemoteAnswer:
         if not self._over:
             out.append(event)
 
-    async def _judge(self, place: tuple[int, int], out: list[Event]) -> None:
+    async def _judge(self, place: tuple[int, int], out: list[Event], most: int | None = None) -> None:
+        """Asks about what is held of a block, or about as much of it as fits in `most` characters."""
         text = self._text.pop(place, "")
         if not text:
             return
+        if most is not None:
+            cut = text.rfind(" ", 0, most) + 1 or most
+            text, self._text[place] = text[:cut], text[cut:]
         ruling = await self._remote.judge(self._exchange, self._ask, (text,), "output")
         choice, block = place
         if not ruling.blocked:

@@ -14,6 +14,10 @@ from hapenny.guarding.finding import Finding
 from hapenny.guarding.normal import Normal, normal
 from hapenny.guarding.policy import Policy
 
+_AMORTISED = 8
+"""Where much is held, at least this part of it is released at once: so every character is read a few times, not once
+with each piece that comes."""
+
 
 class Tally(dict[str, int]):
     """How many items of which kind, and topics, by what was done about them: `redacted email` -> 2."""
@@ -65,6 +69,8 @@ class TextStream:
         for topics in (self._policy.denied, self._policy.watched):
             if topics:
                 until = min(until, topics.open_from(form.text, start))
+        if until - start < (len(form.text) - until) // _AMORTISED:
+            return ""  # much is held: what is read again with every release is worth it only for more
         return self._release(form, start, until)
 
     def flush(self) -> str:
