@@ -73,10 +73,11 @@ def guardrails(config: Config) -> list[Problem]:
             problems.append(Problem(f"{at}.guard_output", "answers are not read in shadow", fix))
         if modes["guard_output"] == "on" and route.cache_scope == "shared":
             click.echo(f"route {name}: publishes no answers for a CDN, since guard_output is on")
+    stages = config.stages
     asked = {
         rules.remote
-        for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)
-        for rules in (config.stages[spec], *config.stages[spec].routes.values())
+        for options in (stages[GUARD_INPUT_STAGE], stages[GUARD_CONTEXT_STAGE], stages[GUARD_OUTPUT_STAGE])
+        for rules in (options, *options.routes.values())
     }
     for name in config.guardrails:
         if name not in asked:

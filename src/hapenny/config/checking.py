@@ -223,8 +223,13 @@ def _rerankers(config: Config) -> list[str]:
 def _guardrails(config: Config) -> list[str]:
     """What is wrong with guardrails: names of routes and of providers' guardrails that there are not."""
     problems = []
-    for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE):
-        options, at = config.stages[spec], f"$.stages.{spec.name}"
+    stages = config.stages
+    for stage, options in (
+        (GUARD_INPUT_STAGE.name, stages[GUARD_INPUT_STAGE]),
+        (GUARD_CONTEXT_STAGE.name, stages[GUARD_CONTEXT_STAGE]),
+        (GUARD_OUTPUT_STAGE.name, stages[GUARD_OUTPUT_STAGE]),
+    ):
+        at = f"$.stages.{stage}"
         for name, rules in [("", options), *options.routes.items()]:
             place = f"{at}.routes.{name}" if name else at
             if name and name not in config.routes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from hapenny.guarding.finding import KINDS, STRUCTURED, Kind
 
@@ -25,7 +25,7 @@ def actions_of(items: Mapping[str, Action]) -> dict[Kind, Action]:
             actions.setdefault(kind, action)
     for name, action in items.items():
         if name in KINDS:
-            actions[cast(Kind, name)] = action
+            actions[name] = action
         elif name not in GROUPS:
             raise ValueError(f"{name!r} is no kind of item; there are {', '.join([*GROUPS, *KINDS])}")
     return actions

@@ -138,8 +138,8 @@ class AnswerGuard:
             case CitationDelta() | Other():
                 self._foreign(event, out)
             case _:
-                if isinstance(event, Usage) or (isinstance(event, Started) and event.tokens is not None):
-                    self._tokens = event.tokens
+                if isinstance(event, Usage | Started):
+                    self._tokens = event.tokens or self._tokens
                 out.append(event)
 
     def _text(self, event: TextDelta, out: list[Event]) -> None:
@@ -220,8 +220,9 @@ class AnswerGuard:
                 self._put(event, out)
             return
         started = [event for event in held.events if isinstance(event, BlockStarted)]
-        for event in [*started, ToolCallDelta(arguments, block, choice)]:
-            self._put(structs.replace(event, raw=None), out)
+        for begun in started:
+            self._put(structs.replace(begun, raw=None), out)
+        self._put(ToolCallDelta(arguments, block, choice), out)
 
     def _thought(self, choice: int, block: int, held: _Held, out: list[Event]) -> None:
         written = "".join(held.pieces)
@@ -259,7 +260,7 @@ class AnswerGuard:
         choice, block = event.choice, event.block  # type: ignore[union-attr]
         before = sum(each < block for each in self._dropped.get(choice, ()))
         if before:
-            event = structs.replace(event, block=block - before, raw=None)  # type: ignore[call-arg]
+            event = structs.replace(event, block=block - before, raw=None)
         if isinstance(event, BlockStarted):
             self._open[choice, block] = None
         elif isinstance(event, BlockStopped):

@@ -68,8 +68,8 @@ def secrets(text: str, start: int) -> Iterator[Finding]:
     while at >= 0:
         block = _PEM.match(text, at)
         if block is not None:
-            end = PEM_END.search(text, at, min(len(text), at + LONGEST))
-            yield Finding(at, end.end() if end is not None else block.end(), "secret")
+            last = PEM_END.search(text, at, min(len(text), at + LONGEST))
+            yield Finding(at, last.end() if last is not None else block.end(), "secret")
         at = text.find("-----BEGIN ", at + 1)
     for cue, strict in _announced(text, max(0, start - REACH)):
         value = _VALUE.match(text, cue.end())

@@ -108,7 +108,8 @@ def accounts(text: str, start: int) -> Iterator[Finding]:
         wanted = check_digits.IBAN_LENGTHS.get(match[0][:2])
         if wanted is None:
             continue
-        at, taken = match.start(), []
+        at = match.start()
+        taken: list[str] = []
         while len(taken) < wanted and at < len(text):
             character = text[at]
             if character == " " and text[at - 1] != " ":

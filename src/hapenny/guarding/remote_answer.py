@@ -49,9 +49,8 @@ class RemoteAnswer:
             batch = await self._answer.read()
             out: list[Event] = []
             for event in batch or ():
-                await self._one(event, out)
-                if self._over:
-                    break
+                if not self._over:
+                    await self._one(event, out)
             if batch is None:
                 for place in list(self._text):
                     if not self._over:

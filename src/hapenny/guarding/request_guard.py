@@ -172,7 +172,8 @@ class _Walk:
         text = self._text(block.text, True) if block.text is not None else None
         content = block.content
         if content is not None:
-            made = self._made(lambda redactor: redactor.json(list(content)))
+            whole = list(content)
+            made = self._made(lambda redactor: redactor.json(whole))
             content = block.content if all(a is b for a, b in zip(made, content, strict=True)) else tuple(made)
         if text is block.text and content is block.content:
             return block

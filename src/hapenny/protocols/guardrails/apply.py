@@ -52,7 +52,8 @@ class ApplyGuardrail:
     def decode(self, body: bytes, request: GuardRequest) -> Verdict:
         """Blocked where any policy blocked; else the texts with what was anonymised."""
         answer = _object(body)
-        usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+        told = answer.get("usage")
+        usage: dict[str, Any] = told if isinstance(told, dict) else {}
         counted = tuple(
             (name, usage[key]) for key, name in _UNITS.items() if type(usage.get(key)) is int and usage[key]
         )

@@ -86,9 +86,9 @@ class GuardrailChecks:
         usage = answer.get("usage")
         counted: dict[str, int] = {}
         for check, unit in _UNITS.items():
-            entry = usage.get(check) if isinstance(usage, dict) else None
-            if isinstance(entry, dict) and type(entry.get("textUnits")) is int:
-                counted[unit] = counted.get(unit, 0) + entry["textUnits"]
+            part = usage.get(check) if isinstance(usage, dict) else None
+            if isinstance(part, dict) and type(part.get("textUnits")) is int:
+                counted[unit] = counted.get(unit, 0) + part["textUnits"]
         return Verdict(
             texts=texts,
             blocked=", ".join(severe),
