@@ -41,7 +41,7 @@ def match(method: str, target: str, **headers: str) -> Match:
         ("POST", "/openai/v1/responses", "/v1/responses", "openai"),
         ("GET", "/v1/responses/resp_1", "/{rest...}", "openai"),
         ("POST", "/v1/messages/batches", "/{rest...}", "anthropic"),
-        ("GET", "/guardrail/g/version/1/apply", "/{rest...}", "bedrock"),
+        ("POST", "/guardrail/g/version/1/apply", "/guardrail/{+id}/version/{version}/apply", "bedrock"),
     ],
 )
 def test_where_a_request_goes(method: str, target: str, path: str, dialect: str) -> None:

@@ -98,7 +98,9 @@ class OpenAIBackend:
         """There is no counting service for chat completions."""
         return None
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
         """Passes a request through with our key; a `/v1` that base and path share is written once."""
         shared = path.startswith("/v1/") and self._base.base.endswith("/v1")
         url = self._base.at(path[3:] if shared else path)
@@ -139,8 +141,9 @@ KIND = Kind(
     codec="openai",
     telemetry="openai",
     ways=OPENAI,
-    passes={"openai-prefix": 0, "openai": 0, "anthropic": 1},
+    passes={"openai-prefix": 0, "openai": 0},
     batch="openai",
     embeds=_style,
+    serves=("openai",),
     files=True,
 )

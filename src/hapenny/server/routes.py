@@ -18,6 +18,7 @@ from hapenny.server.endpoints import (
     count_tokens,
     feedback,
     health,
+    inference_profiles,
     metrics,
     models,
     passthrough,
@@ -103,6 +104,11 @@ ROUTES = (
     Route(GET, "/v1/models/{+model...}", models.one, "caller", "One model."),
     Route(GET, "/foundation-models", models.bedrock_listed, "caller", "Bedrock ListFoundationModels.", "bedrock"),
     Route(GET, "/foundation-models/{+model}", models.bedrock_one, "caller", "GetFoundationModel.", "bedrock"),
+    Route(
+        GET, "/inference-profiles", inference_profiles.listed, "caller",
+        "Bedrock ListInferenceProfiles, over the names of the gateway.", "bedrock",
+    ),
+    Route(GET, "/inference-profiles/{+profile}", inference_profiles.one, "caller", "GetInferenceProfile.", "bedrock"),
     Route(("GET", "POST"), "/v1/files", batches.files, "caller", "Uploads for batches; other files pass through."),
     Route(("GET", "DELETE"), "/v1/files/{id}", batches.file, "caller", "One file."),
     Route(GET, "/v1/files/{id}/content", batches.content, "caller", "Its bytes: a batch's input, output or errors."),
@@ -129,6 +135,24 @@ ROUTES = (
     Route(GET, "/health/ready", health.ready, "anyone", "The same."),
     Route(GET, "/health/live", health.live, "anyone", "Whether the process answers."),
     Route(GET, "/metrics", metrics.render, "metrics", "Prometheus metrics."),
+    *(
+        Route(methods, path, passthrough.forward, "caller", "Of Bedrock: passes through.", "bedrock")
+        for methods, path in (
+            (POST, "/inference-profiles"),
+            (POST, "/guardrail/{+id}/version/{version}/apply"),
+            (GET, "/foundation-model-availability/{+id}"),
+            (GET, "/guardrails/{+id}"),
+            (GET, "/prompt-routers/{+id}"),
+            (GET, "/imported-models/{+id}"),
+            (GET, "/custom-models/{+id}"),
+            (GET, "/provisioned-model-throughput/{+id}"),
+            (GET, "/model-customization-jobs/{+id}"),
+            (GET, "/model-invocation-job/{+id}"),
+            (POST, "/model-invocation-job/{+id}/stop"),
+            (POST, "/flows/{+id}/aliases/{+alias}"),
+            (GET, "/prompts/{+id}/"),
+        )
+    ),
     Route(PASSED, "/{rest...}", passthrough.forward, "caller", "Everything else passes through, metered."),
 )  # fmt: skip
 
