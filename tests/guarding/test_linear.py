@@ -30,4 +30,4 @@ WORKS = {
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_growth(work):
-    assert superlinear(work, 2_000) == {}
+    assert superlinear(work, 1_000) == {}

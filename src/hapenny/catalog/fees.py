@@ -45,7 +45,7 @@ GUARDRAIL = Card(
     provider="bedrock",
     family="guardrail",
     kind="guardrail",
-    prices={"in_region": {"standard": Rates(input=0, output=0)}},
+    prices={"in_region": {"standard": Rates(input=0, output=0, source="list")}},
     source="fees of the service, by text unit",
 )
 """What calls of a guardrail alone are priced by: it has no tokens, only units."""

@@ -29,7 +29,10 @@ _SHAPES = re.compile(
 )
 OPEN = re.compile(r"(?<![A-Za-z0-9_\-./+])" + _PREFIX + rf"[A-Za-z0-9_\-.=+/]{{0,{LONGEST}}}\Z")
 """A key that may go on behind the end of a text."""
-_PEM = re.compile(rf"-----BEGIN [A-Z0-9 ]{{0,30}}PRIVATE KEY-----[A-Za-z0-9+/=\s:,\-]{{0,{LONGEST - 100}}}")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----"
+    rf"(?:[A-Za-z0-9+/=\s:,]|-(?!----)){{0,{LONGEST - 100}}}+(?:-----END [A-Z0-9 ]{{0,30}}PRIVATE KEY-----)?"
+)
 PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----")
 
 _WORD = (
@@ -68,8 +71,7 @@ def secrets(text: str, start: int) -> Iterator[Finding]:
     while at >= 0:
         block = _PEM.match(text, at)
         if block is not None:
-            last = PEM_END.search(text, at, min(len(text), at + LONGEST))
-            yield Finding(at, last.end() if last is not None else block.end(), "secret")
+            yield Finding(at, block.end(), "secret")
         at = text.find("-----BEGIN ", at + 1)
     for cue, strict in _announced(text, max(0, start - REACH)):
         value = _VALUE.match(text, cue.end())

@@ -126,13 +126,9 @@ def _open_secret(text: str, start: int, token: int) -> int:
         match = credentials.OPEN.search(text, _left(text, start, credentials.LONGEST))
         if match is not None:
             least = match.start()
-    left = _left(text, start, credentials.LONGEST)
-    at = text.find(_PEM_OPEN, left)
-    while at >= 0:  # the first that has no end yet
-        end = credentials.PEM_END.search(text, at)
-        if end is None:
-            return min(least, at)
-        at = text.find(_PEM_OPEN, end.end())
+    at = text.rfind(_PEM_OPEN, _left(text, start, credentials.LONGEST))
+    if at >= 0 and credentials.PEM_END.search(text, at) is None:
+        least = min(least, at)
     return least
 
 

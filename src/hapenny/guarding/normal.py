@@ -67,11 +67,15 @@ class Normal(NamedTuple):
 
 def normal(text: str) -> Normal:
     """`text` as rules read it."""
+    plain = simple(text)
+    return Normal(plain) if plain is not None else _apart(text)
+
+
+def simple(text: str) -> str | None:
+    """`text` in normal form where each of its characters becomes one, whatever is beside it; None: not so."""
     if text.isascii():
-        return Normal(text)
-    if _APART.search(text) is None:
-        return Normal(text.translate(_TABLE))
-    return _apart(text)
+        return text
+    return text.translate(_TABLE) if _APART.search(text) is None else None
 
 
 def _apart(text: str) -> Normal:

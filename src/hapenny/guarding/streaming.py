@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from hapenny.guarding.detector import BEHIND, placed
 from hapenny.guarding.finding import Finding
-from hapenny.guarding.normal import Normal, normal
+from hapenny.guarding.normal import Normal, normal, simple
 from hapenny.guarding.policy import Policy
 
 _AMORTISED = 8
@@ -44,6 +44,8 @@ class TextStream:
         self._tally = tally
         self._text = ""
         """What is kept of what was released, and what is held back."""
+        self._plain: str | None = ""
+        """The same in normal form, where every character stands where it stood."""
         self._released = 0
         """Up to where what begins is decided."""
         self._written = 0
@@ -61,7 +63,7 @@ class TextStream:
         if self.blocked:
             return ""
         self._text += piece
-        form = normal(self._text)
+        form = self._normal(piece)
         start = form.at(self._released)
         until = len(form.text)
         for detector in self._policy.detectors:
@@ -72,6 +74,15 @@ class TextStream:
         if until - start < (len(form.text) - until) // _AMORTISED:
             return ""  # much is held: what is read again with every release is worth it only for more
         return self._release(form, start, until)
+
+    def _normal(self, piece: str) -> Normal:
+        """The text in normal form, now that `piece` has come to it."""
+        more = simple(piece) if self._plain is not None else None
+        if more is None or self._plain is None:
+            self._plain = None
+            return normal(self._text)
+        self._plain += more
+        return Normal(self._plain)
 
     def flush(self) -> str:
         """The rest: nothing more will come."""
@@ -102,6 +113,7 @@ class TextStream:
         self._released = end
         kept = form.place(max(0, form.at(end) - BEHIND), len(self._text))
         self._text = self._text[kept:]
+        self._plain = self._plain[kept:] if self._plain is not None else simple(self._text)
         self._released -= kept
         self._written -= kept
         return "".join(out)
