@@ -17,13 +17,14 @@ from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import STAGES, Config, RouteOptions
+from hapenny.config import Config, RouteOptions
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
-from hapenny.core.stage import Mode, Pipeline, StageSpec
+from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
@@ -38,7 +39,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -89,10 +90,12 @@ class Assembly:
     router: Router
     dispatchers: Dispatchers
     semantic: SemanticCache | None
+    watched: SemanticCache | None
+    """The semantic layer of routes where it only watches."""
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off but those that keep people safe."""
+    """By route, with everything off that saves."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -137,6 +140,8 @@ def build(
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
     calls = ProviderCalls(far, books, clock)
     recorder.watch(books)
+    configured = {books.prices.canonical(target.model) for target in resolver.names.targets()}
+    recorder.metrics.labels.configured = configured.__contains__
     recorder.check(CountChecks(books.prices, far, tasks.spawn, clock, config.counting))
     recorder.metrics.gauge(
         "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: shared.profit.halted
@@ -161,6 +166,7 @@ def build(
     )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
+    watched = _watched(config, clock, previous)
     stage_parts = StageParts(
         options=config.stages,
         secret=shared.secret,
@@ -178,6 +184,8 @@ def build(
         profit=shared.profit,
         sizes=shared.sizes,
         semantic=semantic,
+        watched=watched,
+        clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
         guardrails=config.guardrails,
@@ -188,13 +196,18 @@ def build(
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
-        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, safety_modes(route), calls.call, services)
+        pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS, **WATCHING}, calls.call, services, stepped_back)
+        plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
-    admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
-    exchanges.observe(recorder.write, shared.profit.book, shared.earnings.book)
+    admin = CacheAdmin(
+        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+    )
+    exchanges.observe(recorder.write, shared.profit.book)
+    earning = shared.earnings.techniques
+    if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
+        exchanges.observe(shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
     if not live_audit.idle:
@@ -221,6 +234,7 @@ def build(
         router=router,
         dispatchers=dispatchers,
         semantic=semantic,
+        watched=watched,
         pipelines=pipelines,
         plain=plain,
         prefetcher=prefetcher,
@@ -280,11 +294,6 @@ def _keyring(config: Config) -> Keyring:
         for key in config.keys
     }
     return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
-
-
-def safety_modes(route: RouteOptions) -> dict[str, Mode]:
-    """The modes of a route where nothing is saved: what keeps people safe goes on."""
-    return {spec.name: route.mode(spec) for spec in STAGES if spec.safety}
 
 
 def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
@@ -366,12 +375,30 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
         if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
             previous.semantic.judged_by(asks)
             return previous.semantic
-    if not _anywhere(config, SEMANTIC_STAGE):
+    if all(route.mode(SEMANTIC_STAGE) != "on" for route in config.routes.values()):
         return None
     from hapenny.caching.semantic.build import build_cache
 
     name = str(config.embedders.get(options.embedder, options.embedder))
-    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
+    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name, options.label_share)
+
+
+_WATCHED_BYTES = 32_000_000
+
+
+def _watched(config: Config, clock: Clock, previous: Assembly | None) -> SemanticCache | None:
+    """The cache of paraphrases that only watches, where a route has it in shadow; the previous one's memory goes on."""
+    if all(route.mode(SEMANTIC_STAGE) != "shadow" for route in config.routes.values()):
+        return None
+    kept = previous.watched if previous is not None else None
+    if kept is not None and previous is not None:
+        same = previous.config.stages[SEMANTIC_STAGE] == config.stages[SEMANTIC_STAGE]
+        if same:
+            return kept
+    from hapenny.caching.semantic.build import build_cache
+    from hapenny.vectors.hashed import HashedEmbedder
+
+    return build_cache(clock, Store(clock, _WATCHED_BYTES), HashedEmbedder(), None, "hashed, watching")
 
 
 def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:
