@@ -47,7 +47,10 @@ class _Told(Transform):
         elif starter.cache is not None and starter.cache.hit:
             replayed = True
             model = starter.answer.model or model
-        self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
+        own = self._follower.answer.guarded  # of the follower's own answer, on its way out
+        self._follower.answer = msgspec.structs.replace(
+            starter.answer, model=model, replayed=replayed, guarded=starter.answer.guarded or own
+        )
 
 
 class FlightStage(Stage, spec=FLIGHTS_STAGE):

@@ -7,6 +7,7 @@ import msgspec
 
 from hapenny.catalog import default
 from hapenny.config import Config, ConfigError, load
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
 from hapenny.throughput.service_quotas import Found
@@ -68,6 +69,8 @@ def look(config: Config) -> tuple[list[Problem], list[str]]:
 
     problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
     problems += look_around(config)
+    guarded, shown = _guardrails(config)
+    problems, proved = problems + guarded, proved + shown
     try:
         more, lines = _fallbacks(config)
     except (ConfigError, ImportError, OSError, ValueError) as error:
@@ -132,6 +135,32 @@ def _regions(options: ThroughputOptions) -> tuple[list[Problem], list[str]]:
         problems += check(name, model.regions, card, at)
         if card is not None:
             lines += _places(name, card, model.regions)
+    return problems, lines
+
+
+def _guardrails(config: Config) -> tuple[list[Problem], list[str]]:
+    """What about guardrails will surprise, and which routes have which."""
+    problems: list[Problem] = []
+    lines: list[str] = []
+    for name, route in config.routes.items():
+        modes = {spec.name: route.mode(spec) for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)}
+        shown = ", ".join(f"{stage} {mode}" for stage, mode in modes.items() if mode != "off")
+        lines += [f"route {name}: guardrails: {shown}"] if shown else []
+        at = f"$.routes.{name}.stages"
+        if modes["guard_output"] == "shadow":
+            fix = "guard_output: on, with the action note"
+            problems.append(Problem(f"{at}.guard_output", "answers are not read in shadow", fix))
+        if modes["guard_output"] == "on" and route.cache_scope == "shared":
+            lines.append(f"route {name}: publishes no answers for a CDN, since guard_output is on")
+    stages = config.stages
+    asked = {
+        rules.remote
+        for options in (stages[GUARD_INPUT_STAGE], stages[GUARD_CONTEXT_STAGE], stages[GUARD_OUTPUT_STAGE])
+        for rules in (options, *options.routes.values())
+    }
+    for name in config.guardrails:
+        if name not in asked:
+            problems.append(Problem(f"$.guardrails.{name}", "no stage asks it", f"remote: {name} in a stage"))
     return problems, lines
 
 

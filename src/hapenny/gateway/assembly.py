@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.backends.contract import Backend
+from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
@@ -38,7 +39,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -82,6 +83,8 @@ class Assembly:
     calls: ProviderCalls
     services: ModelServices
     rerankers: dict[str, Reranker]
+    guards: dict[str, GuardClient]
+    """Providers' guardrails, by name."""
     certificates: About
     """What certificates would have to be about now."""
     router: Router
@@ -146,7 +149,9 @@ def build(
 
     # What the stages stand on.
     rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
-    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock))
+    guards = {name: build_guard(name, how, clock) for name, how in config.guardrails.items()}
+    paid = paid_embedder(config, catalog, far, clock)
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid, guards)
     background = BackgroundCalls(exchanges, calls.call, recorder)
     facts = ModelFacts(catalog, books.prices, shared.sizes)
     certificates = About(
@@ -183,6 +188,7 @@ def build(
         clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
+        guardrails=config.guardrails,
         spawn=tasks.spawn,
     )
 
@@ -191,7 +197,7 @@ def build(
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
         pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS, **WATCHING}, calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, ALWAYS, calls.call, services)
+        plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
@@ -223,6 +229,7 @@ def build(
         calls=calls,
         services=services,
         rerankers=rerankers,
+        guards=guards,
         certificates=certificates,
         router=router,
         dispatchers=dispatchers,

@@ -196,6 +196,8 @@ class Gateway:
             await backend.aclose()
         for reranker in self.parts.rerankers.values():
             await reranker.aclose()
+        for guard in self.parts.guards.values():
+            await guard.aclose()
         await self.shared.aclose(successor.shared if successor is not None else None)
 
     async def __aenter__(self) -> Gateway:
