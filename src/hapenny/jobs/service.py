@@ -126,7 +126,8 @@ class BatchService:
         answerer = self._answerer
         request = answerer.request(record)
         with self._hold() as gateway:
-            exchange = gateway.open(request, answerer.context(record, request), record.who)
+            who = gateway.keyring.still(record.who)
+            exchange = gateway.open(request, answerer.context(record, request), who)
             if self._clock.wall() + 2 * self.options.margin_s < record.deadline:  # there is time for a slower tier
                 flex = flexible(gateway, record.model)
                 if flex is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -11,58 +11,39 @@ from hapenny.admission.keys import Identity
 from hapenny.backends.passable import Passable
 from hapenny.core.errors import Failure, invalid
 from hapenny.protocols.fields import bound, load
+from hapenny.server.multipart import Part, parts, written
+from hapenny.server.provider_objects import named, references_of
 
 _MODELS = frozenset({"model", "modelId", "models"})
-_REFERENCES = frozenset(
-    {
-        "previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file",
-        "validation_file", "vector_store_ids", "container", "container_id", "batch_id",
-    }
-)  # fmt: skip
-"""Fields that name objects kept at the provider."""
+
+Body: TypeAlias = dict[str, Any] | list[Part] | None
+"""What a request says: a JSON object, the fields of a form, or nothing that could be read."""
 
 
-def models_of(body: Any) -> list[str]:
+def models_of(body: Body) -> list[str]:
     """Every model that a body names, wherever it stands."""
-    return _named(body, _MODELS)
+    if isinstance(body, list):
+        return [part.data.decode("utf-8", "replace") for part in body if part.name in _MODELS]
+    return named(body, _MODELS)
 
 
-def references_of(body: Any) -> list[str]:
+def objects_of(body: Body) -> list[str]:
     """Every object at the provider that a body names, wherever it stands."""
-    return _named(body, _REFERENCES)
+    if isinstance(body, list):
+        return references_of({part.name: part.data.decode("utf-8", "replace") for part in body if not part.file})
+    return references_of(body)
 
 
-def _named(body: Any, fields: frozenset[str]) -> list[str]:
-    names: list[str] = []
-    waiting = [body]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            if value.get("type") == "item_reference" and fields is _REFERENCES:
-                names.append(str(value.get("id")))
-            for key, item in value.items():
-                if key in fields:
-                    if isinstance(item, dict) and isinstance(item.get("id"), str):
-                        names.append(item["id"])
-                    names += [each for each in (item if isinstance(item, list) else [item]) if isinstance(each, str)]
-                if isinstance(item, (dict, list)):
-                    waiting.append(item)
-    return names
-
-
-def read(way: Passable, method: str, content_type: str, body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a request; None where it has none: a form, or no body at all.
+def read(way: Passable, method: str, content_type: str, body: bytes) -> Body:
+    """The JSON object or the form of a request; None where it has none: the path says it all, or there is no body.
 
     Raises:
         Failure: `invalid_request`, for a body that is not what its way takes.
     """
-    form = content_type.lower().startswith("multipart/form-data")
     if way.names == "path" or method in ("GET", "HEAD", "DELETE") or (not body and way.names == "unsaid"):
         return None
-    if form and way.names == "unsaid":
-        return None
+    if way.names == "form":
+        return _form(content_type, body)
     value = load(body)
     bound(value)
     try:
@@ -70,6 +51,14 @@ def read(way: Passable, method: str, content_type: str, body: bytes) -> dict[str
     except (ValueError, RecursionError):
         raise invalid("a field stands twice", "body", "send each field once: which of two counts differs") from None
     return value
+
+
+def _form(content_type: str, body: bytes) -> list[Part]:
+    fields = parts(content_type, body)
+    names = [part.name.lower() for part in fields if not part.name.endswith("[]")]
+    if len(set(names)) < len(names):
+        raise invalid("a field stands twice", "body", "send each field once, or as `name[]` where there are several")
+    return fields
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -91,7 +80,7 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
     raise Failure(
         "permission",
         "this key is for certain models, and which one this request asks for cannot be told",
-        fix="name the model in a JSON body, or use a key for all models",
+        fix="name the model in the body, or use a key for all models",
     )
 
 
@@ -101,3 +90,8 @@ def encoded(body: dict[str, Any]) -> bytes:
         return msgspec.json.encode(body)
     except (ValueError, TypeError, UnicodeError, OverflowError):
         raise invalid("the body cannot be sent on", "body", "send plain JSON") from None
+
+
+def encoded_form(fields: list[Part], boundary: str) -> tuple[bytes, str]:
+    """The same of a form: its bytes, and the Content-Type that goes with them."""
+    return written(fields, boundary), f"multipart/form-data; boundary={boundary}"

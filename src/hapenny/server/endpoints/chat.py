@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from hapenny.admission.gate import LIMITS
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
@@ -13,6 +14,8 @@ from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.limit_headers import limit_headers
+from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.replies import failed
 from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
@@ -61,6 +64,9 @@ async def answer(call: Call, surface: Surface) -> Response:
     flow: Answer | None = None
     streams = False
     try:
+        if not gateway.keyring.open and names_objects(call.body):
+            await permit_objects(call, objects_of_chat(call.body))
+        await gateway.admit(exchange)
         flow = await gateway.answer(exchange)
         if asked.stream:
             response = _stream(gateway, surface.codec, exchange, flow)
@@ -76,7 +82,7 @@ async def answer(call: Call, surface: Surface) -> Response:
         return Response(body, headers=out)
     except Failure as failure:
         exchange.failure = failure
-        return failed(surface.codec, failure, exchange.id)
+        return failed(surface.codec, failure, exchange.id, gateway.clock.wall())
     except asyncio.CancelledError:
         exchange.failure = call.request.ended or exchange.failure
         raise
@@ -114,6 +120,9 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
 def _at_commit(gateway: Gateway, exchange: Exchange) -> dict[str, str]:
     """The headers known when the first byte goes out; an answer of no provider says so."""
     headers = at_commit(exchange)
+    limits = exchange.stage_notes.get(LIMITS)
+    if limits is not None:
+        headers.update(limit_headers(exchange.original.protocol, limits, gateway.clock.wall()))
     if gateway.simulated and gateway.plays(exchange):
         headers["x-hapenny-simulated"] = "true"
     return headers

@@ -6,26 +6,28 @@ Unknown paths, OpenAI Responses and embeddings, and InvokeModel bodies of other 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 from msgspec import Struct
 
-from hapenny.backends.contract import Backend, Raw
+from hapenny.admission.gate import LIMITS, Held
+from hapenny.backends.contract import Backend
 from hapenny.backends.kind import PathFamily
 from hapenny.backends.kinds import KINDS, passing
-from hapenny.backends.passable import Keeps, way
+from hapenny.backends.passable import Keeps, Passable, way
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
-from hapenny.core.events import Tokens
-from hapenny.core.exchange import Call as Paid
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.gauge import Gauge
 from hapenny.server.call import Call
+from hapenny.server.limit_headers import limit_headers
 from hapenny.server.made_object import Made
-from hapenny.server.passable_request import encoded, models_of, permit, read, references_of
+from hapenny.server.passable_request import Body, encoded, encoded_form, models_of, objects_of, permit, read
+from hapenny.server.passed_answer import Passed
+from hapenny.server.passed_bound import bounded, isolated
 from hapenny.server.transport.messages import Response
 
 _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
@@ -40,7 +42,8 @@ async def forward(call: Call) -> Response:
     """Sends the request on as it is and streams the answer back. The path may name a model (`params`), else the body.
 
     Raises:
-        Failure: `not_found`, where no backend could know the path; `permission`, for a model the key may not ask for.
+        Failure: `not_found`, where no backend could know the path; `permission`, for a model the key may not ask for or
+            that its budget cannot bound; what a limit or budget says.
     """
     gateway, request, identity = call.gateway, call.request, call.identity
     named = call.params.get("model") or _model(call.body)
@@ -58,30 +61,67 @@ async def forward(call: Call) -> Response:
     models = [named] if passable.names == "path" else models_of(value)
     permit(identity, passable, models, passable.keeps == "object")
     if not gateway.keyring.open:
-        await _permit_objects(call, name, passable.keeps, [about, *references_of(value)])
-    body = call.body if value is None else encoded(value)
+        await _permit_objects(call, name, passable.keeps, [about, *objects_of(value)])
+    if gateway.parts.isolation is not None:
+        isolated(gateway.parts.isolation, call.tenant, call.path, passable, value)
+    body, headers = _sent(call, value)
     path = request.path if kind == "bedrock" else call.path
     sent = path + (f"?{request.target.query}" if request.target.query else "")
-    target = Target(named or _family(call.path), name)
-    asked = Request(protocol="openai", model=target.model, messages=())
+    # A form's model stands in no JSON; of several models a request is booked to the first.
+    asked_for = named or (models[0] if models else "")
+    target = Target(asked_for or _family(call.path), name)
+    asked = Request(protocol=call.dialect, model=target.model, messages=())
     exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
     exchange.passthrough = True
-    paid = exchange.begin_call(target, "serve", "serve", asked)
-    paid.request = None  # there is nothing to learn or estimate tokens from
     try:
-        raw = await backend.forward(request.method, sent, request.headers, body, exchange.limits)
-    except BaseException:
-        exchange.end_call(paid, "abandoned")
+        held = await _admitted(gateway, exchange, passable, request.method, asked_for, value, body)
+        paid = exchange.begin_call(target, "serve", "serve", asked)
+    except Failure as failure:
+        exchange.failure = failure
+        gateway.close(exchange)
+        raise
+    paid.request = None  # there is nothing to learn or estimate tokens from
+    if held is not None:
+        gateway.gate.attach(exchange, paid, held)
+    try:
+        raw = await backend.forward(request.method, sent, headers, body, exchange.limits)
+    except BaseException as error:
+        refusal = error if isinstance(error, Failure) else None
+        exchange.failure = refusal
+        exchange.end_call(paid, "failed" if refusal is not None else "abandoned", refusal)
         gateway.close(exchange)
         raise
     exchange.commit()
-    headers = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+    out = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+    limits = exchange.stage_notes.get(LIMITS)
+    if limits is not None:
+        out.update(limit_headers(call.dialect, limits, gateway.clock.wall()))
     made = None
     if passable.keeps == "makes" and raw.status < 300 and not gateway.keyring.open:
         made = Made(raw.headers, partial(_owned, call, name))
-    return Response(
-        status=raw.status, headers=headers, pieces=_Passed(gateway, exchange, paid, raw, request.method, made)
-    )
+    passed = Passed(gateway, exchange, paid, raw, request.method, made)
+    return Response(status=raw.status, headers=out, pieces=passed)
+
+
+def _sent(call: Call, value: Body) -> tuple[bytes, Mapping[str, str]]:
+    """Body and headers as they are sent: what was read is written anew."""
+    headers = call.request.headers
+    if isinstance(value, list):
+        body, kind = encoded_form(value, call.gateway.clock.new_id("hapenny-"))
+        return body, {**headers, "content-type": kind}
+    return (call.body if value is None else encoded(value)), headers
+
+
+async def _admitted(
+    gateway: Gateway, exchange: Exchange, passable: Passable, method: str, model: str, value: Body, body: bytes
+) -> Held | None:
+    """Holds the request against limits and budgets. Raises `Failure`."""
+    holder = gateway.gate.holder(exchange.context)
+    if holder is None or passable.keeps == "object":
+        return None
+    most = bounded(passable, method, model, value, body, gateway.catalog) if holder.accounts else None
+    await gateway.gate.admit(exchange, lambda: len(body) // 4 if most is None else most.prompt + most.output)
+    return await gateway.gate.reserve_tokens(exchange, exchange.target, most) if most is not None else None
 
 
 async def _permit_objects(call: Call, backend: str, keeps: Keeps, ids: list[str]) -> None:
@@ -98,66 +138,6 @@ def _owned(call: Call, backend: str, id: str) -> None:
     owners, key_id = call.services.owners, call.identity.key_id
     owners.note(backend, id, key_id)
     call.gateway.parts.tasks.spawn(owners.keep(backend, id, key_id))
-
-
-class _Passed:
-    """A raw answer on its way, and what it turns out to have cost."""
-
-    __slots__ = ("_exchange", "_gateway", "_gauge", "_made", "_makes", "_paid", "_raw", "_whole", "last", "late")
-
-    def __init__(
-        self, gateway: Gateway, exchange: Exchange, paid: Paid, raw: Raw, method: str, made: Made | None
-    ) -> None:
-        self.last = self.late = False
-        self._gateway = gateway
-        self._exchange = exchange
-        self._paid = paid
-        self._raw = raw
-        self._gauge = Gauge(raw.headers)
-        self._makes = method == "POST"
-        self._made = made
-        self._whole = raw.status in (204, 304) or method == "HEAD"
-        """Whether the answer has come to its end."""
-
-    async def read(self) -> bytes | None:
-        """The next piece, as it came."""
-        data = await self._raw.body.read()
-        if data is None:
-            self._whole = True
-            if self._made is not None:
-                self._made.end()
-            return None
-        if self._paid.began is None:
-            self._paid.began = self._exchange.first_out = self._gateway.clock.now()
-        self._gauge.feed(data)
-        if self._made is not None:
-            self._made.feed(data)
-        return data
-
-    def silence(self) -> bytes:
-        """Nothing: nobody knows what the format allows."""
-        return b""
-
-    def cut(self, failure: Failure) -> bytes:
-        """Nothing, likewise."""
-        self._exchange.failure = failure
-        return b""
-
-    def close(self) -> None:
-        """Settles: providers bill nothing for what they refuse."""
-        exchange, paid = self._exchange, self._paid
-        self._raw.body.close()
-        if self._whole:
-            exchange.delivered = self._raw.status < 400
-            exchange.stopped = "end_turn" if exchange.delivered else None
-            # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
-            billed = exchange.delivered and self._makes
-            tokens = self._gauge.end() if billed else Tokens()
-            paid.tokens = tokens if tokens is None or self._gateway.books.plausible(paid, tokens) else None
-            paid.extras = self._gauge.extras if billed else {}
-            exchange.end_call(paid, "complete" if exchange.delivered else "failed")
-        exchange.end_call(paid, "abandoned")
-        self._gateway.close(exchange)
 
 
 def _model(body: bytes) -> str:
