@@ -58,11 +58,13 @@ class Registry:
         clock: the deployment's clock.
         seal: encrypts secrets of AWS pairs.
         lasting: whether the store outlives the process.
+        serves: whether requests are answered here, so that a switched switch is news for the log.
     """
 
-    def __init__(self, store: KeyValue, clock: Clock, seal: Seal, *, lasting: bool) -> None:
+    def __init__(self, store: KeyValue, clock: Clock, seal: Seal, *, lasting: bool, serves: bool = True) -> None:
         self.store = store
         self.lasting = lasting
+        self._serves = serves
         self.log = AdminLog(store)
         self.pause = Pause()
         self.revision = 0
@@ -182,7 +184,7 @@ class Registry:
                         pairs[secret.access_key] = (self._seal.open(secret.sealed, secret.access_key), secret.until)
                     except ValueError as error:
                         _log.error("the secret of an AWS pair cannot be read", name=record.id, reason=str(error))
-        if pause.paused != self.pause.paused:
+        if pause.paused != self.pause.paused and self._serves:
             _log.warning(
                 "saving stages are paused" if pause.paused else "saving stages are resumed", reason=pause.reason
             )

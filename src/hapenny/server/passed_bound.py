@@ -41,8 +41,6 @@ def bounded(way: Passable, method: str, model: str, body: Body, data: bytes, cat
     tools = value.get("tools")
     offered = tools if isinstance(tools, list) else []
     kinds = {str(tool.get("type", "function")) for tool in offered if isinstance(tool, dict)}
-        {tool.get("type", "function") for tool in tools if isinstance(tool, dict)} if isinstance(tools, list) else set()
-    )
     if kinds - _OWN_TOOLS:
         raise _unbounded("tools that run at the provider cost what nobody knows before")
     unseen = bool(references_of(value)) or _holds(value, _SEEN_ELSEWHERE)

@@ -121,8 +121,8 @@ class PostgresKeyValue:
     def _connected(self) -> Any:
         import psycopg
 
-        options = f"-c statement_timeout={STATEMENT_S * 1000}"
-        db = psycopg.connect(self._dsn, connect_timeout=STATEMENT_S, autocommit=True, options=options)
+        db = psycopg.connect(self._dsn, connect_timeout=STATEMENT_S, autocommit=True)
+        db.execute(f"SET statement_timeout = {STATEMENT_S * 1000}")
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {self._table}"
             " (key BYTEA PRIMARY KEY, value BYTEA NOT NULL, dies DOUBLE PRECISION)"
