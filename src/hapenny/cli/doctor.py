@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hapenny.catalog import default
+from hapenny.cli.printable import say
 from hapenny.config import ConfigError, load
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
@@ -35,13 +36,13 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
         config = load(path)
     except ConfigError as error:
         for each in error.problems:
-            click.echo(f"configuration: {each}")
+            say(f"configuration: {each}")
         raise SystemExit(1) from None
     problems = look(config.stages[THROUGHPUT_STAGE])
     _show(problems)
     if problems:
         raise SystemExit(1)
-    click.echo("nothing is wrong that can be seen from here")
+    say("nothing is wrong that can be seen from here")
 
 
 def look(options: ThroughputOptions) -> list[Problem]:
@@ -65,12 +66,12 @@ def _places(name: str, card: object, policy: RegionPolicy) -> None:
     assert isinstance(card, Card)
     for place in places(card, policy):
         price = "price unknown" if place.price is None else f"{place.price / 4_000_000:.2f} $ a million tokens"
-        click.echo(f"{name}: {place.name} ({place.model} from {place.region}): {price}")
+        say(f"{name}: {place.name} ({place.model} from {place.region}): {price}")
 
 
 def _show(problems: list[Problem]) -> None:
     for problem in problems:
-        click.echo(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
+        say(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
 
 
 def _quotas(region: str, file: str | None) -> None:
@@ -85,7 +86,7 @@ def _quotas(region: str, file: str | None) -> None:
     except Exception as error:
         raise click.ClickException(f"Service Quotas cannot be read in {region}: {error}") from None
     for quota in sorted(found):
-        click.echo(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
+        say(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
     if file is not None:
         write(found, region, file)
 
@@ -103,8 +104,8 @@ def write(found: list[Found], region: str, file: str) -> None:
         out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")
         yaml.safe_dump(made, out, sort_keys=True)
     for name in unknown:
-        click.echo(f"not written, because the catalog has no such model: {name}", err=True)
-    click.echo(f"written: {file}")
+        say(f"not written, because the catalog has no such model: {name}", err=True)
+    say(f"written: {file}")
 
 
 __all__ = ["doctor"]

@@ -303,7 +303,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
         for index, api in enumerate(config.batch.apis):
             problems += _batch_api(config, api, f"$.batch.apis[{index}]")
-        for name in ("attempts", "poll_s", "stop_s"):
+        for name in ("attempts", "poll_s", "stop_s", "uploads_mb", "uploads"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
     return problems

@@ -13,7 +13,7 @@ from hapenny.admission.user_tokens import UserTokens
 from hapenny.config import Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
-from hapenny.gateway.shared_state import Shared
+from hapenny.gateway.shared_state import Shared, fresh_registry
 
 _log = get_logger("hapenny.admission")
 
@@ -56,6 +56,13 @@ def user_tokens_of(config: Config, clock: Clock) -> UserTokens | None:
         return UserTokens(options, clock)
     except (OSError, ValueError) as error:
         raise ConfigError([f"$.admission.user_tokens: {error}. Fix: a file with the issuer's public keys"]) from None
+
+
+def open_store(config: Config, clock: Clock) -> Registry:
+    """The registry of a configuration, for a process that serves no requests. Raises `ConfigError`."""
+    registry = fresh_registry(config, clock)
+    registry.configure(config.tenants, Seal(config.admission.sealing_key))
+    return registry
 
 
 async def open_registry(config: Config, shared: Shared, keyring: Keyring) -> None:

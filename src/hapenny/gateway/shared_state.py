@@ -106,7 +106,7 @@ class Shared:
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
             sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
             counters=_counters(config, clock),
-            registry=_registry(config, clock),
+            registry=fresh_registry(config, clock),
             budgets=_budgets(config, clock),
             alerts=Alerts(config.alerts, clock),
             embedder=embedder,
@@ -133,7 +133,7 @@ class Shared:
             previous,
             config=config,
             counters=previous.counters if config.counters == old.counters else _counters(config, clock),
-            registry=previous.registry if _same_store(config, old) else _registry(config, clock),
+            registry=previous.registry if _same_store(config, old) else fresh_registry(config, clock),
             budgets=previous.budgets if config.budget_file() == old.budget_file() else _budgets(config, clock),
             alerts=previous.alerts if config.alerts == old.alerts else Alerts(config.alerts, clock),
             embedder=embedder,
@@ -175,8 +175,8 @@ def _same_store(config: Config, old: Config) -> bool:
     return config.admission_store() == old.admission_store()
 
 
-def _registry(config: Config, clock: Clock) -> Registry:
-    """Raises `ConfigError` for a file that cannot be opened."""
+def fresh_registry(config: Config, clock: Clock) -> Registry:
+    """The registry behind the store of a configuration. Raises `ConfigError` for a file that cannot be opened."""
     where = config.admission_store()
     try:
         store = open_kv(where, clock)

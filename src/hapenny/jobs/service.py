@@ -19,6 +19,7 @@ from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
 from hapenny.batch.records import Record
+from hapenny.batch.uploads import UploadQuota
 from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -65,8 +66,9 @@ class BatchService:
         except ValueError as error:
             self._journal.close()
             raise ConfigError([f"$.batch.apis: {error}"]) from None
+        quota = UploadQuota(int(options.uploads_mb * 1_000_000), options.uploads, options.upload_days * 86_400.0)
         self.engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
-        self.api = BatchApi(self.engine)
+        self.api = BatchApi(self.engine, quota)
         """Files and batches as functions."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
