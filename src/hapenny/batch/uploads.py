@@ -6,6 +6,7 @@ time; batches made of it have their own copy of its records.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ class UploadQuota(NamedTuple):
     """What the uploads of one tenant may be together. `seconds`: how long each is kept; 0: for ever."""
 
     bytes: int = 1_000_000_000
-    count: int = 1_000
+    files: int = 1_000
     seconds: float = 30 * 86_400.0
 
 
@@ -43,6 +44,8 @@ class Uploads:
         self._engine = engine
         self._quota = quota
         self._known: dict[str, _Upload] = {}
+        self.turn = threading.Lock()
+        """Held by whoever asks for room until the upload is there: threads take uploads in."""
         for name in engine.journal.names("files", ".json"):
             id = name.removesuffix(".json")
             lines = engine.journal.lines(f"files/{name}")
@@ -67,11 +70,11 @@ class Uploads:
             Failure: `too_large`, if the tenant has as much as it may.
         """
         self.sweep()
-        mine = [each for each in self._known.values() if each.owner == owner]
-        if len(mine) >= self._quota.count or sum(each.bytes for each in mine) + size > self._quota.bytes:
+        mine = [each for each in list(self._known.values()) if each.owner == owner]
+        if len(mine) >= self._quota.files or sum(each.bytes for each in mine) + size > self._quota.bytes:
             raise Failure(
                 "too_large",
-                f"a tenant may keep {self._quota.count} uploads and {self._quota.bytes / 1e6:g} MB",
+                f"a tenant may keep {self._quota.files} uploads and {self._quota.bytes / 1e6:g} MB",
                 field="file",
                 fix="delete uploads that are not needed any more (DELETE /v1/files/ID)",
             )
@@ -84,7 +87,7 @@ class Uploads:
 
     def sweep(self) -> None:
         """Removes uploads whose time has ended."""
-        ended = [id for id in self._known if self.over(id)]
+        ended = [id for id in list(self._known) if self.over(id)]
         for id in ended:
             try:
                 self.remove(id)

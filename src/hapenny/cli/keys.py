@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -210,7 +210,7 @@ def _shown(minted: Minted, as_json: bool, moved: bool = False) -> None:
         click.echo(f"key:        {minted.key}\nIt is shown this once, and kept as a hash.")
 
 
-def _columns(rows: list[tuple[str, ...]]) -> None:
+def _columns(rows: Sequence[tuple[str, ...]]) -> None:
     """Rows in columns; names that people chose are shown as plain text."""
     plain = [tuple(printable(cell).replace("\n", " ").replace("\t", " ") for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*plain, strict=True)]

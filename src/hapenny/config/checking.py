@@ -148,6 +148,11 @@ def _tiers_not_named(config: Config) -> list[str]:
     named: dict[str, tuple[str, ...]] = {
         f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()
     }
+    named |= {
+        f"$.routes.{name}.treat_as.{model}": (other,)
+        for name, route in config.routes.items()
+        for model, other in route.treat_as.items()
+    }
     named |= {f"$.fallbacks.{name}": tuple(others) for name, others in config.fallbacks.items()}
     return [
         f"{at}: the tier {name!r} has no model. Fix: name one under tiers.{name}, or one of {', '.join(sorted(known))}"

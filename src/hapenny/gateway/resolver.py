@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec.structs import replace
+
 from hapenny.admission.keys import Identity
 from hapenny.backends.kinds import KINDS
 from hapenny.catalog import Catalog
 from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Target
+from hapenny.core.exchange import Asked, Exchange, Target
 from hapenny.core.messages import Context, Parameters, Request
 from hapenny.routing.names import Names
 
@@ -73,6 +75,14 @@ class RequestResolver:
             ):
                 return name
         return "default"
+
+    def treated(self, route: str, asked: Asked) -> Asked:
+        """What a name means on a route whose operator has models that clients name treated as something else."""
+        name = self._config.routes[route].treat_as.get(asked.name)
+        if name is None or asked.target is None:
+            return asked
+        meant = self.names.resolve(name)
+        return replace(meant, name=asked.name, named=asked.target, fallbacks=meant.fallbacks or asked.fallbacks)
 
     def held_out(self, exchange: Exchange) -> bool:
         """Whether this session has everything off: drawn once for good by session, else by user."""

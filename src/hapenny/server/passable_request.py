@@ -10,6 +10,7 @@ import msgspec
 from hapenny.admission.keys import Identity
 from hapenny.backends.passable import Passable
 from hapenny.core.errors import Failure, invalid
+from hapenny.core.messages import Request
 from hapenny.protocols.fields import bound, load
 from hapenny.server.multipart import Part, parts, written
 from hapenny.server.provider_objects import named, references_of
@@ -82,6 +83,19 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
         "this key is for certain models, and which one this request asks for cannot be told",
         fix="name the model in the body, or use a key for all models",
     )
+
+
+def permit_asked(identity: Identity, asked: Request) -> None:
+    """Lets a request go on whose further fields, which providers of its dialect get as they are, may name models too.
+
+    Raises:
+        Failure: `permission`.
+    """
+    if "*" in identity.models:
+        return
+    for model in named([asked.extras, *[tool.extras for tool in asked.tools]], _MODELS):
+        if not identity.may_ask(model):
+            raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
 
 
 def encoded(body: dict[str, Any]) -> bytes:

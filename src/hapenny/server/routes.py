@@ -23,6 +23,7 @@ from hapenny.server.endpoints import (
     models,
     passthrough,
     requests,
+    responses,
     retrieve,
     select,
     throughput,
@@ -81,6 +82,10 @@ PASSED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROUTES = (
     Route(POST, "/v1/chat/completions", chat.OPENAI, "caller", "Chat completions, whole or streamed.", "openai"),
     Route(POST, "/chat/completions", chat.OPENAI, "caller", "The same, for base URLs without `/v1`.", "openai"),
+    Route(
+        POST, "/v1/responses", responses.create, "caller",
+        "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
     Route(POST, "/v1/messages", chat.ANTHROPIC, "caller", "Anthropic messages, whole or streamed.", "anthropic"),
     Route(
         POST, "/v1/messages/count_tokens", count_tokens.anthropic, "caller", "Prompt tokens before a call.", "anthropic"

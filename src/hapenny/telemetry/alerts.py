@@ -18,10 +18,9 @@ from msgspec import Struct
 
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import Url, address
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
-from hapenny.core.timeout import within
 
 WAITING = 1_000
 TRIES = 6

@@ -29,8 +29,7 @@ from hapenny.protocols.http1.fields import Malformed
 from hapenny.server.transport import writer
 from hapenny.server.transport.limits import PACE, Usage
 from hapenny.server.transport.messages import Request, Response, Service, Work
-from hapenny.server.transport.sending import Sending
-from hapenny.server.transport.writer import HIGH_WATER, Writer, plain
+from hapenny.server.transport.writer import HIGH_WATER, Sending, Writer, plain
 
 PIPELINE_BYTES = 1 << 16
 """What may wait behind a request that is answered."""

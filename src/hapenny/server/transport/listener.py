@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from email.utils import formatdate
 
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -44,12 +43,11 @@ class Server:
         self.waiting: dict[Connection, float] = {}
         """Connections without a whole head, and since when: the longest first."""
         self.draining = False
-        self._clock = clock
+        self.clock = clock
+        self.second, self.date = -1, ""
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
-        self._second = -1
-        self._date = ""
         self._refused = 0
         self._said = float("-inf")
 
@@ -87,13 +85,6 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
-    def date(self) -> str:
-        """The `Date` line, made once a second."""
-        now = int(self._clock.wall())
-        if now != self._second:
-            self._second, self._date = now, f"date: {formatdate(now, usegmt=True)}\r\n"
-        return self._date
-
     # -- what connections say --------------------------------------------------------------------------------------
 
     def enter(self, connection: Connection) -> bool:
@@ -130,7 +121,7 @@ class Server:
         return False
 
     def _say(self) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         if now - self._said >= SAID_EVERY_S:
             self._said = now
             _log.warning(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hapenny.core.timeout import within
+from hapenny.core.clock import within
 
 
 async def test_what_is_late_is_ended_and_the_task_goes_on():

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hapenny.tokens.sizes import AnswerSizes, SizeOptions
+from hapenny.tokens.answer_stage import AnswerSizes, SizeOptions
 
 
 def test_an_intent_gets_its_own_limit_and_few_answers_the_pools() -> None:
