@@ -47,10 +47,7 @@ def read(way: Passable, method: str, content_type: str, body: bytes) -> Body:
         return _form(content_type, body)
     value = load(body)
     bound(value)
-    try:
-        json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise invalid("a field stands twice", "body", "send each field once: which of two counts differs") from None
+    _said_once(body)
     return value
 
 
@@ -60,6 +57,14 @@ def _form(content_type: str, body: bytes) -> list[Part]:
     if len(set(names)) < len(names):
         raise invalid("a field stands twice", "body", "send each field once, or as `name[]` where there are several")
     return fields
+
+
+def _said_once(body: bytes) -> None:
+    """Raises `Failure`, `invalid_request`, for JSON in which a field stands twice."""
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise invalid("a field stands twice", "body", "send each field once: which of two counts differs") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -85,14 +90,15 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
     )
 
 
-def permit_asked(identity: Identity, asked: Request) -> None:
+def permit_asked(identity: Identity, asked: Request, body: bytes) -> None:
     """Lets a request go on whose further fields, which providers of its dialect get as they are, may name models too.
 
     Raises:
-        Failure: `permission`.
+        Failure: `permission`; `invalid_request` where the body says a field twice.
     """
     if "*" in identity.models:
         return
+    _said_once(body)
     for model in named([asked.extras, *[tool.extras for tool in asked.tools]], _MODELS):
         if not identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")

@@ -104,7 +104,7 @@ async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Re
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
-    permit_asked(call.identity, asked)
+    permit_asked(call.identity, asked, call.body)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False
