@@ -5,7 +5,7 @@ RUN := $(UV) run --no-sync
 EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt
 DATA ?=
 
-.PHONY: setup demo test check check-long bench rivals clean
+.PHONY: setup demo test check audit sbom check-long bench rivals clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -26,7 +26,17 @@ demo: .venv/.demo
 test: setup
 	@$(RUN) pytest
 
-check: setup
+# Hashes of the lock; known vulnerabilities where their database can be reached.
+audit: setup
+	@$(RUN) python .ci/audit.py
+
+# The bill of materials (CycloneDX 1.5) of what is installed with all extras.
+sbom:
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --all-extras --no-default-groups --format cyclonedx1.5 -o build/hapenny.cdx.json
+	@echo build/hapenny.cdx.json
+
+check: setup audit
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) lint-imports

@@ -350,3 +350,20 @@ async def test_budgets_stand_in_metrics_and_outlive_a_restart(tmp_path):
         assert 'hapenny_tenant_requests_total{outcome="delivered",tenant="acme"} 1.0' in text
     async with gateway(tmp_path, keys, {"simulated": Scripted(TEXT)}) as (_, _, app):
         assert next(iter((await standings(app)).values())) == (17, 0)
+
+
+async def test_who_has_no_money_does_not_fail_others_who_ask_the_same(tmp_path):
+    extra = """
+keys:
+  - {key: key-of-alice-000001, tenant: acme, budgets: [{tokens: 10}]}
+  - {key: key-of-bob-0000000002, tenant: acme}
+"""
+    text = f"""
+backends: {{simulated: {{kind: simulated}}}}
+routes: {{default: {{holdout: 0, cache_any_temperature: true}}}}
+ledger: {{path: "{tmp_path / "l.db"}"}}
+{extra}"""
+    async with running(load(text=text)) as (url, _), aiohttp.ClientSession() as client:
+        for number in range(5):
+            both = [ask(client, url, key, text=f"{number}?", max_tokens=400) for key in (ALICE, BOB)]
+            assert [status for status, _, _ in await asyncio.gather(*both)] == [402, 200]

@@ -62,6 +62,7 @@ LIMITS: Note[Limits] = Note("admission.limits", travels=True)
 class Limited(Failure):
     """A limit or budget was reached. `limits`: how those a minute stand, for the answer's headers."""
 
+    personal = True
     limits: Limits = Limits()
 
 

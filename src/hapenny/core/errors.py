@@ -68,6 +68,9 @@ class Failure(Exception):
         operator: what the operator of the gateway has to do, for the log alone. No client sees it.
     """
 
+    personal = False
+    """Whether it is about who asked, and says nothing of others who ask the same."""
+
     def __init__(
         self,
         kind: Kind,

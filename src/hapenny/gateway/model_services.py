@@ -105,7 +105,7 @@ class PaidEmbedding:
 
 
 def _its_own_fault(error: Exception) -> bool:
-    return not isinstance(error, Failure) or error.kind in _ITS_OWN_FAULT
+    return not isinstance(error, Failure) or error.personal or error.kind in _ITS_OWN_FAULT
 
 
 class ModelServices:
