@@ -209,7 +209,7 @@ async def test_an_alert_comes_once_for_each_share(tmp_path):
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = site._server.sockets[0].getsockname()[1]
+    port = runner.addresses[0][1]
     extra = f"""
 alerts: {{webhook: "http://127.0.0.1:{port}/hook", secret: s3cret}}
 keys: [{{key: key-of-alice-000001, tenant: acme, budgets: [{{tokens: 400, window: day, alert_at: [0.04, 0.1]}}]}}]
@@ -283,7 +283,7 @@ async def provider():
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", seen
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
     finally:
         await runner.cleanup()
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hapenny.backends.http1 import Broken, Connection, head
+from hapenny.backends.proxy import Proxy
 from hapenny.backends.url import Url
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -48,6 +49,7 @@ class Pool:
         name: for the log.
         trust: certificates to trust; None are the system's.
         answer_bytes: the longest answer that is read.
+        proxy: a forward proxy that all connections go through.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Pool:
         name: str = "models",
         trust: ssl.SSLContext | None = None,
         answer_bytes: int = 32_000_000,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self.answer_bytes = answer_bytes
         self.name = name
         self.idle_s = idle_s
@@ -117,6 +121,10 @@ class Pool:
             self.busy += 1
         try:
             length = len(body) if body or method in ("POST", "PUT", "PATCH") else None
+            if self._proxy is not None and not place.secure:
+                target = self._proxy.prefix(host) + target
+                if self._proxy.authorization:
+                    headers = {**headers, "proxy-authorization": self._proxy.authorization}
             request = head(method, target, host, headers, length)
             connection = self._kept(key)
             if connection is not None:
@@ -130,7 +138,7 @@ class Pool:
             connection = await self._connect(key)
             await self._begin(connection, request, body, method)
         except BaseException as error:
-            self._free()
+            self.free()
             if isinstance(error, Broken):
                 raise broken(error, key[1]) from None
             if isinstance(error, (ValueError, UnicodeError)):
@@ -182,7 +190,10 @@ class Pool:
         context = self._context() if secure else None
         try:
             async with asyncio.timeout(self._connect_s):
-                _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
+                if self._proxy is not None:
+                    connection = await self._proxy.connect(host, port, context)
+                else:
+                    _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
         except TimeoutError:
             raise Failure(
                 "unavailable", f"no connection to {host} in {self._connect_s:g} s", upstream_type="ConnectTimeout"
@@ -202,7 +213,8 @@ class Pool:
             self._trust.set_alpn_protocols(["http/1.1"])
         return self._trust
 
-    def _back(self, connection: Connection, key: _Key) -> None:
+    def take_back(self, connection: Connection, key: _Key) -> None:
+        """Keeps a connection for the next request, if it may be used again."""
         self._using.discard(connection)
         if self._closed or not connection.reusable or not connection.open or self._clock.now() >= connection.until:
             connection.close()
@@ -237,10 +249,11 @@ class Pool:
             await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._free()  # the turn came and nobody takes it
+                self.free()  # the turn came and nobody takes it
             raise
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """A connection is no longer in use: who waits is next."""
         self.busy -= 1
         if self._waiting:
             self._wake()
@@ -327,8 +340,8 @@ class Lease:
         """The answer was read to its end: the connection goes back."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool._back(self.connection, self._key)
-            pool._free()
+            pool.take_back(self.connection, self._key)
+            pool.free()
 
 
 def long(most: int) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -10,12 +11,16 @@ import msgspec
 from hapenny.admission.keys import Identity
 from hapenny.backends.passable import Passable
 from hapenny.core.errors import Failure, invalid
+from hapenny.core.events import Tokens
+from hapenny.core.exchange import Target
 from hapenny.core.messages import Request
+from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.protocols.fields import bound, load
+from hapenny.protocols.rerank import BedrockRerank
 from hapenny.server.multipart import Part, parts, written
 from hapenny.server.provider_objects import named, references_of
 
-_MODELS = frozenset({"model", "modelId", "models"})
+_MODELS = frozenset({"model", "modelId", "models", "modelArn"})
 
 Body: TypeAlias = dict[str, Any] | list[Part] | None
 """What a request says: a JSON object, the fields of a form, or nothing that could be read."""
@@ -72,6 +77,38 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError
 
 
+def renamed(body: dict[str, Any] | list[Part], targets: Mapping[str, Target], region: str) -> None:
+    """Puts the providers' own ids in the place of the names a client says, wherever `models_of` reads one.
+
+    Args:
+        body: as it was read; changed in place.
+        targets: what the names mean.
+        region: of ARNs that are made of model ids.
+    """
+    own = {name: target.model for name, target in targets.items() if target.model != name}
+    if isinstance(body, list):  # a form
+        for place, part in enumerate(body):
+            if part.name in _MODELS and (name := part.data.decode("utf-8", "replace")) in own:
+                body[place] = part._replace(data=own[name].encode())
+        return
+    waiting: list[Any] = [body] if own else []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key in _MODELS:
+                    if isinstance(item, dict) and item.get("id") in own:
+                        item["id"] = own[item["id"]]
+                    elif isinstance(item, list):
+                        value[key] = [own.get(each, each) if isinstance(each, str) else each for each in item]
+                    elif isinstance(item, str) and item in own:
+                        value[key] = BedrockRerank(region).arn(own[item]) if key == "modelArn" else own[item]
+                if isinstance(item, (dict, list)):
+                    waiting.append(item)
+
+
 def permit(identity: Identity, way: Passable, models: list[str], about: bool) -> None:
     """Lets a request pass, as far as its models go. `about`: it is about an object, which asks no model anything.
 
@@ -88,6 +125,45 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
         "this key is for certain models, and which one this request asks for cannot be told",
         fix="name the model in the body, or use a key for all models",
     )
+
+
+_FILES = frozenset({"externalSourcesConfiguration", "s3Location"})
+
+
+def names_files(body: Any) -> bool:
+    """Whether a body names files that would be read with the operator's credentials."""
+    return holds(body, _FILES)
+
+
+def holds(body: Any, fields: frozenset[str]) -> bool:
+    """Whether one of some fields stands anywhere in a body."""
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            if fields & value.keys():
+                return True
+            waiting += value.values()
+    return False
+
+
+def asked_queries(path: str, body: Body) -> Tokens | None:
+    """What Bedrock's Rerank bills for a body, by length: the service reports no usage. None for every other path."""
+    if path != "/rerank" or not isinstance(body, dict):
+        return None
+    try:
+        query = str(body["queries"][0]["textQuery"]["text"])
+        texts = tuple(_passage(source["inlineDocumentSource"]) for source in body["sources"])
+    except (KeyError, IndexError, TypeError):
+        return None
+    return estimated(RerankRequest(model="", query=query, documents=texts))
+
+
+def _passage(source: dict[str, Any]) -> str:
+    text = source.get("textDocument")
+    return str(text["text"]) if text is not None else msgspec.json.encode(source["jsonDocument"]).decode()
 
 
 def permit_asked(identity: Identity, asked: Request, body: bytes) -> None:

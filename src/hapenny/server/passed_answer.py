@@ -14,10 +14,29 @@ from hapenny.server.made_object import Made
 class Passed:
     """Pieces of a response (`server.transport.messages`)."""
 
-    __slots__ = ("_exchange", "_gateway", "_gauge", "_made", "_makes", "_paid", "_raw", "_whole", "last", "late")
+    __slots__ = (
+        "_exchange",
+        "_gateway",
+        "_gauge",
+        "_made",
+        "_makes",
+        "_paid",
+        "_queries",
+        "_raw",
+        "_whole",
+        "last",
+        "late",
+    )
 
     def __init__(
-        self, gateway: Gateway, exchange: Exchange, paid: Call, raw: Raw, method: str, made: Made | None
+        self,
+        gateway: Gateway,
+        exchange: Exchange,
+        paid: Call,
+        raw: Raw,
+        method: str,
+        made: Made | None,
+        queries: Tokens | None = None,
     ) -> None:
         self.last = self.late = False
         self._gateway = gateway
@@ -27,6 +46,8 @@ class Passed:
         self._gauge = Gauge(raw.headers)
         self._makes = method == "POST"
         self._made = made
+        self._queries = queries
+        """What a reranking model bills, which reports nothing."""
         self._whole = raw.status in (204, 304) or method == "HEAD"
         """Whether the answer has come to its end."""
 
@@ -63,7 +84,7 @@ class Passed:
             exchange.stopped = "end_turn" if exchange.delivered else None
             # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
             billed = exchange.delivered and self._makes
-            tokens = self._gauge.end() if billed else Tokens()
+            tokens = (self._gauge.end() or self._queries) if billed else Tokens()
             paid.tokens = tokens if tokens is None or self._gateway.books.plausible(paid, tokens) else None
             paid.extras = self._gauge.extras if billed else {}
             exchange.end_call(paid, "complete" if exchange.delivered else "failed")

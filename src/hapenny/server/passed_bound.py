@@ -14,7 +14,7 @@ from hapenny.backends.passable import Passable
 from hapenny.catalog import Catalog
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
-from hapenny.server.passable_request import Body
+from hapenny.server.passable_request import Body, holds
 from hapenny.server.provider_objects import references_of
 
 _LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens", "maxTokens", "max_tokens_to_sample")
@@ -29,7 +29,7 @@ def bounded(way: Passable, method: str, model: str, body: Body, data: bytes, cat
     Raises:
         Failure: `permission`, for one that cannot be bounded.
     """
-    if way.keeps == "object" or method in ("GET", "HEAD", "DELETE"):
+    if way.keeps in ("object", "list") or method in ("GET", "HEAD", "DELETE"):
         return None
     if way.names not in ("body", "path") or not model:
         raise _unbounded("its model and price cannot be established when it is sent")
@@ -43,7 +43,7 @@ def bounded(way: Passable, method: str, model: str, body: Body, data: bytes, cat
     kinds = {str(tool.get("type", "function")) for tool in offered if isinstance(tool, dict)}
     if kinds - _OWN_TOOLS:
         raise _unbounded("tools that run at the provider cost what nobody knows before")
-    unseen = bool(references_of(value)) or _holds(value, _SEEN_ELSEWHERE)
+    unseen = bool(references_of(value)) or holds(value, _SEEN_ELSEWHERE)
     limits = [value[name] for name in _LIMITS if isinstance(value.get(name), int) and value[name] > 0]
     times = value.get("n") if isinstance(value.get("n"), int) else 1
     most = of_card(catalog.resolve(model), data, min(limits) if limits else None, unseen)
@@ -60,26 +60,13 @@ def _unbounded(why: str) -> Failure:
     )
 
 
-def _holds(value: Any, names: frozenset[str]) -> bool:
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += each
-        elif isinstance(each, dict):
-            if names & each.keys():
-                return True
-            waiting += each.values()
-    return False
-
-
 def isolated(isolation: Isolation, tenant: str, path: str, way: Passable, body: Body) -> None:
     """Puts the tenant's mark before the prompt of a request, in place.
 
     Raises:
         Failure: `permission`, for one whose prompt's beginning nobody knows.
     """
-    if way.names in ("form", "unsaid") or way.keeps in ("object", "list"):
+    if way.names in ("form", "unsaid") or way.keeps in ("object", "list", "account", "collection"):
         return
     if not isinstance(body, dict) or not _marked(body, isolation.mark(tenant), path):
         raise Failure(

@@ -13,7 +13,7 @@ from hapenny.server.call import Call
 REFERENCES = frozenset(
     {
         "previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file",
-        "validation_file", "vector_store_ids", "container", "container_id", "batch_id",
+        "validation_file", "vector_store_ids", "container", "container_id", "batch_id", "knowledgeBaseId",
     }
 )  # fmt: skip
 """Fields that name objects kept at the provider."""

@@ -16,9 +16,13 @@ from hapenny.server.endpoints import (
     cache,
     certificates,
     chat,
+    completions,
     count_tokens,
+    embeddings,
     feedback,
     health,
+    inference_profiles,
+    message_batches,
     metrics,
     models,
     passthrough,
@@ -86,6 +90,12 @@ ROUTES = (
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
     ),
+    Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Counts a Responses prompt.", "openai"),
+    Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),
+    Route(
+        POST, "/v1/embeddings", embeddings.create, "caller",
+        "Embeddings by any backend that makes vectors, remembered by text.", "openai",
+    ),
     Route(POST, "/v1/messages", chat.ANTHROPIC, "caller", "Anthropic messages, whole or streamed.", "anthropic"),
     Route(
         POST, "/v1/messages/count_tokens", count_tokens.anthropic, "caller", "Prompt tokens before a call.", "anthropic"
@@ -105,12 +115,24 @@ ROUTES = (
     Route(GET, "/v1/models/{+model...}", models.one, "caller", "One model."),
     Route(GET, "/foundation-models", models.bedrock_listed, "caller", "Bedrock ListFoundationModels.", "bedrock"),
     Route(GET, "/foundation-models/{+model}", models.bedrock_one, "caller", "GetFoundationModel.", "bedrock"),
+    Route(
+        GET, "/inference-profiles", inference_profiles.listed, "caller",
+        "Bedrock ListInferenceProfiles, over the names of the gateway.", "bedrock",
+    ),
+    Route(GET, "/inference-profiles/{+profile}", inference_profiles.one, "caller", "GetInferenceProfile.", "bedrock"),
     Route(("GET", "POST"), "/v1/files", batches.files, "caller", "Uploads for batches; other files pass through."),
     Route(("GET", "DELETE"), "/v1/files/{id}", batches.file, "caller", "One file."),
     Route(GET, "/v1/files/{id}/content", batches.content, "caller", "Its bytes: a batch's input, output or errors."),
     Route(("GET", "POST"), "/v1/batches", batches.batches, "caller", "Batch jobs, answered through the gateway."),
     Route(GET, "/v1/batches/{id}", batches.batch, "caller", "One batch."),
     Route(POST, "/v1/batches/{id}/cancel", batches.cancel, "caller", "Ends a batch; what was answered stays."),
+    Route(
+        ("GET", "POST"), "/v1/messages/batches", message_batches.batches, "caller",
+        "Batches of messages, answered through the gateway where batches are configured.", "anthropic",
+    ),
+    Route(("GET", "DELETE"), "/v1/messages/batches/{id}", message_batches.batch, "caller", "One of them.", "anthropic"),
+    Route(POST, "/v1/messages/batches/{id}/cancel", message_batches.cancel, "caller", "Ends it.", "anthropic"),
+    Route(GET, "/v1/messages/batches/{id}/results", message_batches.results, "caller", "Its answers.", "anthropic"),
     Route(POST, "/v1/retrieve", retrieve.search, "caller", "Searches a collection without asking a model.", most=SMALL),
     Route(POST, "/v1/select", select.decide, "caller", "The tier and model a question would go to; nothing is sent."),
     Route(POST, "/v1/feedback", feedback.take, "caller", "What a person says of an answer.", most=SMALL),
@@ -146,6 +168,24 @@ ROUTES = (
     Route(POST, "/v1/admin/pause", admin.pause, "admin", "Turns every saving stage off at once.", most=SMALL),
     Route(POST, "/v1/admin/resume", admin.resume, "admin", "Turns them on again, as configured.", most=SMALL),
     Route(GET, "/v1/admin/log", admin.log, "admin", "What was done here, newest first; `limit`: how many."),
+    *(
+        Route(methods, path, passthrough.forward, "caller", "Of Bedrock: passes through.", "bedrock")
+        for methods, path in (
+            (POST, "/inference-profiles"),
+            (POST, "/guardrail/{+id}/version/{version}/apply"),
+            (GET, "/foundation-model-availability/{+id}"),
+            (GET, "/guardrails/{+id}"),
+            (GET, "/prompt-routers/{+id}"),
+            (GET, "/imported-models/{+id}"),
+            (GET, "/custom-models/{+id}"),
+            (GET, "/provisioned-model-throughput/{+id}"),
+            (GET, "/model-customization-jobs/{+id}"),
+            (GET, "/model-invocation-job/{+id}"),
+            (POST, "/model-invocation-job/{+id}/stop"),
+            (POST, "/flows/{+id}/aliases/{+alias}"),
+            (GET, "/prompts/{+id}/"),
+        )
+    ),
     Route(PASSED, "/{rest...}", passthrough.forward, "caller", "Everything else passes through, metered."),
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What we do not understand passes through to the provider untouched: metered, and priced where it reports its usage.
 
-Unknown paths, OpenAI Responses and embeddings, and InvokeModel bodies of other vendors than Anthropic.
+Unknown paths, OpenAI Responses that refer to state, and InvokeModel bodies of other vendors than Anthropic.
 """
 
 from __future__ import annotations
@@ -9,23 +9,16 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-import msgspec
-from msgspec import Struct
-
 from hapenny.admission.gate import LIMITS, Held
-from hapenny.backends.contract import Backend
-from hapenny.backends.kind import PathFamily
-from hapenny.backends.kinds import KINDS, passing
-from hapenny.backends.passable import Keeps, Passable, way
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
-from hapenny.gateway.gateway import Gateway
 from hapenny.server.call import Call
 from hapenny.server.limit_headers import limit_headers
 from hapenny.server.made_object import Made
-from hapenny.server.passable_request import Body, encoded, encoded_form, models_of, objects_of, permit, read
+from hapenny.server.passable_place import Place, path_of, place
+from hapenny.server.passable_request import asked_queries, encoded, encoded_form, names_files, permit, renamed
 from hapenny.server.passed_answer import Passed
 from hapenny.server.passed_bound import bounded, isolated
 from hapenny.server.transport.messages import Response
@@ -34,47 +27,32 @@ _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
 """Path segments that are names of an API's parts, not ids of somebody's objects."""
 
 
-class _Named(Struct):
-    model: str = ""
-
-
 async def forward(call: Call) -> Response:
     """Sends the request on as it is and streams the answer back. The path may name a model (`params`), else the body.
 
     Raises:
-        Failure: `not_found`, where no backend could know the path; `permission`, for a model the key may not ask for or
-            that its budget cannot bound; what a limit or budget says.
+        Failure: `not_found`, where no backend could know the path; `invalid_request`, where the model's provider has no
+            such path; `permission`, for a model, an object or a knowledge base that is not the key's, or what its
+            budget cannot bound; what a limit or budget says.
     """
     gateway, request, identity = call.gateway, call.request, call.identity
-    named = call.params.get("model") or _model(call.body)
-    name, backend = _backend(gateway, call, named)
-    kind = gateway.config.backends[name].kind if name in gateway.config.backends else ""
-    open_way = way(KINDS[kind].ways, request.method, call.path) if kind in KINDS else None
-    if open_way is None:
-        raise Failure(
-            "not_found",
-            f"{request.method} {call.path[:200]!r} is not passed on to a provider",
-            fix="docs/protocols.md lists what is",
-        )
-    passable, about = open_way
-    value = read(passable, request.method, request.headers.get("content-type", ""), call.body)
-    models = [named] if passable.names == "path" else models_of(value)
-    permit(identity, passable, models, passable.keeps == "object")
+    spot = await place(call)
+    passable, name = spot.passable, spot.name
+    permit(identity, passable, spot.asked, passable.keeps in ("object", "collection"))
     if not gateway.keyring.open:
-        await _permit_objects(call, name, passable.keeps, [about, *objects_of(value)])
+        await _permit_objects(call, spot)
+    target = spot.target or Target("", name)
+    if spot.body is not None:
+        renamed(spot.body, spot.targets, target.region or gateway.config.backends[name].region)
     if gateway.parts.isolation is not None:
-        isolated(gateway.parts.isolation, call.tenant, call.path, passable, value)
-    body, headers = _sent(call, value)
-    path = request.path if kind == "bedrock" else call.path
-    sent = path + (f"?{request.target.query}" if request.target.query else "")
-    # A form's model stands in no JSON; of several models a request is booked to the first.
-    asked_for = named or (models[0] if models else "")
-    target = Target(asked_for or _family(call.path), name)
+        isolated(gateway.parts.isolation, call.tenant, call.path, passable, spot.body)
+    body, headers = _sent(call, spot)
+    target = Target(target.model or (spot.asked or [_family(call.path)])[0], name, target.region)
     asked = Request(protocol=call.dialect, model=target.model, messages=())
     exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
     exchange.passthrough = True
     try:
-        held = await _admitted(gateway, exchange, passable, request.method, asked_for, value, body)
+        held = await _admitted(call, exchange, spot, body)
         paid = exchange.begin_call(target, "serve", "serve", asked)
     except Failure as failure:
         exchange.failure = failure
@@ -84,7 +62,8 @@ async def forward(call: Call) -> Response:
     if held is not None:
         gateway.gate.attach(exchange, paid, held)
     try:
-        raw = await backend.forward(request.method, sent, headers, body, exchange.limits)
+        where = (request.method, path_of(call, spot), headers, body, exchange.limits)
+        raw = await (spot.backend.forward(*where, target.region) if target.region else spot.backend.forward(*where))
     except BaseException as error:
         refusal = error if isinstance(error, Failure) else None
         exchange.failure = refusal
@@ -97,39 +76,66 @@ async def forward(call: Call) -> Response:
     if limits is not None:
         out.update(limit_headers(call.dialect, limits, gateway.clock.wall()))
     made = None
-    if passable.keeps == "makes" and raw.status < 300 and not gateway.keyring.open:
+    if passable.keeps == "makes" and raw.status < 300:
         made = Made(raw.headers, partial(_owned, call, name))
-    passed = Passed(gateway, exchange, paid, raw, request.method, made)
+    queries = asked_queries(call.path, spot.body)
+    passed = Passed(gateway, exchange, paid, raw, request.method, made, queries)
     return Response(status=raw.status, headers=out, pieces=passed)
 
 
-def _sent(call: Call, value: Body) -> tuple[bytes, Mapping[str, str]]:
+def _sent(call: Call, spot: Place) -> tuple[bytes, Mapping[str, str]]:
     """Body and headers as they are sent: what was read is written anew."""
-    headers = call.request.headers
+    headers, value = call.request.headers, spot.body
     if isinstance(value, list):
         body, kind = encoded_form(value, call.gateway.clock.new_id("hapenny-"))
         return body, {**headers, "content-type": kind}
     return (call.body if value is None else encoded(value)), headers
 
 
-async def _admitted(
-    gateway: Gateway, exchange: Exchange, passable: Passable, method: str, model: str, value: Body, body: bytes
-) -> Held | None:
+async def _admitted(call: Call, exchange: Exchange, spot: Place, body: bytes) -> Held | None:
     """Holds the request against limits and budgets. Raises `Failure`."""
-    holder = gateway.gate.holder(exchange.context)
+    gate, passable = call.gateway.gate, spot.passable
+    holder = gate.holder(exchange.context)
     if holder is None or passable.keeps == "object":
         return None
-    most = bounded(passable, method, model, value, body, gateway.catalog) if holder.accounts else None
-    await gateway.gate.admit(exchange, lambda: len(body) // 4 if most is None else most.prompt + most.output)
-    return await gateway.gate.reserve_tokens(exchange, exchange.target, most) if most is not None else None
+    most = None
+    if holder.accounts:
+        model = exchange.target.model if spot.asked else ""
+        most = bounded(passable, call.request.method, model, spot.body, body, call.gateway.catalog)
+    await gate.admit(exchange, lambda: len(body) // 4 if most is None else most.prompt + most.output)
+    return await gate.reserve_tokens(exchange, exchange.target, most) if most is not None else None
 
 
-async def _permit_objects(call: Call, backend: str, keeps: Keeps, ids: list[str]) -> None:
-    """Objects at the provider are those of the key that made them; lists of everybody's are nobody's."""
+async def _permit_objects(call: Call, spot: Place) -> None:
+    """Objects at the provider are those of the key that made them; lists of everybody's are nobody's; what acts for the
+    operator's account is the operator's; knowledge bases are read by whom the configuration names."""
+    keeps = spot.passable.keeps
     if keeps == "list":
         raise Failure("permission", "what others keep at the provider would be listed", fix="ask for objects by id")
-    for id in ids:
-        if id and not await call.services.owners.owns(backend, id, call.identity.key_id):
+    if keeps == "account":
+        raise Failure(
+            "permission",
+            "this acts for the whole account of the operator, so no key opens it",
+            fix="ask the provider itself, with credentials of your own",
+        )
+    if keeps == "collection":
+        options = call.gateway.config.backends[spot.name]
+        for id in spot.objects:
+            if not options.shares(id, call.tenant):
+                raise Failure(
+                    "permission",
+                    f"the knowledge base {id[:100]!r} is not open to this tenant",
+                    fix=f"backends.{spot.name}.knowledge_bases names those that are",
+                )
+        if not spot.objects or names_files(spot.body):
+            raise Failure(
+                "permission",
+                "what is to be read here is the operator's, and it is no knowledge base",
+                fix="name a knowledgeBaseId",
+            )
+        return
+    for id in spot.objects:
+        if not await call.services.owners.owns(spot.name, id, call.identity.key_id):
             raise Failure("not_found", f"there is no {id[:200]!r} of this key")
 
 
@@ -138,13 +144,6 @@ def _owned(call: Call, backend: str, id: str) -> None:
     owners, key_id = call.services.owners, call.identity.key_id
     owners.note(backend, id, key_id)
     call.gateway.parts.tasks.spawn(owners.keep(backend, id, key_id))
-
-
-def _model(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Named).model
-    except (ValueError, RecursionError, OverflowError):
-        return ""
 
 
 def _family(path: str) -> str:
@@ -157,28 +156,3 @@ def _family(path: str) -> str:
             break
         words.append(segment)
     return "/" + "/".join(words[:3])
-
-
-def _backend(gateway: Gateway, call: Call, model: str) -> tuple[str, Backend]:
-    """Where the model is configured to be, else the first backend of a kind that may know the path."""
-    path = call.request.path
-    family: PathFamily = "other"
-    if path.startswith("/model/"):
-        family = "model"
-    elif path.startswith("/openai/"):
-        family = "openai-prefix"
-    elif path.startswith(("/v1/", "/anthropic/")):
-        family = "anthropic" if call.dialect == "anthropic" else "openai"
-    kinds = passing(family)
-    configured = gateway.names.resolve(model).target if model else None
-    first = configured.backend if configured is not None else ""
-    for kind in kinds:
-        for name, options in sorted(gateway.config.backends.items(), key=lambda pair: pair[0] != first):
-            backend = gateway.backends.get(name)
-            if options.kind == kind and backend is not None:
-                return name, backend
-    raise Failure(
-        "not_found",
-        f"nothing is served at {path[:200]!r}, and no configured backend could know it",
-        fix=f"a backend of kind {' or '.join(kinds)} passes it on",
-    )

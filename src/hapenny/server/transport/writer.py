@@ -12,7 +12,7 @@ from hapenny.core.errors import Failure
 from hapenny.protocols.http1.fields import written
 from hapenny.protocols.http1.request import RequestParser
 from hapenny.server.transport.limits import Limits
-from hapenny.server.transport.messages import Pieces, Response
+from hapenny.server.transport.messages import Pieces, Response, Work
 
 HIGH_WATER = 1 << 18
 """Bytes a slow reader may lag behind before whoever writes for it has to wait."""
@@ -88,11 +88,7 @@ class Writer(RequestParser, asyncio.Protocol):
         """The head of an answer."""
         headers = response.headers
         if "date" not in headers:
-            host = self._host
-            now = int(host.clock.wall())
-            if now != host.second:
-                host.second, host.date = now, f"date: {formatdate(now, usegmt=True)}\r\n"
-            more += host.date
+            more += dated(self._host)
         if not self.keep:
             more += "connection: close\r\n"
         elif not self.modern:
@@ -110,17 +106,32 @@ class Writer(RequestParser, asyncio.Protocol):
         self.send(head if bare or self.bodiless or not response.body else head + response.body)
 
 
+def dated(host: Host) -> str:
+    """The `Date` line."""
+    now = int(host.clock.wall())
+    if now != host.second:
+        host.second, host.date = now, f"date: {formatdate(now, usegmt=True)}\r\n"
+    return host.date
+
+
 def plain(status: int) -> Response:
     """An answer without a dialect."""
     body = b'{"error":{"message":"' + HTTPStatus(status).phrase.encode() + b'"}}'
     return Response(body, status=status, headers={"content-type": "application/json"})
 
 
+def large(work: Work) -> Failure:
+    """That a body is larger than may be."""
+    size = f"{work.most / 1_000_000:g} MB"
+    return Failure("too_large", f"the body is larger than {size}", fix="send less, or raise server.max_body_mb")
+
+
 class Wire(Protocol):
     """The connection that a streamed answer leaves by."""
 
-    waits: bool
-    """Whether the client reads too slowly."""
+    @property
+    def waits(self) -> bool:
+        """Whether the client reads too slowly."""
 
     def send(self, data: bytes) -> None:
         """Writes. Raises `ConnectionResetError` when the client is gone."""
