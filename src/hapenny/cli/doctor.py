@@ -67,7 +67,9 @@ def doctor(
 def look(config: Config) -> tuple[list[Problem], list[str]]:
     """What is wrong with what a configuration stands on, and what was found to work, a line each."""
     from hapenny.cli.preflight import look_around
+    from hapenny.core import log
 
+    log.configure("error")  # what looking around and scripted providers say is no news
     problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
     problems += look_around(config)
     guarded, shown = _guardrails(config)
@@ -99,10 +101,8 @@ def _fix(line: str) -> str:
 
 def _fallbacks(config: Config) -> tuple[list[Problem], list[str]]:
     """Each fallback tried in each way; what answered in all of them is one line."""
-    from hapenny.core import log
     from hapenny.studies.fallback_check import check_fallbacks
 
-    log.configure("error")  # what the scripted providers say is no news
     problems: list[Problem] = []
     good: dict[tuple[str, str, str], list[str]] = {}
     for tried in check_fallbacks(config):
