@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hapenny.catalog import default
@@ -18,8 +20,13 @@ from hapenny.throughput.service_quotas import Found
 @click.option("--quotas", is_flag=True, help="Read the account's Bedrock quotas (needs credentials and hapenny[aws]).")
 @click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas are read.")
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
-def doctor(path: str | None, message: str, model: str, quotas: bool, region: str, file: str | None) -> None:
-    """Check a configuration, explain an error, or read the account's quotas. Exits with 1 if something is wrong."""
+@click.option("--url", default="", help="A running gateway: what holds calls back there now.")
+@click.option("--key", envvar="HAPENNY_KEY", default="", help="With --url: a hapenny key.")
+def doctor(
+    path: str | None, message: str, model: str, quotas: bool, region: str, file: str | None, url: str, key: str
+) -> None:
+    """Check a configuration, explain an error, read the account's quotas, or look at a running gateway. Exits with 1 if
+    something is wrong."""
     if message:
         problem = diagnose(message, model)
         if problem is None:
@@ -31,6 +38,12 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
     if quotas:
         _quotas(region, file)
         return
+    if url:
+        from hapenny.cli.cache import call_gateway
+
+        _show(held(call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput")["routes"]))
+        if path is None:
+            return
     try:
         config = load(path)
     except ConfigError as error:
@@ -42,6 +55,33 @@ def doctor(path: str | None, message: str, model: str, quotas: bool, region: str
     if problems:
         raise SystemExit(1)
     click.echo("nothing is wrong that can be seen from here")
+
+
+def held(routes: list[dict[str, Any]]) -> list[Problem]:
+    """What holds calls back in a running gateway, by `GET /v1/throughput`; says so where nothing does."""
+    problems = []
+    for route in routes:
+        for endpoint in route["endpoints"]:
+            at, quota = f"{route['model']} ({endpoint['name']})", endpoint.get("quota") or {}
+            if endpoint["health"] != "closed":
+                fix = "nothing: it is probed every few seconds; see the provider's status"
+                problems.append(Problem(at, "fails, and is only probed", fix))
+            if quota.get("asked_again_in_s"):
+                rest = (
+                    f"the provider refuses calls for lack of quota; it is asked again in {quota['asked_again_in_s']} s"
+                )
+                problems.append(Problem(at, rest, "ask the provider for more quota, or send less"))
+            if quota.get("learnt"):
+                learnt = (
+                    f"kept to about {quota['tokens_per_minute']:,} tokens a minute, learnt from the provider's refusals"
+                )
+                fix = (
+                    "state the quota (stages.throughput.models.NAME.quota); without a refusal it is forgotten in 10 min"
+                )
+                problems.append(Problem(at, learnt, fix))
+    if not problems:
+        click.echo("nothing holds calls back now")
+    return problems
 
 
 def look(options: ThroughputOptions) -> list[Problem]:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 
 Kind = Literal["refill", "fixed", "total", "held"]
 
@@ -83,7 +84,13 @@ class Grant(NamedTuple):
 
 
 class Counters(Protocol):
-    """The contract of every counter store. Methods that wait raise `ConnectionError` when it cannot be reached."""
+    """The contract of every counter store. Methods that wait raise `ConnectionError` when it cannot be reached, after a
+    second at most."""
+
+    @property
+    def guards(self) -> Sequence[Guard]:
+        """Of its background tasks."""
+        ...
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
         """Takes all charges or none. A charge above its limit's capacity is granted when the counter is full.
@@ -156,6 +163,7 @@ class MemoryCounters:
     """Counters of this process. At most `max_keys` counters are kept: idle, full ones are forgotten first."""
 
     scope = "memory"
+    guards: Sequence[Guard] = ()
 
     def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
         self._clock = clock
