@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
+from hapenny.core.log import get_logger
 from hapenny.core.recording import Recorder
 from hapenny.core.timeout import within
 from hapenny.core.transform import EventTransform, Outcome, Transform
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from hapenny.core.clock import Clock
 
 __all__ = ["Answer", "EventTransform", "Outcome", "Replay", "Source", "Transform", "begin"]
+
+
+_log = get_logger("hapenny.answers")
 
 
 class Source(Protocol):
@@ -159,7 +163,8 @@ class Answer:
             self.close()
 
     def close(self) -> None:
-        """Releases the upstream at once; what was not read is abandoned. Idempotent."""
+        """Releases the upstream at once; what was not read is abandoned. Idempotent, and never raises: whoever closes
+        has more to give back."""
         if self.outcome is None:
             self._finish("abandoned")
 
@@ -196,8 +201,9 @@ class Answer:
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         """Ends every transform, also where one of them finds that the answer is not whole: those behind it are told
-        that it failed, and what they hold is given back."""
-        self.outcome = outcome
+        that it failed, and what they hold is given back. Raises that only of an answer that was complete until then; of
+        one that failed or was left, there is a better reason."""
+        self.outcome, whole = outcome, outcome == "complete"
         self._head = None
         tail: list[Event] = []
         problem: BaseException | None = None
@@ -214,7 +220,10 @@ class Answer:
         finally:
             self._source.close()
         if problem is not None:
-            raise problem
+            if whole or not isinstance(problem, Exception):
+                raise problem
+            if not isinstance(problem, Failure):
+                _log.error("the end of an answer failed for one of its observers", error=problem)
         return tail if outcome == "complete" else []
 
 

@@ -122,7 +122,7 @@ class RedisLine:
         self._queue.clear()
         if left:
             self.dropped += len(left)
-            _log.warning(f"the {self._what} never got what it was to be told", count=len(left))
+            _log.warning("a shared store never got what it was to be told", source=self._what, count=len(left))
         with contextlib.suppress(Exception), within(DEADLINE_S):
             await self._redis.aclose()
 
@@ -232,7 +232,11 @@ class RedisLine:
         self._fail(ConnectionError(f"the {self._what} is lost"))
         if self._lost_at is None:
             self._lost_at = self._clock.now()
-            _log.warning(f"the {self._what} is lost: each process goes on alone until it is back", reason=_words(error))
+            _log.warning(
+                "a shared store is lost: each process goes on alone until it is back",
+                source=self._what,
+                reason=_words(error),
+            )
 
     async def _back(self) -> None:
         """Waits until the server takes writes."""
@@ -251,7 +255,7 @@ class RedisLine:
             break
         lost, self._lost_at = self._lost_at, None
         away = self._clock.now() - lost if lost is not None else 0.0
-        _log.info(f"the {self._what} is back", seconds=round(away, 1), waiting=len(self._queue))
+        _log.info("a shared store is back", source=self._what, seconds=round(away, 1), waiting=len(self._queue))
 
 
 def _words(error: Exception) -> str:

@@ -66,6 +66,7 @@ class Collection:
         """`changes`: ids of sources that another process changed since it was last asked; None: anything may be."""
         self._changes = changes
         self.name = name
+        self._threads = f"retrieve:{name}"
         self.retriever = retriever
         self.embedder = embedder
         self.remote = remote or Remote()
@@ -85,7 +86,7 @@ class Collection:
                 store.refresh()
             return new_scores
 
-        return await self._clock.work("retrieve", 1, look)
+        return await self._clock.work(self._threads, 1, look)
 
     async def search(
         self,
@@ -122,13 +123,16 @@ class Collection:
         seconds["embed"] = clock.now() - mark
         visible = seen_by(tenant, groups)
         scope = visible if where is None else All((where, visible))
-        if stated and (bounds := await clock.work("retrieve", 1, lambda: self._stated(query.text, scope))) is not None:
+        if (
+            stated
+            and (bounds := await clock.work(self._threads, 1, lambda: self._stated(query.text, scope))) is not None
+        ):
             scope = All((bounds, scope))
             query = msgspec.structs.replace(query, steps=(*query.steps, "filtered"))
         try:
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
-            await clock.work("retrieve", 1, self.retriever.store.refresh)
+            await clock.work(self._threads, 1, self.retriever.store.refresh)
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
         return SearchResult(
             query=query,
@@ -155,7 +159,7 @@ class Collection:
 
         if len(question) + sum(map(len, history)) <= _READ_AT_ONCE:
             return work()
-        return await self._clock.work("retrieve", 1, work)
+        return await self._clock.work(self._threads, 1, work)
 
     async def _best(
         self,
@@ -188,7 +192,7 @@ class Collection:
             seconds["rerank"] = clock.now() - mark
             enough = None if reranked else enough
         mark = clock.now()
-        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k, enough))
+        hits = await clock.work(self._threads, 1, lambda: self._hits(lists, picked, scores, k, enough))
         seconds["select"] = clock.now() - mark
         return hits, len(picked), reranked
 
@@ -202,10 +206,10 @@ class Collection:
             kept = ((hit.document.text.strip("\n"), look(hit.id)) for hit in hits)
             return {text: each for text, each in kept if each is not None and len(each[0])}
 
-        return await self._clock.work("retrieve", 1, new_scores)
+        return await self._clock.work(self._threads, 1, new_scores)
 
     async def _ranked(self, text: str, vector: Scores, where: Filter, tenant: str) -> Ranked:
-        return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
+        return await self._clock.work(self._threads, 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
 
     def _time(self, until: float) -> bool:
         return until - self._clock.now() > self.remote.seconds
@@ -236,7 +240,7 @@ class Collection:
         head = picked[: self.remote.depth]
         store = self.retriever.store
         rows = [int(lists[n].rows[at]) for n, at in head]
-        documents = await self._clock.work("retrieve", 1, lambda: store.fetch(rows))
+        documents = await self._clock.work(self._threads, 1, lambda: store.fetch(rows))
         texts = [document.searchable()[: self.remote.characters] for document in documents]
         try:
             async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):
