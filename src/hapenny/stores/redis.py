@@ -30,8 +30,9 @@ def connect(url: str) -> Any:
 
     # Once more at once, for a connection that was kept over the server's restart; no pauses beyond our own limits.
     again = Retry(NoBackoff(), 1)
-    limits = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S, "health_check_interval": 30}
-    return Redis.from_url(url, retry=again, **limits)
+    return Redis.from_url(
+        url, retry=again, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S, health_check_interval=30
+    )
 
 
 class RedisKeyValue:

@@ -89,6 +89,8 @@ class Ledger:
         self._next = 0
         self._folded = Folded()
         self._wake: asyncio.Event | None = None
+        self._many = asyncio.Event()
+        """Set where so many rows wait that there is nothing to gain by waiting for more."""
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._stuck = False
@@ -123,6 +125,8 @@ class Ledger:
             self._pending[self._next] = row
             self._next += 1
             self._ids[row.id] = row
+            if len(self._pending) >= BATCH:
+                self._many.set()
         self._signal()
 
     def book(self, entry: Entry) -> None:
@@ -205,8 +209,10 @@ class Ledger:
             if not await self._woken():
                 self._begin_sync()
                 continue
-            await self._clock.sleep(pause)
+            with contextlib.suppress(TimeoutError), within(pause):
+                await self._many.wait()
             self._wake.clear()
+            self._many.clear()
             failed, began = self.failed_writes, self._clock.now()
             await self._flush(self._next)
             if self.failed_writes > failed:

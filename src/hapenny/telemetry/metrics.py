@@ -83,7 +83,7 @@ class Series(NamedTuple):
     name: str
     what: str
     labels: tuple[str, ...]
-    values: dict[tuple[str, ...], float]
+    series: dict[tuple[str, ...], float]
 
 
 class Metrics:
@@ -221,10 +221,10 @@ class Metrics:
             else:
                 yield GaugeMetricFamily(name, what, value=read())
         for source in self._sources.values():
-            for series in source():
-                kind = CounterMetricFamily if series.name.endswith("_total") else GaugeMetricFamily
-                labelled = kind(series.name, series.what, labels=series.labels)
-                for values, value in list(series.values.items())[:MAX_SERIES]:
+            for shown in source():
+                kind = CounterMetricFamily if shown.name.endswith("_total") else GaugeMetricFamily
+                labelled = kind(shown.name, shown.what, labels=shown.labels)
+                for values, value in list(shown.series.items())[:MAX_SERIES]:
                     labelled.add_metric(values, value)
                 yield labelled
         yield from self._paces(self.live)
