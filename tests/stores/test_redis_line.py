@@ -154,3 +154,22 @@ async def test_closing_does_not_wait_for_a_server_that_hangs(far):
     async with asyncio.timeout(15):
         await counters.aclose()
     assert counters.lost == 1
+
+
+async def test_the_line_goes_on_when_its_task_is_killed(far):
+    proxy, counters = far
+    await counters.reserve(ONE)
+    proxy.hang()
+    waiting = asyncio.ensure_future(counters.reserve(ONE))
+    await asyncio.sleep(0.05)
+    (line,) = [task for task in asyncio.all_tasks() if "keep" in repr(task.get_coro())]
+    line.cancel()
+    with pytest.raises(ConnectionError):
+        await waiting
+    proxy.cut()
+    proxy.go_on()
+
+    async def granted():
+        return (await counters.reserve(ONE)).ticket is not None
+
+    await until(granted)

@@ -264,7 +264,7 @@ def test_the_providers_word_when_to_come_back_is_kept_to(quota):
     assert 2.0 <= second - first < 3.0
 
 
-@pytest.mark.parametrize("quota", QUOTAS)
+@pytest.mark.parametrize("quota", [quota for quota in QUOTAS if quota.get("learn", True)])
 def test_a_wait_longer_than_is_worth_it_is_handed_on_to_client_and_neighbours(quota):
     async def main(clock):
         attempt, made = throttled(9, retry_after=20.0)
@@ -336,5 +336,19 @@ def test_a_probe_in_a_black_hole_keeps_nobody_from_being_served():
             served = clock.now() - began
         assert served < 6
         await gate.enter(Job(input_tokens=1, max_tokens=1, begin_by=clock.now() + 30))
+
+    loop.run(main)
+
+
+def test_without_learning_one_calls_refusal_says_nothing_to_the_others():
+    async def main(clock):
+        here = dispatcher(clock, Backoff(), learn=False)
+        attempt, made = throttled(1, retry_after=20.0)
+        call = attempt(clock)
+        with pytest.raises(Unavailable):
+            await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), call)
+        (await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), call)).done(Outcome.OK)
+        assert len(made) == 2
+        assert clock.now() < 1
 
     loop.run(main)

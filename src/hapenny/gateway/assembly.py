@@ -176,6 +176,7 @@ def build(
         collections=shared.collections,
         reranks=bool(rerankers),
         spawn=tasks.spawn,
+        flights=tasks.guard("calls that requests share", clock),
     )
 
     # The way of a request, and what goes on beside it.

@@ -21,6 +21,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
@@ -137,6 +138,11 @@ class Gateway:
     def failing(self) -> list[str]:
         """Background tasks that failed of late, and were begun again."""
         return sorted({guard.name for guard in guards(self.parts) if guard.failing})
+
+    def watch_over(self, guard: Guard) -> None:
+        """Shows another background task, of a service of this gateway; over a reload, too."""
+        kept = self.shared.guards
+        kept[:] = [each for each in kept if each.name != guard.name] + [guard]
 
     @property
     def only_simulated(self) -> bool:

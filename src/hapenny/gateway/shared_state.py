@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from hapenny.caching.store import Store
 from hapenny.caching.stored import Answers
 from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.step_back import StepBack
 from hapenny.prefetch.memory import PrefetchMemory
@@ -63,6 +64,8 @@ class Shared:
     """The embedder, with calls under way at once gathered into few."""
     collections: dict[str, Collection]
     prefetch: PrefetchMemory
+    guards: list[Guard] = field(default_factory=list)
+    """Of background tasks that outlive a reload."""
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:

@@ -25,6 +25,7 @@ from hapenny.caching.stored import Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.exchange import Target
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Stage, StageSpec
 from hapenny.core.tasks import Spawn
@@ -93,6 +94,8 @@ class StageParts:
     reranks: bool
     """Whether a reranking model is configured."""
     spawn: Spawn
+    flights: Guard
+    """Of calls that several requests share."""
     """Runs work off the path."""
 
     def target(self, name: str) -> Target | None:
@@ -158,7 +161,9 @@ def _exact(here: RouteParts) -> Stage:
 
 def _flights(here: RouteParts) -> Stage:
     most = here.options[FLIGHTS_STAGE].max_flights
-    return FlightStage(here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most)
+    return FlightStage(
+        here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most, guard=here.shared.flights
+    )
 
 
 def _semantic(here: RouteParts) -> Stage | None:

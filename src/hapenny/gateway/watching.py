@@ -21,7 +21,7 @@ def guards(parts: Assembly) -> list[Guard]:
         owners.append(shared.recorder.ledger.guard)
     if shared.state is not None:
         owners.append(shared.state.guard)
-    return [*owners, *shared.counters.guards]
+    return [*owners, *shared.counters.guards, *shared.guards]
 
 
 def watch(parts: Assembly) -> None:

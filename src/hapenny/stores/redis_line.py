@@ -108,7 +108,13 @@ class RedisLine:
             raise ConnectionError(f"the {self._what} is lost")
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._put(_Queued(command, reply, undo))
-        return await reply
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            # The reply may have come in the very turn in which the asker left.
+            if undo is not None and reply.done() and not reply.cancelled() and reply.exception() is None:
+                self.post(undo)
+            raise
 
     async def aclose(self) -> None:
         """Sends what is queued, within a limit, and closes the connection. Idempotent."""

@@ -10,6 +10,10 @@ import msgspec
 from hapenny.core.clock import Clock
 
 
+_TRUSTED_WHOLE_S = 5.0
+"""A refusal of the whole account, seconds after it was served: one of a provider's servers, perhaps."""
+
+
 class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
 
@@ -18,7 +22,8 @@ class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     on top by chance: gateways that lost a provider together do not probe in step. An endpoint that
     fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection). One whose
     provider refuses the gateway's own account is open at once, unless a call has succeeded within `trusted_s`: then the
-    refusal may be about the request (a model, a guardrail), and counts as a failure.
+    refusal may be about the request (a model, a guardrail), and counts as a failure; so does one that can only be about
+    the account, for five seconds.
     """
 
     failures: int = 5
@@ -94,7 +99,8 @@ class Breaker:
     def refused(self, probe: bool, *, whole: bool) -> None:
         """The provider refused the gateway's account: for every request (`whole`), or perhaps for this one alone."""
         now = self._clock.now()
-        trusted = not whole and now - self._succeeded_at < self._spec.trusted_s
+        trust = min(_TRUSTED_WHOLE_S, self._spec.trusted_s) if whole else self._spec.trusted_s
+        trusted = now - self._succeeded_at < trust
         self.failed(probe)
         self.account_refused = True
         if not trusted:

@@ -325,7 +325,14 @@ class Gate:
                 future.set_exception(self._shed(max(1.0, self.estimate(job)), 0.0))
                 continue
             self._wake.clear()
-            leave, wait = await self._try(job)
+            try:
+                leave, wait = await self._try(job)
+            except Exception as error:  # whatever it is: others wait behind this one
+                self._guard.note(error)
+                self.queue.remove(entry)
+                if not future.done():
+                    future.set_exception(error)
+                continue
             if leave is not None:
                 if future.done():
                     leave.done(Outcome.UNCALLED)

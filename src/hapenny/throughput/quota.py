@@ -214,7 +214,9 @@ class Quota:
             self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
         reserved = self.reserved_units(job)
         self._refused_at = self._clock.now()
-        fresh = self.hold.refused(started, retry_after)
+        # Where nothing is known of a quota, and nothing is to be learnt, one call's refusal says nothing to the others.
+        mirrored = self.learner is not None or self.metered
+        fresh = self.hold.refused(started, retry_after) if mirrored else False
         if self.learner is not None:
             self.learner.took(-reserved)
             self.learner.refused(started)
