@@ -21,8 +21,8 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome
 from hapenny.throughput.hold import Hold
-from hapenny.throughput.job import Job, Shed
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
+from hapenny.throughput.queue import Job, Shed
 from hapenny.throughput.quota import Quota
 from hapenny.throughput.retry import Backoff
 from hapenny.throughput.view import view

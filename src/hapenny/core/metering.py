@@ -7,12 +7,11 @@ from functools import partial
 
 import msgspec
 
-from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Started, Stopped, Tokens, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
 from hapenny.core.log import get_logger
-from hapenny.core.recording import Recorder
 
 _log = get_logger("hapenny.calls")
 ROUTER = "prompt-router/"

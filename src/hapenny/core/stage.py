@@ -86,7 +86,8 @@ class Pipeline:
         modes: by stage; a stage that is not named is off.
         terminal: makes the call.
         ask: what stages call models with.
-        stepped_back: whether the stage of that name is to behave as off for now.
+        stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
+            never are, and are not asked about.
     """
 
     def __init__(
@@ -103,7 +104,8 @@ class Pipeline:
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
-                links = (_Link(stage, stage.name, mode == "on", self._first), *self._first.links)
+                lossy = stage.spec is None or stage.spec.lossy
+                links = (_Link(stage, stage.name, mode == "on", lossy, self._first), *self._first.links)
                 self._first = _Rest(links, terminal, ask, stepped_back)
 
     async def __call__(self, exchange: Exchange) -> Answer:
@@ -115,6 +117,7 @@ class _Link(NamedTuple):
     stage: Stage
     name: str
     on: bool
+    lossy: bool
     after: _Rest
 
 
@@ -135,8 +138,8 @@ class _Rest:
     async def __call__(self, exchange: Exchange) -> Answer:
         clock, ask, stepped_back = exchange.clock, self._ask, self._stepped_back
         before = clock.now()
-        for stage, name, on, after in self.links:
-            if on and stepped_back is not None and stepped_back(name):
+        for stage, name, on, lossy, after in self.links:
+            if lossy and on and stepped_back is not None and stepped_back(name):
                 continue
             error: str | None = None
             decision: Decision | None = None

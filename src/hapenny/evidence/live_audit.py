@@ -102,6 +102,8 @@ class LiveAudit:
         self._switch = switch
         self._ask, self._judge, self._spawn, self._router = ask, dict(judge), spawn, router
         self._reading = frozenset(reading)
+        self.idle = not self._auditors
+        """Whether no route is audited."""
         self.audited = 0
         self.probed = 0
 

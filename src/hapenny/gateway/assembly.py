@@ -182,17 +182,18 @@ def build(
     # The way of a request, and what goes on beside it.
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
-        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
+        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
         plain[name] = Pipeline(stages, {}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
     admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
-    exchanges.observe(recorder.write, shared.profit.book)
+    exchanges.observe(recorder.write, shared.profit.book, shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
-    exchanges.observe(live_audit.consider)
+    if not live_audit.idle:
+        exchanges.observe(live_audit.consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 

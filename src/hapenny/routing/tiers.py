@@ -43,6 +43,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
         if asked is None:
             return None
         if asked.kind != "auto":
+            if asked.named is not None and asked.target is not None:
+                return Choice(target=asked.target, fallbacks=asked.fallbacks, reason="the operator has it treated so")
             if not asked.fallbacks:
                 return None
             return Choice(target=exchange.target, fallbacks=asked.fallbacks)
@@ -64,6 +66,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
             wall=exchange.wall,
         )
         tier, target = self._tier(ruling.tier)
+        if asked.named is not None and tier in ("strong", "max"):
+            target = asked.named
         return Choice(
             target=target if target is not None else exchange.target,
             tier=tier,

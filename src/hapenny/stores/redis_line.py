@@ -16,10 +16,9 @@ import hashlib
 from collections import deque
 from typing import Any, NamedTuple
 
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.core.timeout import within
 
 DEADLINE_S = 1.0
 """Seconds that a batch may take."""

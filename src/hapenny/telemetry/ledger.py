@@ -18,10 +18,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.core.timeout import within
 from hapenny.telemetry import schema, spill
 from hapenny.telemetry.ledger_file import LedgerFile
 from hapenny.telemetry.rollup import Folded

@@ -9,7 +9,6 @@ import msgspec
 
 from hapenny.core.clock import Clock
 
-
 _TRUSTED_WHOLE_S = 5.0
 """A refusal of the whole account, seconds after it was served: one of a provider's servers, perhaps."""
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from hapenny.core.clock import Clock
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.job import Job
-from hapenny.throughput.queue import FairQueue
+from hapenny.throughput.queue import FairQueue, Job
 from hapenny.throughput.quota import Quota
 
 
@@ -45,9 +44,9 @@ class Waits:
         if tpot_s is not None:
             self.tpot_s += 0.05 * (tpot_s - self.tpot_s)
 
-    def estimate(self, job: Job, queue: FairQueue) -> float:
-        """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = queue.before(job)
+    def estimate(self, job: Job, queue: FairQueue, *, idle: bool = False) -> float:
+        """Seconds until `job` could start if it joined the queue now. `idle`: nobody waits."""
+        jobs, units = (0.0, 0.0) if idle else queue.before(job)
         head = max(0.0, self._head_at - self._clock.now())
         best = math.inf
         for endpoint in self._endpoints:

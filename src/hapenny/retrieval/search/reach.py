@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.log import get_logger
-from hapenny.core.timeout import within
 
 T = TypeVar("T")
 
