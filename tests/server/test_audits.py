@@ -57,7 +57,7 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
         row = await app.gateway.ledger.get(first)
         assert row.scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
+        found = app.gateway.ledger.file.reader.execute(
             "SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'"
         ).fetchall()
         assert 0 < len(found) == app.gateway.parts.live_audit.audited < 30
@@ -165,7 +165,7 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
         assert all("bridge 0?" in each for each in backend.questions)
         assert (await app.gateway.ledger.get(first)).scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
+        found = app.gateway.ledger.file.reader.execute(
             "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
             " WHERE background != '' ORDER BY background"
         ).fetchall()

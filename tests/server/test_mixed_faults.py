@@ -159,7 +159,8 @@ class Crowd:
                 self.statuses["left"] += 1
                 return
             data = await answer.read()
-            self.statuses[answer.status] += 1
+            # Bedrock's word for whatever failed at the provider is 500: elsewhere it would be a bug of ours.
+            self.statuses["bedrock" if answer.status == 500 and path.endswith("converse") else answer.status] += 1
             if answer.status == 200:
                 self.ids.add(answer.headers["x-request-id"])
             for number in map(int, re.findall(rb"serial-(\d+) ", data)):

@@ -16,6 +16,9 @@ import msgspec
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
 
+STEP_S = 1.0
+"""A clock that goes back by more was put back; what flows in is counted from its new time."""
+
 Kind = Literal["refill", "fixed", "total", "held"]
 
 
@@ -143,9 +146,12 @@ class _Bucket:
             if elapsed > 0:
                 self.available = min(limit.capacity, self.available + elapsed * limit.amount / limit.window_s)
                 self.at = now
+            elif elapsed < -STEP_S:
+                self.at = now
         elif kind == "fixed":
             window = wall // limit.window_s
-            if window > self.window:
+            # A clock that was put back by more than a window begins a new one: the old one may be hours away.
+            if window > self.window or window < self.window - 1:
                 self.window = window
                 self.available = limit.amount
 

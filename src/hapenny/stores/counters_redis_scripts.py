@@ -17,8 +17,13 @@ local function turn(key, kind, amount, window, capacity, now)
   local before = tonumber(h[5])
   if before and before ~= capacity then available = available + capacity - before end
   if kind == 'refill' then
-    if now > at then available = math.min(capacity, available + (now - at) * amount / window); at = now end
-  elseif kind == 'fixed' and index > win then available = amount; win = index end
+    if now > at then available = math.min(capacity, available + (now - at) * amount / window); at = now
+    elseif now < at - 1 then
+      -- The clock was put back. Kept also where nothing is granted: else nothing would ever flow in again.
+      at = now
+      redis.call('HSET', key, 'at', string.format('%.17g', now))
+    end
+  elseif kind == 'fixed' and (index > win or index < win - 1) then available = amount; win = index end
   return available, at, win, taken
 end
 local function keep(key, kind, window, capacity, available, at, win, taken)
