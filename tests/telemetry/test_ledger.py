@@ -208,7 +208,8 @@ async def test_a_file_of_the_first_version_is_read_as_it_is_and_goes_on_when_it_
 
 
 def test_a_file_from_the_future_is_refused(path):
-    Ledger(LedgerOptions(path=path), RealClock()).file.connection.execute("PRAGMA user_version=99")
+    Ledger(LedgerOptions(path=path), RealClock())
+    sqlite3.connect(path).execute("PRAGMA user_version=99")
     with pytest.raises(ValueError, match="newer hapenny"):
         Ledger(LedgerOptions(path=path), RealClock())
 

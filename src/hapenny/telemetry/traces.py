@@ -17,6 +17,7 @@ from hapenny.telemetry.rows import CallRow, Row
 PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {
     "invoke": KINDS["bedrock"].telemetry,
     "responses": KINDS["openai"].telemetry,
+    "completions": KINDS["openai"].telemetry,
 }
 """`gen_ai.provider.name` by protocol."""
 
