@@ -78,7 +78,7 @@ class BatchService:
         self.messages = MessageBatches(self.engine)
         """Batches of messages as functions, where the dialect is Anthropic's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.guard = Guard("batch jobs", clock)
+        self.guard = Guard("batch jobs" if dialect == DIALECT else "batches of messages", clock)
 
     def start(self) -> None:
         """Goes on with every batch that is not done."""
