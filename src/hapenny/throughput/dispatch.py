@@ -79,7 +79,7 @@ class Dispatcher(Generic[T]):
                 if failure.kind == "provider_account" and len(self.gate.endpoints) < 2:
                     raise Unavailable(failure.message, cause=failure) from failure  # only another provider can help
                 if outcome is Outcome.THROTTLED:
-                    patience = await self._again(wait, failure)
+                    patience = await self._again(job, wait, failure)
                     continue
                 down = all(e.breaker.state == "open" for e in self.gate.endpoints)
                 # Probes are rationed already; who was sent on one goes on where it is known to work, at no charge.
@@ -91,12 +91,12 @@ class Dispatcher(Generic[T]):
                 leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
                 raise
 
-    async def _again(self, wait: float, failure: Failure) -> float:
+    async def _again(self, job: Job, wait: float, failure: Failure) -> float:
         """Waits as a throttled call has to; returns how long it may wait for leave after that.
 
         Raises `Unavailable` where that is longer than is worth waiting: then the client had better wait itself.
         """
-        most = max(self.gate.spec.patience_s, self.backoff.max_delay_s)
+        most = min(max(self.gate.spec.patience_s, self.backoff.max_delay_s), job.patience)
         if len(self.gate.endpoints) < 2:
             if wait > most + self.backoff.jitter_s:
                 raise Unavailable(failure.message, cause=failure) from failure

@@ -193,12 +193,12 @@ class Gate:
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
         patience = math.inf if returning else self.spec.patience_s if patience_s is None else patience_s
-        allowed = min(self._allowed(job), patience)
+        allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
         if not room and (estimate > allowed or len(self.queue) >= self.spec.queue):
             raise self._shed(estimate, allowed)
-        return await self._wait(job, patience)
+        return await self._wait(job, min(3 * patience, job.patience))
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
@@ -283,7 +283,7 @@ class Gate:
             self.unbegun[id(leave)] = leave
         return leave
 
-    async def _wait(self, job: Job, patience: float) -> Pass:
+    async def _wait(self, job: Job, longest: float) -> Pass:
         loop = asyncio.get_running_loop()
         entry = self.queue.push(job)
         future: asyncio.Future[Pass] = loop.create_future()
@@ -292,7 +292,7 @@ class Gate:
         # Estimates err, and other processes may take what was counted on: nobody waits past the own limits, whoever
         # stands before.
         most = min(job.begin_by - self.waits.ttft_s, job.finish_by) - self.clock.now()
-        most = max(0.0, min(most, 3 * patience))
+        most = max(0.0, min(most, longest))
         overdue = loop.call_later(most, self._overdue, entry, future) if most < math.inf else None
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._guard.keep(self._serve))
