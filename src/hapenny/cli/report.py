@@ -95,6 +95,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
     _checks(summary, console)
     console.print(_latencies(summary))
+    if len(summary.tenants) > 1:
+        console.print(_groups("tenant", summary.tenants, console.width))
     if summary.features:
         console.print(_groups("feature", summary.features, console.width))
     if summary.models:
