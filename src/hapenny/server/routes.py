@@ -11,10 +11,12 @@ from hapenny.server.call import Endpoint
 from hapenny.server.dialects import Dialect, guess
 from hapenny.server.endpoints import (
     answers,
+    apigateway,
     batches,
     cache,
     certificates,
     chat,
+    chat_ws,
     count_tokens,
     feedback,
     health,
@@ -84,6 +86,11 @@ ROUTES = (
     Route(
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
+    Route(("GET",), "/v1/chat/ws", chat_ws.connect, "caller", "Chat over a WebSocket: docs/chat.md.", "openai"),
+    Route(
+        POST, "/v1/apigateway", apigateway.event, "caller", "Events of an API Gateway WebSocket API: docs/chat.md.",
+        "openai", most=SMALL,
     ),
     Route(POST, "/v1/messages", chat.ANTHROPIC, "caller", "Anthropic messages, whole or streamed.", "anthropic"),
     Route(

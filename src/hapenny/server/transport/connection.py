@@ -26,9 +26,9 @@ from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.protocols.http1 import framing
 from hapenny.protocols.http1.fields import Malformed
-from hapenny.server.transport.held import PREFACE, Host
+from hapenny.server.transport.held import PREFACE, Held, Host
 from hapenny.server.transport.limits import PACE
-from hapenny.server.transport.messages import Request, Response, Work
+from hapenny.server.transport.messages import Request, Response, Talk, Work
 from hapenny.server.transport.writer import HIGH_WATER, Sending, Writer, large, plain
 
 PIPELINE_BYTES = 1 << 16
@@ -167,12 +167,25 @@ class Connection(Writer):
         transport = self.transport
         assert transport is not None
         successor = Http2(self._host, self._loop, self.peer)
-        self._host.replace(self, successor)
-        self.transport, self._over, self.until = None, True, None
-        transport.set_protocol(successor)
+        self._hand_over(transport, successor)
         successor.begin(transport)
         if data:
             successor.data_received(data)
+
+    def _upgrade(self, talk: Talk) -> None:
+        """Goes on as a WebSocket."""
+        from hapenny.server.transport.websocket import WebSocket
+
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            successor = WebSocket(self._host, self._loop, self.peer, talk)
+            self._hand_over(transport, successor)
+            successor.begin(transport, self.rest())
+
+    def _hand_over(self, transport: asyncio.Transport, successor: Held) -> None:
+        self._host.replace(self, successor)
+        self.transport, self._over, self.until = None, True, None
+        transport.set_protocol(successor)
 
     def eof_received(self) -> bool:
         """The client sends nothing more. True keeps the connection for the answer."""
@@ -281,7 +294,10 @@ class Connection(Writer):
         sending: Sending | None = None
         try:
             response = await work.answer(body)
-            if response.pieces is None or self.bodiless or response.status in (204, 304):
+            if response.talk is not None:
+                self.write(response)
+                self._upgrade(response.talk)
+            elif response.pieces is None or self.bodiless or response.status in (204, 304):
                 self.write(response)
                 if self.waits:
                     await self.drain()
