@@ -78,7 +78,7 @@ async def test_a_connection_chats_and_leaves(tmp_path, credentials):
         assert "/eu-west-1/execute-api/aws4_request" in state["authorization"]
         assert len(backend.asked[1][0].messages) == 3
         assert (await send(url, "$disconnect"))[1]["status"] == "disconnected"
-        await send(url, "$default", body=QUESTION)
+        await send(url, "$default", body=QUESTION.replace("bridge", "other bridge"))
         await eventually(lambda: "done" in kinds(posted))
         assert len(backend.asked[2][0].messages) == 1
 

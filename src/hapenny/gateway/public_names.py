@@ -151,7 +151,7 @@ class PublicNames:
         if exact is not None and exact.provider in kind.serves:
             card = exact
         if card is not None:
-            id = profiled(card, asked.region or place.region) if kind.regional else card.id.rpartition("/")[2]
+            id = profiled(card, asked.region or place.region) if "bedrock" in kind.serves else card.id
             return Target(id, place.backend, asked.region or place.region)
         return self._by_form(place, asked)
 
