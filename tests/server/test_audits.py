@@ -57,9 +57,11 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
         row = await app.gateway.ledger.get(first)
         assert row.scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
-            "SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'"
-        ).fetchall()
+        found = (
+            sqlite3.connect(app.gateway.ledger.path)
+            .execute("SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'")
+            .fetchall()
+        )
         assert 0 < len(found) == app.gateway.parts.live_audit.audited < 30
         baseline, saved, actual, served, tags = found[0]
         assert (baseline, served) == (0, SONNET)
@@ -165,13 +167,17 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
         assert all("bridge 0?" in each for each in backend.questions)
         assert (await app.gateway.ledger.get(first)).scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
-            "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
-            " WHERE background != '' ORDER BY background"
-        ).fetchall()
+        found = (
+            sqlite3.connect(app.gateway.ledger.path)
+            .execute(
+                "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
+                " WHERE background != '' ORDER BY background"
+            )
+            .fetchall()
+        )
         assert [row[:3] for row in found] == [("audit", "audit", 0), ("judge", "judge", 0), ("judge", "judge", 0)]
         assert all(saved == -actual < 0 for _, _, _, saved, actual in found)
-        spent = app.gateway.parts.live_audit._auditors["default"]._spent
+        spent = app.gateway.parts.live_audit.auditors["default"].spent
         assert spent == sum(actual for *_, actual in found)
         [judging] = summarise(app.gateway.ledger.path).judging
         assert (judging.technique, judging.calls, judging.cost) == ("tiers", 3, spent)
@@ -191,7 +197,7 @@ async def test_a_preset_that_changes_answers_is_audited_within_a_daily_budget(tm
         async with serving(tmp_path, Scripted(), preset=preset) as (_, app):
             route = app.gateway.config.routes["default"]
             assert (route.audits(), route.audit_budget_usd) == (share, 1.0)
-            assert ("default" in app.gateway.parts.live_audit._auditors) == bool(share)
+            assert ("default" in app.gateway.parts.live_audit.auditors) == bool(share)
 
 
 async def test_an_experiments_quality_comes_from_audits_of_every_arm_and_moves_no_promise(tmp_path):

@@ -20,9 +20,9 @@ Ttl: TypeAlias = Literal["", "default", "5m", "1h"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
-Protocol: TypeAlias = Literal["openai", "responses", "anthropic", "bedrock", "invoke"]
-"""The wire dialects: OpenAI chat completions and Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
-with an Anthropic-native body."""
+Protocol: TypeAlias = Literal["openai", "responses", "completions", "anthropic", "bedrock", "invoke"]
+"""The wire dialects: OpenAI chat completions, Responses and (older) completions, Anthropic messages, Bedrock Converse,
+Bedrock InvokeModel with an Anthropic-native body."""
 
 
 _PASSAGE = re.compile(r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>")
@@ -257,5 +257,5 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
         for message in reversed(self.messages):
             if message.role == "user":
                 text = message.text
-                return without_passages(text)
+                return without_passages(text) if "</" in text else text
         return ""

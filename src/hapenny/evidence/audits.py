@@ -70,7 +70,7 @@ class Auditor:
 
     def __init__(self, options: AuditOptions, clock: Clock) -> None:
         self._options, self._clock = options, clock
-        self._day, self._spent, self._open = -1, 0, 0
+        self._day, self.spent, self._open = -1, 0, 0
         self._listeners: list[Callable[[Pair], None]] = []
 
     def listen(self, listener: Callable[[Pair], None]) -> None:
@@ -80,14 +80,14 @@ class Auditor:
     def wants(self) -> bool:
         """Whether this request is to be audited: drawn, within the day's budget, and not too many at once."""
         self._renew()
-        if self._open >= self._options.at_once or self._spent >= self._options.dollars_a_day * NANO:
+        if self._open >= self._options.at_once or self.spent >= self._options.dollars_a_day * NANO:
             return False
         return self._clock.random.random() < self._options.share
 
     def _renew(self) -> None:
         day = int(self._clock.wall() // DAY_S)
         if day != self._day:
-            self._day, self._spent = day, 0
+            self._day, self.spent = day, 0
 
     async def run(self, served: Served, baseline: Baseline, judge: Judge) -> Pair | None:
         """Audits one request; None where the baseline or the judge failed (what was spent by then is still counted)."""
@@ -103,7 +103,7 @@ class Auditor:
         finally:
             self._open -= 1
             self._renew()
-            self._spent += spent
+            self.spent += spent
         pair = Pair(
             id=served.id,
             route=served.route,

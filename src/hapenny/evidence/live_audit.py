@@ -97,19 +97,19 @@ class LiveAudit:
         router: Routed,
         reading: Collection[str] = (),
     ) -> None:
-        self._auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share > 0}
+        self.auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share > 0}
         self._limits = dict(limits)
         self._switch = switch
         self._ask, self._judge, self._spawn, self._router = ask, dict(judge), spawn, router
         self._reading = frozenset(reading)
-        self.idle = not self._auditors
+        self.idle = not self.auditors
         """Whether no route is audited."""
         self.audited = 0
         self.probed = 0
 
     def consider(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request; never waits and never fails it."""
-        auditor = self._auditors.get(exchange.route)
+        auditor = self.auditors.get(exchange.route)
         if auditor is None or not fit(exchange, row) or not auditor.wants():
             return
         if exchange.arms:

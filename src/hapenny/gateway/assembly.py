@@ -188,7 +188,10 @@ def build(
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
     admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
-    exchanges.observe(recorder.write, shared.profit.book, shared.earnings.book)
+    exchanges.observe(recorder.write, shared.profit.book)
+    earning = shared.earnings.techniques
+    if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
+        exchanges.observe(shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
     if not live_audit.idle:

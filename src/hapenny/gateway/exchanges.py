@@ -81,7 +81,7 @@ class Exchanges:
         name = route or resolver.route(request, context, identity)
         options = self._routes[name]
         named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
-        treated = resolver.treated(name, asked)
+        treated = resolver.treated(name, asked) if options.treat_as else asked
         exchange = Exchange(
             id=id or clock.new_id("req_"),
             request=request,

@@ -105,7 +105,7 @@ class Decider:
         self._clock = clock
         self._fixed = fixed
         self._z = normal_ppf(promise.confidence)
-        self._model = ErrorModel()
+        self.model = ErrorModel()
         self._differences = Differences()
         self._evidence = NO_EVIDENCE
         self._stale = False
@@ -144,7 +144,7 @@ class Decider:
         if against:
             self._see(None)
             return Looked("miss", close, found, reason=against)
-        score = self._model.error(found.features)
+        score = self.model.error(found.features)
         self._see(found.features)
         if self._fixed is not None:
             action: Action = "serve" if found.similarity >= self._fixed else "miss"
@@ -194,7 +194,7 @@ class Decider:
         if looked.candidate is not None:
             self._counts.labels += 1
             self._differences.learn(looked.candidate.differing, True)
-            self._model.learn(looked.candidate.features, True)
+            self.model.learn(looked.candidate.features, True)
             self._allowance.spend(1 - looked.error)
             self._stale = True
         self._watch(wrong=True)
@@ -202,13 +202,13 @@ class Decider:
 
     def close(self, reason: str, *, forget: bool = False) -> None:
         """Serves nothing until new evidence has come; `forget` also drops the model (another embedder)."""
-        self._model.void()
+        self.model.void()
         self._evidence, self._stale = NO_EVIDENCE, False
         self._monitor = LossMonitor(self.promise.max_error, _ALARM)
         # What was spent was reckoned with evidence that is void: nothing is carried over from before.
         self._allowance = Allowance()
         if forget:
-            self._model.forget()
+            self.model.forget()
             self._differences = Differences()
             self._recent.clear()
         self._threshold = 0.0
@@ -230,7 +230,7 @@ class Decider:
         allowance = self._allowance
         account = (allowance.asked, allowance.spent, allowance.expected, allowance.found)
         return msgspec.msgpack.encode(
-            _Dump(self._model.dumps(), rows, len(self._recent), self._differences.dumps(), account)
+            _Dump(self.model.dumps(), rows, len(self._recent), self._differences.dumps(), account)
         )
 
     def loads(self, data: bytes) -> None:
@@ -238,7 +238,7 @@ class Decider:
         dump = msgspec.msgpack.decode(data, type=_Dump)
         differences = Differences()
         differences.loads(dump.differences)
-        self._model.loads(dump.model)
+        self.model.loads(dump.model)
         self._differences, self._allowance = differences, Allowance(*dump.allowance)
         rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
         self._recent.extend([None] * max(0, dump.requests - len(rows)))
@@ -255,7 +255,7 @@ class Decider:
             self._watch(wrong=wrong)
         self._differences.learn(found.differing, wrong)
         # An audit that found a hit wrong is looked at now, not at the next turn.
-        if self._model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
+        if self.model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def _watch(self, *, wrong: bool) -> None:
@@ -272,12 +272,12 @@ class Decider:
     def _refresh(self) -> None:
         """Scores the recent requests with the model as it is now, and finds the threshold."""
         self._wait = 0
-        if self._model.weights is None:
+        if self.model.weights is None:
             return
         if self._stale:
-            self._evidence, self._stale = Evidence(*self._model.evidence()), False
+            self._evidence, self._stale = Evidence(*self.model.evidence()), False
         rows = [row for row in self._recent if row is not None]
-        self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
+        self._scores = self.model.errors(np.array(rows)) if rows else np.zeros(0)
         limit = self._allowance.limit(self.promise.max_error, self._z)
         before, self._threshold = self._threshold, self._compute(limit)
         if before > 0 and self._threshold == 0.0:
