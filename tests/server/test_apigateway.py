@@ -11,7 +11,7 @@ from aiohttp import web
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.server.endpoints.apigateway import FRAME_BYTES, pieces
 from tests.server.house import Scripted, serving
-from tests.server.transport.house import eventually
+from tests.settling import eventually
 
 QUESTION = json.dumps({"type": "message", "turn": "1", "content": "Which bridge in Dublin charged half a penny?"})
 

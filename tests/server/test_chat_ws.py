@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, ToolCallDelta, Usage
 from tests.server.house import Scripted, serving
-from tests.server.transport.house import eventually
+from tests.settling import eventually
 
 KEYS = "keys: [{key: key-of-alice, tenant: alice}, {key: key-of-bob, tenant: bob, models: [fast]}]"
 QUESTION = "Which bridge in Dublin charged half a penny, and until when?"

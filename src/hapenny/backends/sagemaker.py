@@ -1,7 +1,7 @@
 """Amazon SageMaker: an endpoint whose container speaks OpenAI's chat (DJL LMI, vLLM, TGI's Messages API, Triton).
 
-`InvokeEndpoint` and `InvokeEndpointWithResponseStream` of the service's model (sagemaker-runtime, 2017-05-13). A model is
-named by its endpoint, or `ENDPOINT/COMPONENT` for an inference component. What the container streams comes in
+`InvokeEndpoint` and `InvokeEndpointWithResponseStream` of the service's model (sagemaker-runtime, 2017-05-13). A model
+is named by its endpoint, or `ENDPOINT/COMPONENT` for an inference component. What the container streams comes in
 `PayloadPart` events cut anywhere: put together again it is the container's own stream of server-sent events.
 """
 

@@ -9,7 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.utils import accept_key
 
 from hapenny.server.transport.messages import Response
-from tests.server.transport.house import eventually, serving
+from tests.server.transport.house import serving
+from tests.settling import eventually
 
 
 class Talk:
