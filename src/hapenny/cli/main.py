@@ -12,7 +12,7 @@ VERBS = {
     "demo": "demo",
     "report": "report",
     "options": "options",
-    "cache": "cache",
+    "cache": "cache_lint",
     "tokens": "tokens",
     "bench": "bench",
     "plan": "plan",
