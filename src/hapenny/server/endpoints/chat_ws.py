@@ -6,7 +6,6 @@ import base64
 import binascii
 
 import msgspec
-from websockets.utils import accept_key
 
 from hapenny.core.errors import Failure
 from hapenny.server.call import Call
@@ -41,6 +40,8 @@ async def connect(call: Call) -> Response:
     Raises:
         Failure: `invalid_request`, for what is no handshake; `unavailable`, while the server drains.
     """
+    from websockets.utils import accept_key
+
     headers = call.request.headers
     upgrades = "websocket" in headers.get("upgrade", "").lower() and "upgrade" in headers.get("connection", "").lower()
     if not upgrades or headers.get("sec-websocket-version") != "13":
