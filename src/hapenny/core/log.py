@@ -65,6 +65,7 @@ FIELDS = frozenset(
         "route",
         "rows",
         "seconds",
+        "share",
         "source",
         "stage",
         "state",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from hapenny.core.events import (
+    BlockStarted,
     CitationDelta,
     Collector,
     Completion,
@@ -50,6 +51,8 @@ class Recorder(Transform):
         self.cached: int | None = None
         """The most tokens any report said were read from the provider's prompt cache."""
         self.stopped: StopReason | None = None
+        self.calls: list[str] = []
+        """Names of the tools it calls."""
         self.completion: Completion | None = None
         """The whole answer, once it is complete; only where `whole` was asked for."""
         self._collector: Collector | None = None
@@ -106,6 +109,9 @@ class Recorder(Transform):
                 output.append(event.text)
             elif isinstance(event, ToolCallDelta):
                 output.append(event.arguments)
+            elif isinstance(event, BlockStarted):
+                if event.kind == "tool_use":
+                    self.calls.append(event.name)
             elif isinstance(event, (Started, Stopped, Usage)):
                 if isinstance(event, Usage):
                     self.tokens = event.tokens

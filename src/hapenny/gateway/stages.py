@@ -24,10 +24,11 @@ from hapenny.caching.publishing import Publisher
 from hapenny.caching.stored import Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
-from hapenny.core.exchange import Target
+from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Stage, StageSpec
 from hapenny.core.tasks import Spawn
+from hapenny.evidence.loss_budget import LossBudgets, cell
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
@@ -79,6 +80,8 @@ class StageParts:
     prices: Prices
     facts: ModelFacts
     router: Router
+    budgets: LossBudgets
+    """What techniques may lose on each route, and what of it is open."""
     dispatchers: Dispatchers
     experiments: Sequence[Experiment]
     answers: Answers
@@ -107,6 +110,8 @@ class RouteParts:
         self.shared = parts
         self.options = parts.options
         self.route = route
+        self.name = name or "default"
+        self.budget = parts.budgets.of(self.name)
         self.keys = Keys(parts.secret, route.cache_scope)
         self.publisher: Publisher | None = None
         if self.keys.shared:
@@ -176,6 +181,7 @@ def _semantic(here: RouteParts) -> Stage | None:
         stopped=partial(shared.profit.stopped, SEMANTIC_STAGE.name),
         publisher=here.publisher,
         results=shared.dedup,
+        most=1.0 if here.budget is None or here.budget.at_once else here.budget.parts.get(SEMANTIC_STAGE.name, 1.0),
     )
 
 
@@ -190,7 +196,14 @@ def _retrieval(here: RouteParts) -> Stage:
 
 
 def _tiers(here: RouteParts) -> Stage:
-    return TierStage(here.shared.names, here.shared.router)
+    budget = here.budget
+    if budget is None or TIERS_STAGE.name not in budget.openings:
+        return TierStage(here.shared.names, here.shared.router)
+
+    def proven(exchange: Exchange) -> str:
+        return budget.acts(TIERS_STAGE.name, cell(exchange)) or ""
+
+    return TierStage(here.shared.names, here.shared.router, proven)
 
 
 def _cascade(here: RouteParts) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hapenny.core.answer import Answer
 from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
@@ -31,11 +31,13 @@ class TierStage(Stage, spec=TIERS_STAGE):
     Args:
         names: what names mean; holds the tiers.
         router: rules on tiers; one for all routes of a deployment.
+        proven: the cheaper tier that evidence allows for a request, "" for none; None where thresholds decide.
     """
 
-    def __init__(self, names: Names, router: Router) -> None:
+    def __init__(self, names: Names, router: Router, proven: Callable[[Exchange], str] | None = None) -> None:
         self._names = names
         self.router = router
+        self._proven = proven
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model without fallbacks: that model answers."""
@@ -62,7 +64,13 @@ class TierStage(Stage, spec=TIERS_STAGE):
             prefix_tokens=before,
             thresholds=_thresholds(exchange, self.router.thresholds),
             wall=exchange.wall,
+            proven=self._allowed(exchange),
         )
+        if not ruling.tier:
+            return Choice(
+                target=exchange.baseline, score=ruling.score, fallbacks=asked.fallbacks,
+                reason=f"baseline {ruling.score:.2f} {ruling.why}",
+            )  # fmt: skip
         tier, target = self._tier(ruling.tier)
         return Choice(
             target=target if target is not None else exchange.target,
@@ -100,6 +108,17 @@ class TierStage(Stage, spec=TIERS_STAGE):
             exchange.adopt(branch)
             return answer
         raise last
+
+    def _allowed(self, exchange: Exchange) -> tuple[str, str] | None:
+        """The tier that evidence allows, else the baseline's ("": it is no tier); None where evidence does not decide,
+        or an experiment's arm sets thresholds."""
+        if self._proven is None or ARM_SETTINGS in exchange.stage_notes:
+            return None
+        tier = self._proven(exchange)
+        if tier:
+            return tier, "audits bear it"
+        home = next((name for name, target in self._names.tiers.items() if target == exchange.baseline), "")
+        return home, "no evidence for a cheaper tier"
 
     def _book(self, exchange: Exchange) -> None:
         self.router.book(sum(call.cost or 0 for call in exchange.calls) / NANO, exchange.wall)

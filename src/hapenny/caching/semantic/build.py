@@ -34,10 +34,11 @@ def build_stage(
     stopped: Callable[[str], bool],
     publisher: Publisher | None,
     results: AnswerDedup,
+    most: float = 1.0,
 ) -> SemanticStage:
-    """The stage of one route."""
+    """The stage of one route. `most`: its part of the route's loss budget."""
     promise = Promise(
-        max_error=options.max_error,
+        max_error=min(options.max_error, max(most, 1e-6)),
         max_wrong_hits=options.max_wrong_hits,
         confidence=options.confidence,
         audit_share=options.audit_share,
