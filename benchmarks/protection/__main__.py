@@ -1,8 +1,8 @@
 """`python -m benchmarks.protection --json [--runs N] [--messages M] [--scenes NAME ...]`
 
 A cheap model that serves a third of the traffic turns wrong at half of the run: how many wrong answers until it is
-stepped back, and what audits and judges cost of the whole bill; both models begin to say the same in other words: whether
-anything steps back; the semantic cache after a change of answers: wrong answers in the next 500 requests.
+stepped back, and what audits and judges cost of the whole bill; both models begin to say the same in other words:
+whether anything steps back; the semantic cache after a change of answers: wrong answers in the next 500 requests.
 """
 
 from __future__ import annotations

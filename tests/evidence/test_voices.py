@@ -72,18 +72,18 @@ async def test_without_a_share_audits_cost_a_part_of_what_is_paid_and_more_only_
     async def audit():
         return "same", NANO // 100
 
-    assert not auditor.wants(thin=True)
+    assert not auditor.wants(dear=False, watching=False)
     paid = audits = 0
     for _ in range(2_000):
         auditor.earn(NANO // 100)
         paid += NANO // 100
-        if auditor.wants(thin=True):
+        if auditor.wants(dear=False, watching=False):
             await auditor.run(audit())
             audits += 1
-    assert 0.04 < auditor.spent / paid <= 0.051
+    assert 0.03 < auditor.spent / paid <= 0.051
     settled = 0
     for _ in range(100):
-        if auditor.wants(suspicious=True):
+        if auditor.wants(watching=True, suspicious=True):
             await auditor.run(audit())
             settled += 1
     assert settled > 40

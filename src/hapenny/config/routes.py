@@ -58,7 +58,8 @@ class RouteOptions(Section):
     and compared. None: as evidence asks for, within `audit_budget_share`, where such a technique is on; 0 in the preset
     `demo`."""
     audit_budget_share: float = 0.03
-    """Where `audit_share` is not given: what audits and judges may cost, as a share of what the route pays."""
+    """Where `audit_share` is not given: what audits and judges may cost, as a share of what the route pays; twice that
+    while there is less evidence than it takes to show `max_quality_loss`."""
     audit_budget_usd: float | None = None
     """Dollars a day that audits of this route may cost at most, judges included. None: no such limit."""
     audit_judge: str = "strong"

@@ -1,9 +1,10 @@
 """Which requests are drawn for audits, and what audits may cost: more while evidence is thin, and after a suspicion.
 
-Theory of operation. Where the share is not fixed, a part of what the route really pays is set aside for evidence. While
-evidence is thin all of it is spent as it comes; once the techniques are open a part is kept back, so that a suspicion
-finds means to be settled at once. All requests of a route have the same chance at a time, so that what is drawn is like
-the traffic; what costs nothing to know (no technique changed the answer, and none would) is known at no cost.
+Theory of operation. Where the share is not fixed, a part of what the route really pays is set aside for evidence. What
+watches techniques in force comes first: of the requests that are left to everything-off for comparison all are drawn,
+since a cheap answer beside the dear one costs little, of those that a technique changed a few, since each costs a dear
+answer. What is left looks for more to open; a reserve stays, so that a suspicion finds means to be settled at once. Of
+requests of one kind all have the same chance at a time, so that what is drawn is like the traffic.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ DAY_S = 86_400.0
 T = TypeVar("T")
 Spent: TypeAlias = int
 
-_DRAWN, _SETTLING, _STEADY = 0.5, 0.75, 0.05
-"""Chance of a request to be drawn: while evidence is thin and paid for, during a suspicion, and else."""
+_DRAWN, _SETTLING, CHANGED = 0.5, 0.75, 0.04
+"""Chance to be drawn: of a request that costs a probe, during a suspicion, and of one that costs an audit."""
+_HELD_BACK = 5.0
+"""Audits' worth of means that probes for further openings leave to what watches those in force."""
 _RESERVE = 150.0
 """Audits' worth of means that are kept at most."""
 _DEBT = 100.0
@@ -69,24 +72,30 @@ class Auditor:
         most = max(_RESERVE * self._price, 1.0) if self._price else float("inf")
         self._means = min(most, self._means + self._options.budget_share * actual)
 
-    def wants(self, *, thin: bool = False, suspicious: bool = False) -> bool:
-        """Whether this request is to be audited: drawn, within the means, and not too many at once."""
+    def wants(self, *, dear: bool = True, watching: bool = True, suspicious: bool = False) -> bool:
+        """Whether this request is to be audited: drawn, within the means, and not too many at once.
+
+        Args:
+            dear: it costs an answer of the dear model.
+            watching: it watches what is in force, rather than looking for more to open.
+            suspicious: a suspicion is being settled.
+        """
         self._renew()
         options = self._options
         cap = options.dollars_a_day
         if self._open >= options.at_once or (cap is not None and self._spent >= cap * NANO):
             return False
-        chance = options.share if options.share is not None else self._chance(thin=thin, suspicious=suspicious)
+        chance = options.share if options.share is not None else self._chance(dear, watching, suspicious)
         return self._clock.random.random() < chance
 
-    def _chance(self, *, thin: bool, suspicious: bool) -> float:
-        if suspicious:
+    def _chance(self, dear: bool, watching: bool, suspicious: bool) -> float:
+        if suspicious and watching:
             return _SETTLING if self._means > -_DEBT * self._price else 0.0
-        if self._means <= 0:
+        if self._means <= (0.0 if watching else _HELD_BACK * self._price):
             return 0.0
-        if thin:
-            return _DRAWN
-        return _STEADY if self._means > 0.3 * _RESERVE * self._price else _STEADY / 2
+        if watching and not dear:
+            return 1.0
+        return CHANGED if dear else _DRAWN
 
     async def run(self, audit: Awaitable[tuple[T, Spent]]) -> T | None:
         """Makes one audit, which tells what it cost; None where the baseline or the judge failed."""

@@ -2,8 +2,9 @@
 
 Equal facts in other words are no difference; everything that is not plain is left to a judge. "Can be returned"
 against "can not" differs by its negation, "10.87" against "10.97" by its number. Only answers that name at least one
-number, and the same ones, are called equal by their facts: names and numbers alone carry what they say. Texts in
-scripts without word boundaries are compared by text alone.
+number, and the same ones, are called equal by their facts: names and numbers alone carry what they say. In Japanese and
+Chinese names are runs of four and more signs that are no hiragana; other scripts without word boundaries are compared
+by text alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ Facts: TypeAlias = Literal["same", "open"]
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_EAST = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_RUN = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+(?:の[\u30a1-\u30ff\u3400-\u9fff]+)*")
+_EAST_NOT = re.compile("ません|ない|なく|不|没|無")
+_NAME = 4
+"""Signs of a run from which on it counts as a name."""
 _NEGATIVE = (
     "not no never none neither nor cannot without nothing nobody unable impossible "
     "nicht kein keine keinen nie niemals ohne ne pas jamais sans aucun sin ningún ninguna nunca jamás "
@@ -64,7 +70,7 @@ def compared(first: Said, second: Said) -> Facts:
     one, other = first.text, second.text
     if one.strip() == other.strip() or agree(one, other):
         return "same"
-    if _EAST.search(one) or _EAST.search(other):
+    if _UNSPACED.search(one) or _UNSPACED.search(other):
         return "open"
     numbers = set(_NUMBER.findall(one))
     if not numbers or numbers != set(_NUMBER.findall(other)):
@@ -95,6 +101,8 @@ def _names(text: str) -> frozenset[str]:
         word = match.group()
         if word[0].isupper() and not _begins(text, match.start()):
             names.add(word.casefold())
+    if _EAST.search(text):
+        names.update(run for run in _RUN.findall(text) if len(run) >= _NAME)
     return frozenset(names)
 
 
@@ -105,4 +113,4 @@ def _begins(text: str, at: int) -> bool:
 
 def _negated(text: str) -> int:
     words: Sequence[str] = _WORD.findall(text.casefold())
-    return sum(word in _NEGATIONS or word.endswith(("n't", "n’t")) for word in words)
+    return len(_EAST_NOT.findall(text)) + sum(word in _NEGATIONS or word.endswith(("n't", "n’t")) for word in words)

@@ -20,9 +20,11 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.stage import PREVIEWS, Decision
+from hapenny.evidence.audits import CHANGED as _CHANGED
 from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.facts import Said
 from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
+from hapenny.evidence.opening import CONTROL
 from hapenny.evidence.pair_judge import PairJudge, Verdict
 from hapenny.evidence.step_back import StepBack
 from hapenny.telemetry.rows import Row
@@ -34,7 +36,9 @@ Judged: TypeAlias = Callable[[Said], Awaitable[Verdict]]
 
 _SEMANTIC = 0.1
 """Chance of a drawn semantic hit to be audited here: the cache verifies a share of its hits by itself."""
-_DEAR = 0.2
+_DEARER = 0.25
+"""Chance of a drawn request to be asked of a dearer option that promises no less loss than the cheapest."""
+_DEAR = 0.05
 """Chance of a drawn request to be asked of the dear model once more, to see what less context would do."""
 
 
@@ -121,17 +125,23 @@ class LiveAudit:
         auditor = self.auditors.get(exchange.route)
         if auditor is None:
             return
-        auditor.earn(row.actual or 0)
+        auditor.earn((row.actual or 0) * (2 if self._beginning(exchange.route) else 1))
         if not fit(exchange, row):
             return
         budget = self.budgets.routes[exchange.route]
         budget.seen(exchange, float(row.baseline or 0), routed=auto(exchange))
-        if not auditor.wants(thin=budget.judged and budget.thin, suspicious=budget.suspicious):
+        changed = changed_by(exchange, self._switch.techniques)
+        tiers = budget.openings.get(TIERS)
+        where = cell(exchange)
+        watching = bool(changed)
+        if not changed and tiers is not None and auto(exchange) and tiers.would(where) is not None:
+            watching = tiers.state == "suspended" or self._draw(min(1.0, 2 * CONTROL / tiers.compared))
+        suspicious = budget.suspicious and not (tiers is not None and tiers.state == "suspended" and changed)
+        if not auditor.wants(dear=bool(changed), watching=watching, suspicious=suspicious):
             return
         if exchange.arms:
             self._spawn(self._grade(auditor, exchange))
             return
-        changed = changed_by(exchange, self._switch.techniques)
         judge = self.judges[exchange.route]
         if "templates" in changed and not judge.reads:
             return  # a greeting in other words is no loss, but no comparison of words can tell
@@ -140,7 +150,8 @@ class LiveAudit:
                 return
             self._spawn(self._audit(auditor, exchange, row, changed))
         elif TIERS in budget.openings or any(name in budget.openings for name in _previews(exchange)):
-            self._book(exchange, (), 0.0)
+            if exchange.route not in self._adaptive or self._draw(_CHANGED):
+                self._book(exchange, (), 0.0)
             self._spawn(self._probe(auditor, budget, exchange))
         else:
             probe = self._router.probe(exchange) if auto(exchange) else None
@@ -148,6 +159,11 @@ class LiveAudit:
                 self._spawn(self._look(auditor, exchange, probe))
             if probe is None or not probe.would:
                 self._book(exchange, (), 0.0, routed=auto(exchange))
+
+    def _beginning(self, route: str) -> bool:
+        """Whether there is too little evidence where it saves most: then it may cost twice as much."""
+        tiers = self.budgets.routes[route].openings.get(TIERS)
+        return tiers is not None and tiers.few and self.judges[route].reads
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -206,8 +222,10 @@ class LiveAudit:
     ) -> None:
         """What would a cheaper tier have said, beside what everything-off says?"""
         opening, where, target = budget.openings[TIERS], cell(exchange), self._router.tier(option)
-        doubted = opening.state == "suspended" and opening.would(where) == option
-        if target is None or not (doubted or (budget.thin and opening.hopeful(where, option))):
+        doubted = opening.would(where) == option
+        wanted = budget.thin and opening.hopeful(where, option)
+        wanted = wanted and (opening.promising(option) or self._draw(_DEARER))
+        if target is None or not (doubted or wanted):
             return
         costs: list[int] = []
         verdict = await self._rival(auditor, exchange, plain(exchange), target, reference, TIERS, costs.append)
@@ -217,10 +235,10 @@ class LiveAudit:
             self._doubt(budget, exchange, TIERS, option, verdict)
 
     def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: Verdict) -> None:
-        """A probe of a suspended technique, in a cell and with the option in which it acted, settles the suspicion."""
-        opening = budget.openings[name]
-        doubted = opening.state == "suspended" and opening.would(cell(exchange)) == option
-        if doubted and budget.watch(name, verdict.net) is not None:
+        """A probe in a cell and with the option in which a technique acts on other requests, or did until it was
+        suspended, is evidence about it."""
+        acts = budget.openings[name].would(cell(exchange)) == option
+        if acts and budget.watch(name, verdict.net) is not None:
             self.budgets.tell(exchange.route, name)
 
     def _look_at(self, route: str) -> None:

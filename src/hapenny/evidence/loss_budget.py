@@ -11,6 +11,7 @@ Where no model judges, nothing opens: words and vectors cannot tell a right answ
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
@@ -52,6 +53,14 @@ def brings_result(exchange: Exchange) -> bool:
     return last is not None and any(isinstance(block, ToolResult) for block in last.content)
 
 
+def place(technique: str, exchange: Exchange) -> float:
+    """Where a request stands among all that a technique may act on, in [0, 1): the same for all of a session."""
+    context = exchange.context
+    who = context.session or context.user or exchange.id
+    digest = hashlib.blake2b(f"{technique}\0{context.tenant}\0{who}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 class RouteBudget:
     """The budget of one route.
 
@@ -75,7 +84,9 @@ class RouteBudget:
         self.limit, self.at_once, self.judged = limit, at_once, judged
         self.parts = parts(limit, techniques)
         evidenced = [] if at_once else [name for name in EVIDENCED if name in self.parts and options.get(name)]
-        self.openings = {name: Opening(name, options[name], _DELTA / len(evidenced)) for name in evidenced}
+        shares = {name: WEIGHTS[name] ** 2 for name in evidenced}  # most of it where most is at stake
+        whole = sum(shares.values())
+        self.openings = {name: Opening(name, options[name], _DELTA * shares[name] / whole) for name in evidenced}
 
     def limit_of(self, technique: str) -> float:
         """What a technique may lose now: its part, and for the tiers what closed ones lend."""
@@ -86,15 +97,14 @@ class RouteBudget:
             self.parts[name] for name, each in self.openings.items() if name != TIERS and each.state != "open"
         )
 
-    def acts(self, technique: str, where: str) -> str | None:
-        """The option of a technique that may act in a cell; None: closed there."""
+    def acts(self, technique: str, exchange: Exchange) -> str | None:
+        """The option of a technique that may act on a request; None: closed there."""
         opening = self.openings.get(technique)
-        return opening.acts(where) if opening is not None else None
+        return opening.acts(cell(exchange), place(technique, exchange)) if opening is not None else None
 
     def closed(self, technique: str, exchange: Exchange) -> bool:
         """Whether a technique is to watch this request only."""
-        opening = self.openings.get(technique)
-        return opening is not None and technique != TIERS and opening.acts(cell(exchange)) is None
+        return technique in self.openings and technique != TIERS and self.acts(technique, exchange) is None
 
     def seen(self, exchange: Exchange, worth: float, *, routed: bool) -> None:
         """A finished request that could be audited; `routed`: routing chooses its model."""

@@ -5,18 +5,19 @@ cheap tiers, say). Pairs of a drawn request, what the option answers beside what
 in [-1, 1] for a cell and option. A policy says which option may act in each cell; its loss over the route's traffic is
 the sum over cells of their share times their mean loss.
 
-Two thirds of the pairs certify, one third proposes. From the proposing ones comes a path of policies, from the safest
-on: at falling prices of a lost answer each cell takes the option with the largest saving less that price times its
-loss, where losses are shrunk to the option's mean and taken one standard error up. The certifying pairs, which the path
-has not seen, test it in that order (Learn-then-Test's fixed sequence, Angelopoulos et al. 2021): the walk stops at the
-first policy whose upper bound is above the limit, so the many policies need no correction. The bound is the stratified
-mean plus a normal quantile of its standard error, with one lost answer added where the sample is thinnest, without
-which no loss seen would mean no loss. Looks are taken as the pairs grow by .6 and share the allowed error.
+One pair in four proposes, the others certify. From the proposing ones comes an order of (cell, option) by loss for each
+saving, losses shrunk to the option's mean; of its beginnings the one is taken that promises most, and only that one is
+tested on the certifying pairs, which its choice has not seen: so the many that were possible need no correction. The
+upper bound U of its loss is the stratified mean plus a normal quantile of its standard error, with one lost answer
+added where the sample is thinnest, without which no loss seen would mean no loss. A policy whose U is above the limit
+acts on the share limit / U of its requests, drawn by session: the worst case fits the limit, and the share grows as U
+falls. Looks are taken as the pairs grow by .6 and share the allowed error. A small share of the requests on which a
+technique may act is always left to everything-off: there a cheap answer beside the dear one is evidence for little.
 
-In force, the share of worse answers in each audit is watched by an e-process (`LossMonitor`): the promise "net loss at
-most the limit" means that worse answers are at most as frequent as better ones plus the limit. At a suspicion the
-technique stops acting while the question is settled by cheap probes; a refuted technique is closed, its pairs are
-forgotten and it starts anew with half the allowed error.
+In force, worse answers among such pairs are watched: the promise "net loss at most the limit" means that worse answers
+are at most as frequent as better ones plus the limit. Page's cumulative sum (1954) against a rate 2.5 times as high
+raises a suspicion; then the technique stops acting, and Wald's sequential test of the two rates settles it by probes. A
+refuted technique is closed, its pairs are forgotten, and it starts anew with half the allowed error.
 """
 
 from __future__ import annotations
@@ -26,10 +27,8 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
-import numpy as np
 from msgspec import Struct, field
 
-from hapenny.evidence.eprocess import LossMonitor, MonitorState
 from hapenny.evidence.special import normal_ppf
 
 State: TypeAlias = Literal["closed", "open", "suspended", "refuted"]
@@ -37,22 +36,23 @@ State: TypeAlias = Literal["closed", "open", "suspended", "refuted"]
 CELLS = 64
 """Cells of a technique; further ones share the last."""
 _OTHER = "(other)"
-_FIRST_LOOK, _GROWTH, _LOOKS = 80, 1.6, 9
-_LEAST = 8
-"""Certifying pairs of a cell under which it stays closed."""
-_SHRUNK = 30.0
+_FIRST_LOOK, _GROWTH, _LOOKS = 80, 1.6, 8
+_LEAST = 25
+"""Certifying pairs of a cell under which it is looked at together with other small ones."""
+_SHRUNK = 40.0
 """Pairs that a cell's own mean loss must outweigh."""
 _POOLED = 5.0
-_PRICES: Sequence[float] = [float(price) for price in np.geomspace(1_000.0, 2.0, 60)]
-"""Of a lost answer, in mean requests."""
+_ENOUGH = 5_000.0
 _KEPT = 40_000.0
 """Pairs after which old ones begin to fade."""
-_SUSPECT, _ALARM = 0.1, 0.004
-"""Chance that a kept promise is ever suspected, and ever held refuted."""
-_CAP = 0.5
-"""The highest rate of worse answers that is watched for."""
-_SETTLED = 40
-"""Pairs without an alarm after which a suspicion is dropped."""
+CONTROL = 0.08
+"""Share of the requests on which a technique may act that everything-off answers."""
+_LEAST_SHARE = 0.05
+"""A policy that may act on less than that is not worth its doubts."""
+_WORSE = 2.5
+"""How much more frequent worse answers are, against which they are watched."""
+_SUSPECT, _REFUTED, _CLEARED = 2.7, 4.6, -2.3
+"""Sums of log likelihood ratios: a suspicion; odds of 100 to 1 for it; of 10 to 1 against it."""
 
 
 class Sums(Struct):
@@ -102,12 +102,12 @@ class Kept(Struct):
     cells: dict[str, Cell]
     questions: float
     policy: dict[str, str]
+    part: float
     state: State
     bound: float
     looks: int
     generation: int
-    suspicion: MonitorState | None
-    settling: int
+    doubt: float
     why: str
 
 
@@ -146,9 +146,10 @@ class Opening:
         self.why = "no evidence yet"
         self.bound = 0.0
         self._limit = 0.0
+        self.part = 0.0
+        """Share of the policy's requests on which it acts."""
         self._looks = self._generation = 0
-        self._suspicion: LossMonitor | None = None
-        self._settling = 0
+        self._doubt = 0.0
 
     # -- traffic and evidence ------------------------------------------------------------------------------------
 
@@ -163,15 +164,17 @@ class Opening:
     def add(self, cell: str, option: str, net: float, cost: float = 0.0) -> None:
         """A pair: the net loss in [-1, 1] of an option's answer, and what it cost, nano-dollars."""
         tried = self._cell(cell).options.setdefault(option, Tried())
-        (tried.proposing if tried.seen % 3 == 0 else tried.certifying).add(net)
+        (tried.proposing if tried.seen % 4 == 0 else tried.certifying).add(net)
         tried.seen += 1
         tried.cost += cost
         tried.worse += net > 0
         tried.better += net < 0
 
-    def acts(self, cell: str) -> str | None:
-        """The option that may act in a cell now; None: none."""
-        return self.policy.get(self._name(cell)) if self.state == "open" else None
+    def acts(self, cell: str, place: float = 0.0) -> str | None:
+        """The option that may act in a cell now; None: none. `place`: of the session, drawn in [0, 1)."""
+        if self.state != "open" or place >= min(self.part, 1 - CONTROL):
+            return None
+        return self.policy.get(self._name(cell))
 
     def would(self, cell: str) -> str | None:
         """The same, also while it is suspended."""
@@ -190,6 +193,19 @@ class Opening:
         error = math.sqrt((both.square + 1) / (both.n * (both.n + 1)))
         return both.mean - 2 * error < max(4 * self._limit, 0.02)
 
+    def promising(self, option: str) -> bool:
+        """Whether a dearer option seems to lose less than the cheapest one, so that it is worth as many pairs."""
+        if option == self.options[0]:
+            return True
+        (mine, square), (cheapest, other) = self._pooled(option), self._pooled(self.options[0])
+        mine_n, other_n = (
+            sum(c.options[o].proposing.n for c in self._cells.values() if o in c.options)
+            for o in (option, self.options[0])
+        )
+        if mine_n < 10 or other_n < 10:
+            return True
+        return cheapest - mine > math.sqrt(square / mine_n + other / other_n)
+
     # -- opening -------------------------------------------------------------------------------------------------
 
     def look(self, limit: float, hidden: float = 0.0) -> bool:
@@ -205,53 +221,69 @@ class Opening:
         self._fade()
         z = normal_ppf(1 - self._spend())
         self._looks += 1
-        best: dict[str, str] = {}
-        bound, before = 0.0, None
-        for price in _PRICES:
-            policy = self._proposed(price)
-            if policy == before:
-                continue
-            before = policy
-            if not policy:
-                continue
-            upper = self._upper(policy, z)
-            if upper > limit * (1 - hidden):
-                break
-            best, bound = policy, upper / (1 - hidden)
-        changed = best != self.policy
-        self.policy, self.bound = best, max(0.0, bound)
-        if best:
-            self.state, self.why = "open", ""
+        allowed = limit * (1 - hidden)
+        policy = self._proposed(allowed, z)
+        upper = self._upper(policy, z, certifying=True) if policy else 0.0
+        part = min(1.0, allowed / upper) if upper > 0 else 1.0
+        before = (self.policy, round(self.part, 3), self.state)
+        if not policy or part < _LEAST_SHARE:
+            self.policy, self.part, self.bound, self.state = {}, 0.0, 0.0, "closed"
+            self.why = "the evidence does not bear any opening within the limit"
         else:
-            self.state, self.why = "closed", "the evidence does not bear any opening within the limit"
-        if changed:
-            self._suspicion = None
-        return changed
+            self.policy, self.part, self.bound = policy, part, max(0.0, part * upper / (1 - hidden))
+            self.state, self.why = "open", ""
+        return before != (self.policy, round(self.part, 3), self.state)
 
     def _spend(self) -> float:
         part = self._delta * 0.5**self._generation / (_LOOKS + 1)
         return float(part if self._looks < _LOOKS else part * 0.5 ** (self._looks - _LOOKS + 1))
 
-    def _proposed(self, price: float) -> dict[str, str]:
-        """The policy at a price of a lost answer."""
+    def _proposed(self, allowed: float, z: float) -> dict[str, str]:
+        """The beginning of the order that promises most, by the proposing pairs alone."""
         means = {option: self._pooled(option) for option in self.options}
-        mean_worth = sum(cell.worth for cell in self._cells.values()) / max(1.0, self._asked())
-        policy = {}
-        for name, cell in self._cells.items():
-            best = 0.0
-            for option, tried in cell.options.items():
-                own = tried.proposing
-                if tried.certifying.n < _LEAST or option not in means:
+        worth_of_all = max(1e-9, sum(cell.worth for cell in self._cells.values()))
+        items: list[tuple[float, float, tuple[str, ...], str]] = []
+        for names in self._groups():
+            for option in self.options:
+                cells = [self._cells[name] for name in names if option in self._cells[name].options]
+                if len(cells) < len(names) or sum(each.options[option].certifying.n for each in cells) < _LEAST:
                     continue
-                pooled, square = means[option]
-                loss = (own.loss + _SHRUNK * pooled) / (own.n + _SHRUNK)
-                spread = math.sqrt((own.square + _SHRUNK * square) / (own.n + _SHRUNK) / (own.n + _SHRUNK))
-                worth = cell.worth / max(1.0, cell.asked)
-                saving = (worth - tried.cost / max(1, tried.seen)) / max(mean_worth, 1e-9)
-                value = saving - price * (loss + spread)
-                if saving > 0 and value > best:
-                    best, policy[name] = value, option
-        return policy
+                proposing = [each.options[option].proposing for each in cells]
+                n = sum(sums.n for sums in proposing)
+                loss = (sum(sums.loss for sums in proposing) + _SHRUNK * means[option][0]) / (n + _SHRUNK)
+                saving = sum(self._saving(each, option) for each in cells) / worth_of_all
+                weight = sum(self._weight(name) for name in names)
+                if saving > 0:
+                    items.append((weight * loss / saving, saving, names, option))
+        best: dict[str, str] = {}
+        policy: dict[str, str] = {}
+        most, saved = 0.0, dict[str, float]()
+        for _, saving, names, option in sorted(items):
+            if saving <= saved.get(names[0], 0.0):
+                continue
+            saved[names[0]] = saving
+            policy = policy | dict.fromkeys(names, option)
+            upper = self._upper(policy, z, certifying=False)
+            promised = sum(saved.values()) * (min(1.0, allowed / upper) if upper > 0 else 1.0)
+            if promised > most:
+                most, best = promised, policy
+        return best
+
+    def _groups(self) -> list[tuple[str, ...]]:
+        """Cells, the small ones together: pairs of the option that has most decide which are small."""
+        small: list[str] = []
+        groups: list[tuple[str, ...]] = []
+        for name, cell in self._cells.items():
+            pairs = max((tried.certifying.n for tried in cell.options.values()), default=0.0)
+            if pairs >= _LEAST:
+                groups.append((name,))
+            elif pairs:
+                small.append(name)
+        return [*groups, tuple(small)] if small else groups
+
+    def _saving(self, cell: Cell, option: str) -> float:
+        tried = cell.options[option]
+        return cell.worth - cell.asked * tried.cost / max(1, tried.seen)
 
     def _pooled(self, option: str) -> tuple[float, float]:
         both = [cell.options[option].proposing for cell in self._cells.values() if option in cell.options]
@@ -259,49 +291,63 @@ class Opening:
         square = (sum(each.square for each in both) + 1) / (n + 1)
         return (sum(each.loss for each in both) / n if n else 0.0), square
 
-    def _upper(self, policy: dict[str, str], z: float) -> float:
-        """Upper bound of the policy's loss, as a share of the route's questions."""
-        each = [(self._weight(name), self._cells[name].options[option].certifying) for name, option in policy.items()]
-        pooled = (sum(sums.square for _, sums in each) + 1) / (sum(sums.n for _, sums in each) + 1)
-        mean = sum(weight * sums.mean for weight, sums in each)
+    def _upper(self, policy: dict[str, str], z: float, *, certifying: bool) -> float:
+        """Upper bound of the policy's loss, as a share of the route's questions; or what it is likely to be, by the
+        proposing pairs. Small cells count as one."""
+        small = {name for group in self._groups() if len(group) > 1 for name in group}
+        sums: dict[tuple[str, str], tuple[float, Sums, float]] = {}
+        for name, option in policy.items():
+            tried = self._cells[name].options[option]
+            key = ("" if name in small else name, option)
+            weight, total, pairs = sums.get(key, (0.0, Sums(), 0.0))
+            mine = tried.certifying if certifying else tried.proposing
+            total = Sums(total.n + mine.n, total.loss + mine.loss, total.square + mine.square)
+            sums[key] = (weight + self._weight(name), total, pairs + tried.certifying.n)
+        each = list(sums.values())
+        pooled = (sum(total.square for _, total, _ in each) + 1) / (sum(total.n for _, total, _ in each) + 1)
+        mean = sum(weight * self._shrunk(total, option, certifying) for (_, option), (weight, total, _) in sums.items())
         variance = sum(
-            weight**2 * (sums.square + _POOLED * pooled) / (sums.n + _POOLED) / sums.n for weight, sums in each
+            weight**2 * (total.square + _POOLED * pooled) / (total.n + _POOLED) / max(1.0, pairs)
+            for weight, total, pairs in each
         )
-        thinnest = max(weight / sums.n for weight, sums in each)
+        thinnest = max(weight / max(1.0, pairs) for weight, _, pairs in each)
         return mean + z * math.sqrt(variance + thinnest**2)
+
+    def _shrunk(self, total: Sums, option: str, certifying: bool) -> float:
+        if certifying:
+            return total.mean
+        return (total.loss + _SHRUNK * self._pooled(option)[0]) / (total.n + _SHRUNK)
 
     # -- watching ------------------------------------------------------------------------------------------------
 
     def watch(self, net: float, limit: float) -> State | None:
-        """Takes the net loss of an audit, or while suspended of a probe, in a cell of the policy; the state that comes
-        of it, if it changes. `limit`: share of the route's answers that the technique may lose."""
+        """Takes the net loss of an audit or probe in a cell of the policy; the state that comes of it, if it changes.
+        `limit`: share of the route's answers that the technique may lose."""
         if self.state not in ("open", "suspended"):
             return None
-        monitor = self._suspicion
-        if monitor is None:
-            monitor = self._suspicion = LossMonitor(_CAP, _ALARM)
-        share = max(self.share, 0.02)
-        monitor.update(float(net > 0), limit=min(_CAP, limit / share + self._better()))
+        rate = min(0.3, limit / max(self.share * self.part, 0.02) + self._better())
+        bad = min(0.9, _WORSE * rate)
+        self._doubt += math.log(bad / rate) if net > 0 else math.log((1 - bad) / (1 - rate))
         if self.state == "open":
-            if monitor.wealth >= 1 / _SUSPECT:
-                self.state, self.why, self._settling = "suspended", "suspicion: worse answers among few audits", 0
-                return "suspended"
-            return None
-        self._settling += 1
-        if monitor.alarmed:
+            self._doubt = max(0.0, self._doubt)
+            if self._doubt < _SUSPECT:
+                return None
+            self.state, self.why, self._doubt = "suspended", "suspicion: worse answers among few audits", 0.0
+            return "suspended"
+        if self._doubt >= _REFUTED:
             return self.refute("audits refute the promise")
-        if self._settling >= _SETTLED and monitor.wealth < 1 / _SUSPECT:
-            self.state, self.why, self._suspicion = "open", "", None
+        if self._doubt <= _CLEARED:
+            self.state, self.why, self._doubt = "open", "", 0.0
             return "open"
         return None
 
     def refute(self, why: str) -> State:
         """Closes the technique at once; what was known is forgotten."""
         self.state, self.why = "refuted", why
-        self.policy, self.bound = {}, 0.0
+        self.policy, self.part, self.bound = {}, 0.0, 0.0
         for cell in self._cells.values():
             cell.options.clear()
-        self._looks, self._suspicion, self._settling = 2, None, 0
+        self._looks, self._doubt = 2, 0.0
         self._generation += 1
         return self.state
 
@@ -319,9 +365,22 @@ class Opening:
     # -- the rest ------------------------------------------------------------------------------------------------
 
     @property
+    def few(self) -> bool:
+        """Whether there are fewer pairs than it takes to show its limit at all, as much as they scatter."""
+        if not self._limit:
+            return True
+        square = min(self._pooled(option)[1] for option in self.options)
+        return self._pairs() < min(_ENOUGH, square * (normal_ppf(1 - self._spend()) / self._limit) ** 2)
+
+    @property
+    def compared(self) -> float:
+        """Share of the requests on which it may act that everything-off answers."""
+        return max(CONTROL, 1.0 - self.part) if self.policy else 1.0
+
+    @property
     def thin(self) -> bool:
         """Whether more evidence may open more: nothing is open, or less than nine tenths."""
-        return self.state != "open" or self.share < 0.9
+        return self.state != "open" or self.share * self.part < 0.9
 
     def standing(self, limit: float) -> Standing:
         """Where it stands."""
@@ -332,16 +391,15 @@ class Opening:
         )
         return Standing(
             technique=self.technique, state=self.state, why=self.why, limit=limit, bound=self.bound, loss=loss,
-            pairs=int(self._all_pairs()), share=self.share, cells=dict(self.policy),
+            pairs=int(self._all_pairs()), share=self.share * min(self.part, 1 - CONTROL), cells=dict(self.policy),
         )  # fmt: skip
 
     def dumps(self) -> bytes:
         """What `loads` takes over after a restart."""
         return msgspec.msgpack.encode(
             Kept(
-                list(self.options), self._cells, self._questions, self.policy, self.state, self.bound, self._looks,
-                self._generation, self._suspicion.state() if self._suspicion is not None else None, self._settling,
-                self.why,
+                list(self.options), self._cells, self._questions, self.policy, self.part, self.state, self.bound,
+                self._looks, self._generation, self._doubt, self.why,
             )
         )  # fmt: skip
 
@@ -350,10 +408,9 @@ class Opening:
         kept = msgspec.msgpack.decode(data, type=Kept)
         if kept.options != list(self.options):
             return
-        self._cells, self._questions, self.policy = kept.cells, kept.questions, kept.policy
+        self._cells, self._questions, self.policy, self.part = kept.cells, kept.questions, kept.policy, kept.part
         self.state, self.bound, self.why = kept.state, kept.bound, kept.why
-        self._looks, self._generation, self._settling = kept.looks, kept.generation, kept.settling
-        self._suspicion = LossMonitor.restore(kept.suspicion) if kept.suspicion is not None else None
+        self._looks, self._generation, self._doubt = kept.looks, kept.generation, kept.doubt
 
     def _cell(self, name: str) -> Cell:
         name = self._name(name)

@@ -21,15 +21,19 @@ from hapenny.core.exchange import Exchange
 from hapenny.evidence.facts import Said, compared
 from hapenny.evidence.llm import Judged
 
-ModelJudge: TypeAlias = Callable[[Exchange, str, str], Awaitable[tuple[Judged, int]]]
-"""Asks the judge model which of two answers to an exchange's question is better, and what that cost, nano-dollars."""
+ModelJudge: TypeAlias = Callable[[Exchange, str, str, bool], Awaitable[tuple[Judged, int]]]
+"""Asks the judge model which of two answers to an exchange's question is better (True: in both orders also where it
+first says neither), and what that cost, nano-dollars."""
 Distance: TypeAlias = Callable[[str, str], Awaitable[float]]
 """Loss in [0, 1] of two texts by words, numbers and vectors: where there is no model."""
 
 _CHECKED = 0.05
 """Share of pairs with equal facts that the judge sees all the same."""
-_PRIOR_PAIRS, _PRIOR_SWAPPED = 20.0, 2.0
-"""Pairs asked about and verdicts that changed with the places, before there are any."""
+_BOTH = 0.15
+"""Share of pairs that are asked about in both orders whatever the first verdict: how often verdicts change tells how
+often the judge errs."""
+_PRIOR_PAIRS, _PRIOR_SWAPPED = 20.0, 1.5
+"""Such pairs, and verdicts that changed with the places, before there are any."""
 
 
 class Verdict(Struct, frozen=True):
@@ -45,8 +49,10 @@ class JudgeRecord(Struct, kw_only=True):
 
     by_facts: int = 0
     by_model: int = 0
+    both: int = 0
+    """Pairs that were drawn to be asked about in both orders."""
     swapped: int = 0
-    """Verdicts that changed with the places."""
+    """Of these, verdicts that changed with the places."""
     checked: int = 0
     """Pairs with equal facts that the model was shown."""
     missed: int = 0
@@ -80,9 +86,9 @@ class PairJudge:
         the order; as many again may hang on the pair and come again when it is swapped.
         """
         record = self.record
-        asked = record.by_model + _PRIOR_PAIRS
+        asked = record.both + _PRIOR_PAIRS
         mean = (record.swapped + _PRIOR_SWAPPED) / asked
-        upper = min(0.5, mean + 1.645 * math.sqrt(mean * (1 - mean) / asked))
+        upper = min(0.5, mean + math.sqrt(mean * (1 - mean) / asked))
         return min(0.5, 2 * upper)
 
     async def judge(self, audited: Exchange, candidate: Said, reference: Said) -> Verdict:
@@ -98,11 +104,16 @@ class PairJudge:
             if candidate.calls != reference.calls:
                 return Verdict(1.0, 0, "text")
             return Verdict(await self._distance(candidate.text, reference.text), 0, "vectors")
-        judged, cost = await self._model(audited, candidate.shown(), reference.shown())
+        draw = self._clock.random.random
+        both, turned = draw() < _BOTH, draw() < 0.5
+        first, second = (reference, candidate) if turned else (candidate, reference)
+        judged, cost = await self._model(audited, first.shown(), second.shown(), both)
         record.cost += cost
         record.by_model += 1
-        record.swapped += not judged.consistent
-        net = 1.0 - 2.0 * judged.score
+        if both:
+            record.both += 1
+            record.swapped += not judged.consistent
+        net = (2.0 * judged.score - 1.0) * (1 if turned else -1)
         if same:
             record.checked += 1
             record.missed += net != 0

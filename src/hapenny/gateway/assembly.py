@@ -128,7 +128,7 @@ def build(
     recorder = shared.recorder
 
     # Who asks for what, and what a call costs.
-    resolver = RequestResolver(config, catalog, shared.secret)
+    resolver = RequestResolver(config, catalog, shared.draw)
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
     rates = _rates(catalog, resolver)

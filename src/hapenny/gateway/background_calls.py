@@ -99,9 +99,9 @@ class BackgroundCalls:
         return answer, _cost(exchange)
 
     def judging(self, target: Target) -> ModelJudge:
-        """A model as the judge of audits: asked twice with places swapped, each time in a row of its own (`judge`)."""
+        """A model as the judge of audits: asked again with places swapped, each time in a row of its own (`judge`)."""
 
-        async def judge(audited: Exchange, candidate: str, reference: str) -> tuple[Preference, int]:
+        async def judge(audited: Exchange, candidate: str, reference: str, both: bool) -> tuple[Preference, int]:
             costs: list[int] = []
 
             async def ask(prompt: str) -> str:
@@ -112,7 +112,7 @@ class BackgroundCalls:
                     self._exchanges.close(exchange)
                     costs.append(_cost(exchange))
 
-            comparison = await compare(ask, audited.original.question, candidate, reference)
+            comparison = await compare(ask, audited.original.question, candidate, reference, both=both)
             return comparison, sum(costs)
 
         return judge

@@ -28,7 +28,7 @@ from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Stage, StageSpec
 from hapenny.core.tasks import Spawn
-from hapenny.evidence.loss_budget import LossBudgets, cell
+from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
@@ -201,7 +201,7 @@ def _tiers(here: RouteParts) -> Stage:
         return TierStage(here.shared.names, here.shared.router)
 
     def proven(exchange: Exchange) -> str:
-        return budget.acts(TIERS_STAGE.name, cell(exchange)) or ""
+        return budget.acts(TIERS_STAGE.name, exchange) or ""
 
     return TierStage(here.shared.names, here.shared.router, proven)
 
