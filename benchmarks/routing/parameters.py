@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.catalog.capability import refusals
 from hapenny.catalog.catalog import default
+from hapenny.catalog.fitting import refusals
 from hapenny.core.messages import Parameters
 from hapenny.tuning.sets import SETS, ParameterSet, resolve, wanted
 

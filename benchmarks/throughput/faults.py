@@ -21,9 +21,9 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, Outcome
 from hapenny.throughput.hedge import Hedger, HedgeSpec
-from hapenny.throughput.job import Job
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job
 from hapenny.throughput.quota import Quota
 
 

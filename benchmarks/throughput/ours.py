@@ -11,8 +11,8 @@ from hapenny.core.exchange import Purpose
 from hapenny.simulation.fleet_provider import Provider
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.gate import Gate, Outcome, Pass
-from hapenny.throughput.job import Job, Shed
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job, Shed
 
 
 class Hapenny:

@@ -21,8 +21,8 @@ from hapenny.throughput.concurrency import SLO, ConcurrencyLimit, FixedLimit
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome, Pass
-from hapenny.throughput.job import Job, Shed
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job, Shed
 
 SLO_TTFT_S = 2.0
 SLO_TPOT_S = 0.05

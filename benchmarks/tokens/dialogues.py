@@ -26,8 +26,8 @@ from hapenny.core.events import (
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.stage import Ask, Pipeline
-from hapenny.tokens.answer_stage import AnswerSizeStage
-from hapenny.tokens.sizes import AnswerSizes, SizeOptions
+from hapenny.tokens.answer_stage import AnswerSizes, AnswerSizeStage
+from hapenny.tokens.options import SizeOptions
 from hapenny.tokens.templates import Templates, Turn
 
 CLIENT_LIMIT = 4096

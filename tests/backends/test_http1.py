@@ -1,7 +1,6 @@
 """The HTTP/1.1 connection: any cut of the same bytes is the same answer, and what is ambiguous is refused."""
 
 import asyncio
-import datetime
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from hapenny.backends.url import address
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from tests.backends.servers import serving
+from tests.certificates import certificate
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -231,28 +231,7 @@ async def test_methods_bodies_and_big_answers() -> None:
 @asynccontextmanager
 async def secure(tmp_path: Path, host: str) -> AsyncIterator[tuple[str, ssl.SSLContext]]:
     """A TLS server with a certificate of its own, and a context that trusts it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), False)
-        .sign(key, hashes.SHA256())
-    )
-    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (tmp_path / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    certificate(tmp_path, host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 

@@ -131,3 +131,15 @@ def test_the_same_idempotency_key_is_the_same_batch(tmp_path):
         assert api.create("t", {**WANTED, "input_file_id": source["id"]})["id"] != one["id"]
 
     loop.run(main)
+
+
+def test_the_same_request_twice_at_once_is_one_batch(tmp_path):
+    async def main(clock):
+        _, api = house(clock, tmp_path)
+        source = api.upload("t", "in.jsonl", "batch", file(1))
+        both = [api.prepare("t", {**WANTED, "input_file_id": source["id"]}) for _ in range(2)]
+        one, two = (api.enter(each, key="k") for each in both)
+        assert one["id"] == two["id"]
+        assert [each["id"] for each in api.list("t")["data"]] == [one["id"]]
+
+    loop.run(main)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hapenny.caching.keys import DECLARED, Keys, uncacheable
 from hapenny.core import messages
+from hapenny.core.calls import Policy
 from hapenny.core.messages import (
     Context,
     Data,
@@ -24,7 +25,6 @@ from hapenny.core.messages import (
     ToolResult,
     ToolUse,
 )
-from hapenny.core.policy import Policy
 from tests.core.house import exchange
 
 KEYS = Keys(b"secret")

@@ -3,11 +3,10 @@
 import msgspec
 import pytest
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.store import Selector, Store
-from hapenny.caching.stored import Stored, evidence_tags, result_tag
+from hapenny.caching.stored import AnswerDedup, Stored, evidence_tags, result_tag
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 
 

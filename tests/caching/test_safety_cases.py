@@ -6,10 +6,10 @@ import itertools
 import pytest
 
 from hapenny.config import load
+from hapenny.core.calls import Policy
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.messages import Context, Message, Parameters, Request, Text, Tool
-from hapenny.core.policy import Policy
 from hapenny.gateway.cache_admin import Invalidation
 from hapenny.gateway.gateway import Gateway
 from tests.caching.semantic.rig import traffic

@@ -13,7 +13,7 @@ from hapenny.evidence.facts import Said, compared, said
         ("Distant Kitchen, volume 5, costs 9.70 euros.", "Volume 5 of Distant Kitchen is 9.70 euros."),
         ("We have 50 copies of Upside-Down Cartographer, volume 4.", "Of volume 4 of Upside-Down Cartographer: 50."),
         ("The answer is four.", " the answer is  FOUR "),
-        ("紙の傘の第2巻は在庫が0冊あります。", "『紙の傘』2巻の在庫は0冊です。"),
+        ("琥珀の剣士は10.87ユーロです。", "『琥珀の剣士』は10.87ユーロ(税込)です。"),
     ],
 )
 def test_the_same_facts_in_other_words_are_no_difference(first, second):

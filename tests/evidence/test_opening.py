@@ -40,7 +40,7 @@ def test_it_opens_wider_as_pairs_come():
 
 
 def test_the_worst_case_of_what_is_open_fits_the_limit():
-    opening = taught(600, worse=0.02, better=0.01)
+    opening = taught(1_500, worse=0.02, better=0.02)
     assert opening.state == "open"
     assert opening.bound <= LIMIT + 1e-9
     assert opening.part < 1

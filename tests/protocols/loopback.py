@@ -73,7 +73,7 @@ def answers(server, name, events):
 
     def reply(seen):
         path = seen.path
-        stream = None if name in ("openai", "anthropic") else "stream" in path.rsplit("/", 1)[1]
+        stream = None if name in ("openai", "responses", "anthropic") else "stream" in path.rsplit("/", 1)[1]
         model = None if stream is None else "anthropic.m"
         request = talk.decode_request(seen.body, model=model, stream=stream, headers=seen.headers)
         server.request = request

@@ -13,7 +13,7 @@ from hapenny.core.errors import Failure
 from hapenny.protocols import codec, eventstream
 from tests.protocols import samples
 
-NAMES = ["openai", "anthropic", "bedrock", "invoke"]
+NAMES = ["openai", "responses", "anthropic", "bedrock", "invoke"]
 EXAMPLES = 60
 
 # Bodies that use as much of each protocol as one request can. Constructed after the service model and the SDK types.
@@ -34,6 +34,28 @@ RICH = {
         "stop": ["a"], "presence_penalty": 0, "frequency_penalty": 0, "reasoning_effort": "low", "verbosity": "low",
         "service_tier": "auto", "stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False},
         "store": True, "user": "u", "metadata": {"a": "b"}, "logit_bias": {"1": 1},
+    },
+    "responses": {
+        "model": "m", "instructions": "s",
+        "input": [
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "d"}], "id": "msg_0", "status": "completed"},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "t"}, {"type": "input_image", "image_url": "data:image/png;base64,aGk=", "detail": "low"}, {"type": "input_file", "file_data": "data:application/pdf;base64,aGk=", "filename": "f"}, {"type": "input_file", "file_id": "file-1"}, {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}]},
+            {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "why"}], "content": [{"type": "reasoning_text", "text": "because"}], "encrypted_content": "gAAA"},
+            {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed", "phase": "commentary", "content": [{"type": "output_text", "text": "u", "annotations": [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}], "logprobs": [{"token": "u", "logprob": -0.1, "bytes": [117], "top_logprobs": []}]}, {"type": "refusal", "refusal": "no"}]},
+            {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "status": "completed"},
+            {"type": "custom_tool_call", "id": "ctc_1", "call_id": "d", "name": "x", "input": "y"},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
+            {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "r"}, {"type": "input_image", "image_url": "https://example.com/a.png"}], "id": "fco_1"},
+            {"type": "custom_tool_call_output", "call_id": "d", "output": "r"},
+            {"role": "user", "content": "and then?"},
+            {"role": "developer", "content": "late"},
+        ],
+        "tools": [{"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}, {"type": "custom", "name": "x", "format": {"type": "grammar", "syntax": "lark", "definition": "g"}}, {"type": "web_search", "filters": {"allowed_domains": ["a"]}}],
+        "tool_choice": {"type": "function", "name": "f"}, "parallel_tool_calls": True,
+        "reasoning": {"effort": "low", "summary": "auto", "extra": {"a": 1}}, "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": True}, "verbosity": "low", "extra": {"a": 1}},
+        "max_output_tokens": 50, "temperature": 1, "top_p": 1, "service_tier": "auto", "store": False, "include": ["reasoning.encrypted_content"],
+        "truncation": "auto", "metadata": {"a": "b"}, "user": "u", "safety_identifier": "s", "prompt_cache_key": "k", "stream": True,
+        "stream_options": {"include_obfuscation": False}, "top_logprobs": 2, "max_tool_calls": 3,
     },
     "anthropic": {
         "model": "m", "max_tokens": 5, "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
@@ -111,7 +133,7 @@ def take(name: str, body: bytes) -> str:
 def test_the_rich_body_reads_the_same_after_it_went_out(name):
     talk, body = codec(name), json.dumps(RICH[name]).encode()
     assert take(name, body) == "taken"
-    model, stream = (None, None) if name in ("openai", "anthropic") else ("anthropic.m", True)
+    model, stream = (None, None) if name not in ("bedrock", "invoke") else ("anthropic.m", True)
     request = talk.decode_request(body, model=model, stream=stream, headers={})
     wire = talk.encode_request(request, model=request.model)
     assert talk.decode_request(wire.body, model=model, stream=stream, headers=wire.headers) == request

@@ -20,7 +20,7 @@ from hapenny.protocols import codec, eventstream
 from tests.protocols import samples
 from tests.protocols.test_fuzz import RICH
 
-NAMES = ["openai", "anthropic", "bedrock", "invoke"]
+NAMES = ["openai", "responses", "anthropic", "bedrock", "invoke"]
 KEY = "x_novel"
 
 CALL = {
@@ -84,6 +84,28 @@ WHOLE = {
     ],
 }  # fmt: skip
 WHOLE["invoke"] = WHOLE["anthropic"]
+
+
+WHOLE["responses"] = [
+    {
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "service_tier": "default", "store": True,
+        "text": {"format": {"type": "text"}}, "reasoning": {"effort": "low", "summary": None}, "metadata": {"a": "b"},
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}],
+        "output": [
+            {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "why"}], "content": [{"type": "reasoning_text", "text": "because"}], "encrypted_content": "gAAA"},
+            {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "t", "annotations": [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}, {"type": "novel", "x": 1}], "logprobs": [{"token": "t", "logprob": -0.1, "bytes": [116], "top_logprobs": []}]}, {"type": "refusal", "refusal": "no"}, {"type": "novel_part", "x": {"y": 1}}]},
+            {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "status": "completed"},
+            {"type": "custom_tool_call", "id": "ctc_1", "call_id": "d", "name": "x", "input": "12"},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
+        ],
+        "usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4, "audio_tokens": 1}, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 14},
+    },
+    {
+        "id": "resp_2", "object": "response", "created_at": 1, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "model": "m",
+        "output": [{"type": "message", "id": "msg_2", "role": "assistant", "status": "incomplete", "content": [{"type": "output_text", "text": "t", "annotations": []}]}],
+        "usage": {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14},
+    },
+]  # fmt: skip
 
 
 def chunk(delta, finish=None, **more):
@@ -152,6 +174,48 @@ STREAMS = {
 STREAMS["invoke"] = STREAMS["anthropic"]
 
 
+def told(items):
+    """A stream of the Responses dialect, its frames numbered."""
+    return [{"sequence_number": number, **item} for number, item in enumerate(items)]
+
+
+RESPONSE = {key: value for key, value in WHOLE["responses"][0].items() if key not in ("output", "usage")} | {
+    "output": []
+}
+STREAMS["responses"] = [
+    told([
+        {"type": "response.created", "response": RESPONSE | {"status": "in_progress"}},
+        {"type": "response.in_progress", "response": RESPONSE | {"status": "in_progress"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1", "summary": []}},
+        {"type": "response.reasoning_summary_part.added", "output_index": 0, "item_id": "rs_1", "summary_index": 0, "part": {"type": "summary_text", "text": ""}},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "item_id": "rs_1", "summary_index": 0, "delta": "why"},
+        {"type": "response.reasoning_summary_text.done", "output_index": 0, "item_id": "rs_1", "summary_index": 0, "text": "why"},
+        {"type": "response.reasoning_summary_part.done", "output_index": 0, "item_id": "rs_1", "summary_index": 0, "part": {"type": "summary_text", "text": "why"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "why"}], "encrypted_content": "gAAA"}},
+        {"type": "response.output_item.added", "output_index": 1, "item": {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}},
+        {"type": "response.content_part.added", "output_index": 1, "content_index": 0, "item_id": "msg_1", "part": {"type": "output_text", "text": "", "annotations": []}},
+        {"type": "response.output_text.delta", "output_index": 1, "content_index": 0, "item_id": "msg_1", "delta": "t", "logprobs": [{"token": "t", "logprob": -0.1}], "obfuscation": "xyz"},
+        {"type": "response.output_text.annotation.added", "output_index": 1, "content_index": 0, "item_id": "msg_1", "annotation_index": 0, "annotation": {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}},
+        {"type": "response.output_text.done", "output_index": 1, "content_index": 0, "item_id": "msg_1", "text": "t", "logprobs": []},
+        {"type": "response.content_part.done", "output_index": 1, "content_index": 0, "item_id": "msg_1", "part": {"type": "output_text", "text": "t", "annotations": []}},
+        {"type": "response.output_item.done", "output_index": 1, "item": {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "t", "annotations": []}]}},
+        {"type": "response.output_item.added", "output_index": 2, "item": {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "", "status": "in_progress"}},
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "item_id": "fc_1", "delta": "{}"},
+        {"type": "response.function_call_arguments.done", "output_index": 2, "item_id": "fc_1", "name": "f", "arguments": "{}"},
+        {"type": "response.output_item.done", "output_index": 2, "item": {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "status": "completed"}},
+        {"type": "response.output_item.added", "output_index": 3, "item": {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}},
+        {"type": "response.web_search_call.searching", "output_index": 3, "item_id": "ws_1"},
+        {"type": "response.output_item.done", "output_index": 3, "item": {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}},
+        {"type": "response.output_item.added", "output_index": 4, "item": {"type": "custom_tool_call", "id": "ctc_1", "call_id": "d", "name": "x", "input": ""}},
+        {"type": "response.custom_tool_call_input.delta", "output_index": 4, "item_id": "ctc_1", "delta": "12"},
+        {"type": "response.custom_tool_call_input.done", "output_index": 4, "item_id": "ctc_1", "input": "12"},
+        {"type": "response.output_item.done", "output_index": 4, "item": {"type": "custom_tool_call", "id": "ctc_1", "call_id": "d", "name": "x", "input": "12"}},
+        {"type": "response.novel", "x": {"y": 1}},
+        {"type": "response.completed", "response": WHOLE["responses"][0]},
+    ]),
+]  # fmt: skip
+
+
 def objects(value, path=()):
     """The paths of all objects in `value`."""
     if isinstance(value, dict):
@@ -204,7 +268,7 @@ def through_cache(name, body):
 def framed(name, items):
     if name == "openai":
         return b"".join(b"data: " + json.dumps(item).encode() + b"\n\n" for item in items) + b"data: [DONE]\n\n"
-    if name == "anthropic":
+    if name in ("anthropic", "responses"):
         return b"".join(f"event: {item['type']}\ndata: {json.dumps(item)}\n\n".encode() for item in items)
     if name == "bedrock":
         return b"".join(eventstream.event(kind, json.dumps(item).encode()) for kind, item in items)
@@ -213,7 +277,7 @@ def framed(name, items):
 
 
 def unframed(name, body):
-    if name in ("openai", "anthropic"):
+    if name in ("openai", "anthropic", "responses"):
         lines = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"]
         return [json.loads(line) for line in lines]
     found = []

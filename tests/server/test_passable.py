@@ -37,7 +37,8 @@ async def provider():
             id = f"obj_{len(kept)}"
             kept[id] = body
             if b'"stream":true' in body:
-                event = b'data: {"type":"response.created","response":{"id":"%s"}}\n\ndata: [DONE]\n\n' % id.encode()
+                frame = b'data: {"type":"response.%s","response":{"id":"%s","status":"%s"}}\n\n'
+                event = b"".join(frame % (kind, id.encode(), kind) for kind in (b"created", b"completed"))
                 return web.Response(body=event, content_type="text/event-stream")
             return web.json_response({"object": "thing", "output": [{"id": "obj_0"}], "id": id})
         return web.json_response({"object": "thing"})
@@ -112,7 +113,7 @@ async def test_a_key_for_certain_models_reaches_no_other(there, name):
 async def test_what_is_sent_is_what_was_read(there):
     url, client, seen, _ = there
     body = b'  {"model":"cheap", "input":"\\u00e9"}  '
-    assert (await ask(client, url, "POST", "/v1/responses", LIMITED, body))[0] == 200
+    assert (await ask(client, url, "POST", "/v1/moderations", LIMITED, body))[0] == 200
     assert seen[0][2] == '{"model":"cheap","input":"é"}'.encode()
 
 

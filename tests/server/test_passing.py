@@ -110,8 +110,8 @@ async def test_an_unknown_path_says_which_backend_would_know_it(tmp_path):
         serving(tmp_path) as (url, _),
         openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
     ):
-        with pytest.raises(openai.NotFoundError, match="does not answer POST /v1/responses"):
-            await client.responses.create(model="auto", input="Hi")
+        with pytest.raises(openai.NotFoundError, match="does not answer POST /v1/moderations"):
+            await client.moderations.create(model="auto", input="Hi")
 
 
 @contextlib.asynccontextmanager

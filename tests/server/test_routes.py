@@ -38,9 +38,10 @@ def match(method: str, target: str, **headers: str) -> Match:
         ("GET", "/v1/models/Qwen/Qwen3-8B", "/v1/models/{+model...}", "openai"),
         ("GET", "/foundation-models", "/foundation-models", "bedrock"),
         ("GET", "/v1/files/file-1/content", "/v1/files/{id}/content", "openai"),
-        ("POST", "/v1/responses", "/{rest...}", "openai"),
+        ("POST", "/openai/v1/responses", "/v1/responses", "openai"),
+        ("GET", "/v1/responses/resp_1", "/{rest...}", "openai"),
         ("POST", "/v1/messages/batches", "/{rest...}", "anthropic"),
-        ("GET", "/guardrail/g/version/1/apply", "/{rest...}", "bedrock"),
+        ("POST", "/guardrail/g/version/1/apply", "/guardrail/{+id}/version/{version}/apply", "bedrock"),
     ],
 )
 def test_where_a_request_goes(method: str, target: str, path: str, dialect: str) -> None:

@@ -9,8 +9,8 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome
 from hapenny.throughput.hedge import Hedger, HedgeSpec
-from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job, Priority, Shed
 from hapenny.throughput.retry import Backoff
 
 

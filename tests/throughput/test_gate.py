@@ -8,8 +8,8 @@ from hapenny.throughput.breaker import BreakerSpec
 from hapenny.throughput.concurrency import FixedLimit
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate, GateSpec, Outcome
-from hapenny.throughput.job import Job, Priority, Shed
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
+from hapenny.throughput.queue import Job, Priority, Shed
 from hapenny.throughput.quota import Quota
 
 POOL = Pool("model", "us-east-1")

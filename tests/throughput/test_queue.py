@@ -4,8 +4,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hapenny.throughput.job import Job, Priority
-from hapenny.throughput.queue import FairQueue
+from hapenny.throughput.queue import FairQueue, Job, Priority
 
 
 def job(tenant="t", *, output=100, priority=Priority.NORMAL, at=0.0, prefix="", weight=1.0, tokens=100):

@@ -5,9 +5,9 @@ import pytest
 from hapenny.simulation import loop
 from hapenny.simulation.fleet_provider import Provider, ProviderCard, Throttled
 from hapenny.stores.counters import MemoryCounters
-from hapenny.throughput.job import Job
 from hapenny.throughput.learner import Learner
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
+from hapenny.throughput.queue import Job
 from hapenny.throughput.quota import Quota
 
 

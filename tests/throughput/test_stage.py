@@ -7,9 +7,9 @@ from hapenny.core.stage import Pipeline
 from hapenny.simulation import loop
 from hapenny.stores.counters import Charge, MemoryCounters
 from hapenny.throughput.dispatchers import Dispatchers
-from hapenny.throughput.job import Shed
 from hapenny.throughput.options import EndpointOptions, ModelOptions, ThroughputOptions
 from hapenny.throughput.pools import QuotaSpec
+from hapenny.throughput.queue import Shed
 from hapenny.throughput.stage import ThroughputStage
 from tests.core.house import STRONG, Asks, Terminal, exchange
 

@@ -17,7 +17,7 @@ from hapenny.core.passages import STORED_SENTENCES, StoredSentences
 from hapenny.core.stage import Pipeline
 from hapenny.counting import Estimators
 from hapenny.telemetry.pricing import Prices
-from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.answer_stage import AnswerSizes, AnswerSizeStage
 from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.options import (
     BrevityOptions,
@@ -30,7 +30,6 @@ from hapenny.tokens.options import (
 )
 from hapenny.tokens.prune_stage import PruneStage
 from hapenny.tokens.segments import sentences
-from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates

@@ -84,7 +84,9 @@ class AnthropicBackend:
         counted: Any = msgspec.json.decode(answer)
         return int(counted["input_tokens"])
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
         """Passes a request through with our key."""
         sent = {"anthropic-version": "2023-06-01"} | outgoing(headers) | self._credentials
         return await passed(self.pool, self._clock, method, self._base.at(path), sent, body, limits)
@@ -114,6 +116,7 @@ KIND = Kind(
     codec="anthropic",
     telemetry="anthropic",
     ways=ANTHROPIC,
-    passes={"anthropic": 0, "openai": 1},
+    passes={"anthropic": 0},
+    serves=("anthropic",),
     batch="anthropic",
 )

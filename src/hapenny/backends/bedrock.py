@@ -1,4 +1,4 @@
-"""Amazon Bedrock's runtime: Converse and InvokeModel, signed by hand or with a bearer key."""
+"""Amazon Bedrock: the runtime's Converse and InvokeModel, signed by hand or with a bearer key; other planes pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import field
 
+from hapenny.backends import bedrock_planes as planes
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
@@ -43,6 +45,7 @@ class BedrockBackend:
         credentials: for signatures; or
         bearer: a Bedrock API key, which needs none.
         base_url: instead of the regional endpoint (a VPC endpoint, a simulator).
+        plane_urls: the same for the other planes, by `bedrock_planes.Plane.name`.
         find: the card of a model; the package's catalog unless given.
     """
 
@@ -56,6 +59,7 @@ class BedrockBackend:
         credentials: Signing | None = None,
         bearer: str | None = None,
         base_url: str | None = None,
+        plane_urls: Mapping[str, str] | None = None,
         find: Find | None = None,
     ) -> None:
         if (credentials is None) == (bearer is None):
@@ -67,6 +71,7 @@ class BedrockBackend:
         self._credentials = credentials
         self._bearer = bearer
         self._base = origin(base_url) if base_url else None
+        self._planes = dict(plane_urls or {})
         self._converse = codec("bedrock")
         self._invoke = codec("invoke")
         self._fitting = Fitting(find)
@@ -116,10 +121,15 @@ class BedrockBackend:
             raise self._converse.decode_error(lease.status, lease.headers, answer)
         return int(msgspec.json.decode(answer)["inputTokens"])
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Passes a request through, signed anew; `path` is sent and signed as it came."""
-        url = self._endpoint(None).at(path)
-        sent = await self._signed(method, url, outgoing(headers), body, "")
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
+        """Passes a request through to the plane that answers its path, signed anew; `path` is sent and signed as it
+        came."""
+        plane = planes.plane(path)
+        where = self._plane_url(plane, region or self._region)
+        url = origin(where).at(path) if where else self._endpoint(None).at(path)
+        sent = await self._signed(method, url, outgoing(headers), body, region, plane.service)
         return await passed(self.pool, self._clock, method, url, sent, body, limits)
 
     async def aclose(self) -> None:
@@ -142,8 +152,25 @@ class BedrockBackend:
         region = (target.region if target is not None else "") or self._region
         return origin(f"https://bedrock-runtime.{region}.amazonaws.com")
 
+    def _plane_url(self, plane: planes.Plane, region: str) -> str:
+        """Where a plane is asked: at its own configured address; at `base_url`, where that is not an address of the
+        runtime alone; else in the region."""
+        own = self._planes.get(plane.name)
+        if own:
+            return own
+        base = self._base
+        if base is not None and (plane is planes.RUNTIME or not base.host.endswith(_AWS)):
+            return ""
+        return plane.url(region)
+
     async def _signed(
-        self, method: str, url: Url, headers: Mapping[str, str], body: bytes, region: str
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str],
+        body: bytes,
+        region: str,
+        service: str = "bedrock",
     ) -> Mapping[str, str]:
         if self._bearer is not None:
             return {**headers, "authorization": f"Bearer {self._bearer}"}
@@ -159,10 +186,13 @@ class BedrockBackend:
             region=region or self._region,
             now=self._clock.wall(),
             query=canonical_query(url.query),
+            service=service,
         )
         return {**headers, **added}
 
 
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+"""Hosts of AWS itself: each answers one plane."""
 _REGION = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 
 
@@ -171,13 +201,30 @@ class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
 
     profile: str | None = None
     """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
+    plane_urls: dict[str, str] = field(default_factory=dict)
+    """Addresses of Bedrock's other planes where they are not the region's (VPC endpoints): `bedrock`,
+    `bedrock-agent-runtime`, `bedrock-agent`, `bedrock-mantle`. AWS_ENDPOINT_URL_BEDROCK and the like are read, too."""
+    knowledge_bases: dict[str, list[str]] = field(default_factory=dict)
+    """Knowledge bases that may be asked through the gateway (Retrieve, RetrieveAndGenerate): id to the tenants who may,
+    `*` for all. Where no keys are configured, all may."""
 
     def problems(self) -> list[tuple[str, str]]:
         """What is wrong with the values."""
         wrong = super().problems()
         if not _REGION.fullmatch(self.region):
             wrong.append(("region", f"{self.region!r} is no AWS region. Fix: e.g. eu-west-1"))
+        known = [plane.name for plane in planes.PLANES]
+        for name, url in self.plane_urls.items():
+            if name not in known:
+                wrong.append((f"plane_urls.{name}", f"no such plane. Fix: one of {', '.join(known)}"))
+            elif not url.startswith(("http://", "https://")):
+                wrong.append((f"plane_urls.{name}", f"{url!r} is no address. Fix: https://…"))
         return wrong
+
+    def shares(self, collection: str, tenant: str) -> bool:
+        """Whether a tenant may ask a knowledge base."""
+        tenants = self.knowledge_bases.get(collection, ())
+        return "*" in tenants or tenant in tenants
 
 
 def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) -> BedrockBackend:
@@ -185,6 +232,9 @@ def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) 
 
     base = options.base_url or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     bearer = options.api_key or (None if options.profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+    variables = {plane.name: f"AWS_ENDPOINT_URL_{plane.name.replace('-', '_').upper()}" for plane in planes.PLANES}
+    named = {plane: os.environ[variable] for plane, variable in variables.items() if os.environ.get(variable)}
+    named.pop(planes.RUNTIME.name, None)
     return BedrockBackend(
         name,
         pool(clock, options),
@@ -193,6 +243,7 @@ def _build(name: str, options: BedrockOptions, clock: Clock, find: Find | None) 
         credentials=None if bearer else chain(clock, profile=options.profile, region=options.region),
         bearer=bearer,
         base_url=base,
+        plane_urls=named | options.plane_urls,
         find=find,
     )
 
@@ -212,5 +263,6 @@ KIND = Kind(
         "role": "the ARN of the role that Bedrock takes to read and write the bucket",
     },
     embeds=bedrock_style,
+    serves=("bedrock",),
     regional=True,
 )

@@ -61,8 +61,11 @@ class Backend(Protocol):
     async def count(self, request: Request, target: Target) -> int | None:
         """Prompt tokens as the provider counts them, free of charge; None when it has no such service."""
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Passes a request through untouched except for credentials; `path` starts with "/" and may have a query."""
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
+        """Passes a request through untouched except for credentials; `path` starts with "/" and may have a query.
+        `region` says where a provider with regions is asked, its own default if empty."""
 
     async def aclose(self) -> None:
         """Lets go of all connections."""

@@ -13,13 +13,41 @@ from hapenny.catalog import Card, resolve
 from hapenny.core.answer import Source
 from hapenny.core.events import Event
 from hapenny.core.exchange import Target
-from hapenny.core.messages import Parameters, Request
+from hapenny.core.messages import Parameters, Request, Text
 from hapenny.protocols.codec import Codec
-from hapenny.protocols.rules import HOME, Fitted, Undo, fit, is_plain
+from hapenny.protocols.rules import HOME, Fitted, Undo, fit
 
 Find: TypeAlias = Callable[[str], Card | None]
 """The card of a model's name."""
 _REMEMBERED = 1_024
+
+
+def is_plain(request: Request) -> bool:
+    """Whether a request is a text conversation that can break no rule but one about its parameters: instructions, then
+    turns of text that begin and end with the user's, without tools, cache points or fields of one dialect."""
+    if (
+        request.tools or request.tool_choice is not None or request.checkpoint or request.extras or request.metadata
+        or request.user is not None or request.store is not None or not request.messages
+    ):  # fmt: skip
+        return False
+    if request.messages[0].role != "user" or request.messages[-1].role != "user":
+        return False
+    for block in request.system:
+        if type(block) is not Text or not block.text or block.text.isspace() or block.checkpoint or block.extras:
+            return False
+    before = ""
+    for message in request.messages:
+        if message.role == before or message.role not in ("user", "assistant") or message.extras or message.name:
+            return False
+        before = message.role
+        if not message.content:
+            return False
+        for block in message.content:
+            if type(block) is not Text or not block.text or block.text.isspace():
+                return False
+            if block.checkpoint or block.extras or block.citations:
+                return False
+    return True
 
 
 class Fitting:

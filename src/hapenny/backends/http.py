@@ -13,12 +13,11 @@ from hapenny.backends.http1 import Broken
 from hapenny.backends.pool import Lease, Pool, long
 from hapenny.backends.url import Url
 from hapenny.core.answer import Replay, Source
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
-from hapenny.core.timeout import within
 from hapenny.protocols.codec import Codec, StreamDecoder
 
 ERROR_BYTES = 1 << 20

@@ -11,6 +11,7 @@ from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
 from hapenny.backends.passable import Passable
 from hapenny.backends.pool import Pool
+from hapenny.backends.proxy import Proxy
 from hapenny.core.clock import Clock
 from hapenny.vectors.remote import Style
 
@@ -36,6 +37,10 @@ class BackendOptions(Struct, kw_only=True, forbid_unknown_fields=True, tag_field
         """What is wrong with the values: (option, what and how to fix it)."""
         return []
 
+    def shares(self, collection: str, tenant: str) -> bool:
+        """Whether a tenant may ask for what the operator keeps at the provider under that name."""
+        return False
+
 
 class HttpOptions(BackendOptions, kw_only=True):
     """A provider behind HTTP."""
@@ -52,6 +57,8 @@ class HttpOptions(BackendOptions, kw_only=True):
     """The longest pause between bytes of a stream."""
     lifetime_s: float = 180.0
     """After how long a connection is replaced, 60 to 300."""
+    proxy: str | None = None
+    """A forward proxy, `http://[user:password@]host:port`; the environment's proxies are not looked at."""
     max_answer_mb: float = 32.0
     """The longest answer that is read, whole or streamed; a longer one ends with an error."""
 
@@ -62,6 +69,11 @@ class HttpOptions(BackendOptions, kw_only=True):
             problems.append(("lifetime_s", f"{self.lifetime_s:g} is outside 60-300. Fix: e.g. 180"))
         if self.max_answer_mb <= 0:
             problems.append(("max_answer_mb", f"{self.max_answer_mb:g} lets no answer in. Fix: e.g. 32"))
+        if self.proxy:
+            try:
+                Proxy.of(self.proxy)
+            except ValueError as error:
+                problems.append(("proxy", f"{error}. Fix: e.g. http://proxy.example:3128"))
         return problems
 
 
@@ -98,6 +110,8 @@ class Kind(NamedTuple):
     """Whether a target names a region."""
     lists: bool = False
     """Whether it serves only models that the catalog knows."""
+    serves: tuple[str, ...] = ()
+    """Whose models it sells, by the catalog's `Card.provider`."""
     files: bool = False
     """Whether it keeps files for OpenAI's clients."""
 
@@ -118,6 +132,7 @@ def pool(clock: Clock, options: HttpOptions) -> Pool:
         idle_s=options.idle_s,
         lifetime_s=options.lifetime_s,
         answer_bytes=int(options.max_answer_mb * 1_000_000),
+        proxy=Proxy.of(options.proxy) if options.proxy else None,
     )
 
 

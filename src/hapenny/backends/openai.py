@@ -14,8 +14,10 @@ from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
+from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
 from hapenny.vectors.remote import Style
 
@@ -30,6 +32,7 @@ class OpenAIBackend:
         base_url: up to and with `/v1`, as for OpenAI's own client.
         api_key: sent as a bearer token; None for servers that want none.
         find: the card of a model; the package's catalog unless given.
+        responses: whether the server answers Responses; None: that is found out by the first request for them.
     """
 
     def __init__(
@@ -40,35 +43,64 @@ class OpenAIBackend:
         base_url: str,
         api_key: str | None = None,
         find: Find | None = None,
+        responses: bool | None = None,
     ) -> None:
         self.name = name
         self.pool = pool
         self._clock = clock
         self._base = origin(base_url)
         self._codec = codec("openai")
+        self._responses = codec("responses")
+        self._serves_responses = responses
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._fitting = Fitting(find)
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
-        """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL."""
-        fitted = self._fitting.take(request, target, self._codec)
-        wire = self._codec.encode_request(tiered(fitted.request, target), model=target.model)
+        """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL.
+
+        What came as Responses goes on as Responses, and loses nothing, where the server answers them: a server that
+        does not know their path is asked by chat completions, from then on at once.
+        """
+        spoken = self._dialect(request)
+        if spoken is self._codec or self._serves_responses:
+            return await self._ask(request, target, limits, spoken)
+        try:
+            source = await self._ask(request, target, limits, spoken)
+        except Failure as failure:
+            if failure.upstream_status not in _NO_SUCH_PATH:
+                raise
+            source = await self._ask(request, target, limits, self._codec)
+            self._serves_responses = False  # it knows the model, so it was the path that it did not know
+            return source
+        self._serves_responses = True
+        return source
+
+    def _dialect(self, request: Request) -> Codec:
+        return (
+            self._responses if request.protocol == "responses" and self._serves_responses is not False else self._codec
+        )
+
+    async def _ask(self, request: Request, target: Target, limits: Limits, spoken: Codec) -> Source:
+        fitted = self._fitting.take(request, target, spoken)
+        wire = spoken.encode_request(tiered(fitted.request, target), model=target.model)
         wire.headers.update(self._credentials)
         url = (origin(target.endpoint) if target.endpoint else self._base).at(wire.path)
         source = await exchange(
-            self.pool, self._clock, self._codec, url, wire.headers, wire.body, fitted.request, target, limits
+            self.pool, self._clock, spoken, url, wire.headers, wire.body, fitted.request, target, limits
         )
         return restored(source, fitted.undo)
 
     def notes(self, request: Request, target: Target) -> list[str]:
         """What is changed for the server, and what its wire cannot say."""
-        return self._fitting.notes(request, target, self._codec)
+        return self._fitting.notes(request, target, self._dialect(request))
 
     async def count(self, request: Request, target: Target) -> int | None:
         """There is no counting service for chat completions."""
         return None
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
         """Passes a request through with our key; a `/v1` that base and path share is written once."""
         shared = path.startswith("/v1/") and self._base.base.endswith("/v1")
         url = self._base.at(path[3:] if shared else path)
@@ -81,16 +113,21 @@ class OpenAIBackend:
 
 
 HOME = "https://api.openai.com/v1"
+_NO_SUCH_PATH = frozenset((404, 405, 501))
+"""What servers answer at a path that they do not have."""
 
 
 class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
     """OpenAI, or any server that speaks its chat completions (vLLM, TGI, SageMaker, ...)."""
 
+    responses: bool | None = None
+    """Whether it answers `/v1/responses` itself; null: OpenAI does, of others it is found out."""
+
 
 def _build(name: str, options: OpenAIOptions, clock: Clock, find: Find | None) -> OpenAIBackend:
-    return OpenAIBackend(
-        name, pool(clock, options), clock, *keyed(options, HOME, os.environ.get("OPENAI_API_KEY")), find
-    )
+    base, key = keyed(options, HOME, os.environ.get("OPENAI_API_KEY"))
+    serves = options.responses if options.responses is not None or base != HOME else True
+    return OpenAIBackend(name, pool(clock, options), clock, base, key, find, serves)
 
 
 def _style(model: str) -> Style:
@@ -104,8 +141,9 @@ KIND = Kind(
     codec="openai",
     telemetry="openai",
     ways=OPENAI,
-    passes={"openai-prefix": 0, "openai": 0, "anthropic": 1},
+    passes={"openai-prefix": 0, "openai": 0},
     batch="openai",
     embeds=_style,
+    serves=("openai",),
     files=True,
 )

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 Names: TypeAlias = Literal["body", "path", "requests", "modelId", "unsaid"]
 """Where a request names its model: `model` of the body, the path, each of a batch's `requests[].params`, Bedrock's
 `modelId`; or nowhere that can be read (forms, files of batches)."""
-Keeps: TypeAlias = Literal["nothing", "makes", "object", "list"]
-"""What it has to do with objects at the provider: it makes one, is about one that is there, or lists everybody's."""
+Keeps: TypeAlias = Literal["nothing", "makes", "object", "list", "account", "collection"]
+"""What it has to do with objects at the provider: it makes one, is about one that is there, or lists everybody's; it
+acts for the operator's account; or it reads a collection of the operator's (a knowledge base)."""
 
 
 class Passable(NamedTuple):
@@ -21,7 +22,7 @@ class Passable(NamedTuple):
 
     methods: frozenset[str]
     path: re.Pattern[str]
-    """Of the whole path, without the prefix of a dialect; its group is the id of an object."""
+    """Of the whole path, without the prefix of a dialect; its group is the id of an object, percent-encoded."""
     names: Names = "unsaid"
     keeps: Keeps = "nothing"
 
@@ -33,6 +34,11 @@ _ID = r"([A-Za-z0-9][A-Za-z0-9_.:-]{2,200})"
 def _ways(methods: str, path: str, names: Names = "unsaid", keeps: Keeps = "nothing") -> Passable:
     return Passable(frozenset(methods.split()), re.compile(path.replace("{id}", _ID)), names, keeps)
 
+
+_ACCOUNT = (
+    "inference-profile|guardrail|prompt-router|imported-model|custom-model|provisioned-model-throughput|"
+    "model-invocation-job|model-customization-job"
+)
 
 OPENAI = (
     _ways("POST", "/v1/responses", "body", "makes"),
@@ -70,6 +76,23 @@ ANTHROPIC = (
 BEDROCK = (
     _ways("POST", "/model/[^/]+/(?:invoke|invoke-with-response-stream|converse|converse-stream)", "path"),
     _ways("POST", "/guardrail/[^/]+/version/[^/]+/apply"),
+    # the agent runtime
+    _ways("POST", "/rerank", "body"),
+    _ways("POST", "/knowledgebases/([^/]+)/retrieve", keeps="collection"),
+    _ways("POST", "/retrieveAndGenerate(?:Stream)?", "body", "collection"),
+    _ways("POST", "/(?:generateQuery|optimize-prompt)", keeps="account"),
+    _ways("POST", "/flows/[^/]+/aliases/[^/]+", keeps="account"),
+    _ways("POST", "/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text", keeps="account"),
+    # the control plane
+    _ways("GET", "/(?:foundation-model-availability|list-foundation-model-agreement-offers)/[^/]+"),
+    _ways("GET", f"/(?:{_ACCOUNT})s", keeps="list"),
+    _ways("GET", f"/(?:{_ACCOUNT})s?/[^/]+", keeps="account"),
+    _ways("POST", "/model-invocation-job", "modelId", "account"),
+    _ways("POST", "/model-invocation-job/[^/]+/stop", keeps="account"),
+    _ways("POST", "/(?:inference-profiles|prompt-routers)", keeps="account"),
+    # prompt management
+    _ways("GET", "/prompts/", keeps="list"),
+    _ways("GET", "/prompts/[^/]+/", keeps="account"),
     *OPENAI,
 )
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hapenny.backends.http1 import Broken, Connection, head
+from hapenny.backends.proxy import Proxy
 from hapenny.backends.url import Url
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -48,6 +49,7 @@ class Pool:
         name: for the log.
         trust: certificates to trust; None are the system's.
         answer_bytes: the longest answer that is read.
+        proxy: a forward proxy that all connections go through.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Pool:
         name: str = "models",
         trust: ssl.SSLContext | None = None,
         answer_bytes: int = 32_000_000,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self.answer_bytes = answer_bytes
         self.name = name
         self.idle_s = idle_s
@@ -117,6 +121,10 @@ class Pool:
             self.busy += 1
         try:
             length = len(body) if body or method in ("POST", "PUT", "PATCH") else None
+            if self._proxy is not None and not place.secure:
+                target = self._proxy.prefix(host) + target
+                if self._proxy.authorization:
+                    headers = {**headers, "proxy-authorization": self._proxy.authorization}
             request = head(method, target, host, headers, length)
             connection = self._kept(key)
             if connection is not None:
@@ -182,7 +190,10 @@ class Pool:
         context = self._context() if secure else None
         try:
             async with asyncio.timeout(self._connect_s):
-                _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
+                if self._proxy is not None:
+                    connection = await self._proxy.connect(host, port, context)
+                else:
+                    _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
         except TimeoutError:
             raise Failure(
                 "unavailable", f"no connection to {host} in {self._connect_s:g} s", upstream_type="ConnectTimeout"

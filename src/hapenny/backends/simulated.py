@@ -20,6 +20,7 @@ from hapenny.protocols.rules import HOME
 from hapenny.simulation.call import SimulatedCall
 from hapenny.simulation.embedding import embed
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.reranking import rerank
 
 if TYPE_CHECKING:
     from hapenny.simulation.fleet_jobs import FolderJobs
@@ -86,9 +87,14 @@ class SimulatedBackend:
         """Prompt tokens as the simulated model's own tokenizer counts them."""
         return self.provider.count(request, target.model)
 
-    async def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits) -> Raw:
-        """Embeddings; nothing else stands behind the simulated models. Raises `Failure`."""
-        answer = await embed(self.provider, path, body, self._region) if method == "POST" else None
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
+    ) -> Raw:
+        """Embeddings and reranking; nothing else stands behind the simulated models. Raises `Failure`."""
+        answer = None
+        if method == "POST":
+            answer = await embed(self.provider, path, body, self._region)
+            answer = answer or await rerank(self.provider, path, body, self._region)
         if answer is None:
             raise Failure("not_found", f"the simulated provider does not answer {method} {path.partition('?')[0]}")
         return Raw(200, {"content-type": "application/json", **answer[0]}, _Whole(answer[1]))

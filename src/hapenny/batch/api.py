@@ -10,11 +10,11 @@ import contextlib
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from hapenny.batch.engine import LONGEST_ID, BatchEngine
+from hapenny.batch.engine import LONGEST_ID, BatchEngine, Prepared
 from hapenny.batch.records import Record, Result
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.log import get_logger
@@ -28,6 +28,15 @@ _MADE = ("-output", "-errors")
 """Ends of the ids of files that are made from a batch's results."""
 
 _STATES = {"in_progress": "in_progress", "completed": "completed", "cancelling": "cancelling", "cancelled": "cancelled"}
+
+
+class Wanted(NamedTuple):
+    """A batch that was understood and written, and is not worked on yet."""
+
+    prepared: Prepared
+    owner: str
+    within_s: float
+    about: dict[str, Any]
 
 
 class BatchApi:
@@ -138,6 +147,15 @@ class BatchApi:
         Raises:
             Failure: `invalid_request` with the line at fault, or `unavailable` if the disk is full.
         """
+        return self.known(owner, key) or self.enter(self.prepare(owner, body), key=key, more=more)
+
+    def known(self, owner: str, key: str) -> dict[str, Any] | None:
+        """The batch that was made with this idempotency key before."""
+        made = self._engine.known(_named(owner, key))
+        return self.retrieve(owner, made) if made is not None else None
+
+    def prepare(self, owner: str, body: dict[str, Any]) -> Wanted:
+        """The long part of `create`, which may run in a thread: reads, checks and writes the records."""
         source = body.get("input_file_id")
         if not isinstance(source, str):
             raise invalid("a batch needs its input", "input_file_id", "upload a file with purpose batch")
@@ -146,16 +164,25 @@ class BatchApi:
             raise invalid("the completion window is not understood", "completion_window", "1h to 168h")
         records = _records(self.content(owner, source), body.get("endpoint"))
         metadata = {
-            **(more or {}),
             "owner": owner,
             "endpoint": body.get("endpoint"),
             "input_file_id": source,
             "window": f"{window[1]}h",
             "metadata": body.get("metadata"),
         }
-        named = f"{owner}/{key}" if key else ""
         with _on_disk():
-            made = self._engine.submit(records, "", int(window[1]) * 3600.0, key=named, metadata=metadata)
+            return Wanted(self._engine.prepare(records, ""), owner, int(window[1]) * 3600.0, metadata)
+
+    def enter(self, wanted: Wanted, *, key: str = "", more: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The short part of `create`, where the engine lives; the batch as `retrieve` gives it."""
+        owner = wanted.owner
+        if (known := self.known(owner, key)) is not None:  # the same request came twice at once
+            self._engine.journal.remove(f"{wanted.prepared.id}/input.jsonl")
+            return known
+        with _on_disk():
+            made = self._engine.enter(
+                wanted.prepared, wanted.within_s, key=_named(owner, key), metadata={**(more or {}), **wanted.about}
+            )
         return self.retrieve(owner, made)
 
     def retrieve(self, owner: str, id: str) -> dict[str, Any]:
@@ -196,6 +223,11 @@ class BatchApi:
         if batch is None or batch.metadata.get("owner") != owner:
             raise Failure("not_found", f"no batch {id!r}", field="batch_id")
         return id
+
+
+def _named(owner: str, key: str) -> str:
+    """A caller's idempotency key, apart from everybody else's."""
+    return f"{owner}/{key}" if key else ""
 
 
 def _records(data: bytes, endpoint: Any) -> list[Record]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,15 @@ class Status(msgspec.Struct, frozen=True):
     saved_share: float
     late: bool
     refused: tuple[str, ...] = ()
+
+
+class Prepared(NamedTuple):
+    """A batch whose records are on disk and which nobody works on yet."""
+
+    id: str
+    model: str
+    """Of the records that name none of their own."""
+    records: tuple[Record, ...]
 
 
 class BatchEngine:
@@ -88,10 +97,16 @@ class BatchEngine:
             ValueError: ids are given twice or are too long, or a record has no model.
             OSError: the journal cannot be written; nothing was taken in.
         """
-        if key:
-            for batch in self.batches.values():
-                if batch.key == key:
-                    return batch.id
+        known = self.known(key)
+        return known or self.enter(self.prepare(records, model), within_s, key=key, metadata=metadata)
+
+    def known(self, key: str) -> str | None:
+        """The batch that was taken in under this idempotency key before."""
+        return next((batch.id for batch in self.batches.values() if batch.key == key), None) if key else None
+
+    def prepare(self, records: Sequence[Record], model: str) -> Prepared:
+        """The long part of taking a batch in: checks and writes its records. It may run in a thread: nothing counts
+        before `enter`. Raises as `submit`."""
         ids = {record.id for record in records}
         if len(ids) != len(records):
             raise ValueError("two records have the same id; results are joined by it")
@@ -103,19 +118,25 @@ class BatchEngine:
             raise ValueError("a record names no model, and the batch neither")
         id = self.clock.new_id("batch_")
         self.journal.write_lines(f"{id}/input.jsonl", ((record.id, record) for record in records))
+        return Prepared(id, model, tuple(records))
+
+    def enter(
+        self, prepared: Prepared, within_s: float, *, key: str = "", metadata: dict[str, Any] | None = None
+    ) -> str:
+        """The short part: from now on the batch is one of ours. Raises `OSError`; then nothing was taken in."""
         now = self.clock.wall()
         entry = self.journal.append(
             "batch",
-            id=id,
-            model=model,
+            id=prepared.id,
+            model=prepared.model,
             created=now,
             deadline=now + within_s,
-            count=len(records),
+            count=len(prepared.records),
             key=key,
             metadata=metadata or {},
         )
-        self.batches[id] = Batch(self.journal, entry)
-        return id
+        self.batches[prepared.id] = Batch(self.journal, entry, prepared.records)
+        return prepared.id
 
     async def run(self, *ids: str) -> None:
         """Works on the batches named (all open ones by default) until they are done."""

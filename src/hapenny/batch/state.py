@@ -41,7 +41,8 @@ class Part:
 class Batch:
     """One batch: its records, parts and results so far."""
 
-    def __init__(self, journal: Journal, entry: dict[str, Any]) -> None:
+    def __init__(self, journal: Journal, entry: dict[str, Any], records: Iterable[Record] | None = None) -> None:
+        """`records`: as they were written; None: they are read when somebody asks."""
         self.journal = journal
         self.id: str = entry["id"]
         self.model: str = entry["model"]
@@ -62,7 +63,7 @@ class Batch:
         """Results that could not be written yet: the disk was full."""
         self.done = False
         self.cancelled = False
-        self._records: dict[str, Record] | None = None
+        self._records = {record.id: record for record in records} if records is not None else None
 
     @property
     def records(self) -> dict[str, Record]:

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.options import EXACT_STAGE
 from hapenny.caching.publishing import Publisher
 from hapenny.caching.store import Entry
-from hapenny.caching.stored import PRECOMPUTED, STALE, Answers, Stored, result_tag, tags_of
-from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.caching.stored import PRECOMPUTED, STALE, AnswerDedup, Answers, Stored, result_tag, tags_of
+from hapenny.core.answer import Answer, Outcome, Recorder, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, events_of
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Opaque, Text, Thinking, ToolUse
-from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
@@ -154,7 +152,7 @@ class Fill(Transform):
             if stored is not None:
                 tags = tags_of(exchange, stored)
                 if self._results is not None:
-                    if not self._results.current(stored, exchange.wall):
+                    if stored.evidence and not self._results.current(stored, exchange.wall):
                         return ()  # made from documents that changed meanwhile
                     fingerprint = self._results.fingerprint(stored)
                     stored, again = self._results.share(fingerprint, stored, self._key)
@@ -192,8 +190,9 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
     for choice in completion.choices:
         if choice.reason not in STORABLE or not choice.content:
             return None
-        if any(isinstance(block, ToolUse) for block in choice.content):
-            return None
+        for block in choice.content:
+            if isinstance(block, ToolUse):
+                return None
     model = exchange.answer.model or exchange.target.model
     return Stored(
         tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
@@ -204,7 +203,9 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
 
 def size_of(completion: Completion) -> int:
     """Bytes that an answer takes in memory, for the store's bound: as it is held, and as it is written."""
-    size = 200 + _weight(completion.extras) + sum(_weight(other.payload) for other in completion.others)
+    size = 200 + _weight(completion.extras)
+    for other in completion.others:
+        size += _weight(other.payload)
     for choice in completion.choices:
         size += _weight(choice.extras)
         for block in choice.content:

@@ -148,7 +148,16 @@ _REMEMBERED_BYTES = 16_384
 """How many requests' digests are remembered, and of what size at most."""
 
 _MUTABLE_EXTRAS = frozenset(
-    {"previous_response_id", "conversation", "container", "background", "web_search_options", "mcp_servers", "plugins"}
+    {
+        "previous_response_id",
+        "conversation",
+        "container",
+        "background",
+        "web_search_options",
+        "mcp_servers",
+        "plugins",
+        "prompt",
+    }
 )
 """Body fields that tie an answer to state on the server or to the world outside."""
 
@@ -344,7 +353,10 @@ def _neutral(request: Request) -> bool:
         if message.role != role or message.extras or not message.content or not all(map(_words, message.content)):
             return False
         role = "assistant" if role == "user" else "user"
-    return all(map(_words, request.system)) and not any(tool.extras or tool.kind for tool in request.tools)
+    for tool in request.tools:
+        if tool.extras or tool.kind:
+            return False
+    return all(map(_words, request.system))
 
 
 def _words(block: Block) -> bool:

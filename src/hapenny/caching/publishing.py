@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import EVIDENCE, ROUTE, Edge
-from hapenny.caching.stored import Stored, evidence_tags, result_tag
+from hapenny.caching.stored import AnswerDedup, Stored, evidence_tags, result_tag
 from hapenny.core.events import TextDelta
 
 

@@ -1,4 +1,1 @@
-"""Skill 4.2.5: forecast, sizing and the scaling controller. Holds no stage.
-
-May import the rooms below it on the shared ground. Waits for its issue.
-"""
+"""Capacity: what a trace needs of a quota, which capacity pays, how many servers hold an objective."""

@@ -3,10 +3,9 @@
 May import core.
 """
 
-from hapenny.catalog.capability import Refusal, nearest_effort, refusals
 from hapenny.catalog.card import SERVICE_TIERS, Card, Negotiated, Rates, Sampling, Source
 from hapenny.catalog.catalog import Catalog, base_id, default, region_class, resolve
-from hapenny.catalog.fitting import Change, Fit, fit
+from hapenny.catalog.fitting import Change, Fit, Refusal, fit, nearest_effort, refusals
 from hapenny.catalog.pricing import amount, half_even, price
 from hapenny.catalog.short_names import spoken
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from hapenny.catalog.card import Card, CardFile, Rates, Source
+from hapenny.catalog.naming import ARN, PROFILE, public_name
 
 DATA = Path(__file__).with_name("cards.json")
-
-_PROFILE = re.compile(r"(us-gov|us|eu|apac|jp|au|in|ca|sa|global)\.(?=[a-z0-9-]+\.)")
-_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)", re.DOTALL)
 
 
 class Catalog:
@@ -24,11 +21,14 @@ class Catalog:
         self.date = date
         self.sources: Mapping[str, Source] = sources or {}
         self._names: dict[str, Card] = {}
+        self._editions: dict[str, list[Card]] | None = None
+        """Cards by the model their ids name, whoever serves it; made at first use."""
         for card in cards:
             self.add(card)
 
     def add(self, card: Card) -> None:
         """Puts `card` on the shelf; a card of the same id is replaced, an alias of a later card wins."""
+        self._editions = None
         before = self.cards.get(card.id)
         if before is not None:
             for alias in before.aliases:
@@ -50,6 +50,31 @@ class Catalog:
         if found is None:
             found = self.cards.get(lower := base.lower()) or self._names.get(lower)
         return found
+
+    def served(self, name: str, providers: Iterable[str] = ()) -> Card | None:
+        """The card of a public name (`naming`) as one of `providers` serves it, the first of them that does; whoever
+        serves it where none is given. The edition is the one the name says, else the one without a date, else the
+        newest.
+        """
+        asked = public_name(name)
+        if not asked.model:
+            return None
+        if self._editions is None:
+            self._editions = {}
+            # Ids of a form that the provider itself does not use come first: the later one of an edition counts.
+            for card in sorted(self.cards.values(), key=lambda card: (card.id.count(".") > 0, "@" not in card.id)):
+                self._editions.setdefault(public_name(card.id.rpartition("/")[2]).model, []).append(card)
+        editions = self._editions.get(asked.model, ())
+        for provider in tuple(providers) or tuple(dict.fromkeys(card.provider for card in editions)):
+            dated = {public_name(card.id).date: card for card in editions if card.provider == provider}
+            if not dated:
+                continue
+            chosen = dated.get(asked.date) or dated.get("")
+            if chosen is None and not asked.date:
+                chosen = dated[max(dated)]
+            if chosen is not None:
+                return chosen
+        return None
 
     def also(self, names: Mapping[str, str]) -> Catalog:
         """This catalog with further names: name to name.
@@ -79,19 +104,19 @@ class Catalog:
 
 def base_id(name: str) -> str:
     """A model name without ARN and profile prefix."""
-    arn = _ARN.fullmatch(name)
+    arn = ARN.fullmatch(name)
     if arn is not None:
         name = arn[3]
-    match = _PROFILE.match(name)
+    match = PROFILE.match(name)
     return name[match.end() :] if match is not None else name
 
 
 def region_class(name: str, region: str = "") -> str:
     """The region class of a model name as called: `global`, `geo:PREFIX`, or `in_region[:REGION]`."""
-    arn = _ARN.fullmatch(name)
+    arn = ARN.fullmatch(name)
     if arn is not None:
         name, region = arn[3], region or arn[1]
-    match = _PROFILE.match(name)
+    match = PROFILE.match(name)
     if match is not None:
         return "global" if match[1] == "global" else f"geo:{match[1]}"
     return f"in_region:{region}" if region else "in_region"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import click
 import msgspec
 
 from hapenny.cli import cache_tables
+from hapenny.core.clock import RealClock
+from hapenny.core.errors import Failure
+
+_PATIENCE_S = 300.0
+"""How long a gateway may take for one answer."""
 
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON; money in nano-dollars, times in seconds.")
 
@@ -171,45 +177,64 @@ def _seconds(text: str) -> float:
 
 async def _warm(target: tuple[str, str], texts: list[str], model: str, parallel: int) -> tuple[int, int]:
     """Asks all texts; returns how many were hits, and how many failed."""
-    from aiohttp import ClientError, ClientSession
-
     url, key = target
     gate = asyncio.Semaphore(parallel)
     hits = failed = 0
+    async with _client() as send:
 
-    async def ask(session: ClientSession, text: str) -> None:
-        nonlocal hits, failed
-        body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
-        async with gate:
-            try:
-                async with session.post(f"{url}/v1/chat/completions", json=body) as response:
-                    await response.read()
-                    failed += response.status != 200
-                    hits += "; hit" in response.headers.get("cache-status", "")
-            except (ClientError, OSError):
-                failed += 1
+        async def ask(text: str) -> None:
+            nonlocal hits, failed
+            body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
+            async with gate:
+                try:
+                    status, headers, _ = await send("POST", f"{url}/v1/chat/completions", key, body)
+                    failed += status != 200
+                    hits += "; hit" in headers.get("cache-status", "")
+                except (Failure, OSError):
+                    failed += 1
 
-    async with ClientSession(headers=_headers(key)) as session:
-        await asyncio.gather(*(ask(session, text) for text in texts))
+        await asyncio.gather(*(ask(text) for text in texts))
     return hits, failed
+
+
+Send: TypeAlias = Callable[[str, str, str, Any], Awaitable[tuple[int, Mapping[str, str], bytes]]]
+"""Asks a running gateway: method, URL, key, body; gives status, headers, body."""
+
+
+@contextlib.asynccontextmanager
+async def _client() -> AsyncIterator[Send]:
+    from hapenny.backends.pool import Pool
+    from hapenny.backends.url import address
+
+    pool = Pool(RealClock(), idle_s=_PATIENCE_S, name="cli")
+
+    async def send(method: str, url: str, key: str, body: Any) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        async with asyncio.timeout(_PATIENCE_S):
+            data = b"" if body is None else msgspec.json.encode(body)
+            lease = await pool.send(method, address(url), headers, data)
+            return lease.status, lease.headers, await lease.whole()
+
+    try:
+        yield send
+    finally:
+        await pool.aclose()
 
 
 def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The JSON answer of the running gateway; a plain error message otherwise."""
-    from aiohttp import ClientError, ClientSession
-
     url, key = target
 
     async def call() -> tuple[int, bytes]:
-        async with (
-            ClientSession(headers=_headers(key)) as session,
-            session.request(method, url + path, json=body) as response,
-        ):
-            return response.status, await response.read()
+        async with _client() as send:
+            status, _, raw = await send(method, url + path, key, body)
+            return status, raw
 
     try:
         status, raw = asyncio.run(call())
-    except (ClientError, OSError) as error:
+    except Failure as failure:
+        raise click.ClickException(f"no gateway answers at {url}: {failure.message}") from None
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"no gateway answers at {url}: {error}") from None
     if status != 200:
         raise click.ClickException(f"{url}{path}: status {status}: {_reason(raw)}")
@@ -222,10 +247,6 @@ def _reason(raw: bytes) -> str:
         return str(msgspec.json.decode(raw)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return raw.decode("utf-8", "replace")[:300]
-
-
-def _headers(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _shown(value: Any, as_json: bool, tell: Callable[[Any], object]) -> None:

@@ -14,6 +14,8 @@ VERBS = {
     "options": "options",
     "cache": "cache",
     "tokens": "tokens",
+    "bench": "bench",
+    "plan": "plan",
     "compare": "compare",
     "select": "select",
     "train": "train",

@@ -161,6 +161,11 @@ def _tiers_not_named(config: Config) -> list[str]:
     named: dict[str, tuple[str, ...]] = {
         f"$.routes.{name}.baseline": (route.baseline,) for name, route in config.routes.items()
     }
+    named |= {
+        f"$.routes.{name}.treat_as.{model}": (other,)
+        for name, route in config.routes.items()
+        for model, other in route.treat_as.items()
+    }
     named |= {f"$.fallbacks.{name}": tuple(others) for name, others in config.fallbacks.items()}
     return [
         f"{at}: the tier {name!r} has no model. Fix: name one under tiers.{name}, or one of {', '.join(sorted(known))}"
@@ -188,6 +193,8 @@ def _server(config: Config) -> list[str]:
     for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
         if getattr(server, name) <= 0:
             problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
+    if not 1 <= server.streams_per_connection <= 10_000:
+        problems.append("$.server.streams_per_connection: outside 1-10000. Fix: e.g. 128; clients expect at least 100")
     if server.buffered_mb < server.max_body_mb:
         problems.append("$.server.buffered_mb: less than one body may have. Fix: at least max_body_mb")
     if not 0 <= server.port <= 65_535:

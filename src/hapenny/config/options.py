@@ -45,6 +45,10 @@ class ServerOptions(Section):
     """Clients at once; 0: half of the process's file descriptors, but for 32."""
     connections_per_address: int = 0
     """Clients at once from one address; 0: as many as in all. Behind a proxy all clients have its address."""
+    http2: bool = True
+    """Whether HTTP/2 is spoken too: with clients that begin it, and over TLS with those that choose it."""
+    streams_per_connection: int = 128
+    """Requests at once on one HTTP/2 connection; each beyond the first counts as a connection of its address."""
     buffered_mb: float = 512.0
     """Bodies of all requests together, from their first byte until they are answered; beyond it new ones get 503."""
     hosts: list[str] = field(default_factory=list)
@@ -54,7 +58,7 @@ class ServerOptions(Section):
     metrics_from: list[str] = field(default_factory=list)
     """Addresses and networks that may read `/metrics` without a key, e.g. `10.0.0.0/8`. Without keys everybody may."""
     tls_certificate: str | None = None
-    """Path of a PEM file; with `tls_key` the server speaks HTTPS."""
+    """Path of a PEM file; with `tls_key` the server speaks HTTPS, HTTP/2 where the client chooses it."""
     tls_key: str | None = None
     """Path of the PEM file with the certificate's key."""
 

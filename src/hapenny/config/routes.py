@@ -22,7 +22,7 @@ class RouteMatch(Section):
     intent: str | None = None
     """The intent in `x-hapenny-intent`."""
     protocol: str | None = None
-    """openai, anthropic, bedrock or invoke."""
+    """openai, responses, anthropic, bedrock or invoke."""
 
 
 class RouteOptions(Section):
@@ -31,6 +31,10 @@ class RouteOptions(Section):
     match: RouteMatch | None = None
     baseline: str = "strong"
     """Tier, alias or model that bills are compared with where a request names none."""
+    treat_as: dict[str, str] = field(default_factory=dict)
+    """Models that clients name, and what each is treated as: `auto`, a tier, an alias or a model. An application that
+    names one model everywhere is so routed too. Bills stay compared with the model it named, which also answers what
+    needs the strongest. The answer and its headers say which model answered."""
     preset: Preset = "safe"
     """The modes of all stages: `safe` switches on what cannot change an answer and lets the rest watch."""
     stages: dict[str, Mode] = field(default_factory=dict)

@@ -68,7 +68,7 @@ def overview(summary: Summary | None, agreed: Agreement | None, labelled: int) -
         + _table(("route", "promise", "requests", "last"), promises, "No answer was served under a certificate.")
         + "</section><section><h2>Audits</h2><p>Answers compared with the baseline's, off the path.</p>"
         + _table(("route", "audits", "mean loss", "cost"), audits, "Nothing was audited.")
-        + "</section><section><h2>Loss budget</h2><p>What techniques may lose of the answers, and what evidence shows.</p>"
+        + "</section><section><h2>Loss budget</h2><p>What techniques may lose, and what evidence shows.</p>"
         + _table(
             ("technique", "state", "may lose, points", "at most", "seen", "pairs", "acts on"),
             "".join(

@@ -1,24 +1,42 @@
-"""An answer under way: owns its upstream, is read once, and lets stages watch or rewrite the flow.
+"""An answer under way: owns its upstream, is read once, lets stages watch or rewrite the flow, and has one recorder.
 
 Events travel in batches (what one network read brought), so that the server can write them with one call.
+
+The recorder stands behind an answer's last rewriting transform; `Answer.recorded` hands it out, and attaches one where
+there is none. It looks at each batch once: pieces of text are noted as they come, usage and the way it stopped as they
+are told; who wants the whole completion says so before the first read. Whoever needs it (the books, the caches,
+throughput, delivery) reads the recorder when the answer has ended, instead of watching the flow itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Completion, Event, begins
-from hapenny.core.recording import Recorder
-from hapenny.core.timeout import within
+from hapenny.core.events import (
+    BlockStarted,
+    CitationDelta,
+    Collector,
+    Completion,
+    Event,
+    Started,
+    Stopped,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    Tokens,
+    ToolCallDelta,
+    Usage,
+    begins,
+)
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
     from hapenny.core.calls import Call
-    from hapenny.core.clock import Clock
 
-__all__ = ["Answer", "EventTransform", "Outcome", "Replay", "Source", "Transform", "begin"]
+__all__ = ["Answer", "EventTransform", "Outcome", "Recorder", "Replay", "Source", "Transform", "begin"]
 
 
 class Source(Protocol):
@@ -47,6 +65,112 @@ class Replay:
     def close(self) -> None:
         """Drops what is left."""
         self._events = None
+
+
+Begun: TypeAlias = Callable[[], None]
+
+
+class Recorder(Transform):
+    """Text, usage and end of one answer.
+
+    Args:
+        output: where the pieces of text, reasoning and arguments are appended in the order in which they came.
+    """
+
+    watches = True
+
+    def __init__(self, output: list[str] | None = None) -> None:
+        self.output: list[str] = output if output is not None else []
+        self.seen = False
+        """Whether anything has passed."""
+        self.begun = False
+        """Whether its first content, or its end, has come."""
+        self.tokens: Tokens | None = None
+        """What the provider reported last."""
+        self.cached: int | None = None
+        """The most tokens any report said were read from the provider's prompt cache."""
+        self.stopped: StopReason | None = None
+        self.calls: list[str] = []
+        """Names of the tools it calls."""
+        self.completion: Completion | None = None
+        """The whole answer, once it is complete; only where `whole` was asked for."""
+        self._collector: Collector | None = None
+        self._parts: list[str] = []
+        """The pieces of the text block that was written to last."""
+        self._place = (-1, -1)
+        self._hooks: list[Begun] = []
+
+    @property
+    def characters(self) -> int:
+        """Length of the output so far."""
+        return sum(map(len, self.output))
+
+    @property
+    def collects(self) -> bool:
+        """Whether there will be a `completion`."""
+        return self._collector is not None
+
+    def whole(self) -> None:
+        """Asks for the `completion`; only before the first read."""
+        if self._collector is None:
+            self._collector = Collector()
+
+    def on_begun(self, hook: Begun) -> None:
+        """Runs `hook` when the answer's first content, or its end, passes."""
+        self._hooks.append(hook)
+
+    def told(self, event: Event) -> None:
+        """Takes an event that is no content: how it started, stopped, what it used."""
+
+    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Passes everything on."""
+        self.seen = True
+        if not self.begun:
+            for event in batch:
+                if isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta)):
+                    self.begun = True
+                    for hook in self._hooks:
+                        hook()
+                    break
+        collector, output = self._collector, self.output
+        for event in batch:
+            if type(event) is TextDelta:
+                output.append(event.text)
+                if collector is not None:
+                    place = (event.choice, event.block)
+                    if place != self._place:
+                        self._place, self._parts = place, collector.text(*place)
+                    self._parts.append(event.text)
+                continue
+            if collector is not None:
+                collector.feed(event)
+            if isinstance(event, ThinkingDelta):
+                output.append(event.text)
+            elif isinstance(event, ToolCallDelta):
+                output.append(event.arguments)
+            elif isinstance(event, BlockStarted):
+                if event.kind == "tool_use":
+                    self.calls.append(event.name)
+            elif isinstance(event, (Started, Stopped, Usage)):
+                if isinstance(event, Usage):
+                    self.tokens = event.tokens
+                    self.cached = max(self.cached or 0, event.tokens.cache_read)
+                elif isinstance(event, Stopped):
+                    self.stopped = event.reason
+                self.told(event)
+        return batch
+
+    def unseen(self, batch: Sequence[Event]) -> None:
+        """Takes what came but was handed to nobody."""
+        self._hooks = []
+        self.flow(batch)
+        self.seen = False
+
+    def end(self, outcome: Outcome) -> Sequence[Event]:
+        """Makes the completion of a complete answer."""
+        if outcome == "complete" and self._collector is not None:
+            self.completion = self._collector.finish()
+        return ()
 
 
 class Answer:

@@ -348,8 +348,11 @@ class Collector:
 
 def events_of(completion: Completion) -> list[Event]:
     """The shortest event sequence that collects to `completion`; the form in which answers are stored."""
-    counted = {key: value for key, value in completion.extras.items() if key.endswith(".usage")}
-    extras = {key: value for key, value in completion.extras.items() if key not in counted}
+    counted: dict[str, Json] = {}
+    extras = completion.extras
+    if extras:
+        counted = {key: value for key, value in extras.items() if key.endswith(".usage")}
+        extras = {key: value for key, value in extras.items() if key not in counted}
     events: list[Event] = [Started(completion.id, completion.model, completion.created, extras=extras)]
     for index, choice in enumerate(completion.choices):
         for number, block in enumerate(choice.content):
@@ -358,7 +361,8 @@ def events_of(completion: Completion) -> list[Event]:
                     events.append(BlockStarted(number, "text", index, payload=block.extras or None))
                     if block.text:
                         events.append(TextDelta(block.text, number, index))
-                    events.extend(CitationDelta(citation, number, index) for citation in block.citations)
+                    for citation in block.citations:
+                        events.append(CitationDelta(citation, number, index))
                 case ToolUse():
                     events.append(BlockStarted(number, "tool_use", index, block.id, block.name, block.extras or None))
                     events.append(ToolCallDelta(block.arguments, number, index))
@@ -383,6 +387,8 @@ def _filled(tool: Opaque, written: str) -> Opaque:
     custom = tool.payload.get("custom")
     if isinstance(custom, dict):  # OpenAI: its input is text
         payload = {**tool.payload, "custom": {**custom, "input": written}}
+    elif tool.protocol == "responses":  # likewise
+        payload = {**tool.payload, "input": written}
     else:
         payload = {**tool.payload, "input": json_or_text(written)}
     return Opaque(tool.protocol, payload, extras=tool.extras)

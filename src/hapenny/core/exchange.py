@@ -9,12 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.core.answer_facts import AnswerFacts
-from hapenny.core.calls import SERVING, Call, CallOutcome, Limits, Provenance, Purpose, Target
+from hapenny.core.calls import SERVING, Asked, Call, CallOutcome, Limits, Policy, Provenance, Purpose, Target
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Context, Request
 from hapenny.core.notes import StageNotes
-from hapenny.core.policy import Asked, Policy
 
 __all__ = [
     "SERVING", "AnswerFacts", "Asked", "CacheFact", "Call", "CallOutcome", "Exchange", "Limits", "Policy",

@@ -63,10 +63,12 @@ class Flight:
         self._accepted = False
         self._content = False
         """Whether the first content has come."""
-        self._waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        """Those of readers that wait for news."""
         self._room: asyncio.Future[None] | None = None
         exchange.hold()
-        self._task = asyncio.get_running_loop().create_task(self._pump())
+        self.loop = asyncio.get_running_loop()
+        self._task = self.loop.create_task(self._pump())
 
     @property
     def open(self) -> bool:
@@ -112,12 +114,12 @@ class Flight:
                 self._buffer.append(_Batch(batch, until))
                 self._size = until
                 self.batches += 1
-                waiters, self._waiters = self._waiters, []
+                waiters, self.waiters = self.waiters, []
                 for waiter in waiters:
                     if not waiter.done():
                         waiter.set_result(None)
                 while self._size - self._front > AHEAD_BYTES:
-                    self._room = asyncio.get_running_loop().create_future()
+                    self._room = self.loop.create_future()
                     await self._room
         except BaseException as error:
             self._failure = error
@@ -138,12 +140,12 @@ class Flight:
 
     def news(self) -> asyncio.Future[None]:
         """Done when the flight has begun, brought events or ended; who gives up waiting for it takes nobody along."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self.waiters.append(waiter)
         return waiter
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -193,7 +195,9 @@ class _Reader:
         """The next batch."""
         while (flight := self._flight) is not None:
             if self._at >= flight.batches and not flight.over:
-                await flight.news()
+                waiter: asyncio.Future[None] = flight.loop.create_future()
+                flight.waiters.append(waiter)
+                await waiter
                 continue
             events, self._at = flight.after(self._at)
             return events

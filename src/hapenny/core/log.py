@@ -81,6 +81,7 @@ FIELDS = frozenset(
         "version",
         "waiting",
         "where",
+        "why",
         "workers",
     ]
 )

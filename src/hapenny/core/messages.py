@@ -20,15 +20,35 @@ Ttl: TypeAlias = Literal["", "default", "5m", "1h"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
-Protocol: TypeAlias = Literal["openai", "anthropic", "bedrock", "invoke"]
-"""The wire dialects: OpenAI chat completions, Anthropic messages, Bedrock Converse, Bedrock InvokeModel with an
-Anthropic-native body."""
+Protocol: TypeAlias = Literal["openai", "responses", "anthropic", "bedrock", "invoke"]
+"""The wire dialects: OpenAI chat completions and Responses, Anthropic messages, Bedrock Converse, Bedrock InvokeModel
+with an Anthropic-native body."""
 
 
-_PASSAGE = re.compile(
-    r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>.*?</\1>\s*", re.DOTALL
-)
-"""Retrieved context as applications write it into a turn."""
+_PASSAGE = re.compile(r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>")
+"""How retrieved context begins where applications write it into a turn."""
+
+
+def without_passages(text: str) -> str:
+    """A text without the passages in tags it holds, in linear time whatever is left open."""
+    if "</" not in text:
+        return text
+    kept: list[str] = []
+    open_for_good: set[str] = set()
+    place = 0
+    for begin in _PASSAGE.finditer(text):
+        name = begin[1]
+        if begin.start() < place or name in open_for_good:
+            continue
+        end = text.find(f"</{name}>", begin.end())
+        if end < 0:
+            open_for_good.add(name)
+            continue
+        kept.append(text[place : begin.start()])
+        place = end + len(name) + 3
+        while place < len(text) and text[place].isspace():
+            place += 1
+    return "".join((*kept, text[place:])).strip() or text
 
 
 class Text(Struct, frozen=True, gc=False, tag="text"):
@@ -127,6 +147,9 @@ class Message(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """The plain text of the turn, blocks joined by newlines."""
+        content = self.content
+        if len(content) == 1 and type(content[0]) is Text:
+            return content[0].text
         return "\n".join(block.text for block in self.content if isinstance(block, Text))
 
 
@@ -234,5 +257,5 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
         for message in reversed(self.messages):
             if message.role == "user":
                 text = message.text
-                return _PASSAGE.sub("", text).strip() or text if "</" in text else text
+                return without_passages(text)
         return ""

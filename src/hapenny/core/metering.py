@@ -7,11 +7,10 @@ from functools import partial
 
 import msgspec
 
-from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Started, Stopped, Tokens, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
-from hapenny.core.recording import Recorder
 
 ROUTER = "prompt-router/"
 """In the ARN of a Bedrock prompt router: a model that is another one each time."""

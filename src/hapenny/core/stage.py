@@ -97,8 +97,9 @@ class Pipeline:
         modes: by stage; a stage that is not named is off.
         terminal: makes the call.
         ask: what stages call models with.
-        stepped_back: whether the stage of that name is to behave as off for now.
-        closed: whether the stage of that name is to watch this request only, though it is on.
+        stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
+            never are, and are not asked about.
+        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Pipeline:
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
-                lossy = stage.spec is not None and stage.spec.lossy
+                lossy = stage.spec is None or stage.spec.lossy
                 links = (_Link(stage, stage.name, mode == "on", lossy, self._first), *self._first.links)
                 self._first = _Rest(links, terminal, ask, stepped_back, closed)
 

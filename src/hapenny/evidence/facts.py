@@ -75,7 +75,8 @@ def compared(first: Said, second: Said) -> Facts:
     numbers = set(_NUMBER.findall(one))
     if not numbers or numbers != set(_NUMBER.findall(other)):
         return "open"
-    return "same" if _names(one) == _names(other) and _negated(one) == _negated(other) else "open"
+    alike = _names(one) <= _names(other, everywhere=True) and _names(other) <= _names(one, everywhere=True)
+    return "same" if alike and _negated(one) == _negated(other) else "open"
 
 
 def _levelled(arguments: str) -> Any:
@@ -94,12 +95,12 @@ def _folded(value: Any) -> Any:
     return str(value).strip().casefold()
 
 
-def _names(text: str) -> frozenset[str]:
-    """Capitalised words that begin no sentence."""
+def _names(text: str, *, everywhere: bool = False) -> frozenset[str]:
+    """Capitalised words, those that begin a sentence only `everywhere`."""
     names: set[str] = set()
     for match in _WORD.finditer(text):
         word = match.group()
-        if word[0].isupper() and not _begins(text, match.start()):
+        if word[0].isupper() and (everywhere or not _begins(text, match.start())):
             names.add(word.casefold())
     if _EAST.search(text):
         names.update(run for run in _RUN.findall(text) if len(run) >= _NAME)

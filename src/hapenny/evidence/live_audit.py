@@ -117,6 +117,8 @@ class LiveAudit:
         self.budgets, self.judges = budgets, dict(judges)
         self._switch, self._clock = switch, clock
         self._ask, self._spawn, self._router = ask, spawn, router
+        self.idle = not self.auditors
+        """Whether no route is audited."""
         self.audited = 0
         self.probed = 0
 

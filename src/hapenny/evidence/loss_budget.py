@@ -39,9 +39,11 @@ def parts(limit: float, techniques: Collection[str]) -> dict[str, float]:
 
 
 def cell(exchange: Exchange) -> str:
-    """The part of the traffic a request belongs to: its intent, else the application's label, and whether it may call a
-    tool or brings a tool's result."""
+    """The part of the traffic a request belongs to: its intent, else the application's label, the model it is compared
+    with where that is its own, and whether it may call a tool or brings a tool's result."""
     name = exchange.intent if exchange.intent != "unknown" else exchange.context.feature or ""
+    if exchange.asked is not None and exchange.asked.named is not None:
+        name = f"{name}@{exchange.baseline.model}"  # another baseline than the route's
     if brings_result(exchange):
         return f"{name}+result"
     return f"{name}+tools" if exchange.original.tools else name

@@ -195,16 +195,7 @@ class Opening:
 
     def promising(self, option: str) -> bool:
         """Whether a dearer option seems to lose less than the cheapest one, so that it is worth as many pairs."""
-        if option == self.options[0]:
-            return True
-        (mine, square), (cheapest, other) = self._pooled(option), self._pooled(self.options[0])
-        mine_n, other_n = (
-            sum(c.options[o].proposing.n for c in self._cells.values() if o in c.options)
-            for o in (option, self.options[0])
-        )
-        if mine_n < 10 or other_n < 10:
-            return True
-        return cheapest - mine > math.sqrt(square / mine_n + other / other_n)
+        return option == self.options[0] or self._pooled(option)[0] <= self._pooled(self.options[0])[0]
 
     # -- opening -------------------------------------------------------------------------------------------------
 

@@ -184,7 +184,7 @@ def build(
     # The way of a request, and what goes on beside it.
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
-        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.step_back.off, name)
+        stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
         closed = partial(budgets.closed, name)
         pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back, closed)
         plain[name] = Pipeline(stages, {}, calls.call, services)
@@ -192,10 +192,11 @@ def build(
     planner = _planner(config, shared, prefetcher)
     audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
     admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
-    exchanges.observe(recorder.write, shared.profit.book)
+    exchanges.observe(recorder.write, shared.profit.book, shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
-    exchanges.observe(audit.consider)
+    if not audit.idle:
+        exchanges.observe(audit.consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 

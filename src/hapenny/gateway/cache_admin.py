@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Entry, Selector
-from hapenny.caching.stored import RESULT, Answers, Stored
+from hapenny.caching.stored import RESULT, AnswerDedup, Answers, Stored
 from hapenny.prefetch.planner import PrefetchPlanner
 
 if TYPE_CHECKING:

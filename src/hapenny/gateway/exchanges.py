@@ -89,6 +89,7 @@ class Exchanges:
         name = route or resolver.route(request, context, identity)
         options = self._routes[name]
         named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
+        treated = resolver.treated(name, asked)
         exchange = Exchange(
             id=id or clock.new_id("req_"),
             request=request,
@@ -98,12 +99,14 @@ class Exchanges:
             baseline=named if named is not None else resolver.baselines[name],
             route=name,
             max_calls=options.max_calls,
-            asked=asked,
-            policy=Policy(asked.policy, self._version(name), options.prompt_version, options.knowledge_epoch),
+            asked=treated,
+            policy=Policy(treated.policy, self._version(name), options.prompt_version, options.knowledge_epoch),
             background=background,
         )
         if self._intents is not None and context.intent is None and request.question:
             exchange.intent = self._intents.classify(request.question)[0]
+        if treated is not asked:
+            exchange.note(f"treated-as={options.treat_as[request.model]}")
         exchange.holdout = resolver.held_out(exchange)
         self._booked(exchange)
         return exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hapenny.catalog import Catalog
 from hapenny.core.exchange import Exchange, Target
 from hapenny.telemetry.pricing import Prices
-from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.answer_stage import AnswerSizes
 
 _CEILING = 4_096
 """Tokens of the longest answer of a model whose limit is unknown."""

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 
 from hapenny.backends.contract import Backend
 from hapenny.core.answer import Answer, begin
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.exchange import Exchange
 from hapenny.core.metering import Metered
-from hapenny.core.timeout import within
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.refusals import Refusals
 

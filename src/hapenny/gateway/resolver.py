@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec.structs import replace
+
 from hapenny.admission.keys import Identity
 from hapenny.backends.kinds import KINDS
 from hapenny.catalog import Catalog
 from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
-from hapenny.core.exchange import Exchange, Target
+from hapenny.core.exchange import Asked, Exchange, Target
 from hapenny.core.messages import Context, Parameters, Request, Text
+from hapenny.gateway.public_names import PublicNames
 from hapenny.routing.names import Names
 
 
@@ -36,14 +39,15 @@ class RequestResolver:
 
     def __init__(self, config: Config, catalog: Catalog, draw: bytes) -> None:
         self._config = config
-        self._catalog = catalog
         self._draw = draw
         models = {name: self._target(model) for name, model in config.models.items()}
         self.defaults: dict[Target, Parameters] = {
             models[name]: model.parameters.said() for name, model in config.models.items()
         }
         """Parameters of configured models, where the client sends none."""
-        self.names = Names(models, config.tiers, config.aliases, config.fallbacks, self._find)
+        self.names = Names(
+            models, config.tiers, config.aliases, config.fallbacks, PublicNames(config, catalog, models).find
+        )
         lost = [
             f"$.tiers.{tier}: {name!r} names no model. Fix: a configured model, an alias or a provider's model id"
             for tier, name in config.tiers.items()
@@ -81,6 +85,14 @@ class RequestResolver:
                 return name
         return "default"
 
+    def treated(self, route: str, asked: Asked) -> Asked:
+        """What a name means on a route whose operator has models that clients name treated as something else."""
+        name = self._config.routes[route].treat_as.get(asked.name)
+        if name is None or asked.target is None:
+            return asked
+        meant = self.names.resolve(name)
+        return replace(meant, name=asked.name, named=asked.target, fallbacks=meant.fallbacks or asked.fallbacks)
+
     def held_out(self, exchange: Exchange) -> bool:
         """Whether this request has everything off: drawn once for good by session, else by user, else by what is asked
         (the request's first turn, so that a conversation without a name stays on its side)."""
@@ -95,14 +107,6 @@ class RequestResolver:
     def _target(self, model: ModelOptions) -> Target:
         backend = self._config.backend_of(model.backend)
         return Target(model.id, backend, model.region or self._region(backend), model.tier(), model.endpoint)
-
-    def _find(self, name: str) -> Target | None:
-        """A target for a provider's own model id: a simulated provider serves only what the catalog knows."""
-        backend = self._config.backend_of("")
-        options = self._config.backends.get(backend)
-        if options is not None and KINDS[options.kind].lists and self._catalog.resolve(name) is None:
-            return None
-        return Target(name, backend, self._region(backend))
 
     def _region(self, backend: str) -> str:
         options = self._config.backends.get(backend)

@@ -7,25 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
-from hapenny.caching.stored import Answers
+from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.config import LOSSY, Config
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.counting.registry import Estimators
+from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
 from hapenny.prefetch.memory import PrefetchMemory
+from hapenny.routing.options import CASCADE_STAGE
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
-from hapenny.tokens.options import ANSWER_SIZE_STAGE
-from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.answer_stage import AnswerSizes
+from hapenny.tokens.options import ANSWER_SIZE_STAGE, WINDOW_STAGE
 from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
@@ -52,6 +53,7 @@ class Shared:
     state: Learnt | None
     """The file in which what was learnt outlives a restart."""
     step_back: StepBack
+    earnings: Earnings
     answers: Answers
     """The exact layer's store."""
     paraphrases: Answers
@@ -94,6 +96,7 @@ class Shared:
             recorder=Recorder(clock, config.ledger, config.content, config.traces),
             state=Learnt(path, clock) if path is not None else None,
             step_back=StepBack([spec.name for spec in LOSSY]),
+            earnings=Earnings([CASCADE_STAGE.name, WINDOW_STAGE.name]),
             answers=answers,
             paraphrases=paraphrases,
             edge=edge,
@@ -134,6 +137,11 @@ class Shared:
         """The embedder that requests use: calls share batches, except where a call costs less than sharing one. Loads
         the model at first use."""
         return self.embedder if isinstance(self.embedder.inner, HashedEmbedder) else self.gathered
+
+    def aside(self, route: str, technique: str) -> bool:
+        """Whether a technique behaves as if it were off on a route: its answers were worse than promised, or it costs
+        more than it saves."""
+        return self.step_back.off(route, technique) or self.earnings.off(route, technique)
 
     async def aclose(self, successor: Shared | None = None) -> None:
         """Lets go of all that no successor goes on with."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.coalescing import FlightStage
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import ExactStage
 from hapenny.caching.keys import Keys
@@ -21,7 +20,7 @@ from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
-from hapenny.caching.stored import Answers
+from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.exchange import Exchange, Target
@@ -40,7 +39,7 @@ from hapenny.telemetry.pricing import Prices
 from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.stage import ThroughputStage
-from hapenny.tokens.answer_stage import AnswerSizeStage
+from hapenny.tokens.answer_stage import AnswerSizes, AnswerSizeStage
 from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.options import (
     ANSWER_SIZE_STAGE,
@@ -51,7 +50,6 @@ from hapenny.tokens.options import (
     WINDOW_STAGE,
 )
 from hapenny.tokens.prune_stage import PruneStage
-from hapenny.tokens.sizes import AnswerSizes
 from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.summary import Summariser
 from hapenny.tokens.template_stage import TemplateStage

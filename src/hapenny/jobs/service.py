@@ -84,14 +84,17 @@ class BatchService:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._journal.close()
 
-    def create(self, who: Identity, asked: dict[str, Any], key: str) -> dict[str, Any]:
-        """Takes up a batch. `key`: its idempotency key.
+    async def create(self, who: Identity, asked: dict[str, Any], key: str) -> dict[str, Any]:
+        """Takes up a batch; its lines are read and written beside the loop. `key`: its idempotency key.
 
         Raises:
             Failure: `invalid_request`, with field and fix.
         """
         kept = msgspec.to_builtins(msgspec.structs.replace(who, secret=""))
-        made = self.api.create(who.tenant, asked, key=key, more={"who": kept})
+        if (known := self.api.known(who.tenant, key)) is not None:
+            return known
+        wanted = await self._clock.work("journal", 1, lambda: self.api.prepare(who.tenant, asked))
+        made = self.api.enter(wanted, key=key, more={"who": kept})
         self._go(made["id"])
         return made
 

@@ -1,4 +1,4 @@
-"""What is known of quality beside a saving, in words: the loss budget of each route, and the holdout against the rest."""
+"""What is known of quality beside a saving, in words: the loss budget of each route, the holdout against the rest."""
 
 from __future__ import annotations
 

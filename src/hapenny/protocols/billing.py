@@ -65,9 +65,12 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
         unsaid = _unsaid(request, []) if request is not None else []
         return Billed(units=tuple(unsaid)) if unsaid else NOTHING
     openai, counted = _part(extras, "openai"), _part(extras, "openai.usage")
+    responses = _part(extras, "responses")
+    counted = counted or _part(extras, "responses.usage")
     anthropic, used = _part(extras, "anthropic"), _part(extras, "anthropic.usage")
     converse = _part(extras, "bedrock.usage")
-    tier = _text(openai.get("service_tier")) or _text(_part(converse, "serviceTier").get("type"))
+    tier = _text(openai.get("service_tier")) or _text(responses.get("service_tier"))
+    tier = tier or _text(_part(converse, "serviceTier").get("type"))
     tier = tier or _text(used.get("service_tier"))
     geo = _text(used.get("inference_geo"))
     units: list[tuple[str, int]] = []
@@ -78,6 +81,8 @@ def billed(extras: Mapping[str, Any], request: Request | None = None) -> Billed:
         units += _tools(used, anthropic)
     if "output" in openai:
         units += tools(openai["output"])
+    if "responses.output" in extras:
+        units += tools([{"type": kind} for kind in extras["responses.output"]])
     if "trace" in converse or "amazon-bedrock-trace" in anthropic:
         units += _guardrail(_part(converse, "trace")) or _guardrail(_part(anthropic, "amazon-bedrock-trace"))
     if request is not None:
@@ -188,7 +193,7 @@ def _guardrail(trace: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def _unsaid(request: Request, units: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """What the request shows to have been used, where the answer does not count it."""
-    known = {unit for unit, number in units if number}
+    known = {unit for unit, number in units if number} if units else set()
     more: list[tuple[str, int]] = []
     extras = request.extras
     guarded = extras.get("guardrailConfig") or extras.get("x-amzn-bedrock-guardrailidentifier")

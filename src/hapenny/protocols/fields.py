@@ -282,3 +282,8 @@ def count(value: Any) -> int:
 def without_nulls(data: dict[str, Any]) -> dict[str, Any]:
     """`data` without its null values."""
     return {key: value for key, value in data.items() if value is not None} if None in data.values() else data
+
+
+def text(value: Any) -> str:
+    """`value`, if it is a string, else ""."""
+    return value if type(value) is str else ""

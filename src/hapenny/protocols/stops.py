@@ -9,6 +9,7 @@ from typing import Any
 
 from hapenny.core.errors import Failure, Kind
 from hapenny.core.events import StopReason
+from hapenny.core.messages import ToolChoice
 
 OPENAI: dict[StopReason, str] = {
     "end_turn": "stop",
@@ -134,6 +135,15 @@ def openai_stop(word: str, *, called: bool, refused: bool, matched: bool) -> tup
     elif reason == "content_filtered" and refused:
         return "refusal", usual
     return reason, usual
+
+
+def openai_word(reason: StopReason, kept: Any, choice: ToolChoice | None) -> str:
+    """The finish reason: the provider's own (`kept`, a pair of our reason and its word) where it was kept. "stop" with
+    tool calls is told only where OpenAI itself says it: in answer to a tool that was asked for by name (`choice`)."""
+    by_name = choice is not None and choice.kind == "tool"
+    if kept and kept[0] == reason and (by_name or reason != "tool_use" or kept[1] != "stop"):
+        return str(kept[1])
+    return OPENAI[reason]
 
 
 def reason_for(

@@ -45,6 +45,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
         if asked is None:
             return None
         if asked.kind != "auto":
+            if asked.named is not None and asked.target is not None:
+                return Choice(target=asked.target, fallbacks=asked.fallbacks, reason="the operator has it treated so")
             if not asked.fallbacks:
                 return None
             return Choice(target=exchange.target, fallbacks=asked.fallbacks)
@@ -72,6 +74,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
                 reason=f"baseline {ruling.score:.2f} {ruling.why}",
             )  # fmt: skip
         tier, target = self._tier(ruling.tier)
+        if asked.named is not None and tier in ("strong", "max"):
+            target = asked.named
         return Choice(
             target=target if target is not None else exchange.target,
             tier=tier,

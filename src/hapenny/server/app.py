@@ -154,6 +154,8 @@ def _limits(options: ServerOptions) -> Limits:
         connections=most,
         per_address=min(most, options.connections_per_address or most),
         buffered_bytes=int(options.buffered_mb * 1_000_000),
+        http2=options.http2,
+        streams=options.streams_per_connection,
     )
 
 
@@ -163,4 +165,5 @@ def _tls(options: ServerOptions) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(options.tls_certificate, options.tls_key)
+    context.set_alpn_protocols(["h2", "http/1.1"] if options.http2 else ["http/1.1"])
     return context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from hapenny.protocols import sigv4
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.registry import codec
 from hapenny.server.transport.messages import Request
@@ -16,6 +17,13 @@ ID_HEADER: dict[Dialect, str] = {
     "bedrock": "x-amzn-requestid",
 }
 """Where the dialect's clients look for the id of a request, on good answers too."""
+
+
+_BEDROCK = (
+    "/model/", "/guardrail", "/foundation-model", "/inference-profiles", "/prompt-routers", "/model-invocation-job",
+    "/rerank", "/retrieveAndGenerate", "/knowledgebases/", "/prompts/", "/flows/", "/agents/",
+)  # fmt: skip
+"""How paths begin that are Bedrock's alone."""
 
 
 def codec_of(dialect: Dialect) -> Codec:
@@ -31,6 +39,8 @@ def guess(request: Request) -> Dialect:
     if "x-amz-date" in headers or "x-amz-target" in headers or "amz-sdk-invocation-id" in headers:
         return "bedrock"
     path = request.path
-    if path.startswith(("/model/", "/guardrail", "/foundation-models", "/inference-profiles")):
+    if not path.startswith(("/v1/", "/openai/", "/anthropic/")) and (
+        path.startswith(_BEDROCK) or headers.get("authorization", "").startswith(sigv4.ALGORITHM)
+    ):
         return "bedrock"
     return "anthropic" if "/messages" in path else "openai"

@@ -18,10 +18,12 @@ from hapenny.server.endpoints import (
     count_tokens,
     feedback,
     health,
+    inference_profiles,
     metrics,
     models,
     passthrough,
     requests,
+    responses,
     retrieve,
     select,
     throughput,
@@ -79,6 +81,10 @@ PASSED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROUTES = (
     Route(POST, "/v1/chat/completions", chat.OPENAI, "caller", "Chat completions, whole or streamed.", "openai"),
     Route(POST, "/chat/completions", chat.OPENAI, "caller", "The same, for base URLs without `/v1`.", "openai"),
+    Route(
+        POST, "/v1/responses", responses.create, "caller",
+        "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
     Route(POST, "/v1/messages", chat.ANTHROPIC, "caller", "Anthropic messages, whole or streamed.", "anthropic"),
     Route(
         POST, "/v1/messages/count_tokens", count_tokens.anthropic, "caller", "Prompt tokens before a call.", "anthropic"
@@ -98,6 +104,11 @@ ROUTES = (
     Route(GET, "/v1/models/{+model...}", models.one, "caller", "One model."),
     Route(GET, "/foundation-models", models.bedrock_listed, "caller", "Bedrock ListFoundationModels.", "bedrock"),
     Route(GET, "/foundation-models/{+model}", models.bedrock_one, "caller", "GetFoundationModel.", "bedrock"),
+    Route(
+        GET, "/inference-profiles", inference_profiles.listed, "caller",
+        "Bedrock ListInferenceProfiles, over the names of the gateway.", "bedrock",
+    ),
+    Route(GET, "/inference-profiles/{+profile}", inference_profiles.one, "caller", "GetInferenceProfile.", "bedrock"),
     Route(("GET", "POST"), "/v1/files", batches.files, "caller", "Uploads for batches; other files pass through."),
     Route(("GET", "DELETE"), "/v1/files/{id}", batches.file, "caller", "One file."),
     Route(GET, "/v1/files/{id}/content", batches.content, "caller", "Its bytes: a batch's input, output or errors."),
@@ -124,6 +135,24 @@ ROUTES = (
     Route(GET, "/health/ready", health.ready, "anyone", "The same."),
     Route(GET, "/health/live", health.live, "anyone", "Whether the process answers."),
     Route(GET, "/metrics", metrics.render, "metrics", "Prometheus metrics."),
+    *(
+        Route(methods, path, passthrough.forward, "caller", "Of Bedrock: passes through.", "bedrock")
+        for methods, path in (
+            (POST, "/inference-profiles"),
+            (POST, "/guardrail/{+id}/version/{version}/apply"),
+            (GET, "/foundation-model-availability/{+id}"),
+            (GET, "/guardrails/{+id}"),
+            (GET, "/prompt-routers/{+id}"),
+            (GET, "/imported-models/{+id}"),
+            (GET, "/custom-models/{+id}"),
+            (GET, "/provisioned-model-throughput/{+id}"),
+            (GET, "/model-customization-jobs/{+id}"),
+            (GET, "/model-invocation-job/{+id}"),
+            (POST, "/model-invocation-job/{+id}/stop"),
+            (POST, "/flows/{+id}/aliases/{+alias}"),
+            (GET, "/prompts/{+id}/"),
+        )
+    ),
     Route(PASSED, "/{rest...}", passthrough.forward, "caller", "Everything else passes through, metered."),
 )  # fmt: skip
 

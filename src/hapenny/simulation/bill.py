@@ -119,6 +119,8 @@ def _dollars(model: str, place: str, tier: str, tokens: Tokens) -> Fraction | No
     prompt = tokens.input + tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
     if "long" in rates and prompt > rates["long_over"]:
         rates = rates["long"]
+    if tokens.queries:  # a reranking model is paid by the query alone
+        return tokens.queries * Fraction(rates["query"]) * _PICO if "query" in rates else None
     total = Fraction(0)
     for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h"):
         count = getattr(tokens, name)

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from hapenny.catalog import Card, resolve, spoken
+from hapenny.catalog import Card, default, resolve, spoken
 from hapenny.workload.truth import KINDS, Kind
 
 ASSUMED = "assumed"
@@ -86,13 +86,20 @@ class Deck(Struct, frozen=True, kw_only=True, dict=True):
         return {spoken(model.id): model for model in self.models}
 
     def find(self, name: str) -> tuple[SimulatedModel, Card] | None:
-        """The model behind a name, alias, profile or ARN, with the catalog card of that name: the same model may be
-        sold by several providers, each at its own price."""
-        card = resolve(name)
+        """The model behind a public name, with the catalog card of that name: the same model may be sold by several
+        providers, each at its own price. A chat model that is not on the card is played by the card's model of its
+        tier, at its own price: how fast and how often right it is, is then that model's."""
+        card = resolve(name) or default().served(name, ("bedrock", "anthropic", "openai"))
         if card is None:
             return None
         model = self._by_id.get(card.id) or self._by_spoken.get(spoken(card.id))
+        if model is None and card.kind == "chat":
+            model = self.of_tier(card.tier or "balanced") or self._by_id.get(self.baseline)
         return (model, card) if model is not None else None
+
+    def plays(self, model: SimulatedModel, card: Card) -> str:
+        """The id under which a model that `find` returned answers: its own, or that of the model it stands in for."""
+        return model.id if spoken(model.id) == spoken(card.id) else card.id
 
     def of_tier(self, tier: str) -> SimulatedModel | None:
         """The model that serves `tier`."""

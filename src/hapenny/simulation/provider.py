@@ -189,7 +189,7 @@ class SimulatedProvider:
             self.clock,
             self._plan(request, model, card, found, total, draws, fault, service_tier),
             id=self.clock.new_id("msg_sim_"),
-            model=model.id,
+            model=self.deck.plays(model, card),
             prompt=tokens,
             stream=request.stream,
             settle=_Settlement(self, quota, reserved, card.burndown, card.id, called, region, service_tier),
@@ -214,7 +214,7 @@ class SimulatedProvider:
             id=id, model=card.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete",
             at=self.clock.wall(),
         )  # fmt: skip
-        events: list[Event] = [Started(id, model.id, self.clock.wall())]
+        events: list[Event] = [Started(id, self.deck.plays(model, card), self.clock.wall())]
         for step, _ in plan.steps:
             events += step
         return [*events, Stopped(plan.reason, 0, plan.sequence), Usage(tokens)]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from hapenny.core.clock import RealClock
 from hapenny.evidence.opening import Opening
 
 TIERS = ("fast", "balanced")
@@ -31,7 +31,7 @@ class World(Struct, frozen=True):
 
 def play(seed: int, *, intents: int = 20, pairs: int = 4_000, limit: float = 0.01, gains: bool = True) -> World:
     """One world. `gains`: cheap tiers may also be better than everything-off, and not only worse."""
-    draw = random.Random(seed)
+    draw = RealClock(seed).random
     weights = [draw.expovariate(1) + 0.1 for _ in range(intents)]
     rates = {}
     for place in range(intents):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
+from hapenny.backends.pool import Pool
+from hapenny.backends.url import Url, origin
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
 from hapenny.core.messages import Request
 from hapenny.protocols import codec
 from hapenny.workload.requests import answered, request
@@ -19,6 +22,18 @@ from hapenny.workload.shoppers import Message
 
 _ROUNDS = 3
 """Tool calls that the application answers before it gives up."""
+
+
+_LONGEST_S = 120.0
+"""How long one answer may take."""
+
+
+class _Line(NamedTuple):
+    """Where everything is sent."""
+
+    pool: Pool
+    url: Url
+    key: str
 
 
 class Seen(Struct, frozen=True):
@@ -87,32 +102,31 @@ async def drive(
     scale = seconds / (end - begin) if end > begin else 0.0
     place = {message.number: index for index, message in enumerate(messages)}
     answers: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in messages]
-    timeout = aiohttp.ClientTimeout(total=120)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(base_url, connector=connector, timeout=timeout) as session:
+    line = _Line(Pool(clock, idle_s=_LONGEST_S, name="driver"), origin(base_url).at("/v1/chat/completions"), key)
 
-        async def send(index: int) -> Seen:
-            message = messages[index]
-            await clock.sleep(max(0.0, start + (message.at - begin) * scale - clock.now()))
-            before = [place[number] for number in message.earlier if number in place]
-            history = [(messages[each].text, await answers[each]) for each in before]
-            seen = await _converse(session, message, request(message, history, model=model), shop, key, clock)
-            answers[index].set_result(seen.text or "(no answer)")
-            watch(seen)
-            return seen
+    async def send(index: int) -> Seen:
+        message = messages[index]
+        await clock.sleep(max(0.0, start + (message.at - begin) * scale - clock.now()))
+        before = [place[number] for number in message.earlier if number in place]
+        history = [(messages[each].text, await answers[each]) for each in before]
+        seen = await _converse(line, message, request(message, history, model=model), shop, clock)
+        answers[index].set_result(seen.text or "(no answer)")
+        watch(seen)
+        return seen
 
+    try:
         return list(await asyncio.gather(*[send(index) for index in range(len(messages))]))
+    finally:
+        await line.pool.aclose()
 
 
-async def _converse(
-    session: aiohttp.ClientSession, message: Message, asked: Request, shop: Shop, key: str, clock: Clock
-) -> Seen:
+async def _converse(line: _Line, message: Message, asked: Request, shop: Shop, clock: Clock) -> Seen:
     began = clock.now()
     current, saved = asked, True
     first: float | None = None
     heard = _Heard()
     for _ in range(_ROUNDS):
-        heard = await _ask(session, message, current, key, clock)
+        heard = await _ask(line, message, current, clock)
         saved = saved and heard.saved
         first = first if first is not None else (heard.first - began if heard.first is not None else None)
         if heard.call is None or heard.error:
@@ -132,44 +146,56 @@ def _decoded(arguments: str) -> dict[str, object]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-async def _ask(session: aiohttp.ClientSession, message: Message, asked: Request, key: str, clock: Clock) -> _Heard:
+async def _ask(line: _Line, message: Message, asked: Request, clock: Clock) -> _Heard:
     headers = {
         "x-hapenny-session": message.session,
         "x-hapenny-feature": message.intent,
-        "Content-Type": "application/json",
+        "content-type": "application/json",
     }
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
+    if line.key:
+        headers["authorization"] = f"Bearer {line.key}"
     heard = _Heard()
     parts: list[str] = []
     calls: dict[int, list[str]] = {}
     body = codec("openai").encode_request(asked, model=asked.model).body
     try:
-        async with session.post("/v1/chat/completions", data=body, headers=headers) as response:
-            heard.saved = "hit" in response.headers.get("Cache-Status", "")
-            if response.status != 200:
-                heard.error = f"HTTP {response.status}"
-                return heard
-            async for line in response.content:
-                if not line.startswith(b"data: {"):
-                    continue
-                chunk = msgspec.json.decode(line[6:], type=_Chunk)
-                if chunk.error is not None:
-                    heard.error = str(chunk.error.get("message", "error in the stream"))
-                for choice in chunk.choices:
-                    if choice.delta.content:
-                        if heard.first is None:
-                            heard.first = clock.now()
-                        parts.append(choice.delta.content)
-                    for call in choice.delta.tool_calls:
-                        _gather(calls, call)
-    except (aiohttp.ClientError, TimeoutError) as failure:
-        heard.error = type(failure).__name__
+        async with asyncio.timeout(_LONGEST_S):
+            lease = await line.pool.send("POST", line.url, headers, body)
+            try:
+                heard.saved = "hit" in lease.headers.get("cache-status", "")
+                if lease.status != 200:
+                    heard.error = f"HTTP {lease.status}"
+                    return heard
+                held = b""
+                while data := await lease.piece():
+                    *lines, held = (held + data).split(b"\n")
+                    for each in lines:
+                        _hear(each, heard, parts, calls, clock)
+            finally:
+                lease.close()
+    except (Failure, TimeoutError) as failure:
+        heard.error = failure.kind if isinstance(failure, Failure) else type(failure).__name__
     heard.text = "".join(parts)
     if calls:
         id, name, arguments = calls[min(calls)]
         heard.call = (id, name, arguments)
     return heard
+
+
+def _hear(line: bytes, heard: _Heard, parts: list[str], calls: dict[int, list[str]], clock: Clock) -> None:
+    """One line of a stream of server-sent events."""
+    if not line.startswith(b"data: {"):
+        return
+    chunk = msgspec.json.decode(line[6:], type=_Chunk)
+    if chunk.error is not None:
+        heard.error = str(chunk.error.get("message", "error in the stream"))
+    for choice in chunk.choices:
+        if choice.delta.content:
+            if heard.first is None:
+                heard.first = clock.now()
+            parts.append(choice.delta.content)
+        for call in choice.delta.tool_calls:
+            _gather(calls, call)
 
 
 def _gather(calls: dict[int, list[str]], delta: _Call) -> None:

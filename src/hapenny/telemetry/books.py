@@ -21,14 +21,13 @@ from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
 from hapenny.counting import Estimators
-from hapenny.telemetry.cache_splits import settle_prefix, split, whole
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
-from hapenny.telemetry.settling import UNBILLED, refine, settle
+from hapenny.telemetry.settling import UNBILLED, plausible, refine, settle, settle_prefix, split, whole
 
 __all__ = ["UNBILLED", "Books", "Row"]
 
@@ -76,7 +75,7 @@ class Books:
         """Whether a report of usage can be true; one that cannot is logged, counted, and left out of books, quotas and
         all that is learnt."""
         try:
-            if self.prices.plausible(call, tokens):
+            if plausible(call, tokens, self.prices):
                 return True
         except Exception as error:
             self._log.error("report not checked", call=call.id, error=type(error).__name__)
@@ -232,7 +231,10 @@ class Books:
         ):  # fmt: skip
             money = self._walked(exchange)
             return Totals(money.actual, money.saved, money.savings)
-        others = [(call.technique, call.cost) for call in exchange.calls if call is not adopted]
+        others = []
+        for call in exchange.calls:
+            if call is not adopted:
+                others.append((call.technique, call.cost))
         money = walk([("", 0)], others, adopted.cost)
         return Totals(money.actual, None if money.actual is None else money.saved, money.savings)
 
@@ -351,7 +353,8 @@ class Books:
         if self.prices.owned(baseline):
             on_demand = replace(baseline, service_tier="standard")
             states = [("", original, on_demand, False), (baseline.service_tier, original, baseline, False)]
-        states += [(step.technique, step.request, step.target, step.free) for step in exchange.steps]
+        for step in exchange.steps:
+            states.append((step.technique, step.request, step.target, step.free))
         if adopted is None:
             return states
         served, geo = adopted.target, adopted.target.geo

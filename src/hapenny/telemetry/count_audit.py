@@ -67,8 +67,11 @@ class CountChecks:
         wanted: Wanted,
     ) -> None:
         self._prices, self._backends, self._spawn, self._clock = prices, backends, spawn, clock
-        self._seeding, self._share = wanted.seed, wanted.audit_share
-        self._met: set[tuple[str, str]] = set()
+        self._seeding = wanted.seed
+        self.share = wanted.audit_share
+        """Of prompts that are counted again."""
+        self.met: set[tuple[str, str]] = set()
+        """Models, by backend and name, that were looked at; where nothing is counted again, no second look is due."""
         self._errors: deque[float] = deque(maxlen=200)
         self.audits = 0
         """Prompts counted again so far."""
@@ -81,11 +84,12 @@ class CountChecks:
             return
         call = exchange.adopted
         target = call.target
-        if self._seeding and (key := (target.backend, target.model)) not in self._met and len(self._met) < _MODELS:
-            self._met.add(key)
-            if self._prices.place(target).prompts.learned < _TAUGHT:
+        key = (target.backend, target.model)
+        if key not in self.met and len(self.met) < _MODELS:
+            self.met.add(key)
+            if self._seeding and self._prices.place(target).prompts.learned < _TAUGHT:
                 self._spawn(self.seed(target, exchange.original))
-        if self._share and call.request is not None and self._clock.random.random() < self._share:
+        if self.share and call.request is not None and self._clock.random.random() < self.share:
             self._spawn(self.audit(call.request, target))
 
     async def seed(self, target: Target, like: Request) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -66,13 +67,17 @@ def totals(exchange: Exchange, money: Totals) -> bytes:
         "model": served_model(exchange),
         "cost_usd": amount(money.actual),
         "saved_usd": amount(money.saved),
-        "savings_usd": {technique: dollars(nano, 9) for technique, nano in money.savings.items() if nano},
+        "savings_usd": _shown(money.savings) if money.savings else {},
     }
     if tokens is not None:
         body["tokens"] = tokens
     if exchange.notes:
         body["notes"] = exchange.notes
     return msgspec.json.encode(body)
+
+
+def _shown(savings: Mapping[str, int]) -> dict[str, str]:
+    return {technique: dollars(nano, 9) for technique, nano in savings.items() if nano}
 
 
 def served_model(exchange: Exchange) -> str:

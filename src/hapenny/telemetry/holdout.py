@@ -1,8 +1,8 @@
 """The holdout against the rest, from the ledger: money and quality with intervals over what was drawn.
 
-Sessions are drawn for the holdout (users where no session is named, else questions), so they are the units: each is its
-sums, and the interval of a ratio of sums is that of the linearised ratio (Cochran, "Sampling techniques", ch. 6). Scores
-are those that people and judges gave to answers, 1 right or as good as the baseline's, 0 worse.
+Sessions are drawn for the holdout (users where no session is named, else questions), so they are the units: each is
+its sums, and the interval of a ratio of sums is that of the linearised ratio (Cochran, "Sampling techniques", ch. 6).
+Scores are those that people and judges gave to answers, 1 right or as good as the baseline's, 0 worse.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class Window:
             self._drop()
         self._samples.append((now, value))
         insort(self._sorted, value)
-        self.expire(now)
+        if self._samples[0][0] < now - self._seconds:
+            self.expire(now)
 
     def expire(self, now: float) -> None:
         """Lets samples go that are too old."""

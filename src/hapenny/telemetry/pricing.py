@@ -15,8 +15,8 @@ from hapenny.core.exchange import Call, Target
 from hapenny.core.messages import Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
+from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.layout import Layout
-from hapenny.telemetry.plausible import plausible
 from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
@@ -236,6 +236,7 @@ class Prices:
         self._owned = owned
         self._places: OrderedDict[tuple[str, str, str, str], Place] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
+        self._canonical: dict[str, str] = {}
         self._bags = Bags()
         self._words: OrderedDict[str, Words] = OrderedDict()
 
@@ -268,20 +269,21 @@ class Prices:
 
     def canonical(self, model: str) -> str:
         """The catalog's own id of a model, however it was called; its name where the catalog does not know it."""
-        card = self._catalog.resolve(model)
-        return model if card is None else card.id
+        known = self._canonical.get(model)
+        if known is None:
+            card = self._catalog.resolve(model)
+            known = model if card is None else card.id
+            if len(self._canonical) < _KEPT:
+                self._canonical[model] = known
+        return known
 
     def price(self, target: Target, tokens: Tokens, wall: float) -> int | None:
         """Nano-dollars; 0 for owned capacity, None where the price is unknown."""
-        if self._owned(target):
+        if target.service_tier in PREPAID and self._owned(target):
             return 0
         place = self.place(target)
         rates = place.rates(target.service_tier, wall)
         return None if rates is None else amount(rates, tokens, card=place.card)
-
-    def plausible(self, call: Call, tokens: Tokens) -> bool:
-        """Whether `tokens`, as a provider reports them, may be what `call` used."""
-        return plausible(call, tokens, self._catalog.resolve(call.target.model))
 
     def bound(self, call: Call) -> Tokens:
         """An upper bound of what a call used that ended before it reported: what its provider said of the prompt when
@@ -315,7 +317,7 @@ class Prices:
 
     def owned(self, target: Target) -> bool:
         """Whether the target is paid by the hour."""
-        return self._owned(target)
+        return target.service_tier in PREPAID and self._owned(target)
 
     def layout(self, request: Request) -> Layout:
         """The segments of a request, kept while it is under way; small ones until newer ones take their place."""

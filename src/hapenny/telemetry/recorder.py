@@ -93,8 +93,11 @@ class Recorder:
     def write(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request. Never waits and never fails the request."""
         self.metrics.observe(exchange, row)
-        if self._checks is not None:
-            self._checks.consider(exchange)
+        checks, call = self._checks, exchange.adopted
+        if checks is not None and call is not None:
+            target = call.target
+            if checks.share or (target.backend, target.model) not in checks.met:
+                checks.consider(exchange)
         if self.ledger is not None:
             self.ledger.write(row)
         if self.traces is not None:

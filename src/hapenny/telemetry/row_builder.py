@@ -25,9 +25,10 @@ def make_row(
     """The row of an exchange whose calls are settled and priced."""
     unpriced = money.actual is None or money.baseline is None
     context, arrived = exchange.context, exchange.arrived
-    calls = tuple([_call_row(call, arrived, call is adopted) for call in exchange.calls])
+    calls: tuple[CallRow, ...] = ()
     reported = True
     for call in exchange.calls:
+        calls += (_call_row(call, arrived, call is adopted),)
         reported = reported and call.provenance == "reported"
     cache = exchange.cache
     decide: dict[str, float] = {}

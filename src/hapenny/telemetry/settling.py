@@ -1,14 +1,21 @@
-"""Settles a call that has ended: what was billed for it, how sure that is, and its price.
+"""What a call used and what is paid for it: whether a provider's report can be true, what its prompt cache did, and
+the settling of a call that has ended.
 
-Usage that the provider reported is `reported`, unless it cannot be true (`plausible`). A call that ended without usage
-may still have been billed: one that the provider refused costs nothing, any other is an upper bound on estimator counts
-and `estimated`. What the answer says of how it was served (service tier, geography, speed) and of what it used beside
-text goes before what was asked.
+Usage that the provider reported is `reported`. A call that ended without usage may still have been billed: one that the
+provider refused costs nothing, any other is an upper bound on estimator counts and `estimated`. What the answer says of
+how it was served (service tier, geography, speed) and of what it used beside text goes before what was asked.
+
+A report goes into books, quotas and what is learnt of tokens: one that is off by orders of magnitude would close a
+quota for hours, or not even fit into the ledger. One that cannot be true is left out, and the call is estimated. Output
+is held against `max_tokens` (for each choice asked for) and what was streamed, or against the model's longest answer;
+prompts against the model's context. All bounds are generous: counts of hidden reasoning, of images and of tools that
+run at the provider are legitimately larger than what we see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -17,7 +24,9 @@ from hapenny.core.errors import Kind
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
 from hapenny.protocols.billing import Billed, apart, billed
-from hapenny.telemetry.pricing import Prices
+from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Upto
+from hapenny.telemetry.pricing import Place, Prices
 
 UNBILLED: frozenset[Kind] = frozenset(
     {
@@ -34,6 +43,30 @@ _PREPAID = frozenset({"provisioned", "owned"})
 _GUESSED = frozenset({"embed", "rerank", "guard"})
 """Calls whose tokens are not those of the exchange's request: whoever makes them says what they may have used."""
 _AS_EVER = frozenset({"", "standard"})
+LONGEST_PROMPT = 10_000_000
+"""Tokens of the largest context any provider offers, for models whose context is not known."""
+LONGEST_ANSWER = 1_000_000
+"""Likewise of an answer."""
+TIMES = 4
+"""How far beyond a stated limit a report is still taken."""
+SLACK = 4_096
+"""Tokens beyond it that never make a report wrong."""
+
+
+def plausible(call: Call, tokens: Tokens, prices: Prices) -> bool:
+    """Whether `tokens`, as a provider reports them, may be what `call` used."""
+    card = prices.place(call.target).card
+    prompt = card.context_window * TIMES if card is not None and card.context_window else LONGEST_PROMPT
+    if not 0 <= tokens.prompt <= prompt + SLACK:
+        return False
+    output = card.max_output if card is not None and card.max_output else LONGEST_ANSWER
+    request = call.request
+    if request is not None:
+        times = max(1, request.parameters.n or 1)
+        asked = request.parameters.max_tokens or output
+        came = sum(map(len, call.output))  # a token is at least a byte; characters are close enough
+        output = max(min(asked, LONGEST_ANSWER) * min(times, 128), came)
+    return 0 <= tokens.output <= output * TIMES + SLACK
 
 
 def settle(call: Call, prices: Prices, wall: float) -> None:
@@ -43,9 +76,9 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
     tokens = call.tokens
     if tokens is not None and call.output and call.request is not None and not (tokens.prompt or tokens.output):
         tokens = None  # some servers write zeros for what they do not count
-    if tokens is not None and call.provenance != "estimated" and not prices.plausible(call, tokens):
+    if tokens is not None and call.provenance != "estimated" and not plausible(call, tokens, prices):
         tokens = call.tokens = None
-    if call.accepted is not None and not prices.plausible(call, call.accepted):
+    if call.accepted is not None and not plausible(call, call.accepted, prices):
         call.accepted = None
     if tokens is not None:
         tokens = apart(tokens, bill.units)
@@ -108,3 +141,60 @@ def refused(call: Call) -> bool:
     if failure.upstream_status is not None:
         return failure.upstream_status >= 400
     return failure.kind in UNBILLED
+
+
+def split(
+    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
+) -> Split:
+    """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
+    card = place.card
+    if card is None or card.cache_mode is None or (card.cache_mode == "explicit" and not layout.points):
+        return NOTHING
+    return prefixes.split(
+        (*world, card.id), layout, anchored(prefixes, layout, place),
+        mode=card.cache_mode, minimum=card.cache_min or 0, start=start, began=began,
+    )  # fmt: skip
+
+
+def settle_prefix(
+    prefixes: Prefixes,
+    world: tuple[object, ...],
+    layout: Layout,
+    place: Place,
+    tokens: Tokens,
+    start: float,
+    began: float,
+) -> None:
+    """What the prompt cache of `place` is reported to have done with a prompt with points."""
+    card = place.card
+    if card is not None and card.cache_mode == "explicit" and layout.points:
+        covered = tokens.cache_read + tokens.cache_write + tokens.cache_write_1h
+        prefixes.settle(
+            (*world, card.id), layout, anchored(prefixes, layout, place), covered,
+            minimum=card.cache_min or 0, start=start, began=began,
+        )  # fmt: skip
+        if covered:  # all up to the last point was read or written: its tokens are known for good
+            prefixes.measured(card.id, layout, layout.points[-1].at, covered)
+
+
+def anchored(prefixes: Prefixes, layout: Layout, place: Place) -> Upto:
+    """Tokens of a prompt's prefixes on `place`: estimates, corrected by the deepest prefix whose tokens are known."""
+    card = place.card
+    anchor = prefixes.anchor(card.id, layout) if card is not None else None
+    if anchor is None:
+        return partial(place.upto, layout)
+    at, tokens = anchor
+    guess = place.upto(layout, at)
+
+    def upto(index: int) -> int:
+        estimate = place.upto(layout, index)
+        return tokens + estimate - guess if index >= at else estimate * tokens // max(1, guess)
+
+    return upto
+
+
+def whole(prefixes: Prefixes, layout: Layout, place: Place, prompt: int) -> int:
+    """`prompt`, the estimated tokens of all of `layout` on `place`, corrected in the same way."""
+    card = place.card
+    anchor = prefixes.anchor(card.id, layout) if card is not None and layout.points else None
+    return prompt if anchor is None else max(1, prompt + anchor[1] - place.upto(layout, anchor[0]))

@@ -14,7 +14,10 @@ from hapenny.backends.kinds import KINDS
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.rows import CallRow, Row
 
-PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {"invoke": KINDS["bedrock"].telemetry}
+PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {
+    "invoke": KINDS["bedrock"].telemetry,
+    "responses": KINDS["openai"].telemetry,
+}
 """`gen_ai.provider.name` by protocol."""
 
 OPERATIONS = {"embed": "embeddings", "rerank": "rerank", "guard": "guard"}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hapenny.core.clock import Clock
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.job import Job, Priority
+from hapenny.throughput.queue import Job, Priority
 
 
 class Balancer:

@@ -16,8 +16,8 @@ from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.exchange import Purpose
 from hapenny.throughput.gate import Gate, Outcome, Pass
 from hapenny.throughput.hedge import Hedger
-from hapenny.throughput.job import Job, Priority
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job, Priority
 from hapenny.throughput.retry import Backoff, RetryBudget
 
 T = TypeVar("T")

@@ -19,9 +19,8 @@ from hapenny.stores.counters import Ticket
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.job import Job, Priority, Shed, ShedKind
 from hapenny.throughput.pools import Used
-from hapenny.throughput.queue import FairQueue
+from hapenny.throughput.queue import FairQueue, Job, Priority, Shed, ShedKind
 from hapenny.throughput.quota import Quota
 
 NOTHING = Used(0, 0)
@@ -87,7 +86,8 @@ class Pass:
         """The first content arrived."""
         if self._ttft is None:
             self._ttft = self._gate.clock.now() - self._granted
-            self.endpoint.observe(self._ttft)
+            if len(self._gate.endpoints) > 1:  # its load is compared with others'
+                self.endpoint.observe(self._ttft)
             if self.endpoint.quota is not None:
                 self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
@@ -146,10 +146,10 @@ class Gate:
     @property
     def metered(self) -> bool:
         """Whether it matters how big a job is: somewhere a quota or a concurrency limit is to be kept."""
-        return any(
-            endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered)
-            for endpoint in self.endpoints
-        )
+        for endpoint in self.endpoints:
+            if endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered):
+                return True
+        return False
 
     async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
         """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
@@ -198,7 +198,7 @@ class Gate:
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = self.queue.before(job)
+        jobs, units = self.queue.before(job) if self._waiters else (0, 0.0)
         head = max(0.0, self._head_at - self.clock.now())
         best = math.inf
         for endpoint in self.endpoints:
@@ -260,13 +260,17 @@ class Gate:
     async def _try(self, job: Job, last: str = "") -> tuple[Pass | None, float]:
         """Leave, or the seconds after which it is worth asking again (`inf`: when something ends)."""
         wait = math.inf
-        for endpoint in self.balancer.order(self.endpoints, job, last=last):
+        only = self.endpoints if len(self.endpoints) == 1 else None
+        if only and ((only[0].limit is not None and only[0].free < 1) or only[0].breaker.wait_s() > 0):
+            only = []
+        for endpoint in self.balancer.order(self.endpoints, job, last=last) if only is None else only:
             if endpoint.quota is None:
                 return self._grant(job, endpoint, Ticket("", ())), 0.0
             grant = await endpoint.quota.reserve(job)
             if grant.ticket is None:
                 wait = min(wait, grant.wait_s)
-            elif endpoint.free < 1 or endpoint.breaker.wait_s() > 0:  # changed while the store was asked
+            elif (endpoint.limit is not None and endpoint.free < 1) or endpoint.breaker.wait_s() > 0:
+                # changed while the store was asked
                 endpoint.quota.cancelled(grant.ticket)
             else:
                 return self._grant(job, endpoint, grant.ticket), 0.0

@@ -14,9 +14,9 @@ import msgspec
 
 from hapenny.core.clock import Clock
 from hapenny.stores.counters import Charge, Counters, Grant, Limit, MemoryCounters, Ticket
-from hapenny.throughput.job import Job
 from hapenny.throughput.learner import Learner
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
+from hapenny.throughput.queue import Job
 
 
 class Quota:

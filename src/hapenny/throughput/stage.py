@@ -12,20 +12,19 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
-from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
 from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.gate import Pass
-from hapenny.throughput.job import Job, Priority
 from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
+from hapenny.throughput.queue import Job, Priority
 from hapenny.throughput.regions import diagnose
 
 _log = get_logger("hapenny.throughput")

@@ -1,4 +1,5 @@
-"""The answer-size stage: a learned `max_tokens` that frees quota and that the client never sees.
+"""The answer-size stage: how long answers get is learnt by intent, and becomes a `max_tokens` that frees quota and that
+the client never sees.
 
 Not streamed: an answer that our limit cut is thrown away and asked for once more with the client's own limit. Streamed:
 only where the model can go on from its own words (prefill), which it then does within the same stream; elsewhere, and
@@ -7,8 +8,11 @@ wherever tools might be called, the limit is not set.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer, Replay
@@ -17,11 +21,83 @@ from hapenny.core.exchange import SERVING, Call, Exchange
 from hapenny.core.messages import Message, Text
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.tokens.options import ANSWER_SIZE_STAGE
-from hapenny.tokens.sizes import AnswerSizes
+from hapenny.tokens.options import ANSWER_SIZE_STAGE, SizeOptions
 
 _LIMIT: Note[int] = Note("answer_size.limit", travels=True)
 Prefills = Callable[[Exchange], bool]
+
+
+POOL = "*"
+"""All intents together."""
+
+
+class _Seen:
+    """The last answers of one intent, sorted."""
+
+    __slots__ = ("order", "ranked")
+
+    def __init__(self, window: int) -> None:
+        self.order: deque[int] = deque(maxlen=window)
+        self.ranked: list[int] = []
+
+    def add(self, tokens: int) -> None:
+        if len(self.order) == self.order.maxlen:
+            del self.ranked[bisect_left(self.ranked, self.order[0])]
+        self.order.append(tokens)
+        insort(self.ranked, tokens)
+
+    def quantile(self, share: float) -> int:
+        return self.ranked[min(len(self.ranked) - 1, int(share * len(self.ranked)))]
+
+
+class AnswerSizes:
+    """Learned answer lengths; bounded in intents and in answers each."""
+
+    def __init__(self, options: SizeOptions | None = None, capacity: int = 2000) -> None:
+        self.options = options or SizeOptions()
+        self._capacity = capacity
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    def learn(self, intent: str, tokens: int) -> None:
+        """Take the length of a whole answer (never of one that a limit cut)."""
+        if tokens < 1:
+            return
+        for key in (intent, POOL):
+            seen = self._seen.get(key)
+            if seen is None:
+                seen = self._seen[key] = _Seen(self.options.window)
+                while len(self._seen) > self._capacity:
+                    self._seen.popitem(last=False)
+            self._seen.move_to_end(key)
+            seen.add(tokens)
+
+    def limit(self, intent: str) -> int | None:
+        """Tokens an answer of this intent may take; None while too little is known."""
+        options = self.options
+        for key, margin in ((intent, options.margin), (POOL, 2 * options.margin)):
+            seen = self._seen.get(key)
+            if seen is not None and len(seen.ranked) >= options.least:
+                return max(options.floor, int(seen.quantile(options.quantile) * margin) + 1)
+        return None
+
+    def typical(self, intent: str) -> int | None:
+        """Tokens that half of the answers of this intent (else of all) stay within; None while too little is known."""
+        for key in (intent, POOL):
+            seen = self._seen.get(key)
+            if seen is not None and len(seen.ranked) >= self.options.least:
+                return seen.quantile(0.5)
+        return None
+
+    def dumps(self) -> bytes:
+        """What was learned, as MessagePack."""
+        return msgspec.msgpack.encode({intent: list(seen.order) for intent, seen in self._seen.items()})
+
+    def loads(self, data: bytes) -> None:
+        """Take over a dump. Raises msgspec.ValidationError if it is none."""
+        for intent, lengths in msgspec.msgpack.decode(data, type=dict[str, list[int]]).items():
+            seen = self._seen[intent] = _Seen(self.options.window)
+            for tokens in lengths:
+                seen.add(tokens)
 
 
 class Sized(Decision):
@@ -55,13 +131,15 @@ class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
             exchange.on_call(lambda call: self._learn(exchange, call))
         own = parameters.max_tokens
         limit = self._sizes.limit(exchange.intent)
+        if limit is None:
+            return Sized(limit=0, reason="learning")
         ceiling = own or self._ceiling(exchange)
         # Streamed text goes on in the same stream, if the model can; a tool call is never cut.
         repairable = not request.stream or (
             not request.tools and parameters.format is None and self._prefills(exchange)
         )
-        if limit is None or limit >= ceiling or not repairable:
-            return Sized(limit=0, reason="learning" if limit is None else "not applied")
+        if limit >= ceiling or not repairable:
+            return Sized(limit=0, reason="not applied")
         return Sized(limit=limit, freed=ceiling - limit, reason=f"{limit} of {ceiling}")
 
     def _learn(self, exchange: Exchange, call: Call) -> None:

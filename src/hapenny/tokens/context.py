@@ -44,9 +44,17 @@ class Turn(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
 
 
+def _any_carries(messages: Sequence[Message], tools: Sequence[str]) -> bool:
+    for message in messages:
+        for block in message.content:
+            if _may_carry(block, tools):
+                return True
+    return False
+
+
 def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[Turn]:
     """All turns that carry passages. A document with the provider's own citations is left alone."""
-    if not any(_may_carry(block, tools) for message in messages for block in message.content):
+    if not _any_carries(messages, tools):
         return []
     searches = {
         block.id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from hapenny.core.stage_spec import Phase, StageSpec
-from hapenny.tokens.sizes import SizeOptions
 from hapenny.tokens.window import Results, WindowOptions
 
 __all__ = [
@@ -36,6 +35,25 @@ class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     compact: bool = True
     definitions: bool = False
     tools_untouched: tuple[str, ...] = ()
+
+
+class SizeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When and how tightly a limit is set.
+
+    `quantile`: of past answers of the intent, `margin`: factor on it, `least`: answers needed before an intent has a
+    limit of its own (the pool's, with twice the margin, holds until then), `floor`: tokens below which no limit goes.
+    """
+
+    quantile: float = 0.99
+    margin: float = 1.25
+    least: int = 40
+    floor: int = 64
+    window: int = 1000
+    """Answers that are remembered of each intent."""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.quantile <= 1 or self.margin < 1 or self.least < 10 or self.floor < 1:
+            raise ValueError("quantile in [.5, 1], margin at least 1, least at least 10, floor at least 1")
 
 
 class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -186,9 +186,9 @@ class Window:
         if asked:
             chances = probabilities(asked, passages)
             owner = [place for place, passage in enumerate(passages) for _ in passage.units]
-            best = [
-                max((c for c, o in zip(chances, owner, strict=True) if o == p), default=0.0) for p in range(len(gone))
-            ]
+            best = [0.0] * len(gone)
+            for chance, place in zip(chances, owner, strict=True):
+                best[place] = max(best[place], chance)
             for place in sorted(range(len(gone)), key=lambda place: -best[place]):
                 if keep + weights[1 + place] <= recall:
                     keep += weights[1 + place]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message, Request, Tool, ToolUse
+from hapenny.core.messages import Message, Request, Tool, ToolResult, ToolUse
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
@@ -50,6 +50,8 @@ class StructureStage(Stage, spec=STRUCTURE_STAGE):
     async def decide(self, exchange: Exchange, ask: Ask) -> Structured | None:
         """None when nothing gets shorter."""
         request = exchange.request
+        if not _rewritable(request, self._options):
+            return None
         tools = defined(request.tools, self._define, self._options)
         count = counter(self._prices, exchange)
         untouched = _calls_of(request.messages, self._options.tools_untouched)
@@ -87,6 +89,17 @@ class StructureStage(Stage, spec=STRUCTURE_STAGE):
         exchange.note(f"structure={decision.reason}")
         exchange.request = exchange.stage_notes.pop(_SHORTER)
         return await onward(exchange)
+
+
+def _rewritable(request: Request, options: StructureOptions) -> bool:
+    """Whether the request has anything that the stage might write shorter."""
+    if request.tools and options.definitions:
+        return True
+    for message in request.messages:
+        for block in message.content:
+            if type(block) is ToolResult:
+                return True
+    return False
 
 
 def structured(

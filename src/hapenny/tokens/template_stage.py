@@ -90,7 +90,10 @@ def _last_result(request: Request) -> tuple[str, Mapping[str, Any] | None, int]:
     """The tool whose only result the conversation ends with, that result, and the user's turn before it."""
     messages = request.messages
     last = messages[-1]
-    results = [block for block in last.content if isinstance(block, ToolResult)]
+    results = []
+    for block in last.content:
+        if isinstance(block, ToolResult):
+            results.append(block)
     if not results:
         return "", None, len(messages) - 1
     if len(results) != 1 or len(last.content) != 1 or results[0].error or len(messages) < 3:

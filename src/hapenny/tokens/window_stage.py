@@ -29,6 +29,8 @@ _NEAR = 0.6
 _REFUSED = 0.95
 """Share of what a provider refused that is surely less."""
 _MODELS = 256
+_AT_ONCE = 200
+"""Messages that are packed where they stand: some milliseconds at most. Longer conversations go to a thread."""
 
 
 class Windowed(Decision):
@@ -67,7 +69,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
         if len(request.messages) <= self._window.options.recent:
             return None
         count = counter(self._prices, exchange)
-        packed = self._pack(exchange, count, self._limit(exchange))
+        packed = await self._pack(exchange, count, self._limit(exchange))
         if not packed.cleared and not packed.dropped:
             room = self._limit(exchange)
             if room and self._prices.prompt(request, exchange.target) < _NEAR * room:
@@ -87,20 +89,27 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             reason=f"{packed.cleared} cleared, {packed.dropped} dropped, {packed.recalled} recalled",
         )
 
-    def _pack(self, exchange: Exchange, count: Count, limit: int) -> Packed:
+    async def _pack(self, exchange: Exchange, count: Count, limit: int) -> Packed:
+        """Packs; a long conversation in a thread, since others must not wait for it."""
         request = exchange.request
-        layout = Layout(replace(request, messages=request.messages[:0]))
-        return self._window.pack(
-            _session(exchange),
-            request.messages,
-            count,
-            prices=cache_prices(self._prices, exchange),
-            lead=sum(count(text) for text in layout.texts),
-            limit=limit,
-            question=exchange.original.question,
-            plain=exchange.original.messages,
-            tools=request.tools,
-        )
+
+        def pack() -> Packed:
+            layout = Layout(replace(request, messages=request.messages[:0]))
+            return self._window.pack(
+                _session(exchange),
+                request.messages,
+                count,
+                prices=cache_prices(self._prices, exchange),
+                lead=sum(count(text) for text in layout.texts),
+                limit=limit,
+                question=exchange.original.question,
+                plain=exchange.original.messages,
+                tools=request.tools,
+            )
+
+        if len(request.messages) <= _AT_ONCE:
+            return pack()
+        return await exchange.clock.work("window", len(request.messages), pack)
 
     def _limit(self, exchange: Exchange) -> int:
         """The model's room, what it refused before, and what an experiment's arm allows; 0: unknown."""
@@ -133,7 +142,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
         branch = exchange.branch("the prompt was too long for the model", purpose="retry", payer=self.name)
         branch.request = before
         count = counter(self._prices, branch)
-        packed = self._pack(branch, count, round(_REFUSED * sent))
+        packed = await self._pack(branch, count, round(_REFUSED * sent))
         saved = _tokens(exchange.request.messages, count) - _tokens(packed.messages, count)
         if saved <= 0:
             raise Failure(

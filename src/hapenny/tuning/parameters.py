@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from hapenny.catalog import Card
+from hapenny.catalog import Card, Fit, fit
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
@@ -14,7 +14,7 @@ from hapenny.core.messages import Parameters
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.experiments import ARM_PARAMETERS
 from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
-from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, resolve
+from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, Resolved, resolve
 
 
 class Change(Decision):
@@ -60,17 +60,13 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
         asked = filled(request.parameters, self._defaults.get(exchange.target))
         arm = exchange.stage_notes.get(ARM_PARAMETERS)
         chosen = arm if arm is not None else self.choose(exchange.intent)
-        learned = None
-        if chosen is not None and self._learned is not None:
-            learned = self._learned(exchange.route, exchange.intent)
-        done = resolve(
-            chosen,
-            self._find(model),
-            asked,
-            learned=learned,
-            model=model,
-            effort_thinks=request.protocol == "openai",
-        )
+        card, thinks = self._find(model), request.protocol in ("openai", "responses")
+        done: Fit | Resolved
+        if chosen is None:
+            done = fit(card, asked, model, effort_thinks=thinks)
+        else:
+            learned = self._learned(exchange.route, exchange.intent) if self._learned is not None else None
+            done = resolve(chosen, card, asked, learned=learned, model=model, effort_thinks=thinks)
         for change in done.changes:
             mine = getattr(asked, change.name, None) == change.wanted
             if change.refused and mine and self._options.refused == "reject":

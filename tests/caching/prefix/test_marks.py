@@ -139,6 +139,20 @@ async def test_a_shared_prefix_gets_marked_once_it_returns(clock):
     assert decisions[-1].proof
 
 
+async def test_a_prompt_that_no_provider_would_cache_is_not_followed(clock):
+    question = Request(
+        protocol="openai", model="m", messages=(Message("user", (Text("What does it cost to cross?"),)),)
+    )
+    prefix = stage()
+    for _ in range(6):
+        clock.time += 10
+        assert (await served(prefix, question, clock))[0] is None
+    longer = msgspec.structs.replace(question, system=(Text("A page of rules about the bridge. " * 40),))
+    assert (await served(prefix, longer, clock))[0] is not None, "followed before it reaches the minimum in tokens"
+    with_tools = msgspec.structs.replace(question, tools=(Tool("toll"),))
+    assert (await served(prefix, with_tools, clock))[0] is not None, "nobody counts a tool's characters"
+
+
 async def test_a_prefix_the_provider_did_not_read_is_no_longer_believed(clock):
     prefix = stage()
     for turn in range(4):

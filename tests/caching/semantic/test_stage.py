@@ -13,10 +13,10 @@ from hapenny.caching.semantic.judging import AnswerJudge
 from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Selector, Store
 from hapenny.core.answer import Answer, Replay
+from hapenny.core.calls import Policy
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, ThinkingDelta, Tokens, ToolCallDelta, Usage
 from hapenny.core.messages import Context, Message, Parameters, Text, Tool
-from hapenny.core.policy import Policy
 from hapenny.core.stage import Pipeline
 from hapenny.vectors import HashedEmbedder
 from tests.caching.conftest import HandClock

@@ -15,18 +15,19 @@ from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import PARTS, Place, Segment, mark, marked, proof, segments
 from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
 from hapenny.caching.prefix.reuse import Tariff
-from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Request, Ttl
+from hapenny.core.messages import Request, Text, Ttl
 from hapenny.core.notes import Note
-from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_LEARNERS = 512
 """Planners, and arrangers, that are kept."""
 SHORT, LONG = 300.0, 3_600.0
 """Seconds that a cache point lives after its last use."""
+_AT_ONCE = 200
+"""Messages that are cut where they stand; longer conversations go to a thread, so that others need not wait."""
 _Key = TypeVar("_Key")
 _Learner = TypeVar("_Learner")
 
@@ -109,24 +110,31 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
         self._model = model
         self._count = count
         self._options = options if options is not None else PrefixOptions()
+        self._models: OrderedDict[str, ModelCache | None] = OrderedDict()
         self._arrangers: OrderedDict[tuple[str, str], Arranger] = OrderedDict()
         self._planners: OrderedDict[tuple[str, str, str], Planner] = OrderedDict()
         self._writing: dict[bytes, asyncio.Future[None]] = {}
 
     async def decide(self, exchange: Exchange, ask: Ask) -> PrefixDecision | None:
-        """Plans; None where the provider does not cache, or the caller sets points of its own."""
+        """Plans; None where the provider does not cache, or not a prompt as short as this one."""
         request, target = exchange.request, exchange.target
-        how = self._model(target.model)
-        if how is None:
+        known = self._models
+        how = known[target.model] if target.model in known else self._how(target.model)
+        if how is None or _short(request, how.minimum):
             return None
         findings = tuple(lint(request))
         callers = marked(request) > 0
         if not callers and self._options.arrange != "off":
             request = self._arranger(exchange).arrange(request)
-        chain = segments(
-            request, target.model, lambda text: self._count(target.model, text),
-            places=how.places, behind_text=how.behind_text,
-        )  # fmt: skip
+
+        def cut() -> list[Segment]:
+            return segments(
+                request, target.model, lambda text: self._count(target.model, text),
+                places=how.places, behind_text=how.behind_text,
+            )  # fmt: skip
+
+        long = len(request.messages) > _AT_ONCE
+        chain = await exchange.clock.work("prefix", len(request.messages), cut) if long else cut()
         if not chain:
             return None
         if callers or how.automatic:
@@ -184,6 +192,9 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
             if not written.done():
                 written.set_result(None)
 
+    def _how(self, model: str) -> ModelCache | None:
+        return _kept(self._models, model, lambda: self._model(model))
+
     def _arranger(self, exchange: Exchange) -> Arranger:
         key = (exchange.context.tenant, exchange.route)
         return _kept(self._arrangers, key, lambda: Arranger(self._options.arrange))
@@ -198,15 +209,31 @@ class PrefixStage(Stage, spec=PREFIX_STAGE):
         return _kept(self._planners, (exchange.context.tenant, exchange.target.model, exchange.target.region), planner)
 
 
-def _kept(found: OrderedDict[_Key, _Learner], key: _Key, make: Callable[[], _Learner]) -> _Learner:
+def _kept(known: OrderedDict[_Key, _Learner], key: _Key, make: Callable[[], _Learner]) -> _Learner:
     """The learner of a key, made on first use; the least recently used leave first."""
-    learner = found.get(key)
-    if learner is None:
-        learner = found[key] = make()
-        while len(found) > MAX_LEARNERS:
-            found.popitem(last=False)
-    found.move_to_end(key)
-    return learner
+    if key not in known:
+        known[key] = make()
+        while len(known) > MAX_LEARNERS:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
+
+
+def _short(request: Request, tokens: int) -> bool:
+    """Whether a prompt is plain text of fewer characters than `tokens`: no provider caches it, whatever its language.
+    A conversation is followed long before its tokens reach the minimum, so that nothing is missed when they do."""
+    if request.tools:
+        return False
+    for block in request.system:
+        if type(block) is not Text:
+            return False
+        tokens -= len(block.text)
+    for message in request.messages:
+        for part in message.content:
+            if type(part) is not Text:
+                return False
+            tokens -= len(part.text)
+    return tokens > 0
 
 
 async def _wait(under_way: asyncio.Future[None], seconds: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import SemanticOptions
 from hapenny.caching.publishing import Publisher
@@ -13,7 +12,7 @@ from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.judging import AnswerJudge, Asks
 from hapenny.caching.semantic.stage import SemanticStage
-from hapenny.caching.stored import Answers
+from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.core.clock import Clock
 from hapenny.vectors import Embedder
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from hapenny.caching.dedup import AnswerDedup
 from hapenny.caching.directives import refuses
 from hapenny.caching.exact import size_of, storable
 from hapenny.caching.keys import KEY, Keys, uncacheable
@@ -17,13 +16,12 @@ from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
 from hapenny.caching.semantic.notes import LOOKED_UP
 from hapenny.caching.semantic.terms import read
-from hapenny.caching.stored import PRECOMPUTED, Stored, result_tag, tags_of
-from hapenny.core.answer import Answer, Outcome, Replay, Transform
+from hapenny.caching.stored import PRECOMPUTED, AnswerDedup, Stored, result_tag, tags_of
+from hapenny.core.answer import Answer, Outcome, Recorder, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Message, Request, Text
-from hapenny.core.recording import Recorder
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 MAX_QUESTION = 2_000

@@ -45,7 +45,7 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     word = data.get("stop_reason")
     if word is not None:
         called = any(type(event) is BlockStarted and event.kind == "tool_use" for event in events)
-        events.append(stopped(text(word), data.get("stop_sequence"), {}, called))
+        events.append(stopped(f.text(word), data.get("stop_sequence"), {}, called))
     if type(counts) is dict:
         events.append(usage.counted(counts))
     return events
@@ -56,7 +56,7 @@ def stopped(word: str, sequence: Any, extras: dict[str, Any], called: bool) -> S
     reason, kept = reason_for(word, FROM_ANTHROPIC, called=called)
     if kept is not None:
         extras = {**extras, WORD: kept}
-    return Stopped(reason, 0, text(sequence) or None, extras)
+    return Stopped(reason, 0, f.text(sequence) or None, extras)
 
 
 WORD = "anthropic.word"
@@ -70,17 +70,12 @@ def started(message: dict[str, Any], model: str, id_: str, created: float) -> St
     extras = f.bound_upstream({key: value for key, value in message.items() if key not in _TOP and value is not None})
     counts = message.get("usage")
     return Started(
-        text(message.get("id")) or id_,
-        text(message.get("model")) or model,
+        f.text(message.get("id")) or id_,
+        f.text(message.get("model")) or model,
         created,
         usage.decode(counts) if type(counts) is dict else None,
         {"anthropic": extras} if extras else {},
     )
-
-
-def text(value: Any) -> str:
-    """`value`, if it is a string, else ""."""
-    return value if type(value) is str else ""
 
 
 def opening(block: dict[str, Any], index: int) -> BlockStarted:
@@ -94,7 +89,7 @@ def opening(block: dict[str, Any], index: int) -> BlockStarted:
         extras = {key: value for key, value in block.items() if key not in known and value is not None}
         payload = {"anthropic": f.bound_upstream(extras)} if extras else None
     if kind == "tool_use":
-        return BlockStarted(index, "tool_use", 0, text(block.get("id")), text(block.get("name")), payload)
+        return BlockStarted(index, "tool_use", 0, f.text(block.get("id")), f.text(block.get("name")), payload)
     return BlockStarted(index, "text" if kind == "text" else "thinking", payload=payload)
 
 
@@ -111,7 +106,7 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
     kind = block.get("type")
     events.append(opening(block, index))
     if kind == "text":
-        if piece := text(block.get("text")):
+        if piece := f.text(block.get("text")):
             events.append(TextDelta(piece, index))
         notes = block.get("citations")
         if type(notes) is list:
@@ -119,11 +114,11 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
     elif kind == "tool_use":
         events.append(ToolCallDelta(f.arguments_of(block.get("input", {})), index))
     elif kind == "thinking":
-        events.append(ThinkingDelta(text(block.get("thinking")), index))
-        if signature := text(block.get("signature")):
+        events.append(ThinkingDelta(f.text(block.get("thinking")), index))
+        if signature := f.text(block.get("signature")):
             events.append(SignatureDelta(signature, index))
     elif kind == "redacted_thinking":
-        events.append(ThinkingDelta("", index, redacted=text(block.get("data"))))
+        events.append(ThinkingDelta("", index, redacted=f.text(block.get("data"))))
     events.append(BlockStopped(index))
 
 

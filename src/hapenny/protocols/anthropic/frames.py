@@ -65,7 +65,9 @@ class Encoder(StreamEncoder):
 
     def forward(self, raw: bytes | None) -> bytes | None:
         """The frame to forward, if `raw` is one of this dialect."""
-        return raw if raw is not None and raw.startswith(b"event:") else None
+        if raw is None or not raw.startswith(b"event:") or raw.startswith(b"event: response."):  # OpenAI Responses
+            return None
+        return raw
 
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []

@@ -102,7 +102,7 @@ class Reader:
         elif kind == "error":
             raise errors.decode(200, {}, payload)
         elif kind != "ping":
-            name = answer.text(kind)
+            name = f.text(kind)
             events.append(Other(data, f"anthropic:{name}", frame(name, payload)))
         return data
 
@@ -116,13 +116,13 @@ class Reader:
     ) -> None:
         kind = delta.get("type")
         if kind == "text_delta":
-            events.append(TextDelta(answer.text(delta.get("text")), index, 0, raw))
+            events.append(TextDelta(f.text(delta.get("text")), index, 0, raw))
         elif kind == "input_json_delta":
-            events.append(ToolCallDelta(answer.text(delta.get("partial_json")), index, 0, raw))
+            events.append(ToolCallDelta(f.text(delta.get("partial_json")), index, 0, raw))
         elif kind == "thinking_delta":
-            events.append(ThinkingDelta(answer.text(delta.get("thinking")), index, 0, None, raw))
+            events.append(ThinkingDelta(f.text(delta.get("thinking")), index, 0, None, raw))
         elif kind == "signature_delta":
-            events.append(SignatureDelta(answer.text(delta.get("signature")), index, 0, raw))
+            events.append(SignatureDelta(f.text(delta.get("signature")), index, 0, raw))
         elif kind == "citations_delta":
             events.append(CitationDelta(delta.get("citation"), index, 0, raw))
         else:
@@ -133,16 +133,16 @@ class Reader:
         self._called |= begun.kind == "tool_use"
         place = len(events)
         events.append(begun)
-        if begun.kind == "text" and (piece := answer.text(block.get("text"))):
+        if begun.kind == "text" and (piece := f.text(block.get("text"))):
             events.append(TextDelta(piece, index))
         elif begun.kind == "tool_use" and block.get("input"):
             events.append(ToolCallDelta(f.arguments_of(block["input"]), index))
         elif block.get("type") == "redacted_thinking":
-            events.append(ThinkingDelta("", index, 0, answer.text(block.get("data"))))
+            events.append(ThinkingDelta("", index, 0, f.text(block.get("data"))))
         elif begun.kind == "thinking":
-            if piece := answer.text(block.get("thinking")):
+            if piece := f.text(block.get("thinking")):
                 events.append(ThinkingDelta(piece, index))
-            if piece := answer.text(block.get("signature")):
+            if piece := f.text(block.get("signature")):
                 events.append(SignatureDelta(piece, index))
         if raw is not None:  # a block may begin with content: then the frame says several events
             raw = shared(raw, len(events) - place)

@@ -1,4 +1,5 @@
-"""Bedrock Converse: the whole answer, both ways."""
+"""Bedrock Converse: the whole answer, both ways, and what it reports of tokens (`inputTokens` leaves out what was read
+from or written to the cache)."""
 
 from __future__ import annotations
 
@@ -16,13 +17,14 @@ from hapenny.core.events import (
     Stopped,
     TextDelta,
     ThinkingDelta,
+    Tokens,
     ToolCallDelta,
+    Usage,
 )
 from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
 from hapenny.protocols import citations
 from hapenny.protocols import fields as f
-from hapenny.protocols.anthropic.answer import arguments, text
-from hapenny.protocols.bedrock import usage
+from hapenny.protocols.anthropic.answer import arguments
 from hapenny.protocols.stops import BEDROCK, FROM_BEDROCK, reason_for, word_for
 
 _TOP = {"output", "stopReason", "usage", "additionalModelResponseFields"}
@@ -66,7 +68,7 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
         called = any(type(event) is BlockStarted and event.kind == "tool_use" for event in events)
         events.append(stopped(word, data.get("additionalModelResponseFields"), called))
     if type(data.get("usage")) is dict:
-        events.append(usage.counted(data))
+        events.append(counted(data))
     return events
 
 
@@ -79,17 +81,17 @@ def _invoked(data: dict[str, Any]) -> str:
     """The model that a prompt router chose."""
     trace = data.get("trace")
     router = trace.get("promptRouter") if type(trace) is dict else None
-    return text(router.get("invokedModelId")) if type(router) is dict else ""
+    return f.text(router.get("invokedModelId")) if type(router) is dict else ""
 
 
 def stopped(word: Any, more: Any, called: bool = False) -> Stopped:
     """The event that a stop reason makes. `called`: whether the answer holds calls of the client's tools."""
     sequence = more.get("stop_sequence") if type(more) is dict else None
-    reason, kept = reason_for(text(word), FROM_BEDROCK, called=called)
+    reason, kept = reason_for(f.text(word), FROM_BEDROCK, called=called)
     extras: dict[str, Any] = {"bedrock": {"additionalModelResponseFields": more}} if more is not None else {}
     if kept is not None:
         extras[WORD] = kept
-    return Stopped(reason, 0, text(sequence) or None, extras)
+    return Stopped(reason, 0, f.text(sequence) or None, extras)
 
 
 _END = ("metrics", "trace", "performanceConfig", "serviceTier")
@@ -110,11 +112,11 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
         owned[BESIDE] = beside
     if kind == "text":
         events.append(BlockStarted(index, "text", payload=owned or None))
-        events.append(TextDelta(text(value), index))
+        events.append(TextDelta(f.text(value), index))
     elif kind == "toolUse" and type(value) is dict and "type" not in value:
         if own := left(value, "toolUseId", "name", "input"):
             owned["bedrock"] = own
-        id_, name = text(value.get("toolUseId")), text(value.get("name"))
+        id_, name = f.text(value.get("toolUseId")), f.text(value.get("name"))
         events.append(BlockStarted(index, "tool_use", 0, id_, name, owned or None))
         events.append(ToolCallDelta(f.arguments_of(value.get("input", {})), index))
     elif kind == "reasoningContent" and type(value) is dict:
@@ -125,11 +127,11 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
             owned["bedrock.reasoningText"] = more
         events.append(BlockStarted(index, "thinking", payload=owned or None))
         if type(inner) is dict:
-            events.append(ThinkingDelta(text(inner.get("text")), index))
-            if signature := text(inner.get("signature")):
+            events.append(ThinkingDelta(f.text(inner.get("text")), index))
+            if signature := f.text(inner.get("signature")):
                 events.append(SignatureDelta(signature, index))
         else:
-            events.append(ThinkingDelta("", index, redacted=text(value.get("redactedContent"))))
+            events.append(ThinkingDelta("", index, redacted=f.text(value.get("redactedContent"))))
     elif kind == "citationsContent" and type(value) is dict:
         _cited(value, owned, index, events)
     else:
@@ -140,13 +142,13 @@ def _block(block: dict[str, Any], index: int, events: list[Event]) -> None:
 def _cited(value: dict[str, Any], owned: dict[str, Any], index: int, events: list[Event]) -> None:
     given = value.get("content")
     parts = [part for part in given if type(part) is dict] if type(given) is list else []
-    shapes = [{"length": len(text(part.get("text"))), **left(part, "text")} for part in parts]
+    shapes = [{"length": len(f.text(part.get("text"))), **left(part, "text")} for part in parts]
     if len(shapes) != 1 or len(shapes[0]) > 1:
         owned["bedrock.parts"] = shapes
     if own := left(value, "content", "citations"):
         owned["bedrock"] = own
     events.append(BlockStarted(index, "text", payload={**owned, "bedrock.cited": True}))
-    events.extend(TextDelta(text(part.get("text")), index) for part in parts)
+    events.extend(TextDelta(f.text(part.get("text")), index) for part in parts)
     notes = value.get("citations")
     events.extend(CitationDelta(note, index) for note in (notes if type(notes) is list else ()))
 
@@ -165,7 +167,7 @@ def encode(completion: Completion, request: Request) -> bytes:
         if choice.reason is not None:
             out["stopReason"] = word_for(choice.reason, BEDROCK, choice.extras.get(WORD))
         out.update(choice.extras.get("bedrock", {}))
-    out.update(usage.metadata(completion.tokens, completion.extras))
+    out.update(metadata(completion.tokens, completion.extras))
     out.update(completion.extras.get("bedrock", {}))
     return f.encode(out)
 
@@ -207,3 +209,69 @@ def _parts(written: str, shapes: list[dict[str, Any]] | None) -> list[dict[str, 
         parts.append({"text": written[place : place + shape["length"]], **more})
         place += shape["length"]
     return parts
+
+
+def _tokens(usage: dict[str, Any]) -> Tokens:
+    """Counts from a usage object. Writes without a lifetime count as the short one."""
+    written = f.count(usage.get("cacheWriteInputTokens"))
+    long = 0
+    details = usage.get("cacheDetails")
+    for detail in details if type(details) is list else ():
+        if type(detail) is dict and detail.get("ttl") == "1h":
+            long += f.count(detail.get("inputTokens"))
+    long = min(long, written)
+    return Tokens(
+        input=f.count(usage.get("inputTokens")),
+        output=f.count(usage.get("outputTokens")),
+        cache_read=f.count(usage.get("cacheReadInputTokens")),
+        cache_write=written - long,
+        cache_write_1h=long,
+    )
+
+
+def counted(data: dict[str, Any], raw: bytes | None = None) -> Usage:
+    """The event that a usage object and what stands beside it make."""
+    extras = {key: data[key] for key in _BESIDE if data.get(key) is not None}
+    used = data["usage"]
+    if not used.keys() <= _COUNTED and (more := left(used, *_COUNTED)):
+        extras["usage"] = more
+    details = used.get("cacheDetails")
+    if type(details) is list and any(type(one) is dict and not one.keys() <= {"ttl", "inputTokens"} for one in details):
+        extras.setdefault("usage", {})["cacheDetails"] = details
+    return Usage(_tokens(used), {"bedrock.usage": extras} if extras else {}, raw)
+
+
+_BESIDE = ("metrics", "trace", "performanceConfig", "serviceTier")
+_COUNTED = {
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+    "cacheDetails",
+}
+
+
+def _counts(tokens: Tokens) -> dict[str, Any]:
+    """A usage object. Tokens of other kinds than text are told among the others: this dialect knows no kinds."""
+    written = tokens.cache_write + tokens.cache_write_1h
+    out: dict[str, Any] = {
+        "inputTokens": tokens.prompt - tokens.cache_read - written,
+        "outputTokens": tokens.made,
+        "totalTokens": tokens.prompt + tokens.made,
+        "cacheReadInputTokens": tokens.cache_read,
+        "cacheWriteInputTokens": written,
+    }
+    if written:
+        parts = (("5m", tokens.cache_write), ("1h", tokens.cache_write_1h))
+        out["cacheDetails"] = [{"ttl": ttl, "inputTokens": amount} for ttl, amount in parts if amount]
+    return out
+
+
+def metadata(tokens: Tokens | None, extras: dict[str, Any]) -> dict[str, Any]:
+    """Usage, metrics and what else the provider said at the end; `extras` are those of the event or completion."""
+    latency = extras.get("latency_ms", 0)
+    out: dict[str, Any] = {"usage": _counts(tokens or Tokens()), "metrics": {"latencyMs": int(latency)}}
+    for key, value in extras.get("bedrock.usage", {}).items():
+        out[key] = {**out[key], **value} if key == "usage" else value
+    return out

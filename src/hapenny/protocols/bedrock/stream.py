@@ -26,8 +26,7 @@ from hapenny.core.events import (
 from hapenny.core.messages import Opaque, Request
 from hapenny.protocols import citations, eventstream
 from hapenny.protocols import fields as f
-from hapenny.protocols.anthropic.answer import text
-from hapenny.protocols.bedrock import answer, errors, usage
+from hapenny.protocols.bedrock import answer, errors
 from hapenny.protocols.codec import StreamDecoder, StreamEncoder, astray, foreign
 from hapenny.protocols.stops import BEDROCK, word_for
 
@@ -95,7 +94,7 @@ class Decoder(StreamDecoder):
             if type(use) is dict and "type" not in use:
                 self._blocks.add(index)
                 self._called = True
-                id_, tool = text(use.get("toolUseId")), text(use.get("name"))
+                id_, tool = f.text(use.get("toolUseId")), f.text(use.get("name"))
                 own = answer.left(use, "toolUseId", "name")
                 payload = {"bedrock": f.bound_upstream(own)} if own else None
                 events.append(BlockStarted(index, "tool_use", 0, id_, tool, payload, raw))
@@ -116,7 +115,7 @@ class Decoder(StreamDecoder):
             events.append(Stopped(end.reason, 0, end.sequence, end.extras, raw))
         elif name == "metadata" and type(data.get("usage")) is dict:
             self._counted = True
-            events.append(usage.counted(data, raw))
+            events.append(answer.counted(data, raw))
         elif name != NOTE:
             events.append(Other(data, f"bedrock:{name}", raw))
 
@@ -125,17 +124,17 @@ class Decoder(StreamDecoder):
         value = delta.get(kind)
         if kind == "text":
             self._begin(index, "text", events)
-            events.append(TextDelta(text(value), index, 0, raw))
+            events.append(TextDelta(f.text(value), index, 0, raw))
         elif kind == "toolUse" and type(value) is dict:
-            events.append(ToolCallDelta(text(value.get("input")), index, 0, raw))
+            events.append(ToolCallDelta(f.text(value.get("input")), index, 0, raw))
         elif kind == "reasoningContent" and type(value) is dict:
             self._begin(index, "thinking", events)
             if "signature" in value:
-                events.append(SignatureDelta(text(value["signature"]), index, 0, raw))
+                events.append(SignatureDelta(f.text(value["signature"]), index, 0, raw))
             elif "redactedContent" in value:
-                events.append(ThinkingDelta("", index, 0, text(value["redactedContent"]), raw))
+                events.append(ThinkingDelta("", index, 0, f.text(value["redactedContent"]), raw))
             else:
-                events.append(ThinkingDelta(text(value.get("text")), index, 0, None, raw))
+                events.append(ThinkingDelta(f.text(value.get("text")), index, 0, None, raw))
         elif kind == "citation":
             self._begin(index, "text", events)
             events.append(CitationDelta(value, index, 0, raw))
@@ -200,7 +199,7 @@ class Encoder(StreamEncoder):
         if isinstance(event, Usage):
             self._usage_sent = True
             self._finish(out)
-            data = {**usage.metadata(event.tokens, event.extras), **self._more}
+            data = {**answer.metadata(event.tokens, event.extras), **self._more}
             out.append(raw if raw is not None else eventstream.event("metadata", f.encode(data)))
             return
         if event.choice:
@@ -328,7 +327,7 @@ class Encoder(StreamEncoder):
         out: list[bytes] = []
         self._finish(out)
         if not self._usage_sent:
-            out.append(eventstream.event("metadata", f.encode(usage.metadata(None, {}))))
+            out.append(eventstream.event("metadata", f.encode(answer.metadata(None, {}))))
         return b"".join(out)
 
 

@@ -62,6 +62,17 @@ def field(line: str) -> tuple[str, str]:
     return pair
 
 
+def sound(name: str, value: str) -> tuple[str, str]:
+    """Lower-case name and value of a field that did not come as a line.
+
+    Raises:
+        Malformed: one of them could not stand in a line.
+    """
+    if not _NAME.fullmatch(name) or _CONTROL.search(value):
+        raise Malformed("a control character in a field")
+    return name.lower(), value.strip(" \t")
+
+
 def tokens(value: str) -> list[str]:
     """The members of a list of tokens such as `Connection`, in lower case."""
     return [part.strip(" \t").lower() for part in value.split(",")]

@@ -193,7 +193,11 @@ class Parser:
                 if size and len(size) <= 15 and _HEX.issuperset(size):
                     last = stop + 2 + int(size, 16)
                     if stop + 2 < last <= end - 2 and data[last : last + 2] == b"\r\n":
-                        self._keep(stop + 2, last)
+                        if self.out or not self.keeps:
+                            self._keep(stop + 2, last)
+                        else:
+                            self.held += last - stop - 2
+                            self.out.append(data[stop + 2 : last])
                         self._at = last + 2
                         steps -= 1 if steps else 0  # two lines were read
                         continue

@@ -34,8 +34,8 @@ from hapenny.protocols.openai.pieces import (
     stem_of,
     text_of,
 )
-from hapenny.protocols.openai.written import message_of, word_of
-from hapenny.protocols.stops import OPENAI, openai_stop
+from hapenny.protocols.openai.written import message_of
+from hapenny.protocols.stops import OPENAI, openai_stop, openai_word
 
 _TOP = {"id", "object", "created", "model", "choices", "usage"}
 _CHOICE = {"index", "message", "finish_reason"}
@@ -158,7 +158,9 @@ def _written(choice: Choice, index: int, request: Request) -> dict[str, Any]:
         "index": index,
         "message": message,
         "logprobs": None,
-        "finish_reason": None if choice.reason is None else word_of(choice.reason, choice.extras, request),
+        "finish_reason": None
+        if choice.reason is None
+        else openai_word(choice.reason, choice.extras.get(WORD), request.tool_choice),
     }
     if own := choice.extras.get("openai"):
         own = dict(own)

@@ -27,8 +27,9 @@ from hapenny.protocols import citations, sse
 from hapenny.protocols import fields as f
 from hapenny.protocols.codec import StreamEncoder
 from hapenny.protocols.openai import errors, usage
-from hapenny.protocols.openai.pieces import FORM
-from hapenny.protocols.openai.written import call_of, thinking_part, word_of
+from hapenny.protocols.openai.pieces import FORM, WORD
+from hapenny.protocols.openai.written import call_of, thinking_part
+from hapenny.protocols.stops import openai_word
 
 _TEXT_END = b'},"logprobs":null,"finish_reason":null}]'
 _Place = tuple[int, int]
@@ -274,7 +275,7 @@ class Encoder(StreamEncoder):
         message = extras.pop("message", None)
         if message:
             out.append(self._delta(event.choice, f.encode(message)))
-        word = word_of(event.reason, event.extras, self._request)
+        word = openai_word(event.reason, event.extras.get(WORD), self._request.tool_choice)
         out.append(self._delta(event.choice, b"{}", f.encode(word), extras))
 
     def _total(self, event: Usage) -> bytes:

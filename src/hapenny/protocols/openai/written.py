@@ -1,26 +1,13 @@
-"""What OpenAI's answers are written with, whole and streamed: the message of a choice, the word of its end."""
+"""What OpenAI's answers are written with, whole and streamed: the message of a choice."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hapenny.core.events import StopReason
-from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
+from hapenny.core.messages import Block, Opaque, Text, Thinking, ToolUse
 from hapenny.protocols import citations
 from hapenny.protocols.openai.compose import signed_out
-from hapenny.protocols.openai.pieces import FORM, WORD
-from hapenny.protocols.stops import OPENAI
-
-
-def word_of(reason: StopReason, extras: dict[str, Any], request: Request) -> str:
-    """The finish reason: the provider's own where it was kept. "stop" with tool calls is told only where OpenAI itself
-    says it: in answer to a tool that was asked for by name."""
-    pair = extras.get(WORD)
-    if pair and pair[0] == reason:
-        choice = request.tool_choice
-        if reason != "tool_use" or pair[1] != "stop" or (choice is not None and choice.kind == "tool"):
-            return str(pair[1])
-    return OPENAI[reason]
+from hapenny.protocols.openai.pieces import FORM
 
 
 def message_of(content: list[Block]) -> dict[str, Any]:

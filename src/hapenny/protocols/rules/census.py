@@ -105,31 +105,3 @@ def in_pairs(messages: tuple[Message, ...]) -> bool:
                     other = True
         before = message.role
     return not waiting
-
-
-def is_plain(request: Request) -> bool:
-    """Whether a request is a text conversation that can break no rule but one about its parameters: instructions, then
-    turns of text that begin and end with the user's, without tools, cache points or fields of one dialect."""
-    if (
-        request.tools or request.tool_choice is not None or request.checkpoint or request.extras or request.metadata
-        or request.user is not None or request.store is not None or not request.messages
-    ):  # fmt: skip
-        return False
-    if request.messages[0].role != "user" or request.messages[-1].role != "user":
-        return False
-    for block in request.system:
-        if type(block) is not Text or not block.text or block.text.isspace() or block.checkpoint or block.extras:
-            return False
-    before = ""
-    for message in request.messages:
-        if message.role == before or message.role not in ("user", "assistant") or message.extras or message.name:
-            return False
-        before = message.role
-        if not message.content:
-            return False
-        for block in message.content:
-            if type(block) is not Text or not block.text or block.text.isspace():
-                return False
-            if block.checkpoint or block.extras or block.citations:
-                return False
-    return True

@@ -10,7 +10,15 @@ from hapenny.core.answer import Transform
 from hapenny.core.messages import Message, Request, Text
 from hapenny.protocols.rules.subject import Service, Subject
 
-HOME: dict[str, Service] = {"openai": "openai", "anthropic": "anthropic", "bedrock": "converse", "invoke": "invoke"}
+HOME: dict[str, Service] = {
+    "openai": "openai",
+    "responses": "responses",
+    "anthropic": "anthropic",
+    "bedrock": "converse",
+    "invoke": "invoke",
+}
+OPENAIS = frozenset(("openai", "responses"))
+"""The dialects of OpenAI's clients."""
 """The service that a client's dialect belongs to."""
 _KIN = frozenset(("anthropic", "invoke"))
 

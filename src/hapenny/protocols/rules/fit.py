@@ -63,6 +63,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         Failure: `invalid_request` with field and fix, for what can neither be sent nor translated.
     """
     draft = Draft(request, subject(service, model, card))
+    if service == "responses":  # asked in its own dialect alone: what it refuses is the client's own affair
+        return Fitted(request)
     seen = Census(request)
     parameters.fitted(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
@@ -123,4 +125,6 @@ def broken(
         return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
+    if service == "responses":
+        return iter(())
     return messages.check(body, checked)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hapenny.core.messages import Block, Document, Image, Text, ToolResult
-from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.draft import OPENAIS, Draft
 
-_OURS = frozenset(("role", "message", "s3Location", "refusal", "type"))
+_OURS = frozenset(("role", "message", "s3Location", "refusal", "type", "item", "place"))
 """Keys by which our codecs mark things (and `refusal`, which OpenAI's clients send back as null or as the text)."""
 
 
@@ -26,7 +26,7 @@ def told(draft: Draft) -> None:
     for tool in request.tools:
         if tool.extras and not tool.kind:
             names.update((f"tools.{key}", None) for key in tool.extras)
-    if request.store is not None and request.protocol == "openai":
+    if request.store is not None and request.protocol in OPENAIS:
         names["store"] = None
     if names:
         draft.note("not sent=" + ",".join(names))

@@ -12,7 +12,7 @@ from hapenny.core.errors import invalid
 from hapenny.core.messages import Parameters, Thinks
 from hapenny.protocols.rules import chat, messages
 from hapenny.protocols.rules.common import is_blank
-from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.draft import OPENAIS, Draft
 from hapenny.protocols.rules.undo import StopsHere
 
 
@@ -21,7 +21,7 @@ def fitted(draft: Draft) -> None:
     request, subject = draft.request, draft.subject
     asked = request.parameters
     _reasons(draft)
-    found = fit(subject.card, draft.request.parameters, subject.model, effort_thinks=request.protocol == "openai")
+    found = fit(subject.card, draft.request.parameters, subject.model, effort_thinks=request.protocol in OPENAIS)
     for change in found.changes:
         draft.note(change.note())
     now = found.parameters
@@ -45,7 +45,7 @@ def _reasons(draft: Draft) -> None:
     card, p = draft.subject.card, draft.request.parameters
     if card is None or not draft.foreign:
         return
-    if draft.request.protocol == "openai":
+    if draft.request.protocol in OPENAIS:
         if p.effort in (None, "none", "minimal") or p.thinking is not None or not card.efforts:
             return
         thinks = None

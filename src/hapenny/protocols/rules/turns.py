@@ -25,7 +25,7 @@ def raised(draft: Draft) -> None:
     if not all(isinstance(block, Text) for content in (request.system, *told) for block in content):
         raise invalid(
             "The system prompt holds something that is not text.",
-            "messages" if request.protocol == "openai" else "system",
+            {"openai": "messages", "responses": "input"}.get(request.protocol, "system"),
             "send it as text, or in a turn of the user",
         )
     if not any(message.role == "system" for message in request.messages):

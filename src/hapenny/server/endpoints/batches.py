@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from hapenny.backends.kinds import KINDS
 from hapenny.batch.api import BatchApi
@@ -14,8 +15,14 @@ from hapenny.server.multipart import form
 from hapenny.server.replies import as_json, read, whole_number
 from hapenny.server.transport.messages import Response
 
+T = TypeVar("T")
 ENDPOINT = "/v1/chat/completions"
 """The only endpoint whose requests a batch may hold."""
+
+
+async def _aside(call: Call, work: Callable[[], T]) -> T:
+    """What reads or writes many megabytes, in a thread: others must not wait for it."""
+    return await call.gateway.clock.work("journal", 1, work)
 
 
 def _ours(call: Call) -> BatchService | None:
@@ -31,7 +38,8 @@ async def files(call: Call) -> Response:
     api, query = ours.api, call.request.query
     if call.request.method != "POST":
         limit = whole_number(query.get("limit", "10000"), "limit", 1)
-        return as_json(api.files(call.tenant, limit=limit, after=query.get("after", "")))
+        after = query.get("after", "")
+        return as_json(await _aside(call, lambda: api.files(call.tenant, limit=limit, after=after)))
     fields = form(call.request.headers.get("content-type", ""), call.body)
     purpose = fields.get("purpose", ("", b""))[1].decode("utf-8", "replace")
     if purpose != "batch" and _provider(call):
@@ -39,9 +47,7 @@ async def files(call: Call) -> Response:
     if "file" not in fields:
         raise invalid("the form has no file", "file", "send the field file")
     name, data = fields["file"]
-    # Syncing many megabytes takes long: not on the loop.
-    made = await call.gateway.clock.work("journal", 1, lambda: api.upload(call.tenant, name or "file", purpose, data))
-    return as_json(made)
+    return as_json(await _aside(call, lambda: api.upload(call.tenant, name or "file", purpose, data)))
 
 
 async def file(call: Call) -> Response:
@@ -59,7 +65,9 @@ async def content(call: Call) -> Response:
     ours = _ours(call)
     if ours is None or not _holds(ours.api, call):
         return await forward(call)
-    return Response(ours.api.content(call.tenant, call.params["id"]), headers={"content-type": "application/jsonl"})
+    api = ours.api
+    data = await _aside(call, lambda: api.content(call.tenant, call.params["id"]))
+    return Response(data, headers={"content-type": "application/jsonl"})
 
 
 async def batches(call: Call) -> Response:
@@ -76,7 +84,7 @@ async def batches(call: Call) -> Response:
         if _elsewhere(asked) and _provider(call):
             return await forward(call)
         raise invalid(f"batches for {str(asked.get('endpoint'))[:100]!r} are not taken here", "endpoint", ENDPOINT)
-    return as_json(ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
+    return as_json(await ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
 
 
 async def batch(call: Call) -> Response:

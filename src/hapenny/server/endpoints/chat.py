@@ -3,23 +3,67 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-from hapenny.core.answer import Answer
+from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Protocol, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
+from hapenny.protocols.registry import codec
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.passable_request import permit_asked
 from hapenny.server.replies import failed
-from hapenny.server.surface import Surface
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
+Watch: TypeAlias = Callable[[Exchange], Transform]
 _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
+
+
+_MEMO_BYTES = 8_000_000
+"""Bodies a surface remembers, by their size."""
+_MEMO_BODY = 65_536
+"""The largest body that is remembered."""
+_READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
+"""How the headers begin that codecs read into a request."""
+
+
+class Surface:
+    """A codec, and what its path says about streaming (None: the body says it).
+
+    The same bytes decode to the same request, which is frozen: bodies that come again, as those of cache hits do, are
+    decoded once.
+    """
+
+    def __init__(self, protocol: Protocol, stream: bool | None = None) -> None:
+        self.codec = codec(protocol)
+        self.stream = stream
+        self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
+        self._held = 0
+
+    def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
+        """The request in `body`. Raises `Failure`."""
+        if len(body) > _MEMO_BODY:
+            return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        key = (body, model, *[pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)])
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            return known[0]
+        request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
+        self._held += 2 * len(body)
+        while self._held > _MEMO_BYTES:
+            self._held -= self._known.popitem(last=False)[1][1]
+        return request
 
 
 def _answers(surface: Surface) -> Endpoint:
@@ -49,19 +93,22 @@ def invoke(*, stream: bool) -> Endpoint:
     return endpoint
 
 
-async def answer(call: Call, surface: Surface) -> Response:
-    """Answers one model request.
+async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Response:
+    """Answers one model request. `watch` makes what looks at the answer as it passes.
 
     Raises:
         Failure: where there is no exchange yet.
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
+    permit_asked(call.identity, asked)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False
     try:
         flow = await gateway.answer(exchange)
+        if watch is not None:
+            flow.through(watch(exchange))
         if asked.stream:
             response = _stream(gateway, surface.codec, exchange, flow)
             streams = True  # which closes what it reads

@@ -20,17 +20,16 @@ import asyncio
 import contextlib
 import os
 import socket
-from typing import Protocol, cast
+from typing import cast
 
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.protocols.http1 import framing
 from hapenny.protocols.http1.fields import Malformed
-from hapenny.server.transport import writer
-from hapenny.server.transport.limits import PACE, Usage
-from hapenny.server.transport.messages import Request, Response, Service, Work
-from hapenny.server.transport.sending import Sending
-from hapenny.server.transport.writer import HIGH_WATER, Writer, plain
+from hapenny.server.transport.held import PREFACE, Host
+from hapenny.server.transport.limits import PACE
+from hapenny.server.transport.messages import Request, Response, Work
+from hapenny.server.transport.writer import HIGH_WATER, Sending, Writer, large, plain
 
 PIPELINE_BYTES = 1 << 16
 """What may wait behind a request that is answered."""
@@ -45,27 +44,12 @@ _log = get_logger("hapenny.server")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Host(writer.Host, Protocol):
-    """The server as its connections see it."""
-
-    service: Service
-    usage: Usage
-    draining: bool
-    waiting: dict[Connection, float]
-
-    def enter(self, connection: Connection) -> bool:
-        """Whether there is room for the connection, which came."""
-
-    def leave(self, connection: Connection) -> None:
-        """The connection went."""
-
-
 class Connection(Writer):
     """See the module. `peer` is the client's address."""
 
     __slots__ = (
-        "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending", "_unsent",
-        "_work", "task",
+        "_early", "_ended", "_heading", "_kept", "_over", "_paused", "_reading", "_refusal", "_request", "_sending",
+        "_unsent", "_work", "task",
     )  # fmt: skip
     _host: Host
 
@@ -89,8 +73,15 @@ class Connection(Writer):
         """Whether the client has closed its side."""
         self._sending: Sending | None = None
         self._unsent = 0
+        self._early: bytes | None = b""
+        """The first bytes, while they may become HTTP/2's preface; None: they are HTTP/1.1."""
 
     # -- what the server says ----------------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs on it."""
+        return [self.task] if self.task is not None else []
 
     def look(self, now: float) -> None:
         """Ends the connection if it is late."""
@@ -133,6 +124,9 @@ class Connection(Writer):
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         if self._host.enter(self):
             self._wait(self._host.limits.keep_s)
+            secure = transport.get_extra_info("ssl_object")
+            if secure is not None and secure.selected_alpn_protocol() == "h2":
+                self._switch(b"")
         elif self._host.usage.connections <= self._host.limits.connections + TOLD:
             self._refuse(503, "retry-after: 1\r\n")
         else:
@@ -149,6 +143,14 @@ class Connection(Writer):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._early is not None:
+            early = self._early + data
+            if early[:24] == PREFACE[: len(early)] and self._host.limits.http2 and not self._over:
+                self._early = early
+                if len(early) >= len(PREFACE):
+                    self._switch(early)
+                return
+            self._early, data = None, early
         if self._over:
             return
         if self.task is None:
@@ -157,6 +159,20 @@ class Connection(Writer):
         self.store(data)  # pipelined behind the request that is answered
         if self.behind > PIPELINE_BYTES:
             self._pause(True)
+
+    def _switch(self, data: bytes) -> None:
+        """Goes on in HTTP/2, which the client speaks: it said so in TLS (ALPN) or by the preface (prior knowledge)."""
+        from hapenny.server.transport.http2 import Http2
+
+        transport = self.transport
+        assert transport is not None
+        successor = Http2(self._host, self._loop, self.peer)
+        self._host.replace(self, successor)
+        self.transport, self._over, self.until = None, True, None
+        transport.set_protocol(successor)
+        successor.begin(transport)
+        if data:
+            successor.data_received(data)
 
     def eof_received(self) -> bool:
         """The client sends nothing more. True keeps the connection for the answer."""
@@ -191,7 +207,7 @@ class Connection(Writer):
                 if self.expects and not self.behind:
                     self.send(_CONTINUE)
                 return
-            work = work.refuse(_large(work))
+            work = work.refuse(large(work))
         self._refusal, self.keeps = work, False
         self.until = self._loop.time() + host.limits.body_s
 
@@ -219,7 +235,7 @@ class Connection(Writer):
         elif work is not None:
             grown = self.held - self._kept
             if self.held > work.most:
-                self._say_no(work.refuse(_large(work)))
+                self._say_no(work.refuse(large(work)))
             elif grown and not self._host.usage.keep(grown):
                 busy = Failure("overloaded", "the gateway holds as many requests as it may", retry_after=1.0)
                 self._say_no(work.refuse(busy))
@@ -415,8 +431,3 @@ class Connection(Writer):
     def _broken(self, error: Exception) -> None:
         """Logs what should not have happened: after the client was told, since logging may need what is missing."""
         _log.error("unexpected", error=type(error).__name__)
-
-
-def _large(work: Work) -> Failure:
-    size = f"{work.most / 1_000_000:g} MB"
-    return Failure("too_large", f"the body is larger than {size}", fix="send less, or raise server.max_body_mb")

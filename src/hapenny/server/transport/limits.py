@@ -32,6 +32,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """At once."""
     per_address: int = 4_096
     """At once from one address."""
+    http2: bool = True
+    """Whether HTTP/2 is spoken with those who begin it."""
+    streams: int = 128
+    """Requests at once on one HTTP/2 connection; each beyond the first counts as a connection of its address."""
     buffered_bytes: int = 512_000_000
     """Bodies of all requests together, from their first byte until they are answered."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from email.utils import formatdate
 
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.server.transport.connection import Connection
+from hapenny.server.transport.held import Held
 from hapenny.server.transport.limits import Limits, Usage
 from hapenny.server.transport.messages import Service
 
@@ -40,16 +40,15 @@ class Server:
         self.service = service
         self.limits = limits
         self.usage = Usage(limits)
-        self.connections: set[Connection] = set()
-        self.waiting: dict[Connection, float] = {}
+        self.connections: set[Held] = set()
+        self.waiting: dict[Held, float] = {}
         """Connections without a whole head, and since when: the longest first."""
         self.draining = False
-        self._clock = clock
+        self.clock = clock
+        self.second, self.date = -1, ""
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
-        self._second = -1
-        self._date = ""
         self._refused = 0
         self._said = float("-inf")
 
@@ -73,7 +72,7 @@ class Server:
         self.refuse()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        tasks = [task for connection in self.connections for task in connection.tasks]
         if failure is not None:
             for connection in list(self.connections):
                 connection.end(failure)
@@ -87,16 +86,9 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
-    def date(self) -> str:
-        """The `Date` line, made once a second."""
-        now = int(self._clock.wall())
-        if now != self._second:
-            self._second, self._date = now, f"date: {formatdate(now, usegmt=True)}\r\n"
-        return self._date
-
     # -- what connections say --------------------------------------------------------------------------------------
 
-    def enter(self, connection: Connection) -> bool:
+    def enter(self, connection: Held) -> bool:
         """A connection came; False: there is no room for it."""
         usage = self.usage
         room = not usage.full(connection.peer) or self._spare(connection.peer)
@@ -107,7 +99,7 @@ class Server:
             self._say()
         return room
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Held) -> None:
         """It went."""
         if connection in self.connections:
             self.connections.remove(connection)
@@ -115,6 +107,12 @@ class Server:
             self.usage.leave(connection.peer)
             if not self.connections:
                 self._empty.set()
+
+    def replace(self, connection: Held, by: Held) -> None:
+        """It goes on in another protocol."""
+        self.connections.discard(connection)
+        self.waiting.pop(connection, None)
+        self.connections.add(by)
 
     def _spare(self, address: str) -> bool:
         """Ends a connection that only waits, so that another one has room."""
@@ -130,7 +128,7 @@ class Server:
         return False
 
     def _say(self) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         if now - self._said >= SAID_EVERY_S:
             self._said = now
             _log.warning(

@@ -1,0 +1,121 @@
+"""What the techniques are tried on: the reference mix, and workloads in which one kind of traffic stands out.
+
+All are made of the same shop, so that the right answer to every question is known. Learning messages come before the
+measured ones and ask other questions of the same kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hapenny.studies.virtual_run import apart
+from hapenny.workload import mix as mixes
+from hapenny.workload.mix import Mix
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Message, Population
+
+POLICY = ("returns", "shipping", "store", "small_talk")
+LOOKED_UP = ("order_status", "stock")
+READ = ("price", "release_date", "product_info", "recommendation")
+_DAYS = 0.05
+"""Stretch of the shop's day: prices and stock stand still in it."""
+
+
+class Workload(Struct, frozen=True):
+    """Messages to learn from, and those that are measured."""
+
+    shop: Shop
+    learn: tuple[Message, ...]
+    measured: tuple[Message, ...]
+    quota: float | None = None
+
+    @property
+    def all(self) -> tuple[Message, ...]:
+        """Both, in order."""
+        return (*self.learn, *self.measured)
+
+
+def _only(mix: Mix, *names: str) -> Mix:
+    total = sum(mix.intents[name].share for name in names)
+    return replace(
+        mix, intents={name: replace(mix.intents[name], share=mix.intents[name].share / total) for name in names},
+        traffic=replace(mix.traffic, campaigns=(), releases=()),
+    )  # fmt: skip
+
+
+def _as_it_is(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    return list(messages)
+
+
+def _documents_in_front(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """The application puts what it retrieved into the system prompt."""
+    moved = []
+    for message in messages:
+        passages = "".join(f"<document>\n{passage}\n</document>\n" for passage in message.documents)
+        system = f"{message.system}\nAnswer from these documents.\n{passages}" if passages else message.system
+        moved.append(replace(message, system=system, documents=()))
+    return moved
+
+
+def _one_handbook(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """All rules of the shop stand in front of every question, in the same words."""
+    pages = [shop.page(topic, "en") for topic in ("returns", "shipping", "store")]
+    books: dict[str, str] = {}
+    for message in messages:
+        language = message.language
+        if language not in books:
+            pages = [shop.page(topic, language) for topic in ("returns", "shipping", "store")]
+            books[language] = "\n\n".join((message.system, *pages, shop.system(4_000)))
+    return [replace(message, system=books[message.language], documents=()) for message in messages]
+
+
+def _long_chats(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """Few customers who ask on and on: each question carries the conversation so far, passages and all."""
+    chats: dict[str, list[Message]] = {}
+    made = []
+    for place, message in enumerate(messages):
+        chat = chats.setdefault(f"chat-{place // 40}", [])
+        session = f"chat-{place // 40}"
+        # The conversation is one thread: earlier turns are those of this chat.
+        made.append(replace(message, session=session, user=session, earlier=tuple(each.number for each in chat[-39:])))
+        chat.append(message)
+    return made
+
+
+class Kind(Struct, frozen=True):
+    """How a workload is made."""
+
+    about: str
+    mix: Callable[[Mix], Mix]
+    shape: Callable[[Sequence[Message], Shop], list[Message]]
+    quota: float | None = None
+    """The provider's quota of requests a minute as a share of what is sent; None: there is enough of it."""
+
+
+KINDS: dict[str, Kind] = {
+    "mix": Kind("the reference mix", lambda mix: mix, _as_it_is),
+    "faq": Kind("rules of the shop, often asked again", lambda mix: _only(mix, *POLICY), _as_it_is),
+    "documents": Kind("documents in the system prompt", lambda mix: _only(mix, *READ), _documents_in_front),
+    "passages": Kind("passages before the question", lambda mix: _only(mix, *READ), _as_it_is),
+    "handbook": Kind("one long handbook in every prompt", lambda mix: _only(mix, "returns", "shipping", "store"),
+                     _one_handbook),
+    "agent": Kind("orders and stock, looked up by tools", lambda mix: _only(mix, *LOOKED_UP), _as_it_is),
+    "scarce": Kind("the mix at a quota of seven tenths", lambda mix: mix, _as_it_is, quota=0.7),
+    "long_chat": Kind("conversations of forty turns", lambda mix: _only(mix, *READ, "returns", "store"), _long_chats),
+}  # fmt: skip
+
+
+def build(name: str, learn: int, measured: int, seed: int = 7, mix: str | None = None) -> Workload:
+    """The workload of a name. Learning messages that ask a measured question are left out."""
+    kind = KINDS[name]
+    population = Population(kind.mix(mixes.load(mix)), seed=seed)
+    both = population.messages(learn + measured, _DAYS)
+    first, second = both[:learn], both[learn:]
+    if name != "long_chat":
+        kept = {message.session for message in second}
+        first = [message for message in apart(first, second) if message.session not in kept]
+    shop = population.shop
+    return Workload(shop, tuple(kind.shape(first, shop)), tuple(kind.shape(second, shop)), kind.quota)

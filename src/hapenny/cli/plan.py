@@ -1,0 +1,134 @@
+"""`hapenny plan`: what capacity to buy for a trace, or for the traffic in a ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hapenny.cli.printable import printable
+
+if TYPE_CHECKING:
+    from hapenny.capacity.planner import Plan
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--trace", type=_FILE, help="CSV of requests: timestamp_s, input_tokens, output_tokens[, cached_tokens].")
+@click.option("--ledger", type=_FILE, help="Instead: the provider calls of a ledger.")
+@click.option("--model", required=True, help="Whose prices and burndown hold.")
+@click.option(
+    "--slo-ttft-p95", type=click.FloatRange(min=0, min_open=True), default=1.5, show_default=True, metavar="S"
+)
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds over which the provider counts tokens.",
+)
+@click.option("--tpm", type=click.FloatRange(min=0, min_open=True), help="The account's quota, tokens a minute.")
+@click.option("--rpm", type=click.FloatRange(min=0, min_open=True), help="The account's quota, requests a minute.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The answer's limit that requests state.")
+@click.option("--unit-tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="What a bought unit carries.")
+@click.option("--unit-usd-per-h", type=click.FloatRange(min=0, min_open=True), help="What it costs.")
+@click.option(
+    "--server-usd-per-h", type=click.FloatRange(min=0, min_open=True), help="What a server of your own costs."
+)
+@click.option("--deferrable", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share that can wait.")
+@click.option(
+    "--growth", type=click.FloatRange(min=0, min_open=True), help="The rate to come; default: the trace's drift."
+)
+@click.option("--json", "as_json", is_flag=True)
+def plan(
+    trace: Path | None, ledger: Path | None, model: str, slo_ttft_p95: float, window: float, tpm: float | None,
+    rpm: float | None, max_tokens: int | None, unit_tokens_per_s: float | None, unit_usd_per_h: float | None,
+    server_usd_per_h: float | None, deferrable: float, growth: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Capacity for a trace: the ways to serve it, what each costs an hour, and which quotas to ask for.
+
+    \b
+    hapenny plan --ledger ledger.db --model anthropic.claude-3-haiku-20240307-v1:0 --tpm 400000
+    hapenny plan --trace day.csv --model MODEL --unit-tokens-per-s 2000 --unit-usd-per-h 12
+    """
+    import msgspec
+
+    from hapenny.capacity.ledger_trace import from_ledger
+    from hapenny.capacity.planner import Wanted
+    from hapenny.capacity.planner import plan as make
+    from hapenny.catalog import resolve
+    from hapenny.workload.trace import from_csv
+
+    if (trace is None) == (ledger is None):
+        raise click.UsageError("give either --trace or --ledger")
+    if (unit_tokens_per_s is None) != (unit_usd_per_h is None):
+        raise click.UsageError("a unit needs both --unit-tokens-per-s and --unit-usd-per-h")
+    card = resolve(model)
+    if card is None:
+        raise click.ClickException(f"the catalog has no model {model!r}. Fix: a provider's model id")
+    wanted = Wanted(
+        ttft_p95_s=slo_ttft_p95, window_s=window, tokens_per_minute=tpm, requests_per_minute=rpm, max_tokens=max_tokens,
+        deferrable=deferrable, unit_tokens_per_s=unit_tokens_per_s, unit_usd_per_h=unit_usd_per_h,
+        server_usd_per_h=server_usd_per_h, growth=growth,
+    )  # fmt: skip
+    try:
+        arrivals = from_csv(trace) if trace is not None else from_ledger(ledger or Path())
+        made = make(arrivals, card, wanted)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(printable(str(error))) from None
+    if as_json:
+        click.echo(msgspec.json.encode({**msgspec.to_builtins(made), "requests_to_send": _requests(made)}))
+    else:
+        _show(made)
+
+
+def _requests(made: Plan) -> list[dict[str, object]]:
+    """`RequestServiceQuotaIncrease` calls, but for the code, which `hapenny setup quotas` reads from the account."""
+    return [
+        {"ServiceCode": "bedrock", "QuotaName": f"{name} for {made.model}", "DesiredValue": value}
+        for name, value in made.increase.items()
+    ]
+
+
+def _show(made: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"{made.requests:,} requests over {made.hours:.2f} h for {made.model}; the rate to come is taken as "
+        f"{made.expected_growth:.2f} of the trace's.", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    table = Table(box=None, title="Need a minute", title_justify="left")
+    for name in ("", "p50", "p95", "p99", "most"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, spread in (
+        ("tokens", made.need.tokens), ("tokens reserved", made.need.reserved), ("requests", made.need.requests)
+    ):  # fmt: skip
+        table.add_row(name, *(f"{value:,.0f}" for value in (spread.p50, spread.p95, spread.p99, spread.most)))
+    console.print(table)
+    table = Table(box=None, title="Ways to serve it", title_justify="left")
+    table.add_column("")
+    table.add_column("$/h", justify="right")
+    table.add_column("80 %", justify="right")
+    table.add_column("holds")
+    table.add_column("why")
+    for option in made.options:
+        table.add_row(
+            option.name, f"{option.usd_per_h:,.2f}", f"{option.low:,.2f}-{option.high:,.2f}",
+            "yes" if option.holds else "no", option.why,
+        )  # fmt: skip
+    console.print(table)
+    table = Table(box=None, title="If the traffic changes", title_justify="left")
+    table.add_column("")
+    table.add_column("$/h", justify="right")
+    for name, usd in made.sensitivity.items():
+        table.add_row(name, f"{usd:,.2f}")
+    console.print(table)
+    for request in _requests(made):
+        console.print(f"Ask for: {json.dumps(request)}", highlight=False, soft_wrap=True)
+    for line in made.assumed:
+        console.print(f"Assumed: {line}", highlight=False, soft_wrap=True)
