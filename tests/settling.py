@@ -1,4 +1,13 @@
-"""Waits for what a gateway does off the path."""
+"""Waits for what goes on beside a test."""
+
+import asyncio
+
+
+async def eventually(holds, seconds=20):
+    """Until `holds()` is true. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 async def settled(gateway):

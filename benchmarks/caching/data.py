@@ -73,7 +73,7 @@ def questions(name: str, found: list[dict[str, Any]], quick: bool) -> Questions 
         spaces = [row.get("bot", "") for row in found]
     else:
         return None
-    return Questions(name, texts, _numbers(labels), _numbers(spaces))
+    return Questions(name, texts, numbers(labels), numbers(spaces))
 
 
 def _groups(found: list[dict[str, Any]], most: int) -> tuple[list[str], list[str]]:
@@ -94,7 +94,7 @@ def _groups(found: list[dict[str, Any]], most: int) -> tuple[list[str], list[str
     return texts, labels
 
 
-def _numbers(names: list[str]) -> NDArray[np.int64]:
+def numbers(names: list[str]) -> NDArray[np.int64]:
     number = {name: at for at, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], dtype=np.int64)
 

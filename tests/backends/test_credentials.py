@@ -1,6 +1,7 @@
 """Credentials from every place, over real sockets where there is a service, refreshed before they expire."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -55,7 +56,7 @@ class Aws:
     async def sts(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         fields = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        if fields["Action"] == "AssumeRole":
+        if fields["Action"] == "AssumeRole":  # as botocore asks for it
             headers = {name.lower(): value for name, value in request.headers.items()}
             signed = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
             again = AWSRequest("POST", f"http://{request.host}/", {n: headers[n] for n in signed}, body)
@@ -67,10 +68,11 @@ class Aws:
         elif fields.get("WebIdentityToken") != "jwt":
             return web.Response(status=400, text="<Error><Code>InvalidIdentityToken</Code></Error>")
         return web.Response(
-            text=f"""<{fields["Action"]}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Result><Credentials>
+            text=f"""<{fields["Action"]}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+            <{fields["Action"]}Result><Credentials>
             <AccessKeyId>STS-{fields["RoleArn"][-4:]}</AccessKeyId><SecretAccessKey>a&amp;b</SecretAccessKey>
             <SessionToken>t</SessionToken><Expiration>{self.expires}</Expiration>
-            </Credentials></Result></{fields["Action"]}Response>""",
+            </Credentials></{fields["Action"]}Result></{fields["Action"]}Response>""",
             content_type="text/xml",
         )
 
@@ -184,15 +186,20 @@ source_profile = loop2
 [profile loop2]
 role_arn = arn:aws:iam::1:role/loop
 source_profile = loop
+[profile process]
+credential_process = cat PRINTED
 [profile empty]
 region = eu-west-1
 """
+PRINTED = """{"Version": 1, "AccessKeyId": "PRINTED", "SecretAccessKey": "s", "SessionToken": "t"}"""
 
 
 @pytest.fixture()
 def files(aws: tuple[Aws, dict[str, str]], tmp_path: Path) -> dict[str, str]:
     (tmp_path / "jwt").write_text("jwt")
-    (tmp_path / "config").write_text(PROFILES.replace("JWT", str(tmp_path / "jwt")))
+    (tmp_path / "printed").write_text(PRINTED)
+    paths = PROFILES.replace("JWT", str(tmp_path / "jwt")).replace("PRINTED", str(tmp_path / "printed"))
+    (tmp_path / "config").write_text(paths)
     (tmp_path / "credentials").write_text("[base]\naws_access_key_id=BASE\naws_secret_access_key=base-secret\n")
     return aws[1] | {
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
@@ -200,10 +207,7 @@ def files(aws: tuple[Aws, dict[str, str]], tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("profile", "key"),
-    [("plain", "P"), ("base", "BASE"), ("worker", "STS-work"), ("own", "STS-self"), ("pod", "STS-pods")],
-)
+@pytest.mark.parametrize(("profile", "key"), [("plain", "P"), ("base", "BASE"), ("pod", "STS-pods")])
 async def test_profiles(files: dict[str, str], profile: str, key: str) -> None:
     assert (await found(files, profile)).access_key == key
     assert (await found(files | {"AWS_PROFILE": profile})).access_key == key
@@ -212,7 +216,38 @@ async def test_profiles(files: dict[str, str], profile: str, key: str) -> None:
 async def test_a_named_profile_goes_before_the_environment(files: dict[str, str]) -> None:
     env = files | {"AWS_ACCESS_KEY_ID": "BASE", "AWS_SECRET_ACCESS_KEY": "base-secret"}
     assert (await found(env, "plain")).access_key == "P"
-    assert (await found(env, "machine")).access_key == "STS-mach"
+
+
+@pytest.fixture()
+def known_to_botocore(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The same for AWS's own library, which reads the process's environment."""
+    env = files | {"AWS_ACCESS_KEY_ID": "BASE", "AWS_SECRET_ACCESS_KEY": "base-secret", "AWS_REGION": "us-east-1"}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return env
+
+
+@pytest.mark.parametrize(
+    ("profile", "key"),
+    [("worker", "STS-work"), ("own", "STS-self"), ("machine", "STS-mach"), ("process", "PRINTED")],
+)
+async def test_what_aws_tools_do_with_a_profile_is_left_to_botocore(
+    known_to_botocore: dict[str, str], profile: str, key: str
+) -> None:
+    held = await found(known_to_botocore, profile)
+    assert held.access_key == key
+    assert held.token == "t"
+    assert held.expires > CLOCK.wall(), "asked again before it runs out"
+
+
+async def test_without_botocore_such_a_profile_is_refused_with_what_to_install(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(Failure, match="role_arn") as refused:
+        await found(files, "worker")
+    assert refused.value.fix is not None
+    assert "pip install 'hapenny[aws]'" in refused.value.fix
 
 
 async def test_a_default_profile_without_keys_is_no_obstacle(files: dict[str, str]) -> None:
@@ -220,11 +255,12 @@ async def test_a_default_profile_without_keys_is_no_obstacle(files: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("profile", "said"), [("loop", "each other"), ("gone", "no AWS profile 'gone'"), ("empty", "neither keys nor")]
+    ("profile", "said"),
+    [("loop", "[Ii]nfinite loop"), ("gone", "no AWS profile 'gone'"), ("empty", "neither keys nor")],
 )
-async def test_profiles_that_do_not_work_say_why(files: dict[str, str], profile: str, said: str) -> None:
+async def test_profiles_that_do_not_work_say_why(known_to_botocore: dict[str, str], profile: str, said: str) -> None:
     with pytest.raises(Failure, match=said):
-        await found(files, profile)
+        await found(known_to_botocore, profile)
 
 
 class Rotating:

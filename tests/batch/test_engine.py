@@ -146,7 +146,7 @@ def test_a_full_batch_of_a_day_goes_to_the_provider(tmp_path):
         house.engine.local = Local(house.invoke, clock)
         id = house.engine.submit(records(300), "model", 86_400)
         batch = house.engine.batches[id]
-        assert house.engine._choose(batch, "model", 300, 50_000) is not None
+        assert house.engine.choose(batch, "model", 300, 50_000) is not None
 
     loop.run(main)
 

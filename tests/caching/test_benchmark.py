@@ -41,7 +41,7 @@ def test_foresight_is_never_worse_than_not_caching():
 
 
 async def stream(texts, labels):
-    source = data.Questions("set", texts, data._numbers(labels), data._numbers([""] * len(texts)))
+    source = data.Questions("set", texts, data.numbers(labels), data.numbers([""] * len(texts)))
     return await data.stream(source, 0, HashedEmbedder(64))
 
 
@@ -54,7 +54,7 @@ async def test_static_thresholds_serve_the_nearest_stored():
 
 
 async def test_neighbours_are_earlier_and_of_the_same_namespace():
-    source = data.Questions("set", ["a b", "a b", "a b"], data._numbers("xxx"), data._numbers("12" + "1"))
+    source = data.Questions("set", ["a b", "a b", "a b"], data.numbers("xxx"), data.numbers("12" + "1"))
     there = await data.stream(source, 0, HashedEmbedder(64))
     assert all(near < at for at, found in enumerate(there.near) for near in found)
     assert sum(len(found) for found in there.near) == 1

@@ -10,6 +10,7 @@ from hapenny.config import load
 from hapenny.core.events import BlockStarted, Started, Stopped, TextDelta, Usage
 from tests.caching.test_safety_cases import USAGE, Shop
 from tests.server.house import running
+from tests.settling import eventually
 
 CONFIG = """
 ledger: null
@@ -20,15 +21,9 @@ BODY = {"model": "strong", "temperature": 0, "messages": [{"role": "user", "cont
 SAID = "the answer to when do you open"
 
 
-async def until(holds):
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
 def readers(app):
     stages = [stage for stage in app.gateway.parts.pipelines["default"].stages if stage.name == "flights"]
-    return sum(flight.readers for flight in stages[0]._flights.values())
+    return sum(flight.readers for flight in stages[0].flights.values())
 
 
 @pytest.fixture
@@ -50,11 +45,11 @@ async def house():
 async def test_the_rest_is_answered_and_stored_when_the_first_client_leaves(house):
     shop, app, ask = house
     first = ask()
-    await until(lambda: shop.calls == 1)
+    await eventually(lambda: shop.calls == 1)
     rest = [ask(stream) for stream in (False, True, False)]
-    await until(lambda: readers(app) == 4)
+    await eventually(lambda: readers(app) == 4)
     first.cancel()
-    await until(lambda: readers(app) == 3)
+    await eventually(lambda: readers(app) == 3)
     shop.gate.set()
     answers = await asyncio.gather(*rest)
     assert shop.calls == 1
@@ -70,10 +65,10 @@ async def test_the_rest_is_answered_and_stored_when_the_first_client_leaves(hous
 async def test_nobody_left_means_no_call_goes_on_and_nothing_is_stored(house):
     shop, app, ask = house
     asked = [ask(stream) for stream in (False, True)]
-    await until(lambda: shop.calls == 1 and readers(app) == 2)
+    await eventually(lambda: shop.calls == 1 and readers(app) == 2)
     for each in asked:
         each.cancel()
-    await until(lambda: readers(app) == 0)
+    await eventually(lambda: readers(app) == 0)
     shop.gate.set()
     assert len(app.gateway.shared.answers) == 0
     shop.gate = None
@@ -85,10 +80,11 @@ async def test_a_cut_answer_is_cut_for_all_and_kept_for_none(house):
     shop, app, ask = house
     shop.events = [Started("id", "m"), BlockStarted(0, "text"), TextDelta("half an", 0)]
     asked = [ask(stream) for stream in (True, True, True)]
-    await until(lambda: readers(app) == 3)
+    await eventually(lambda: readers(app) == 3)
     shop.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert all("truncated" in str(answer) or isinstance(answer, Exception) for answer in answers)
+    answers = await asyncio.gather(*asked)
+    assert all("ended before its closing event" in text for _, _, text in answers), "each is told"
+    assert not any("[DONE]" in text for _, _, text in answers)
     shop.events, shop.gate = None, None
     assert len(app.gateway.shared.answers) == 0
     assert SAID in (await ask())[2]
@@ -98,14 +94,14 @@ async def test_a_follower_keeps_an_answer_under_the_evidence_it_rests_on(house):
     shop, app, ask = house
     shop.events = [Started("id", "m"), TextDelta("as the manual says", 0), Stopped("end_turn"), Usage(USAGE.tokens)]
     first = ask()
-    await until(lambda: shop.calls == 1)
+    await eventually(lambda: shop.calls == 1)
     follower = ask()
-    await until(lambda: readers(app) == 2)
+    await eventually(lambda: readers(app) == 2)
     stage = next(each for each in app.gateway.parts.pipelines["default"].stages if each.name == "flights")
-    (flight,) = stage._flights.values()
+    (flight,) = stage.flights.values()
     flight.exchange.answer.evidence = (("manual", "7"),)
     first.cancel()
-    await until(lambda: readers(app) == 1)
+    await eventually(lambda: readers(app) == 1)
     shop.gate.set()
     await follower
     (entry,) = app.gateway.shared.answers

@@ -29,7 +29,7 @@ def results(clock):
 def keep(results, key, stored):
     fingerprint = results.fingerprint(stored)
     shared, again = results.share(fingerprint, stored, key)
-    results._answers.put(key, shared, 100, 600, (result_tag(fingerprint), *evidence_tags(stored.evidence)))
+    results.answers.put(key, shared, 100, 600, (result_tag(fingerprint), *evidence_tags(stored.evidence)))
     return shared, again
 
 
@@ -40,18 +40,18 @@ def test_equal_answers_under_different_questions_are_one(results):
     assert known
     assert again is first
     assert results.stats()["merged"] == 1
-    assert results._answers.purge(Selector(tag=result_tag(results.fingerprint(first)))).entries == 2
+    assert results.answers.purge(Selector(tag=result_tag(results.fingerprint(first)))).entries == 2
 
 
 def test_an_answer_that_left_the_store_is_remembered_but_not_kept(results):
     keep(results, b"one", answer())
-    results._answers.purge(Selector())
+    results.answers.purge(Selector())
     other = answer(id="later")
     again, known = keep(results, b"two", other)
     assert known
     assert again is other
     # Its place was taken by another answer: that one is not handed out for it.
-    results._answers.put(b"two", answer("we open at ten"), 100, 600)
+    results.answers.put(b"two", answer("we open at ten"), 100, 600)
     third = answer(id="third")
     assert keep(results, b"three", third)[0] is third
 
@@ -65,7 +65,7 @@ def test_an_answer_that_left_the_store_is_remembered_but_not_kept(results):
         lambda r: r.fingerprint(answer(evidence=(("hours", "2"),))),
         lambda r: r.fingerprint(answer(prompt="2")),
         lambda r: r.fingerprint(answer(), "epoch 8"),
-        lambda r: AnswerDedup(Keys(b"another"), r._answers, r._clock).fingerprint(answer()),
+        lambda r: AnswerDedup(Keys(b"another"), r.answers, r.clock).fingerprint(answer()),
     ],
 )
 def test_everything_that_matters_is_in_the_fingerprint(results, other):
@@ -78,7 +78,7 @@ def test_evidence_order_does_not_matter(results):
 
 
 def test_answers_go_stale_with_their_evidence(results, clock):
-    store = results._answers
+    store = results.answers
     store.put(b"old", answer(), 10, 600, evidence_tags([("hours", "1")]), stale=60)
     store.put(b"new", answer(), 10, 600, evidence_tags([("hours", "2"), ("map", "1")]))
     store.put(b"other", answer(), 10, 600, evidence_tags([("map", "1")]))
@@ -91,29 +91,29 @@ def test_answers_go_stale_with_their_evidence(results, clock):
 
 
 def test_a_stale_answer_is_served_no_longer_than_one_past_its_time(results, clock):
-    results._answers.put(b"old", answer(), 10, 3_600, evidence_tags([("hours", "1")]), stale=60)
+    results.answers.put(b"old", answer(), 10, 3_600, evidence_tags([("hours", "1")]), stale=60)
     results.evidence_changed("hours")
-    assert results._answers.get(b"old") is not None
+    assert results.answers.get(b"old") is not None
     clock.time += 61
-    assert results._answers.get(b"old") is None
+    assert results.answers.get(b"old") is None
 
 
 def test_every_layer_follows_its_documents(results):
     tags = evidence_tags([("hours", "1")])
-    results._layers["semantic"].put(b"p", answer(), 10, 600, tags)
-    results._edge.publish(b"e" * 32, b"{}", scope="shared", verified=True, tags=tags)
-    results._edge.publish(b"f" * 32, b"{}", scope="shared", verified=True, tags=evidence_tags([("map", "1")]))
+    results.layers["semantic"].put(b"p", answer(), 10, 600, tags)
+    results.edge.publish(b"e" * 32, b"{}", scope="shared", verified=True, tags=tags)
+    results.edge.publish(b"f" * 32, b"{}", scope="shared", verified=True, tags=evidence_tags([("map", "1")]))
     assert results.collection_changed("shop", ["hours", "prices"]) == 2
-    assert results._edge.get((b"e" * 32).hex()).status == 404
-    assert results._edge.get((b"f" * 32).hex()).status == 200
+    assert results.edge.get((b"e" * 32).hex()).status == 404
+    assert results.edge.get((b"f" * 32).hex()).status == 200
     assert results.stats()["stale"] == 2
 
 
 def test_where_anything_may_have_changed_all_of_the_collection_goes(results, clock):
-    results._answers.put(b"a", answer(), 10, 600, ("collection:shop", *evidence_tags([("hours", "1")])))
-    results._answers.put(b"b", answer(), 10, 600, ("collection:other",))
+    results.answers.put(b"a", answer(), 10, 600, ("collection:shop", *evidence_tags([("hours", "1")])))
+    results.answers.put(b"b", answer(), 10, 600, ("collection:other",))
     assert results.collection_changed("shop", None) == 1
-    assert results._answers.get(b"b").fresh(clock.time)
+    assert results.answers.get(b"b").fresh(clock.time)
     assert not results.current(answer(evidence=(("hours", "1"),)), clock.time)
 
 

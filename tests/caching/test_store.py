@@ -143,6 +143,8 @@ def test_books_stay_balanced(steps):
         else:
             clock.time += amount / 100
     assert store.stats().bytes == sum(entry.size for entry in store) <= 65_536
-    assert store._small_bytes == sum(entry.size for entry in store._small.values())
-    tagged = {k for keys in store._by_tag.values() for k in keys}
-    assert tagged == {entry.key for entry in store}
+    there = {entry.key for entry in store}
+    assert {entry.key for number in range(3) for entry in store.select(Selector(tag=f"t{number}"))} == there
+    for number in range(3):
+        store.purge(Selector(tag=f"t{number}"))
+    assert (len(store), store.stats().bytes) == (0, 0)

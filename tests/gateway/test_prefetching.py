@@ -1,12 +1,11 @@
 """Pre-computation, warm-up, shared answers and their returns, in a whole gateway with simulated models."""
 
-import asyncio
-
 import aiohttp
 import pytest
 
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from tests.server.house import serving
+from tests.settling import eventually
 
 ROUTES = (
     "precompute: {routes: [default], every_s: 60, least: 0.5}\n"
@@ -171,9 +170,7 @@ content:
 
 
 async def warmed(app, count):
-    async with asyncio.timeout(20):
-        while app.gateway.planner.stats().warmed < count:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.gateway.planner.stats().warmed >= count)
 
 
 async def test_a_deploy_warms_up_by_itself_where_texts_may_be_kept(tmp_path):

@@ -1,6 +1,5 @@
 """Answers ahead by a provider's batch API: half the price, in time, within the budget, over restarts."""
 
-import asyncio
 import contextlib
 import sqlite3
 
@@ -13,6 +12,7 @@ from hapenny.gateway.gateway import Gateway
 from tests.jobs.test_translator import HAIKU, NOVA
 from tests.server.house import running
 from tests.server.test_jobs import simulated
+from tests.settling import eventually
 
 CONFIG = """
 backends:
@@ -82,9 +82,7 @@ def forget(app):
 
 
 async def over(app):
-    async with asyncio.timeout(30):
-        while app.gateway.planner.stats().under_way:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not app.gateway.planner.stats().under_way, 30)
 
 
 async def rows(app):
@@ -189,9 +187,7 @@ async def test_a_job_outlives_the_gateway_and_its_budget_does_too(tmp_path):
                 await ask(app, n)
             forget(app)
             await app.gateway.planner.round()
-            async with asyncio.timeout(10):
-                while not list((tmp_path / "aws" / "jobs").glob("*.json")):
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: list((tmp_path / "aws" / "jobs").glob("*.json")), 10)
             held = app.gateway.planner.stats().held
         async with running(configured(aws, tmp_path)) as (_, app):
             ahead = app.gateway.planner
@@ -230,9 +226,7 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
                 await ask(app, n)
         assert app.gateway.planner.stats().warmed == 0
         await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
-        async with asyncio.timeout(20):
-            while app.gateway.planner.stats().warmed < 6:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: app.gateway.planner.stats().warmed >= 6)
         calls = provider.provider.bill.calls
         for n in range(6):
             _, exchange = await ask(app, n)
@@ -241,9 +235,7 @@ async def test_after_a_new_epoch_the_most_valuable_answers_come_back_by_themselv
         assert provider.provider.bill.calls == calls
         # A reload that changes nothing costs nothing.
         await app.swap(Gateway(configured(aws, tmp_path, epoch="2"), previous=app.gateway))
-        async with asyncio.timeout(20):
-            while app.gateway.shared.prefetch.outdated:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not app.gateway.shared.prefetch.outdated)
         assert provider.provider.bill.calls == calls
 
 

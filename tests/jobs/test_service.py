@@ -11,6 +11,7 @@ import pytest
 from hapenny.config import ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from tests.server.house import CONFIG, SONNET, TEXT, Scripted, failure, serving
+from tests.settling import eventually
 
 KEYS = """
 keys:
@@ -159,9 +160,7 @@ async def test_a_stopped_server_goes_on_where_it_was(tmp_path):
     slow = Scripted(pause=30)
     async with serving(tmp_path, slow, preset="safe", extra=jobs(tmp_path)) as (url, _):
         id = (await handed_in(client(url), lines())).id
-        async with asyncio.timeout(10):
-            while not slow.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: slow.asked, 10)
     async with serving(tmp_path, Scripted(), preset="safe", extra=jobs(tmp_path)) as (url, _):
         api = client(url)
         batch = await finished(api, id)
@@ -173,9 +172,7 @@ async def test_cancelling_stops_what_has_not_begun(tmp_path):
     async with serving(tmp_path, slow, preset="safe", extra=jobs(tmp_path)) as (url, _):
         api = client(url)
         id = (await handed_in(api, lines(40))).id
-        async with asyncio.timeout(10):
-            while not slow.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: slow.asked, 10)
         await api.batches.cancel(id)
         batch = await finished(api, id, "cancelled")
         assert batch.request_counts.completed == 0
@@ -187,9 +184,7 @@ async def test_a_reload_keeps_batches_going(tmp_path):
     async with serving(tmp_path, first, preset="safe", extra=jobs(tmp_path)) as (url, app):
         api = client(url)
         id = (await handed_in(api, lines(40))).id
-        async with asyncio.timeout(10):
-            while not first.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: first.asked, 10)
         await app.swap(Gateway(app.gateway.config, backends={"simulated": second}, previous=app.gateway))
         batch = await finished(api, id)
         assert batch.request_counts.completed == 40

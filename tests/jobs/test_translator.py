@@ -1,6 +1,5 @@
 """`/v1/batches` by the unmodified OpenAI client, answered by a provider's batch API at half the price."""
 
-import asyncio
 import contextlib
 import json
 import sqlite3
@@ -14,6 +13,7 @@ from hapenny.server.app import App
 from tests.jobs.test_service import client, finished, handed_in, output
 from tests.server.house import running
 from tests.server.test_jobs import simulated
+from tests.settling import eventually
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 NOVA = "us.amazon.nova-2-lite-v1:0"
@@ -202,9 +202,7 @@ async def test_a_restart_takes_its_jobs_up_again_and_books_nothing_twice(tmp_pat
     async with simulated(tmp_path / "aws", records_per_s=60.0) as (aws, provider):
         async with gateway(aws, tmp_path) as (url, _):
             id = (await handed_in(client(url), lines([HAIKU] * 60))).id
-            async with asyncio.timeout(10):
-                while not list((tmp_path / "aws" / "jobs").glob("*.json")):
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: list((tmp_path / "aws" / "jobs").glob("*.json")), 10)
         async with gateway(aws, tmp_path) as (url, app):
             batch = await finished(client(url), id)
             assert batch.request_counts.completed == 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anthropic
 import pytest
+from anthropic._exceptions import OverloadedError, RequestTooLargeError
 
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Document, Image, Text, Thinking, ToolChoice, ToolResult, ToolUse
@@ -105,8 +106,8 @@ class TestAnthropic:
             ("not_found", anthropic.NotFoundError),
             ("rate_limited", anthropic.RateLimitError),
             ("internal", anthropic.InternalServerError),
-            ("overloaded", anthropic._exceptions.OverloadedError),
-            ("too_large", anthropic._exceptions.RequestTooLargeError),
+            ("overloaded", OverloadedError),
+            ("too_large", RequestTooLargeError),
             ("budget", anthropic.APIStatusError),
         ],
     )

@@ -134,7 +134,7 @@ def test_dates(seconds):
     if seconds >= 10_000_000_000:  # strftime does not pad years everywhere
         assert sigv4.amz_date(seconds)[-16:] == wanted[-16:]
     assert sigv4.amz_date(seconds) == wanted
-    assert sigv4._seconds(wanted) == seconds
+    assert sigv4.unix_seconds(wanted) == seconds
 
 
 @settings(max_examples=50)

@@ -91,7 +91,7 @@ class Scripted:
         return None
 
     async def forward(self, method, path, headers, body, limits):
-        return Raw(200, {"content-type": "text/plain"}, _Body([f"{method} {path} ".encode(), body]))
+        return Raw(200, {"content-type": "text/plain"}, Body([f"{method} {path} ".encode(), body]))
 
     async def aclose(self):
         pass
@@ -119,7 +119,7 @@ class _Slow:
             self.backend.closed += 1
 
 
-class _Body:
+class Body:
     def __init__(self, pieces):
         self.pieces = pieces
 

@@ -57,9 +57,11 @@ async def test_worse_answers_make_the_tiers_step_back_to_strong(tmp_path):
         row = await app.gateway.ledger.get(first)
         assert row.scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
-            "SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'"
-        ).fetchall()
+        found = (
+            sqlite3.connect(app.gateway.ledger.path)
+            .execute("SELECT baseline, saved, actual, model_served, tags FROM requests WHERE background = 'audit'")
+            .fetchall()
+        )
         assert 0 < len(found) == app.gateway.parts.live_audit.audited < 30
         baseline, saved, actual, served, tags = found[0]
         assert (baseline, served) == (0, SONNET)
@@ -165,10 +167,14 @@ async def test_a_model_judges_twice_with_places_swapped_and_its_cost_is_in_the_l
         assert all("bridge 0?" in each for each in backend.questions)
         assert (await app.gateway.ledger.get(first)).scores["quality"] == 0.0
         await app.gateway.ledger.flush()
-        found = app.gateway.ledger._reader.execute(
-            "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
-            " WHERE background != '' ORDER BY background"
-        ).fetchall()
+        found = (
+            sqlite3.connect(app.gateway.ledger.path)
+            .execute(
+                "SELECT background, purpose, baseline, saved, actual FROM requests r JOIN calls c ON c.request = r.seq"
+                " WHERE background != '' ORDER BY background"
+            )
+            .fetchall()
+        )
         assert [row[:3] for row in found] == [("audit", "audit", 0), ("judge", "judge", 0), ("judge", "judge", 0)]
         assert all(saved == -actual < 0 for _, _, _, saved, actual in found)
         spent = app.gateway.parts.live_audit.auditors["default"].spent

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.server.house import SONNET, TEXT, THINKING, TOOLS, Scripted, failure, serving
+from tests.settling import eventually
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -250,13 +251,12 @@ async def test_leaving_in_mid_stream_releases_the_upstream(tmp_path):
             break
         await stream.close()
         await client.close()
-        for _ in range(100):
-            if backend.open == 0:
-                break
-            await asyncio.sleep(0.02)
+        await eventually(lambda: backend.open == 0)
         assert (backend.open, backend.closed) == (0, 1)
-        row = next(iter(app.gateway.ledger._ids.values()))
-        assert row.outcome != "delivered" or row.actual is not None
+        row = await app.gateway.ledger.get(stream.response.headers["x-request-id"])
+        assert row.outcome == "left"
+        assert row.actual > 0
+        assert [call.provenance for call in row.calls] == ["estimated"]
         assert len(app.gateway.shared.answers) == 0
 
 

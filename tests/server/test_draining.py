@@ -8,7 +8,8 @@ import pytest
 
 from hapenny.core.events import TextDelta
 from tests.server.house import SONNET, Scripted, serving
-from tests.server.transport.house import Client, eventually
+from tests.server.transport.house import Client
+from tests.settling import eventually
 
 ENDLESS = [TextDelta(f"{number} ", 0) for number in range(10_000)]
 

@@ -7,6 +7,7 @@ from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.vectors.hashed import HashedEmbedder
 from tests.server.house import SONNET, Scripted, serving
 from tests.server.test_clients import aio
+from tests.settling import eventually
 
 
 class Held:
@@ -27,7 +28,7 @@ class Held:
 
 async def test_requests_under_way_share_embedding_calls(tmp_path):
     async with serving(tmp_path, Scripted(), preset="balanced") as (url, app):
-        held = app.gateway.shared.embedder._inner = Held()
+        held = app.gateway.shared.embedder._inner = Held()  # noqa: SLF001 - nothing in a configuration names a slow embedder
         api = aio(url)
         questions = [f"What is the toll of bridge {i}?" for i in range(12)]
         asked = [
@@ -36,9 +37,7 @@ async def test_requests_under_way_share_embedding_calls(tmp_path):
             )
             for text in questions
         ]
-        async with asyncio.timeout(10):
-            while app.gateway.shared.gathered.batcher.waiting < 10:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: app.gateway.shared.gathered.batcher.waiting >= 10, 10)
         held.gate.set()
         answers = await asyncio.gather(*asked)
         assert all(answer.choices[0].message.content == "Half a penny." for answer in answers)

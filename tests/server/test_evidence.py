@@ -13,6 +13,7 @@ from hapenny.core.messages import Text
 from hapenny.prefetch.contract import PrefetchItem
 from tests.server.house import Scripted, serving
 from tests.server.test_retrieving import indexed
+from tests.settling import eventually
 
 TOLL, LAMP = "What does crossing the bridge cost?", "When are the lamps lit by the keeper?"
 
@@ -43,9 +44,7 @@ async def ask(url, text):
 
 
 async def stale(app, count):
-    async with asyncio.timeout(20):
-        while app.gateway.shared.dedup.stale < count:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.gateway.shared.dedup.stale >= count)
 
 
 @pytest.fixture
@@ -115,9 +114,7 @@ async def test_paraphrases_go_with_their_document_too(tmp_path, notes):
     preset = "demo, stages: {retrieval: 'on', exact: 'off', templates: 'off'}"
     async with serving(tmp_path, backend, preset=preset, extra=options(folder)) as (url, app):
         await ask(url, TOLL)
-        async with asyncio.timeout(20):
-            while not len(app.gateway.parts.semantic):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(app.gateway.parts.semantic))
         assert "hit" in await ask(url, "What does crossing the bridge cost now?")
         (notes / "toll.md").write_text("# Toll\n\nCrossing the bridge on foot costs three shillings now.\n")
         build(folder, notes)
@@ -133,7 +130,7 @@ async def test_published_answers_are_withdrawn_with_their_document(tmp_path, not
         await ask(url, TOLL)
         app.gateway.admin.invalidate(everything(), "alpha")
         await ask(url, TOLL)  # the same answer again: it is verified
-        (published,) = app.gateway.shared.edge._answers
+        (published,) = app.gateway.shared.edge.answers
         path = f"/v1/answers/{published.key.hex()}"
         async with aiohttp.ClientSession() as session:
             async with session.get(url + path) as page:

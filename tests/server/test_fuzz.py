@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Good requests bent in one place or several: whatever they are, no 5xx and no trace back."""
 
 from __future__ import annotations
@@ -76,10 +77,38 @@ CONVERSE = {
     "additionalModelRequestFields": {"top_k": 5},
     "requestMetadata": {"team": "a"},
 }  # fmt: skip
+RESPONSES = {
+    "model": "strong",
+    "instructions": "Be brief.",
+    "input": [
+        {"role": "developer", "content": "Be kind."},
+        {"type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": "Look"},
+            {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}", "detail": "low"},
+        ]},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "g"},
+        {"type": "message", "role": "assistant", "id": "msg_1", "content": [
+            {"type": "output_text", "text": "Let me see.", "annotations": [{"type": "url_citation", "url": "u"}]}]},
+        {"type": "function_call", "call_id": "call_1", "name": "stock", "arguments": '{"title": "x"}'},
+        {"type": "function_call_output", "call_id": "call_1", "output": [{"type": "input_text", "text": "3"}]},
+    ],
+    "tools": [{"type": "function", "name": "stock", "description": "d", "parameters": SCHEMA, "strict": True}],
+    "tool_choice": {"type": "function", "name": "stock"}, "parallel_tool_calls": False,
+    "reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"],
+    "text": {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA, "strict": True}, "verbosity": "low"},
+    "temperature": 0, "top_p": 0.9, "max_output_tokens": 20, "user": "u", "safety_identifier": "s", "store": False,
+    "metadata": {"hapenny_feature": "f"}, "stream": True, "truncation": "auto",
+}  # fmt: skip
+COMPLETIONS = {
+    "model": "strong", "prompt": ["Tide ", "of "], "echo": True, "max_tokens": 20, "stop": ["x"], "n": 1, "logprobs": 2,
+    "temperature": 0, "top_p": 0.9, "seed": 1, "user": "u", "stream": True, "stream_options": {"include_usage": True},
+}  # fmt: skip
 INVOKE = {key: value for key, value in ANTHROPIC.items() if key not in ("model", "stream")}
 INVOKE["anthropic_version"] = "bedrock-2023-05-31"
 MODEL = "/model/anthropic.claude-3-sonnet"
 TARGETS = {
+    "/v1/responses": RESPONSES,
+    "/v1/completions": COMPLETIONS,
     "/v1/chat/completions": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,

@@ -8,6 +8,7 @@ import pytest
 from hapenny.backends.embedding import ApiEmbedder
 from hapenny.config import ConfigError, load
 from tests.server.house import running, serving
+from tests.settling import eventually
 
 FRONT = """
 backends:
@@ -77,13 +78,11 @@ async def test_requests_under_way_share_paid_calls_and_the_books_stay_the_provid
         ledger = tmp_path / "front.db"
         config = load(text=FRONT.format(bank=bank, model=model, backend=backend, dim=dim, mode="on", ledger=ledger))
         async with running(config) as (url, app):
-            paid = app.gateway.parts.services._api
+            paid = app.gateway.parts.services.api
             paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             questions = [f"When does bridge number {number} open on Saturday?" for number in range(12)]
             tasks = [asyncio.create_task(asked(url, question)) for question in questions]
-            async with asyncio.timeout(20):
-                while len(paid.api.asked) + paid.batcher.waiting < 12:
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(paid.api.asked) + paid.batcher.waiting >= 12)
             paid.api.gate.set()
             rows = [await app.gateway.ledger.get(id) for id in await asyncio.gather(*tasks)]
             assert [len(texts) for texts in paid.api.asked] == calls
@@ -101,12 +100,10 @@ async def test_who_leaves_takes_nobodys_vectors_along(tmp_path):
             text=FRONT.format(bank=bank, model=model, backend="compatible", dim="null", mode="on", ledger=ledger)
         )
         async with running(config) as (url, app):
-            paid = app.gateway.parts.services._api
+            paid = app.gateway.parts.services.api
             paid.api.__class__, paid.api.asked, paid.api.gate = Held, [], asyncio.Event()
             tasks = [asyncio.create_task(asked(url, f"When does bridge {number} open?")) for number in range(8)]
-            async with asyncio.timeout(20):
-                while len(paid.api.asked) + paid.batcher.waiting < 8:
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(paid.api.asked) + paid.batcher.waiting >= 8)
             for task in (tasks[0], tasks[4]):  # one whose call is under way, one that waits
                 task.cancel()
             paid.api.gate.set()

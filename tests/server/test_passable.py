@@ -50,7 +50,7 @@ async def provider():
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", seen, kept
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen, kept
     finally:
         await runner.cleanup()
 

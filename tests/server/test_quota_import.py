@@ -10,6 +10,7 @@ from hapenny.cli.simulate import provider
 from hapenny.config import ConfigError, QuotaOptions, load
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
+from tests.settling import eventually
 
 MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
@@ -55,9 +56,7 @@ async def outcome(client, count):
 
 
 async def imported(gateway):
-    async with asyncio.timeout(20):
-        while not gateway.parts.dispatchers.imported:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: gateway.parts.dispatchers.imported)
 
 
 async def test_imported_quotas_keep_every_refusal_inside(tmp_path, monkeypatch):

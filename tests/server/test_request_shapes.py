@@ -3,23 +3,28 @@ refusal that says what to do."""
 
 from __future__ import annotations
 
+import json
 import random
 
 import aiohttp
 import pytest
 
+from hapenny.backends.contract import Raw
 from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
 from hapenny.protocols import codec
 from hapenny.protocols.rules import HOME, broken, fit
 from hapenny.simulation.provider import composed
-from tests.server import shapes
-from tests.server.house import TEXT, TOOLS, Scripted, serving
+from tests.server import shapes, shapes_openai
+from tests.server.house import TEXT, TOOLS, Body, Scripted, serving
 from tests.server.test_fuzz import bent
 
 MODEL = "/model/anthropic.claude-3-sonnet"
 SURFACES = {
     "/v1/chat/completions": shapes.openai,
+    "/v1/responses": shapes_openai.responses,
+    "/v1/completions": shapes_openai.completions,
+    "/v1/embeddings": shapes_openai.embeddings,
     "/v1/messages": shapes.anthropic,
     "/v1/messages/count_tokens": shapes.anthropic,
     f"{MODEL}/converse": shapes.converse,
@@ -57,6 +62,17 @@ class Composing(Scripted):
             self.send(request, service, model)
         self.events = TOOLS if request.tools else TEXT
         return await super().call(request, target, limits)
+
+    async def forward(self, method, path, headers, body, limits):
+        asked = json.loads(body)
+        vector = [0.5, 0.25]
+        if path == "/v1/embeddings":
+            answer = {"data": [{"index": i, "embedding": vector} for i, _ in enumerate(asked["input"])]}
+        elif "titan" in path:
+            answer = {"embedding": vector}
+        else:
+            answer = {"embeddings": {"float": [vector for _ in asked["texts"]]}}
+        return Raw(200, {"content-type": "application/json"}, Body([json.dumps(answer).encode()]))
 
     def send(self, request, service, model):
         card = resolve(model)

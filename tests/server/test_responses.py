@@ -11,7 +11,11 @@ import openai
 import pytest
 from aiohttp import web
 
+from hapenny.backends.fitting import restored
+from hapenny.catalog import resolve
 from hapenny.config import load
+from hapenny.core.events import BlockStarted, BlockStopped, ToolCallDelta
+from hapenny.protocols.rules import fit
 from tests.protocols.test_lossless import RESPONSE, STREAMS, WHOLE
 from tests.server.house import THINKING, TOOLS, Scripted, failure, running, serving
 
@@ -59,7 +63,7 @@ async def provider(*, responses=True):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", seen
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
     finally:
         await runner.cleanup()
 
@@ -77,6 +81,19 @@ ledger: {{path: "{tmp_path / "l.db"}"}}
 """
     async with running(load(text=text)) as (url, app):
         yield url, app
+
+
+class Fitting(Scripted):
+    """Makes requests fit for Bedrock's Converse, as its backend does."""
+
+    def __init__(self, events):
+        super().__init__(events)
+        self.fitted = []
+
+    async def call(self, request, target, limits):
+        fitted = fit(request, "converse", target.model, resolve(target.model))
+        self.fitted.append(fitted.request)
+        return restored(await super().call(request, target, limits), fitted.undo)
 
 
 class TestAnyBackend:
@@ -126,6 +143,12 @@ class TestAnyBackend:
         thought = backend.asked[-1][0].messages[0].content[0]
         assert (thought.text, thought.signature) == ("Hm.", "c2lnbmVk")
 
+    async def test_tokens_are_counted_before_a_call(self, tmp_path):
+        async with serving(tmp_path) as (url, app), client(url) as ask:
+            counted = await ask.responses.input_tokens.count(model="strong", input="What is a halfpenny bridge?")
+            assert counted.input_tokens > 0
+            assert app.gateway.backends["simulated"].provider.bill.calls == 0
+
     async def test_equal_questions_are_answered_from_the_cache(self, tmp_path):
         backend = Scripted()
         async with serving(tmp_path, backend) as (url, _), client(url) as ask:
@@ -156,6 +179,31 @@ class TestAnyBackend:
         assert "truncation" in notes
         assert "store" in notes
         assert raw.parse().to_dict()["store"] is False
+
+    async def test_free_form_tools_are_functions_elsewhere_and_free_form_again_here(self, tmp_path):
+        events = [
+            *TOOLS[:4], BlockStarted(1, "tool_use", id="toolu_1", name="apply_patch"), ToolCallDelta('{"input": "*** ', 1),
+            ToolCallDelta('Begin Patch"}', 1), BlockStopped(1), *TOOLS[-2:],
+        ]  # fmt: skip
+        patch = {"type": "custom", "name": "apply_patch", "description": "Edits files.",
+                 "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}}  # fmt: skip
+        backend = Fitting(events)
+        async with serving(tmp_path, backend) as (url, _), client(url) as ask:
+            first = await ask.responses.create(model="strong", input="x", tools=[patch])
+            call = first.output[-1]
+            assert (call.type, call.name, call.input) == ("custom_tool_call", "apply_patch", "*** Begin Patch")
+            async with ask.responses.stream(model="strong", input="x", tools=[patch]) as stream:
+                kinds = [event.type async for event in stream]
+                assert (await stream.get_final_response()).output[-1].input == "*** Begin Patch"
+            assert "response.custom_tool_call_input.done" in kinds
+            done = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "applied"}
+            question = [{"role": "user", "content": "x"}]
+            await ask.responses.create(model="strong", input=[*question, *first.output, done], tools=[patch])
+        sent = backend.fitted[-1]
+        assert sent.tools[0].schema["required"] == ["input"]
+        assert "start: /.+/" in sent.tools[0].description
+        assert json.loads(sent.messages[1].content[-1].arguments) == {"input": "*** Begin Patch"}
+        assert sent.messages[2].content[0].content[0].text == "applied"
 
     async def test_hosted_tools_are_refused_with_the_fix(self, tmp_path):
         async with serving(tmp_path) as (url, _), client(url) as ask:

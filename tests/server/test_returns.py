@@ -83,7 +83,7 @@ async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
 
 async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(tmp_path, exits):
     async with serving(tmp_path, **JUDGED) as (url, app), aiohttp.ClientSession() as session:
-        app.gateway.shared.profit._window = 8
+        app.gateway.shared.profit.window = 8
         logs = exits.enter_context(structlog.testing.capture_logs())
         for number in range(10):
             await ask(app, f"where is my order number {number} please")
@@ -116,7 +116,7 @@ def test_what_a_layer_holds_is_paid_by_the_routes_that_used_it():
         returns.layer("semantic", route).seen = requests
     for at in (0.0, 3_600.0):
         returns.layer("semantic", "busy").seen = 64
-        returns._add("semantic", Row(id="r", wall=at, tenant="t", route="busy"), hit=False, saved=0)
+        returns.add("semantic", Row(id="r", wall=at, tenant="t", route="busy"), hit=False, saved=0)
     assert returns.layer("semantic", "busy").books().storage == pytest.approx(1024 * 64 / 96 * 5_000_000, rel=0.05)
 
 

@@ -40,7 +40,8 @@ def match(method: str, target: str, **headers: str) -> Match:
         ("GET", "/v1/files/file-1/content", "/v1/files/{id}/content", "openai"),
         ("POST", "/openai/v1/responses", "/v1/responses", "openai"),
         ("GET", "/v1/responses/resp_1", "/{rest...}", "openai"),
-        ("POST", "/v1/messages/batches", "/{rest...}", "anthropic"),
+        ("POST", "/v1/messages/batches", "/v1/messages/batches", "anthropic"),
+        ("GET", "/anthropic/v1/messages/batches/b/results", "/v1/messages/batches/{id}/results", "anthropic"),
         ("POST", "/guardrail/g/version/1/apply", "/guardrail/{+id}/version/{version}/apply", "bedrock"),
     ],
 )

@@ -49,7 +49,7 @@ def test_memory_pressure_preempts_and_everyone_still_finishes():
     assert made == [900] * 12
     assert server.preemptions > 0
     assert server.inside == 0
-    assert server._kv == 0
+    assert server.kv == 0
 
 
 def test_an_equal_prefix_skips_its_prefill():
@@ -76,7 +76,7 @@ def test_leaving_frees_memory_at_every_point():
             await asyncio.wait(tasks)
             await clock.sleep(1)
             assert server.inside == 0
-            assert server._kv == 0
+            assert server.kv == 0
 
     loop.run(main)
 

@@ -47,4 +47,4 @@ async def test_idle_counters_are_forgotten_past_the_bound():
     for number in range(20_000):
         counters.settle((await counters.reserve([Charge(f"tenant-{number}", limit, 1)])).ticket, [1])
         clock.at += 1
-    assert len(counters._buckets) <= 100 + 4096
+    assert len(counters._buckets) <= 100 + 4096  # noqa: SLF001 - memory, which no answer shows

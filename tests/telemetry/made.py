@@ -88,9 +88,8 @@ def call(book, ex, *, input=None, output=None, purpose="serve", technique="serve
         made.output.append(text)
     if input is not None:
         made.tokens = Tokens(input=input, output=output or 0, cache_read=read, cache_write=write)
-    if book.settle not in ex._story.on_call:
-        ex.on_call(book.settle)
     ex.end_call(made, outcome, failure)
+    book.settle(made)
     return made
 
 

@@ -21,13 +21,13 @@ async def test_a_new_model_is_seeded_off_the_path(seed):
         asked = request(gateway)
         _, exchange = await gateway.complete(asked)
         await settled(gateway)
-        assert gateway.recorder._checks.seeded == int(seed)
+        assert gateway.recorder.checks.seeded == int(seed)
         target = exchange.adopted.target
         learned = gateway.books.prices.place(target).prompts.learned
         assert (learned >= 40) == seed
         await gateway.complete(asked)
         await settled(gateway)
-        assert gateway.recorder._checks.seeded == int(seed)  # once
+        assert gateway.recorder.checks.seeded == int(seed)  # once
 
 
 async def test_audits_show_in_the_metrics_how_far_estimates_are_off():

@@ -2,9 +2,11 @@
 
 import random
 
+import msgspec
 import pytest
 
-from hapenny.tokens.answer_stage import AnswerSizes, SizeOptions
+from hapenny.tokens.answer_stage import AnswerSizes
+from hapenny.tokens.options import SizeOptions
 
 
 def test_an_intent_gets_its_own_limit_and_few_answers_the_pools() -> None:
@@ -45,7 +47,7 @@ def test_dump_load_and_bound() -> None:
             sizes.learn(f"i{number}", 200 + number)
     copy.loads(sizes.dumps())
     assert copy.limit("i59") == sizes.limit("i59")
-    assert len(sizes._seen) == 5
+    assert len(msgspec.msgpack.decode(sizes.dumps())) == 5
 
 
 def test_options_refuse_nonsense() -> None:

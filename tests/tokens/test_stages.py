@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -382,4 +383,4 @@ async def test_a_continued_answer_teaches_its_whole_length():
     stage = AnswerSizeStage(sizes, lambda _: True, lambda _: 4096)
     there = exchange(stream=True, parameters=Parameters(max_tokens=500))
     await served(stage, there, terminal=Speaker(WORDS))
-    assert sizes._seen["unknown"].ranked[-1] == 90
+    assert msgspec.msgpack.decode(sizes.dumps())["unknown"][-1] == 90

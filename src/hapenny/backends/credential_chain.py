@@ -23,9 +23,10 @@ def chain(
     """The usual chain of a process; a `profile` named in the configuration goes before the environment."""
     env = os.environ if environment is None else environment
     pool = Pool.control(clock, connect_s=2.0)
-    sts = Sts(pool, clock, env.get("AWS_REGION") or region, env.get("AWS_ENDPOINT_URL_STS"))
+    region = env.get("AWS_REGION") or region
+    sts = Sts(pool, region, env.get("AWS_ENDPOINT_URL_STS"))
     container, instance = Container(pool, clock, env), InstanceMetadata(pool, clock, env)
-    named = Profile(clock, env, sts, profile, {"EcsContainer": container, "Ec2InstanceMetadata": instance})
+    named = Profile(clock, env, sts, region, profile)
     web = WebIdentity(sts, clock, env)
     places: list[CredentialSource] = (
         [named] if profile is not None else [Environment(env), web, named, container, instance]

@@ -1,4 +1,4 @@
-"""Embedding models behind an API: Titan and Cohere on Bedrock, any OpenAI-compatible server."""
+"""Embedding models behind an API: Titan, Nova and Cohere on Bedrock, any OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ async def post(
         raise codec("bedrock" if path.startswith("/model/") else "openai").decode_error(raw.status, raw.headers, data)
     gauge = Gauge(raw.headers)
     gauge.feed(data)
-    return msgspec.json.decode(data, type=dict[str, Any]), gauge.end()
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any]), gauge.end()
+    except (ValueError, RecursionError):
+        raise Failure("upstream", "the provider's answer cannot be read") from None
 
 
 class ApiEmbedder:
@@ -71,7 +74,7 @@ class ApiEmbedder:
     @property
     def batches(self) -> bool:
         """Whether one call takes several texts."""
-        return self._style != "titan"
+        return self._style not in ("titan", "nova")
 
     def guess(self, texts: Sequence[str]) -> Tokens:
         """About what the texts cost, where that is not reported."""

@@ -140,4 +140,6 @@ def bedrock_style(model: str) -> Style:
     """How an embedding model on Bedrock is asked."""
     if "cohere" in model:
         return "cohere"
+    if "nova" in model:
+        return "nova"
     return "titan" if "titan" in model else "openai"

@@ -50,35 +50,47 @@ class OpenAIBackend:
         self._clock = clock
         self._base = origin(base_url)
         self._codec = codec("openai")
-        self._responses = codec("responses")
-        self._serves_responses = responses
+        self._own: dict[str, Codec] = {name: codec(name) for name in ("responses", "completions")}
+        self._serves: dict[tuple[str, str], bool] = {}
+        """Whether the server answers a further dialect, by dialect and model, as far as that is known."""
+        self._responses = responses
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._fitting = Fitting(find)
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """Sends `request`; see `Backend.call`. `target.endpoint` replaces the base URL.
 
-        What came as Responses goes on as Responses, and loses nothing, where the server answers them: a server that
-        does not know their path is asked by chat completions, from then on at once.
+        What came as Responses or (older) completions goes on as it is, and loses nothing, where the server answers
+        that: one that does not know the path, or not for this model, is asked by chat completions, from then on at
+        once.
         """
-        spoken = self._dialect(request)
-        if spoken is self._codec or self._serves_responses:
+        spoken = self._dialect(request, target)
+        if spoken is self._codec:
             return await self._ask(request, target, limits, spoken)
+        key = (spoken.name, target.model)
         try:
             source = await self._ask(request, target, limits, spoken)
         except Failure as failure:
-            if failure.upstream_status not in _NO_SUCH_PATH:
+            if failure.upstream_status not in _NO_SUCH_PATH or self._knows(*key):
                 raise
             source = await self._ask(request, target, limits, self._codec)
-            self._serves_responses = False  # it knows the model, so it was the path that it did not know
+            self._learn(key, False)  # it knows the model, so it was the path that it did not know
             return source
-        self._serves_responses = True
+        self._learn(key, True)
         return source
 
-    def _dialect(self, request: Request) -> Codec:
-        return (
-            self._responses if request.protocol == "responses" and self._serves_responses is not False else self._codec
-        )
+    def _knows(self, dialect: str, model: str) -> bool | None:
+        """Whether the server answers a dialect for a model; None: it was never asked."""
+        known = self._serves.get((dialect, model))
+        return known if known is not None or dialect != "responses" else self._responses
+
+    def _learn(self, key: tuple[str, str], serves: bool) -> None:
+        if len(self._serves) < _REMEMBERED:
+            self._serves[key] = serves
+
+    def _dialect(self, request: Request, target: Target) -> Codec:
+        own = self._own.get(request.protocol)
+        return self._codec if own is None or self._knows(own.name, target.model) is False else own
 
     async def _ask(self, request: Request, target: Target, limits: Limits, spoken: Codec) -> Source:
         fitted = self._fitting.take(request, target, spoken)
@@ -92,7 +104,7 @@ class OpenAIBackend:
 
     def notes(self, request: Request, target: Target) -> list[str]:
         """What is changed for the server, and what its wire cannot say."""
-        return self._fitting.notes(request, target, self._dialect(request))
+        return self._fitting.notes(request, target, self._dialect(request, target))
 
     async def count(self, request: Request, target: Target) -> int | None:
         """There is no counting service for chat completions."""
@@ -115,6 +127,7 @@ class OpenAIBackend:
 HOME = "https://api.openai.com/v1"
 _NO_SUCH_PATH = frozenset((404, 405, 501))
 """What servers answer at a path that they do not have."""
+_REMEMBERED = 1_024
 
 
 class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):

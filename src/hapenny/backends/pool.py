@@ -138,7 +138,7 @@ class Pool:
             connection = await self._connect(key)
             await self._begin(connection, request, body, method)
         except BaseException as error:
-            self._free()
+            self.free()
             if isinstance(error, Broken):
                 raise broken(error, key[1]) from None
             if isinstance(error, (ValueError, UnicodeError)):
@@ -213,7 +213,8 @@ class Pool:
             self._trust.set_alpn_protocols(["http/1.1"])
         return self._trust
 
-    def _back(self, connection: Connection, key: _Key) -> None:
+    def take_back(self, connection: Connection, key: _Key) -> None:
+        """Keeps a connection for the next request, if it may be used again."""
         self._using.discard(connection)
         if self._closed or not connection.reusable or not connection.open or self._clock.now() >= connection.until:
             connection.close()
@@ -248,10 +249,11 @@ class Pool:
             await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._free()  # the turn came and nobody takes it
+                self.free()  # the turn came and nobody takes it
             raise
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """A connection is no longer in use: who waits is next."""
         self.busy -= 1
         if self._waiting:
             self._wake()
@@ -338,8 +340,8 @@ class Lease:
         """The answer was read to its end: the connection goes back."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool._back(self.connection, self._key)
-            pool._free()
+            pool.take_back(self.connection, self._key)
+            pool.free()
 
 
 def long(most: int) -> Failure:

@@ -19,6 +19,7 @@ from hapenny.protocols.registry import codec
 from hapenny.protocols.rules import HOME
 from hapenny.simulation.call import SimulatedCall
 from hapenny.simulation.embedding import embed
+from hapenny.simulation.guardrail import apply
 from hapenny.simulation.provider import SimulatedProvider
 from hapenny.simulation.reranking import rerank
 
@@ -90,9 +91,12 @@ class SimulatedBackend:
     async def forward(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""
     ) -> Raw:
-        """Embeddings and reranking; nothing else stands behind the simulated models. Raises `Failure`."""
+        """Embeddings, reranking and guardrails; nothing else stands behind the simulated models. Raises `Failure`."""
         answer = None
         if method == "POST":
+            guarded = apply(path, body)
+            if guarded is not None:
+                return Raw(200, {"content-type": "application/json"}, _Whole(guarded))
             answer = await embed(self.provider, path, body, self._region)
             answer = answer or await rerank(self.provider, path, body, self._region)
         if answer is None:

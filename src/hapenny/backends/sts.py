@@ -1,4 +1,4 @@
-"""AWS STS: a role's credentials for a web identity token, or for other credentials."""
+"""AWS STS: a role's credentials for a web identity token."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from hapenny.backends.pool import Pool
 from hapenny.backends.url import origin
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.protocols.sigv4 import Credentials, sign
+from hapenny.protocols.sigv4 import Credentials
 
 
 class Sts:
-    """The two calls of the service that we need (query protocol, version 2011-06-15)."""
+    """The one call of the service that we need (query protocol, version 2011-06-15)."""
 
-    def __init__(self, pool: Pool, clock: Clock, region: str, endpoint: str | None = None) -> None:
+    def __init__(self, pool: Pool, region: str, endpoint: str | None = None) -> None:
         self._pool = pool
-        self._clock = clock
-        self._region = region
         self._endpoint = origin(endpoint or f"https://sts.{region}.amazonaws.com").at("/")
 
     async def web_identity(self, role: str, session: str, token: str) -> Credentials:
@@ -34,32 +32,12 @@ class Sts:
                 "RoleArn": role,
                 "RoleSessionName": session,
                 "WebIdentityToken": token,
-            },
-            None,
+            }
         )
 
-    async def role(self, role: str, session: str, by: Credentials, external: str | None = None) -> Credentials:
-        """AssumeRole, signed with `by`. Raises `Failure`."""
-        fields = {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": role, "RoleSessionName": session}
-        if external:
-            fields["ExternalId"] = external
-        return await self._ask(fields, by)
-
-    async def _ask(self, fields: Mapping[str, str], by: Credentials | None) -> Credentials:
+    async def _ask(self, fields: Mapping[str, str]) -> Credentials:
         body = urlencode(fields).encode()
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-        if by is not None:
-            headers |= sign(
-                "POST",
-                self._endpoint.origin.authority,
-                self._endpoint.path,
-                headers,
-                body,
-                credentials=by,
-                region=self._region,
-                now=self._clock.wall(),
-                service="sts",
-            )
         try:
             async with asyncio.timeout(10):
                 lease = await self._pool.send("POST", self._endpoint, headers, body)

@@ -28,6 +28,8 @@ from hapenny.core.log import get_logger
 _log = get_logger("hapenny.batches")
 LONGEST_ID = 512
 """Characters of a record's id."""
+EXPIRED = "the deadline passed before the record was answered"
+"""Why a record has no answer for which it is too late."""
 GRACE_S = 3600.0
 """How long after its deadline what is missing of a batch is still asked for."""
 
@@ -195,12 +197,12 @@ class BatchEngine:
             await self._send(batch, missing)
         left = batch.missing(self.options.attempts) if not batch.cancelled else []
         if not left and all(part.collected for part in batch.parts.values()):
-            self._note(batch, "done")
+            self._note(batch, "done", at=self.clock.wall())
 
     async def _defer(self, batch: Batch, model: str, ids: list[str], of: int) -> list[str]:
         """Hands what can wait to providers; returns the ids that stay. `of`: how many are missing in all."""
         while ids:
-            provider = self._choose(batch, model, len(ids), of)
+            provider = self.choose(batch, model, len(ids), of)
             if provider is None:
                 break
             chunk, ids = ids[: provider.most], ids[provider.most :]
@@ -226,11 +228,21 @@ class BatchEngine:
         """Empties the records of a batch that is done; how they ended stays known."""
         self.batches[id].empty()
 
+    def delete(self, id: str) -> None:
+        """Removes a batch that is done: what its records say and what was answered. Raises `OSError`."""
+        batch = self.batches[id]
+        self._note(batch, "deleted")
+        self.forget(id)
+        for part in batch.parts:
+            self.journal.remove(f"{id}/results-{part}.jsonl")
+        self.journal.remove(f"{id}/local.jsonl")
+        batch.results = {}
+
     async def cancel(self, id: str) -> None:
         """Stops a batch; results so far are kept."""
         batch = self.batches[id]
         if not batch.done and not batch.cancelled:
-            self._note(batch, "cancelled")
+            self._note(batch, "cancelled", at=self.clock.wall())
             for part in batch.parts.values():
                 if not part.collected and part.job:
                     with contextlib.suppress(Failure):  # it has ended, or will be stopped at the next look
@@ -266,7 +278,7 @@ class BatchEngine:
             refused=tuple(dict.fromkeys(f"{p.provider}: {p.refused}" for p in batch.parts.values() if p.refused)),
         )
 
-    def _choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
+    def choose(self, batch: Batch, model: str, count: int, of: int) -> BatchProvider | None:
         """The cheapest provider that takes so few records and will be done in time; None: send them here."""
         left = batch.deadline - self.clock.wall() - self.options.margin_s - self.local.seconds(of)
         refused = {
@@ -363,7 +375,7 @@ class BatchEngine:
         """Ends records for which it is too late, as when nobody worked on the batch until long after its deadline."""
         with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
             for id in ids:
-                result = Result(id, error="the deadline passed before the record was answered", retryable=False)
+                result = Result(id, error=EXPIRED, retryable=False)
                 self._kept(batch, log, result)
         self._save(batch)
 

@@ -63,6 +63,9 @@ class Batch:
         """Results that could not be written yet: the disk was full."""
         self.done = False
         self.cancelled = False
+        self.deleted = False
+        self.ended_at: float | None = None
+        self.cancelled_at: float | None = None
         self._records = {record.id: record for record in records} if records is not None else None
 
     @property
@@ -148,14 +151,18 @@ class Batch:
                 if part.created is not None and part.stopping_since is None and "at" in entry:
                     self.took.setdefault(part.provider, []).append(entry["at"] - part.created)
             case "cancelled":
-                self.cancelled = True
+                self.cancelled, self.cancelled_at = True, entry.get("at")
             case "done":
-                self.done = True
+                self.done, self.ended_at = True, entry.get("at")
+            case "deleted":
+                self.deleted = True
             case _:
                 pass
 
     def restore(self) -> None:
         """Reads the results that are on disk, once all entries were followed."""
+        if self.deleted:
+            return
         for part in self.parts.values():
             if part.collected and not part.refused:
                 self._collect(part)

@@ -58,35 +58,35 @@ class FlightStage(Stage, spec=FLIGHTS_STAGE):
         self._keys = keys
         self._any_temperature = any_temperature
         self._max = max_flights
-        self._flights: dict[bytes, Flight] = {}
+        self.flights: dict[bytes, Flight] = {}
 
     @property
     def under_way(self) -> int:
         """How many flights there are now."""
-        return len(self._flights)
+        return len(self.flights)
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Boarding | None:
         """None for what may not be shared, or when too many flights are under way."""
         if uncacheable(exchange, any_temperature=self._any_temperature) or exchange.background:
             return None
         key = self._keys.key(exchange)
-        if key not in self._flights and len(self._flights) >= self._max:
+        if key not in self.flights and len(self.flights) >= self._max:
             return None
         return Boarding(key=key)
 
     async def apply(self, decision: Boarding, exchange: Exchange, onward: Onward) -> Answer:
         """Joins the flight of this key, or starts it."""
         key = decision.key
-        flight = self._flights.get(key)
+        flight = self.flights.get(key)
         if flight is not None and flight.open:
             exchange.cache = CacheFact(layer=self.name, hit=True, collapsed=True, key=key[:8].hex())
             answer = await flight.join(exchange)
             return answer.through(_Told(flight.exchange, exchange))
 
         def landed(over: Flight) -> None:
-            if self._flights.get(key) is over:
-                del self._flights[key]
+            if self.flights.get(key) is over:
+                del self.flights[key]
 
         flight = Flight(exchange, lambda: onward(exchange), landed)
-        self._flights[key] = flight
+        self.flights[key] = flight
         return await flight.join(exchange)

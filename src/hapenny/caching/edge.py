@@ -57,12 +57,12 @@ class Edge:
         `ttl`: seconds we keep it where nothing else is said."""
         self._clock = clock
         self._shared, self._stale, self._ttl = int(shared), int(stale), ttl
-        self._answers: Store[Published] = Store(clock, capacity)
+        self.answers: Store[Published] = Store(clock, capacity)
 
     def settle(self, options: EdgeOptions) -> Edge:
         """Takes over what the operator says; what is published stays."""
         self._shared, self._stale = int(options.shared_s), int(options.stale_s)
-        self._answers.resize(int(options.max_mb * 1_000_000))
+        self.answers.resize(int(options.max_mb * 1_000_000))
         return self
 
     def publish(
@@ -76,7 +76,7 @@ class Edge:
         etag = '"' + hashlib.blake2b(body, digest_size=16).hexdigest() + '"'
         page = Published(body, media_type, etag, epoch)
         life = self._ttl if ttl is None else ttl
-        return self._answers.put(fingerprint, page, len(body), life, (f"epoch:{epoch}", *tags)) is not None
+        return self.answers.put(fingerprint, page, len(body), life, (f"epoch:{epoch}", *tags)) is not None
 
     def get(self, fingerprint: str, if_none_match: str = "", *, head: bool = False) -> Page:
         """The page at `/v1/answers/{fingerprint}` (hex): 200, 304 or 404. A 404 may be kept for a second only."""
@@ -84,7 +84,7 @@ class Edge:
             key = bytes.fromhex(fingerprint)
         except ValueError:
             key = b""
-        entry = self._answers.get(key)
+        entry = self.answers.get(key)
         if entry is None or not entry.fresh(self._clock.wall()):
             return Page(404, {"cache-control": "public, max-age=0, s-maxage=1"})
         page = entry.value
@@ -104,13 +104,13 @@ class Edge:
 
     def holds(self, fingerprint: bytes) -> bool:
         """Whether an answer is published."""
-        entry = self._answers.peek(fingerprint)
+        entry = self.answers.peek(fingerprint)
         return entry is not None and entry.fresh(self._clock.wall())
 
     def purge(self, epoch: str, *, dry_run: bool = False) -> int:
         """Withdraws every answer of a knowledge epoch; the CDN follows by surrogate key or within `shared` + `stale`
         seconds."""
-        return self._answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
+        return self.answers.purge(Selector(tag=f"epoch:{epoch}"), dry_run=dry_run).entries
 
     def withdraw(
         self, *tags: str, keep: str = "", may: Callable[[str], bool] | None = None, dry_run: bool = False
@@ -119,17 +119,17 @@ class Edge:
 
         `may`: says of a route's name whether its answers are within reach; None: all are."""
         gone = [
-            entry for entry in self._answers
+            entry for entry in self.answers
             if keep not in entry.tags and any(tag in entry.tags for tag in tags)
             and (may is None or _reaches(may, entry.tags))
         ] if tags else []  # fmt: skip
         if not dry_run:
             for entry in gone:
-                self._answers.delete(entry.key)
+                self.answers.delete(entry.key)
         return len(gone)
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self.answers)
 
 
 def _reaches(may: Callable[[str], bool], tags: Sequence[str]) -> bool:

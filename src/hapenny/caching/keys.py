@@ -344,6 +344,8 @@ def _neutral(request: Request) -> bool:
     """Whether the request means the same through every door: plain text turns and nothing that only its own protocol
     can say, or that codecs word differently for a foreign one. What is not plainly so counts as not."""
     asked = request.parameters
+    if request.protocol == "completions":  # a text that goes on is not a question
+        return False
     if request.extras or asked.effort is not None or asked.thinking is not None or asked.format is not None:
         return False
     if asked.verbosity is not None or (asked.temperature is not None and asked.temperature > 1):

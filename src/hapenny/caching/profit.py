@@ -140,7 +140,7 @@ class LayerProfit:
     def __init__(self, held: Callable[[], dict[str, int]], *, window: int = 2_000) -> None:
         """`held`: bytes each layer's store holds now. `window`: requests a layer is judged by."""
         self._held = held
-        self._window = window
+        self.window = window
         self._layers: dict[tuple[str, str], Layer] = {}
         self._since: dict[tuple[str, str], float] = {}
 
@@ -148,7 +148,7 @@ class LayerProfit:
         """The books of a layer on a route, opened on first use."""
         key = (name, route)
         if key not in self._layers:
-            layer = Layer(name, route=route, window=_AHEAD if name == "precompute" else self._window)
+            layer = Layer(name, route=route, window=_AHEAD if name == "precompute" else self.window)
             layer.costly = name != "exact"
             self._layers[key] = layer
         return self._layers[key]
@@ -186,21 +186,21 @@ class LayerProfit:
             embedding = sum(call.cost or 0 for call in row.calls if call.purpose == "embed" and call.cost)
             hit = row.cache_hit and row.cache_layer == "semantic"
             saved = row.savings.get("semantic", 0) + embedding
-            self._add("semantic", row, hit=hit, saved=saved, embedding=embedding)
+            self.add("semantic", row, hit=hit, saved=saved, embedding=embedding)
         elif row.cache_layer == "exact":
-            self._add("exact", row, hit=row.cache_hit, saved=row.savings.get("exact", 0))
+            self.add("exact", row, hit=row.cache_hit, saved=row.savings.get("exact", 0))
 
     def books(self) -> list[Return]:
         """Where every layer stands, by layer and route."""
         return [layer.books() for _, layer in sorted(self._layers.items())]
 
-    def _add(self, name: str, row: Row, *, hit: bool, saved: int, embedding: int = 0) -> None:
+    def add(self, name: str, row: Row, *, hit: bool, saved: int, embedding: int = 0) -> None:
         layer = self.layer(name, row.route)
         if layer.seen % _WEIGHED == 0:
             since = self._since.setdefault((name, row.route), row.wall)
             hours = max(0.0, row.wall - since) / 3600
             # What the window holds in memory: the whole store over the time the window spans.
-            share = min(1.0, self._window / max(layer.seen, 1))
+            share = min(1.0, self.window / max(layer.seen, 1))
             # The store is all routes': each pays by the requests it looked at.
             whole = sum(other.seen for (other_, _), other in self._layers.items() if other_ == name)
             mine = layer.seen / whole if whole else 1.0

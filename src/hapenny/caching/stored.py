@@ -102,10 +102,10 @@ class AnswerDedup:
         self, keys: Keys, answers: Answers, clock: Clock, paraphrases: Answers | None = None, edge: Edge | None = None
     ) -> None:
         self._keys = keys
-        self._layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
-        self._edge = edge
-        self._clock = clock
-        self._answers = answers
+        self.layers = {"exact": answers} | ({"semantic": paraphrases} if paraphrases is not None else {})
+        self.edge = edge
+        self.clock = clock
+        self.answers = answers
         # The store decides how long an answer is kept; here stands only where it was put last.
         self._known: OrderedDict[bytes, bytes] = OrderedDict()
         self._changed: OrderedDict[str, float] = OrderedDict()
@@ -134,7 +134,7 @@ class AnswerDedup:
         self._known[fingerprint] = key
         if len(self._known) > MOST:
             self._known.popitem(last=False)
-        entry = self._answers.peek(before) if before is not None else None
+        entry = self.answers.peek(before) if before is not None else None
         if entry is not None and result_tag(fingerprint) in entry.tags:
             self.merged += before != key
             return entry.value, True
@@ -152,7 +152,7 @@ class AnswerDedup:
         Stale answers are refreshed where the route serves stale ones, and are misses elsewhere; published ones are
         withdrawn.
         """
-        self._changed[document] = self._clock.wall()
+        self._changed[document] = self.clock.wall()
         self._changed.move_to_end(document)
         if len(self._changed) > MOST:
             self._changed.popitem(last=False)
@@ -161,8 +161,8 @@ class AnswerDedup:
     def collection_changed(self, name: str, documents: Sequence[str] | None) -> int:
         """The same for documents of a collection of which another version was indexed; None: any may have been."""
         if documents is None:
-            self._all = self._clock.wall()
-            withdrawn = self._edge.withdraw(EVIDENCE) if self._edge is not None else 0
+            self._all = self.clock.wall()
+            withdrawn = self.edge.withdraw(EVIDENCE) if self.edge is not None else 0
             return self._expire(f"collection:{name}") + withdrawn
         return sum(self.evidence_changed(document) for document in documents)
 
@@ -171,8 +171,8 @@ class AnswerDedup:
         return {"merged": self.merged, "stale": self.stale}
 
     def _expire(self, tag: str, keep: str = "") -> int:
-        count = sum(layer.expire(Selector(tag=tag), keep=keep) for layer in self._layers.values())
-        if self._edge is not None:
-            count += self._edge.withdraw(tag, keep=keep)
+        count = sum(layer.expire(Selector(tag=tag), keep=keep) for layer in self.layers.values())
+        if self.edge is not None:
+            count += self.edge.withdraw(tag, keep=keep)
         self.stale += count
         return count

@@ -23,7 +23,30 @@ _PATIENCE_S = 300.0
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON; money in nano-dollars, times in seconds.")
 
 
-@click.group()
+class _Placed(click.Group):
+    """A group whose `--url` and `--key` may stand before the verb or behind it."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Adds a verb, with both options."""
+        for place, option in enumerate(("--url", "--key")):
+            if not any(option in param.opts for param in cmd.params):
+                behind = click.Option([option, f"{option[2:]}_behind"], expose_value=False, callback=_set(place))
+                behind.help = "The same as before the verb."
+                cmd.params.append(behind)
+        super().add_command(cmd, name)
+
+
+def _set(place: int) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def set_it(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is not None and ctx.obj is not None:
+            target = [*ctx.obj]
+            target[place] = value.rstrip("/") if place == 0 else value
+            ctx.obj = tuple(target)
+
+    return set_it
+
+
+@click.group(cls=_Placed)
 @click.option("--url", default="http://127.0.0.1:8790", show_default=True, help="Where hapenny serves.")
 @click.option("--key", envvar="HAPENNY_KEY", default="", help="A hapenny key; every tenant reaches its own entries.")
 @click.pass_context

@@ -90,6 +90,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(
         f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
     )
+    _headline(summary, console)
     console.print(waterfall(summary, console.width))
     console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
     _checks(summary, console)
@@ -137,6 +138,26 @@ def _quality(summary: Summary, console: Console) -> None:
         console.print(NOTHING)
 
 
+def _headline(summary: Summary, console: Console) -> None:
+    """What is on saved, what else would save, and what that takes."""
+    share = f" ({summary.saved_share:.1%} of {money(summary.baseline)})" if summary.baseline else ""
+    total = summary.advised
+    more = (
+        f"; switch these on: + {money(total.saves)} ± {money((total.high - total.low) // 2)}" if summary.advice else ""
+    )
+    console.print(f"on now: saved {money(summary.saved)}{share}{more}", highlight=False)
+    for step in summary.advice:
+        half = money((step.high - step.low) // 2)
+        console.print(
+            f"  + {money(step.saves)} ± {half} ({step.share:.1%})  {step.what}", highlight=False, markup=False
+        )
+        console.print(f"      seen: {step.evidence}", highlight=False, markup=False, style="dim")
+        console.print(f"      missing: {step.missing}", highlight=False, markup=False, style="dim")
+    if len(summary.advice) > 1:
+        console.print("  [dim]they overlap: all together save what stands in the first line[/]")
+    console.print()
+
+
 def waterfall(summary: Summary, width: int) -> Table:
     """From what it would have cost, technique by technique, to what was paid; `width` in columns of the terminal."""
     figures = ("amount", "of the bill", "alone", "requests")
@@ -180,9 +201,9 @@ def _checks(summary: Summary, console: Console) -> None:
     if summary.identity_violations:
         console.print(f"[bold red]{summary.identity_violations:,} rows do not add up[/]")
     else:
-        console.print("[green]every row adds up to the nano-dollar[/]", end="")
+        console.print("[green]every row adds up to the nano-dollar[/]")
     console.print(
-        f"[dim]; estimates off by {summary.estimate_error_share:.2%}; {summary.unpriced_rows:,} unpriced,"
+        f"[dim]estimates off by {summary.estimate_error_share:.2%}; {summary.unpriced_rows:,} unpriced,"
         f" {summary.estimated_rows:,} with estimated usage[/]\n"
     )
 

@@ -157,6 +157,8 @@ def guess(body: bytes) -> str:
         return "bedrock"
     if "anthropic_version" in fields:
         return "invoke"
+    if "prompt" in fields and "messages" not in fields:
+        return "completions"
     if "input" in fields and "messages" not in fields:
         return "responses"
     return "anthropic" if "system" in fields or b'"tool_use"' in body or b'"input_schema"' in body else "openai"

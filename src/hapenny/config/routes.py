@@ -22,7 +22,7 @@ class RouteMatch(Section):
     intent: str | None = None
     """The intent in `x-hapenny-intent`."""
     protocol: str | None = None
-    """openai, responses, anthropic, bedrock or invoke."""
+    """openai, responses, completions, anthropic, bedrock or invoke."""
 
 
 class RouteOptions(Section):

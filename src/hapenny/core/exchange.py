@@ -57,12 +57,13 @@ class CacheFact(Struct, frozen=True, kw_only=True, gc=False):
 class _Story:
     """What an exchange and its branches have in common."""
 
-    __slots__ = ("calls", "committed", "ended", "holds", "max_calls", "on_call", "on_end", "serving")
+    __slots__ = ("calls", "committed", "ended", "holds", "kept", "max_calls", "on_call", "on_end", "serving")
 
     def __init__(self, max_calls: int) -> None:
         self.calls: list[Call] = []
         self.committed = False
         self.max_calls = max_calls
+        self.kept = 0
         self.serving = 0
         self.holds = 1
         self.ended = False
@@ -206,7 +207,7 @@ class Exchange:
         """Opens a call. Raises `Failure` when the exchange has made all the serving calls it may."""
         story = self._story
         if purpose in SERVING:
-            if story.serving >= story.max_calls:
+            if story.serving >= story.max_calls - story.kept:
                 raise Failure("unavailable", f"this request has used its {story.max_calls} model calls")
             story.serving += 1
         call = Call(
@@ -215,6 +216,16 @@ class Exchange:
         story.calls.append(call)
         story.holds += 1
         return call
+
+    def keep_calls(self, count: int) -> None:
+        """Keeps that many of the serving calls that are left for later; at least one may be made now."""
+        story = self._story
+        story.kept = max(0, min(count, story.max_calls - story.serving - 1))
+
+    @property
+    def calls_left(self) -> bool:
+        """Whether another serving call may be made now."""
+        return self._story.serving < self._story.max_calls - self._story.kept
 
     def end_call(self, call: Call, outcome: CallOutcome, failure: Failure | None = None) -> None:
         """Closes a call (once; synchronous) and lets the pricing hook settle it."""

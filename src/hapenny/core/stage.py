@@ -32,6 +32,14 @@ class Decision(Struct, kw_only=True, gc=False):
 
     would_save: int | None = None
     """Nano-dollars, an estimate; recorded in shadow, never summed."""
+    instead: Target | None = None
+    """Who would be asked instead: what that would save is priced when the tokens are known."""
+    spared: bool | None = None
+    """Whether no model would be asked; None: that was not the question."""
+    weight: int = 1
+    """How many requests this one stands for, where a stage in shadow watches some of them alone."""
+    label: str = ""
+    """What else it would take, where switching the stage on is not enough."""
     reason: str = ""
     score: float | None = None
     """What the choice rested on, for the ledger."""

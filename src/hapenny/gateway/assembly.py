@@ -16,6 +16,7 @@ from hapenny.backends.contract import Backend
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import Config
@@ -37,7 +38,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -85,10 +86,12 @@ class Assembly:
     router: Router
     dispatchers: Dispatchers
     semantic: SemanticCache | None
+    watched: SemanticCache | None
+    """The semantic layer of routes where it only watches."""
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off."""
+    """By route, with everything off that saves."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -136,6 +139,8 @@ def build(
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
     calls = ProviderCalls(far, books, clock)
     recorder.watch(books)
+    configured = {books.prices.canonical(target.model) for target in resolver.names.targets()}
+    recorder.metrics.labels.configured = configured.__contains__
     recorder.check(CountChecks(books.prices, far, tasks.spawn, clock, config.counting))
     recorder.metrics.gauge(
         "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: shared.profit.halted
@@ -158,6 +163,7 @@ def build(
     )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
+    watched = _watched(config, clock, previous)
     stage_parts = StageParts(
         options=config.stages,
         secret=shared.secret,
@@ -176,6 +182,8 @@ def build(
         profit=shared.profit,
         sizes=shared.sizes,
         semantic=semantic,
+        watched=watched,
+        clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
         spawn=tasks.spawn,
@@ -185,14 +193,19 @@ def build(
     pipelines, plain = {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
-        closed = partial(budgets.closed, name)
-        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back, closed)
-        plain[name] = Pipeline(stages, {}, calls.call, services)
+        closed, modes = partial(budgets.closed, name), {**route.modes(), **ALWAYS, **WATCHING}
+        pipelines[name] = Pipeline(stages, modes, calls.call, services, stepped_back, closed)
+        plain[name] = Pipeline(stages, ALWAYS, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
     planner = _planner(config, shared, prefetcher)
     audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
-    admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
-    exchanges.observe(recorder.write, shared.profit.book, shared.earnings.book)
+    admin = CacheAdmin(
+        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+    )
+    exchanges.observe(recorder.write, shared.profit.book)
+    earning = shared.earnings.techniques
+    if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
+        exchanges.observe(shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
@@ -218,6 +231,7 @@ def build(
         router=router,
         dispatchers=dispatchers,
         semantic=semantic,
+        watched=watched,
         pipelines=pipelines,
         plain=plain,
         prefetcher=prefetcher,
@@ -358,12 +372,30 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
         if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
             previous.semantic.judged_by(asks)
             return previous.semantic
-    if not _anywhere(config, SEMANTIC_STAGE):
+    if all(route.mode(SEMANTIC_STAGE) != "on" for route in config.routes.values()):
         return None
     from hapenny.caching.semantic.build import build_cache
 
     name = str(config.embedders.get(options.embedder, options.embedder))
-    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
+    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name, options.label_share)
+
+
+_WATCHED_BYTES = 32_000_000
+
+
+def _watched(config: Config, clock: Clock, previous: Assembly | None) -> SemanticCache | None:
+    """The cache of paraphrases that only watches, where a route has it in shadow; the previous one's memory goes on."""
+    if all(route.mode(SEMANTIC_STAGE) != "shadow" for route in config.routes.values()):
+        return None
+    kept = previous.watched if previous is not None else None
+    if kept is not None and previous is not None:
+        same = previous.config.stages[SEMANTIC_STAGE] == config.stages[SEMANTIC_STAGE]
+        if same:
+            return kept
+    from hapenny.caching.semantic.build import build_cache
+    from hapenny.vectors.hashed import HashedEmbedder
+
+    return build_cache(clock, Store(clock, _WATCHED_BYTES), HashedEmbedder(), None, "hashed, watching")
 
 
 def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:

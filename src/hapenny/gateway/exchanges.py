@@ -15,6 +15,7 @@ from hapenny.core.messages import Context, Request
 from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.intents.classifier import Classifier
+from hapenny.routing.names import TIERS
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.rows import Row
 
@@ -80,16 +81,19 @@ class Exchanges:
         if not identity.may_ask(request.model):
             raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
         if asked.kind == "model" and asked.target is None:
+            tier = request.model in TIERS
             raise Failure(
                 "not_found",
-                f"the model {request.model!r} is not known here",
+                f"no model is configured for the tier {request.model!r}"
+                if tier
+                else f"the model {request.model!r} is not known here",
                 field="model",
                 fix=f"one of {', '.join(resolver.names.names())}, or a provider's model id",
             )
         name = route or resolver.route(request, context, identity)
         options = self._routes[name]
         named = asked.target if asked.kind in ("model", "tier") else None  # what is asked for by name is the baseline
-        treated = resolver.treated(name, asked)
+        treated = resolver.treated(name, asked) if options.treat_as else asked
         exchange = Exchange(
             id=id or clock.new_id("req_"),
             request=request,

@@ -121,7 +121,7 @@ class ModelServices:
     ) -> None:
         self._call = call
         self._embedder = embedder
-        self._api = api
+        self.api = api
         self._rerankers = rerankers or {}
 
     async def model(
@@ -136,7 +136,7 @@ class ModelServices:
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors, one a text; a paid call is booked to `technique`. Raises `Failure`: the provider's."""
-        api = self._api
+        api = self.api
         if api is None or (model is not None and model != api.api.name):
             return await self._embedder().embed(texts)
         return await api.embed(exchange, texts, technique)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.coalescing import FlightStage
+from hapenny.caching.consent import ConsentWatch
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import ExactStage
 from hapenny.caching.keys import Keys
@@ -23,14 +24,17 @@ from hapenny.caching.publishing import Publisher
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
+from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Parameters
-from hapenny.core.stage import Stage, StageSpec
+from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
+from hapenny.core.watching import Sampler
 from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
+from hapenny.routing.fallbacks import FallbackStage
 from hapenny.routing.names import Names
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.routing.router import Router
@@ -58,6 +62,7 @@ from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, Experiment
 from hapenny.tuning.options import ARMS_STAGE, PARAMETERS_STAGE
 from hapenny.tuning.parameters import ParameterStage
+from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
@@ -89,7 +94,10 @@ class StageParts:
     profit: LayerProfit
     sizes: AnswerSizes
     semantic: SemanticCache | None
-    """None where no route has the layer."""
+    """None where no route has the layer on."""
+    watched: SemanticCache | None
+    """The same where it only watches."""
+    clock: Clock
     collections: Mapping[str, Collection]
     reranks: bool
     """Whether a reranking model is configured."""
@@ -119,10 +127,25 @@ class RouteParts:
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
-    those that would have nothing to do (no experiment runs, say)."""
+    those that would have nothing to do (no experiment runs, say).
+
+    Fallbacks stand among them whatever the modes say, behind the choice of the tier: they save nothing, and an outage
+    asks for no preset. `ALWAYS` are the modes of what nobody switches off, also in the holdout."""
     here = RouteParts(parts, route, name)
-    built = (BUILDERS[spec](here) for spec in STAGES if route.mode(spec) != "off")
+    built: list[Stage | None] = []
+    for spec in STAGES:
+        if spec is EXACT_STAGE and route.mode(spec) == "on" and not route.cache_any_temperature:
+            built.append(ConsentWatch(here.keys, parts.options[EXACT_STAGE].ttl_s, Sampler(parts.clock)))
+        if route.mode(spec) != "off":
+            built.append(BUILDERS[spec](here))
+        if spec is TIERS_STAGE:
+            built.append(FallbackStage(parts.names, parts.facts.lacks))
     return [stage for stage in built if stage is not None]
+
+
+ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on"}
+WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
+"""Modes of what only ever watches, and not in the holdout."""
 
 
 Builder: TypeAlias = Callable[[RouteParts], Stage | None]
@@ -166,6 +189,13 @@ def _flights(here: RouteParts) -> Stage:
 
 def _semantic(here: RouteParts) -> Stage | None:
     shared = here.shared
+    if here.route.mode(SEMANTIC_STAGE) == "shadow" and shared.watched is not None:
+        from hapenny.caching.semantic.build import build_watch
+
+        return build_watch(
+            shared.watched, here.keys, here.options[SEMANTIC_STAGE], shared.spawn, HashedEmbedder(), shared.clock,
+            any_temperature=here.route.cache_any_temperature,
+        )  # fmt: skip
     if shared.semantic is None:
         return None
     from hapenny.caching.semantic.build import build_stage  # loaded only where a route has it
@@ -194,18 +224,19 @@ def _retrieval(here: RouteParts) -> Stage:
 
 
 def _tiers(here: RouteParts) -> Stage:
-    budget = here.budget
+    shared, budget = here.shared, here.budget
+    sampler = Sampler(shared.clock) if here.route.mode(TIERS_STAGE) == "shadow" else None
     if budget is None or TIERS_STAGE.name not in budget.openings:
-        return TierStage(here.shared.names, here.shared.router)
+        return TierStage(shared.names, shared.router, shared.facts.lacks, sampler)
 
     def proven(exchange: Exchange) -> str:
         return budget.acts(TIERS_STAGE.name, exchange) or ""
 
-    return TierStage(here.shared.names, here.shared.router, proven)
+    return TierStage(shared.names, shared.router, shared.facts.lacks, sampler, proven)
 
 
 def _cascade(here: RouteParts) -> Stage:
-    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target)
+    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target, lacks=here.shared.facts.lacks)
 
 
 def _structure(here: RouteParts) -> Stage:

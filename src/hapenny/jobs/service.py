@@ -18,6 +18,7 @@ from hapenny.batch.api import BatchApi
 from hapenny.batch.engine import BatchEngine
 from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
+from hapenny.batch.message_batches import MessageBatches, told
 from hapenny.batch.records import Record
 from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
@@ -32,7 +33,9 @@ from hapenny.protocols.registry import codec
 
 _log = get_logger("hapenny.batches")
 DIALECT = "openai"
-"""The dialect of records and their answers."""
+"""The dialect of records and their answers, where nothing else is said."""
+FOLDERS = {"openai": "", "anthropic": "messages"}
+"""Where in the journal's folder the batches of a dialect are: each has one of its own."""
 
 
 class BatchService:
@@ -43,31 +46,36 @@ class BatchService:
         clock: the deployment's.
         hold: the gateway of the moment.
         described: the conditions of somebody's request, as of one that is sent alone.
+        dialect: of its records and their answers.
 
     Raises:
         ConfigError: the journal cannot be opened, or another process has it, or a batch API cannot be used.
     """
 
-    def __init__(self, options: BatchJobs, clock: Clock, hold: Hold, described: Described) -> None:
+    def __init__(
+        self, options: BatchJobs, clock: Clock, hold: Hold, described: Described, dialect: str = DIALECT
+    ) -> None:
         self.options = options
         self._clock = clock
         self._hold = hold
         try:
-            self._journal = Journal(Path(options.journal))
+            self._journal = Journal(Path(options.journal) / FOLDERS[dialect])
         except (RuntimeError, OSError) as error:
             raise ConfigError(
                 [f"$.batch.journal: {options.journal!r}: {error}. Fix: a folder of this process alone"]
             ) from None
-        self._answerer = ClientAnswerer(codec(DIALECT), _patient(described))
+        self._answerer = ClientAnswerer(codec(dialect), _patient(described))
         try:
             with hold() as gateway:
-                apis = translated(gateway.config, options.apis, DIALECT, self._answerer, hold, clock)
+                apis = translated(gateway.config, options.apis, dialect, self._answerer, hold, clock)
         except ValueError as error:
             self._journal.close()
             raise ConfigError([f"$.batch.apis: {error}"]) from None
         self.engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
         self.api = BatchApi(self.engine)
         """Files and batches as functions."""
+        self.messages = MessageBatches(self.engine)
+        """Batches of messages as functions, where the dialect is Anthropic's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -98,16 +106,36 @@ class BatchService:
         self._go(made["id"])
         return made
 
+    async def create_messages(self, who: Identity, asked: dict[str, Any], key: str) -> dict[str, Any]:
+        """Takes up a batch of messages. `key`: its idempotency key.
+
+        Raises:
+            Failure: `invalid_request`, with field and fix.
+        """
+        kept = msgspec.to_builtins(msgspec.structs.replace(who, secret=""))
+        prepared = await self._clock.work("journal", 1, lambda: self.messages.prepare(asked))
+        id = self.messages.enter(who.tenant, prepared, key=key, more={"who": kept})
+        self._go(id)
+        return self.messages.retrieve(who.tenant, told(id))
+
+    async def cancel_messages(self, owner: str, id: str) -> dict[str, Any]:
+        """Ends a batch of messages; what was answered stays. Raises `Failure`, `not_found`."""
+        await self._end(self.messages.own(owner, id).id)
+        return self.messages.retrieve(owner, id)
+
     async def cancel(self, owner: str, id: str) -> dict[str, Any]:
         """Ends a batch; what was answered stays. Raises `Failure`, `not_found`."""
         self.api.retrieve(owner, id)
+        await self._end(id)
+        return self.api.retrieve(owner, id)
+
+    async def _end(self, id: str) -> None:
         task = self._tasks.get(id)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await self.api.cancel(owner, id)
+        await self.engine.cancel(id)
         self._go(id)
-        return self.api.retrieve(owner, id)
 
     def _go(self, id: str) -> None:
         """A task that works on a batch until it is done, unless there is one."""

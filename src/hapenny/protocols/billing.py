@@ -142,6 +142,11 @@ def tools(output: Any) -> list[tuple[str, int]]:
     return list(used.items())
 
 
+def guarded(usage: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Units of a guardrail that was asked by itself, as its answer counts them."""
+    return tuple((unit, number) for key, unit in _GUARDED.items() if (number := count(usage.get(key))))
+
+
 def _details(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Sounds and pictures among OpenAI's token details (Chat Completions and Responses)."""
     for prompt in ("prompt_tokens_details", "input_tokens_details"):

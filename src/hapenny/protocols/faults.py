@@ -44,6 +44,7 @@ def failure(speaks: Speaks, status: int, headers: Mapping[str, str], body: Error
         retry_after=after if after is not None else body.retry_after,
         upstream_status=upstream_status,
         upstream_type=upstream_type,
+        filtered=row is not None and row.filtered,
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.messages import Json
-from hapenny.protocols.billing import of_headers
+from hapenny.protocols.billing import guarded, of_headers
 from hapenny.protocols.eventstream import CONTENT_TYPE, Parser
 
 MOST_JSON = 8 << 20
@@ -93,7 +93,9 @@ class Gauge:
             self.model = body["model"]
         self.extras["openai"] = {name: body[name] for name in ("service_tier", "output") if name in body}
         usage = body.get("usage")
-        if isinstance(usage, dict):
+        if isinstance(usage, dict) and (units := guarded(usage)):
+            self._take(Tokens(units=units))
+        elif isinstance(usage, dict):
             self.extras |= {"openai.usage": usage, "anthropic.usage": usage}
             self._take(_usage(usage))
 

@@ -7,11 +7,13 @@ from hapenny.protocols.bedrock import Bedrock
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.invoke import Invoke
 from hapenny.protocols.openai import OpenAI
+from hapenny.protocols.openai.completions import Completions
 from hapenny.protocols.openai.responses import Responses
 
 CODECS: dict[str, Codec] = {
     "openai": OpenAI(),
     "responses": Responses(),
+    "completions": Completions(),
     "anthropic": Anthropic(),
     "bedrock": Bedrock(),
     "invoke": Invoke(),

@@ -68,7 +68,7 @@ def amz_date(seconds: float) -> str:
     return f"{year:04d}{month:02d}{day:02d}T{rest // 3600:02d}{rest // 60 % 60:02d}{rest % 60:02d}Z"
 
 
-def _seconds(date: str) -> float:
+def unix_seconds(date: str) -> float:
     """The inverse of `amz_date`; -1 for anything else."""
     if len(date) != 16 or date[8] != "T" or date[15] != "Z" or not (date[:8] + date[9:15]).isdecimal():
         return -1.0
@@ -195,7 +195,7 @@ def verify(
     """
     said = claim(headers.get("authorization", ""))
     stamp = headers.get("x-amz-date", "")
-    then = _seconds(stamp)
+    then = unix_seconds(stamp)
     if (
         said is None
         or said.service not in services

@@ -10,6 +10,7 @@ from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.object_owners import ObjectOwners
+from hapenny.gateway.text_vectors import VectorMemory
 from hapenny.jobs.prefetch import PrefetchJobs, wanted_jobs
 from hapenny.jobs.service import BatchService
 from hapenny.server.auth import unadorned
@@ -29,7 +30,11 @@ class Services:
         kept = gateway.config.state_path()
         self.owners = ObjectOwners(kept.with_suffix(".objects.db") if kept is not None else None, gateway.clock)
         """Whose the objects at providers are."""
+        self.vectors = VectorMemory()
+        """Of the texts that clients had embedded, for as long as the configuration stays."""
         self.batches: BatchService | None = None
+        self.message_batches: BatchService | None = None
+        """Of Anthropic's clients."""
         self.prefetch_jobs: PrefetchJobs | None = None
         self.draining = False
         self._active: dict[Gateway, int] = {}
@@ -81,16 +86,15 @@ class Services:
 
     async def start(self) -> None:
         """Opens what the configuration asks for. Raises `ConfigError` if the batch journal is taken."""
-        self.batches = self._batches(self.gateway)
-        if self.batches is not None:
-            self.batches.start()
+        self._begin(self.gateway)
         await self._prefetch(self.gateway)
 
     async def halt(self) -> None:
         """Stops taking up work: requests under way go on."""
         self.draining = True
-        if self.batches is not None:
-            await self.batches.aclose()
+        for jobs in (self.batches, self.message_batches):
+            if jobs is not None:
+                await jobs.aclose()
         if self.prefetch_jobs is not None:
             await self.prefetch_jobs.aclose()
 
@@ -111,6 +115,7 @@ class Services:
         await gateway.start()
         await self._prefetch(gateway)
         old, self.gateway = self.gateway, gateway
+        self.vectors = VectorMemory()
         old.stop_prefetch()
 
         async def close() -> None:
@@ -122,23 +127,32 @@ class Services:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _batches(self, gateway: Gateway) -> BatchService | None:
+    def _begin(self, gateway: Gateway) -> None:
+        """Opens the batch jobs that are configured, and goes on with them. Raises `ConfigError`."""
         options = gateway.config.batch
-        return BatchService(options, gateway.clock, self.hold, unadorned) if options is not None else None
+        if options is None:
+            self.batches = self.message_batches = None
+            return
+        made = BatchService(options, gateway.clock, self.hold, unadorned)
+        self.message_batches = BatchService(options, gateway.clock, self.hold, unadorned, "anthropic")
+        self.batches = made
+        for jobs in (made, self.message_batches):
+            jobs.start()
 
     async def _rebatch(self, gateway: Gateway) -> None:
         """Batch jobs go on over a reload, unless their options changed."""
         old, wanted = self.batches, gateway.config.batch
         if (old.options if old is not None else None) == wanted:
             return
+        before = [jobs for jobs in (old, self.message_batches) if jobs is not None]
         moved = old is None or wanted is None or wanted.journal != old.options.journal
-        if old is not None and not moved:  # the folder has to be let go of first
-            await old.aclose()
-        self.batches = self._batches(gateway)
-        if self.batches is not None:
-            self.batches.start()
-        if old is not None and moved:
-            await old.aclose()
+        if not moved:  # the folder has to be let go of first
+            for jobs in before:
+                await jobs.aclose()
+        self._begin(gateway)
+        if moved:
+            for jobs in before:
+                await jobs.aclose()
 
     async def _prefetch(self, gateway: Gateway) -> None:
         """Begins answering ahead with the batch APIs there are. Jobs under way go on over a reload, and a restart."""

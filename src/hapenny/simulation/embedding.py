@@ -1,4 +1,4 @@
-"""Simulated embedding models: Titan and Cohere on InvokeModel, OpenAI's `/v1/embeddings`.
+"""Simulated embedding models: Titan, Nova and Cohere on InvokeModel, OpenAI's `/v1/embeddings`.
 
 The vectors are hashed words (`vectors/hashed.py`), so near-identical texts are near; tokens are counted by the
 provider's own tokenizer and billed.
@@ -34,6 +34,27 @@ class Titan(Struct):
 
     inputText: str
     dimensions: int | None = None
+
+
+class NovaText(Struct):
+    """The text of a Nova body."""
+
+    value: str
+
+
+class NovaParams(Struct):
+    """What a Nova body asks for."""
+
+    embeddingPurpose: str
+    text: NovaText
+    embeddingDimension: int | None = None
+
+
+class Nova(Struct):
+    """A Nova body."""
+
+    taskType: Literal["SINGLE_EMBEDDING"]
+    singleEmbeddingParams: NovaParams
 
 
 class Cohere(Struct):
@@ -91,6 +112,12 @@ async def embed(
         one = _read(body, Titan)
         vectors, tokens = await _vectors(provider, found, name, [one.inputText], one.dimensions, region)
         counted = {"embedding": vectors[0].tolist(), "inputTextTokenCount": tokens}
+    elif found.family == "nova":
+        asked_of = _read(body, Nova).singleEmbeddingParams
+        vectors, tokens = await _vectors(
+            provider, found, name, [asked_of.text.value], asked_of.embeddingDimension, region
+        )
+        counted = {"embeddings": [{"embeddingType": "TEXT", "embedding": vectors[0].tolist()}]}
     else:
         many = _read(body, Cohere)
         vectors, tokens = await _vectors(provider, found, name, many.texts, many.output_dimension, region)

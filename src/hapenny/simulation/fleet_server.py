@@ -67,7 +67,7 @@ class Server:
         self._filling: _Sequence | None = None
         self._running: dict[int, _Sequence] = {}
         self._finishing: list[tuple[int, int, _Sequence]] = []
-        self._kv = 0
+        self.kv = 0
         self._cache: OrderedDict[str, int] = OrderedDict()
         self._cached = 0
         self._engine: asyncio.Task[None] | None = None
@@ -111,13 +111,13 @@ class Server:
             self._step += 1
             self.prefill_tokens += chunk
             self.decode_tokens += running
-            self._kv += len(self._running)
+            self.kv += len(self._running)
             while self._finishing and self._finishing[0][0] <= self._step:
                 _, _, sequence = heapq.heappop(self._finishing)
                 if self._running.get(sequence.serial) is sequence and sequence.until <= self._step:
                     self._finish(sequence)
             self._promote()
-            while self._kv > card.kv_tokens and len(self._running) > 1:
+            while self.kv > card.kv_tokens and len(self._running) > 1:
                 self._preempt()
 
     def _fill(self) -> int:
@@ -127,10 +127,10 @@ class Server:
             sequence = self._waiting[0]
             need = sequence.input + sequence.made
             self._evict(need)
-            if self._kv + self._cached + need <= card.kv_tokens or not self._running:
+            if self.kv + self._cached + need <= card.kv_tokens or not self._running:
                 self._waiting.popleft()
                 self._filling = sequence
-                self._kv += need
+                self.kv += need
                 sequence.held = need
                 if sequence.prefix in self._cache:
                     sequence.prefilled = min(need - 1, self._cache[sequence.prefix])
@@ -177,7 +177,7 @@ class Server:
         if self._running.pop(sequence.serial, None) is None:
             return
         decoded = sequence.output - 1 - max(0, sequence.until - self._step) - (sequence.held - sequence.input)
-        self._kv = max(0, self._kv - sequence.held - max(0, decoded))
+        self.kv = max(0, self.kv - sequence.held - max(0, decoded))
 
     def _preempt(self) -> None:
         """The youngest running sequence gives its memory up and is recomputed later."""
@@ -193,14 +193,14 @@ class Server:
             self._free(sequence)
         elif self._filling is sequence:
             self._filling = None
-            self._kv -= sequence.held
+            self.kv -= sequence.held
         elif sequence in self._waiting:
             self._waiting.remove(sequence)
 
     def _evict(self, need: int) -> None:
         """Forgets prefixes, oldest first, until they fit their share and `need` more tokens fit the memory."""
         card = self.card
-        while self._cache and (self._cached > card.cached_tokens or self._kv + self._cached + need > card.kv_tokens):
+        while self._cache and (self._cached > card.cached_tokens or self.kv + self._cached + need > card.kv_tokens):
             _, tokens = self._cache.popitem(last=False)
             self._cached -= tokens
 

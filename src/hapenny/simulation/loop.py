@@ -187,7 +187,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Always refused: a thread's progress is not part of virtual time."""
         raise RuntimeError(f"virtual time has no threads ({func!r}); use Clock.work")
 
-    def _cancel_pending(self) -> None:
+    def cancel_pending(self) -> None:
         tasks = self.pending()
         for task in tasks:
             task.cancel()
@@ -227,7 +227,7 @@ def run(
     finally:
         loop.limit(None)
         try:
-            loop._cancel_pending()
+            loop.cancel_pending()
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()

@@ -51,6 +51,10 @@ class Window:
         known = self._sorted
         return known[min(len(known) - 1, int(q * len(known)))] if known else None
 
+    def mean(self) -> float:
+        """The mean of what is in the window; 0 where nothing is."""
+        return sum(value for _, value in self._samples) / len(self._samples) if self._samples else 0.0
+
     def _drop(self) -> None:
         _, value = self._samples.popleft()
         del self._sorted[bisect_left(self._sorted, value)]
@@ -71,8 +75,7 @@ class Pace:
     @property
     def failure_share(self) -> float:
         """Failed calls of the window, 0 to 1."""
-        window = self.failures
-        return sum(value for _, value in window._samples) / len(window) if len(window) else 0.0
+        return self.failures.mean()
 
 
 class Live:

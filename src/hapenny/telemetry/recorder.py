@@ -60,7 +60,7 @@ class Recorder:
         self.content = _content(content, clock) if content is not None else None
         self.tasks = Tasks()
         """Texts on their way to the content store."""
-        self._checks: CountChecks | None = None
+        self.checks: CountChecks | None = None
         self._billed: dict[str, float] = {}
         kept = self.ledger
         if kept is not None:
@@ -84,7 +84,7 @@ class Recorder:
 
     def check(self, checks: CountChecks) -> None:
         """Holds the estimates of finished requests against the provider's count from now on."""
-        self._checks = checks
+        self.checks = checks
         self.metrics.gauge("hapenny_count_audits_total", "Prompts counted again.", lambda: float(checks.audits))
         self.metrics.gauge(
             "hapenny_count_audit_error_ratio", "Mean relative error of audited estimates.", lambda: checks.error
@@ -93,7 +93,7 @@ class Recorder:
     def write(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request. Never waits and never fails the request."""
         self.metrics.observe(exchange, row)
-        checks, call = self._checks, exchange.adopted
+        checks, call = self.checks, exchange.adopted
         if checks is not None and call is not None:
             target = call.target
             if checks.share or (target.backend, target.model) not in checks.met:

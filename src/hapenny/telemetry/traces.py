@@ -17,6 +17,7 @@ from hapenny.telemetry.rows import CallRow, Row
 PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {
     "invoke": KINDS["bedrock"].telemetry,
     "responses": KINDS["openai"].telemetry,
+    "completions": KINDS["openai"].telemetry,
 }
 """`gen_ai.provider.name` by protocol."""
 
@@ -149,7 +150,7 @@ def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> 
     }
     more = (
         ("gen_ai.usage.cache_read.input_tokens", call.cache_read or None),
-        ("gen_ai.usage.cache_creation.input_tokens", (call.cache_write + call.cache_write_1h) or None),
+        ("gen_ai.usage.cache_write.input_tokens", (call.cache_write + call.cache_write_1h) or None),
         ("gen_ai.request.max_tokens", parameters.max_tokens),
         ("gen_ai.request.temperature", parameters.temperature),
         ("gen_ai.request.top_p", parameters.top_p),

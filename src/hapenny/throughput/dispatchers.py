@@ -67,11 +67,12 @@ class Dispatchers:
 
     def of(self, target: Target) -> Route:
         """The dispatcher for calls to `target`."""
-        route = self._routes.get(target)
+        route = self._routes.pop(target, None)
         if route is None:
-            if len(self._routes) >= self._most:
+            if len(self._routes) >= self._most:  # unused for longest: made-up names push out no other
                 self._routes.pop(next(iter(self._routes)))
-            route = self._routes[target] = self._build(target)
+            route = self._build(target)
+        self._routes[target] = route
         return route
 
     def update_quotas(self, quotas: Mapping[Place, QuotaSpec]) -> None:

@@ -194,7 +194,8 @@ class Gate:
         room = job.priority == Priority.URGENT and self._make_room(job)
         if not room and (estimate > allowed or len(self.queue) >= self.spec.queue):
             raise self._shed(estimate, allowed)
-        return await self._wait(job, math.inf if returning else self.clock.now() + 3 * self.spec.patience_s)
+        longest = job.patience if returning else min(3 * self.spec.patience_s, job.patience)
+        return await self._wait(job, self.clock.now() + longest)
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
@@ -380,7 +381,7 @@ class Gate:
         now = self.clock.now()
         limit = job.begin_by - now - self._ttft
         limit = min(limit, job.finish_by - now - self._ttft - self._tpot * job.predicted_output)
-        return limit if returning else min(limit, self.spec.patience_s)
+        return min(limit, job.patience) if returning else min(limit, self.spec.patience_s, job.patience)
 
     def _refused(self) -> bool:
         """Whether every endpoint rests because its provider refuses the gateway's account."""

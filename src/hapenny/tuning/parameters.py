@@ -60,7 +60,7 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
         asked = filled(request.parameters, self._defaults.get(exchange.target))
         arm = exchange.stage_notes.get(ARM_PARAMETERS)
         chosen = arm if arm is not None else self.choose(exchange.intent)
-        card, thinks = self._find(model), request.protocol in ("openai", "responses")
+        card, thinks = self._find(model), request.protocol in ("openai", "responses", "completions")
         done: Fit | Resolved
         if chosen is None:
             done = fit(card, asked, model, effort_thinks=thinks)

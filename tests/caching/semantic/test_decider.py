@@ -24,7 +24,7 @@ def drive(decider, memory, requests, *, quality, seed=1):
         right = chance.random() < (quality if good else 0.02)
         near = []
         if len(memory):
-            entries = list(memory._entries)[-8:]
+            entries = list(memory)[-8:]
             near = memory.neighbours(
                 entries, [0.95 - 0.01 * i if good else 0.6 - 0.01 * i for i in range(len(entries))]
             )
@@ -49,7 +49,7 @@ def drive(decider, memory, requests, *, quality, seed=1):
 def sure_and_wrong(decider, memory):
     """A hit that looks as good as any and is reported wrong."""
     terms = read("question about topic a now")
-    near = memory.neighbours(list(memory._entries)[-8:], [0.95 - 0.01 * i for i in range(8)])
+    near = memory.neighbours(list(memory)[-8:], [0.95 - 0.01 * i for i in range(8)])
     looked = decider.look(terms, near, memory)
     return Looked("serve", looked.near, looked.candidate, looked.score, looked.error)
 
@@ -137,7 +137,7 @@ def test_a_stricter_caller_is_served_less_and_never_more():
     decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 3000, quality=0.99)
     terms = read("question about topic a now")
-    near = memory.neighbours(list(memory._entries)[-8:], [0.95 - 0.01 * i for i in range(8)])
+    near = memory.neighbours(list(memory)[-8:], [0.95 - 0.01 * i for i in range(8)])
 
     def served(limit):
         return sum(decider.look(terms, near, memory, max_error=limit).action != "miss" for _ in range(20))
@@ -223,9 +223,9 @@ def test_labels_scored_without_themselves_are_less_sure():
     """The model that learnt a label is surer of it than one that did not."""
     decider, memory = Decider(Promise(max_error=0.02, max_wrong_hits=None), HandClock()), Memory()
     drive(decider, memory, 400, quality=0.9)
-    model = decider._model
+    model = decider.model
     scores, wrong = model.evidence()
-    seen = model.errors(model._rows[: len(scores)])
+    seen = model.errors(model.rows[: len(scores)])
     assert scores[wrong == 1].mean() < seen[wrong == 1].mean()
     assert scores[wrong == 0].mean() > seen[wrong == 0].mean()
 

@@ -30,7 +30,7 @@ OBJECT = Parameters(format={"type": "json_object"}, max_tokens=50)
 
 def undone(service, model, **fields):
     undo = fit(ask(**fields), service, model, resolve(model)).undo
-    return [type(one) for one in undo._transforms] if undo is not None else []
+    return [type(one) for one in undo.transforms] if undo is not None else []
 
 
 def test_a_schema_is_closed_for_claude_and_what_it_refuses_is_said_in_words():

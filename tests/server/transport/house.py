@@ -135,11 +135,4 @@ def post(body: bytes, *more: str, path: str = "/p") -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode() + body
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    """Until `holds()`."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
 CLOSE = "Connection: close"

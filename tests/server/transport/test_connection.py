@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hapenny.core.errors import Failure
 from hapenny.server.transport.messages import Request, Response
-from tests.server.transport.house import CLOSE, Client, ask, echo, eventually, get, post, serving
+from tests.server.transport.house import CLOSE, Client, ask, echo, get, post, serving
+from tests.settling import eventually
 
 
 async def test_requests_one_after_the_other_and_pipelined() -> None:

@@ -19,8 +19,9 @@ from hapenny.server.transport.listener import Server
 from hapenny.server.transport.messages import Response
 from tests.certificates import certificate
 from tests.server.transport.house import Client as Plain
-from tests.server.transport.house import Service, echo, eventually, get, serving
+from tests.server.transport.house import Service, echo, get, serving
 from tests.server.transport.http2_client import Client
+from tests.settling import eventually
 
 
 class Pieces:

@@ -8,7 +8,8 @@ import structlog
 from hapenny.core import log
 from hapenny.server.transport.limits import Limits, Usage
 from hapenny.server.transport.messages import Request, Response
-from tests.server.transport.house import CLOSE, Client, ask, eventually, get, post, serving
+from tests.server.transport.house import CLOSE, Client, ask, get, post, serving
+from tests.settling import eventually
 
 
 async def test_refusing_closes_idle_connections_and_lets_answers_end() -> None:

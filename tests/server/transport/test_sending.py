@@ -7,7 +7,8 @@ import h11
 
 from hapenny.core.errors import Failure
 from hapenny.server.transport.messages import Request, Response
-from tests.server.transport.house import CLOSE, Client, ask, eventually, get, serving
+from tests.server.transport.house import CLOSE, Client, ask, get, serving
+from tests.settling import eventually
 
 
 class Pieces:

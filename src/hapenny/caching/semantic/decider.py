@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Literal, TypeAlias
@@ -16,7 +17,7 @@ from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
 from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
 from hapenny.caching.semantic.memory import Memory
-from hapenny.caching.semantic.model import ErrorModel
+from hapenny.caching.semantic.model import FIRST, ErrorModel
 from hapenny.caching.semantic.terms import Terms, contradiction
 from hapenny.core.clock import Clock
 from hapenny.evidence.eprocess import LossMonitor
@@ -83,6 +84,12 @@ class DeciderStats(Struct, kw_only=True):
     labels: int
     closures: int
     closed_because: str
+    more_requests: int | None = None
+    """About how many more requests open it, if they go on as so far; 0: it is open; None: not in sight."""
+    more_days: float | None = None
+    """The same in days at the pace so far."""
+    outlook: str = ""
+    """The same in words."""
 
 
 class _Dump(Struct):
@@ -105,7 +112,7 @@ class Decider:
         self._clock = clock
         self._fixed = fixed
         self._z = normal_ppf(promise.confidence)
-        self._model = ErrorModel()
+        self.model = ErrorModel()
         self._differences = Differences()
         self._evidence = NO_EVIDENCE
         self._stale = False
@@ -119,6 +126,7 @@ class Decider:
         self._wait = 0
         self._share = 0.0
         self._allowance = Allowance()
+        self._began = clock.wall()
         self._counts = DeciderStats(
             open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
             closed_because="no evidence yet",
@@ -144,7 +152,7 @@ class Decider:
         if against:
             self._see(None)
             return Looked("miss", close, found, reason=against)
-        score = self._model.error(found.features)
+        score = self.model.error(found.features)
         self._see(found.features)
         if self._fixed is not None:
             action: Action = "serve" if found.similarity >= self._fixed else "miss"
@@ -163,18 +171,19 @@ class Decider:
         self._allowance.spend(error / (1 - self.hidden))
         return Looked("serve", close, found, score, error)
 
-    def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
+    def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool | None, int | None]:
         """What to find out about a question that the model has just answered.
 
-        Yields entries; send True if the entry's answer equals the new one. Returns the answer to store the question
-        under, or None for a new one. The first entry is the candidate: its label teaches the decider.
+        Yields entries; send True if the entry's answer equals the new one, None if nobody looked. Returns the answer to
+        store the question under, or None for a new one. The first entry is the candidate whose label counts.
         """
         seen: set[int] = set()
         found = looked.candidate
         if found is not None and not looked.reason.startswith(_CONTRADICTED):
             equal = yield found.entry
-            self._learn(looked, found, wrong=not equal)
-            memory.judged(found.entry, found.answer, equal)
+            if equal is not None:
+                self._learn(looked, found, wrong=not equal)
+                memory.judged(found.entry, found.answer, equal)
             if equal:
                 return found.answer
             seen.add(found.answer)
@@ -194,7 +203,7 @@ class Decider:
         if looked.candidate is not None:
             self._counts.labels += 1
             self._differences.learn(looked.candidate.differing, True)
-            self._model.learn(looked.candidate.features, True)
+            self.model.learn(looked.candidate.features, True)
             self._allowance.spend(1 - looked.error)
             self._stale = True
         self._watch(wrong=True)
@@ -202,13 +211,13 @@ class Decider:
 
     def close(self, reason: str, *, forget: bool = False) -> None:
         """Serves nothing until new evidence has come; `forget` also drops the model (another embedder)."""
-        self._model.void()
+        self.model.void()
         self._evidence, self._stale = NO_EVIDENCE, False
         self._monitor = LossMonitor(self.promise.max_error, _ALARM)
         # What was spent was reckoned with evidence that is void: nothing is carried over from before.
         self._allowance = Allowance()
         if forget:
-            self._model.forget()
+            self.model.forget()
             self._differences = Differences()
             self._recent.clear()
         self._threshold = 0.0
@@ -221,7 +230,29 @@ class Decider:
         values = {name: getattr(counts, name) for name in counts.__struct_fields__}
         opened = self._threshold > 0 or self._fixed is not None
         values.update(open=opened, threshold=self._threshold, closed_because="" if opened else counts.closed_because)
+        more = 0 if opened else self._more_requests()
+        days = (self._clock.wall() - self._began) / 86_400
+        pace = counts.requests / days if days > 0 else 0.0
+        values["more_requests"], values["more_days"] = more, more / pace if more is not None and pace else None
+        values["outlook"] = outlook(values["more_requests"], values["more_days"], counts.labels)
         return DeciderStats(**values)
+
+    def _more_requests(self) -> int | None:
+        """How many more requests open it, if labels go on to come as they did: the labels there are, counted several
+        times over, until they would do."""
+        requests, labels = self._counts.requests, self.model.labels
+        if not labels or not requests:
+            return None
+        if self.model.weights is None:
+            return math.ceil(requests * (2 * FIRST - labels) / labels)
+        scores, wrong = self.model.evidence()
+        if not len(scores):
+            return None
+        for times in _TIMES:
+            evidence = Evidence(np.repeat(scores, times), np.repeat(wrong, times))
+            if self._compute(self.promise.max_error, evidence) > 0:
+                return math.ceil(requests * (times - 1)) or _EVERY
+        return None
 
     def dumps(self) -> bytes:
         """Labels, model, the record of words, the recent requests' features and what is left of the promise."""
@@ -230,7 +261,7 @@ class Decider:
         allowance = self._allowance
         account = (allowance.asked, allowance.spent, allowance.expected, allowance.found)
         return msgspec.msgpack.encode(
-            _Dump(self._model.dumps(), rows, len(self._recent), self._differences.dumps(), account)
+            _Dump(self.model.dumps(), rows, len(self._recent), self._differences.dumps(), account)
         )
 
     def loads(self, data: bytes) -> None:
@@ -238,7 +269,7 @@ class Decider:
         dump = msgspec.msgpack.decode(data, type=_Dump)
         differences = Differences()
         differences.loads(dump.differences)
-        self._model.loads(dump.model)
+        self.model.loads(dump.model)
         self._differences, self._allowance = differences, Allowance(*dump.allowance)
         rows = np.frombuffer(dump.recent, "<f4").reshape(-1, len(NAMES)).astype(float)
         self._recent.extend([None] * max(0, dump.requests - len(rows)))
@@ -255,7 +286,7 @@ class Decider:
             self._watch(wrong=wrong)
         self._differences.learn(found.differing, wrong)
         # An audit that found a hit wrong is looked at now, not at the next turn.
-        if self._model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
+        if self.model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def _watch(self, *, wrong: bool) -> None:
@@ -272,12 +303,12 @@ class Decider:
     def _refresh(self) -> None:
         """Scores the recent requests with the model as it is now, and finds the threshold."""
         self._wait = 0
-        if self._model.weights is None:
+        if self.model.weights is None:
             return
         if self._stale:
-            self._evidence, self._stale = Evidence(*self._model.evidence()), False
+            self._evidence, self._stale = Evidence(*self.model.evidence()), False
         rows = [row for row in self._recent if row is not None]
-        self._scores = self._model.errors(np.array(rows)) if rows else np.zeros(0)
+        self._scores = self.model.errors(np.array(rows)) if rows else np.zeros(0)
         limit = self._allowance.limit(self.promise.max_error, self._z)
         before, self._threshold = self._threshold, self._compute(limit)
         if before > 0 and self._threshold == 0.0:
@@ -285,10 +316,10 @@ class Decider:
             self._counts.closed_because = "labels speak against the promise"
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
 
-    def _compute(self, max_error: float) -> float:
+    def _compute(self, max_error: float, evidence: Evidence | None = None) -> float:
         most = self.promise.max_wrong_hits
         return threshold(
-            self._evidence,
+            self._evidence if evidence is None else evidence,
             self._scores,
             len(self._recent),
             max_error=max_error * (1 - self.hidden),
@@ -296,5 +327,18 @@ class Decider:
             z=self._z,
         )
 
+
+def outlook(requests: int | None, days: float | None, labels: int) -> str:
+    """How far a cache is from opening, in words."""
+    if requests == 0:
+        return "open"
+    if requests is None:
+        return "not in sight: the answers compared so far differ too often" if labels else "no labels yet"
+    pace = "" if days is None else f", {days:.1f} days at this pace" if days >= 0.1 else ", within hours at this pace"
+    return f"about {requests:,} more requests{pace}"
+
+
+_TIMES = (1, 2, 3, 5, 8, 13, 21)
+"""How many times the labels so far are counted; beyond that nothing can be said."""
 
 _CONTRADICTED = ("number", "negation", "order", "opposite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hapenny.caching.semantic.features import Neighbour
 from hapenny.caching.semantic.terms import Terms, Variety, Vocabulary
@@ -47,6 +47,10 @@ class Memory:
         self._entries: dict[int, _Entry] = {}
         self._answers: dict[int, _Answer] = {}
         self._next = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Its entries, oldest first."""
+        return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

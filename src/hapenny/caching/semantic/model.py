@@ -40,7 +40,7 @@ class ErrorModel:
 
     def __init__(self) -> None:
         size = len(NAMES)
-        self._rows = np.zeros((KEPT, size))
+        self.rows = np.zeros((KEPT, size))
         self._wrong = np.zeros(KEPT)
         self._unseen = np.ones(KEPT)
         """Scores as if the label had not been learnt."""
@@ -72,7 +72,7 @@ class ErrorModel:
     def learn(self, features: NDArray[np.float64], wrong: bool) -> bool:
         """Adds a label; true when the model was fitted anew (after every 8 % more labels, and 15)."""
         slot = self._count % KEPT
-        self._rows[slot], self._wrong[slot] = features, wrong
+        self.rows[slot], self._wrong[slot] = features, wrong
         self._unseen[slot], self._valid[slot] = self.error(features), True
         self._count += 1
         if self._count < self._next:
@@ -101,7 +101,7 @@ class ErrorModel:
         weights = self.weights if self.weights is not None else np.zeros(0)
         return msgspec.msgpack.encode(
             _Dump(
-                self._rows.shape[1], self._count, self._next, self._rows[:count].astype("<f4").tobytes(),
+                self.rows.shape[1], self._count, self._next, self.rows[:count].astype("<f4").tobytes(),
                 self._wrong[:count].astype("u1").tobytes(), self._valid[:count].astype("u1").tobytes(),
                 weights.astype("<f8").tobytes(),
             )
@@ -114,7 +114,7 @@ class ErrorModel:
         rows, weights = np.frombuffer(dump.rows, "<f4"), np.frombuffer(dump.weights, "<f8")
         if dump.size != size or len(rows) != count * size or len(dump.wrong) != count or len(weights) not in (0, size):
             raise ValueError("labels of another version")
-        self._rows[:count] = rows.reshape(count, size)
+        self.rows[:count] = rows.reshape(count, size)
         self._wrong[:count] = np.frombuffer(dump.wrong, "u1")
         self._valid[:] = False
         self._valid[:count] = np.frombuffer(dump.valid, "u1")
@@ -126,7 +126,7 @@ class ErrorModel:
     def _rescore(self, weights: NDArray[np.float64]) -> None:
         """Scores every label without itself."""
         count = min(self._count, KEPT)
-        rows, wrong = self._rows[:count], self._wrong[:count]
+        rows, wrong = self.rows[:count], self._wrong[:count]
         logit = np.clip(rows @ weights, -30, 30)
         chance = 1 / (1 + np.exp(-logit))
         weight = np.maximum(chance * (1 - chance), 1e-9)
@@ -137,7 +137,7 @@ class ErrorModel:
 
     def _fit(self) -> None:
         count = min(self._count, KEPT)
-        rows, wrong = self._rows[:count], self._wrong[:count]
+        rows, wrong = self.rows[:count], self._wrong[:count]
         weights = self.weights if self.weights is not None else np.zeros(len(NAMES))
         for _ in range(_STEPS):
             chance = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))

@@ -13,11 +13,12 @@ from hapenny.protocols.rules.subject import Service, Subject
 HOME: dict[str, Service] = {
     "openai": "openai",
     "responses": "responses",
+    "completions": "completions",
     "anthropic": "anthropic",
     "bedrock": "converse",
     "invoke": "invoke",
 }
-OPENAIS = frozenset(("openai", "responses"))
+OPENAIS = frozenset(("openai", "responses", "completions"))
 """The dialects of OpenAI's clients."""
 """The service that a client's dialect belongs to."""
 _KIN = frozenset(("anthropic", "invoke"))

@@ -21,9 +21,11 @@ from hapenny.protocols.rules import (
     claude_on_bedrock,
     converse,
     formats,
+    free_form,
     history,
     identity,
     leftovers,
+    legacy,
     media,
     messages,
     parameters,
@@ -36,6 +38,9 @@ from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.subject import Service, subject
 from hapenny.protocols.rules.table import Breach
 from hapenny.protocols.rules.undo import Undo
+
+_OWN = frozenset(("responses", "completions"))
+"""Services that are asked in their own dialect alone."""
 
 
 class Fitted(NamedTuple):
@@ -63,9 +68,12 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         Failure: `invalid_request` with field and fix, for what can neither be sent nor translated.
     """
     draft = Draft(request, subject(service, model, card))
-    if service == "responses":  # asked in its own dialect alone: what it refuses is the client's own affair
+    if service in _OWN:  # asked in its own dialect alone: what it refuses is the client's own affair
         return Fitted(request)
-    seen = Census(request)
+    if request.protocol == "completions":
+        legacy.prompted(draft)
+    told = free_form.functions(draft) if request.tools else None
+    seen = Census(draft.request)
     parameters.fitted(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
         leftovers.told(draft)
@@ -85,6 +93,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
+    if told is not None:  # once names are the client's again
+        draft.undo.append(told)
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
@@ -125,6 +135,6 @@ def broken(
         return converse.check(body, checked, stream)
     if service == "openai":
         return chat.check(body, checked)
-    if service == "responses":
+    if service in _OWN:
         return iter(())
     return messages.check(body, checked)

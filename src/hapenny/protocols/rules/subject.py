@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from hapenny.catalog import Card, base_id
 from hapenny.catalog.facts import claude
 
-Service: TypeAlias = Literal["openai", "responses", "anthropic", "converse", "invoke"]
-"""OpenAI and compatible servers by chat completions, and by Responses; Anthropic's own API; Bedrock Converse; Bedrock
-InvokeModel with a messages body."""
+Service: TypeAlias = Literal["openai", "responses", "completions", "anthropic", "converse", "invoke"]
+"""OpenAI and compatible servers by chat completions, Responses, completions; Anthropic's own API; Bedrock Converse;
+Bedrock InvokeModel with a messages body."""
 
 _MAKERS = re.compile(
     r"(nova|titan|llama|mistral|mixtral|magistral|ministral|devstral|codestral|pixtral|voxtral|command|jamba|j2"

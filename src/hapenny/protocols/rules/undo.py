@@ -208,13 +208,13 @@ class StopsHere(EventTransform):
 class Undo:
     """All that must be undone in one answer, in order."""
 
-    __slots__ = ("_transforms",)
+    __slots__ = ("transforms",)
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
-        self._transforms = tuple(transforms)
+        self.transforms = tuple(transforms)
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """What the client gets for `batch`; possibly nothing."""
-        for transform in self._transforms:
+        for transform in self.transforms:
             batch = transform.flow(batch)
         return batch

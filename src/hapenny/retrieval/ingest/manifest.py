@@ -46,7 +46,12 @@ CHANGES = 100_000
 class Manifest:
     """In a file beside the index, or in memory. An entry is written after its chunks are committed."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
+        """`read_only`: beside a process that writes it. Raises `sqlite3.Error` where there is none to read."""
+        if read_only and path is not None:
+            address = f"{path.resolve().as_uri()}?mode=ro"
+            self._db = sqlite3.connect(address, uri=True, check_same_thread=False)
+            return
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(str(path) if path is not None else ":memory:", check_same_thread=False)
@@ -59,9 +64,7 @@ class Manifest:
         Raises:
             sqlite3.Error: there is none, or it cannot be read.
         """
-        manifest = cls.__new__(cls)
-        manifest._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        return manifest
+        return cls(path, read_only=True)
 
     @classmethod
     def at(cls, folder: Path) -> Manifest:

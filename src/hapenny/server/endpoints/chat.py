@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Protocol, Request
+from hapenny.core.messages import Protocol as Spoken
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
@@ -23,11 +24,21 @@ from hapenny.server.replies import failed
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
+
+class Reads(Protocol):
+    """What `answer` asks of a surface."""
+
+    @property
+    def codec(self) -> Codec:
+        """Its dialect."""
+
+    def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
+        """The request in `body`. Raises `Failure`."""
+
+
 Watch: TypeAlias = Callable[[Exchange], Transform]
 _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
-
-
 _MEMO_BYTES = 8_000_000
 """Bodies a surface remembers, by their size."""
 _MEMO_BODY = 65_536
@@ -43,7 +54,7 @@ class Surface:
     decoded once.
     """
 
-    def __init__(self, protocol: Protocol, stream: bool | None = None) -> None:
+    def __init__(self, protocol: Spoken, stream: bool | None = None) -> None:
         self.codec = codec(protocol)
         self.stream = stream
         self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
@@ -93,7 +104,7 @@ def invoke(*, stream: bool) -> Endpoint:
     return endpoint
 
 
-async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Response:
+async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Response:
     """Answers one model request. `watch` makes what looks at the answer as it passes.
 
     Raises:
@@ -101,7 +112,8 @@ async def answer(call: Call, surface: Surface, watch: Watch | None = None) -> Re
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
-    permit_asked(call.identity, asked)
+    if "*" not in call.identity.models:
+        permit_asked(call.identity, asked)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False

@@ -15,6 +15,7 @@ from hapenny.server.call import Call
 from hapenny.server.transport.messages import Response
 
 _ANTHROPIC, _BEDROCK, _INVOKE = codec("anthropic"), codec("bedrock"), codec("invoke")
+_RESPONSES = codec("responses")
 
 
 async def anthropic(call: Call) -> Response:
@@ -27,12 +28,18 @@ async def anthropic(call: Call) -> Response:
     return await _counted(call, asked, "input_tokens")
 
 
+async def responses(call: Call) -> Response:
+    """OpenAI's count of a Responses request."""
+    asked = _RESPONSES.decode_request(call.body, model=None, stream=False, headers=call.request.headers)
+    return await _counted(call, asked, "input_tokens", {"object": "response.input_tokens"})
+
+
 async def bedrock(call: Call) -> Response:
     """Bedrock CountTokens."""
     return await _counted(call, _read(call), "inputTokens")
 
 
-async def _counted(call: Call, asked: Request, name: str) -> Response:
+async def _counted(call: Call, asked: Request, name: str, more: dict[str, str] | None = None) -> Response:
     """The provider's own count where it can be had, else our estimate (then `x-hapenny-count` says `estimated`)."""
     gateway = call.gateway
     exchange = gateway.open(asked, call.context(asked), call.identity, background="count")
@@ -46,7 +53,7 @@ async def _counted(call: Call, asked: Request, name: str) -> Response:
     if counted is None:
         counted = gateway.books.prices.prompt(asked, target)
     headers = {"content-type": "application/json", "x-hapenny-count": how, "x-request-id": exchange.id}
-    return Response(msgspec.json.encode({name: counted}), headers=headers)
+    return Response(msgspec.json.encode({**(more or {}), name: counted}), headers=headers)
 
 
 def _read(call: Call) -> Request:

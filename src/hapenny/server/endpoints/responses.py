@@ -44,8 +44,6 @@ async def create(call: Call) -> Response:
         if state:
             _permit_state(call, body, state)
             return await forward(call)
-    if call.gateway.keyring.open:
-        return await answer(call, _SURFACE)
     return await answer(call, _SURFACE, partial(_Owned, call))
 
 
@@ -87,7 +85,8 @@ class _Owned(EventTransform):
     def one(self, event: Event) -> Sequence[Event]:
         """Only the start of the answer is looked at."""
         if type(event) is Started and "responses" in event.extras and self._exchange.original.store is not False:
-            call, backend = self._call, self._exchange.target.backend
+            call, adopted = self._call, self._exchange.adopted
+            backend = (adopted.target if adopted is not None else self._exchange.target).backend
             owners, key_id = call.services.owners, call.identity.key_id
             owners.note(backend, event.id, key_id)
             call.gateway.parts.tasks.spawn(owners.keep(backend, event.id, key_id))

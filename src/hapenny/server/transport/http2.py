@@ -322,7 +322,7 @@ class Http2(asyncio.Protocol):
         self._controls = min(CONTROLS, self._controls + 100 * passed)
 
     def _calm(self, why: str) -> None:
-        _log.warning("an HTTP/2 client was told to calm down", why=why)
+        _log.warning("an HTTP/2 client was told to calm down", reason=why)
         self.leave(ErrorCodes.ENHANCE_YOUR_CALM)
 
     # -- the connection ----------------------------------------------------------------------------------------------
