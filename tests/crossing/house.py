@@ -74,7 +74,7 @@ CONFIG = """
 ledger: null
 backends: {simulated: {kind: simulated}}
 stages: {semantic: {embedder: hashed}}
-routes: {default: {holdout: 0, knowledge_epoch: e3, prompt_version: p7}}
+routes: {default: {holdout: 0, unproven: open, audit_share: 0, knowledge_epoch: e3, prompt_version: p7}}
 """
 
 

@@ -106,6 +106,7 @@ def show(summary: Summary, console: Console) -> None:
         console.print(_prompts(summary))
     if summary.quota_freed:
         console.print(f"answer limits left {summary.quota_freed:,} output tokens of quota unreserved")
+    _quality(summary, console)
     for promise in summary.certificates:
         where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
         console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
@@ -120,6 +121,24 @@ def show(summary: Summary, console: Console) -> None:
     if summary.would_save:
         watched = ", ".join(f"{name} {money(nano)}" for name, nano in summary.would_save.items())
         console.print(f"[dim]In shadow, in no sum: {watched}[/]")
+
+
+def _quality(summary: Summary, console: Console) -> None:
+    """What is known of the quality beside the saving: the loss budget, and the holdout."""
+    from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines, known
+
+    if summary.budgets:
+        table = _table(
+            ("loss budget", "left"), ("state", "left"), ("may lose", "right"), ("at most", "right"), ("seen", "right"),
+            ("pairs", "right"), ("acts on", "right"),
+        )  # fmt: skip
+        for row in budget_lines(summary.budgets):
+            table.add_row(*row)
+        console.print(table)
+    for line in holdout_lines(summary.holdout):
+        console.print(line)
+    if summary.saved > 0 and not known(summary.holdout, sum(each.audits for each in summary.audits)):
+        console.print(NOTHING)
 
 
 def _headline(summary: Summary, console: Console) -> None:

@@ -85,14 +85,15 @@ def check(config: Config) -> Config:
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
-            "audit_share": route.audits(),
+            "audit_share": route.audit_share or 0.0,
+            "audit_budget_share": route.audit_budget_share,
             "audit_alike": route.audit_alike,
             "audit_apart": route.audit_apart,
         }
         for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
-        if route.audit_budget_usd < 0:
+        if route.audit_budget_usd is not None and route.audit_budget_usd < 0:
             problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
         if route.audit_apart >= route.audit_alike:
             problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
+    BlockStarted,
     CitationDelta,
     Collector,
     Completion,
@@ -93,6 +94,8 @@ class Recorder(Transform):
         self.cached: int | None = None
         """The most tokens any report said were read from the provider's prompt cache."""
         self.stopped: StopReason | None = None
+        self.calls: list[str] = []
+        """Names of the tools it calls."""
         self.completion: Completion | None = None
         """The whole answer, once it is complete; only where `whole` was asked for."""
         self._collector: Collector | None = None
@@ -149,6 +152,9 @@ class Recorder(Transform):
                 output.append(event.text)
             elif isinstance(event, ToolCallDelta):
                 output.append(event.arguments)
+            elif isinstance(event, BlockStarted):
+                if event.kind == "tool_use":
+                    self.calls.append(event.name)
             elif isinstance(event, (Started, Stopped, Usage)):
                 if isinstance(event, Usage):
                     self.tokens = event.tokens

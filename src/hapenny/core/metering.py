@@ -146,6 +146,8 @@ def _delivered(exchange: Exchange, recorder: Recorder, outcome: Outcome) -> None
     if recorder.seen:
         exchange.stopped = recorder.stopped or exchange.stopped
         exchange.output = "".join(recorder.output)
+        if recorder.calls:
+            exchange.answer.calls = tuple(recorder.calls)
     exchange.finished = exchange.clock.now()
     exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
 

@@ -12,6 +12,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Taken, Target
 from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
+from hapenny.core.notes import Note
 from hapenny.core.stage_spec import Mode, StageSpec
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Ask", "Decision", "Mode", "Onward", "Pipeline", "Stage", "StageSpec"]
+
+PREVIEWS: Note[dict[str, Request | str]] = Note("pipeline.previews")
+"""What stages that were kept from acting on this request would have sent, or answered, by their names."""
 
 Onward: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Passes the exchange to the next stage; returns when the answer has begun."""
@@ -42,6 +46,8 @@ class Decision(Struct, kw_only=True, gc=False):
     """What the choice rested on, for the ledger."""
     freed: int = 0
     """Quota tokens that it leaves to others."""
+    needed: bool = False
+    """The request would fail without it: it is carried out even where the stage is to watch only."""
 
 
 class Ask(Protocol):
@@ -88,6 +94,11 @@ class Stage:
         """Carries the decision out: changes the exchange and calls onward (again, on branches), or answers."""
         return await onward(exchange)
 
+    def preview(self, decision: Any, exchange: Exchange) -> Request | str | None:
+        """What `apply` would send, or answer by itself, for audits of a stage that is kept from acting; None where it
+        cannot be said without doing it."""
+        return None
+
 
 class Pipeline:
     """Stages in order before a terminal; built once for each route and reused for every request.
@@ -102,6 +113,7 @@ class Pipeline:
         ask: what stages call models with.
         stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
             never are, and are not asked about.
+        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
     """
 
     def __init__(
@@ -111,16 +123,17 @@ class Pipeline:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None = None,
+        closed: Callable[[str, Exchange], bool] | None = None,
     ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
-        self._first = _Rest((), terminal, ask, stepped_back)
+        self._first = _Rest((), terminal, ask, stepped_back, closed)
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
                 lossy = stage.spec is None or stage.spec.lossy
                 links = (_Link(stage, stage.name, mode == "on", lossy, self._first), *self._first.links)
-                self._first = _Rest(links, terminal, ask, stepped_back)
+                self._first = _Rest(links, terminal, ask, stepped_back, closed)
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Runs the exchange through; returns when the answer has begun."""
@@ -139,12 +152,18 @@ class _Rest:
     """The pipeline from one stage on. Stages that only look cost a turn of its loop; the first that acts is handed what
     is left behind it."""
 
-    __slots__ = ("_ask", "_stepped_back", "_terminal", "links")
+    __slots__ = ("_ask", "_closed", "_stepped_back", "_terminal", "links")
 
     def __init__(
-        self, links: tuple[_Link, ...], terminal: Onward, ask: Ask, stepped_back: Callable[[str], bool] | None
+        self,
+        links: tuple[_Link, ...],
+        terminal: Onward,
+        ask: Ask,
+        stepped_back: Callable[[str], bool] | None,
+        closed: Callable[[str, Exchange], bool] | None,
     ) -> None:
         self.links = links
+        self._closed = closed
         self._terminal = terminal
         self._ask = ask
         self._stepped_back = stepped_back
@@ -153,8 +172,12 @@ class _Rest:
         clock, ask, stepped_back = exchange.clock, self._ask, self._stepped_back
         before = clock.now()
         for stage, name, on, lossy, after in self.links:
-            if lossy and on and stepped_back is not None and stepped_back(name):
-                continue
+            kept = False
+            if on and lossy:
+                if stepped_back is not None and stepped_back(name):
+                    continue
+                if self._closed is not None and self._closed(name, exchange):
+                    on, kept = False, True
             error: str | None = None
             decision: Decision | None = None
             try:
@@ -167,8 +190,14 @@ class _Rest:
             except Exception as unexpected:
                 error = type(unexpected).__name__
             now = clock.now()
+            if kept and decision is not None and decision.needed:
+                on, kept = True, False
             if decision is not None or error is not None:
                 exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
+                if kept and decision is not None:
+                    preview = stage.preview(decision, exchange)
+                    if preview is not None:
+                        exchange.stage_notes.setdefault(PREVIEWS, {})[name] = preview
                 if on and decision is not None:
                     onward = _Onward(name, after)
                     answer = await stage.apply(decision, exchange, onward)

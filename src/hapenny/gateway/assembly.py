@@ -24,16 +24,16 @@ from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import STAGES, Config, RouteOptions
+from hapenny.config import STAGES, Config
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
 from hapenny.core.stage import Mode, Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
-from hapenny.evidence.answers import judge
-from hapenny.evidence.audits import AuditOptions
-from hapenny.evidence.live_audit import Judging, LiveAudit
+from hapenny.evidence.live_audit import LiveAudit
+from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.admitting import build_keyring, holders_of, isolation_of, open_registry, user_tokens_of
+from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -49,7 +49,6 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
-from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.certificate_fingerprint import About
@@ -110,6 +109,7 @@ class Assembly:
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
+    budgets: LossBudgets
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
@@ -145,10 +145,12 @@ def build(
     recorder = shared.recorder
 
     # Who asks for what, and what a call costs.
-    resolver = RequestResolver(config, catalog, shared.secret)
+    resolver = RequestResolver(config, catalog, shared.draw)
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
-    exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
+    rates = _rates(catalog, resolver)
+    budgets = loss_budgets(config, clock, resolver, rates, recorder, previous.budgets if previous is not None else None)
+    exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
     gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)
     isolation = isolation_of(config, shared.secret)
     calls = ProviderCalls(far, books, clock, gate, isolation)
@@ -173,7 +175,7 @@ def build(
         catalog.resolve,
         {name: route.prompt_version for name, route in config.routes.items()},
     )
-    router = _router(config, clock, catalog, resolver, certificates, previous)
+    router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
         config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
     )
@@ -189,6 +191,7 @@ def build(
         prices=books.prices,
         facts=facts,
         router=router,
+        budgets=budgets,
         dispatchers=dispatchers,
         experiments=read_experiments(config.stages[ARMS_STAGE].file),
         answers=shared.answers,
@@ -210,12 +213,13 @@ def build(
     pipelines, plain, paused = {}, {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
-        pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS, **WATCHING}, calls.call, services, stepped_back)
+        closed, modes = partial(budgets.closed, name), {**route.modes(), **ALWAYS, **WATCHING}
+        pipelines[name] = Pipeline(stages, modes, calls.call, services, stepped_back, closed)
         plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
         paused[name] = Pipeline(stages, {**_kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
-    live_audit = _live_audit(config, shared, resolver, router, background, tasks)
+    audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
     admin = CacheAdmin(
         shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
     )
@@ -225,8 +229,8 @@ def build(
         exchanges.observe(shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
-    if not live_audit.idle:
-        exchanges.observe(live_audit.consider)
+    if not audit.idle:
+        exchanges.observe(audit.consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
@@ -258,7 +262,8 @@ def build(
         paused=paused,
         prefetcher=prefetcher,
         planner=planner,
-        live_audit=live_audit,
+        live_audit=audit,
+        budgets=budgets,
         admin=admin,
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
@@ -281,7 +286,8 @@ async def start(parts: Assembly) -> None:
     if config.alerts.webhook:
         serve("alerts", clock, shared.alerts.run)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
+        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+    book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow
 
@@ -317,15 +323,13 @@ def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
 def _router(
     config: Config,
     clock: Clock,
-    catalog: Catalog,
-    resolver: RequestResolver,
+    rates: Mapping[str, Rates],
     certificates: About,
     previous: Assembly | None,
 ) -> Router:
     """Rules on tiers; it goes on with sessions, promises and budget where the evidence and the sum are the same."""
     options = config.stages[TIERS_STAGE]
     old = previous.config.stages[TIERS_STAGE] if previous is not None else None
-    rates = _rates(catalog, resolver)
     budget = None
     if options.monthly_budget_usd is not None:
         if previous is not None and old is not None and old.monthly_budget_usd == options.monthly_budget_usd:
@@ -420,37 +424,4 @@ def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> Prefetch
     ttl = config.stages[EXACT_STAGE].ttl_s
     return PrefetchPlanner(
         config.precompute, shared.prefetch, shared.answers, shared.profit, shared.clock, prefetcher, ttl=ttl
-    )
-
-
-def _live_audit(
-    config: Config,
-    shared: Shared,
-    resolver: RequestResolver,
-    router: Router,
-    background: BackgroundCalls,
-    tasks: Tasks,
-) -> LiveAudit:
-    routes = config.routes
-
-    def judging(route: RouteOptions) -> Judging:
-        target = resolver.names.resolve(route.audit_judge).target if route.audit_judge else None
-        if target is not None:
-            return background.judging(target)
-        return judge(shared.embedder.embed, route.audit_alike, route.audit_apart)
-
-    return LiveAudit(
-        {
-            name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
-            for name, route in routes.items()
-            if route.max_quality_loss < 1
-        },
-        {name: max(1e-4, route.max_quality_loss) for name, route in routes.items()},
-        shared.step_back,
-        shared.clock,
-        ask=background.audit,
-        judge={name: judging(route) for name, route in routes.items()},
-        spawn=tasks.spawn,
-        router=AuditedRouter(router, resolver.names.tiers, shared.clock.wall),
-        reading=[name for name, route in routes.items() if route.audit_judge],
     )

@@ -38,11 +38,19 @@ class Exchanges:
         resolver: routes, names and baselines.
         books: settles calls and makes rows.
         intents: says the intent of requests that come without one; None says nothing.
+        epoch: how often the answers of a route became doubtful; stored ones of before are no longer served.
     """
 
     def __init__(
-        self, config: Config, clock: Clock, resolver: RequestResolver, books: Books, intents: Classifier | None
+        self,
+        config: Config,
+        clock: Clock,
+        resolver: RequestResolver,
+        books: Books,
+        intents: Classifier | None,
+        epoch: Callable[[str], int] = lambda route: 0,
     ) -> None:
+        self._epoch = epoch
         self._routes = config.routes
         self._clock = clock
         self._resolver = resolver
@@ -99,7 +107,7 @@ class Exchanges:
             route=name,
             max_calls=options.max_calls,
             asked=treated,
-            policy=Policy(treated.policy, self._versions[name], options.prompt_version, options.knowledge_epoch),
+            policy=Policy(treated.policy, self._version(name), options.prompt_version, options.knowledge_epoch),
             background=background,
         )
         if self._intents is not None and context.intent is None and request.question:
@@ -140,6 +148,10 @@ class Exchanges:
         if exchange.finished is None:
             exchange.finished = self._clock.now()
         exchange.release()
+
+    def _version(self, route: str) -> str:
+        epoch = self._epoch(route)
+        return f"{self._versions[route]}.{epoch}" if epoch else self._versions[route]
 
     def _limits(self, route: str) -> Limits:
         now, options = self._clock.now(), self._routes[route] if route else _PASSED

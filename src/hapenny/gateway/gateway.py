@@ -26,6 +26,7 @@ from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
 from hapenny.gateway.assembly import Assembly, build, start
+from hapenny.gateway.auditing import book_all
 from hapenny.gateway.watching import guards, watch
 from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
@@ -220,6 +221,8 @@ class Gateway:
         """Ends background work and lets go of all that no successor (a reload's gateway) goes on with."""
         await self.parts.calls.finish()
         await self.parts.tasks.aclose()
+        if successor is None:
+            book_all(self.recorder, self.clock, self.parts.budgets)
         for backend in self.backends.values():
             await backend.aclose()
         for reranker in self.parts.rerankers.values():

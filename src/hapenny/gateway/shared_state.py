@@ -20,6 +20,7 @@ from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.config import LOSSY, Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
+from hapenny.core.log import get_logger
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
@@ -37,6 +38,8 @@ from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
 
+_log = get_logger("hapenny.gateway")
+
 if TYPE_CHECKING:
     from hapenny.retrieval.search.collection import Collection
 
@@ -50,6 +53,8 @@ class Shared:
     clock: Clock
     secret: bytes
     """Keys hashes and fingerprints."""
+    draw: bytes
+    """Keys the draw of the holdout: of `fingerprint_key`, else kept beside what is learnt, so that it lasts."""
     estimators: Estimators
     recorder: Recorder
     state: Learnt | None
@@ -100,6 +105,7 @@ class Shared:
             config=config,
             clock=clock,
             secret=secret,
+            draw=secret if config.fingerprint_key or path is None else kept_draw(path, clock),
             estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
             recorder=Recorder(clock, config.ledger, config.content, config.traces),
             state=Learnt(path, clock) if path is not None else None,
@@ -172,6 +178,33 @@ class Shared:
             if self.state is not None:
                 await self.state.aclose()
             await self.recorder.aclose()
+
+
+def kept_draw(state: Path, clock: Clock) -> bytes:
+    """A secret of 32 bytes beside the state file, drawn at its first use; a new one each time where it cannot be
+    kept."""
+    file = state.with_suffix(".holdout")
+    try:
+        known = file.read_bytes()
+        if len(known) == 32:
+            return known
+    except OSError:
+        pass
+    drawn = hashlib.blake2b(clock.secret(), digest_size=32).digest()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as out:
+            file.chmod(0o600)
+            out.write(drawn)
+    except FileExistsError:
+        try:  # another process was first
+            known = file.read_bytes()
+        except OSError:
+            return drawn
+        return known if len(known) == 32 else drawn
+    except OSError:
+        _log.warning("the draw of the holdout cannot be kept and ends with this run", path=str(file))
+    return drawn
 
 
 def _counters(config: Config, clock: Clock) -> Counters:

@@ -25,12 +25,13 @@ from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.clock import Clock
-from hapenny.core.exchange import Target
+from hapenny.core.exchange import Exchange, Target
 from hapenny.core.guard import Guard
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
 from hapenny.core.watching import Sampler
+from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.model_facts import ModelFacts
 from hapenny.guarding.options import (
     GUARD_CONTEXT_STAGE,
@@ -90,6 +91,8 @@ class StageParts:
     prices: Prices
     facts: ModelFacts
     router: Router
+    budgets: LossBudgets
+    """What techniques may lose on each route, and what of it is open."""
     dispatchers: Dispatchers
     experiments: Sequence[Experiment]
     answers: Answers
@@ -125,9 +128,10 @@ class RouteParts:
         self.shared = parts
         self.options = parts.options
         self.route = route
+        self.name = name or "default"
+        self.budget = parts.budgets.of(self.name)
         self.keys = Keys(parts.secret, route.cache_scope)
         self.publisher: Publisher | None = None
-        self.name = name
         # What is published for a CDN is read by people whom no guardrail of answers would see.
         if self.keys.shared and route.mode(GUARD_OUTPUT_STAGE) != "on":
             ttl = parts.options[EXACT_STAGE].ttl_s
@@ -258,6 +262,7 @@ def _semantic(here: RouteParts) -> Stage | None:
         stopped=partial(shared.profit.stopped, SEMANTIC_STAGE.name),
         publisher=here.publisher,
         results=shared.dedup,
+        most=1.0 if here.budget is None or here.budget.at_once else here.budget.parts.get(SEMANTIC_STAGE.name, 1.0),
     )
 
 
@@ -272,9 +277,15 @@ def _retrieval(here: RouteParts) -> Stage:
 
 
 def _tiers(here: RouteParts) -> Stage:
-    shared = here.shared
+    shared, budget = here.shared, here.budget
     sampler = Sampler(shared.clock) if here.route.mode(TIERS_STAGE) == "shadow" else None
-    return TierStage(shared.names, shared.router, shared.facts.lacks, sampler)
+    if budget is None or TIERS_STAGE.name not in budget.openings:
+        return TierStage(shared.names, shared.router, shared.facts.lacks, sampler)
+
+    def proven(exchange: Exchange) -> str:
+        return budget.acts(TIERS_STAGE.name, exchange) or ""
+
+    return TierStage(shared.names, shared.router, shared.facts.lacks, sampler, proven)
 
 
 def _cascade(here: RouteParts) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hapenny.core.answer import Answer
 from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
@@ -34,6 +34,7 @@ class TierStage(Stage, spec=TIERS_STAGE):
         lacks: what a model lacks of what a request needs.
         sampler: draws what is watched of requests that name a model or a tier (`WATCHED`), where the stage only
             watches; None: such requests are nobody's business.
+        proven: the cheaper tier that evidence allows for a request, "" for none; None where thresholds decide.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class TierStage(Stage, spec=TIERS_STAGE):
         router: Router,
         lacks: Lacks = lambda exchange, target: (),
         sampler: Sampler | None = None,
+        proven: Callable[[Exchange], str] | None = None,
     ) -> None:
         self._names, self._lacks, self._sampler = names, lacks, sampler
         self.router = router
+        self._proven = proven
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model or a tier: that one answers."""
@@ -76,7 +79,12 @@ class TierStage(Stage, spec=TIERS_STAGE):
             prefix_tokens=before,
             thresholds=_thresholds(exchange, self.router.thresholds),
             wall=exchange.wall,
+            proven=self._allowed(exchange),
         )
+        if not ruling.tier:
+            return Choice(
+                target=exchange.baseline, score=ruling.score, reason=f"baseline {ruling.score:.2f} {ruling.why}"
+            )
         tier, target = self._tier(exchange, ruling.tier)
         if asked.named is not None and tier in ("strong", "max") and not self._lacks(exchange, asked.named):
             target = asked.named
@@ -99,6 +107,17 @@ class TierStage(Stage, spec=TIERS_STAGE):
         if decision.certificate:
             exchange.answer.certificate = decision.certificate
         return await onward(exchange)
+
+    def _allowed(self, exchange: Exchange) -> tuple[str, str] | None:
+        """The tier that evidence allows, else the baseline's ("": it is no tier); None where evidence does not decide,
+        or an experiment's arm sets thresholds."""
+        if self._proven is None or ARM_SETTINGS in exchange.stage_notes:
+            return None
+        tier = self._proven(exchange)
+        if tier:
+            return tier, "audits bear it"
+        home = next((name for name, target in self._names.tiers.items() if target == exchange.baseline), "")
+        return home, "no evidence for a cheaper tier"
 
     def _book(self, exchange: Exchange) -> None:
         self.router.book(sum(call.cost or 0 for call in exchange.calls) / NANO, exchange.wall)

@@ -82,6 +82,53 @@ class Judging(Struct, kw_only=True):
     cost: int
 
 
+class Spent(Struct, kw_only=True):
+    """Where a technique stands with its part of a route's loss budget, as last noted. Losses are shares of the route's
+    answers; `share` is that of its requests on which it may act."""
+
+    route: str
+    technique: str
+    state: str
+    why: str
+    limit: float
+    bound: float
+    loss: float
+    pairs: int
+    share: float
+
+
+class Side(Struct, kw_only=True):
+    """One side of the holdout. Money in nano-dollars; `cost` is the mean of a request with what evidence costs."""
+
+    requests: int
+    units: int
+    """Sessions, users or, where neither is named, questions: what was drawn."""
+    baseline: int
+    actual: int
+    saved: float
+    """Share of the baseline that was not paid."""
+    saved_low: float
+    """95 % interval, over units."""
+    saved_high: float
+    judged: int
+    """Answers with a person's or a judge's score."""
+    quality: float | None
+    quality_low: float | None
+    quality_high: float | None
+    cached: int
+    """Answers that came from a store."""
+
+
+class Holdout(Struct, kw_only=True):
+    """Requests with everything off against the rest. They come from other sessions, so that only means compare."""
+
+    held_out: Side
+    rest: Side
+    shared_hits: int
+    """Answers of the rest that a store gave and that were stored under another session: what carries over between
+    sessions, which the holdout neither gives nor gets."""
+
+
 class Advice(Struct, kw_only=True):
     """What switching a step on would save, as its stage in shadow saw it. Nano-dollars; `share` of what was paid."""
 
@@ -175,6 +222,9 @@ class Summary(Struct, kw_only=True):
     certificates: list[Promise] = []
     audits: list[Audits] = []
     judging: list[Judging] = []
+    budgets: list[Spent] = []
+    holdout: Holdout | None = None
+    """None: nothing was held out."""
 
     @property
     def by_technique(self) -> dict[str, int]:

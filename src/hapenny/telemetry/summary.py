@@ -20,9 +20,11 @@ from hapenny.telemetry.figures import (
     Promise,
     Scope,
     Slice,
+    Spent,
     Summary,
     Technique,
 )
+from hapenny.telemetry.holdout import compared
 from hapenny.telemetry.leave_one_out import replayed
 from hapenny.telemetry.schema import open_ledger
 
@@ -146,6 +148,8 @@ class _Reader:
             certificates=self._certificates(),
             audits=self._audits(),
             judging=self._judging(),
+            budgets=self._budgets(),
+            holdout=compared(self._connection, self._where, self._values),
         )
 
     def _violations(self) -> int:
@@ -244,6 +248,17 @@ class _Reader:
             Judging(technique=name, calls=calls, cost=cost)
             for name, (calls, cost) in sorted(spent.items(), key=lambda item: -item[1][1])
         ]
+
+    def _budgets(self) -> list[Spent]:
+        """Where each technique stands with its loss budget: the newest note of each."""
+        newest: dict[tuple[str, str], Spent] = {}
+        for technique, detail in self._connection.execute(
+            f"SELECT technique, detail FROM entries WHERE {self._entry_where} AND kind = 'evidence' ORDER BY seq",
+            self._entry_values,
+        ):
+            told = msgspec.convert(msgspec.json.decode(detail) | {"technique": technique}, Spent)
+            newest[told.route, technique] = told
+        return [newest[key] for key in sorted(newest)]
 
     def _would_save(self) -> dict[str, int]:
         return dict(

@@ -54,6 +54,10 @@ class TemplateStage(Stage, spec=TEMPLATES_STAGE):
         )
         return Answer(Replay(events_of(completion)))
 
+    def preview(self, decision: Templated, exchange: Exchange) -> str:
+        """The answer."""
+        return decision.text
+
 
 def turn_of(request: Request, locale: str = "", *, with_tools: bool = False) -> Turn | None:
     """What a template may look at, or None where no template may answer."""

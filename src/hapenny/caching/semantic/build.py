@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import SemanticOptions
 from hapenny.caching.publishing import Publisher
@@ -64,12 +66,15 @@ def build_stage(
     stopped: Callable[[str], bool],
     publisher: Publisher | None,
     results: AnswerDedup,
+    most: float = 1.0,
 ) -> SemanticStage:
-    """The stage of one route."""
+    """The stage of one route. `most`: its part of the route's loss budget."""
+    promise = promise_of(options)
+    promise = msgspec.structs.replace(promise, max_error=min(promise.max_error, max(most, 1e-6)))
     return SemanticStage(
         cache,
         keys,
-        promise_of(options),
+        promise,
         spawn,
         ttl=options.ttl_s,
         fixed=options.similarity,
