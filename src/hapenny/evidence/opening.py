@@ -8,8 +8,8 @@ the sum over cells of their share times their mean loss.
 One pair in four proposes, the others certify. From the proposing ones comes an order of (cell, option) by loss for each
 saving, losses shrunk to the option's mean; of its beginnings the one is taken that promises most, and only that one is
 tested on the certifying pairs, which its choice has not seen: so the many that were possible need no correction. The
-upper bound U of its loss is the stratified mean plus a normal quantile of its standard error, with lost answers
-added where the sample is thinnest, as for a Poisson count, since no loss seen is not no loss. A policy with U above the limit
+upper bound U of its loss is the stratified mean plus a normal quantile of its standard error, with lost answers added
+where the sample is thinnest, as for a Poisson count, since no loss seen is not no loss. A policy with U above the limit
 acts on the share limit / U of its requests, drawn by session: the worst case fits the limit, and the share grows as U
 falls. Looks are taken as the pairs grow by .6 and share the allowed error. A small share of the requests on which a
 technique may act is always left to everything-off: there a cheap answer beside the dear one is evidence for little.
