@@ -44,7 +44,7 @@ class Shop:
         whole, read, points = "", 0, set()
         for message in request.messages:
             for block in message.content:
-                whole += block.text
+                whole += getattr(block, "text", "")
                 if whole in self.written:
                     read = len(whole) // 4
                 if block.checkpoint:

@@ -35,10 +35,12 @@ def stats(found: dict[str, Any]) -> None:
         _table(
             "Returns (dollars, over a layer's last requests)", ["layer", "route", "requests", "hits", *_MONEY, ""], rows
         )
-    if routes := found.get("routes"):
-        names = list(dict.fromkeys(name for row in routes.values() for name in row))
-        rows = [[route, *(_short(row.get(name)) for name in names)] for route, row in routes.items()]
-        _table("Semantic", ["route", *names], rows)
+    for key, title in (("routes", "Semantic"), ("watched", "Semantic, where it only watches")):
+        if routes := found.get(key):
+            names = list(dict.fromkeys(name for row in routes.values() for name in row if name != "outlook"))
+            rows = [[route, *(_short(row.get(name)) for name in names)] for route, row in routes.items()]
+            _table(title, ["route", *names], rows)
+            _table("Opens", ["", ""], [[route, row.get("outlook", "")] for route, row in routes.items()], head=False)
     for name in ("precompute", "results", "edge", "judging"):
         if name in found:
             rows = [[key, _value(key, value)] for key, value in found[name].items()]

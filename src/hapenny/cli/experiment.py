@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import click
@@ -40,9 +41,13 @@ def start(state: Path, file: Path) -> None:
     if problems := found.problems():
         raise click.ClickException("\n".join(problems))
     known = _read(state)
-    if found.name in known and known[found.name].running:
-        raise click.ClickException(f"{found.name} is running; stop it, or give the new one another name")
-    known[found.name] = found
+    if found.name in known:
+        how = "is running" if known[found.name].running else "has run before"
+        raise click.ClickException(
+            f"{found.name} {how}: its rows in the ledger would be mixed with the new ones. "
+            f"Fix: give the new experiment another name, e.g. {_free(found.name, known)}"
+        )
+    known[found.name] = msgspec.structs.replace(found, design=found.assignment())
     _write(state, known)
     say(f"{found.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in found.shares().items())}")
 
@@ -110,7 +115,7 @@ def analyse(
             with labels.open(encoding="utf-8", newline="") as source:
                 for verdict in read_csv(source):
                     book.add(verdict)
-        seen = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
+        seen, changed = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
     except FileNotFoundError:
         raise click.ClickException(f"there is no ledger at {ledger}; name one with --ledger") from None
     except ValueError as error:
@@ -125,6 +130,7 @@ def analyse(
         alpha=one.alpha,
         horizon=one.horizon,
         looks=one.looks,
+        changed_arm=changed,
     )
     wall = RealClock().wall()
     if plot is not None:
@@ -140,6 +146,8 @@ def analyse(
         say_json(msgspec.json.encode(found).decode())
         return
     say(f"{name}: {', '.join(f'{arm} {count}' for arm, count in found.counts.items())} units")
+    if found.changed_arm:
+        say(f"{found.changed_arm} {one.unit}s were seen in more than one arm and left out")
     say(f"sample ratio p = {found.sample_ratio_p:.4f}")
     for effect in found.effects:
         say(f"{effect.arm}: {found.verdicts[effect.arm]}; {_said(effect)}")
@@ -247,6 +255,11 @@ async def _replayed(
                 into["escalated"].append(float(any(call.purpose == "escalate" for call in exchange.calls)))
                 into["quality"].append(await quality(gateway, row, done.text, against, judge, judge_model))
     return found
+
+
+def _free(name: str, known: dict[str, Experiment]) -> str:
+    """A name like this one that nobody has."""
+    return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in known)
 
 
 def _said(effect: Effect) -> str:

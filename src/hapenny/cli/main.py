@@ -7,7 +7,10 @@ from importlib import import_module
 
 import click
 
+from hapenny.cli.json_flag import with_json
+
 VERBS = {
+    "init": "init",
     "serve": "serve",
     "simulate": "simulate",
     "demo": "demo",
@@ -44,7 +47,7 @@ class _Verbs(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(import_module(f"hapenny.cli.{module}"), cmd_name)
-        return command
+        return with_json(command, cmd_name)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,9 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.transport.limits import raise_descriptors
 
+BESIDE = "hapenny.yaml"
+"""How `hapenny init` and the documentation name the file."""
+
 
 @click.command()
 @click.option("-c", "--config", "path", type=click.Path(dir_okay=False), help="YAML file; none: simulated models.")
@@ -25,8 +29,19 @@ from hapenny.server.transport.limits import raise_descriptors
 @click.option(
     "--port", type=click.IntRange(0, 65_535), help="Port to listen on, instead of the file's; 0 takes a free one."
 )
-def serve(path: str | None, host: str | None, port: int | None) -> None:
+@click.option("--simulated", is_flag=True, help="Simulated models, although there is a hapenny.yaml here.")
+def serve(path: str | None, host: str | None, port: int | None, simulated: bool) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
+    if path is not None and simulated:
+        raise click.UsageError("--simulated, or -c FILE: not both")
+    if path is None and not simulated and Path(BESIDE).exists():
+        # Nobody who has written a configuration means invented answers.
+        click.echo(
+            f"configuration: there is a {BESIDE} here that was not named. "
+            f"Fix: hapenny serve -c {BESIDE}, or --simulated for simulated models",
+            err=True,
+        )
+        sys.exit(2)
     config = read(path)
     run(lambda: Gateway(config), lambda old: Gateway(load(path, running=old.config), previous=old), host, port)
 

@@ -17,6 +17,7 @@ from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
 from hapenny.config.routes import CARD_TIERS, TIERS, RouteOptions
 from hapenny.config.stages import STAGES
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.throughput.imported import of_file
@@ -110,6 +111,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _guardrails(config)
     problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
@@ -205,6 +207,26 @@ def _rerankers(config: Config) -> list[str]:
     if wanted is not None and wanted not in config.rerankers:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
+
+
+def _guardrails(config: Config) -> list[str]:
+    """What is wrong with guardrails: names of routes and of providers' guardrails that there are not."""
+    problems = []
+    stages = config.stages
+    for stage, options in (
+        (GUARD_INPUT_STAGE.name, stages[GUARD_INPUT_STAGE]),
+        (GUARD_CONTEXT_STAGE.name, stages[GUARD_CONTEXT_STAGE]),
+        (GUARD_OUTPUT_STAGE.name, stages[GUARD_OUTPUT_STAGE]),
+    ):
+        at = f"$.stages.{stage}"
+        for name, rules in [("", options), *options.routes.items()]:
+            place = f"{at}.routes.{name}" if name else at
+            if name and name not in config.routes:
+                problems.append(f"{place}: {name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}")
+            if rules.remote and rules.remote not in config.guardrails:
+                known = ", ".join(sorted(config.guardrails)) or "none is configured"
+                problems.append(f"{place}.remote: {rules.remote!r} is not one of guardrails. Fix: one of: {known}")
     return problems
 
 

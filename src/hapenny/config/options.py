@@ -15,6 +15,7 @@ from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, R
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
+from hapenny.guarding.options import GuardrailOptions
 from hapenny.prefetch.options import PrefetchOptions
 from hapenny.retrieval.options import Remote
 from hapenny.telemetry.alerts import AlertOptions
@@ -108,6 +109,8 @@ class Config(Section):
     collections: dict[str, CollectionOptions] = field(default_factory=dict)
     embedders: dict[str, EmbedderOptions] = field(default_factory=dict)
     rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
+    guardrails: dict[str, GuardrailOptions] = field(default_factory=dict)
+    """Guardrails that providers run, for the stages guard_input, guard_context and guard_output to ask (`remote`)."""
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = field(default_factory=list)
     auth: Literal["keys", "open"] = "keys"

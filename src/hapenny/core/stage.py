@@ -10,6 +10,7 @@ from msgspec import Struct
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Taken, Target
+from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.stage_spec import Mode, StageSpec
 
@@ -28,6 +29,14 @@ class Decision(Struct, kw_only=True, gc=False):
 
     would_save: int | None = None
     """Nano-dollars, an estimate; recorded in shadow, never summed."""
+    instead: Target | None = None
+    """Who would be asked instead: what that would save is priced when the tokens are known."""
+    spared: bool | None = None
+    """Whether no model would be asked; None: that was not the question."""
+    weight: int = 1
+    """How many requests this one stands for, where a stage in shadow watches some of them alone."""
+    label: str = ""
+    """What else it would take, where switching the stage on is not enough."""
     reason: str = ""
     score: float | None = None
     """What the choice rested on, for the ledger."""
@@ -52,6 +61,11 @@ class Ask(Protocol):
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
     ) -> list[float]:
         """A relevance score for each document."""
+
+    async def guard(
+        self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float
+    ) -> Verdict:
+        """What a provider's guardrail, named `model`, says of texts within `deadline` seconds."""
 
 
 class Stage:

@@ -17,9 +17,11 @@ from hapenny.admission.isolation import Isolation
 from hapenny.admission.keys import Keyring
 from hapenny.admission.user_tokens import UserTokens
 from hapenny.backends.contract import Backend
+from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import STAGES, Config, RouteOptions
@@ -42,7 +44,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -90,15 +92,19 @@ class Assembly:
     calls: ProviderCalls
     services: ModelServices
     rerankers: dict[str, Reranker]
+    guards: dict[str, GuardClient]
+    """Providers' guardrails, by name."""
     certificates: About
     """What certificates would have to be about now."""
     router: Router
     dispatchers: Dispatchers
     semantic: SemanticCache | None
+    watched: SemanticCache | None
+    """The semantic layer of routes where it only watches."""
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off."""
+    """By route, with everything off that saves or changes an answer, for the holdout."""
     paused: dict[str, Pipeline]
     """By route, with every saving stage off."""
     prefetcher: Prefetcher
@@ -147,6 +153,8 @@ def build(
     isolation = isolation_of(config, shared.secret)
     calls = ProviderCalls(far, books, clock, gate, isolation)
     recorder.watch(books)
+    configured = {books.prices.canonical(target.model) for target in resolver.names.targets()}
+    recorder.metrics.labels.configured = configured.__contains__
     recorder.check(CountChecks(books.prices, far, tasks.spawn, clock, config.counting))
     recorder.metrics.gauge(
         "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: shared.profit.halted
@@ -154,9 +162,9 @@ def build(
 
     # What the stages stand on.
     rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
-    services = ModelServices(
-        calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock, gate), gate
-    )
+    guards = {name: build_guard(name, how, clock) for name, how in config.guardrails.items()}
+    paid = paid_embedder(config, catalog, far, clock, gate)
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid, guards, gate)
     background = BackgroundCalls(exchanges, calls.call, recorder)
     facts = ModelFacts(catalog, books.prices, shared.sizes)
     certificates = About(
@@ -171,6 +179,7 @@ def build(
     )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
+    watched = _watched(config, clock, previous)
     stage_parts = StageParts(
         options=config.stages,
         secret=shared.secret,
@@ -188,22 +197,28 @@ def build(
         profit=shared.profit,
         sizes=shared.sizes,
         semantic=semantic,
+        watched=watched,
+        clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
+        guardrails=config.guardrails,
         spawn=tasks.spawn,
+        flights=tasks.guard("calls that requests share", clock),
     )
 
     # The way of a request, and what goes on beside it.
     pipelines, plain, paused = {}, {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
-        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, {}, calls.call, services)
-        paused[name] = Pipeline(stages, _kept_in_pause(route.modes()), calls.call, services)
+        pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS, **WATCHING}, calls.call, services, stepped_back)
+        plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
+        paused[name] = Pipeline(stages, {**_kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
-    admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
+    admin = CacheAdmin(
+        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+    )
     exchanges.observe(recorder.write, shared.profit.book)
     earning = shared.earnings.techniques
     if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
@@ -232,10 +247,12 @@ def build(
         calls=calls,
         services=services,
         rerankers=rerankers,
+        guards=guards,
         certificates=certificates,
         router=router,
         dispatchers=dispatchers,
         semantic=semantic,
+        watched=watched,
         pipelines=pipelines,
         plain=plain,
         paused=paused,
@@ -288,7 +305,7 @@ def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backe
 
 def _kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:
     """The modes of what is not there to save: quotas and retries, retrieval, what fits a request to its model."""
-    saving = {spec.name for spec in STAGES if spec.saves}
+    saving = {spec.name for spec in STAGES if spec.saves and not spec.safety}
     return {name: mode for name, mode in modes.items() if name not in saving}
 
 
@@ -371,12 +388,30 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
         if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
             previous.semantic.judged_by(asks)
             return previous.semantic
-    if not _anywhere(config, SEMANTIC_STAGE):
+    if all(route.mode(SEMANTIC_STAGE) != "on" for route in config.routes.values()):
         return None
     from hapenny.caching.semantic.build import build_cache
 
     name = str(config.embedders.get(options.embedder, options.embedder))
-    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
+    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name, options.label_share)
+
+
+_WATCHED_BYTES = 32_000_000
+
+
+def _watched(config: Config, clock: Clock, previous: Assembly | None) -> SemanticCache | None:
+    """The cache of paraphrases that only watches, where a route has it in shadow; the previous one's memory goes on."""
+    if all(route.mode(SEMANTIC_STAGE) != "shadow" for route in config.routes.values()):
+        return None
+    kept = previous.watched if previous is not None else None
+    if kept is not None and previous is not None:
+        same = previous.config.stages[SEMANTIC_STAGE] == config.stages[SEMANTIC_STAGE]
+        if same:
+            return kept
+    from hapenny.caching.semantic.build import build_cache
+    from hapenny.vectors.hashed import HashedEmbedder
+
+    return build_cache(clock, Store(clock, _WATCHED_BYTES), HashedEmbedder(), None, "hashed, watching")
 
 
 def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:

@@ -11,12 +11,16 @@ from hapenny.config import Config, RouteOptions, answer_version
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Policy, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.intents.classifier import Classifier
+from hapenny.routing.names import TIERS
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.rows import Row
+
+_log = get_logger("hapenny.requests")
 
 Observer: TypeAlias = Callable[[Exchange, Row], None]
 """Reads a finished request and its row. Must neither wait nor raise."""
@@ -72,9 +76,12 @@ class Exchanges:
         if not identity.may_ask(request.model):
             raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
         if asked.kind == "model" and asked.target is None:
+            tier = request.model in TIERS
             raise Failure(
                 "not_found",
-                f"the model {request.model!r} is not known here",
+                f"no model is configured for the tier {request.model!r}"
+                if tier
+                else f"the model {request.model!r} is not known here",
                 field="model",
                 fix=f"one of {', '.join(resolver.names.names())}, or a provider's model id",
             )
@@ -146,4 +153,7 @@ class Exchanges:
     def _ended(self, exchange: Exchange) -> None:
         row = self._books.close(exchange)
         for observer in self._observers:
-            observer(exchange, row)
+            try:
+                observer(exchange, row)
+            except Exception as error:  # it must not cost the others what they have to write down
+                _log.error("a finished request could not be observed", request=exchange.id, error=error)

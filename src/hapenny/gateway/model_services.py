@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from hapenny.admission.gate import Gate
 from hapenny.backends.contract import Backend
 from hapenny.backends.embedding import ApiEmbedder
+from hapenny.backends.guardrail import GuardClient
 from hapenny.backends.kinds import KINDS
 from hapenny.backends.rerank import Reranker
 from hapenny.caching.options import SEMANTIC_STAGE
@@ -23,6 +24,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.core.stage import Onward
@@ -116,6 +118,7 @@ class ModelServices:
         embedder: the local embedder, loaded when it is first used: it costs nothing and loads much.
         rerankers: by name.
         api: the paid embedding model that stands in for the local one where none is named.
+        guards: guardrails of providers, by name.
     """
 
     def __init__(
@@ -124,12 +127,14 @@ class ModelServices:
         embedder: Callable[[], Embedder],
         rerankers: Mapping[str, Reranker] | None = None,
         api: PaidEmbedding | None = None,
+        guards: Mapping[str, GuardClient] | None = None,
         gate: Gate | None = None,
     ) -> None:
         self._call = call
         self._embedder = embedder
         self.api = api
         self._rerankers = rerankers or {}
+        self._guards = guards or {}
         self._gate = gate
 
     async def model(
@@ -168,6 +173,18 @@ class ModelServices:
             found = await reranker.rerank(asked, exchange.limits.finish_by)
             call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
         return list(found.scores)
+
+    async def guard(
+        self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float
+    ) -> Verdict:
+        """What the guardrail named `model` says; the call is booked to `technique`. Raises `Failure`."""
+        client = self._guards[model]
+        call = exchange.begin_call(client.target, "guard", technique)
+        call.request = None  # its units are counted from the texts, not from the request
+        with _paid(exchange, call, client.estimated(asked)):
+            verdict = await client.judge(asked, exchange.clock.now() + deadline)
+            call.tokens, call.provenance = verdict.tokens, "reported" if verdict.reported else "estimated"
+        return verdict
 
 
 def _most(guess: Tokens, texts: Sequence[str]) -> Tokens:

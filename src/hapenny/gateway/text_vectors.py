@@ -141,8 +141,8 @@ async def embed(
 def _keys(exchange: Exchange, asked: Asked) -> list[bytes]:
     target = exchange.target
     same = (exchange.context.tenant, target.backend, target.model, asked.dimensions, asked.base64, asked.extras)
-    stem = blake2b(msgspec.msgpack.encode(same, order="deterministic"), digest_size=32).digest()
-    return [blake2b(msgspec.msgpack.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
+    stem = blake2b(msgspec.json.encode(same, order="deterministic"), digest_size=32).digest()
+    return [blake2b(msgspec.json.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
 
 
 def most_tokens(inputs: Sequence[Any]) -> int:

@@ -103,7 +103,7 @@ def page(summary: Summary, title: str = "hapenny report") -> str:
         f"{_tile('requests', f'{summary.exchange_rows:,}', _failures(summary))}"
         f"{_tile('first content, p95', _time(summary.ttft.p95), f'p50 {_time(summary.ttft.p50)}')}"
         f"{_tile('whole answer, p95', _time(summary.e2e.p95), f'p50 {_time(summary.e2e.p50)}')}</div>"
-        f"{proof}"
+        f"{proof}{_advice(summary)}"
         "<section><h2>Where the money stayed</h2><p>The same delivered answers, priced after each technique with one "
         "and the same function. What a technique paid for calls of its own is already taken off.</p>"
         f'<div class="wide">{_waterfall(summary)}</div></section>'
@@ -146,6 +146,24 @@ def _proof(summary: Summary) -> str:
         '<p class="proof"><b>✓ It adds up to the nano-dollar in every row:</b> '
         "baseline − savings − estimate error = paid. "
         f"Estimates were off by {summary.estimate_error_share:.2%} of what was paid.</p>"
+    )
+
+
+def _advice(summary: Summary) -> str:
+    """What to switch on next."""
+    if not summary.advice:
+        return ""
+    total = summary.advised
+    rows = "".join(
+        f"<tr><td>{escape(step.what)}</td><td>{money(step.saves)} ± {money((step.high - step.low) // 2)}</td>"
+        f"<td>{step.share:.1%}</td><td>{escape(step.evidence)}</td><td>{escape(step.missing)}</td></tr>"
+        for step in summary.advice
+    )
+    return (
+        f"<section><h2>What to switch on next</h2><p>All together would save {money(total.saves)} ± "
+        f"{money((total.high - total.low) // 2)} more; they overlap.</p>"
+        '<div class="wide"><table><thead><tr><th>step</th><th>would save</th><th>of what was paid</th><th>seen</th>'
+        f"<th>missing</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
 

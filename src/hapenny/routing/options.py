@@ -50,7 +50,7 @@ class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
 TIERS_STAGE = StageSpec(
     name="tiers", options=TierOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
-    does="chooses the cheapest tier that the question allows, for requests of `auto`, and stands in for what is down",
+    does="chooses the cheapest tier that the question allows, for requests of `auto`",
 )  # fmt: skip
 CASCADE_STAGE = StageSpec(
     name="cascade", options=CascadeOptions, phase=Phase.SHAPE, safe="off", lossy=True, ahead=False,

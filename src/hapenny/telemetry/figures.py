@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -82,6 +82,33 @@ class Judging(Struct, kw_only=True):
     cost: int
 
 
+class Advice(Struct, kw_only=True):
+    """What switching a step on would save, as its stage in shadow saw it. Nano-dollars; `share` of what was paid."""
+
+    name: str
+    what: str
+    change: dict[str, object]
+    """What to change on the route (and `model`: what clients are to ask for)."""
+    saves: int
+    low: int
+    high: int
+    """The interval of `saves` (95 %) that comes from how few requests were seen."""
+    share: float
+    requests: int
+    """On how many it watched."""
+    evidence: str
+    missing: str
+
+
+class AdviceTotal(Struct, kw_only=True):
+    """All steps together, without counting anything twice."""
+
+    saves: int = 0
+    low: int = 0
+    high: int = 0
+    share: float = 0.0
+
+
 class Slice(Struct, kw_only=True):
     """A span of time, `at` its start (epoch seconds); money in nano-dollars."""
 
@@ -123,6 +150,9 @@ class Summary(Struct, kw_only=True):
     techniques: list[Technique]
     would_save: dict[str, int]
     """What stages in shadow would have saved; in no sum."""
+    advice: list[Advice] = []
+    """The same as steps to take, the largest gain first."""
+    advised: AdviceTotal = field(default_factory=AdviceTotal)
     features: list[Group]
     models: list[Group]
     routes: list[Group]

@@ -8,8 +8,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.capacity import HOUR
-from hapenny.telemetry.figures import Audits, Group, Judging, Latency, Promise, Scope, Slice, Summary, Technique
+from hapenny.telemetry.figures import (
+    Advice,
+    AdviceTotal,
+    Audits,
+    Group,
+    Judging,
+    Latency,
+    Promise,
+    Scope,
+    Slice,
+    Summary,
+    Technique,
+)
 from hapenny.telemetry.leave_one_out import replayed
 from hapenny.telemetry.schema import open_ledger
 
@@ -81,6 +94,7 @@ class _Reader:
         error += entries["error"]
         actual += entries["actual"]
         absolute += abs(entries["error"])
+        advice, advised = self._advice(actual)
         return Summary(
             first=first,
             last=last,
@@ -104,6 +118,8 @@ class _Reader:
             adjustments=entries["adjustments"],
             techniques=sorted(techniques.values(), key=lambda technique: -technique.saved),
             would_save=self._would_save(),
+            advice=advice,
+            advised=advised,
             features=self._groups("CASE feature WHEN '' THEN '(none)' ELSE feature END"),
             models=self._groups(
                 "CASE WHEN cache_hit THEN '(cache)' WHEN model_served = '' THEN '(none)' ELSE model_served END"
@@ -236,6 +252,15 @@ class _Reader:
                 " AND would_save IS NOT NULL",
             )
         )  # fmt: skip
+
+    def _advice(self, paid: int) -> tuple[list[Advice], AdviceTotal]:
+        rows = self._connection.execute(
+            "SELECT actual, would_save FROM requests WHERE "
+            f"{self._where} AND would_save IS NOT NULL AND NOT unpriced AND background = ''",
+            self._values,
+        )
+        decode = msgspec.json.Decoder(dict[str, int]).decode
+        return advise((Watched(actual or 0, decode(told)) for actual, told in rows), paid)
 
     def _groups(self, label: str) -> list[Group]:
         groups = [
