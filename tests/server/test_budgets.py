@@ -367,3 +367,19 @@ ledger: {{path: "{tmp_path / "l.db"}"}}
         for number in range(5):
             both = [ask(client, url, key, text=f"{number}?", max_tokens=400) for key in (ALICE, BOB)]
             assert [status for status, _, _ in await asyncio.gather(*both)] == [402, 200]
+
+
+async def test_vectors_are_paid_by_the_budget(tmp_path):
+    keys = "keys: [{key: key-of-alice-000001, tenant: acme, budgets: [{usd: 0.000002, window: day}]}]"
+    async with gateway(tmp_path, keys) as (url, client, app):
+        body = {"model": "amazon.titan-embed-text-v2:0", "input": "What is a toll?"}
+        statuses = []
+        for number in range(40):
+            sent = {**body, "input": f"{number} {body['input']}"}
+            async with client.post(f"{url}/v1/embeddings", json=sent, headers=ALICE) as reply:
+                statuses.append(reply.status)
+        assert statuses[0] == 200
+        assert statuses[-1] == 402
+        (account,) = (await standings(app)).values()
+        assert account == (await paid(app, "acme"), 0)
+        assert account[0] <= 0.000002 * NANO

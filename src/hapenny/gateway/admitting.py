@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
+from hapenny.admission.budget_alerts import BudgetAlerts
+from hapenny.admission.gate import Gate
 from hapenny.admission.holders import Holders
 from hapenny.admission.isolation import Isolation
 from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.admission.records import OPENS, Seal
 from hapenny.admission.registry import STORE_ERRORS, Registry
 from hapenny.admission.user_tokens import UserTokens
-from hapenny.config import Config, ConfigError
+from hapenny.config import STAGES, Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.core.stage_spec import Mode
+from hapenny.core.tasks import Tasks
 from hapenny.gateway.shared_state import Shared, fresh_registry
 
 _log = get_logger("hapenny.admission")
@@ -93,3 +98,22 @@ async def open_registry(config: Config, shared: Shared, keyring: Keyring) -> Non
         await shared.budgets.expire(int(shared.clock.wall()))
     except ConnectionError as error:
         _log.error("budgets cannot be read; keys with one are refused", error=error)
+
+
+def serve_admission(config: Config, shared: Shared, gate: Gate, tasks: Tasks) -> None:
+    """Begins to follow stored keys, to deliver alerts, and to tell of what budgets have spent."""
+    registry, clock = shared.registry, shared.clock
+    if registry.lasting:
+        tasks.serve("stored keys", clock, lambda: registry.follow(config.admission.refresh_s))
+    if config.alerts.webhook:
+        tasks.serve("alerts", clock, shared.alerts.run)
+    listener, table = BudgetAlerts(gate.holders, shared.alerts), shared.recorder.metrics.table
+    shared.budgets.on_spent = listener.spent
+    table("hapenny_budget_spent", "Spent of a budget.", ("account", "unit"), listener.figures)
+    table("hapenny_budget_limit", "Its limit.", ("account", "unit"), listener.limits)
+
+
+def kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:
+    """The modes of what is not there to save: quotas and retries, retrieval, what fits a request to its model."""
+    saving = {spec.name for spec in STAGES if spec.saves and not spec.safety}
+    return {name: mode for name, mode in modes.items() if name not in saving}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hapenny.admission.budget_alerts import BudgetAlerts
 from hapenny.admission.gate import Gate
 from hapenny.admission.isolation import Isolation
 from hapenny.admission.keys import Keyring
@@ -24,15 +23,23 @@ from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import STAGES, Config
+from hapenny.config import Config
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
-from hapenny.core.stage import Mode, Pipeline, StageSpec
+from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
-from hapenny.gateway.admitting import build_keyring, holders_of, isolation_of, open_registry, user_tokens_of
+from hapenny.gateway.admitting import (
+    build_keyring,
+    holders_of,
+    isolation_of,
+    kept_in_pause,
+    open_registry,
+    serve_admission,
+    user_tokens_of,
+)
 from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
@@ -216,7 +223,7 @@ def build(
         closed, modes = partial(budgets.closed, name), {**route.modes(), **ALWAYS, **WATCHING}
         pipelines[name] = Pipeline(stages, modes, calls.call, services, stepped_back, closed)
         plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
-        paused[name] = Pipeline(stages, {**_kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
+        paused[name] = Pipeline(stages, {**kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
     audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
@@ -277,14 +284,7 @@ async def start(parts: Assembly) -> None:
     await open_registry(config, shared, parts.keyring)
     clock, serve = parts.clock, parts.tasks.serve
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
-    listener = BudgetAlerts(parts.gate.holders, shared.alerts)
-    shared.budgets.on_spent = listener.spent
-    shared.recorder.metrics.table("hapenny_budget_spent", "Spent of a budget.", ("account", "unit"), listener.figures)
-    shared.recorder.metrics.table("hapenny_budget_limit", "Its limit.", ("account", "unit"), listener.limits)
-    if shared.registry.lasting:
-        serve("stored keys", clock, lambda: shared.registry.follow(config.admission.refresh_s))
-    if config.alerts.webhook:
-        serve("alerts", clock, shared.alerts.run)
+    serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
     book_all(shared.recorder, parts.clock, parts.budgets)
@@ -307,12 +307,6 @@ async def start(parts: Assembly) -> None:
 
 def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backend]:
     return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
-
-
-def _kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:
-    """The modes of what is not there to save: quotas and retries, retrieval, what fits a request to its model."""
-    saving = {spec.name for spec in STAGES if spec.saves and not spec.safety}
-    return {name: mode for name, mode in modes.items() if name not in saving}
 
 
 def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
