@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from hapenny.catalog import default
+from hapenny.cli.printable import say
 from hapenny.config import Config, ConfigError, load
 from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
@@ -48,7 +49,7 @@ def doctor(
             _print_json([Problem("configuration", each, "") for each in error.problems], [])
         else:
             for each in error.problems:
-                click.echo(f"configuration: {each}")
+                say(f"configuration: {each}")
         raise SystemExit(1) from None
     problems, proved = look(config)
     if as_json:
@@ -60,13 +61,15 @@ def doctor(
     if problems:
         raise SystemExit(1)
     if not as_json:
-        click.echo("nothing is wrong that can be seen from here")
+        say("nothing is wrong that can be seen from here")
 
 
 def look(config: Config) -> tuple[list[Problem], list[str]]:
     """What is wrong with what a configuration stands on, and what was found to work, a line each."""
     from hapenny.cli.preflight import look_around
+    from hapenny.core import log
 
+    log.configure("error")  # what looking around and scripted providers say is no news
     problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
     problems += look_around(config)
     guarded, shown = _guardrails(config)
@@ -98,10 +101,8 @@ def _fix(line: str) -> str:
 
 def _fallbacks(config: Config) -> tuple[list[Problem], list[str]]:
     """Each fallback tried in each way; what answered in all of them is one line."""
-    from hapenny.core import log
     from hapenny.studies.fallback_check import check_fallbacks
 
-    log.configure("error")  # what the scripted providers say is no news
     problems: list[Problem] = []
     good: dict[tuple[str, str, str], list[str]] = {}
     for tried in check_fallbacks(config):
@@ -180,7 +181,7 @@ def _show(problems: list[Problem], as_json: bool) -> None:
         _print_json(problems, [])
         return
     for problem in problems:
-        click.echo(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
+        say(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
 
 
 def _print_json(problems: list[Problem], proved: list[str]) -> None:
@@ -202,7 +203,7 @@ def _quotas(region: str, file: str | None) -> None:
             f"Service Quotas cannot be read in {region} ({error}). Fix: the right servicequotas:ListServiceQuotas"
         ) from None
     for quota in sorted(found):
-        click.echo(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
+        say(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
     if file is not None:
         write(found, region, file)
 
@@ -220,8 +221,8 @@ def write(found: list[Found], region: str, file: str) -> None:
         out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")
         yaml.safe_dump(made, out, sort_keys=True)
     for name in unknown:
-        click.echo(f"not written, because the catalog has no such model: {name}", err=True)
-    click.echo(f"written: {file}")
+        say(f"not written, because the catalog has no such model: {name}", err=True)
+    say(f"written: {file}")
 
 
 __all__ = ["doctor"]

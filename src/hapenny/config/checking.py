@@ -11,6 +11,7 @@ from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides, refusals
+from hapenny.config.checking_admission import admission_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -124,20 +125,7 @@ def check(config: Config) -> Config:
         config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
     problems += _tiers_not_named(config)
-    holders: dict[str, int] = {}
-    for index, key in enumerate(config.keys):
-        first = holders.setdefault(key.key, index)
-        if first != index:
-            problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
-        if not -100 <= key.priority <= 100:
-            problems.append(f"$.keys[{index}].priority: {key.priority} is outside -100 to 100. Fix: e.g. 0")
-        if len(key.key) < 8:
-            problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
-        for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
-            if route_name != "*" and route_name not in config.routes:
-                problems.append(
-                    f"$.keys[{index}]: {route_name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}"
-                )
+    problems += admission_problems(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -344,7 +332,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
         for index, api in enumerate(config.batch.apis):
             problems += _batch_api(config, api, f"$.batch.apis[{index}]")
-        for name in ("attempts", "poll_s", "stop_s"):
+        for name in ("attempts", "poll_s", "stop_s", "uploads_mb", "uploads"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
     return problems

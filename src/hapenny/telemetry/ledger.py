@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +19,7 @@ from msgspec import Struct
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
+from hapenny.stores import private
 from hapenny.telemetry import schema
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row, quality
@@ -268,7 +268,7 @@ def _open(path: str) -> sqlite3.Connection:
     fix = "Fix: restore it from a copy or move it away, and a new one is begun"
     try:
         if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            private.file(path)
         connection = schema.open_ledger(path)
         try:
             connection.execute("BEGIN IMMEDIATE")  # a file that can only be read is noticed now, not at the first row
