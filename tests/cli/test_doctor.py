@@ -1,5 +1,6 @@
 import json
 
+import aiohttp
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,9 @@ from hapenny.config import load
 from hapenny.protocols.known_errors import ROWS
 from hapenny.protocols.pasted_errors import explain
 from hapenny.throughput.service_quotas import parse
+from tests.server.house import SONNET as SERVED
+from tests.server.house import Scripted, failure, serving
+from tests.server.test_clients import off_loop
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 
@@ -89,6 +93,20 @@ def test_quotas_are_written_as_configuration(tmp_path):
     quota = models[f"eu.{SONNET}"].quota
     assert (quota.tokens_per_minute, quota.requests_per_minute) == (400_000, 200)
     assert run("--write", str(tmp_path / "x.yaml")).exit_code == 2
+
+
+async def test_a_running_gateway_says_what_holds_calls_back(tmp_path):
+    backend = Scripted(failure=failure("rate_limited", retry_after=30.0))
+    async with serving(tmp_path, backend, preset="safe") as (url, _):
+        calm = await off_loop(run, "--url", url)
+        assert (calm.exit_code, calm.output.strip()) == (0, "nothing holds calls back now")
+        async with aiohttp.ClientSession() as session:
+            body = {"model": SERVED, "messages": [{"role": "user", "content": "Toll?"}]}
+            async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+                assert answer.status == 429
+                assert 25 < float(answer.headers["retry-after"]) < 60
+        told = await off_loop(run, "--url", url)
+        assert "the provider refuses calls for lack of quota; it is asked again in" in told.output
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.flight import Flight
+from hapenny.core.guard import Guard
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 
@@ -58,11 +59,15 @@ class FlightStage(Stage, spec=FLIGHTS_STAGE):
     """Lets the first request of a kind call and the others follow its answer. Only what the cache may serve is
     coalesced; followers save their full price, the starter's row pays."""
 
-    def __init__(self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000) -> None:
+    def __init__(
+        self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000, guard: Guard | None = None
+    ) -> None:
+        """`guard`: is told of flights that ended by no fault of an upstream's."""
         self._keys = keys
         self._any_temperature = any_temperature
         self._max = max_flights
         self.flights: dict[bytes, Flight] = {}
+        self._guard = guard
 
     @property
     def under_way(self) -> int:
@@ -96,6 +101,8 @@ class FlightStage(Stage, spec=FLIGHTS_STAGE):
         def landed(over: Flight) -> None:
             if self.flights.get(key) is over:
                 del self.flights[key]
+            if (broken := over.broken) is not None and self._guard is not None:
+                self._guard.note(broken)
 
         flight = Flight(exchange, lambda: onward(exchange), landed)
         self.flights[key] = flight

@@ -61,7 +61,7 @@ def cache(ctx: click.Context, url: str, key: str) -> None:
 @click.pass_obj
 def stats(target: tuple[str, str], as_json: bool) -> None:
     """Counters of every layer, what each earns on each route, and how the semantic cache keeps its promise."""
-    _shown(_call(target, "GET", "/v1/cache/stats"), as_json, cache_tables.stats)
+    _shown(call_gateway(target, "GET", "/v1/cache/stats"), as_json, cache_tables.stats)
 
 
 @cache.command()
@@ -72,7 +72,7 @@ def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
     """The entries behind KEY, as the header Cache-Status shows it; all of them without KEY."""
     if key.strip("0123456789abcdefABCDEF"):
         raise click.UsageError(f"{key[:64]!r} is no key: give hex digits, as the header Cache-Status shows them")
-    found = _call(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
+    found = call_gateway(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
     if not found and not as_json:
         say(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
         return
@@ -106,7 +106,7 @@ def invalidate(
         raise click.UsageError("--all, or conditions: not both")
     age = _seconds(older) if older is not None else None
     body = {"key": entry, "tag": tag, "epoch": epoch, "older_than_s": age, "dry_run": dry_run}
-    _shown(_call(target, "POST", "/v1/cache/invalidate", body), as_json, cache_tables.removed)
+    _shown(call_gateway(target, "POST", "/v1/cache/invalidate", body), as_json, cache_tables.removed)
 
 
 @cache.command()
@@ -123,7 +123,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
     """
     if questions is None:
-        found = _call(target, "POST", "/v1/cache/warm", {"most": most})
+        found = call_gateway(target, "POST", "/v1/cache/warm", {"most": most})
         _shown(found, as_json, lambda told: say(f"{told['answered']} questions were answered ahead"))
         return
     lines = questions.read_text(encoding="utf-8").splitlines()
@@ -145,7 +145,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
 @click.pass_obj
 def resume(target: tuple[str, str], layer: str, route: str, as_json: bool) -> None:
     """Let a layer that was stopped for losing money try again at once, with empty books."""
-    found = _call(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
+    found = call_gateway(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
     _shown(found, as_json, lambda told: say(f"{layer} tries again on {told['resumed']} routes"))
 
 
@@ -245,7 +245,7 @@ async def _client() -> AsyncIterator[Send]:
         await pool.aclose()
 
 
-def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
+def call_gateway(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The JSON answer of the running gateway; a plain error message otherwise."""
     url, key = target
 

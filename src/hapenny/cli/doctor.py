@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import msgspec
 
@@ -22,10 +24,21 @@ from hapenny.throughput.service_quotas import Found
 @click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas are read.")
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: problems, and what was proved.")
+@click.option("--url", default="", help="A running gateway: what holds calls back there now.")
+@click.option("--key", envvar="HAPENNY_KEY", default="", help="With --url: a hapenny key.")
 def doctor(
-    path: str | None, message: str, model: str, quotas: bool, region: str, file: str | None, as_json: bool
+    path: str | None,
+    message: str,
+    model: str,
+    quotas: bool,
+    region: str,
+    file: str | None,
+    as_json: bool,
+    url: str,
+    key: str,
 ) -> None:
-    """Check a configuration, explain an error, or read the account's quotas. Exits with 1 if something is wrong.
+    """Check a configuration, explain an error, read the account's quotas, or look at a running gateway. Exits with 1 if
+    something is wrong.
 
     With a configuration, every fallback is tried in a dry run: no provider is asked.
     """
@@ -42,6 +55,15 @@ def doctor(
     if quotas:
         _quotas(region, file)
         return
+    if url:
+        from hapenny.cli.cache import call_gateway
+
+        holding = held(call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput")["routes"])
+        if not holding and not as_json:
+            click.echo("nothing holds calls back now")
+        _show(holding, as_json)
+        if path is None:
+            return
     try:
         config = load(path)
     except ConfigError as error:
@@ -62,6 +84,31 @@ def doctor(
         raise SystemExit(1)
     if not as_json:
         say("nothing is wrong that can be seen from here")
+
+
+def held(routes: list[dict[str, Any]]) -> list[Problem]:
+    """What holds calls back in a running gateway, by `GET /v1/throughput`."""
+    problems = []
+    for route in routes:
+        for endpoint in route["endpoints"]:
+            at, quota = f"{route['model']} ({endpoint['name']})", endpoint.get("quota") or {}
+            if endpoint["health"] != "closed":
+                fix = "nothing: it is probed every few seconds; see the provider's status"
+                problems.append(Problem(at, "fails, and is only probed", fix))
+            if quota.get("asked_again_in_s"):
+                rest = (
+                    f"the provider refuses calls for lack of quota; it is asked again in {quota['asked_again_in_s']} s"
+                )
+                problems.append(Problem(at, rest, "ask the provider for more quota, or send less"))
+            if quota.get("learnt"):
+                learnt = (
+                    f"kept to about {quota['tokens_per_minute']:,} tokens a minute, learnt from the provider's refusals"
+                )
+                fix = (
+                    "state the quota (stages.throughput.models.NAME.quota); without a refusal it is forgotten in 10 min"
+                )
+                problems.append(Problem(at, learnt, fix))
+    return problems
 
 
 def look(config: Config) -> tuple[list[Problem], list[str]]:

@@ -19,7 +19,7 @@ VERBS = {
     "pause": "pause",
     "resume": "pause",
     "options": "options",
-    "cache": "cache",
+    "cache": "cache_lint",
     "tokens": "tokens",
     "bench": "bench",
     "plan": "plan",

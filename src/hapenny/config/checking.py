@@ -182,6 +182,8 @@ def _server(config: Config) -> list[str]:
     for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
         if getattr(server, name) <= 0:
             problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
+    if server.apigateway is not None and not server.apigateway.url.startswith(("http://", "https://")):
+        problems.append("$.server.apigateway.url: no address. Fix: https://ID.execute-api.REGION.amazonaws.com/STAGE")
     if not 1 <= server.streams_per_connection <= 10_000:
         problems.append("$.server.streams_per_connection: outside 1-10000. Fix: e.g. 128; clients expect at least 100")
     if server.buffered_mb < server.max_body_mb:

@@ -24,6 +24,17 @@ from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
 
 
+class ApiGatewayOptions(Section):
+    """A WebSocket API of Amazon API Gateway whose routes call `POST /v1/apigateway` (docs/chat.md)."""
+
+    url: str
+    """Where answers are posted: the API's address with its stage, `https://ID.execute-api.REGION.amazonaws.com/STAGE`."""
+    region: str = "us-east-1"
+    """AWS region, for signatures."""
+    profile: str | None = None
+    """Profile of the AWS credentials file; without one as for Bedrock."""
+
+
 class ServerOptions(Section):
     """The HTTP server that clients talk to."""
 
@@ -54,6 +65,8 @@ class ServerOptions(Section):
     """Requests at once on one HTTP/2 connection; each beyond the first counts as a connection of its address."""
     buffered_mb: float = 512.0
     """Bodies of all requests together, from their first byte until they are answered; beyond it new ones get 503."""
+    apigateway: ApiGatewayOptions | None = None
+    """The WebSocket API in front, if there is one."""
     hosts: list[str] = field(default_factory=list)
     """Names by which a gateway without keys may be called, besides addresses, `localhost` and names without a dot."""
     cors_origins: list[str] = field(default_factory=list)

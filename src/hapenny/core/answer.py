@@ -30,12 +30,16 @@ from hapenny.core.events import (
     Usage,
     begins,
 )
+from hapenny.core.log import get_logger
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
     from hapenny.core.calls import Call
 
 __all__ = ["Answer", "EventTransform", "Outcome", "Recorder", "Replay", "Source", "Transform", "begin"]
+
+
+_log = get_logger("hapenny.answers")
 
 
 class Source(Protocol):
@@ -277,7 +281,8 @@ class Answer:
             self.close()
 
     def close(self) -> None:
-        """Releases the upstream at once; what was not read is abandoned. Idempotent."""
+        """Releases the upstream at once; what was not read is abandoned. Idempotent, and never raises: whoever closes
+        has more to give back."""
         if self.outcome is None:
             self._finish("abandoned")
 
@@ -314,8 +319,9 @@ class Answer:
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         """Ends every transform, also where one of them finds that the answer is not whole: those behind it are told
-        that it failed, and what they hold is given back."""
-        self.outcome = outcome
+        that it failed, and what they hold is given back. Raises that only of an answer that was complete until then; of
+        one that failed or was left, there is a better reason."""
+        self.outcome, whole = outcome, outcome == "complete"
         self._head = None
         tail: list[Event] = []
         problem: BaseException | None = None
@@ -332,7 +338,10 @@ class Answer:
         finally:
             self._source.close()
         if problem is not None:
-            raise problem
+            if whole or not isinstance(problem, Exception):
+                raise problem
+            if not isinstance(problem, Failure):
+                _log.error("the end of an answer failed for one of its observers", error=problem)
         return tail if outcome == "complete" else []
 
 

@@ -12,6 +12,7 @@ from hapenny.core.answer_facts import AnswerFacts
 from hapenny.core.calls import SERVING, Asked, Call, CallOutcome, Limits, Policy, Provenance, Purpose, Target
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.core.notes import StageNotes
 
@@ -19,6 +20,9 @@ __all__ = [
     "SERVING", "AnswerFacts", "Asked", "CacheFact", "Call", "CallOutcome", "Exchange", "Limits", "Policy",
     "Provenance", "Purpose", "Step", "Taken", "Target",
 ]  # fmt: skip
+
+
+_log = get_logger("hapenny.requests")
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -233,7 +237,10 @@ class Exchange:
             return
         call.outcome, call.ended, call.failure = outcome, self.clock.now(), failure
         for hook in self._story.on_call:
-            hook(call)
+            try:
+                hook(call)
+            except Exception as error:  # what is wrong with the books of a call must not keep its exchange open
+                _log.error("a call could not be settled", call=call.id, error=error)
         self.release()
 
     def on_call(self, hook: Callable[[Call], None]) -> None:
@@ -254,7 +261,10 @@ class Exchange:
             story.ended = True
             hooks, story.on_end, story.on_call = story.on_end, [], []
             for hook in hooks:  # let go of: hooks know the exchange, and rings of references live on until a collection
-                hook()
+                try:
+                    hook()
+                except Exception as error:  # the others have something of their own to give back
+                    _log.error("the end of a request failed for one of its observers", request=self.id, error=error)
 
     def on_end(self, hook: Callable[[], None]) -> None:
         """Runs `hook` once, when the request is over and all its calls are settled."""

@@ -203,6 +203,7 @@ def build(
         reranks=bool(rerankers),
         guardrails=config.guardrails,
         spawn=tasks.spawn,
+        flights=tasks.guard("calls that requests share", clock),
     )
 
     # The way of a request, and what goes on beside it.

@@ -11,6 +11,7 @@ from hapenny.config import Config, RouteOptions, answer_version
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Policy, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
@@ -18,6 +19,8 @@ from hapenny.intents.classifier import Classifier
 from hapenny.routing.names import TIERS
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.rows import Row
+
+_log = get_logger("hapenny.requests")
 
 Observer: TypeAlias = Callable[[Exchange, Row], None]
 """Reads a finished request and its row. Must neither wait nor raise."""
@@ -150,4 +153,7 @@ class Exchanges:
     def _ended(self, exchange: Exchange) -> None:
         row = self._books.close(exchange)
         for observer in self._observers:
-            observer(exchange, row)
+            try:
+                observer(exchange, row)
+            except Exception as error:  # it must not cost the others what they have to write down
+                _log.error("a finished request could not be observed", request=exchange.id, error=error)

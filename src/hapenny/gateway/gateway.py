@@ -21,10 +21,12 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
 from hapenny.gateway.assembly import Assembly, build, start
+from hapenny.gateway.watching import guards, watch
 from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
 
@@ -56,6 +58,7 @@ class Gateway:
         config = config if config is not None else load()
         parts = build(config, clock, backends, previous.parts if previous is not None else None)
         self.parts: Assembly = parts
+        watch(parts)
         self.config, self.clock, self.catalog = parts.config, parts.clock, parts.catalog
         self.backends, self.keyring, self.names = parts.backends, parts.keyring, parts.resolver.names
         self.books, self.shared, self.recorder = parts.books, parts.shared, parts.shared.recorder
@@ -159,12 +162,12 @@ class Gateway:
 
     def failing(self) -> list[str]:
         """Background tasks that failed of late, and were begun again."""
-        guards = list(self.parts.tasks.guards)
-        if self.ledger is not None:
-            guards.append(self.ledger.guard)
-        if self.shared.state is not None:
-            guards.append(self.shared.state.guard)
-        return sorted({guard.name for guard in guards if guard.failing})
+        return sorted({guard.name for guard in guards(self.parts) if guard.failing})
+
+    def watch_over(self, guard: Guard) -> None:
+        """Shows another background task, of a service of this gateway; over a reload, too."""
+        kept = self.shared.guards
+        kept[:] = [each for each in kept if each.name != guard.name] + [guard]
 
     @property
     def only_simulated(self) -> bool:

@@ -86,7 +86,7 @@ class Prefetcher:
             return {}, 0
         path = ledger.path
         await ledger.flush()
-        past = await self._clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
+        past = await self._clock.work("history", 1.0, lambda: history(path, since, BACKGROUND, day))
         return past.hours, past.spent
 
     async def key(self, seen: SeenRequest) -> bytes:

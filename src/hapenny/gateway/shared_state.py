@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from hapenny.caching.store import Store
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.config import LOSSY, Config, ConfigError
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
@@ -76,6 +77,8 @@ class Shared:
     """The embedder, with calls under way at once gathered into few."""
     collections: dict[str, Collection]
     prefetch: PrefetchMemory
+    guards: list[Guard] = field(default_factory=list)
+    """Of background tasks that outlive a reload."""
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:

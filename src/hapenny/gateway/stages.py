@@ -26,6 +26,7 @@ from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Target
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Parameters
 from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
@@ -108,6 +109,8 @@ class StageParts:
     guardrails: Mapping[str, GuardrailOptions]
     """Guardrails of providers, by name."""
     spawn: Spawn
+    flights: Guard
+    """Of calls that several requests share."""
     """Runs work off the path."""
 
     def target(self, name: str) -> Target | None:
@@ -228,7 +231,9 @@ def _exact(here: RouteParts) -> Stage:
 
 def _flights(here: RouteParts) -> Stage:
     most = here.options[FLIGHTS_STAGE].max_flights
-    return FlightStage(here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most)
+    return FlightStage(
+        here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most, guard=here.shared.flights
+    )
 
 
 def _semantic(here: RouteParts) -> Stage | None:

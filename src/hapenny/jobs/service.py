@@ -25,6 +25,7 @@ from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
@@ -79,9 +80,12 @@ class BatchService:
         self.messages = MessageBatches(self.engine)
         """Batches of messages as functions, where the dialect is Anthropic's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.guard = Guard("batch jobs" if dialect == DIALECT else "batches of messages", clock)
 
     def start(self) -> None:
         """Goes on with every batch that is not done."""
+        with self._hold() as gateway:
+            gateway.watch_over(self.guard)
         for id, batch in self.engine.batches.items():
             if not batch.done:
                 self._go(id)
@@ -142,7 +146,7 @@ class BatchService:
     def _go(self, id: str) -> None:
         """A task that works on a batch until it is done, unless there is one."""
         if id not in self._tasks and not self.engine.batches[id].done:
-            task = self._tasks[id] = asyncio.get_running_loop().create_task(self._work(id))
+            task = self._tasks[id] = asyncio.get_running_loop().create_task(self.guard.keep(lambda: self._work(id)))
             task.add_done_callback(lambda ended: self._tasks.pop(id) if self._tasks.get(id) is ended else None)
 
     async def _work(self, id: str) -> None:

@@ -18,6 +18,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.admitted import Admitted, refusal, unfit
 from hapenny.server.auth import recognise
 from hapenny.server.dialects import guess
+from hapenny.server.endpoints.chat_ws import adopt_key
 from hapenny.server.perimeter import Perimeter, beyond_loopback
 from hapenny.server.routes import TABLE, Match, Table
 from hapenny.server.services import Services
@@ -118,6 +119,8 @@ class App:
             match = self._table.match(request)
             who = match.route.who
             identity: Identity | None = OPEN
+            if "sec-websocket-protocol" in request.headers:
+                adopt_key(request)
             if who in _KEYED or (who == "metrics" and not perimeter.metrics(request.peer)):
                 identity = recognise(gateway.keyring, request)
                 if identity is not None and who not in identity.opens:

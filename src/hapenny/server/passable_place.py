@@ -103,6 +103,8 @@ def _family(call: Call) -> PathFamily:
     path = call.request.path
     if path.startswith("/model/"):
         return "model"
+    if path.startswith("/endpoints/"):
+        return "sagemaker"
     if path.startswith("/openai/"):
         return "openai-prefix"
     if path.startswith(("/v1/", "/anthropic/")):
@@ -133,7 +135,7 @@ def path_of(call: Call, spot: Place) -> str:
     """The path that is sent, with the provider's own id of the model and the query as it came."""
     request = call.request
     options = call.gateway.config.backends[spot.name]
-    path = request.path if options.kind == "bedrock" or KINDS[options.kind].regional else call.path
+    path = request.path if KINDS[options.kind].regional else call.path
     named = call.params.get("model")
     target = spot.target
     if named and target is not None and target.model != named:

@@ -12,10 +12,12 @@ from hapenny.server.dialects import Dialect, guess
 from hapenny.server.endpoints import (
     admin,
     answers,
+    apigateway,
     batches,
     cache,
     certificates,
     chat,
+    chat_ws,
     completions,
     count_tokens,
     embeddings,
@@ -89,6 +91,11 @@ ROUTES = (
     Route(
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
+    Route(("GET",), "/v1/chat/ws", chat_ws.connect, "caller", "Chat over a WebSocket: docs/chat.md.", "openai"),
+    Route(
+        POST, "/v1/apigateway", apigateway.event, "caller", "Events of an API Gateway WebSocket API: docs/chat.md.",
+        "openai", most=SMALL,
     ),
     Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Counts a Responses prompt.", "openai"),
     Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),

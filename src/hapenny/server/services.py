@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
@@ -16,6 +17,13 @@ from hapenny.jobs.service import BatchService
 from hapenny.server.auth import unadorned
 
 _log = get_logger("hapenny.server")
+
+
+class Closes(Protocol):
+    """A part that an endpoint keeps here between requests."""
+
+    async def aclose(self) -> None:
+        """Lets go of everything."""
 
 
 class Services:
@@ -35,6 +43,8 @@ class Services:
         self.message_batches: BatchService | None = None
         """Of Anthropic's clients."""
         self.prefetch_jobs: PrefetchJobs | None = None
+        self.adapter: Closes | None = None
+        """Of API Gateway's WebSocket API, once it was asked."""
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
@@ -99,6 +109,8 @@ class Services:
 
     async def aclose(self) -> None:
         """Ends the gateways."""
+        if self.adapter is not None:
+            await self.adapter.aclose()
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.live import Live
@@ -119,6 +119,15 @@ class Histograms(dict[tuple[str, ...], Histogram]):
         found.total += value
 
 
+class Series(NamedTuple):
+    """A gauge by label values, as it is now (`_total` at the end of `name` makes it a counter)."""
+
+    name: str
+    what: str
+    labels: tuple[str, ...]
+    series: dict[tuple[str, ...], float]
+
+
 class Metrics:
     """All metrics of a gateway. `observe` is the only thing on the hot path.
 
@@ -133,6 +142,7 @@ class Metrics:
         """The one name of a model, by which it is labelled whatever it was called."""
         self._tables: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._sources: dict[str, Callable[[], Iterable[Series]]] = {}
         self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
         self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
         self._saved, self._error, self._unpriced = Counts(), Counts(), Counts()
@@ -153,6 +163,10 @@ class Metrics:
     ) -> None:
         """Adds a gauge with labels that is read at each scrape."""
         self._tables[name] = (what, labels, read)
+
+    def source(self, name: str, read: Callable[[], Iterable[Series]]) -> None:
+        """Adds series that are read at each scrape; a source of the same name is replaced."""
+        self._sources[name] = read
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Counts a finished request, and shows its calls to the live measures."""
@@ -287,6 +301,13 @@ class Metrics:
                 yield CounterMetricFamily(name, what, value=read())
             else:
                 yield GaugeMetricFamily(name, what, value=read())
+        for source in self._sources.values():
+            for shown in source():
+                kind = CounterMetricFamily if shown.name.endswith("_total") else GaugeMetricFamily
+                labelled = kind(shown.name, shown.what, labels=shown.labels)
+                for values, value in list(shown.series.items())[:MAX_SERIES]:
+                    labelled.add_metric(values, value)
+                yield labelled
         yield from self._paces(self.live)
 
     @staticmethod

@@ -10,6 +10,7 @@ from hapenny.catalog import resolve as default_resolve
 from hapenny.core.answer import Answer
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
+from hapenny.core.guard import Guard
 from hapenny.stores.counters import Counters
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.dispatch import Dispatcher
@@ -62,6 +63,7 @@ class Dispatchers:
         self._resolve = resolve
         self._budget = RetryBudget(options.retry_share, initial=5.0)
         self._routes: dict[Target, Route] = {}
+        self.guard = Guard("queues in front of models", clock)
         self.imported: dict[Place, QuotaSpec] = of_file(options.quotas.file) if options.quotas.file else {}
         """The account's own quotas, which hold where the configuration says nothing."""
 
@@ -129,6 +131,7 @@ class Dispatchers:
                         self._counters,
                         self._clock,
                         burndown=self._burndown(target.model),
+                        backoff=self.options.retry,
                     ),
                     limit=limit.build(self._clock) if limit is not None else None,
                     breaker=self.options.breaker,
@@ -138,7 +141,7 @@ class Dispatchers:
                 )
             )
         balancer = Balancer(self._clock, affinity=model.affinity)
-        gate = Gate(self._clock, endpoints, self.options.gate, balancer=balancer)
+        gate = Gate(self._clock, endpoints, self.options.gate, balancer=balancer, guard=self.guard)
         dispatcher: Dispatcher[tuple[Answer, Exchange]] = Dispatcher(
             self._clock,
             gate,
