@@ -46,12 +46,13 @@ from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
 from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
+from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.balance import Balancer
-from hapenny.routing.budget import Budget, Rates
+from hapenny.routing.budget import Budget
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
 from hapenny.routing.options import TIERS_STAGE
@@ -325,7 +326,7 @@ def _router(
     """Rules on tiers; it goes on with sessions, promises and budget where the evidence and the sum are the same."""
     options = config.stages[TIERS_STAGE]
     old = previous.config.stages[TIERS_STAGE] if previous is not None else None
-    rates = _rates(catalog, resolver)
+    rates = tier_rates(catalog, resolver)
     budget = None
     if options.monthly_budget_usd is not None:
         if previous is not None and old is not None and old.monthly_budget_usd == options.monthly_budget_usd:
@@ -346,18 +347,6 @@ def _router(
     if previous is not None and old is not None and old.trained == options.trained:
         router.keep(previous.router)
     return router
-
-
-def _rates(catalog: Catalog, resolver: RequestResolver) -> dict[str, Rates]:
-    """Prices of the tiers whose model's are known."""
-    known = {}
-    for tier, target in resolver.names.tiers.items():
-        card = catalog.resolve(target.model)
-        rates = card.rates() if card is not None else None
-        if rates is not None and rates.input is not None and rates.output is not None:
-            cached = rates.cache_read if rates.cache_read is not None else rates.input
-            known[tier] = Rates(float(rates.input), float(cached), float(rates.output))
-    return known
 
 
 def _semantic_judge(config: Config, resolver: RequestResolver, background: BackgroundCalls) -> Asks | None:
