@@ -57,7 +57,7 @@ from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
-from hapenny.routing.budget import Budget, Rates
+from hapenny.routing.budget import Budget
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
 from hapenny.routing.options import TIERS_STAGE
@@ -344,18 +344,6 @@ def _router(
     if previous is not None and old is not None and old.trained == options.trained:
         router.keep(previous.router)
     return router
-
-
-def _rates(catalog: Catalog, resolver: RequestResolver) -> dict[str, Rates]:
-    """Prices of the tiers whose model's are known."""
-    known = {}
-    for tier, target in resolver.names.tiers.items():
-        card = catalog.resolve(target.model)
-        rates = card.rates() if card is not None else None
-        if rates is not None and rates.input is not None and rates.output is not None:
-            cached = rates.cache_read if rates.cache_read is not None else rates.input
-            known[tier] = Rates(float(rates.input), float(cached), float(rates.output))
-    return known
 
 
 def _semantic_judge(config: Config, resolver: RequestResolver, background: BackgroundCalls) -> Asks | None:
