@@ -8,10 +8,10 @@ GET_UV = @$(UV) --version >/dev/null 2>&1 \
 	     && mkdir -p .tools/bin && ln -sf ../env/bin/uv .tools/bin/uv; } \
 	|| { echo "uv cannot be fetched. Fix: apt install python3-venv (or pip), or https://docs.astral.sh/uv/"; exit 2; }
 RUN := $(UV) run --no-sync
-EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console
+EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt
 DATA ?=
 
-.PHONY: setup demo test check check-long clients bench rivals docs dist clean
+.PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -40,7 +40,17 @@ test: setup
 docs: setup
 	@$(RUN) zensical build --strict
 
-check: setup
+# Hashes of the lock; known vulnerabilities where their database can be reached.
+audit: setup
+	@$(RUN) python .ci/audit.py
+
+# The bill of materials (CycloneDX 1.5) of what is installed with all extras.
+sbom:
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --all-extras --no-default-groups --format cyclonedx1.5 -o build/hapenny.cdx.json
+	@echo build/hapenny.cdx.json
+
+check: setup audit
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) lint-imports

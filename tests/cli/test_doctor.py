@@ -41,6 +41,15 @@ def test_provisioned_with_a_profile_is_found(tmp_path):
     assert "provisioned throughput cannot be used" in done.output
 
 
+def test_guardrails_are_told_and_what_about_them_surprises(tmp_path):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text("routes: {default: {stages: {guard_input: on}}, shop: {stages: {guard_output: shadow}}}\n")
+    done = run("-c", str(path))
+    assert "route default: guardrails: guard_input on" in done.output
+    assert "answers are not read in shadow" in done.output
+    assert done.exit_code == 1
+
+
 def test_a_denied_region_is_explained():
     message = (
         "is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:eu-west-3::foundation-model/x "

@@ -9,6 +9,7 @@ import msgspec
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.options import FLIGHTS_STAGE
 from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.flight import Flight
@@ -48,7 +49,10 @@ class _Told(Transform):
         elif starter.cache is not None and starter.cache.hit:
             replayed = True
             model = starter.answer.model or model
-        self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
+        own = self._follower.answer.guarded  # of the follower's own answer, on its way out
+        self._follower.answer = msgspec.structs.replace(
+            starter.answer, model=model, replayed=replayed, guarded=starter.answer.guarded or own
+        )
 
 
 class FlightStage(Stage, spec=FLIGHTS_STAGE):
@@ -85,7 +89,13 @@ class FlightStage(Stage, spec=FLIGHTS_STAGE):
         flight = self.flights.get(key)
         if flight is not None and flight.open:
             exchange.cache = CacheFact(layer=self.name, hit=True, collapsed=True, key=key[:8].hex())
-            answer = await flight.join(exchange)
+            try:
+                answer = await flight.join(exchange)
+            except Failure as failure:
+                if not failure.personal:
+                    raise
+                exchange.cache = None  # whoever began it may not go on; that says nothing of this request
+                return await onward(exchange)
             return answer.through(_Told(flight.exchange, exchange))
 
         def landed(over: Flight) -> None:

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from hapenny.cli import cache_tables
+from hapenny.cli.printable import printable, say, say_json
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 
@@ -73,7 +74,7 @@ def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
         raise click.UsageError(f"{key[:64]!r} is no key: give hex digits, as the header Cache-Status shows them")
     found = call_gateway(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
     if not found and not as_json:
-        click.echo(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
+        say(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
         return
     _shown(found, as_json, cache_tables.entries)
 
@@ -123,7 +124,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     """
     if questions is None:
         found = call_gateway(target, "POST", "/v1/cache/warm", {"most": most})
-        _shown(found, as_json, lambda told: click.echo(f"{told['answered']} questions were answered ahead"))
+        _shown(found, as_json, lambda told: say(f"{told['answered']} questions were answered ahead"))
         return
     lines = questions.read_text(encoding="utf-8").splitlines()
     texts = [_text(line, number) for number, line in enumerate(lines, 1) if line.strip()]
@@ -132,7 +133,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     hits, failed = asyncio.run(_warm(target, texts, model, parallel))
     told = {"questions": len(texts), "answered": len(texts) - hits - failed, "stored": hits, "failed": failed}
     said = "{questions} questions: {answered} answered, {stored} stored already, {failed} failed"
-    _shown(told, as_json, lambda told: click.echo(said.format(**told)))
+    _shown(told, as_json, lambda told: say(said.format(**told)))
     if failed:
         sys.exit(1)
 
@@ -145,7 +146,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
 def resume(target: tuple[str, str], layer: str, route: str, as_json: bool) -> None:
     """Let a layer that was stopped for losing money try again at once, with empty books."""
     found = call_gateway(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
-    _shown(found, as_json, lambda told: click.echo(f"{layer} tries again on {told['resumed']} routes"))
+    _shown(found, as_json, lambda told: say(f"{layer} tries again on {told['resumed']} routes"))
 
 
 @cache.command()
@@ -260,7 +261,7 @@ def call_gateway(target: tuple[str, str], method: str, path: str, body: Any = No
     except (OSError, ValueError) as error:
         raise click.ClickException(f"no gateway answers at {url}: {error}") from None
     if status != 200:
-        raise click.ClickException(f"{url}{path}: status {status}: {_reason(raw)}")
+        raise click.ClickException(f"{url}{path}: status {status}: {printable(_reason(raw))}")
     return msgspec.json.decode(raw)
 
 
@@ -274,6 +275,6 @@ def _reason(raw: bytes) -> str:
 
 def _shown(value: Any, as_json: bool, tell: Callable[[Any], object]) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        say_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
     else:
         tell(value)

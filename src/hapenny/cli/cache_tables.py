@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hapenny.cli.printable import printable
+
 _COUNTS = ("hits", "stale_hits", "misses", "evictions", "expired", "purged")
 _MONEY = ("saved", "embedding", "judging", "answering", "storage", "net")
 _TEXTS = ("route", "key", "model", "tags", "closed_because")
@@ -68,6 +70,7 @@ def removed(found: dict[str, Any]) -> None:
 
 def _table(title: str, names: list[str], rows: list[list[str]], *, head: bool = True) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", show_header=head, box=None, pad_edge=False)
@@ -75,7 +78,7 @@ def _table(title: str, names: list[str], rows: list[list[str]], *, head: bool = 
         left = not number or not name or name in _TEXTS
         table.add_column(name.replace("_", " "), justify="left" if left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)

@@ -8,7 +8,9 @@ import click
 import msgspec
 
 from hapenny.catalog import default
+from hapenny.cli.printable import say
 from hapenny.config import Config, ConfigError, load
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
 from hapenny.throughput.service_quotas import Found
@@ -69,7 +71,7 @@ def doctor(
             _print_json([Problem("configuration", each, "") for each in error.problems], [])
         else:
             for each in error.problems:
-                click.echo(f"configuration: {each}")
+                say(f"configuration: {each}")
         raise SystemExit(1) from None
     problems, proved = look(config)
     if as_json:
@@ -81,7 +83,7 @@ def doctor(
     if problems:
         raise SystemExit(1)
     if not as_json:
-        click.echo("nothing is wrong that can be seen from here")
+        say("nothing is wrong that can be seen from here")
 
 
 def held(routes: list[dict[str, Any]]) -> list[Problem]:
@@ -112,9 +114,13 @@ def held(routes: list[dict[str, Any]]) -> list[Problem]:
 def look(config: Config) -> tuple[list[Problem], list[str]]:
     """What is wrong with what a configuration stands on, and what was found to work, a line each."""
     from hapenny.cli.preflight import look_around
+    from hapenny.core import log
 
+    log.configure("error")  # what looking around and scripted providers say is no news
     problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
     problems += look_around(config)
+    guarded, shown = _guardrails(config)
+    problems, proved = problems + guarded, proved + shown
     try:
         more, lines = _fallbacks(config)
     except (ConfigError, ImportError, OSError, ValueError) as error:
@@ -142,10 +148,8 @@ def _fix(line: str) -> str:
 
 def _fallbacks(config: Config) -> tuple[list[Problem], list[str]]:
     """Each fallback tried in each way; what answered in all of them is one line."""
-    from hapenny.core import log
     from hapenny.studies.fallback_check import check_fallbacks
 
-    log.configure("error")  # what the scripted providers say is no news
     problems: list[Problem] = []
     good: dict[tuple[str, str, str], list[str]] = {}
     for tried in check_fallbacks(config):
@@ -182,6 +186,32 @@ def _regions(options: ThroughputOptions) -> tuple[list[Problem], list[str]]:
     return problems, lines
 
 
+def _guardrails(config: Config) -> tuple[list[Problem], list[str]]:
+    """What about guardrails will surprise, and which routes have which."""
+    problems: list[Problem] = []
+    lines: list[str] = []
+    for name, route in config.routes.items():
+        modes = {spec.name: route.mode(spec) for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)}
+        shown = ", ".join(f"{stage} {mode}" for stage, mode in modes.items() if mode != "off")
+        lines += [f"route {name}: guardrails: {shown}"] if shown else []
+        at = f"$.routes.{name}.stages"
+        if modes["guard_output"] == "shadow":
+            fix = "guard_output: on, with the action note"
+            problems.append(Problem(f"{at}.guard_output", "answers are not read in shadow", fix))
+        if modes["guard_output"] == "on" and route.cache_scope == "shared":
+            lines.append(f"route {name}: publishes no answers for a CDN, since guard_output is on")
+    stages = config.stages
+    asked = {
+        rules.remote
+        for options in (stages[GUARD_INPUT_STAGE], stages[GUARD_CONTEXT_STAGE], stages[GUARD_OUTPUT_STAGE])
+        for rules in (options, *options.routes.values())
+    }
+    for name in config.guardrails:
+        if name not in asked:
+            problems.append(Problem(f"$.guardrails.{name}", "no stage asks it", f"remote: {name} in a stage"))
+    return problems, lines
+
+
 def _places(name: str, card: object, policy: RegionPolicy) -> list[str]:
     from hapenny.catalog.card import Card
 
@@ -198,7 +228,7 @@ def _show(problems: list[Problem], as_json: bool) -> None:
         _print_json(problems, [])
         return
     for problem in problems:
-        click.echo(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
+        say(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
 
 
 def _print_json(problems: list[Problem], proved: list[str]) -> None:
@@ -220,7 +250,7 @@ def _quotas(region: str, file: str | None) -> None:
             f"Service Quotas cannot be read in {region} ({error}). Fix: the right servicequotas:ListServiceQuotas"
         ) from None
     for quota in sorted(found):
-        click.echo(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
+        say(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
     if file is not None:
         write(found, region, file)
 
@@ -238,8 +268,8 @@ def write(found: list[Found], region: str, file: str) -> None:
         out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")
         yaml.safe_dump(made, out, sort_keys=True)
     for name in unknown:
-        click.echo(f"not written, because the catalog has no such model: {name}", err=True)
-    click.echo(f"written: {file}")
+        say(f"not written, because the catalog has no such model: {name}", err=True)
+    say(f"written: {file}")
 
 
 __all__ = ["doctor"]

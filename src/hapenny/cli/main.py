@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
@@ -14,6 +15,9 @@ VERBS = {
     "simulate": "simulate",
     "demo": "demo",
     "report": "report",
+    "keys": "keys",
+    "pause": "pause",
+    "resume": "pause",
     "options": "options",
     "cache": "cache",
     "tokens": "tokens",
@@ -50,3 +54,4 @@ class _Verbs(click.Group):
 @click.version_option(package_name="hapenny")
 def main() -> None:
     """hapenny: a bridge between an application and its foundation models; every token is worth its toll."""
+    os.umask(0o077)  # what verbs write holds texts and figures of others: files 0600, folders 0700

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
     _checks(summary, console)
     console.print(_latencies(summary))
+    if len(summary.tenants) > 1:
+        console.print(_groups("tenant", summary.tenants, console.width))
     if summary.features:
         console.print(_groups("feature", summary.features, console.width))
     if summary.models:
@@ -128,15 +131,20 @@ def _headline(summary: Summary, console: Console) -> None:
     )
     console.print(f"on now: saved {money(summary.saved)}{share}{more}", highlight=False)
     for step in summary.advice:
-        half = money((step.high - step.low) // 2)
-        console.print(
-            f"  + {money(step.saves)} ± {half} ({step.share:.1%})  {step.what}", highlight=False, markup=False
-        )
-        console.print(f"      seen: {step.evidence}", highlight=False, markup=False, style="dim")
-        console.print(f"      missing: {step.missing}", highlight=False, markup=False, style="dim")
+        gain = f"{money(step.saves)} ± {money((step.high - step.low) // 2)} ({step.share:.1%})"
+        _wrapped(console, f"  + {gain}  ", step.what)
+        _wrapped(console, "      seen: ", step.evidence, style="dim")
+        _wrapped(console, "      missing: ", step.missing, style="dim")
     if len(summary.advice) > 1:
         console.print("  [dim]they overlap: all together save what stands in the first line[/]")
     console.print()
+
+
+def _wrapped(console: Console, head: str, text: str, style: str = "") -> None:
+    """A line whose continuation stands under its beginning."""
+    lines = textwrap.wrap(text, max(30, console.width - 8), initial_indent=head, subsequent_indent=" " * 8)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, style=style)
 
 
 def waterfall(summary: Summary, width: int) -> Table:

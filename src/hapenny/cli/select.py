@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from hapenny.cli.printable import say, say_json
+
 
 @click.command()
 @click.argument("text")
@@ -50,13 +52,13 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
         raise click.ClickException(f"the trained router cannot be read: {error}") from None
     found = decide(Question(text=text, intent=intent, route=route), router, models, mode=mode, baseline=baseline)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(found).decode())
         return
-    click.echo(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
+    say(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
     if found.serves != found.model:
-        click.echo(
+        say(
             f"on route {route} the stage `tiers` is in {found.mode}: {found.serves} answers `auto` there. "
             f"Fix: stages: {{tiers: on}} on that route, or preset: balanced"
         )
     if found.certificate:
-        click.echo(f"certificate: {found.certificate}")
+        say(f"certificate: {found.certificate}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -61,7 +60,6 @@ def run(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
     """Serves until SIGTERM or SIGINT; what keeps it from that is told on stderr, exit status 2."""
-    os.umask(0o077)  # what it keeps holds texts and figures of others: files 0600, folders 0700
     runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
     with contextlib.suppress(ImportError):
         import uvloop

@@ -11,11 +11,13 @@ from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides, refusals
+from hapenny.config.checking_admission import admission_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
 from hapenny.config.routes import CARD_TIERS, TIERS, RouteOptions
 from hapenny.config.stages import STAGES
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.throughput.imported import of_file
@@ -109,6 +111,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _guardrails(config)
     problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
@@ -122,20 +125,7 @@ def check(config: Config) -> Config:
         config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
     problems += _tiers_not_named(config)
-    holders: dict[str, int] = {}
-    for index, key in enumerate(config.keys):
-        first = holders.setdefault(key.key, index)
-        if first != index:
-            problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
-        if not -100 <= key.priority <= 100:
-            problems.append(f"$.keys[{index}].priority: {key.priority} is outside -100 to 100. Fix: e.g. 0")
-        if len(key.key) < 8:
-            problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
-        for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
-            if route_name != "*" and route_name not in config.routes:
-                problems.append(
-                    f"$.keys[{index}]: {route_name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}"
-                )
+    problems += admission_problems(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -217,6 +207,26 @@ def _rerankers(config: Config) -> list[str]:
     if wanted is not None and wanted not in config.rerankers:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
+
+
+def _guardrails(config: Config) -> list[str]:
+    """What is wrong with guardrails: names of routes and of providers' guardrails that there are not."""
+    problems = []
+    stages = config.stages
+    for stage, options in (
+        (GUARD_INPUT_STAGE.name, stages[GUARD_INPUT_STAGE]),
+        (GUARD_CONTEXT_STAGE.name, stages[GUARD_CONTEXT_STAGE]),
+        (GUARD_OUTPUT_STAGE.name, stages[GUARD_OUTPUT_STAGE]),
+    ):
+        at = f"$.stages.{stage}"
+        for name, rules in [("", options), *options.routes.items()]:
+            place = f"{at}.routes.{name}" if name else at
+            if name and name not in config.routes:
+                problems.append(f"{place}: {name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}")
+            if rules.remote and rules.remote not in config.guardrails:
+                known = ", ".join(sorted(config.guardrails)) or "none is configured"
+                problems.append(f"{place}.remote: {rules.remote!r} is not one of guardrails. Fix: one of: {known}")
     return problems
 
 
@@ -322,7 +332,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
         for index, api in enumerate(config.batch.apis):
             problems += _batch_api(config, api, f"$.batch.apis[{index}]")
-        for name in ("attempts", "poll_s", "stop_s"):
+        for name in ("attempts", "poll_s", "stop_s", "uploads_mb", "uploads"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
     return problems

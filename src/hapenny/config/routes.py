@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import field
 
+from hapenny.admission.options import Allowance
 from hapenny.config.section import Section
 from hapenny.config.stages import PRESETS
 from hapenny.core.stage_spec import Mode, Preset, StageSpec
@@ -89,7 +90,7 @@ class RouteOptions(Section):
         return self.audit_share if self.audit_share is not None else AUDITED.get(self.preset, 0.0)
 
 
-class KeyOptions(Section):
+class KeyOptions(Allowance, kw_only=True, forbid_unknown_fields=True):
     """A key of ours: who holds it."""
 
     key: str
@@ -104,8 +105,9 @@ class KeyOptions(Section):
     """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
     """Models and tiers it may ask for; `*` is all."""
-    scopes: list[Literal["call", "metrics"]] = field(default_factory=lambda: ["call"])
-    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`."""
+    scopes: list[Literal["call", "metrics", "admin"]] = field(default_factory=lambda: ["call"])
+    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`,
+    `admin` what stands under `/v1/admin/` and the console."""
     priority: int = 0
     """The highest priority that its requests may ask for by `x-hapenny-priority`; above 0 goes before other tenants."""
     sigv4_access_key: str | None = None

@@ -27,6 +27,26 @@ button.quiet{color:var(--soft);font-weight:400;margin-left:auto}kbd{color:var(--
 """
 
 
+def login(problem: str = "") -> str:
+    """The page that asks for a key."""
+    told = f'<p class="problem">{escape(problem)}</p>' if problem else ""
+    return frame(
+        "hapenny console",
+        f'<section>{told}<form class="say" method="post" action="/login"><input name="key" type="password" '
+        'placeholder="key of scope admin" autocomplete="off" autofocus><button>enter</button></form></section>',
+        "/login",
+    )
+
+
+def refused() -> str:
+    """The page for whoever came under a foreign name."""
+    return frame(
+        "hapenny console",
+        "<section><p>The console answers under names of this machine alone. Others: server.hosts.</p></section>",
+        "",
+    )
+
+
 def frame(title: str, body: str, here: str) -> str:
     """A page around `body`."""
     links = "".join(

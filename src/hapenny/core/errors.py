@@ -69,6 +69,9 @@ class Failure(Exception):
         filtered: the provider's content filter refused the request; another provider's may not.
     """
 
+    personal = False
+    """Whether it is about who asked, and says nothing of others who ask the same."""
+
     def __init__(
         self,
         kind: Kind,

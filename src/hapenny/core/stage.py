@@ -10,6 +10,7 @@ from msgspec import Struct
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Taken, Target
+from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.stage_spec import Mode, StageSpec
 
@@ -60,6 +61,11 @@ class Ask(Protocol):
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
     ) -> list[float]:
         """A relevance score for each document."""
+
+    async def guard(
+        self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float
+    ) -> Verdict:
+        """What a provider's guardrail, named `model`, says of texts within `deadline` seconds."""
 
 
 class Stage:

@@ -11,23 +11,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hapenny.admission.keys import Identity, Keyring, key_id
+from hapenny.admission.budget_alerts import BudgetAlerts
+from hapenny.admission.gate import Gate
+from hapenny.admission.isolation import Isolation
+from hapenny.admission.keys import Keyring
+from hapenny.admission.user_tokens import UserTokens
 from hapenny.backends.contract import Backend
+from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import Config, RouteOptions
+from hapenny.config import STAGES, Config, RouteOptions
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
-from hapenny.core.stage import Pipeline, StageSpec
+from hapenny.core.stage import Mode, Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.answers import judge
 from hapenny.evidence.audits import AuditOptions
 from hapenny.evidence.live_audit import Judging, LiveAudit
+from hapenny.gateway.admitting import build_keyring, holders_of, isolation_of, open_registry, user_tokens_of
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -38,7 +44,7 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -74,6 +80,10 @@ class Assembly:
     catalog: Catalog
     backends: dict[str, Backend]
     keyring: Keyring
+    gate: Gate
+    """What keys and tenants may use."""
+    isolation: Isolation | None
+    user_tokens: UserTokens | None
     resolver: RequestResolver
     shared: Shared
     books: Books
@@ -82,6 +92,8 @@ class Assembly:
     calls: ProviderCalls
     services: ModelServices
     rerankers: dict[str, Reranker]
+    guards: dict[str, GuardClient]
+    """Providers' guardrails, by name."""
     certificates: About
     """What certificates would have to be about now."""
     router: Router
@@ -92,7 +104,9 @@ class Assembly:
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with everything off that saves."""
+    """By route, with everything off that saves or changes an answer, for the holdout."""
+    paused: dict[str, Pipeline]
+    """By route, with every saving stage off."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -135,7 +149,9 @@ def build(
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
-    calls = ProviderCalls(far, books, clock)
+    gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)
+    isolation = isolation_of(config, shared.secret)
+    calls = ProviderCalls(far, books, clock, gate, isolation)
     recorder.watch(books)
     configured = {books.prices.canonical(target.model) for target in resolver.names.targets()}
     recorder.metrics.labels.configured = configured.__contains__
@@ -146,7 +162,9 @@ def build(
 
     # What the stages stand on.
     rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
-    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock))
+    guards = {name: build_guard(name, how, clock) for name, how in config.guardrails.items()}
+    paid = paid_embedder(config, catalog, far, clock, gate)
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid, guards, gate)
     background = BackgroundCalls(exchanges, calls.call, recorder)
     facts = ModelFacts(catalog, books.prices, shared.sizes)
     certificates = About(
@@ -183,17 +201,19 @@ def build(
         clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
+        guardrails=config.guardrails,
         spawn=tasks.spawn,
         flights=tasks.guard("calls that requests share", clock),
     )
 
     # The way of a request, and what goes on beside it.
-    pipelines, plain = {}, {}
+    pipelines, plain, paused = {}, {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
         pipelines[name] = Pipeline(stages, {**route.modes(), **ALWAYS, **WATCHING}, calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, ALWAYS, calls.call, services)
-    prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
+        plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
+        paused[name] = Pipeline(stages, {**_kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
+    prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
     live_audit = _live_audit(config, shared, resolver, router, background, tasks)
     admin = CacheAdmin(
@@ -215,7 +235,10 @@ def build(
         clock=clock,
         catalog=catalog,
         backends=far,
-        keyring=_keyring(config),
+        keyring=build_keyring(config, shared.registry),
+        gate=gate,
+        isolation=isolation,
+        user_tokens=user_tokens_of(config, clock),
         resolver=resolver,
         shared=shared,
         books=books,
@@ -224,6 +247,7 @@ def build(
         calls=calls,
         services=services,
         rerankers=rerankers,
+        guards=guards,
         certificates=certificates,
         router=router,
         dispatchers=dispatchers,
@@ -231,6 +255,7 @@ def build(
         watched=watched,
         pipelines=pipelines,
         plain=plain,
+        paused=paused,
         prefetcher=prefetcher,
         planner=planner,
         live_audit=live_audit,
@@ -244,8 +269,17 @@ async def start(parts: Assembly) -> None:
     ask for it, so that no request has to wait for that."""
     shared, config = parts.shared, parts.config
     await shared.recorder.start()
+    await open_registry(config, shared, parts.keyring)
     clock, serve = parts.clock, parts.tasks.serve
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
+    listener = BudgetAlerts(parts.gate.holders, shared.alerts)
+    shared.budgets.on_spent = listener.spent
+    shared.recorder.metrics.table("hapenny_budget_spent", "Spent of a budget.", ("account", "unit"), listener.figures)
+    shared.recorder.metrics.table("hapenny_budget_limit", "Its limit.", ("account", "unit"), listener.limits)
+    if shared.registry.lasting:
+        serve("stored keys", clock, lambda: shared.registry.follow(config.admission.refresh_s))
+    if config.alerts.webhook:
+        serve("alerts", clock, shared.alerts.run)
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
     for name, collection in shared.collections.items():
@@ -269,25 +303,10 @@ def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backe
     return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
 
 
-_OPENS = {"call": "caller", "metrics": "metrics"}
-"""What a key's scope is called in the table of routes."""
-
-
-def _keyring(config: Config) -> Keyring:
-    identities = {
-        key.key: Identity(
-            tenant=key.tenant,
-            key_id=key_id(key.key),
-            routes=tuple(key.routes),
-            default_route=key.default_route,
-            groups=tuple(key.groups),
-            models=tuple(key.models),
-            opens=("anyone", *[_OPENS[scope] for scope in key.scopes]),
-            priority=key.priority,
-        )
-        for key in config.keys
-    }
-    return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
+def _kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:
+    """The modes of what is not there to save: quotas and retries, retrieval, what fits a request to its model."""
+    saving = {spec.name for spec in STAGES if spec.saves and not spec.safety}
+    return {name: mode for name, mode in modes.items() if name not in saving}
 
 
 def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:

@@ -30,6 +30,9 @@ from hapenny.gateway.watching import guards, watch
 from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
 
+PAUSED = "saving stages are paused"
+"""What answers say while they are."""
+
 
 class Gateway:
     """A whole deployment, started with `async with`.
@@ -60,6 +63,7 @@ class Gateway:
         self.backends, self.keyring, self.names = parts.backends, parts.keyring, parts.resolver.names
         self.books, self.shared, self.recorder = parts.books, parts.shared, parts.shared.recorder
         self.planner, self.admin, self._exchanges = parts.planner, parts.admin, parts.exchanges
+        self.gate, self.registry = parts.gate, parts.shared.registry
         self._pipelines = {False: parts.pipelines, True: parts.plain}
         self._started = False
         self.simulated = frozenset(name for name in parts.backends if _is_simulated(config, name))
@@ -112,6 +116,23 @@ class Gateway:
         """
         return self._exchanges.open(request, context, identity, id=id, background=background, route=route)
 
+    async def admit(self, exchange: Exchange) -> None:
+        """Holds a client's request against the limits a minute and the budgets of its key and tenant.
+
+        Raises:
+            Failure: `rate_limited` with the time to wait, or `budget`.
+        """
+        try:
+            await self.gate.admit(exchange, lambda: self._size(exchange))
+        except Failure as failure:
+            exchange.failure = failure
+            raise
+
+    def _size(self, exchange: Exchange) -> int:
+        """Tokens that a request may be expected to use."""
+        prices, request = self.books.prices, exchange.request
+        return prices.prompt(request, exchange.target) + prices.place(exchange.target).longest(request)
+
     async def answer(self, exchange: Exchange) -> Answer:
         """Runs the exchange through the stages of its route, down to `call`; returns when the answer has begun. The
         caller must read the answer to the end or close it, and then call `close`.
@@ -119,8 +140,12 @@ class Gateway:
         Raises:
             Failure: in words every protocol can map.
         """
+        pipelines = self._pipelines[exchange.holdout]
+        if self.registry.pause.paused:
+            pipelines = self.parts.paused
+            exchange.note(PAUSED)
         try:
-            answer = await self._pipelines[exchange.holdout][exchange.route](exchange)
+            answer = await pipelines[exchange.route](exchange)
         except Failure as failure:
             exchange.failure = failure
             exchange.finished = self.clock.now()
@@ -199,6 +224,8 @@ class Gateway:
             await backend.aclose()
         for reranker in self.parts.rerankers.values():
             await reranker.aclose()
+        for guard in self.parts.guards.values():
+            await guard.aclose()
         await self.shared.aclose(successor.shared if successor is not None else None)
 
     async def __aenter__(self) -> Gateway:

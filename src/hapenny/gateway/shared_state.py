@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hapenny.admission.budgets import BudgetStore, MemoryBudgets
+from hapenny.admission.records import Seal
+from hapenny.admission.registry import Registry
 from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
 from hapenny.caching.stored import AnswerDedup, Answers
-from hapenny.config import LOSSY, Config
+from hapenny.config import LOSSY, Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
 from hapenny.counting.registry import Estimators
@@ -23,6 +27,8 @@ from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.routing.options import CASCADE_STAGE
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
+from hapenny.stores.open_kv import open_kv
+from hapenny.telemetry.alerts import Alerts
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.tokens.answer_stage import AnswerSizes
@@ -61,6 +67,11 @@ class Shared:
     """Learnt lengths of answers."""
     counters: Counters
     """Quotas of this process, or of all that share a Redis."""
+    registry: Registry
+    """Stored keys, tenants and the pause switch."""
+    budgets: BudgetStore
+    """What keys and tenants have spent."""
+    alerts: Alerts
     embedder: ChosenEmbedder
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
@@ -101,6 +112,9 @@ class Shared:
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
             sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
             counters=_counters(config, clock),
+            registry=fresh_registry(config, clock),
+            budgets=_budgets(config, clock),
+            alerts=Alerts(config.alerts, clock),
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
@@ -125,6 +139,9 @@ class Shared:
             previous,
             config=config,
             counters=previous.counters if config.counters == old.counters else _counters(config, clock),
+            registry=previous.registry if _same_store(config, old) else fresh_registry(config, clock),
+            budgets=previous.budgets if config.budget_file() == old.budget_file() else _budgets(config, clock),
+            alerts=previous.alerts if config.alerts == old.alerts else Alerts(config.alerts, clock),
             embedder=embedder,
             gathered=gathered,
             collections=previous.collections if same_collections else _collections(config, embedder, clock),
@@ -144,6 +161,13 @@ class Shared:
         """Lets go of all that no successor goes on with."""
         if successor is None or successor.counters is not self.counters:
             await self.counters.aclose()
+        if successor is None or successor.alerts is not self.alerts:
+            await self.alerts.flush()
+            await self.alerts.aclose()
+        if successor is None or successor.budgets is not self.budgets:
+            await self.budgets.aclose()
+        if successor is None or successor.registry is not self.registry:
+            await self.registry.aclose()
         if successor is None:
             if self.state is not None:
                 await self.state.aclose()
@@ -156,6 +180,30 @@ def _counters(config: Config, clock: Clock) -> Counters:
     from hapenny.stores.counters_redis import RedisCounters
 
     return RedisCounters(config.counters, clock)
+
+
+def _same_store(config: Config, old: Config) -> bool:
+    return config.admission_store() == old.admission_store()
+
+
+def fresh_registry(config: Config, clock: Clock) -> Registry:
+    """The registry behind the store of a configuration. Raises `ConfigError` for a file that cannot be opened."""
+    where = config.admission_store()
+    try:
+        store = open_kv(where, clock)
+    except (OSError, sqlite3.Error) as error:
+        problem = f"$.admission.store: {where!r}: {error}. Fix: let this user write there, or name another place"
+        raise ConfigError([problem]) from None
+    return Registry(store, clock, Seal(config.admission.sealing_key), lasting=where != "memory:")
+
+
+def _budgets(config: Config, clock: Clock) -> BudgetStore:
+    path = config.budget_file()
+    if not path:
+        return MemoryBudgets(clock)
+    from hapenny.admission.budgets_sqlite import SqliteBudgets
+
+    return SqliteBudgets(path, clock)
 
 
 def _embedder_name(config: Config) -> str:

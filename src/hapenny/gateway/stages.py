@@ -32,6 +32,12 @@ from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
 from hapenny.core.watching import Sampler
 from hapenny.gateway.model_facts import ModelFacts
+from hapenny.guarding.options import (
+    GUARD_CONTEXT_STAGE,
+    GUARD_INPUT_STAGE,
+    GUARD_OUTPUT_STAGE,
+    GuardrailOptions,
+)
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.fallbacks import FallbackStage
@@ -66,6 +72,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.guarding.remote_guard import RemoteGuard
     from hapenny.retrieval.search.collection import Collection
 
 
@@ -99,6 +106,8 @@ class StageParts:
     collections: Mapping[str, Collection]
     reranks: bool
     """Whether a reranking model is configured."""
+    guardrails: Mapping[str, GuardrailOptions]
+    """Guardrails of providers, by name."""
     spawn: Spawn
     flights: Guard
     """Of calls that several requests share."""
@@ -118,7 +127,9 @@ class RouteParts:
         self.route = route
         self.keys = Keys(parts.secret, route.cache_scope)
         self.publisher: Publisher | None = None
-        if self.keys.shared:
+        self.name = name
+        # What is published for a CDN is read by people whom no guardrail of answers would see.
+        if self.keys.shared and route.mode(GUARD_OUTPUT_STAGE) != "on":
             ttl = parts.options[EXACT_STAGE].ttl_s
             self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
@@ -146,7 +157,45 @@ WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
 """Modes of what only ever watches, and not in the holdout."""
 
 
+def safety_modes(route: RouteOptions) -> dict[str, Mode]:
+    """The modes of a route where nothing is saved: what keeps people safe goes on."""
+    return {spec.name: route.mode(spec) for spec in STAGES if spec.safety}
+
+
 Builder: TypeAlias = Callable[[RouteParts], Stage | None]
+
+
+def _guard_output(here: RouteParts) -> Stage:
+    from hapenny.guarding.output_stage import OutputGuardStage  # the rules are loaded only where a route has them
+
+    options = here.options[GUARD_OUTPUT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return OutputGuardStage(rules, _remote(here, rules.remote, GUARD_OUTPUT_STAGE.name))
+
+
+def _guard_input(here: RouteParts) -> Stage:
+    from hapenny.guarding.input_stage import InputGuardStage
+
+    options = here.options[GUARD_INPUT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return InputGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_INPUT_STAGE.name))
+
+
+def _guard_context(here: RouteParts) -> Stage:
+    from hapenny.guarding.context_stage import ContextGuardStage
+
+    options = here.options[GUARD_CONTEXT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return ContextGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_CONTEXT_STAGE.name))
+
+
+def _remote(here: RouteParts, name: str, technique: str) -> RemoteGuard | None:
+    """A provider's guardrail that a stage asks as well."""
+    if not name:
+        return None
+    from hapenny.guarding.remote_guard import RemoteGuard
+
+    return RemoteGuard(name, here.shared.guardrails[name], technique, here.shared.secret)
 
 
 def _arms(here: RouteParts) -> Stage | None:
@@ -274,6 +323,9 @@ def _throughput(here: RouteParts) -> Stage:
 
 
 BUILDERS: Mapping[StageSpec[Any], Builder] = {
+    GUARD_OUTPUT_STAGE: _guard_output,
+    GUARD_INPUT_STAGE: _guard_input,
+    GUARD_CONTEXT_STAGE: _guard_context,
     ARMS_STAGE: _arms,
     TEMPLATES_STAGE: _templates,
     EXACT_STAGE: _exact,

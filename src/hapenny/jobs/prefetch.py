@@ -26,10 +26,10 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Target
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.core.messages import Request
+from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.providers import translated
-from hapenny.jobs.translator import Hold
+from hapenny.jobs.translator import Hold, reservation_id
 from hapenny.prefetch.contract import PrefetchItem
 
 _log = get_logger("hapenny.prefetch")
@@ -58,12 +58,16 @@ class PrefetchAnswerer:
         """The request as it is sent."""
         return _item(record).shaped
 
+    def context(self, record: Record, request: Request) -> Context:
+        """Who asked it first."""
+        return _item(record).context
+
     async def answer(
         self, gateway: Gateway, id: str, record: Record, request: Request, completion: Completion
     ) -> tuple[dict[str, Any], bool]:
         """Stores an answer where it still belongs; the planner is told what came of it."""
         item = _item(record)
-        stored, cost = await gateway.parts.prefetcher.land(item, completion, id)
+        stored, cost = await gateway.parts.prefetcher.land(item, completion, id, reservation_id(record))
         if gateway.planner is not None:
             gateway.planner.ended(item, stored, cost, "batch")
         return {}, True

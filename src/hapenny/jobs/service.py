@@ -20,6 +20,7 @@ from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
 from hapenny.batch.message_batches import MessageBatches, told
 from hapenny.batch.records import Record
+from hapenny.batch.uploads import UploadQuota
 from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -72,8 +73,9 @@ class BatchService:
         except ValueError as error:
             self._journal.close()
             raise ConfigError([f"$.batch.apis: {error}"]) from None
+        quota = UploadQuota(int(options.uploads_mb * 1_000_000), options.uploads, options.upload_days * 86_400.0)
         self.engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
-        self.api = BatchApi(self.engine)
+        self.api = BatchApi(self.engine, quota)
         """Files and batches as functions."""
         self.messages = MessageBatches(self.engine)
         """Batches of messages as functions, where the dialect is Anthropic's."""
@@ -161,7 +163,8 @@ class BatchService:
         answerer = self._answerer
         request = answerer.request(record)
         with self._hold() as gateway:
-            exchange = gateway.open(request, answerer.context(record, request), record.who)
+            who = gateway.keyring.still(record.who)
+            exchange = gateway.open(request, answerer.context(record, request), who)
             if self._clock.wall() + 2 * self.options.margin_s < record.deadline:  # there is time for a slower tier
                 flex = flexible(gateway, record.model)
                 if flex is not None:

@@ -26,6 +26,8 @@ from hapenny.server.transport.listener import Server
 from hapenny.server.transport.messages import Request, Response
 
 _log = log.get_logger("hapenny.server")
+_KEYED = ("caller", "admin")
+"""Whose endpoints are never open to an address."""
 
 
 class App:
@@ -116,7 +118,7 @@ class App:
             match = self._table.match(request)
             who = match.route.who
             identity: Identity | None = OPEN
-            if who == "caller" or (who == "metrics" and not perimeter.metrics(request.peer)):
+            if who in _KEYED or (who == "metrics" and not perimeter.metrics(request.peer)):
                 identity = recognise(gateway.keyring, request)
                 if identity is not None and who not in identity.opens:
                     raise unfit(who)

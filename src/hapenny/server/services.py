@@ -27,8 +27,7 @@ class Services:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        kept = gateway.config.state_path()
-        self.owners = ObjectOwners(kept.with_suffix(".objects.db") if kept is not None else None, gateway.clock)
+        self.owners = ObjectOwners(lambda: self.gateway.registry, gateway.clock)
         """Whose the objects at providers are."""
         self.vectors = VectorMemory()
         """Of the texts that clients had embedded, for as long as the configuration stays."""
@@ -103,7 +102,6 @@ class Services:
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()
-        await self.owners.aclose()
 
     async def swap(self, gateway: Gateway) -> None:
         """New requests go to `gateway` from now on; the old one closes when its last request has ended.

@@ -156,6 +156,7 @@ class Summary(Struct, kw_only=True):
     features: list[Group]
     models: list[Group]
     routes: list[Group]
+    tenants: list[Group]
     cache: dict[str, int]
     """Hits by layer."""
     tokens: dict[str, int]

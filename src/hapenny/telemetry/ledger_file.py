@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hapenny.core.log import get_logger
+from hapenny.stores import private
 from hapenny.telemetry import schema
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row
@@ -118,7 +119,7 @@ def _open(path: str) -> sqlite3.Connection:
     fix = "Fix: restore it from a copy or move it away, and a new one is begun"
     try:
         if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            private.file(path)
         connection = schema.open_ledger(path)
         try:
             connection.execute("BEGIN IMMEDIATE")  # a file that can only be read is noticed now, not at the first row

@@ -140,12 +140,15 @@ class Metrics:
         self.live = live
         self.canonical: Callable[[str], str] = str
         """The one name of a model, by which it is labelled whatever it was called."""
+        self._tables: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._sources: dict[str, Callable[[], Iterable[Series]]] = {}
         self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
         self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
         self._saved, self._error, self._unpriced = Counts(), Counts(), Counts()
         self._prompts, self._freed = Counts(MAX_PROMPT_SERIES), Counts()
+        self._by_tenant, self._tenant_cost, self._tenant_saved = Counts(), Counts(), Counts()
+        self._tenant_tokens = Counts()
         self.labels = Labels()
         self._e2e, self._ttft = Histograms(SECONDS), Histograms(SECONDS)
         self._decide = Histograms(DECIDE_SECONDS)
@@ -159,6 +162,12 @@ class Metrics:
         """Adds series that are read at each scrape; a source of the same name is replaced."""
         self._sources[name] = read
 
+    def table(
+        self, name: str, what: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+    ) -> None:
+        """Adds a gauge with labels that is read at each scrape."""
+        self._tables[name] = (what, labels, read)
+
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Counts a finished request, and shows its calls to the live measures."""
         labels, models = self.labels, {}
@@ -167,9 +176,17 @@ class Metrics:
             name = models[attempt.target.model] = labels.model(self.canonical(attempt.target.model), answered)
             if name != OTHER:
                 self.live.observe(attempt)
-        route = row.route
+        route, tenant = row.route, row.tenant
         served = labels.model(self.canonical(row.model_served), row.outcome == "delivered")
         self._requests.inc((route, row.outcome))
+        self._by_tenant.inc((tenant, row.outcome))
+        if row.actual:
+            self._tenant_cost.inc((tenant,), row.actual * NANO)
+        if row.saved:
+            self._tenant_saved.inc((tenant,), row.saved * NANO)
+        if row.tokens is not None:
+            self._tenant_tokens.inc((tenant, "prompt"), row.tokens.prompt)
+            self._tenant_tokens.inc((tenant, "output"), row.tokens.output)
         if row.e2e is not None:
             self._e2e.observe((route,), row.e2e)
         if row.ttft is not None:
@@ -228,6 +245,9 @@ class Metrics:
 
         counters = (
             ("hapenny_requests", "Finished requests.", ("route", "outcome"), self._requests),
+            ("hapenny_tenant_requests", "The same by tenant.", ("tenant", "outcome"), self._by_tenant),
+            ("hapenny_tenant_cost_dollars", "What calls of a tenant cost.", ("tenant",), self._tenant_cost),
+            ("hapenny_tenant_tokens", "Tokens of answers to a tenant.", ("tenant", "kind"), self._tenant_tokens),
             ("hapenny_calls", "Calls made to providers.", ("model", "purpose", "outcome"), self._calls),
             ("hapenny_cache_requests", "Cache look-ups.", ("layer", "result"), self._cache),
             ("hapenny_tokens", "Tokens billed by providers.", ("model", "kind"), self._tokens),
@@ -254,6 +274,17 @@ class Metrics:
         for values, count in list(self._saved.items()):
             saved.add_metric(values, count)
         yield saved
+        by_tenant = GaugeMetricFamily(
+            "hapenny_tenant_saved_dollars", "The same by tenant (may be negative).", labels=("tenant",)
+        )
+        for values, count in list(self._tenant_saved.items()):
+            by_tenant.add_metric(values, count)
+        yield by_tenant
+        for title, (about, names, figures) in self._tables.items():
+            table = GaugeMetricFamily(title, about, labels=names)
+            for label, figure in figures():
+                table.add_metric(label, figure)
+            yield table
         histograms = (
             ("hapenny_request_duration_seconds", "Arrival to last byte.", ("route",), self._e2e),
             ("hapenny_time_to_first_token_seconds", "Arrival to first content.", ("route", "model"), self._ttft),

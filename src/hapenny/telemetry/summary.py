@@ -125,6 +125,7 @@ class _Reader:
                 "CASE WHEN cache_hit THEN '(cache)' WHEN model_served = '' THEN '(none)' ELSE model_served END"
             ),
             routes=self._groups("route"),
+            tenants=self._groups("tenant"),
             cache=dict(self._rows("cache_layer, count(*)", "GROUP BY 1 ORDER BY 2 DESC", also=" AND cache_hit")),
             tokens=self._tokens(),
             parts=self._parts(),
