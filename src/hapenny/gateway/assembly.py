@@ -57,7 +57,7 @@ from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
-from hapenny.routing.budget import Budget
+from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
 from hapenny.routing.options import TIERS_STAGE
@@ -155,7 +155,7 @@ def build(
     resolver = RequestResolver(config, catalog, shared.draw)
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
-    rates = _rates(catalog, resolver)
+    rates = tier_rates(catalog, resolver)
     budgets = loss_budgets(config, clock, resolver, rates, recorder, previous.budgets if previous is not None else None)
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
     gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)

@@ -119,7 +119,6 @@ def _open(path: str) -> sqlite3.Connection:
     fix = "Fix: restore it from a copy or move it away, and a new one is begun"
     try:
         if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
             private.file(path)
         connection = schema.open_ledger(path)
         try:
