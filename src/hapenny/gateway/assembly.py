@@ -53,6 +53,7 @@ from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
 from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
+from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
