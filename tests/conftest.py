@@ -12,6 +12,7 @@ from tests.servers import (  # noqa: F401  (fixtures and the summary hook)
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run soak tests, long fuzz and all scenarios")
+    parser.addoption("--fault-minutes", type=float, default=3, help="with --long: how long faults are mixed")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -74,6 +74,7 @@ def figures(found: list[Run]) -> dict[str, float]:
         "worst_order_err": round(max(run.err for run in found), 5),
         "wrong_per_hit": round(wrong / hits, 4) if hits else 0.0,
         "labels_used": round(sum(run.labels for run in found) / len(found)),
+        "labels_per_hit": round(sum(run.labels for run in found) / hits, 3) if hits else 0.0,
     }
 
 
@@ -136,9 +137,18 @@ def main() -> None:
     for (section, name, key), group in sorted(gathered.items()):
         if section in ("static", "vcache"):
             place = out["rivals"].setdefault(name, {}).setdefault(section, {})
-            place[key] = {figure: value for figure, value in figures(group).items() if figure in ("hit", "err")}
+            shown = ("hit", "err", "worst_order_err", "wrong_per_hit", "labels_per_hit")
+            place[key] = {figure: value for figure, value in figures(group).items() if figure in shown}
         else:
             out[section].setdefault(name, {})[key] = figures(group)
+    out["hits_against_vcache"] = {
+        name: {
+            delta: round(out["semantic"][name][delta]["hit"] / rival["hit"], 3)
+            for delta, rival in rivals_of.get("vcache", {}).items()
+            if rival["hit"] and delta in out["semantic"].get(name, {})
+        }
+        for name, rivals_of in out["rivals"].items()
+    }
     for rows in found.values():
         if "state" in rows[0]:
             out["multi_turn"] = turns.measure(rows)

@@ -1,4 +1,5 @@
-"""An exact hit end to end over HTTP, against an empty handler on the same server stack, interleaved."""
+"""An exact hit end to end over HTTP, against the barest handler of our own server and an empty one of aiohttp's,
+interleaved."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ async def measure() -> dict[str, float]:
     body = json.dumps(_BODY).encode()
     urls = {
         "hit": f"http://127.0.0.1:{port}/v1/chat/completions",
+        "bare": f"http://127.0.0.1:{port}/health/live",
         "empty": f"http://127.0.0.1:{runner.addresses[0][1]}/",
     }
     taken: dict[str, list[float]] = {name: [] for name in urls}
@@ -44,7 +46,8 @@ async def measure() -> dict[str, float]:
         for turn in range(_ROUNDS + _WARM):
             for name, url in urls.items():
                 began = time.perf_counter()
-                async with session.post(url, data=body) as response:
+                asked = session.get(url) if name == "bare" else session.post(url, data=body)
+                async with asked as response:
                     await response.read()
                     if name == "hit" and turn >= _WARM:
                         statuses.add(response.headers.get("cache-status", "none"))
@@ -58,5 +61,8 @@ async def measure() -> dict[str, float]:
         "added_p50": median["hit"] - median["empty"],
         "empty_p50": median["empty"],
         "ratio": median["hit"] / median["empty"],
+        "bare_p50": median["bare"],
+        "ratio_to_bare": median["hit"] / median["bare"],
+        "added_to_bare_p50": median["hit"] - median["bare"],
         "all_hits": float(all("hit" in status for status in statuses)),
     }

@@ -7,12 +7,15 @@ import random
 
 from benchmarks.caching.data import Stream
 from benchmarks.caching.replay import Judge, Run
+from hapenny.evidence.special import normal_ppf
 
 _FIRST = 6
+"""Observations of an entry before it may serve, its two seeds among them, as vCache counts them."""
 _STEEP = 60.0
 _SEPARABLE = 0.2
-_CONFIDENCES = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99]
-_DEVIATIONS = [0.0, 0.2533, 0.5244, 0.8416, 1.2816, 1.6449, 2.3263]
+_CONFIDENCES = [(place + 0.5) / 50 for place in range(50)]
+"""Over so many confidences vCache takes the least chance of asking the model."""
+_DEVIATIONS = [normal_ppf(confidence) for confidence in _CONFIDENCES]
 
 
 def static(stream: Stream, threshold: float) -> Run:
@@ -81,7 +84,7 @@ class _Entry:
 
     def explore(self, similarity: float, delta: float) -> float:
         """The least chance of asking the model that keeps P(wrong) <= delta, over several confidences."""
-        if len(self.labels) - 2 < _FIRST:
+        if len(self.labels) < _FIRST:
             return 1.0
         best = 1.0
         for confidence, deviation in zip(_CONFIDENCES, _DEVIATIONS, strict=True):

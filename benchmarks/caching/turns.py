@@ -10,6 +10,17 @@ from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.messages import Context, Message, Request, Text
 
 
+def upper(wrong: int, hits: int) -> float:
+    """The one-sided 95 % upper bound on the share of wrong hits (Wilson with continuity; 1 without a hit)."""
+    if not hits:
+        return 1.0
+    z, share = 1.645, (wrong + 0.5) / hits
+    share = min(1.0, share)
+    middle = share + z * z / (2 * hits)
+    spread = z * ((share * (1 - share) + z * z / (4 * hits)) / hits) ** 0.5
+    return min(1.0, float((middle + spread) / (1 + z * z / hits)))
+
+
 def measure(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Keys each turn as the gateway would (the whole history) and compares the state of what it finds."""
     keys, clock, target = Keys(b"benchmark"), ReplayClock(0), Target("model")
@@ -41,6 +52,9 @@ def measure(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {
         "wrong_state_share": wrong / turns,
         "hit": hits / turns,
+        "hits": float(hits),
+        "wrong_per_hit": wrong / max(1, hits),
+        "wrong_per_hit_upper95": upper(wrong, hits),
         "last_message_hit": naive_hits / turns,
         "last_message_wrong_per_hit": naive_wrong / max(1, naive_hits),
     }

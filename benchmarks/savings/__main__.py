@@ -1,7 +1,10 @@
-"""`python -m benchmarks.savings --data DIR --json [--requests N] [--quick] [--records FILE]`
+"""`python -m benchmarks.savings --data DIR --json [--requests N] [--seeds S] [--messages M] [--learning L] [--quick]`
 
-A simulated provider, the gateway and the clients are processes of their own and speak over sockets. Arrivals are those
-of azure2023_conv, compressed 4x; simulated latencies are not compressed; all figures are wall-clock milliseconds.
+Money, invoice and latency: one run of each card over sockets; a simulated provider, the gateway and the clients are
+processes of their own. Arrivals are those of azure2023_conv, compressed 4x; simulated latencies are not compressed; all
+figures are wall-clock milliseconds. Beside it a share of the requests goes to a second provider directly, on the strong
+model: the baseline's latency. Quality, frontier and captured: the shop's mix through the same pipeline in virtual time
+(`quality`), S seeds a card. On top stands manga-2024, under `cards` both.
 """
 
 from __future__ import annotations
@@ -20,22 +23,22 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parse
+from benchmarks.savings import quality
 from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from benchmarks.second_invoice import second_invoice
+from hapenny.simulation.cards import DECKS
 from hapenny.telemetry.summary import summarise
+from hapenny.workload.mix import load as load_mix
 
 CONFIG = """
 server: {{port: 0}}
 backends:
   bedrock: {{kind: bedrock, region: us-east-1, base_url: "{provider}", api_key: simulated}}
 tiers:
-  fast: anthropic.claude-3-haiku-20240307-v1:0
-  balanced: anthropic.claude-3-5-haiku-20241022-v1:0
-  strong: anthropic.claude-3-sonnet-20240229-v1:0
-  max: anthropic.claude-3-opus-20240229-v1:0
+{tiers}
 routes:
-  default: {{baseline: strong, preset: balanced}}
+  default: {{baseline: strong, preset: balanced, max_quality_loss: 0.01}}
 keys:
   - {{key: "{key}", tenant: benchmark, sigv4_access_key: {access_key}}}
 ledger: {{path: "{ledger}"}}
@@ -81,48 +84,47 @@ def quantile(values: list[float], q: float) -> float:
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * q))] * 1000, 1) if ordered else 0.0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.savings")
-    parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="200 requests")
-    parser.add_argument("--requests", type=int, default=2100)
-    parser.add_argument("--records", type=Path)
-    parser.add_argument("--compress", type=float, default=4.0)
-    arguments = parse(parser)
-    requests = 200 if arguments.quick else arguments.requests
-    items = build(arguments.data, requests)
-    times = arrivals(arguments.data, len(items), arguments.compress)
+def live(card: str, items: list[Item], times: list[float], records: Path | None) -> dict[str, Any]:
+    """One run over sockets: what clients noticed, what it cost, whether the books agree with two invoices."""
     folder = tempfile.TemporaryDirectory()
     python = [sys.executable, "-m", "hapenny"]
-    provider, provider_url = launch([*python, "simulate", "--port", "0", "--card", "manga-2024"])
+    simulate = [*python, "simulate", "--port", "0", "--card", card]
+    provider, provider_url = launch(simulate)
+    direct, direct_url = launch(simulate)
     try:
         key = secrets.token_hex(16)
         ledger = Path(folder.name, "ledger.db")
         config = Path(folder.name, "hapenny.yaml")
-        config.write_text(CONFIG.format(provider=provider_url, key=key, access_key=ACCESS_KEY, ledger=ledger))
+        deck = DECKS[card]
+        models = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+        tiers = "\n".join(f"  {tier}: {model}" for tier, model in models.items())
+        config.write_text(
+            CONFIG.format(provider=provider_url, key=key, access_key=ACCESS_KEY, ledger=ledger, tiers=tiers)
+        )
         gateway, url = launch([*python, "serve", "-c", str(config)])
         try:
-            seen = asyncio.run(drive(url, key, items, times, "auto"))
+            seen, beside = asyncio.run(both(url, direct_url, key, items, times, models["strong"]))
         finally:
             gateway.send_signal(signal.SIGTERM)
             gateway.wait(60)
         bill = fetch(f"{provider_url}/simulate/bill")
         calls = fetch(f"{provider_url}/simulate/calls")["calls"]
-        card = fetch(f"{provider_url}/simulate/card")
+        told = fetch(f"{provider_url}/simulate/card")
     finally:
-        provider.terminate()
-        provider.wait(30)
+        for process in (provider, direct):
+            process.terminate()
+            process.wait(30)
     books = summarise(str(ledger))
     errors = [each.error for each in seen if each.error]
     for error in sorted(set(errors))[:5]:
         print(f"error: {error} ({errors.count(error)}x)", file=sys.stderr)
     good = [each for each in seen if not each.error]
-    if arguments.records:
-        with arguments.records.open("w") as lines:
+    if records:
+        with records.open("a") as lines:
             for number, each in enumerate(seen):
-                record = {"source": items[number].source, "client": number % 3, **each._asdict()}
+                record = {"card": card, "source": items[number].source, "client": number % 3, **each._asdict()}
                 lines.write(json.dumps(record) + "\n")
+    plain = [each for each in beside if not each.error]
     report = {
         "requests": len(seen),
         "errors": len(errors),
@@ -132,9 +134,18 @@ def main() -> None:
         "by_technique": {each.name: each.saved / 1e9 for each in books.techniques},
         "ttft_p50_ms": quantile([each.first for each in good], 0.50),
         "ttft_p95_ms": quantile([each.first for each in good], 0.95),
-        "ttft_streamed_p95_ms": quantile([each.first for n, each in enumerate(seen) if streamed(n)], 0.95),
+        "ttft_streamed_p95_ms": quantile(
+            [each.first for n, each in enumerate(seen) if streamed(n) and not each.error], 0.95
+        ),
         "e2e_p95_ms": quantile([each.whole for each in good], 0.95),
         "e2e_p95_up_to_100_tokens_ms": quantile([each.whole for each in good if each.tokens <= 100], 0.95),
+        "baseline_latency": {
+            "requests": len(plain),
+            "errors": len(beside) - len(plain),
+            "ttft_p50_ms": quantile([each.first for each in plain], 0.50),
+            "ttft_p95_ms": quantile([each.first for each in plain], 0.95),
+            "e2e_p95_ms": quantile([each.whole for each in plain], 0.95),
+        },
         "exchange_rows": books.exchange_rows,
         "background_rows": books.background_rows,
         "identity_violations": books.identity_violations,
@@ -143,11 +154,57 @@ def main() -> None:
         "second_invoice": second_invoice(calls, str(ledger)),
         "estimate_error_share": round(books.estimate_error_share, 5),
         "unpriced_rows": books.unpriced_rows,
-        "card": card["digest"],
+        "card": told["digest"],
         "sources": {name: sum(item.source == name for item in items) for name in sorted({i.source for i in items})},
     }
     folder.cleanup()
-    print("\n".join(card["lines"]), file=sys.stderr)
+    print("\n".join(told["lines"]), file=sys.stderr)
+    return report
+
+
+async def both(
+    url: str, direct: str, key: str, items: list[Item], times: list[float], strong: str
+) -> tuple[list[Seen], list[Seen]]:
+    """All requests through the gateway, and every tenth of them to the provider itself."""
+    places = range(0, len(items), 10)
+    gateway = drive(url, key, items, times, "auto")
+    plain = drive(direct, key, [items[place] for place in places], [times[place] for place in places], strong)
+    seen, beside = await asyncio.gather(gateway, plain)
+    return seen, beside
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.savings")
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="200 requests over sockets, one seed of 300 after 600")
+    parser.add_argument("--requests", type=int, default=2100, help="over sockets, each card")
+    parser.add_argument("--seeds", type=int, default=10, help="in virtual time, each card")
+    parser.add_argument("--messages", type=int, default=5000, help="that are measured in each seed")
+    parser.add_argument("--learning", type=int, default=10_000, help="on other questions, before them")
+    parser.add_argument("--cards", nargs="+", default=["manga-2024", "current-2026"], choices=sorted(DECKS))
+    parser.add_argument("--mix", help="a mix file; without one the reference application's")
+    parser.add_argument("--records", type=Path)
+    parser.add_argument("--compress", type=float, default=4.0)
+    arguments = parse(parser)
+    if arguments.quick:
+        arguments.requests, arguments.seeds, arguments.messages, arguments.learning = 200, 1, 300, 600
+    mix = load_mix(arguments.mix)
+    items = build(arguments.data, arguments.requests) if arguments.requests else []
+    times = arrivals(arguments.data, len(items), arguments.compress) if items else []
+    if arguments.records:
+        arguments.records.write_text("")
+    cards: dict[str, dict[str, Any]] = {}
+    for card in arguments.cards:
+        found = live(card, items, times, arguments.records) if items else {}
+        if arguments.seeds:
+            seeds = [
+                quality.play(card, mix, seed + 1, arguments.messages, arguments.learning)
+                for seed in range(arguments.seeds)
+            ]
+            found |= quality.report(seeds)
+        cards[card] = found
+    report = {**next(iter(cards.values())), "mix": mix.digest(), "cards": cards}
     print(json.dumps(report, indent=None if arguments.json else 2))
 
 

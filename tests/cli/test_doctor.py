@@ -1,8 +1,18 @@
+import json
+
+import aiohttp
+import msgspec
+import pytest
 from click.testing import CliRunner
 
 from hapenny.cli.doctor import doctor, write
 from hapenny.config import load
+from hapenny.protocols.known_errors import ROWS
+from hapenny.protocols.pasted_errors import explain
 from hapenny.throughput.service_quotas import parse
+from tests.server.house import SONNET as SERVED
+from tests.server.house import Scripted, failure, serving
+from tests.server.test_clients import off_loop
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 
@@ -29,6 +39,15 @@ def test_provisioned_with_a_profile_is_found(tmp_path):
     done = run("-c", config(tmp_path, wrong))
     assert done.exit_code == 1
     assert "provisioned throughput cannot be used" in done.output
+
+
+def test_guardrails_are_told_and_what_about_them_surprises(tmp_path):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text("routes: {default: {stages: {guard_input: on}}, shop: {stages: {guard_output: shadow}}}\n")
+    done = run("-c", str(path))
+    assert "route default: guardrails: guard_input on" in done.output
+    assert "answers are not read in shadow" in done.output
+    assert done.exit_code == 1
 
 
 def test_a_denied_region_is_explained():
@@ -74,3 +93,117 @@ def test_quotas_are_written_as_configuration(tmp_path):
     quota = models[f"eu.{SONNET}"].quota
     assert (quota.tokens_per_minute, quota.requests_per_minute) == (400_000, 200)
     assert run("--write", str(tmp_path / "x.yaml")).exit_code == 2
+
+
+async def test_a_running_gateway_says_what_holds_calls_back(tmp_path):
+    backend = Scripted(failure=failure("rate_limited", retry_after=30.0))
+    async with serving(tmp_path, backend, preset="safe") as (url, _):
+        calm = await off_loop(run, "--url", url)
+        assert (calm.exit_code, calm.output.strip()) == (0, "nothing holds calls back now")
+        async with aiohttp.ClientSession() as session:
+            body = {"model": SERVED, "messages": [{"role": "user", "content": "Toll?"}]}
+            async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+                assert answer.status == 429
+                assert 25 < float(answer.headers["retry-after"]) < 60
+        told = await off_loop(run, "--url", url)
+        assert "the provider refuses calls for lack of quota; it is asked again in" in told.output
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "fix"),
+    [
+        (
+            "An error occurred (AccessDeniedException) when calling the Converse operation: no access",
+            "provider_account",
+            "access",
+        ),
+        (
+            "AccessDeniedException: you don't have access to the model",
+            "provider_account",
+            "access",
+        ),
+        (
+            "Error code: 429 - {'error': {'message': 'You exceeded your current quota', 'type': 'insufficient_quota', "
+            "'code': 'insufficient_quota'}}",
+            "provider_account",
+            "credit",
+        ),
+        ('{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "overloaded", "tried again"),
+        (
+            "openai.BadRequestError: Error code: 400 - {'error': {'message': \"maximum context length is 8192 "
+            "tokens\", 'code': 'context_length_exceeded'}}",
+            "context_overflow",
+            "window",
+        ),
+        (
+            "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling Converse "
+            "operation: Too many tokens, please wait.",
+            "rate_limited",
+            "quota",
+        ),
+        ("HTTP/1.1 529 ", "overloaded", "tried again"),
+        ("503 Service Unavailable", "overloaded", "tried again"),
+        ('{"error": {"code": "tokens", "message": "slow"}}', "rate_limited", "quota"),
+    ],
+)
+def test_providers_errors_are_explained_as_they_are_pasted(message, kind, fix):
+    done = run("--error", message)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"{kind}: ")
+    assert fix in done.output.partition("Fix:")[2]
+
+
+def test_words_of_everyday_are_no_codes():
+    assert "nothing in this message is known" in run("--error", "the tokens and requests went out").output
+
+
+def test_every_row_of_the_table_is_known_as_a_body():
+    for row in ROWS:
+        status = row.status[0] if row.status else 400
+        body = msgspec.json.encode({"error": {"type": row.code, "message": row.text}}).decode()
+        known = explain(f"Error code: {status} - {body}")
+        assert known is not None, row
+        assert known.fix
+
+
+FALLBACK = """
+backends: {simulated: {kind: simulated, card: current-2026}}
+fallbacks: {strong: [%s]}
+ledger: null
+"""
+
+
+def test_every_fallback_is_proved(tmp_path):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text(FALLBACK % "fast")
+    done = run("-c", str(path))
+    assert done.exit_code == 0, done.output
+    assert "fallback of strong on route default" in done.output
+    assert "throttle, outage, account, context overflow, content filter" in done.output
+
+
+def test_a_fallback_that_cannot_help_is_told(tmp_path):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text(FALLBACK % "strong")
+    done = run("-c", str(path), "--json")
+    assert done.exit_code == 1
+    problems = json.loads(done.output)["problems"]
+    assert {each["path"] for each in problems} == {"$.fallbacks.strong"}
+
+
+def test_a_provider_without_a_key_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = tmp_path / "hapenny.yaml"
+    path.write_text("backends: {oa: {kind: openai}}\ntiers: {fast: gpt-4.1-mini, strong: gpt-4.1}\nledger: null\n")
+    done = run("-c", str(path))
+    assert done.exit_code == 1
+    assert "$.backends.oa.api_key: api.openai.com wants a key. Fix: export OPENAI_API_KEY" in done.output
+
+
+def test_a_model_without_a_price_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    path = tmp_path / "hapenny.yaml"
+    path.write_text("backends: {oa: {kind: openai}}\ntiers: {fast: gpt-9-nano, strong: gpt-4.1}\nledger: null\n")
+    done = run("-c", str(path))
+    assert done.exit_code == 1
+    assert "$.tiers.fast" in done.output

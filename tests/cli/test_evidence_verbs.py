@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from hapenny.cli.main import main
+from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.messages import Message, Request, Text
 from hapenny.gateway.gateway import Gateway
@@ -207,7 +208,44 @@ async def test_an_experiment_from_start_to_verdict(run, tmp_path):
     assert "no verdict yet" in run(*base, "--labels", "labels.csv")
     assert "stopped" in run("experiment", "stop", "shorter")
     assert "stopped" in run("experiment", "status")
+    again = run("experiment", "start", "shorter.yaml", ok=False)
+    assert "Fix: give the new experiment another name, e.g. shorter-2" in again
     assert "no experiment" in run("experiment", "analyse", "other", ok=False)
+
+
+async def test_sessions_that_changed_arm_are_shown(run, tmp_path):
+    (tmp_path / "shorter.yaml").write_text(EXPERIMENT)
+    run("experiment", "start", "shorter.yaml")
+    ledger = Ledger(LedgerOptions(path=str(tmp_path / "ledger.db")), RealClock())
+    await ledger.start()
+    for number, arm in enumerate(["control", "short", "control", "short"] * 3):
+        session = str(number // 2 if number < 4 else number).encode()  # the first two sessions see both arms
+        ledger.write(
+            Row(
+                id=f"r{number}",
+                wall=float(number),
+                tenant="t",
+                session=session,
+                arms={"shorter": arm},
+                scores={"quality": 1.0},
+            )
+        )
+    await ledger.aclose()
+    base = ("experiment", "analyse", "shorter", "--ledger", "ledger.db")
+    assert "2 sessions were seen in more than one arm and left out" in run(*base)
+    assert json.loads(run(*base, "--json"))["changed_arm"] == 2
+
+
+def test_shares_changed_by_hand_are_refused(run, tmp_path):
+    (tmp_path / "shorter.yaml").write_text(EXPERIMENT)
+    run("experiment", "start", "shorter.yaml")
+    state = tmp_path / ".hapenny" / "experiments.json"
+    started = json.loads(state.read_text())
+    started[0]["arms"]["short"]["share"] = 7.0
+    state.write_text(json.dumps(started))
+    config = f"ledger: null\nstages: {{arms: {{file: '{state}'}}}}\nroutes: {{default: {{stages: {{arms: on}}}}}}"
+    with pytest.raises(ValueError, match=r"moves sessions from arm to arm\. Fix:"):
+        Gateway(load(text=config))
 
 
 def test_a_wrong_experiment_is_refused(run, tmp_path):

@@ -186,3 +186,12 @@ def test_a_reload_never_makes_it_worse(tmp_path, text, what):
         process.send_signal(signal.SIGHUP)
         assert "configuration reloaded" in process.stderr.readline()
         assert ask(url, "/v1/nowhere", "secret-key-12345")[0] == 401
+
+
+def test_a_configuration_that_lies_beside_is_not_passed_over(tmp_path):
+    (tmp_path / "hapenny.yaml").write_text("backends: {oa: {kind: openai}}\n")
+    done = subprocess.run([*SERVE, "--port", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 2
+    assert "Fix: hapenny serve -c hapenny.yaml, or --simulated" in done.stderr
+    with serving(tmp_path, None, "--simulated") as (_, url):
+        assert ask(url)[1]["x-hapenny-simulated"]

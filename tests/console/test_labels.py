@@ -35,7 +35,7 @@ def written(tmp_path, share=1.0, count=4):
 backends: {{simulated: {{kind: simulated}}}}
 ledger: {{path: {tmp_path / "ledger.db"}}}
 content: {{path: {tmp_path / "content.db"}, options: {{key: {KEY}, sample: 1.0, routes: [default]}}}}
-routes: {{default: {{preset: demo, holdout: 0, audit_share: {share}, max_quality_loss: 0.95,
+routes: {{default: {{preset: demo, holdout: 0, audit_share: {share}, max_quality_loss: 0.95, audit_judge: "",
   stages: {{semantic: "off"}}}}}}
 stages: {{semantic: {{embedder: hashed}}}}
 """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hapenny.core.messages import without_passages
+from hapenny.core.questions import without_passages
 
 
 @pytest.mark.parametrize(

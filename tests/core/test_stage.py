@@ -31,7 +31,8 @@ def every_stage():
         stages = f"stages: {{semantic: {{embedder: hashed}}, arms: {{file: '{file}'}}}}"
         config = load(text=f"ledger: null\n{stages}")
         config.routes["default"] = RouteOptions(stages=SHADOWED)
-        built = list(Gateway(config, clock=RealClock(1)).parts.pipelines["default"].stages)
+        stages = Gateway(config, clock=RealClock(1)).parts.pipelines["default"].stages
+    built = [stage for stage in stages if stage.spec is not None]
     assert [stage.spec for stage in built] == list(STAGES)
     return built
 

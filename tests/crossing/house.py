@@ -44,7 +44,7 @@ class Shop:
         whole, read, points = "", 0, set()
         for message in request.messages:
             for block in message.content:
-                whole += block.text
+                whole += getattr(block, "text", "")
                 if whole in self.written:
                     read = len(whole) // 4
                 if block.checkpoint:
@@ -74,7 +74,7 @@ CONFIG = """
 ledger: null
 backends: {simulated: {kind: simulated}}
 stages: {semantic: {embedder: hashed}}
-routes: {default: {holdout: 0, knowledge_epoch: e3, prompt_version: p7}}
+routes: {default: {holdout: 0, unproven: open, audit_share: 0, knowledge_epoch: e3, prompt_version: p7}}
 """
 
 

@@ -91,3 +91,12 @@ def test_planned_looks_wait_for_their_time():
 def test_nothing_to_compare():
     assert effect("m", "b", [], [1.0]).low == -np.inf
     assert effect("m", "b", [1.0, 1.0], [1.0, 1.0]).p_value == 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.000_060_3, 1e9 / 3])
+def test_equal_outcomes_are_no_win_at_any_look(value):
+    costs = [sum([value] * count) / count for count in (3, 5, 7, 11)] * 50  # means that differ in their last digit
+    for n in range(2, 150, 7):
+        found = effect("cost", "short", costs[:n], costs[1 : n + 1], horizon=400)
+        assert found.low <= 0 <= found.high
+        assert found.p_value == 1.0

@@ -9,10 +9,8 @@ from hapenny.core.clock import RealClock
 from hapenny.core.money import NANO
 from hapenny.evidence import formats, llm
 from hapenny.evidence.analysis import Unit, analyse
-from hapenny.evidence.audits import AuditOptions, Auditor, Served
+from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.labels import Feedback, Labels, read_csv
-
-SERVED = Served(id="r1", route="default", intent="", weak=True, score=0.2, answer="four")
 
 
 def judge_that(decide):
@@ -49,32 +47,46 @@ async def test_braces_in_answers_are_only_text():
 async def test_audits_keep_to_share_and_budget():
     auditor = Auditor(AuditOptions(share=0.1, dollars_a_day=1.0), RealClock(seed=3))
     assert 0.07 < np.mean([auditor.wants() for _ in range(5_000)]) < 0.13
-    pairs = []
-    auditor.listen(pairs.append)
 
-    async def baseline():
-        return "4", NANO // 2
+    async def audit():
+        return "worse", NANO
 
-    async def judge(served, reference):
-        return float(served != reference), NANO // 2
-
-    pair = await auditor.run(SERVED, baseline, judge)
-    assert pairs == [pair]
-    assert (pair.loss, pair.cost) == (1.0, NANO)
+    assert await auditor.run(audit()) == "worse"
+    assert auditor.spent == NANO
     assert not any(auditor.wants() for _ in range(500))
 
 
-async def test_a_failed_audit_harms_nobody_but_its_budget():
+async def test_a_failed_audit_harms_nobody():
     auditor = Auditor(AuditOptions(share=1.0, dollars_a_day=1.0), RealClock(seed=3))
 
-    async def baseline():
-        return "4", NANO
-
-    async def judge(served, reference):
+    async def audit():
         raise ConnectionError
 
-    assert await auditor.run(SERVED, baseline, judge) is None
-    assert not auditor.wants()
+    assert await auditor.run(audit()) is None
+    assert auditor.wants()
+
+
+async def test_without_a_share_audits_cost_a_part_of_what_is_paid_and_more_only_to_settle_a_suspicion():
+    auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.05), RealClock(seed=3))
+
+    async def audit():
+        return "same", NANO // 100
+
+    assert not auditor.wants(dear=False, watching=False)
+    paid = audits = 0
+    for _ in range(2_000):
+        auditor.earn(NANO // 100)
+        paid += NANO // 100
+        if auditor.wants(dear=False, watching=False):
+            await auditor.run(audit())
+            audits += 1
+    assert 0.03 < auditor.spent / paid <= 0.051
+    settled = 0
+    for _ in range(100):
+        if auditor.wants(watching=True, suspicious=True):
+            await auditor.run(audit())
+            settled += 1
+    assert settled > 40
 
 
 def test_feedback_scores():

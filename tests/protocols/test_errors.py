@@ -105,7 +105,7 @@ NOW = 1_800_000_000
         ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
         ({"x-amz-retry-after": "1500"}, 1.5),
         ({"retry-after": formatdate(NOW + 9, usegmt=True), "date": formatdate(NOW, usegmt=True)}, 9.0),
-        ({"retry-after": formatdate(NOW - 9, usegmt=True), "date": formatdate(NOW, usegmt=True)}, 0.0),
+        ({"retry-after": formatdate(NOW - 9, usegmt=True), "date": formatdate(NOW, usegmt=True)}, 2.0),
         ({"retry-after": formatdate(NOW + 90_000, usegmt=True), "date": formatdate(NOW, usegmt=True)}, None),
         ({"retry-after": "Friday, 15-Jan-27 08:00:09 GMT", "date": formatdate(NOW, usegmt=True)}, 9.0),
         ({"retry-after": "Fri, 20 Nov 2026 12:00:00 GMT"}, None),

@@ -55,7 +55,8 @@ backends: {{simulated: {{kind: simulated}}}}
 ledger: null
 stages: {{tiers: {{trained: {file}}}, semantic: {{embedder: hashed}}}}
 routes: {{default: {{preset: {preset}, holdout: 0, max_quality_loss: 0.05, audit_share: {share}, audit_budget_usd: 50,
-  prompt_version: "{version}", stages: {{semantic: "off", exact: "off", flights: "off", templates: "off"}}{more}}}}}
+  audit_judge: "", prompt_version: "{version}",
+  stages: {{semantic: "off", exact: "off", flights: "off", templates: "off"}}{more}}}}}
 """
     )
 

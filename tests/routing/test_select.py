@@ -4,7 +4,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 
 from hapenny.routing.router import Router
 from hapenny.routing.select import Question, select, select_json
@@ -48,6 +50,28 @@ def test_prompt_flow(monkeypatch):
     tier = module.handler(event, None)["tier"]
     assert tier == "strong"
     assert 'tier == "fast"' in str(module.CONDITION)
+
+
+def test_the_flow_is_one_that_createflow_takes(monkeypatch):
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:tier"
+    flow = load("prompt_flow", monkeypatch).definition(arn, "amazon.nova-lite-v1:0", "amazon.nova-pro-v1:0")
+    shape = botocore.session.get_session().get_service_model("bedrock-agent").operation_model("CreateFlow").input_shape
+    body = {"name": "tiers", "executionRoleArn": "arn:aws:iam::123456789012:role/flow", "definition": flow}
+    report = ParamValidator().validate(body, shape)
+    assert not report.has_errors(), report.generate_report()
+    nodes = {node["name"]: node for node in flow["nodes"]}
+    reached = {"question"}
+    for connection in flow["connections"]:
+        source, target = nodes[connection["source"]], nodes[connection["target"]]
+        how = connection["configuration"]
+        if connection["type"] == "Data":
+            assert how["data"]["sourceOutput"] in [output["name"] for output in source["outputs"]]
+            assert how["data"]["targetInput"] in [input["name"] for input in target["inputs"]]
+        else:
+            conditions = source["configuration"]["condition"]["conditions"]
+            assert how["conditional"]["condition"] in [condition["name"] for condition in conditions]
+        reached.add(connection["target"])
+    assert reached == set(nodes)
 
 
 def test_strands_tool(monkeypatch):

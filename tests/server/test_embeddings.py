@@ -188,6 +188,11 @@ class TestCompatible:
         assert seen[0][1] == {"model": "up-embed", "input": [[1, 2], [3, 4, 5]], "encoding_format": "base64"}
         assert done.usage.prompt_tokens == 10
 
+    async def test_numbers_of_any_size_are_no_trouble(self, compatible):
+        ask, seen, _ = compatible
+        await ask.embeddings.create(model="mine", input=[[10**30]], extra_body={"novel": 10**30})
+        assert seen[0][1]["novel"] == 10**30
+
     async def test_a_backend_without_vectors_is_passed_by_or_named(self, compatible):
         ask, seen, _ = compatible
         await ask.embeddings.create(model="text-embedding-3-small", input="x")

@@ -3,8 +3,8 @@
 import json
 
 from tests.server.house import Scripted, serving
-from tests.server.transport.house import eventually
 from tests.server.transport.http2_client import Client
+from tests.settling import eventually
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "What does the bridge charge?"}]}
 KEYS = "keys: [{key: key-of-alice, tenant: alice}]"

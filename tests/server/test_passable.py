@@ -1,5 +1,6 @@
 """The pass-through is closed by default: ways, models and objects are checked on what is sent."""
 
+import asyncio
 import contextlib
 import json
 
@@ -152,3 +153,104 @@ async def test_objects_are_those_of_the_key_that_made_them_after_a_restart_too(t
     async with running(load(text=text)) as (again, _):
         assert (await ask(client, again, "GET", mine, ALICE))[0] == 200
         assert (await ask(client, again, "GET", mine, BOB))[0] == 404
+
+
+def form_of(boundary, *fields):
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + data + b"\r\n"
+        for name, more, data in fields
+    ]
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+SOUND = b"RIFF" + bytes(range(256))
+
+
+async def test_a_form_is_written_anew_and_its_model_is_one_that_the_key_may_ask_for(there):
+    url, client, seen, _ = there
+    fields = [("model", "", b"cheap"), ("timestamp_granularities[]", "", b"word"),
+              ("timestamp_granularities[]", "", b"segment"), ("file", '; filename="a.wav"', SOUND)]  # fmt: skip
+    body, kind = form_of("x1", *fields)
+    extra = b"--x1--\r\nepilogue with model=dear"
+    status, _ = await ask(
+        client, url, "POST", "/v1/audio/transcriptions", LIMITED, body.replace(b"--x1--\r\n", extra),
+        **{"content-type": kind},
+    )  # fmt: skip
+    assert status == 200
+    sent = seen[0][2]
+    assert b"epilogue" not in sent
+    assert b"--x1" not in sent
+    assert [sent.count(part) for part in (SOUND, b"cheap", b"word", b"segment", b'filename="a.wav"')] == [1] * 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("model", "", b"cheap"), ("model", "", b"dear")],
+        [("Model", "", b"dear"), ("model", "", b"cheap")],
+        [("model", "", b"dear"), ("file", '; filename="a"', b"x")],
+        [("file", '; filename="a"', b"x")],
+        [("models", "", b"dear"), ("model", "", b"cheap")],
+        [("model", '; filename="m"', b"dear"), ("file", '; filename="a"', b"x")],
+    ],
+)
+async def test_no_form_gets_round_the_models_of_a_key(there, fields):
+    url, client, seen, _ = there
+    body, kind = form_of("x1", *fields)
+    for path in ("/v1/audio/transcriptions", "/v1/images/edits"):
+        status, _ = await ask(client, url, "POST", path, LIMITED, body, **{"content-type": kind})
+        assert 400 <= status < 500
+    assert seen == []
+
+
+async def test_a_file_belongs_to_the_key_that_uploaded_it_in_chats_too(there):
+    url, client, seen, _ = there
+    body, kind = form_of("x1", ("purpose", "", b"user_data"), ("file", '; filename="a.pdf"', b"%PDF"))
+    status, made = await ask(client, url, "POST", "/v1/files", ALICE, body, **{"content-type": kind})
+    id = json.loads(made)["id"]
+    assert status == 200
+
+    def chat(part):
+        return {"model": "cheap", "messages": [{"role": "user", "content": [part, {"type": "text", "text": "?"}]}]}
+
+    openai = chat({"type": "file", "file": {"file_id": id}})
+    claude = {**chat({"type": "document", "source": {"type": "file", "file_id": id}}), "max_tokens": 5}
+    escaped = json.dumps(openai).replace("file_id", "file\\u005fid").encode()
+    del seen[:]
+    for path, sent in (("/v1/chat/completions", openai), ("/v1/messages", claude), ("/v1/chat/completions", escaped)):
+        assert (await ask(client, url, "POST", path, BOB, sent))[0] == 404
+    assert seen == []
+    await ask(client, url, "POST", "/v1/chat/completions", ALICE, openai)
+    assert seen[0][1] == "/v1/chat/completions"
+
+
+async def test_a_tools_own_fields_are_no_objects_of_the_provider(there):
+    url, client, seen, _ = there
+    named = {"type": "object", "properties": {"file_id": {"type": "string"}}, "required": ["file_id"]}
+    tool = {"type": "function", "function": {"name": "look", "parameters": named}}
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"file_id": "report"}'}}
+    turns = [
+        {"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "found"},
+    ]  # fmt: skip
+    await ask(client, url, "POST", "/v1/chat/completions", BOB, {"model": "cheap", "messages": turns, "tools": [tool]})
+    assert seen[0][1] == "/v1/chat/completions"
+
+
+async def test_every_row_of_what_passed_is_metered(there):
+    url, client, _, text = there
+    import sqlite3
+
+    await ask(client, url, "POST", "/v1/responses", ALICE, {"model": "cheap", "input": "x"})
+    await ask(client, url, "GET", "/v1/responses/obj_0", ALICE)
+    await ask(client, url, "POST", "/v1/embeddings", ALICE, {"model": "no-such", "input": "x"})
+    path = load(text=text).ledger.path
+    rows = []
+    while len(rows) < 3:
+        await asyncio.sleep(0.02)
+        with contextlib.closing(sqlite3.connect(path)) as books:
+            rows = books.execute("SELECT model_asked, tenant, unpriced, actual FROM requests ORDER BY wall").fetchall()
+    assert [row[1] for row in rows] == ["alice"] * 3
+    assert rows[1][2:] == (0, 0)  # looking an answer up costs nothing
+    assert all(unpriced or actual is not None for _, _, unpriced, actual in rows)
+    assert rows[2][2] == 1

@@ -1,8 +1,11 @@
 """A Bedrock prompt router as a tier and as a rival: routed to, priced by the model it chose, compared."""
 
 import json
+from functools import partial
 
 import aiohttp
+import anyio.to_thread
+import boto3
 import pytest
 
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
@@ -36,6 +39,29 @@ async def test_a_router_is_a_tier_and_costs_what_the_model_it_chose_costs(tmp_pa
         assert row.unpriced == (cost is None)
         assert cost is None or row.savings["tiers"] == row.baseline - cost - row.estimate_error > 0
         assert row.model_served == (CHOSEN if cost else ARN)
+
+
+EASY, HARD = "Do you ship to Cork?", "Explain step by step why the bridge charged half a penny, and compare two tolls."
+
+
+async def test_the_simulated_bedrock_routes_and_says_whom_it_chose(tmp_path):
+    async with serving(tmp_path, extra=EXTRA) as (url, app):
+        client = boto3.client(
+            "bedrock-runtime", endpoint_url=url, region_name="us-east-1", aws_access_key_id="A",
+            aws_secret_access_key="B",
+        )  # fmt: skip
+        chosen = []
+        for question in (EASY, HARD):
+            ask = partial(client.converse, modelId=ARN, messages=[{"role": "user", "content": [{"text": question}]}])
+            answer = await anyio.to_thread.run_sync(ask)
+            chosen.append(answer["trace"]["promptRouter"]["invokedModelId"])
+            row = await app.gateway.ledger.get(answer["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
+            assert not row.unpriced
+            assert row.model_served == chosen[-1]
+        assert chosen[0] != chosen[1]
+        assert all(arn.startswith("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3") for arn in chosen)
+        provider = app.gateway.backends["simulated"].provider
+        assert provider.bill.nano == sum(line.nano for line in provider.bill.lines) > 0
 
 
 def test_a_router_is_a_rival_in_compare(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Quotas at the near bank: shared by gateways, and refusals as each official client sees them."""
 
+import asyncio
 import contextlib
+from urllib.parse import urlsplit
 
 import aiohttp
 import anthropic
@@ -9,6 +11,7 @@ import openai
 import pytest
 
 from hapenny.config import ConfigError, load
+from tests.fault_proxy import proxied
 from tests.server.house import SONNET, Scripted, serving
 from tests.server.test_clients import ASK, aio, ant, bedrock, off_loop
 
@@ -166,3 +169,27 @@ async def test_what_the_stage_knows_is_shown(tmp_path):
         (endpoint,) = route["endpoints"]
         assert endpoint["health"] == "closed"
         assert endpoint["quota"]["requests_per_minute"] == 5
+
+
+async def test_a_counter_store_that_hangs_keeps_nobody_from_an_answer(tmp_path, redis_url):
+    address = urlsplit(redis_url)
+    backend = Scripted()
+    async with proxied(address.hostname, address.port) as proxy:
+        extra = quota(6000) + f"counters: redis://127.0.0.1:{proxy.port}/0\n"
+        async with serving(tmp_path, backend, preset="safe", extra=extra) as (url, _):
+
+            async def ask(turn):
+                body = {"model": SONNET, "messages": [{"role": "user", "content": f"Toll {turn}?"}]}
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.post(f"{url}/v1/chat/completions", json=body) as answer,
+                ):
+                    return answer.status
+
+            assert await ask(0) == 200
+            proxy.hang()
+            async with asyncio.timeout(60):
+                assert set(await asyncio.gather(*(ask(turn) for turn in range(1, 80)))) == {200}
+            proxy.go_on()
+            assert await ask(100) == 200
+        assert len(backend.asked) == 81

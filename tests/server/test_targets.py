@@ -35,7 +35,7 @@ def targets(times: int, evil: int) -> list[str]:
         f"@127.0.0.1:{evil}/x", f":{evil}/x", f"//127.0.0.1:{evil}/x", f"http://127.0.0.1:{evil}/x", f".evil:{evil}/x",
         f"/\\127.0.0.1:{evil}/x", f"/v1/@127.0.0.1:{evil}/x", f"/v1/%40127.0.0.1:{evil}/x",
         f"/model/@127.0.0.1:{evil}/x",        f"/v1/..//127.0.0.1:{evil}/x", f"/openai/v1/@127.0.0.1:{evil}",
-        f"?@127.0.0.1:{evil}/", f"#@127.0.0.1:{evil}/", "/v1/embeddings", "/v1/responses", "/openai/v1/responses",
+        f"?@127.0.0.1:{evil}/", f"#@127.0.0.1:{evil}/", "/v1/moderations", "/v1/responses", "/openai/v1/moderations",
     ]  # fmt: skip
     for _ in range(times):
         text = chance.choice(STARTS) + "".join(chance.choice(PARTS) for _ in range(chance.randrange(1, 7)))

@@ -32,6 +32,7 @@ class Time:
             await asyncio.sleep(seconds)
 
 
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 REDIS = pytest.param("redis", marks=pytest.mark.redis)
 
 
@@ -40,6 +41,14 @@ def build(kind, what, request, tmp_path, clock):
         from hapenny.stores.redis import RedisKeyValue
 
         return RedisKeyValue(request.getfixturevalue("redis_url"))
+    if kind == "postgres":
+        from hapenny.stores.postgres_kv import PostgresKeyValue
+
+        return PostgresKeyValue(request.getfixturevalue("postgres_dsn"), clock)
+    if kind == "file":
+        from hapenny.stores.file_kv import FileKeyValue
+
+        return FileKeyValue(str(tmp_path / "deep" / "store.json"), clock)
     if kind == "sqlite":
         file = SqliteFile(str(tmp_path / "deep" / "store.db"), clock)
         return SqliteKeyValue(file) if what == "kv" else SqliteRows(file)
@@ -66,5 +75,5 @@ def time(clock, kv):
     return Time(clock, real=type(kv).__name__.startswith("Redis"))
 
 
-kv = _fixture("kv", ["memory", "sqlite", REDIS])
+kv = _fixture("kv", ["memory", "file", "sqlite", REDIS, POSTGRES])
 rows = _fixture("rows", ["memory", "sqlite"])

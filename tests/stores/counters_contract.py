@@ -148,3 +148,28 @@ class CountersContract:
         await counters.reserve([Charge("a", TPM, 6000)])
         double = Limit(amount=12000, window_s=60)
         assert (await counters.levels([Charge("a", double, 0)]))[0] == pytest.approx(6000, abs=0.1)
+
+    @pytest.mark.parametrize("back", [90.0, 7_200.0, 86_400.0])
+    async def test_a_clock_that_is_put_back_starves_nobody(self, store, back):
+        counters, clock = store
+        fixed = Limit(amount=100, window_s=60, kind="fixed")
+        for limit, key in ((fixed, "m"), (TPM, "a")):
+            assert (await counters.reserve([Charge(key, limit, limit.amount)])).ticket
+        clock.at -= back
+        for limit, key in ((fixed, "m"), (TPM, "a")):  # the first to ask finds out; two windows later all is as ever
+            await counters.reserve([Charge(key, limit, 1)])
+        clock.at += 61
+        for _ in range(3):
+            clock.at += 61
+            for limit, key in ((fixed, "m"), (TPM, "a")):
+                assert (await counters.reserve([Charge(key, limit, limit.amount)])).ticket
+
+    async def test_a_clock_that_is_put_right_by_a_little_gives_nothing_twice(self, store):
+        counters, clock = store
+        fixed = Limit(amount=100, window_s=60, kind="fixed")
+        clock.at = 1_000_000_000.0 - 1_000_000_000.0 % 60 + 0.2
+        assert (await counters.reserve([Charge("m", fixed, 100)])).ticket
+        clock.at -= 0.5
+        assert (await counters.reserve([Charge("m", fixed, 1)])).ticket is None
+        clock.at += 0.5
+        assert (await counters.reserve([Charge("m", fixed, 1)])).ticket is None

@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +20,7 @@ from hapenny.cli.report import report
 from hapenny.core.clock import RealClock
 from hapenny.simulation.loop import clock as virtual_clock
 from hapenny.simulation.loop import run as run_virtual
+from hapenny.telemetry import spill
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry, Row
 from hapenny.telemetry.summary import summarise
@@ -110,7 +114,7 @@ async def test_a_full_queue_folds_rows_into_sums_and_counts_them(path):
 async def test_a_failing_disk_keeps_rows_until_it_works_again(path):
     ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
     blocker = sqlite3.connect(path, isolation_level=None)
-    ledger._connection.execute("PRAGMA busy_timeout=10")  # noqa: SLF001 - or the test waits as long as a ledger does
+    ledger.file.connection.execute("PRAGMA busy_timeout=10")
     blocker.execute("BEGIN EXCLUSIVE")
     for row in rows(2):
         ledger.write(row)
@@ -233,7 +237,8 @@ def test_steady_traffic_is_written_once_each_flush_and_no_row_waits_longer(path)
         batches, work = [], clock.work
 
         async def counted(kind, units, fn):
-            batches.append(units)
+            if kind == "ledger":
+                batches.append(units)
             return await work(kind, units, fn)
 
         clock.work = counted
@@ -336,3 +341,119 @@ def test_a_failed_retention_does_not_end_the_writer(path):
         await ledger.aclose()
 
     run_virtual(main())
+
+
+def ids(path):
+    with sqlite3.connect(path) as reader:
+        return sorted(row[0] for row in reader.execute("SELECT id FROM requests"))
+
+
+async def test_rows_that_a_locked_file_does_not_take_are_put_aside_and_read_at_the_next_start(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+    await ledger.start()
+    kept = rows(3)
+    ledger.file.connection.execute("PRAGMA busy_timeout=10")
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    for row in kept:
+        ledger.write(row)
+    ledger.book(Entry(kind="feedback", wall=1.0, technique="", actual=0, request=kept[0].id, detail={"score": 1.0}))
+    await ledger.aclose()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    (aside,) = list(Path(path).parent.glob("*.spill-*"))
+    assert aside.stat().st_mode & 0o077 == 0
+    assert ids(path) == []
+    again = Ledger(LedgerOptions(path=path), RealClock())
+    await again.start()
+    assert ids(path) == sorted(row.id for row in kept)
+    assert (await again.get(kept[1].id)).saved == kept[1].saved
+    assert not aside.exists()
+    await again.aclose()
+
+
+async def test_rows_put_aside_are_booked_once_also_where_a_start_was_cut_short(path, monkeypatch, tmp_path):
+    """The rows were written and the process died before it removed the file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = rows(4)
+    Path(path).parent.mkdir(parents=True)
+    first = spill.save(path, kept, "one")
+    copy = first.read_bytes()
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    await ledger.start()
+    await ledger.aclose()
+    spill.save(path, kept[:2] + rows(1), "two").open("ab").write(b"00000000 {half a line")
+    first.write_bytes(copy)
+    first.chmod(0o600)
+    ledger = Ledger(LedgerOptions(path=path), RealClock())
+    await ledger.start()
+    await ledger.aclose()
+    assert len(ids(path)) == 5
+    assert sorted(row.id for row in kept) == sorted(set(ids(path)) & {row.id for row in kept})
+    assert list(spill.left(path)) == []
+
+
+def test_what_is_not_ours_is_no_book(path):
+    Path(path).parent.mkdir(parents=True)
+    aside = spill.save(path, rows(1), "one")
+    aside.chmod(0o666)
+    assert list(spill.left(path)) == []
+    aside.chmod(0o600)
+    link = aside.with_name(aside.name.replace("one", "two"))
+    link.symlink_to(aside)
+    assert list(spill.left(path)) == [aside]
+
+
+async def test_a_file_that_was_taken_away_is_noticed_and_begun_anew(path):
+    ledger = Ledger(LedgerOptions(path=path, flush_s=1), RealClock())
+    await ledger.start()
+    ledger.write(rows(1)[0])
+    await ledger.flush()
+    shutil.rmtree(Path(path).parent)
+    after = rows(2)
+    for row in after:
+        ledger.write(row)
+    await ledger.flush()
+    assert ids(path) == sorted(row.id for row in after)
+    assert (await ledger.get(after[0].id)).id == after[0].id
+    await ledger.aclose()
+
+
+@pytest.mark.parametrize("sync_s", [0.0, 1.0])
+def test_rows_are_synced_within_the_time_also_when_nothing_follows(path, sync_s, monkeypatch):
+    async def main():
+        clock = virtual_clock()
+        ledger = Ledger(LedgerOptions(path=path, flush_s=0.5, sync_s=sync_s), clock)
+        synced, sync = [], ledger.file.sync
+        monkeypatch.setattr(ledger.file, "sync", lambda: (synced.append(clock.now()), sync())[1])
+        await ledger.start()
+        started = clock.now()
+        ledger.write(rows(1)[0])
+        await clock.sleep(100)
+        assert len(synced) == 1  # and the disk rests where there is nothing to sync
+        assert synced[0] - started <= 0.5 + sync_s
+        for _ in range(30):
+            ledger.write(rows(1)[0])
+            await clock.sleep(1)
+        assert len(synced) >= 15
+        await ledger.aclose()
+
+    run_virtual(main())
+
+
+def test_a_writer_keeps_up_with_a_loop_that_never_rests(path):
+    """Rows come as fast as a busy process makes them; few transactions take them, and none is folded."""
+
+    async def main():
+        ledger = Ledger(LedgerOptions(path=path), RealClock())
+        await ledger.start()
+        kept = rows(1)[0]
+        for number in range(15_000):
+            ledger.write(msgspec.structs.replace(kept, id=f"r{number}"))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await ledger.aclose()
+        assert (ledger.overflowed, ledger.written) == (0, 15_000)
+
+    asyncio.run(main())
+    assert len(ids(path)) == 15_000

@@ -239,3 +239,17 @@ def test_a_long_background_call_yields_to_an_urgent_one_and_is_answered_later():
     assert preempted == cancelled == 1
     assert ended["urgent"] == pytest.approx(6, abs=0.1)
     assert ended["background"] == pytest.approx(11, abs=0.1)
+
+
+def test_an_account_that_was_served_just_now_is_not_given_up_for_one_refusal():
+    """One of a provider's servers may be wrong about it; five in a row are not."""
+
+    async def main(clock):
+        made = dispatcher(clock)
+        (await made.begin(job(clock), Upstream(clock)))[1].done(Outcome.OK)
+        for left in range(4, -1, -1):
+            with pytest.raises(Unavailable):
+                await made.begin(job(clock), Upstream(clock, [SPENT]))
+            assert made.gate.endpoints[0].breaker.state == ("closed" if left else "open")
+
+    loop.run(main)

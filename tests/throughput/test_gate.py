@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from hapenny.core.guard import Guard
 from hapenny.simulation import loop
 from hapenny.stores.counters import Charge, MemoryCounters
 from hapenny.throughput.breaker import BreakerSpec
@@ -273,3 +274,31 @@ def test_affinity_keeps_a_prefix_on_one_server_until_it_is_busy():
     assert len(homes) == 1
     assert len(others) == 4
     assert len(set(flood)) == 4
+
+
+def test_a_store_that_breaks_in_an_unforeseen_way_ends_one_wait_and_no_other():
+    """Neither the pump nor those behind the one it broke for stand still."""
+
+    class Breaking(MemoryCounters):
+        calls = 0
+
+        async def reserve(self, charges, ttl_s=600.0):
+            Breaking.calls += 1
+            if Breaking.calls == 3:
+                raise ZeroDivisionError
+            return await super().reserve(charges, ttl_s)
+
+    async def main(clock):
+        counters = Breaking(clock)
+        quota = Quota(POOL, QuotaSpec(tokens_per_minute=60_000), counters, clock)
+        guard = Guard("queue", clock)
+        gate = Gate(clock, [Endpoint("only", clock, quota=quota)], guard=guard)
+        await gate.enter(job(clock, input=59_000, most=1000))
+        waiting = [asyncio.create_task(gate.enter(job(clock, input=100, most=100))) for _ in range(4)]
+        await asyncio.wait(waiting)
+        errors = [task.exception() for task in waiting if task.exception() is not None]
+        assert [type(error) for error in errors] == [ZeroDivisionError]
+        assert guard.failures == 1
+        assert clock.now() < 2
+
+    loop.run(main)

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from hapenny.core.clock import RealClock
+from hapenny.core.errors import Failure
 from hapenny.simulation import loop
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec, QueueFull
 
@@ -122,3 +123,21 @@ async def test_a_failure_that_one_item_did_not_bring_is_not_asked_for_again():
     asked = await asyncio.gather(*[gathered("text") for _ in range(5)], return_exceptions=True)
     assert [type(each) for each in asked] == [ConnectionError] * 5
     assert sizes == [1, 4]
+
+
+def test_a_batch_that_is_killed_fails_its_callers_and_leaves_the_next_ones_be():
+    async def main(clock):
+        upstream = Upstream(clock)
+        call = batcher(clock, upstream, places=1, window_s=0.5)
+        first = asyncio.create_task(call(1))
+        await clock.sleep(0.001)
+        later = [asyncio.create_task(call(item)) for item in (2, 3)]
+        await clock.sleep(0.001)
+        (batch,) = [task for task in asyncio.all_tasks() if "MicroBatcher._batch" in repr(task.get_coro())]
+        batch.cancel()
+        with pytest.raises(Failure):  # an error, and not a cancellation: nobody cancelled the caller
+            await first
+        assert [await each for each in later] == [4, 6]
+        assert call.guard.failures == 1
+
+    loop.run(main)

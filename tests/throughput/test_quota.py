@@ -122,6 +122,7 @@ def test_a_raised_quota_is_noticed():
         for _ in range(100):
             await clock.sleep(0.3)
             learner.took(1000)
+            learner.accepted(clock.now())
         learner.refused(clock.now())
         low = learner.per_minute
         for _ in range(600):

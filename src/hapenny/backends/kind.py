@@ -15,9 +15,9 @@ from hapenny.backends.proxy import Proxy
 from hapenny.core.clock import Clock
 from hapenny.vectors.remote import Style
 
-PathFamily: TypeAlias = Literal["model", "openai-prefix", "openai", "anthropic", "other"]
+PathFamily: TypeAlias = Literal["model", "openai-prefix", "openai", "anthropic", "sagemaker", "other"]
 """What a path that is passed through as it is belongs to: `/model/…`, `/openai/…`, `/v1/…` as OpenAI's or Anthropic's
-clients ask, or anything else."""
+clients ask, SageMaker's `/endpoints/…`, or anything else."""
 BatchApi: TypeAlias = Literal["bedrock", "openai", "anthropic"]
 """Whose protocol a provider's batch jobs speak."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from hapenny.backends import anthropic, bedrock, openai, simulated_kind
+from hapenny.backends import anthropic, bedrock, bedrock_openai, openai, sagemaker, simulated_kind
 from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
 from hapenny.backends.kind import BackendOptions, Kind, PathFamily
@@ -17,6 +17,8 @@ KINDS: dict[str, Kind] = {
         bedrock.KIND,
         openai.KIND,
         anthropic.KIND,
+        bedrock_openai.KIND,
+        sagemaker.KIND,
     )
 }
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
-Names: TypeAlias = Literal["body", "path", "requests", "modelId", "unsaid"]
-"""Where a request names its model: `model` of the body, the path, each of a batch's `requests[].params`, Bedrock's
-`modelId`; or nowhere that can be read (forms, files of batches)."""
+Names: TypeAlias = Literal["body", "form", "path", "requests", "modelId", "unsaid"]
+"""Where a request names its model: `model` of the body, a field of a form, the path, each of a batch's
+`requests[].params`, Bedrock's `modelId`; or nowhere that can be read (files of batches)."""
 Keeps: TypeAlias = Literal["nothing", "makes", "object", "list", "account", "collection"]
 """What it has to do with objects at the provider: it makes one, is about one that is there, or lists everybody's; it
 acts for the operator's account; or it reads a collection of the operator's (a knowledge base)."""
@@ -50,8 +50,8 @@ OPENAI = (
     _ways("GET POST", "/v1/conversations/{id}/items", keeps="object"),
     _ways("GET DELETE", f"/v1/conversations/{{id}}/items/{_ID.replace('(', '(?:', 1)}", keeps="object"),
     _ways("POST", "/v1/(?:embeddings|moderations|completions|images/generations|audio/speech|rerank|score)", "body"),
-    _ways("POST", "/v1/(?:audio/transcriptions|audio/translations|images/edits|images/variations)"),
-    _ways("POST", "/v1/files", keeps="makes"),
+    _ways("POST", "/v1/(?:audio/transcriptions|audio/translations|images/edits|images/variations)", "form"),
+    _ways("POST", "/v1/files", "form", "makes"),
     _ways("GET DELETE", "/v1/files/{id}", keeps="object"),
     _ways("GET", "/v1/files/{id}/content", keeps="object"),
     _ways("POST", "/v1/batches", keeps="makes"),
@@ -69,7 +69,7 @@ ANTHROPIC = (
     _ways("POST", "/v1/messages/batches/{id}/cancel", keeps="object"),
     _ways("GET", "/v1/(?:messages/batches|files)", keeps="list"),
     _ways("POST", "/v1/complete", "body"),
-    _ways("POST", "/v1/files", keeps="makes"),
+    _ways("POST", "/v1/files", "form", "makes"),
     _ways("GET DELETE", "/v1/files/{id}", keeps="object"),
     _ways("GET", "/v1/files/{id}/content", keeps="object"),
 )

@@ -16,6 +16,7 @@ import msgspec
 
 from hapenny.batch.engine import LONGEST_ID, BatchEngine, Prepared
 from hapenny.batch.records import Record, Result
+from hapenny.batch.uploads import UploadQuota, Uploads
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.log import get_logger
 
@@ -40,10 +41,16 @@ class Wanted(NamedTuple):
 
 
 class BatchApi:
-    """Files and batches of one tenant-scoped engine. `owner` of a call is its tenant: others' objects do not exist."""
+    """Files and batches of one tenant-scoped engine. `owner` of a call is its tenant: others' objects do not exist.
 
-    def __init__(self, engine: BatchEngine) -> None:
+    Args:
+        engine: with the journal.
+        quota: what the uploads of a tenant may be.
+    """
+
+    def __init__(self, engine: BatchEngine, quota: UploadQuota | None = None) -> None:
         self._engine = engine
+        self._uploads = Uploads(engine, quota or UploadQuota())
 
     def upload(self, owner: str, filename: str, purpose: str, data: bytes) -> dict[str, Any]:
         """`POST /v1/files`.
@@ -53,20 +60,23 @@ class BatchApi:
         """
         if purpose != "batch":
             raise invalid(f"files for {purpose!r} are not kept here", "purpose", "use batch")
-        id = self._engine.clock.new_id("file-")
-        about = {
-            "id": id,
-            "object": "file",
-            "bytes": len(data),
-            "created_at": int(self._engine.clock.wall()),
-            "filename": filename,
-            "purpose": purpose,
-            "status": "processed",
-        }
-        kept = {**about, "owner": owner, "digest": _digest(data)}
-        with _on_disk():
-            self._engine.journal.write(f"files/{id}", data)
-            self._engine.journal.write_lines(f"files/{id}.json", [(id, kept)])
+        with self._uploads.turn:
+            self._uploads.make_room(owner, len(data))
+            id = self._engine.clock.new_id("file-")
+            about = {
+                "id": id,
+                "object": "file",
+                "bytes": len(data),
+                "created_at": int(self._engine.clock.wall()),
+                "filename": filename,
+                "purpose": purpose,
+                "status": "processed",
+            }
+            kept = {**about, "owner": owner, "digest": _digest(data)}
+            with _on_disk():
+                self._engine.journal.write(f"files/{id}", data)
+                self._engine.journal.write_lines(f"files/{id}.json", [(id, kept)])
+            self._uploads.add(id, kept)
         return about
 
     def file(self, owner: str, id: str) -> dict[str, Any]:
@@ -83,7 +93,7 @@ class BatchApi:
                     "purpose": "batch_output",
                     "status": "processed",
                 }
-        about = self._kept(id)
+        about = self._kept(id) if not self._uploads.over(id) else None
         if about is None or about.pop("owner", None) != owner:
             raise Failure("not_found", f"no file {id!r}", field="file_id")
         about.pop("digest", None)
@@ -99,6 +109,7 @@ class BatchApi:
 
     def files(self, owner: str, *, limit: int = 10_000, after: str = "") -> dict[str, Any]:
         """`GET /v1/files`: what was uploaded, newest first."""
+        self._uploads.sweep()
         uploads = []
         for name in self._engine.journal.names("files", ".json"):
             about = self._kept(name.removesuffix(".json"))
@@ -118,8 +129,7 @@ class BatchApi:
         if any(id.endswith(suffix) for suffix in _MADE):
             raise invalid("a batch's output is part of the batch", "file_id", "delete uploads only")
         self.file(owner, id)
-        self._engine.journal.remove(f"files/{id}.json")
-        self._engine.journal.remove(f"files/{id}")
+        self._uploads.remove(id)
         return {"id": id, "object": "file", "deleted": True}
 
     def content(self, owner: str, id: str) -> bytes:

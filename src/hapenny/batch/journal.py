@@ -18,6 +18,7 @@ import msgspec
 
 from hapenny.batch import checked
 from hapenny.core.log import get_logger
+from hapenny.stores import private
 
 _log = get_logger("hapenny.batches")
 _MAIN, _COPY = "journal.jsonl", "entries.jsonl"
@@ -40,7 +41,7 @@ class Journal:
         self._lock = -1
         self._main: Log | None = None
         if not look:
-            folder.mkdir(parents=True, exist_ok=True)
+            private.folder(folder)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             _lock(self._lock, folder)
             self._main = Log(folder / _MAIN)
@@ -103,10 +104,10 @@ class Journal:
     def write(self, name: str, data: bytes) -> Path:
         """Writes a file of the folder, whole or not at all. Raises `OSError`."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         partial = path.with_name(path.name + ".partial")
         try:
-            with open(partial, "wb") as file:
+            with open(partial, "wb", opener=_private) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -161,11 +162,15 @@ class Journal:
             self._lock = -1
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, private.FILE)
+
+
 class Log:
     """A growing file of `checked` lines. What a crash cut off is removed when it is opened, and nothing else."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         data = path.read_bytes() if path.exists() else b""
         self._size = checked.read(data).whole
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)

@@ -9,9 +9,11 @@ import msgspec
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.options import FLIGHTS_STAGE
 from hapenny.core.answer import Answer, Outcome, Transform
+from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.flight import Flight
+from hapenny.core.guard import Guard
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 
@@ -47,18 +49,25 @@ class _Told(Transform):
         elif starter.cache is not None and starter.cache.hit:
             replayed = True
             model = starter.answer.model or model
-        self._follower.answer = msgspec.structs.replace(starter.answer, model=model, replayed=replayed)
+        own = self._follower.answer.guarded  # of the follower's own answer, on its way out
+        self._follower.answer = msgspec.structs.replace(
+            starter.answer, model=model, replayed=replayed, guarded=starter.answer.guarded or own
+        )
 
 
 class FlightStage(Stage, spec=FLIGHTS_STAGE):
     """Lets the first request of a kind call and the others follow its answer. Only what the cache may serve is
     coalesced; followers save their full price, the starter's row pays."""
 
-    def __init__(self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000) -> None:
+    def __init__(
+        self, keys: Keys, *, any_temperature: bool = False, max_flights: int = 10_000, guard: Guard | None = None
+    ) -> None:
+        """`guard`: is told of flights that ended by no fault of an upstream's."""
         self._keys = keys
         self._any_temperature = any_temperature
         self._max = max_flights
         self.flights: dict[bytes, Flight] = {}
+        self._guard = guard
 
     @property
     def under_way(self) -> int:
@@ -80,12 +89,20 @@ class FlightStage(Stage, spec=FLIGHTS_STAGE):
         flight = self.flights.get(key)
         if flight is not None and flight.open:
             exchange.cache = CacheFact(layer=self.name, hit=True, collapsed=True, key=key[:8].hex())
-            answer = await flight.join(exchange)
+            try:
+                answer = await flight.join(exchange)
+            except Failure as failure:
+                if not failure.personal:
+                    raise
+                exchange.cache = None  # whoever began it may not go on; that says nothing of this request
+                return await onward(exchange)
             return answer.through(_Told(flight.exchange, exchange))
 
         def landed(over: Flight) -> None:
             if self.flights.get(key) is over:
                 del self.flights[key]
+            if (broken := over.broken) is not None and self._guard is not None:
+                self._guard.note(broken)
 
         flight = Flight(exchange, lambda: onward(exchange), landed)
         self.flights[key] = flight

@@ -27,8 +27,8 @@ def _within(options: Struct, **bounds: tuple[float, float]) -> None:
 class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The exact layer."""
 
-    ttl_s: float = 3600.0
-    """How long an answer is served."""
+    ttl_s: float = 86_400.0
+    """How long an answer is served. A route with few questions a day meets none of them again within an hour."""
     max_mb: float = 256.0
     """Memory for answers; what is least likely to be asked again goes first."""
     stale_s: float = 0.0
@@ -73,8 +73,12 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     audit_share: float = 0.08
     similarity: float | None = None
     """A fixed cosine threshold instead of the promise; such hits are marked unproven. See `hapenny cache calibrate`."""
-    ttl_s: float = 3600.0
-    """How long an answer is served."""
+    label_share: float = 0.05
+    """What verdicts of the judge may cost, as a share of what the requests cost that are looked up and answered by a
+    model. Verdicts beyond it are not asked for: evidence then comes more slowly."""
+    ttl_s: float = 604_800.0
+    """How long an answer is served: a week, so that a route of two hundred questions a day meets paraphrases of them.
+    `knowledge_epoch` and changed documents end it sooner."""
     max_mb: float = 256.0
     """Memory for answers and their paraphrases."""
     embedder: str = "local"
@@ -86,7 +90,9 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     as different, so the cache serves less."""
 
     def __post_init__(self) -> None:
-        _within(self, max_error=(1e-6, 0.999), confidence=(0.5, 0.9999), audit_share=(1e-6, 0.1))
+        _within(
+            self, label_share=(0.0, 1.0), max_error=(1e-6, 0.999), confidence=(0.5, 0.9999), audit_share=(1e-6, 0.1)
+        )
         _within(self, ttl_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
         for name in ("max_wrong_hits", "similarity"):
             if getattr(self, name) is not None:
@@ -115,7 +121,7 @@ FLIGHTS_STAGE = StageSpec(
     does="lets identical requests under way share one call",
 )  # fmt: skip
 SEMANTIC_STAGE = StageSpec(
-    name="semantic", options=SemanticOptions, phase=Phase.KEY, safe="off", balanced="on", lossy=True, ahead=False,
+    name="semantic", options=SemanticOptions, phase=Phase.KEY, safe="shadow", balanced="on", lossy=True, ahead=False,
     does="answers a question that was asked before in other words, within a stated bound on wrong answers",
 )  # fmt: skip
 PREFIX_STAGE = StageSpec(

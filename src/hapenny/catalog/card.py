@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-Kind: TypeAlias = Literal["chat", "embedding", "rerank"]
+Kind: TypeAlias = Literal["chat", "embedding", "rerank", "guardrail"]
 Tier: TypeAlias = Literal["fast", "balanced", "strong", "max"]
 ServiceTier: TypeAlias = Literal["standard", "priority", "flex", "batch", "ultrafast", "fast_mode", "optimized"]
 """What is sold at a price of its own. `fast_mode` is Anthropic's `speed: fast`, `optimized` Bedrock's latency-optimised

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hapenny.catalog.card import Card, CardFile, Rates, Source
+from hapenny.catalog.fees import GUARDRAIL
 from hapenny.catalog.naming import ARN, PROFILE, public_name
 
 DATA = Path(__file__).with_name("cards.json")
@@ -130,7 +131,7 @@ def default() -> Catalog:
     global _default
     if _default is None:
         file = msgspec.json.decode(DATA.read_bytes(), type=CardFile)
-        _default = Catalog(file.cards, file.date, file.sources)
+        _default = Catalog([*file.cards, GUARDRAIL], file.date, file.sources)
     return _default
 
 

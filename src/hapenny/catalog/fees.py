@@ -6,7 +6,7 @@ a call that used it is unpriced, never priced without it.
 
 from __future__ import annotations
 
-from hapenny.catalog.card import Card, Source
+from hapenny.catalog.card import Card, Rates, Source
 
 READ = "2026-11-30"
 GUARDRAILS = Source(
@@ -39,6 +39,16 @@ SERVICE: dict[str, dict[str, tuple[int, Source]]] = {
 }
 """Pico-dollars for one unit, by provider. Not there, so unpriced where used: sandboxes for code (Anthropic's hours
 beyond the free ones and OpenAI's sessions are not in any answer)."""
+
+GUARDRAIL = Card(
+    id="amazon.bedrock-guardrails",
+    provider="bedrock",
+    family="guardrail",
+    kind="guardrail",
+    prices={"in_region": {"standard": Rates(input=0, output=0, source="list")}},
+    source="fees of the service, by text unit",
+)
+"""What calls of a guardrail alone are priced by: it has no tokens, only units."""
 
 
 def fee(card: Card, unit: str) -> int | None:

@@ -17,6 +17,7 @@ import msgspec
 from hapenny.batch.documents import DocumentOptions, Documents, Task
 from hapenny.batch.records import Result
 from hapenny.cli.batching import EMBED, REGION, Chosen, Opened, chosen_for, line, look, read, seconds, work
+from hapenny.cli.printable import say, say_json
 
 Command = Callable[..., None]
 
@@ -65,7 +66,7 @@ def submit(
             id = opened.engine.submit(records, "", seconds(within), key=key, metadata=chosen.kept())
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from None
-        click.echo(id)
+        say(id)
         if wait:
             opened.run(work(opened.engine, id))
 
@@ -96,10 +97,10 @@ def status(id: str | None, as_json: bool, folder: Path) -> None:
     if id is not None and not stands:
         raise click.ClickException(f"no batch {id} in {folder}")
     if as_json:
-        click.echo(msgspec.json.encode(stands))
+        say_json(msgspec.json.encode(stands))
         return
     for each in stands:
-        click.echo(line(each))
+        say(line(each))
 
 
 @batch.command()
@@ -132,7 +133,7 @@ def cancel(id: str, folder: Path, config: str | None, bucket: str, role: str, re
             chosen = given if given != Chosen() else chosen_for(engine.batches[id])
             with Opened(folder / form, form, chosen) as opened:
                 opened.run(opened.engine.cancel(id))
-                click.echo(line(opened.engine.status(id)))
+                say(line(opened.engine.status(id)))
             return
     raise click.ClickException(f"no batch {id} in {folder}")
 
@@ -173,7 +174,7 @@ def documents(
                 title = "" if each.title in (path.stem, path.name) else each.title  # a file's name says nothing
                 texts.append((each.id, "\n\n".join(filter(None, (title, each.text)))))
         except readers.UnreadableFile as error:
-            click.echo(f"left out: {error}", err=True)
+            say(f"left out: {error}", err=True)
     if not texts:
         raise click.ClickException(f"no document below {directory}: {', '.join(readers.SUFFIXES)}")
     options = DocumentOptions(task=task, model=model, join_model=join_model, within_s=seconds(within), shard=shard)
@@ -183,7 +184,7 @@ def documents(
         run = f"{directory.resolve()}:{task}:{model}:{join_model}"
         work = Documents(opened.engine, options, run, metadata=chosen.kept())
         ahead = work.estimate(texts, opened.rates)
-        click.echo(
+        say(
             f"{ahead.documents} documents, {ahead.chunks} parts ({ahead.duplicates} double), about "
             f"{ahead.input_tokens:,} tokens in, {ahead.output_tokens:,} out to ask for: "
             f"{_dollars(ahead.batch_nano)} in batch, {_dollars(ahead.on_demand_nano)} on demand"
@@ -192,12 +193,12 @@ def documents(
             click.confirm("Go on?", abort=True)
 
         def progress(done: int, total: int) -> None:
-            click.echo(f"{done} of {total} documents", err=True)
+            say(f"{done} of {total} documents", err=True)
 
         results = opened.run(work.process(texts, progress))
         output.write_bytes(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
         spent = work.spent(opened.rates)
-        click.echo(
+        say(
             f"{sum(not r.error for r in results)} done, {sum(bool(r.error) for r in results)} failed: {output}\n"
             f"{spent.batched} answers in batch, {spent.alone} one by one; {spent.input_tokens:,} tokens in, "
             f"{spent.output_tokens:,} out: {_dollars(spent.nano)}, on demand {_dollars(spent.on_demand_nano)}"

@@ -19,6 +19,7 @@ from hapenny.batch.local import Local
 from hapenny.batch.options import BatchOptions
 from hapenny.batch.records import BatchProvider, Record
 from hapenny.batch.state import Batch
+from hapenny.cli.printable import say
 from hapenny.core.clock import Clock, RealClock
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ async def work(engine: BatchEngine, *ids: str) -> None:
         while True:
             await asyncio.sleep(10)
             for id in ids or [key for key, each in engine.batches.items() if not each.done]:
-                click.echo(line(engine.status(id)), err=True)
+                say(line(engine.status(id)), err=True)
 
     reporter = asyncio.get_running_loop().create_task(report())
     try:
@@ -248,7 +249,7 @@ async def work(engine: BatchEngine, *ids: str) -> None:
     finally:
         reporter.cancel()
     for id in ids or list(engine.batches):
-        click.echo(line(engine.status(id)), err=True)
+        say(line(engine.status(id)), err=True)
 
 
 def line(each: Status) -> str:

@@ -76,7 +76,7 @@ def bench(
 
     \b
     hapenny bench http://127.0.0.1:8790 --rate 5 --slo ttft=1500 --slo e2e=3000
-    hapenny bench http://127.0.0.1:8790 http://127.0.0.1:8000 --model my-model --concurrency 16
+    hapenny bench http://127.0.0.1:8790 http://127.0.0.1:8000 --model NAME
     """
     from hapenny.core.clock import RealClock
     from hapenny.loadtest.plan import plan, prompts_of

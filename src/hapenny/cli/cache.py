@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from hapenny.cli import cache_tables
+from hapenny.cli.printable import printable, say, say_json
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 
@@ -23,7 +24,30 @@ _PATIENCE_S = 300.0
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON; money in nano-dollars, times in seconds.")
 
 
-@click.group()
+class _Placed(click.Group):
+    """A group whose `--url` and `--key` may stand before the verb or behind it."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Adds a verb, with both options."""
+        for place, option in enumerate(("--url", "--key")):
+            if not any(option in param.opts for param in cmd.params):
+                behind = click.Option([option, f"{option[2:]}_behind"], expose_value=False, callback=_set(place))
+                behind.help = "The same as before the verb."
+                cmd.params.append(behind)
+        super().add_command(cmd, name)
+
+
+def _set(place: int) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def set_it(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is not None and ctx.obj is not None:
+            target = [*ctx.obj]
+            target[place] = value.rstrip("/") if place == 0 else value
+            ctx.obj = tuple(target)
+
+    return set_it
+
+
+@click.group(cls=_Placed)
 @click.option("--url", default="http://127.0.0.1:8790", show_default=True, help="Where hapenny serves.")
 @click.option("--key", envvar="HAPENNY_KEY", default="", help="A hapenny key; every tenant reaches its own entries.")
 @click.pass_context
@@ -37,7 +61,7 @@ def cache(ctx: click.Context, url: str, key: str) -> None:
 @click.pass_obj
 def stats(target: tuple[str, str], as_json: bool) -> None:
     """Counters of every layer, what each earns on each route, and how the semantic cache keeps its promise."""
-    _shown(_call(target, "GET", "/v1/cache/stats"), as_json, cache_tables.stats)
+    _shown(call_gateway(target, "GET", "/v1/cache/stats"), as_json, cache_tables.stats)
 
 
 @cache.command()
@@ -48,9 +72,9 @@ def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
     """The entries behind KEY, as the header Cache-Status shows it; all of them without KEY."""
     if key.strip("0123456789abcdefABCDEF"):
         raise click.UsageError(f"{key[:64]!r} is no key: give hex digits, as the header Cache-Status shows them")
-    found = _call(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
+    found = call_gateway(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
     if not found and not as_json:
-        click.echo(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
+        say(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
         return
     _shown(found, as_json, cache_tables.entries)
 
@@ -82,7 +106,7 @@ def invalidate(
         raise click.UsageError("--all, or conditions: not both")
     age = _seconds(older) if older is not None else None
     body = {"key": entry, "tag": tag, "epoch": epoch, "older_than_s": age, "dry_run": dry_run}
-    _shown(_call(target, "POST", "/v1/cache/invalidate", body), as_json, cache_tables.removed)
+    _shown(call_gateway(target, "POST", "/v1/cache/invalidate", body), as_json, cache_tables.removed)
 
 
 @cache.command()
@@ -99,8 +123,8 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
     """
     if questions is None:
-        found = _call(target, "POST", "/v1/cache/warm", {"most": most})
-        _shown(found, as_json, lambda told: click.echo(f"{told['answered']} questions were answered ahead"))
+        found = call_gateway(target, "POST", "/v1/cache/warm", {"most": most})
+        _shown(found, as_json, lambda told: say(f"{told['answered']} questions were answered ahead"))
         return
     lines = questions.read_text(encoding="utf-8").splitlines()
     texts = [_text(line, number) for number, line in enumerate(lines, 1) if line.strip()]
@@ -109,7 +133,7 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     hits, failed = asyncio.run(_warm(target, texts, model, parallel))
     told = {"questions": len(texts), "answered": len(texts) - hits - failed, "stored": hits, "failed": failed}
     said = "{questions} questions: {answered} answered, {stored} stored already, {failed} failed"
-    _shown(told, as_json, lambda told: click.echo(said.format(**told)))
+    _shown(told, as_json, lambda told: say(said.format(**told)))
     if failed:
         sys.exit(1)
 
@@ -121,8 +145,8 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
 @click.pass_obj
 def resume(target: tuple[str, str], layer: str, route: str, as_json: bool) -> None:
     """Let a layer that was stopped for losing money try again at once, with empty books."""
-    found = _call(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
-    _shown(found, as_json, lambda told: click.echo(f"{layer} tries again on {told['resumed']} routes"))
+    found = call_gateway(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
+    _shown(found, as_json, lambda told: say(f"{layer} tries again on {told['resumed']} routes"))
 
 
 @cache.command()
@@ -221,7 +245,7 @@ async def _client() -> AsyncIterator[Send]:
         await pool.aclose()
 
 
-def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
+def call_gateway(target: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The JSON answer of the running gateway; a plain error message otherwise."""
     url, key = target
 
@@ -237,7 +261,7 @@ def _call(target: tuple[str, str], method: str, path: str, body: Any = None) -> 
     except (OSError, ValueError) as error:
         raise click.ClickException(f"no gateway answers at {url}: {error}") from None
     if status != 200:
-        raise click.ClickException(f"{url}{path}: status {status}: {_reason(raw)}")
+        raise click.ClickException(f"{url}{path}: status {status}: {printable(_reason(raw))}")
     return msgspec.json.decode(raw)
 
 
@@ -251,6 +275,6 @@ def _reason(raw: bytes) -> str:
 
 def _shown(value: Any, as_json: bool, tell: Callable[[Any], object]) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        say_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
     else:
         tell(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hapenny.cli.printable import printable
+
 _COUNTS = ("hits", "stale_hits", "misses", "evictions", "expired", "purged")
 _MONEY = ("saved", "embedding", "judging", "answering", "storage", "net")
 _TEXTS = ("route", "key", "model", "tags", "closed_because")
@@ -33,10 +35,12 @@ def stats(found: dict[str, Any]) -> None:
         _table(
             "Returns (dollars, over a layer's last requests)", ["layer", "route", "requests", "hits", *_MONEY, ""], rows
         )
-    if routes := found.get("routes"):
-        names = list(dict.fromkeys(name for row in routes.values() for name in row))
-        rows = [[route, *(_short(row.get(name)) for name in names)] for route, row in routes.items()]
-        _table("Semantic", ["route", *names], rows)
+    for key, title in (("routes", "Semantic"), ("watched", "Semantic, where it only watches")):
+        if routes := found.get(key):
+            names = list(dict.fromkeys(name for row in routes.values() for name in row if name != "outlook"))
+            rows = [[route, *(_short(row.get(name)) for name in names)] for route, row in routes.items()]
+            _table(title, ["route", *names], rows)
+            _table("Opens", ["", ""], [[route, row.get("outlook", "")] for route, row in routes.items()], head=False)
     for name in ("precompute", "results", "edge", "judging"):
         if name in found:
             rows = [[key, _value(key, value)] for key, value in found[name].items()]
@@ -66,6 +70,7 @@ def removed(found: dict[str, Any]) -> None:
 
 def _table(title: str, names: list[str], rows: list[list[str]], *, head: bool = True) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", show_header=head, box=None, pad_edge=False)
@@ -73,7 +78,7 @@ def _table(title: str, names: list[str], rows: list[list[str]], *, head: bool = 
         left = not number or not name or name in _TEXTS
         table.add_column(name.replace("_", " "), justify="left" if left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)

@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from hapenny.cli.printable import printable, say, say_json
 from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
 
@@ -90,15 +91,15 @@ def compare(
         plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")
     if as_json:
         plain = [{k: _finite(v) for k, v in msgspec.to_builtins(line).items()} for line in table]
-        click.echo(json.dumps({"models": plain, "break_even": points, "dominated": msgspec.to_builtins(beaten)}))
+        say_json(json.dumps({"models": plain, "break_even": points, "dominated": msgspec.to_builtins(beaten)}))
         return
     _print(table)
     for one in beaten:
-        click.echo(f"{one.model} is dominated by {one.by}: {one.gap:.3f} worse at {one.cost_ratio:.1f} times the cost")
+        say(f"{one.model} is dominated by {one.by}: {one.gap:.3f} worse at {one.cost_ratio:.1f} times the cost")
     for point in points:
         least = point["from_requests_a_month"]
         said = "never" if least is None else f"from {least:,.0f} requests a month"
-        click.echo(f"{point['cheaper']} is cheaper than {point['than']}: {said}")
+        say(f"{point['cheaper']} is cheaper than {point['than']}: {said}")
 
 
 def _finite(value: Any) -> Any:
@@ -185,6 +186,7 @@ def _print(table: list[Standing]) -> None:
     """Names are never cut: whoever compares models wants to know which."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     timed = any(line.latency_p50 is not None for line in table)
@@ -195,7 +197,7 @@ def _print(table: list[Standing]) -> None:
     for line in table:
         times = ("", "") if line.latency_p50 is None else (f"{line.latency_p50:.2f}", f"{line.latency_p95:.2f}")
         shown.add_row(
-            f"{line.model} *" if line.pareto else line.model,
+            escape(printable(f"{line.model} *" if line.pareto else line.model)),
             f"{line.prompts:,}",
             f"{line.quality:.3f} ±{(line.quality_high - line.quality_low) / 2:.3f}",
             f"{line.cost:.6f}",
@@ -203,4 +205,4 @@ def _print(table: list[Standing]) -> None:
             *(times if timed else ()),
         )
     Console().print(shown)
-    click.echo("* on the Pareto front: no model is better and cheaper\n")
+    say("* on the Pareto front: no model is better and cheaper\n")

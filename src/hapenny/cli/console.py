@@ -11,20 +11,30 @@ import click
 @click.command()
 @click.option("-c", "--config", required=True, help="Configuration whose ledger and content store are shown.")
 @click.option("--route", help="Only label this route's answers.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="It knows no login: put one in front of it.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where other machines reach it, it asks for a key of scope admin; put TLS in front of it.",
+)
 @click.option("--port", default=8791, show_default=True, help="0 takes a free one.")
 def console(config: str, route: str | None, host: str, port: int) -> None:
     """Certificates, audits, and answers to label by hand."""
     from hapenny.config import ConfigError, load
+    from hapenny.console.login import Logins
     from hapenny.console.site import Console
     from hapenny.core.clock import RealClock
+    from hapenny.server.perimeter import beyond_loopback
 
+    clock = RealClock()
     try:
         loaded = load(config)
-        pages = Console(loaded, RealClock(), route)
+        pages = Console(loaded, clock, route, Logins(loaded, clock) if beyond_loopback(host) else None)
         bound = pages.listen(host, port)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
+    except ValueError as error:
+        raise click.ClickException(f"{host} can be reached by other machines, and {error}") from None
     except OSError as error:
         raise click.ClickException(f"{host}:{port}: {error}. Fix: another --port, or 0 for a free one") from None
     click.echo(f"hapenny console on http://{host}:{bound}")

@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from hapenny.cli.printable import say
 from hapenny.core.clock import RealClock
 
 
@@ -20,7 +21,7 @@ def content() -> None:
 @click.option("--tenant", default="default", show_default=True, help="The tenant that the user belongs to.")
 def erase(config: str, user: str, tenant: str) -> None:
     """Erase all kept texts of one user."""
-    click.echo(f"{asyncio.run(_erase(config, tenant, user))} texts of {user!r} erased")
+    say(f"{asyncio.run(_erase(config, tenant, user))} texts of {user!r} erased")
 
 
 async def _erase(path: str, tenant: str, user: str) -> int:

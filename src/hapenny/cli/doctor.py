@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+import msgspec
 
 from hapenny.catalog import default
-from hapenny.config import ConfigError, load
+from hapenny.cli.printable import say
+from hapenny.config import Config, ConfigError, load
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
 from hapenny.throughput.service_quotas import Found
@@ -13,40 +18,162 @@ from hapenny.throughput.service_quotas import Found
 
 @click.command()
 @click.option("-c", "--config", "path", type=click.Path(dir_okay=False), help="Configuration to check.")
-@click.option("--error", "message", default="", help="An access error of Bedrock, to be explained.")
+@click.option("--error", "message", default="", help="A provider's error message or body, to be explained.")
 @click.option("--model", default="", help="The model or inference profile that the error is about.")
 @click.option("--quotas", is_flag=True, help="Read the account's Bedrock quotas (needs credentials and hapenny[aws]).")
 @click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas are read.")
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
-def doctor(path: str | None, message: str, model: str, quotas: bool, region: str, file: str | None) -> None:
-    """Check a configuration, explain an error, or read the account's quotas. Exits with 1 if something is wrong."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: problems, and what was proved.")
+@click.option("--url", default="", help="A running gateway: what holds calls back there now.")
+@click.option("--key", envvar="HAPENNY_KEY", default="", help="With --url: a hapenny key.")
+def doctor(
+    path: str | None,
+    message: str,
+    model: str,
+    quotas: bool,
+    region: str,
+    file: str | None,
+    as_json: bool,
+    url: str,
+    key: str,
+) -> None:
+    """Check a configuration, explain an error, read the account's quotas, or look at a running gateway. Exits with 1 if
+    something is wrong.
+
+    With a configuration, every fallback is tried in a dry run: no provider is asked.
+    """
     if message:
-        problem = diagnose(message, model)
+        problem = diagnose(message, model) or explained(message)
         if problem is None:
-            raise click.ClickException("this is not the message of a service control policy's deny")
-        _show([problem])
+            raise click.ClickException(
+                "nothing in this message is known. Fix: paste the provider's whole error, with its status and type"
+            )
+        _show([problem], as_json)
         raise SystemExit(1)
     if file is not None and not quotas:
         raise click.UsageError("--write needs --quotas")
     if quotas:
         _quotas(region, file)
         return
+    if url:
+        from hapenny.cli.cache import call_gateway
+
+        holding = held(call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput")["routes"])
+        if not holding and not as_json:
+            click.echo("nothing holds calls back now")
+        _show(holding, as_json)
+        if path is None:
+            return
     try:
         config = load(path)
     except ConfigError as error:
-        for each in error.problems:
-            click.echo(f"configuration: {each}")
+        if as_json:
+            _print_json([Problem("configuration", each, "") for each in error.problems], [])
+        else:
+            for each in error.problems:
+                say(f"configuration: {each}")
         raise SystemExit(1) from None
-    problems = look(config.stages[THROUGHPUT_STAGE])
-    _show(problems)
+    problems, proved = look(config)
+    if as_json:
+        _print_json(problems, proved)
+    else:
+        for line in proved:
+            click.echo(line)
+        _show(problems, False)
     if problems:
         raise SystemExit(1)
-    click.echo("nothing is wrong that can be seen from here")
+    if not as_json:
+        say("nothing is wrong that can be seen from here")
 
 
-def look(options: ThroughputOptions) -> list[Problem]:
-    """What is wrong with regions and provisioned throughput, model by model; prints the places that may serve each."""
+def held(routes: list[dict[str, Any]]) -> list[Problem]:
+    """What holds calls back in a running gateway, by `GET /v1/throughput`."""
     problems = []
+    for route in routes:
+        for endpoint in route["endpoints"]:
+            at, quota = f"{route['model']} ({endpoint['name']})", endpoint.get("quota") or {}
+            if endpoint["health"] != "closed":
+                fix = "nothing: it is probed every few seconds; see the provider's status"
+                problems.append(Problem(at, "fails, and is only probed", fix))
+            if quota.get("asked_again_in_s"):
+                rest = (
+                    f"the provider refuses calls for lack of quota; it is asked again in {quota['asked_again_in_s']} s"
+                )
+                problems.append(Problem(at, rest, "ask the provider for more quota, or send less"))
+            if quota.get("learnt"):
+                learnt = (
+                    f"kept to about {quota['tokens_per_minute']:,} tokens a minute, learnt from the provider's refusals"
+                )
+                fix = (
+                    "state the quota (stages.throughput.models.NAME.quota); without a refusal it is forgotten in 10 min"
+                )
+                problems.append(Problem(at, learnt, fix))
+    return problems
+
+
+def look(config: Config) -> tuple[list[Problem], list[str]]:
+    """What is wrong with what a configuration stands on, and what was found to work, a line each."""
+    from hapenny.cli.preflight import look_around
+    from hapenny.core import log
+
+    log.configure("error")  # what looking around and scripted providers say is no news
+    problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
+    problems += look_around(config)
+    guarded, shown = _guardrails(config)
+    problems, proved = problems + guarded, proved + shown
+    try:
+        more, lines = _fallbacks(config)
+    except (ConfigError, ImportError, OSError, ValueError) as error:
+        from hapenny.cli.start_problems import problems_of
+
+        more, lines = [Problem("start", each.partition(". Fix:")[0], _fix(each)) for each in problems_of(error)], []
+    return problems + more, proved + lines
+
+
+def explained(message: str) -> Problem | None:
+    """What a provider's error means, as a problem with its fix."""
+    from hapenny.protocols.pasted_errors import explain
+
+    known = explain(message)
+    if known is None:
+        return None
+    again = "it is tried again, or sent elsewhere" if known.again else "it is not tried again"
+    source = f"; as in {known.source}" if known.source else ""
+    return Problem(known.kind, f"clients get {known.status}, {again}{source}", known.fix)
+
+
+def _fix(line: str) -> str:
+    return line.partition("Fix: ")[2] or "see the message"
+
+
+def _fallbacks(config: Config) -> tuple[list[Problem], list[str]]:
+    """Each fallback tried in each way; what answered in all of them is one line."""
+    from hapenny.studies.fallback_check import check_fallbacks
+
+    problems: list[Problem] = []
+    good: dict[tuple[str, str, str], list[str]] = {}
+    for tried in check_fallbacks(config):
+        if not tried.answered:
+            problems.append(
+                Problem(
+                    f"$.fallbacks.{tried.name}",
+                    f"on route {tried.route} nobody answers after: {tried.way} ({tried.why})",
+                    "name another model that can take the request, of another provider if it is an outage",
+                )
+            )
+        else:
+            good.setdefault((tried.name, tried.route, tried.answered), []).append(tried.way)
+    lines = [
+        f"fallback of {name} on route {route}: {model} answers after {', '.join(ways)}"
+        for (name, route, model), ways in good.items()
+    ]
+    return problems, lines
+
+
+def _regions(options: ThroughputOptions) -> tuple[list[Problem], list[str]]:
+    """What is wrong with regions and provisioned throughput, model by model; and the places that may serve each."""
+    problems: list[Problem] = []
+    lines: list[str] = []
     catalog = default()
     for name, model in options.models.items():
         at = f"$.stages.throughput.models.{name}.regions"
@@ -55,37 +182,75 @@ def look(options: ThroughputOptions) -> list[Problem]:
         card = catalog.resolve(name)
         problems += check(name, model.regions, card, at)
         if card is not None:
-            _places(name, card, model.regions)
-    return problems
+            lines += _places(name, card, model.regions)
+    return problems, lines
 
 
-def _places(name: str, card: object, policy: RegionPolicy) -> None:
+def _guardrails(config: Config) -> tuple[list[Problem], list[str]]:
+    """What about guardrails will surprise, and which routes have which."""
+    problems: list[Problem] = []
+    lines: list[str] = []
+    for name, route in config.routes.items():
+        modes = {spec.name: route.mode(spec) for spec in (GUARD_INPUT_STAGE, GUARD_CONTEXT_STAGE, GUARD_OUTPUT_STAGE)}
+        shown = ", ".join(f"{stage} {mode}" for stage, mode in modes.items() if mode != "off")
+        lines += [f"route {name}: guardrails: {shown}"] if shown else []
+        at = f"$.routes.{name}.stages"
+        if modes["guard_output"] == "shadow":
+            fix = "guard_output: on, with the action note"
+            problems.append(Problem(f"{at}.guard_output", "answers are not read in shadow", fix))
+        if modes["guard_output"] == "on" and route.cache_scope == "shared":
+            lines.append(f"route {name}: publishes no answers for a CDN, since guard_output is on")
+    stages = config.stages
+    asked = {
+        rules.remote
+        for options in (stages[GUARD_INPUT_STAGE], stages[GUARD_CONTEXT_STAGE], stages[GUARD_OUTPUT_STAGE])
+        for rules in (options, *options.routes.values())
+    }
+    for name in config.guardrails:
+        if name not in asked:
+            problems.append(Problem(f"$.guardrails.{name}", "no stage asks it", f"remote: {name} in a stage"))
+    return problems, lines
+
+
+def _places(name: str, card: object, policy: RegionPolicy) -> list[str]:
     from hapenny.catalog.card import Card
 
     assert isinstance(card, Card)
+    lines = []
     for place in places(card, policy):
         price = "price unknown" if place.price is None else f"{place.price / 4_000_000:.2f} $ a million tokens"
-        click.echo(f"{name}: {place.name} ({place.model} from {place.region}): {price}")
+        lines.append(f"{name}: {place.name} ({place.model} from {place.region}): {price}")
+    return lines
 
 
-def _show(problems: list[Problem]) -> None:
+def _show(problems: list[Problem], as_json: bool) -> None:
+    if as_json:
+        _print_json(problems, [])
+        return
     for problem in problems:
-        click.echo(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
+        say(f"{problem.path}: {problem.message}. Fix: {problem.fix}")
+
+
+def _print_json(problems: list[Problem], proved: list[str]) -> None:
+    plain = [{"path": each.path, "message": each.message, "fix": each.fix} for each in problems]
+    click.echo(msgspec.json.encode({"problems": plain, "proved": proved}).decode())
 
 
 def _quotas(region: str, file: str | None) -> None:
     try:
         import boto3
     except ImportError:
-        raise click.ClickException("reading quotas needs boto3: pip install 'hapenny[aws]'") from None
+        raise click.ClickException("reading quotas needs boto3. Fix: pip install 'hapenny[aws]'") from None
     from hapenny.throughput.service_quotas import read
 
     try:
         found = read(boto3.client("service-quotas", region_name=region))
     except Exception as error:
-        raise click.ClickException(f"Service Quotas cannot be read in {region}: {error}") from None
+        raise click.ClickException(
+            f"Service Quotas cannot be read in {region} ({error}). Fix: the right servicequotas:ListServiceQuotas"
+        ) from None
     for quota in sorted(found):
-        click.echo(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
+        say(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
     if file is not None:
         write(found, region, file)
 
@@ -103,8 +268,8 @@ def write(found: list[Found], region: str, file: str) -> None:
         out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")
         yaml.safe_dump(made, out, sort_keys=True)
     for name in unknown:
-        click.echo(f"not written, because the catalog has no such model: {name}", err=True)
-    click.echo(f"written: {file}")
+        say(f"not written, because the catalog has no such model: {name}", err=True)
+    say(f"written: {file}")
 
 
 __all__ = ["doctor"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import click
 import msgspec
 
 from hapenny.cli.compare import JUDGES, Prompt, quality
+from hapenny.cli.printable import say, say_json
 from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
 from hapenny.evidence.analysis import Effect
@@ -39,11 +41,15 @@ def start(state: Path, file: Path) -> None:
     if problems := found.problems():
         raise click.ClickException("\n".join(problems))
     known = _read(state)
-    if found.name in known and known[found.name].running:
-        raise click.ClickException(f"{found.name} is running; stop it, or give the new one another name")
-    known[found.name] = found
+    if found.name in known:
+        how = "is running" if known[found.name].running else "has run before"
+        raise click.ClickException(
+            f"{found.name} {how}: its rows in the ledger would be mixed with the new ones. "
+            f"Fix: give the new experiment another name, e.g. {_free(found.name, known)}"
+        )
+    known[found.name] = msgspec.structs.replace(found, design=found.assignment())
     _write(state, known)
-    click.echo(f"{found.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in found.shares().items())}")
+    say(f"{found.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in found.shares().items())}")
 
 
 @experiment.command()
@@ -53,13 +59,13 @@ def status(state: Path, as_json: bool) -> None:
     """List experiments."""
     known = _read(state)
     if as_json:
-        click.echo(msgspec.json.encode(list(known.values())).decode())
+        say_json(msgspec.json.encode(list(known.values())).decode())
         return
     for one in known.values():
         arms = ", ".join(f"{arm} {share:.0%}" for arm, share in one.shares().items())
-        click.echo(f"{one.name}: {'running' if one.running else 'stopped'}; {one.metric} by {one.unit}; {arms}")
+        say(f"{one.name}: {'running' if one.running else 'stopped'}; {one.metric} by {one.unit}; {arms}")
     if not known:
-        click.echo("no experiments")
+        say("no experiments")
 
 
 @experiment.command()
@@ -72,7 +78,7 @@ def stop(state: Path, name: str) -> None:
         raise click.ClickException(f"no experiment {name!r}; known: {', '.join(known) or 'none'}")
     known[name] = msgspec.structs.replace(known[name], running=False)
     _write(state, known)
-    click.echo(f"{name}: stopped")
+    say(f"{name}: stopped")
 
 
 @experiment.command()
@@ -109,7 +115,7 @@ def analyse(
             with labels.open(encoding="utf-8", newline="") as source:
                 for verdict in read_csv(source):
                     book.add(verdict)
-        seen = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
+        seen, changed = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
     except FileNotFoundError:
         raise click.ClickException(f"there is no ledger at {ledger}; name one with --ledger") from None
     except ValueError as error:
@@ -124,28 +130,31 @@ def analyse(
         alpha=one.alpha,
         horizon=one.horizon,
         looks=one.looks,
+        changed_arm=changed,
     )
     wall = RealClock().wall()
     if plot is not None:
         plot.write_text(charts.intervals([*found.effects, *found.secondary], one.name), encoding="utf-8")
     if metrics:
-        click.echo(msgspec.json.encode(formats.cloudwatch(name, seen, wall)).decode())
+        say_json(msgspec.json.encode(formats.cloudwatch(name, seen, wall)).decode())
         return
     if runs:
         settings = {arm: msgspec.to_builtins(what) for arm, what in one.arms.items()}
-        click.echo(msgspec.json.encode(formats.sagemaker(name, found, settings, wall)).decode())
+        say_json(msgspec.json.encode(formats.sagemaker(name, found, settings, wall)).decode())
         return
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(found).decode())
         return
-    click.echo(f"{name}: {', '.join(f'{arm} {count}' for arm, count in found.counts.items())} units")
-    click.echo(f"sample ratio p = {found.sample_ratio_p:.4f}")
+    say(f"{name}: {', '.join(f'{arm} {count}' for arm, count in found.counts.items())} units")
+    if found.changed_arm:
+        say(f"{found.changed_arm} {one.unit}s were seen in more than one arm and left out")
+    say(f"sample ratio p = {found.sample_ratio_p:.4f}")
     for effect in found.effects:
-        click.echo(f"{effect.arm}: {found.verdicts[effect.arm]}; {_said(effect)}")
+        say(f"{effect.arm}: {found.verdicts[effect.arm]}; {_said(effect)}")
     for rail in found.guardrails:
-        click.echo(f"  guardrail {rail.metric} (margin {rail.margin:g}): {rail.state}; {_said(rail.effect)}")
+        say(f"  guardrail {rail.metric} (margin {rail.margin:g}): {rail.state}; {_said(rail.effect)}")
     for effect in found.secondary:
-        click.echo(f"  {_said(effect)}")
+        say(f"  {_said(effect)}")
 
 
 @experiment.command()
@@ -195,10 +204,10 @@ def replay(
 
         plot.write_text(intervals(effects, f"{one.name}, replayed"), encoding="utf-8")
     if as_json:
-        click.echo(msgspec.json.encode(effects).decode())
+        say_json(msgspec.json.encode(effects).decode())
         return
     for effect in effects:
-        click.echo(f"{effect.arm}: {_said(effect)}")
+        say(f"{effect.arm}: {_said(effect)}")
 
 
 _REPLAYED = ("quality", "cost", "ttft", "e2e", "length", "escalated")
@@ -248,6 +257,11 @@ async def _replayed(
     return found
 
 
+def _free(name: str, known: dict[str, Experiment]) -> str:
+    """A name like this one that nobody has."""
+    return next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in known)
+
+
 def _said(effect: Effect) -> str:
     from hapenny.pages.evidence_charts import said
 
@@ -284,7 +298,7 @@ def export_evaluations(config: str, route: str | None, out: Path) -> None:
         raise click.ClickException(f"{config}: {error}") from None
     rows = [Evaluated(prompt=redact(one.prompt), model=model, response=redact(one.answer)) for model, one in found]
     out.write_bytes(b"".join(to_bedrock(rows)))
-    click.echo(f"{out}: {len(rows)} responses")
+    say(f"{out}: {len(rows)} responses")
 
 
 @experiment.command("import-evaluations")
@@ -308,4 +322,4 @@ def import_evaluations(files: tuple[Path, ...], metric: str, out: Path) -> None:
     out.write_bytes(
         b"".join(msgspec.json.encode({"prompt": p, "models": models}) + b"\n" for p, models in by_prompt.items())
     )
-    click.echo(f"{out}: {len(by_prompt)} prompts")
+    say(f"{out}: {len(by_prompt)} prompts")

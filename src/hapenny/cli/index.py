@@ -13,6 +13,7 @@ import msgspec
 from hapenny.cli.index_build import build
 from hapenny.cli.index_tune import tune
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
+from hapenny.cli.printable import say, say_json
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder, FolderError, read_settings
 from hapenny.retrieval.search.scoring import Popularity
@@ -41,8 +42,8 @@ def search(
 ) -> None:
     """Search FOLDER for QUERY."""
     for number, hit in enumerate(_search(folder, query, embedder, k, where, settings), 1):
-        click.echo(f"{number}. {hit['score']:.4f}  {hit['id']}  {hit['title']}")
-        click.echo(f"   {hit['text'][:160]}")
+        say(f"{number}. {hit['score']:.4f}  {hit['id']}  {hit['title']}")
+        say(f"   {hit['text'][:160]}")
 
 
 @index.command()
@@ -55,7 +56,7 @@ def search(
 def explain(folder: Path, query: str, embedder: str | None, k: int, where: str | None, settings: str | None) -> None:
     """Say for each result why it stands where it stands (one JSON object a line)."""
     for hit in _search(folder, query, embedder, k, where, settings):
-        click.echo(json.dumps({"id": hit["id"], "score": hit["score"]} | hit["explain"], ensure_ascii=False))
+        say_json(json.dumps({"id": hit["id"], "score": hit["score"]} | hit["explain"], ensure_ascii=False))
 
 
 @index.command("eval")
@@ -82,7 +83,7 @@ def evaluate(folder: Path, queries: Path, embedder: str | None, settings: str | 
         raise click.ClickException(f"{queries}: {error}") from error
     finally:
         opened.close()
-    click.echo(json.dumps(out))
+    say_json(json.dumps(out))
 
 
 @index.command()
@@ -121,7 +122,7 @@ def train(folder: Path, queries: Path, embedder: str | None, floor: bool, keep: 
         opened.close()
     preferred = [rule.fields for rule in settings.scoring.rules if isinstance(rule, Popularity)]
     report = {"noise": noise, "preferred": preferred, "rows": len(learnt_from.gains), "trees": forest.trees}
-    click.echo(json.dumps(report | ({"floor": settings.selection.floor} if floor else {})))
+    say_json(json.dumps(report | ({"floor": settings.selection.floor} if floor else {})))
 
 
 def _search(

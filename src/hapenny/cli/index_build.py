@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
+from hapenny.cli.printable import say, say_json
 from hapenny.retrieval.chunking import Chunking
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.folder import Folder
@@ -100,7 +101,7 @@ def build(
         if passed := readers.unread(path):
             notices.append(f"left out below {path}: {passed}")
     for line in notices:
-        click.echo(line, err=True)
+        say(line, err=True)
     if not documents:
         raise click.ClickException(f"nothing readable; formats: {', '.join(readers.SUFFIXES)}")
     detected = detect(document.searchable() for document in documents[:2000])
@@ -109,7 +110,7 @@ def build(
     manifest = opened.manifest()
 
     def tell(progress: Progress) -> None:
-        click.echo(f"{progress.documents} documents, {progress.chunks} new chunks", err=True)
+        say(f"{progress.documents} documents, {progress.chunks} new chunks", err=True)
 
     try:
         given = questions.read_bytes() if questions is not None else None
@@ -137,7 +138,7 @@ def build(
     report["chunking"] = {"size": how.size, "overlap": how.overlap} | (
         {"measured": {str(each.size): each.mean() for each in measured}} if measured else {}
     )
-    click.echo(json.dumps(report, ensure_ascii=False))
+    say_json(json.dumps(report, ensure_ascii=False))
 
 
 async def _chunking(
@@ -162,7 +163,7 @@ async def _chunking(
     embedder = opened.embedder
     asked = await read_evidence(questions, embedder) if questions is not None else []
     measured = await choose_size(
-        documents, embedder, opened.store.analyser.language, asked, lambda line: click.echo(line, err=True)
+        documents, embedder, opened.store.analyser.language, asked, lambda line: say(line, err=True)
     )
     chosen = measured[0].size if measured else Chunking().size
     return Chunking(size=chosen, overlap=chosen // 8 if overlap is None else overlap), measured
@@ -171,13 +172,13 @@ async def _chunking(
 def _tell(done: Progress) -> None:
     """Names what is stored once for several, and what is nearly alike."""
     for piece, kept in done.merges[:_SHOWN]:
-        click.echo(f"merged: {piece} has the words of {kept}, which stands for both", err=True)
+        say(f"merged: {piece} has the words of {kept}, which stands for both", err=True)
     if len(done.merges) > _SHOWN:
-        click.echo(f"merged: {len(done.merges) - _SHOWN} more; --keep-duplicates stores them all", err=True)
+        say(f"merged: {len(done.merges) - _SHOWN} more; --keep-duplicates stores them all", err=True)
     for piece, other, alike in done.near[:_SHOWN]:
-        click.echo(f"alike, both kept: {piece} and {other} ({alike:.0%})", err=True)
+        say(f"alike, both kept: {piece} and {other} ({alike:.0%})", err=True)
     if len(done.near) > _SHOWN:
-        click.echo(f"alike, both kept: {len(done.near) - _SHOWN} more pairs", err=True)
+        say(f"alike, both kept: {len(done.near) - _SHOWN} more pairs", err=True)
 
 
 def _layout(postgres: str | None, name: str, shards: int | None, by: str) -> Layout | None:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from hapenny.cli.opened import EMBEDDER, FOLDER, open_folder
+from hapenny.cli.printable import say, say_json
 from hapenny.core.clock import RealClock
 from hapenny.retrieval.folder import Folder
 
@@ -69,13 +70,13 @@ def _shape(
 
     store = opened.embedded
     vectors = store.vectors(np.flatnonzero(store.columns.live))
-    tuned = choose(vectors, asked, target, RealClock(), progress=lambda text: click.echo(text, err=True))
+    tuned = choose(vectors, asked, target, RealClock(), progress=lambda text: say(text, err=True))
     if write:
         opened.write_shape(tuned.chosen.shape, target)
     for trial in sorted(tuned.trials, key=lambda each: each.p50_ms):
         mark = "*" if trial is tuned.chosen else " "
         shape = trial.shape
-        click.echo(
+        say(
             f"{mark} {shape.kind:9} dims={shape.dims or 'all':<4} m={shape.m:<3} effort={shape.effort:<4}"
             f" probes={shape.probes:<4}"
             f" recall {trial.recall:.4f} (surely {trial.lower:.4f})  p50 {trial.p50_ms:.3f} ms"
@@ -98,7 +99,7 @@ def _check(opened: Folder, asked: np.ndarray[tuple[int, int], np.dtype[np.float3
         "queries": len(by_query),
         "drifted": gone,
     }
-    click.echo(json.dumps(report))
+    say_json(json.dumps(report))
     if gone:
         raise click.ClickException("the promise no longer holds: run tune again with --apply")
 
@@ -116,9 +117,9 @@ def _chunks(opened: Folder, queries: Path, sources: tuple[Path, ...], budget: in
             documents, asked, size, budget, opened.embedder, opened.store.analyser.language, opened.settings()
         )
         sizes.append(asyncio.run(measured))
-        click.echo(f"chunks of {size}: {sizes[-1].chunks} pieces", err=True)
+        say(f"chunks of {size}: {sizes[-1].chunks} pieces", err=True)
     best = sizing.best_size(sizes)
     for each in sizes:
         report = {key: round(value, 4) for key, value in each.mean().items()}
-        click.echo(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(report)}")
-    click.echo(f"build with: --size {best.size} --overlap {best.size // 8}")
+        say(f"{'*' if each is best else ' '} size {each.size:<4} {json.dumps(report)}")
+    say(f"build with: --size {best.size} --overlap {best.size // 8}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from hapenny.cli.printable import cell
+from hapenny.cli.printable import cell, say, say_json
 from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write(config: str, route: str | None, count: int, consent: bool, out: Path) 
             answers = [one.answers[0], one.answers[1] if len(one.answers) > 1 else ""]
             sheet.writerow([cell(text) for text in (one.id, turns, *answers, "")])
             written += 1
-    click.echo(f"{out}: {written} answers; said is a, b or tie for two, right, partly or wrong for one")
+    say(f"{out}: {written} answers; said is a, b or tie for two, right, partly or wrong for one")
 
 
 @labels.command("import")
@@ -83,7 +83,7 @@ def read(file: Path, config: str, who: str) -> None:
                     taken += 1
         except ValueError as error:
             raise click.ClickException(f"{file}: {error}. {taken} labels before it were taken") from None
-    click.echo(f"{taken} labels by {who}")
+    say(f"{taken} labels by {who}")
 
 
 @labels.command()
@@ -110,15 +110,15 @@ def judge(config: str, route: str | None, as_json: bool) -> None:
         best = None
         why = str(error)
     if as_json:
-        click.echo(msgspec.json.encode({"now": now, "best": best}).decode())
+        say_json(msgspec.json.encode({"now": now, "best": best}).decode())
         return
-    click.echo(f"{now.pairs} labelled pairs. Now (audit_alike {now.alike}, audit_apart {now.apart}):")
-    click.echo(f"  agrees with people on {now.agreed:.0%} ({now.low:.0%} to {now.high:.0%}), bias {now.bias:+.3f}")
+    say(f"{now.pairs} labelled pairs. Now (audit_alike {now.alike}, audit_apart {now.apart}):")
+    say(f"  agrees with people on {now.agreed:.0%} ({now.low:.0%} to {now.high:.0%}), bias {now.bias:+.3f}")
     if best is None:
-        click.echo(why)
+        say(why)
         return
-    click.echo(f"Best (audit_alike: {best.alike}, audit_apart: {best.apart}), measured on the same pairs:")
-    click.echo(f"  agrees with people on {best.agreed:.0%} ({best.low:.0%} to {best.high:.0%}), bias {best.bias:+.3f}")
+    say(f"Best (audit_alike: {best.alike}, audit_apart: {best.apart}), measured on the same pairs:")
+    say(f"  agrees with people on {best.agreed:.0%} ({best.low:.0%} to {best.high:.0%}), bias {best.bias:+.3f}")
 
 
 def _queue(config: str, route: str | None) -> Queue:

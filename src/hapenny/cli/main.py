@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
 
+from hapenny.cli.json_flag import with_json
+
 VERBS = {
+    "init": "init",
     "serve": "serve",
     "simulate": "simulate",
     "demo": "demo",
     "report": "report",
+    "keys": "keys",
+    "pause": "pause",
+    "resume": "pause",
     "options": "options",
-    "cache": "cache",
+    "cache": "cache_lint",
     "tokens": "tokens",
     "bench": "bench",
     "plan": "plan",
@@ -40,10 +47,11 @@ class _Verbs(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(import_module(f"hapenny.cli.{module}"), cmd_name)
-        return command
+        return with_json(command, cmd_name)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hapenny")
 def main() -> None:
     """hapenny: a bridge between an application and its foundation models; every token is worth its toll."""
+    os.umask(0o077)  # what verbs write holds texts and figures of others: files 0600, folders 0700

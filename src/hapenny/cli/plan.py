@@ -51,8 +51,8 @@ def plan(
     """Capacity for a trace: the ways to serve it, what each costs an hour, and which quotas to ask for.
 
     \b
-    hapenny plan --ledger ledger.db --model anthropic.claude-3-haiku-20240307-v1:0 --tpm 400000
-    hapenny plan --trace day.csv --model MODEL --unit-tokens-per-s 2000 --unit-usd-per-h 12
+    hapenny plan --ledger ledger.db --model MODEL --tpm 400000
+    hapenny plan --trace day.csv --model MODEL --unit-tokens-per-s 2000
     """
     import msgspec
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,13 @@ def show(summary: Summary, console: Console) -> None:
     console.print(
         f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
     )
+    _headline(summary, console)
     console.print(waterfall(summary, console.width))
     console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
     _checks(summary, console)
     console.print(_latencies(summary))
+    if len(summary.tenants) > 1:
+        console.print(_groups("tenant", summary.tenants, console.width))
     if summary.features:
         console.print(_groups("feature", summary.features, console.width))
     if summary.models:
@@ -102,6 +106,7 @@ def show(summary: Summary, console: Console) -> None:
         console.print(_prompts(summary))
     if summary.quota_freed:
         console.print(f"answer limits left {summary.quota_freed:,} output tokens of quota unreserved")
+    _quality(summary, console)
     for promise in summary.certificates:
         where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
         console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
@@ -116,6 +121,49 @@ def show(summary: Summary, console: Console) -> None:
     if summary.would_save:
         watched = ", ".join(f"{name} {money(nano)}" for name, nano in summary.would_save.items())
         console.print(f"[dim]In shadow, in no sum: {watched}[/]")
+
+
+def _quality(summary: Summary, console: Console) -> None:
+    """What is known of the quality beside the saving: the loss budget, and the holdout."""
+    from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines, known
+
+    if summary.budgets:
+        table = _table(
+            ("loss budget", "left"), ("state", "left"), ("may lose", "right"), ("at most", "right"), ("seen", "right"),
+            ("pairs", "right"), ("acts on", "right"),
+        )  # fmt: skip
+        for row in budget_lines(summary.budgets):
+            table.add_row(*row)
+        console.print(table)
+    for line in holdout_lines(summary.holdout):
+        console.print(line)
+    if summary.saved > 0 and not known(summary.holdout, sum(each.audits for each in summary.audits)):
+        console.print(NOTHING)
+
+
+def _headline(summary: Summary, console: Console) -> None:
+    """What is on saved, what else would save, and what that takes."""
+    share = f" ({summary.saved_share:.1%} of {money(summary.baseline)})" if summary.baseline else ""
+    total = summary.advised
+    more = (
+        f"; switch these on: + {money(total.saves)} ± {money((total.high - total.low) // 2)}" if summary.advice else ""
+    )
+    console.print(f"on now: saved {money(summary.saved)}{share}{more}", highlight=False)
+    for step in summary.advice:
+        gain = f"{money(step.saves)} ± {money((step.high - step.low) // 2)} ({step.share:.1%})"
+        _wrapped(console, f"  + {gain}  ", step.what)
+        _wrapped(console, "      seen: ", step.evidence, style="dim")
+        _wrapped(console, "      missing: ", step.missing, style="dim")
+    if len(summary.advice) > 1:
+        console.print("  [dim]they overlap: all together save what stands in the first line[/]")
+    console.print()
+
+
+def _wrapped(console: Console, head: str, text: str, style: str = "") -> None:
+    """A line whose continuation stands under its beginning."""
+    lines = textwrap.wrap(text, max(30, console.width - 8), initial_indent=head, subsequent_indent=" " * 8)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, style=style)
 
 
 def waterfall(summary: Summary, width: int) -> Table:
@@ -161,9 +209,9 @@ def _checks(summary: Summary, console: Console) -> None:
     if summary.identity_violations:
         console.print(f"[bold red]{summary.identity_violations:,} rows do not add up[/]")
     else:
-        console.print("[green]every row adds up to the nano-dollar[/]", end="")
+        console.print("[green]every row adds up to the nano-dollar[/]")
     console.print(
-        f"[dim]; estimates off by {summary.estimate_error_share:.2%}; {summary.unpriced_rows:,} unpriced,"
+        f"[dim]estimates off by {summary.estimate_error_share:.2%}; {summary.unpriced_rows:,} unpriced,"
         f" {summary.estimated_rows:,} with estimated usage[/]\n"
     )
 

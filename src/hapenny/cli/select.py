@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from hapenny.cli.printable import say, say_json
+
 
 @click.command()
 @click.argument("text")
@@ -24,6 +26,7 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
     from hapenny.routing.select import select as decide
     from hapenny.routing.training import load_router
 
+    mode = baseline = None
     try:
         loaded = load(config)
         if config is not None:
@@ -36,6 +39,9 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
             gateway = Gateway(loaded)
             router = gateway.parts.router
             models = {tier: target.model for tier, target in gateway.names.tiers.items()}
+            if route not in loaded.routes:
+                raise click.ClickException(f"no route {route!r}. Fix: one of {', '.join(sorted(loaded.routes))}")
+            mode, baseline = loaded.routes[route].mode(TIERS_STAGE), gateway.parts.resolver.baselines[route].model
         else:
             read = load_router(trained.read_bytes()) if trained is not None else None
             router = Router(loaded.stages[TIERS_STAGE], read)
@@ -44,10 +50,15 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
         raise click.ClickException("\n".join(error.problems)) from None
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise click.ClickException(f"the trained router cannot be read: {error}") from None
-    found = decide(Question(text=text, intent=intent, route=route), router, models)
+    found = decide(Question(text=text, intent=intent, route=route), router, models, mode=mode, baseline=baseline)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(found).decode())
         return
-    click.echo(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
+    say(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
+    if found.serves != found.model:
+        say(
+            f"on route {route} the stage `tiers` is in {found.mode}: {found.serves} answers `auto` there. "
+            f"Fix: stages: {{tiers: on}} on that route, or preset: balanced"
+        )
     if found.certificate:
-        click.echo(f"certificate: {found.certificate}")
+        say(f"certificate: {found.certificate}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +19,9 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.server.transport.limits import raise_descriptors
 
+BESIDE = "hapenny.yaml"
+"""How `hapenny init` and the documentation name the file."""
+
 
 @click.command()
 @click.option("-c", "--config", "path", type=click.Path(dir_okay=False), help="YAML file; none: simulated models.")
@@ -26,8 +29,19 @@ from hapenny.server.transport.limits import raise_descriptors
 @click.option(
     "--port", type=click.IntRange(0, 65_535), help="Port to listen on, instead of the file's; 0 takes a free one."
 )
-def serve(path: str | None, host: str | None, port: int | None) -> None:
+@click.option("--simulated", is_flag=True, help="Simulated models, although there is a hapenny.yaml here.")
+def serve(path: str | None, host: str | None, port: int | None, simulated: bool) -> None:
     """Serves OpenAI, Anthropic and Bedrock clients. SIGHUP reloads, SIGTERM drains."""
+    if path is not None and simulated:
+        raise click.UsageError("--simulated, or -c FILE: not both")
+    if path is None and not simulated and Path(BESIDE).exists():
+        # Nobody who has written a configuration means invented answers.
+        click.echo(
+            f"configuration: there is a {BESIDE} here that was not named. "
+            f"Fix: hapenny serve -c {BESIDE}, or --simulated for simulated models",
+            err=True,
+        )
+        sys.exit(2)
     config = read(path)
     run(lambda: Gateway(config), lambda old: Gateway(load(path, running=old.config), previous=old), host, port)
 
@@ -46,7 +60,6 @@ def run(
     build: Callable[[], Gateway], rebuild: Callable[[Gateway], Gateway] | None, host: str | None, port: int | None
 ) -> None:
     """Serves until SIGTERM or SIGINT; what keeps it from that is told on stderr, exit status 2."""
-    os.umask(0o077)  # what it keeps holds texts and figures of others: files 0600, folders 0700
     runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
     with contextlib.suppress(ImportError):
         import uvloop

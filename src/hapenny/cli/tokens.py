@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from hapenny.catalog import Catalog, default, overrides
+from hapenny.cli.printable import printable_all, say, say_json
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
@@ -63,10 +64,11 @@ def explain_request(
     prices = Prices(catalog, Estimators.best())
     found = explain(request, Target(model or request.model), prices, RealClock(), options, templates)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(found).decode())
         return
     from rich.console import Console
 
+    found = msgspec.convert(printable_all(msgspec.to_builtins(found)), Explanation)
     console = Console()
     for technique in dict.fromkeys(line.technique for line in found.lines):
         console.print(_heading(found, technique))
@@ -101,20 +103,21 @@ def suggest_templates(
     turns = asyncio.run(_kept_turns(kept, route, days, limit))
     found = suggest(turns, least_turns=least_turns, least_users=least_users, agreement=agreement)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(found).decode())
         return
     import yaml
 
-    click.echo(f"# {len(turns)} kept turns, {len(found)} candidates; all are off: read each, then remove `enabled`.")
+    say(f"# {len(turns)} kept turns, {len(found)} candidates; all are off: read each, then remove `enabled`.")
     for each in found:
-        click.echo(f"# {each.turns} turns, {each.users} users, {100 * each.agreement:.0f} % alike: {each.user}")
+        asked = " ".join(each.user.split())  # a line of its own would be no comment any more
+        say(f"# {each.turns} turns, {each.users} users, {100 * each.agreement:.0f} % alike: {asked}")
     fields = msgspec.to_builtins(drafts(found))
     for template in fields["templates"]:
         for name in [
             name for name, value in template.items() if value in (None, False, "", [], {}) and name != "enabled"
         ]:
             del template[name]
-    click.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).rstrip())
+    say(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).rstrip())
 
 
 async def _kept_turns(kept: KeptTexts, route: str | None, days: float, limit: int) -> list[tuple[str, str, str, str]]:

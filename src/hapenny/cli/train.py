@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from hapenny.cli.printable import say
 from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ def router(
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     out.write_bytes(save_router(trained))
-    click.echo(f"{out}: version {trained.scorer.version}, fitted on {trained.scorer.trained_on} rows")
+    say(f"{out}: version {trained.scorer.version}, fitted on {trained.scorer.trained_on} rows")
     for one in trained.certificates:
         where = one.about.route + (f"/{one.about.intent}" if one.about.intent else "")
-        click.echo(f"  {where}: {one.header()}")
+        say(f"  {where}: {one.header()}")
     for lost in trained.dominated:
         said = f"{lost.by} is {lost.gap:.3f} better at 1/{lost.cost_ratio:.1f} the cost"
-        click.echo(f"  {lost.model} gets nothing: {said}")
+        say(f"  {lost.model} gets nothing: {said}")
 
 
 @train.command()
@@ -102,7 +103,7 @@ def intents(labelled: Path, precision: float, out: Path) -> None:
         raise click.ClickException(f"{labelled}: {error}") from None
     out.write_bytes(msgspec.msgpack.encode(model))
     right = model.accuracy / model.coverage if model.coverage else 0.0
-    click.echo(f"{out}: {len(model.labels)} intents, {right:.1%} of {model.coverage:.1%} answered rightly (held out)")
+    say(f"{out}: {len(model.labels)} intents, {right:.1%} of {model.coverage:.1%} answered rightly (held out)")
 
 
 @train.command()
@@ -132,7 +133,7 @@ def export(
         raise click.ClickException(f"{answers or config}: {error}") from None
     made = list(examples(rows, shape, min_score))
     out.write_bytes(b"".join(made))
-    click.echo(f"{out}: {len(made)} of {len(rows)} answers")
+    say(f"{out}: {len(made)} of {len(rows)} answers")
 
 
 @train.command()
@@ -159,7 +160,7 @@ def outcomes(config: str, route: str | None, consent: bool, out: Path) -> None:
         raise click.ClickException(f"{config}: {error}") from None
     rows = list(collected(queue))
     out.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-    click.echo(f"{out}: {len(rows)} prompts with two models' outcomes")
+    say(f"{out}: {len(rows)} prompts with two models' outcomes")
 
 
 def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:

@@ -7,7 +7,7 @@ everything below it.
 from hapenny.backends.kind import BackendOptions
 from hapenny.backends.simulated_kind import QuotaOptions, SimulatedOptions
 from hapenny.config.checking import check
-from hapenny.config.options import Config, ServerOptions
+from hapenny.config.options import ApiGatewayOptions, Config, ServerOptions
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions, BatchJobs, ModelOptions
 from hapenny.config.reading import load
@@ -22,6 +22,7 @@ __all__ = [
     "PRESETS",
     "STAGES",
     "TIERS",
+    "ApiGatewayOptions",
     "BackendOptions",
     "BatchApiOptions",
     "BatchJobs",

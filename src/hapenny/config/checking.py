@@ -11,11 +11,13 @@ from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides, refusals
+from hapenny.config.checking_admission import admission_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
 from hapenny.config.routes import CARD_TIERS, TIERS, RouteOptions
 from hapenny.config.stages import STAGES
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.throughput.imported import of_file
@@ -83,14 +85,15 @@ def check(config: Config) -> Config:
         shares = {
             "max_quality_loss": route.max_quality_loss,
             "holdout": route.holdout,
-            "audit_share": route.audits(),
+            "audit_share": route.audit_share or 0.0,
+            "audit_budget_share": route.audit_budget_share,
             "audit_alike": route.audit_alike,
             "audit_apart": route.audit_apart,
         }
         for bound, value in shares.items():
             if not 0 <= value <= 1:
                 problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
-        if route.audit_budget_usd < 0:
+        if route.audit_budget_usd is not None and route.audit_budget_usd < 0:
             problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
         if route.audit_apart >= route.audit_alike:
             problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")
@@ -109,6 +112,7 @@ def check(config: Config) -> Config:
                 f"Fix: hapenny index build {collection.path} FILES"
             )
     problems += _rerankers(config)
+    problems += _guardrails(config)
     problems += _hourly(config)
     budget = config.stages[TIERS_STAGE].monthly_budget_usd
     if budget is not None and budget <= 0:
@@ -122,20 +126,7 @@ def check(config: Config) -> Config:
         config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
     problems += _tiers_not_named(config)
-    holders: dict[str, int] = {}
-    for index, key in enumerate(config.keys):
-        first = holders.setdefault(key.key, index)
-        if first != index:
-            problems.append(f"$.keys[{index}].key: the same as $.keys[{first}].key. Fix: a key of its own for each")
-        if not -100 <= key.priority <= 100:
-            problems.append(f"$.keys[{index}].priority: {key.priority} is outside -100 to 100. Fix: e.g. 0")
-        if len(key.key) < 8:
-            problems.append(f"$.keys[{index}].key: shorter than 8 characters. Fix: a long random secret")
-        for route_name in [*key.routes, *([key.default_route] if key.default_route else [])]:
-            if route_name != "*" and route_name not in config.routes:
-                problems.append(
-                    f"$.keys[{index}]: {route_name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}"
-                )
+    problems += admission_problems(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -192,6 +183,8 @@ def _server(config: Config) -> list[str]:
     for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
         if getattr(server, name) <= 0:
             problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
+    if server.apigateway is not None and not server.apigateway.url.startswith(("http://", "https://")):
+        problems.append("$.server.apigateway.url: no address. Fix: https://ID.execute-api.REGION.amazonaws.com/STAGE")
     if not 1 <= server.streams_per_connection <= 10_000:
         problems.append("$.server.streams_per_connection: outside 1-10000. Fix: e.g. 128; clients expect at least 100")
     if server.buffered_mb < server.max_body_mb:
@@ -217,6 +210,26 @@ def _rerankers(config: Config) -> list[str]:
     if wanted is not None and wanted not in config.rerankers:
         known = ", ".join(sorted(config.rerankers)) or "none is configured"
         problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
+    return problems
+
+
+def _guardrails(config: Config) -> list[str]:
+    """What is wrong with guardrails: names of routes and of providers' guardrails that there are not."""
+    problems = []
+    stages = config.stages
+    for stage, options in (
+        (GUARD_INPUT_STAGE.name, stages[GUARD_INPUT_STAGE]),
+        (GUARD_CONTEXT_STAGE.name, stages[GUARD_CONTEXT_STAGE]),
+        (GUARD_OUTPUT_STAGE.name, stages[GUARD_OUTPUT_STAGE]),
+    ):
+        at = f"$.stages.{stage}"
+        for name, rules in [("", options), *options.routes.items()]:
+            place = f"{at}.routes.{name}" if name else at
+            if name and name not in config.routes:
+                problems.append(f"{place}: {name!r} is not a route. Fix: one of {', '.join(sorted(config.routes))}")
+            if rules.remote and rules.remote not in config.guardrails:
+                known = ", ".join(sorted(config.guardrails)) or "none is configured"
+                problems.append(f"{place}.remote: {rules.remote!r} is not one of guardrails. Fix: one of: {known}")
     return problems
 
 
@@ -322,7 +335,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
             problems.append(f"$.batch.journal: {config.batch.journal!r} is no folder. Fix: the path of a folder")
         for index, api in enumerate(config.batch.apis):
             problems += _batch_api(config, api, f"$.batch.apis[{index}]")
-        for name in ("attempts", "poll_s", "stop_s"):
+        for name in ("attempts", "poll_s", "stop_s", "uploads_mb", "uploads"):
             if getattr(config.batch, name) <= 0:
                 problems.append(f"$.batch.{name}: {getattr(config.batch, name):g} is too small. Fix: more than 0")
     return problems

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
+from hapenny.admission.options import AdmissionOptions, TenantOptions
 from hapenny.backends.kinds import BackendSection
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import EdgeOptions
@@ -14,11 +15,24 @@ from hapenny.config.providers import BatchJobs, EmbedderOptions, ModelOptions, R
 from hapenny.config.routes import KeyOptions, RouteOptions
 from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
+from hapenny.guarding.options import GuardrailOptions
 from hapenny.prefetch.options import PrefetchOptions
 from hapenny.retrieval.options import Remote
+from hapenny.telemetry.alerts import AlertOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
+
+
+class ApiGatewayOptions(Section):
+    """A WebSocket API of Amazon API Gateway whose routes call `POST /v1/apigateway` (docs/chat.md)."""
+
+    url: str
+    """Where answers are posted: the API's address with its stage, `https://ID.execute-api.REGION.amazonaws.com/STAGE`."""
+    region: str = "us-east-1"
+    """AWS region, for signatures."""
+    profile: str | None = None
+    """Profile of the AWS credentials file; without one as for Bedrock."""
 
 
 class ServerOptions(Section):
@@ -51,6 +65,8 @@ class ServerOptions(Section):
     """Requests at once on one HTTP/2 connection; each beyond the first counts as a connection of its address."""
     buffered_mb: float = 512.0
     """Bodies of all requests together, from their first byte until they are answered; beyond it new ones get 503."""
+    apigateway: ApiGatewayOptions | None = None
+    """The WebSocket API in front, if there is one."""
     hosts: list[str] = field(default_factory=list)
     """Names by which a gateway without keys may be called, besides addresses, `localhost` and names without a dot."""
     cors_origins: list[str] = field(default_factory=list)
@@ -106,10 +122,23 @@ class Config(Section):
     collections: dict[str, CollectionOptions] = field(default_factory=dict)
     embedders: dict[str, EmbedderOptions] = field(default_factory=dict)
     rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
+    guardrails: dict[str, GuardrailOptions] = field(default_factory=dict)
+    """Guardrails that providers run, for the stages guard_input, guard_context and guard_output to ask (`remote`)."""
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = field(default_factory=list)
     auth: Literal["keys", "open"] = "keys"
     """Without keys the gateway listens on this machine alone; `open` says that everybody who reaches it may use it."""
+    tenants: dict[str, TenantOptions] = field(default_factory=dict)
+    """Budgets and limits of tenants, by name; `*` is every tenant that is not named."""
+    admission: AdmissionOptions = field(default_factory=AdmissionOptions)
+    """Where keys and budgets are kept."""
+    alerts: AlertOptions = field(default_factory=AlertOptions)
+    """Where alerts go: budgets that are nearly spent."""
+    isolate_prompt_cache: bool = False
+    """Put a mark of the tenant before every prompt, so that tenants that share an account at a provider do not share
+    its prompt cache: usage would tell one whether another has sent a prefix. Costs some twenty tokens a call, and what
+    tenants saved by sending the same prefix; the report shows it as `isolation`. Set `fingerprint_key`, so that the
+    mark lasts."""
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
     state: str | None = None
     """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside
@@ -143,6 +172,23 @@ class Config(Section):
         if self.ledger is None or self.ledger.path in ("", ":memory:"):
             return None
         return Path(self.ledger.path).with_suffix(".state.db")
+
+    def admission_store(self) -> str:
+        """Where keys, tenants and the pause switch are kept; `memory:`: nowhere."""
+        if self.admission.store:
+            return self.admission.store
+        if self.ledger is None or self.ledger.path in ("", ":memory:"):
+            return "memory:"
+        return str(Path(self.ledger.path).with_suffix(".admission.db"))
+
+    def budget_file(self) -> str:
+        """The SQLite file in which budgets are counted; empty: they are in memory."""
+        store = self.admission_store()
+        if "://" not in store and not store.endswith(".json") and store != "memory:":
+            return store
+        if self.ledger is None or self.ledger.path in ("", ":memory:"):
+            return ""
+        return str(Path(self.ledger.path).with_suffix(".budgets.db"))
 
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""

@@ -135,6 +135,12 @@ class BatchJobs(BatchOptions, kw_only=True, frozen=True, forbid_unknown_fields=T
     journal: str
     """Folder that keeps files, batches and answers; of one process alone."""
     poll_s: float = 5.0
+    uploads_mb: float = 1_000.0
+    """What the uploads of one tenant may take on the disk together."""
+    uploads: int = 1_000
+    """How many a tenant may have at once."""
+    upload_days: float = 30.0
+    """After so long an upload is removed; batches made of it have their own copy. 0: never."""
     apis: tuple[BatchApiOptions, ...] = ()
     """Providers' batch APIs; records that none of them takes are answered one by one, at the flex tier where it is
     cheaper and there is time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -131,15 +132,42 @@ def _explain(message: str, raw: dict[str, Any]) -> str:
     path, value = _locate(where.rstrip("`") or "$", raw)
     unknown = re.search(r"unknown field `([^`]+)`", what)
     if unknown:
-        return f"{path}.{unknown[1]}: unknown key. Fix: remove it, or correct its spelling"
+        return f"{path}.{unknown[1]}: unknown key. Fix: {_meant(path, unknown[1])}"
     if what.lower().startswith("invalid enum value") or (what.lower().startswith("invalid value") and _words(path)):
         return f"{path}: {_safe(value)} is not one of its words. Fix: one of {', '.join(_words(path))}"
     shown = f" (got {_safe(value)})" if value is not None and not isinstance(value, (dict, list)) else ""
     return f"{path}: {what[0].lower()}{what[1:]}{shown}. Fix: give a value of that kind"
 
 
+_OTHERS = {"model_list": "litellm", "litellm_settings": "litellm", "router_settings": "litellm",
+           "general_settings": "litellm"}  # fmt: skip
+"""Keys by which the files of other gateways are known."""
+
+
+def _meant(path: str, key: str) -> str:
+    """What an unknown key may have been meant to be."""
+    if path == "$" and key in _OTHERS:
+        return f"this is a file of {_OTHERS[key]}: hapenny init --from-{_OTHERS[key]} FILE makes one of ours of it"
+    near = difflib.get_close_matches(key, _keys(path), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}? Else remove it" if near else "remove it, or correct its spelling"
+
+
+def _keys(path: str) -> list[str]:
+    """The keys that may stand at a path."""
+    nodes, _ = _below(path)
+    structs = [node for node in _parts(nodes) if isinstance(node, msgspec.inspect.StructType)]
+    return [field.encode_name for node in structs for field in node.fields]
+
+
 def _words(path: str) -> list[str]:
     """The words that may stand at a path, read off the types of the configuration."""
+    nodes, tags = _below(path)
+    literals = [node for node in _parts(nodes) if isinstance(node, msgspec.inspect.LiteralType)]
+    return tags or [str(word) for node in literals for word in node.values]
+
+
+def _below(path: str) -> tuple[list[msgspec.inspect.Type], list[str]]:
+    """The types that may stand at a path, and the words of a section's kind where it is one."""
     nodes: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(Config)]
     tags: list[str] = []
     for name, _ in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
@@ -153,8 +181,7 @@ def _words(path: str) -> list[str]:
             elif isinstance(node, msgspec.inspect.ListType):
                 below.append(node.item_type)
         nodes = below
-    literals = [node for node in _parts(nodes) if isinstance(node, msgspec.inspect.LiteralType)]
-    return tags or [str(word) for node in literals for word in node.values]
+    return nodes, tags
 
 
 def _parts(nodes: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:

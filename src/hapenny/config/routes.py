@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from msgspec import field
 
+from hapenny.admission.options import Allowance
 from hapenny.config.section import Section
-from hapenny.config.stages import PRESETS
+from hapenny.config.stages import LOSSY, PRESETS
 from hapenny.core.stage_spec import Mode, Preset, StageSpec
 from hapenny.evidence.answers import ALIKE, APART
 
@@ -51,15 +52,24 @@ class RouteOptions(Section):
     max_calls: int = 4
     """Serving calls that all stages may make together for one request."""
     max_quality_loss: float = 0.02
-    """The loss budget that techniques which can change an answer share; watched where `audit_share` is above 0."""
+    """The loss budget that techniques which can change an answer share: of the answers that everything-off gets right,
+    the share that may be lost, net. Evidence for it comes from audits."""
+    unproven: Literal["closed", "open"] | None = None
+    """What techniques that can change an answer do before there is evidence: `closed`, they watch until audits let them
+    act within their part of `max_quality_loss`; `open`, they act at once, and step back where audits refute them. None:
+    the preset's, `open` for `demo`, else `closed`."""
     audit_share: float | None = None
-    """Share of requests that are also asked of the baseline (or, where it answered, of the weak tier), off the path,
-    and compared. Costs what those calls cost; .01 is enough to notice a broken promise within some thousand requests.
-    None: the preset's, .005 for `balanced`, which switches on what can change answers, else 0."""
-    audit_budget_usd: float = 1.0
-    """Dollars a day that audits of this route may cost at most, judges included."""
-    audit_judge: str = ""
-    """A tier, alias or model that compares answers, twice with places swapped. Empty: words, numbers and vectors."""
+    """Share of requests that are also asked of the baseline (or, where it answered, of the cheap tiers), off the path,
+    and compared. None: as evidence asks for, within `audit_budget_share`, where such a technique is on; 0 in the preset
+    `demo`."""
+    audit_budget_share: float = 0.03
+    """Where `audit_share` is not given: what audits and judges may cost, as a share of what the route pays; twice that
+    while there is less evidence than it takes to show `max_quality_loss`."""
+    audit_budget_usd: float | None = None
+    """Dollars a day that audits of this route may cost at most, judges included. None: no such limit."""
+    audit_judge: str = "strong"
+    """A tier, alias or model that compares answers, twice with places swapped. Empty, or the default where there is no
+    such tier: words, numbers and vectors compare, which open nothing."""
     audit_alike: float = ALIKE
     """Without a model as judge: the cosine from which two answers count as the same (`hapenny train judge`)."""
     audit_apart: float = APART
@@ -84,12 +94,19 @@ class RouteOptions(Section):
         """The mode of every stage on this route, by name."""
         return {**PRESETS[self.preset], **self.stages}
 
-    def audits(self) -> float:
-        """The share that is audited."""
-        return self.audit_share if self.audit_share is not None else AUDITED.get(self.preset, 0.0)
+    def acts_unproven(self) -> bool:
+        """Whether techniques act before there is evidence for them."""
+        return (self.unproven or UNPROVEN.get(self.preset, "closed")) == "open" or self.max_quality_loss >= 1
+
+    def audits(self) -> float | None:
+        """The share that is audited; None: as evidence asks for."""
+        if self.audit_share is not None:
+            return self.audit_share
+        lossy = any(self.mode(spec) == "on" for spec in LOSSY)
+        return None if lossy and self.preset != "demo" else 0.0
 
 
-class KeyOptions(Section):
+class KeyOptions(Allowance, kw_only=True, forbid_unknown_fields=True):
     """A key of ours: who holds it."""
 
     key: str
@@ -104,17 +121,17 @@ class KeyOptions(Section):
     """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
     """Models and tiers it may ask for; `*` is all."""
-    scopes: list[Literal["call", "metrics"]] = field(default_factory=lambda: ["call"])
-    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`."""
+    scopes: list[Literal["call", "metrics", "admin"]] = field(default_factory=lambda: ["call"])
+    """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`,
+    `admin` what stands under `/v1/admin/` and the console."""
     priority: int = 0
     """The highest priority that its requests may ask for by `x-hapenny-priority`; above 0 goes before other tenants."""
     sigv4_access_key: str | None = None
     """Lets an AWS client sign with this access key id; `key` is then its secret."""
 
 
-AUDITED = {"balanced": 0.005}
-"""Share of requests that a preset audits where the route does not say: half a percent of the baseline's bill at most,
-and never more than `audit_budget_usd`. A promise that nobody checks is none."""
+UNPROVEN = {"demo": "open"}
+"""Presets in which techniques act before there is evidence."""
 
 TIERS = ("fast", "balanced", "strong", "max")
 

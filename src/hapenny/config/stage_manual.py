@@ -72,7 +72,9 @@ def within(text: str) -> str:
 _STAGES = (
     "A stage decides first and never changes the request by that; only where its mode is `on` does it act on what it "
     "decided, by changing the request and passing it on, or by answering. In `shadow` the decision is recorded and "
-    "nothing follows; where it is `off` the stage is not there. In the holdout every stage is off. What a stage leaves "
+    "nothing follows; where it is `off` the stage is not there. In the holdout every stage is off. Fallbacks "
+    "(`fallbacks:`) are no stage of this table: behind the choice of a tier they stand in for a model that cannot "
+    "answer, whatever the modes say. What a stage leaves "
     "for another is a typed note (`hapenny.core.notes`), and what is said of an answer stands in `exchange.answer`. "
     "Stages that can change an answer share the route's loss budget; where it is spent, the one with the largest loss "
     "steps back."

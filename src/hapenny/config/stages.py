@@ -15,6 +15,7 @@ from msgspec import field
 from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SEMANTIC_STAGE
 from hapenny.config.section import Section
 from hapenny.core.stage_spec import Mode, Preset, StageSpec
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE
@@ -29,12 +30,15 @@ from hapenny.tokens.options import (
 from hapenny.tuning.options import ARMS_STAGE, PARAMETERS_STAGE
 
 STAGES: tuple[StageSpec[Any], ...] = (
+    GUARD_OUTPUT_STAGE,
+    GUARD_INPUT_STAGE,
     ARMS_STAGE,
     TEMPLATES_STAGE,
     EXACT_STAGE,
     FLIGHTS_STAGE,
     SEMANTIC_STAGE,
     RETRIEVAL_STAGE,
+    GUARD_CONTEXT_STAGE,
     TIERS_STAGE,
     CASCADE_STAGE,
     STRUCTURE_STAGE,

@@ -8,6 +8,7 @@ from html import escape
 from hapenny.console.queue import Item
 from hapenny.evidence.answers import Agreement
 from hapenny.pages.charts import money
+from hapenny.pages.quality import budget_lines, holdout_lines
 from hapenny.pages.report import COIN, STYLE
 from hapenny.telemetry.summary import Summary
 
@@ -25,6 +26,26 @@ button.quiet{color:var(--soft);font-weight:400;margin-left:auto}kbd{color:var(--
 .done i{display:block;height:100%;background:var(--saved)}.problem{color:var(--bad)}
 @media(max-width:820px){.answers{grid-template-columns:1fr}}
 """
+
+
+def login(problem: str = "") -> str:
+    """The page that asks for a key."""
+    told = f'<p class="problem">{escape(problem)}</p>' if problem else ""
+    return frame(
+        "hapenny console",
+        f'<section>{told}<form class="say" method="post" action="/login"><input name="key" type="password" '
+        'placeholder="key of scope admin" autocomplete="off" autofocus><button>enter</button></form></section>',
+        "/login",
+    )
+
+
+def refused() -> str:
+    """The page for whoever came under a foreign name."""
+    return frame(
+        "hapenny console",
+        "<section><p>The console answers under names of this machine alone. Others: server.hosts.</p></section>",
+        "",
+    )
 
 
 def frame(title: str, body: str, here: str) -> str:
@@ -67,6 +88,20 @@ def overview(summary: Summary | None, agreed: Agreement | None, labelled: int) -
         + _table(("route", "promise", "requests", "last"), promises, "No answer was served under a certificate.")
         + "</section><section><h2>Audits</h2><p>Answers compared with the baseline's, off the path.</p>"
         + _table(("route", "audits", "mean loss", "cost"), audits, "Nothing was audited.")
+        + "</section><section><h2>Loss budget</h2><p>What techniques may lose, and what evidence shows.</p>"
+        + _table(
+            ("technique", "state", "may lose, points", "at most", "seen", "pairs", "acts on"),
+            "".join(
+                "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>"
+                for row in budget_lines(summary.budgets)
+            ),
+            "No technique that can change an answer is on.",
+        )
+        + "</section><section><h2>Holdout</h2>"
+        + (
+            "".join(f"<p>{escape(line)}</p>" for line in holdout_lines(summary.holdout))
+            or "<p>Nothing was held out.</p>"
+        )
         + f"</section><section><h2>Judge and people</h2><p>{said}</p><p>{labelled:,} answers have a person's label."
         " <code>hapenny labels judge</code> calibrates the judge on them.</p></section>",
         "/",

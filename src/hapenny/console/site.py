@@ -1,7 +1,9 @@
 """The console's own small web server: GET pages, and the one POST that says a label.
 
-It listens on this machine alone unless told otherwise, and knows nobody: put a login in front of it before others can
-reach it. A form is only taken with the token of the page it came from, so that no other site can label for you.
+On this machine alone it knows nobody, and answers only under names that nobody else can own: a page of a site whose
+name was turned to this address gets nothing. Where other machines reach it, it asks for a key of scope `admin`
+(`hapenny.console.login`). A form is only taken with the token of the page it came from, so that no other site can label
+for you.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 from hapenny.config import Config
 from hapenny.console import pages
 from hapenny.console.judging import agreed
+from hapenny.console.login import COOKIE, Logins
 from hapenny.console.queue import Queue
 from hapenny.core.clock import Clock
+from hapenny.server.perimeter import own_name
 from hapenny.telemetry.summary import Scope, Summary, summarise
 
 _MOST = 10_000
@@ -31,9 +35,12 @@ class Console:
         config: whose ledger and content store are shown.
         clock: dates labels.
         route: only label this route's answers.
+        logins: who may look; None: everybody on this machine.
     """
 
-    def __init__(self, config: Config, clock: Clock, route: str | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock, route: str | None = None, logins: Logins | None = None) -> None:
+        self.logins = logins
+        self.hosts = {host.lower() for host in config.server.hosts}
         self._config, self._clock, self._route = config, clock, route
         self._token = clock.secret().hex()
         self._lock = threading.Lock()
@@ -126,19 +133,54 @@ def _handler(console: Console) -> Callable[..., BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             where = urlsplit(self.path)
+            if not self._known():
+                return
             query = {name: values[-1] for name, values in parse_qs(where.query).items()}
             who = SimpleCookie(self.headers.get("Cookie", "")).get("who")
             status, body = console.show(where.path, query, who.value if who is not None else "")
             self._answer(status, body, query.get("who"))
 
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            if self.path != "/labels" or not 0 < size <= _MOST:
+            length = self.headers.get("Content-Length") or ""
+            size = int(length) if length.isdecimal() and len(length) < 9 else 0
+            if self.path not in ("/labels", "/login") or not 0 < size <= _MOST:
                 self._answer(404, "")
                 return
-            form = {name: values[-1] for name, values in parse_qs(self.rfile.read(size).decode()).items()}
+            text = self.rfile.read(size).decode("utf-8", "replace")
+            form = {name: values[-1] for name, values in parse_qs(text).items()}
+            if self.path == "/login":
+                self._login(form)
+                return
+            if not self._known():
+                return
             status, body = console.say(form)
             self._answer(status, body)
+
+        def _known(self) -> bool:
+            """Whether whoever asks may look; tells them what to do where not."""
+            host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+            if console.logins is None:
+                foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+                if own_name(host, console.hosts) and not foreign:
+                    return True
+                self._answer(403, pages.refused())
+                return False
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+            if cookie is not None and console.logins.known(cookie.value):
+                return True
+            self._answer(401, pages.login())
+            return False
+
+        def _login(self, form: dict[str, str]) -> None:
+            session = console.logins.enter(form.get("key", "")) if console.logins is not None else None
+            if session is None:
+                self._answer(401, pages.login("This key does not open the console."))
+                return
+            self.send_response(303)
+            self.send_header("Location", "/")
+            self.send_header("Set-Cookie", f"{COOKIE}={session}; SameSite=Strict; HttpOnly; Path=/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def _answer(self, status: int, body: str, who: str | None = None) -> None:
             data = b"" if status == 303 else body.encode()

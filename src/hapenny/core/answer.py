@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.events import (
+    BlockStarted,
     CitationDelta,
     Collector,
     Completion,
@@ -30,12 +31,16 @@ from hapenny.core.events import (
     Usage,
     begins,
 )
+from hapenny.core.log import get_logger
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
     from hapenny.core.calls import Call
 
 __all__ = ["Answer", "EventTransform", "Outcome", "Recorder", "Replay", "Source", "Transform", "begin"]
+
+
+_log = get_logger("hapenny.answers")
 
 
 class Source(Protocol):
@@ -89,6 +94,8 @@ class Recorder(Transform):
         self.cached: int | None = None
         """The most tokens any report said were read from the provider's prompt cache."""
         self.stopped: StopReason | None = None
+        self.calls: list[str] = []
+        """Names of the tools it calls."""
         self.completion: Completion | None = None
         """The whole answer, once it is complete; only where `whole` was asked for."""
         self._collector: Collector | None = None
@@ -145,6 +152,9 @@ class Recorder(Transform):
                 output.append(event.text)
             elif isinstance(event, ToolCallDelta):
                 output.append(event.arguments)
+            elif isinstance(event, BlockStarted):
+                if event.kind == "tool_use":
+                    self.calls.append(event.name)
             elif isinstance(event, (Started, Stopped, Usage)):
                 if isinstance(event, Usage):
                     self.tokens = event.tokens
@@ -277,7 +287,8 @@ class Answer:
             self.close()
 
     def close(self) -> None:
-        """Releases the upstream at once; what was not read is abandoned. Idempotent."""
+        """Releases the upstream at once; what was not read is abandoned. Idempotent, and never raises: whoever closes
+        has more to give back."""
         if self.outcome is None:
             self._finish("abandoned")
 
@@ -314,8 +325,9 @@ class Answer:
 
     def _finish(self, outcome: Outcome) -> list[Event]:
         """Ends every transform, also where one of them finds that the answer is not whole: those behind it are told
-        that it failed, and what they hold is given back."""
-        self.outcome = outcome
+        that it failed, and what they hold is given back. Raises that only of an answer that was complete until then; of
+        one that failed or was left, there is a better reason."""
+        self.outcome, whole = outcome, outcome == "complete"
         self._head = None
         tail: list[Event] = []
         problem: BaseException | None = None
@@ -332,7 +344,10 @@ class Answer:
         finally:
             self._source.close()
         if problem is not None:
-            raise problem
+            if whole or not isinstance(problem, Exception):
+                raise problem
+            if not isinstance(problem, Failure):
+                _log.error("the end of an answer failed for one of its observers", error=problem)
         return tail if outcome == "complete" else []
 
 

@@ -37,5 +37,7 @@ class AnswerFacts(Struct, kw_only=True):
     """It was asked for ahead."""
     degraded: str = ""
     """What was left out of the request or the answer to keep a time limit; such an answer is never stored."""
+    calls: tuple[str, ...] = ()
+    """Names of the tools that it calls."""
     guarded: str = ""
     """What a guardrail changed or refused; such an answer is never stored."""

@@ -50,15 +50,24 @@ class Limits:
     `finish_by` for all of it. Stages may only shorten them; a flight extends its own to the latest of its readers.
 
     `idle`: the longest pause within a stream, in seconds. `head_after`: after how long a silent stream that the
-    provider has accepted counts as begun, so that its client can be told."""
+    provider has accepted counts as begun, so that its client can be told. `patience`: the longest wait for a model's
+    own quota, in seconds, also after a throttle; shorter where another model may answer."""
 
-    __slots__ = ("begin_by", "finish_by", "head_after", "idle")
+    __slots__ = ("begin_by", "finish_by", "head_after", "idle", "patience")
 
-    def __init__(self, begin_by: float, finish_by: float, idle: float = 60.0, head_after: float = 1.0) -> None:
+    def __init__(
+        self,
+        begin_by: float,
+        finish_by: float,
+        idle: float = 60.0,
+        head_after: float = 1.0,
+        patience: float = float("inf"),
+    ) -> None:
         self.begin_by = begin_by
         self.finish_by = finish_by
         self.idle = idle
         self.head_after = head_after
+        self.patience = patience
 
     def shorten(self, *, begin_by: float | None = None, finish_by: float | None = None) -> None:
         """Brings a limit forward; a later one is ignored."""
@@ -74,7 +83,7 @@ class Limits:
 
     def copy(self) -> Limits:
         """Limits of their own."""
-        return Limits(self.begin_by, self.finish_by, self.idle, self.head_after)
+        return Limits(self.begin_by, self.finish_by, self.idle, self.head_after, self.patience)
 
 
 class Call:

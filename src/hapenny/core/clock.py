@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from hapenny.core.threads import Threads
+
 T = TypeVar("T")
 
 
@@ -44,7 +46,8 @@ class Clock(Protocol):
     async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
         """Runs blocking `fn` off the loop.
 
-        A real clock uses a thread. A virtual clock runs it inline and lets `units` of modelled work of `kind` pass.
+        A real clock uses one of a few threads of that `kind`; what comes behind a colon in it are threads of their own.
+        A virtual clock runs it inline and lets `units` of modelled work of `kind` pass.
         """
 
 
@@ -53,6 +56,7 @@ class RealClock:
 
     def __init__(self, seed: int | None = None) -> None:
         self.random = random.Random(seed) if seed is not None else random.Random(os.urandom(16))
+        self._threads: dict[str, Threads] = {}
 
     now = staticmethod(time.monotonic)
     """Monotonic seconds. Asked some forty times a request, so without a frame of its own."""
@@ -73,7 +77,10 @@ class RealClock:
 
     async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
         """Runs `fn` in a thread."""
-        return await asyncio.to_thread(fn)
+        threads = self._threads.get(kind)
+        if threads is None:
+            threads = self._threads[kind] = Threads(kind)
+        return await threads.run(fn)
 
 
 class within:

@@ -66,7 +66,11 @@ class Failure(Exception):
         upstream_type: the provider's own error type.
         retryable: overrides what `kind` says.
         operator: what the operator of the gateway has to do, for the log alone. No client sees it.
+        filtered: the provider's content filter refused the request; another provider's may not.
     """
+
+    personal = False
+    """Whether it is about who asked, and says nothing of others who ask the same."""
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Failure(Exception):
         upstream_type: str | None = None,
         retryable: bool | None = None,
         operator: str | None = None,
+        filtered: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
@@ -90,6 +95,7 @@ class Failure(Exception):
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
         self.operator = operator
+        self.filtered = filtered
         self._retryable = retryable
 
     @property

@@ -12,6 +12,7 @@ from hapenny.core.answer_facts import AnswerFacts
 from hapenny.core.calls import SERVING, Asked, Call, CallOutcome, Limits, Policy, Provenance, Purpose, Target
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.core.notes import StageNotes
 
@@ -19,6 +20,9 @@ __all__ = [
     "SERVING", "AnswerFacts", "Asked", "CacheFact", "Call", "CallOutcome", "Exchange", "Limits", "Policy",
     "Provenance", "Purpose", "Step", "Taken", "Target",
 ]  # fmt: skip
+
+
+_log = get_logger("hapenny.requests")
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -57,12 +61,13 @@ class CacheFact(Struct, frozen=True, kw_only=True, gc=False):
 class _Story:
     """What an exchange and its branches have in common."""
 
-    __slots__ = ("calls", "committed", "ended", "holds", "max_calls", "on_call", "on_end", "serving")
+    __slots__ = ("calls", "committed", "ended", "holds", "kept", "max_calls", "on_call", "on_end", "serving")
 
     def __init__(self, max_calls: int) -> None:
         self.calls: list[Call] = []
         self.committed = False
         self.max_calls = max_calls
+        self.kept = 0
         self.serving = 0
         self.holds = 1
         self.ended = False
@@ -206,7 +211,7 @@ class Exchange:
         """Opens a call. Raises `Failure` when the exchange has made all the serving calls it may."""
         story = self._story
         if purpose in SERVING:
-            if story.serving >= story.max_calls:
+            if story.serving >= story.max_calls - story.kept:
                 raise Failure("unavailable", f"this request has used its {story.max_calls} model calls")
             story.serving += 1
         call = Call(
@@ -216,13 +221,26 @@ class Exchange:
         story.holds += 1
         return call
 
+    def keep_calls(self, count: int) -> None:
+        """Keeps that many of the serving calls that are left for later; at least one may be made now."""
+        story = self._story
+        story.kept = max(0, min(count, story.max_calls - story.serving - 1))
+
+    @property
+    def calls_left(self) -> bool:
+        """Whether another serving call may be made now."""
+        return self._story.serving < self._story.max_calls - self._story.kept
+
     def end_call(self, call: Call, outcome: CallOutcome, failure: Failure | None = None) -> None:
         """Closes a call (once; synchronous) and lets the pricing hook settle it."""
         if call.outcome != "open":
             return
         call.outcome, call.ended, call.failure = outcome, self.clock.now(), failure
         for hook in self._story.on_call:
-            hook(call)
+            try:
+                hook(call)
+            except Exception as error:  # what is wrong with the books of a call must not keep its exchange open
+                _log.error("a call could not be settled", call=call.id, error=error)
         self.release()
 
     def on_call(self, hook: Callable[[Call], None]) -> None:
@@ -243,7 +261,10 @@ class Exchange:
             story.ended = True
             hooks, story.on_end, story.on_call = story.on_end, [], []
             for hook in hooks:  # let go of: hooks know the exchange, and rings of references live on until a collection
-                hook()
+                try:
+                    hook()
+                except Exception as error:  # the others have something of their own to give back
+                    _log.error("the end of a request failed for one of its observers", request=self.id, error=error)
 
     def on_end(self, hook: Callable[[], None]) -> None:
         """Runs `hook` once, when the request is over and all its calls are settled."""

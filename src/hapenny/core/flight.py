@@ -80,6 +80,14 @@ class Flight:
         """How many follow now."""
         return self._readers
 
+    @property
+    def broken(self) -> BaseException | None:
+        """What ended it that is no failure of the upstream's, nor the last reader's leaving."""
+        failure = self._failure
+        if failure is None or isinstance(failure, Failure):
+            return None
+        return failure if isinstance(failure, Exception) or self._readers > 0 else None
+
     async def join(self, exchange: Exchange) -> Answer:
         """A reader's own answer; returns when the flight has begun. Raises the flight's failure."""
         if exchange is not self.exchange:

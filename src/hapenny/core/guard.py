@@ -37,6 +37,12 @@ class Guard:
         """Whether it failed, and has not run for a while since."""
         return self._last is not None and self._clock.now() - self._last < CALM_S
 
+    def note(self, error: BaseException) -> None:
+        """Books a failure of something that is not begun again: the next of its kind is."""
+        self.failures += 1
+        self._last = self._clock.now()
+        _log.error("a background task failed", task=self.name, error=type(error).__name__, failures=self.failures)
+
     async def keep(self, run: Callable[[], Awaitable[None]]) -> None:
         """Runs `run` until it returns or is cancelled; begins it again when it fails."""
         pause = FIRST_S

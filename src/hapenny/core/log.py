@@ -65,6 +65,7 @@ FIELDS = frozenset(
         "route",
         "rows",
         "seconds",
+        "share",
         "source",
         "stage",
         "state",
@@ -80,6 +81,7 @@ FIELDS = frozenset(
         "version",
         "waiting",
         "where",
+        "why",
         "workers",
     ]
 )

@@ -7,10 +7,11 @@ forwarded to a backend of the same protocol and are part of the cache key.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
+
+from hapenny.core.questions import question_of
 
 Json: TypeAlias = Any
 """A decoded JSON value: dict, list, str, int, float, bool or None."""
@@ -23,32 +24,6 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Protocol: TypeAlias = Literal["openai", "responses", "completions", "anthropic", "bedrock", "invoke"]
 """The wire dialects: OpenAI chat completions, Responses and (older) completions, Anthropic messages, Bedrock Converse,
 Bedrock InvokeModel with an Anthropic-native body."""
-
-
-_PASSAGE = re.compile(r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>")
-"""How retrieved context begins where applications write it into a turn."""
-
-
-def without_passages(text: str) -> str:
-    """A text without the passages in tags it holds, in linear time whatever is left open."""
-    if "</" not in text:
-        return text
-    kept: list[str] = []
-    open_for_good: set[str] = set()
-    place = 0
-    for begin in _PASSAGE.finditer(text):
-        name = begin[1]
-        if begin.start() < place or name in open_for_good:
-            continue
-        end = text.find(f"</{name}>", begin.end())
-        if end < 0:
-            open_for_good.add(name)
-            continue
-        kept.append(text[place : begin.start()])
-        place = end + len(name) + 3
-        while place < len(text) and text[place].isspace():
-            place += 1
-    return "".join((*kept, text[place:])).strip() or text
 
 
 class Text(Struct, frozen=True, gc=False, tag="text"):
@@ -253,9 +228,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def question(self) -> str:
-        """What the person asks: the text of the last user turn without passages in tags, or ""."""
+        """What the person asks: the text of the last user turn without the context beside it, or ""."""
         for message in reversed(self.messages):
             if message.role == "user":
-                text = message.text
-                return without_passages(text) if "</" in text else text
+                return question_of(message.text)
         return ""

@@ -11,7 +11,9 @@ from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Started, Stopped, Tokens, Usage, merged
 from hapenny.core.exchange import Call, Exchange, Target
+from hapenny.core.log import get_logger
 
+_log = get_logger("hapenny.calls")
 ROUTER = "prompt-router/"
 """In the ARN of a Bedrock prompt router: a model that is another one each time."""
 
@@ -92,7 +94,10 @@ class Metered(Recorder):
     def end(self, outcome: Outcome) -> Sequence[Event]:
         """Settles, synchronously; raises on a truncated answer."""
         if self._head and not self.seen:  # paid, but nobody was handed anything
-            self.unseen(self._head)
+            try:
+                self.unseen(self._head)
+            except Exception as error:  # an event that cannot be taken in leaves the call to be settled all the same
+                _log.error("the head of an answer could not be booked", call=self._call.id, error=error)
         if outcome == "complete" and self.stopped is None:
             failure = Failure("truncated", "the upstream answer ended before its closing event")
             self._exchange.end_call(self._call, "failed", failure)
@@ -141,6 +146,8 @@ def _delivered(exchange: Exchange, recorder: Recorder, outcome: Outcome) -> None
     if recorder.seen:
         exchange.stopped = recorder.stopped or exchange.stopped
         exchange.output = "".join(recorder.output)
+        if recorder.calls:
+            exchange.answer.calls = tuple(recorder.calls)
     exchange.finished = exchange.clock.now()
     exchange.delivered = outcome == "complete" or (outcome == "abandoned" and bool(exchange.output))
 

@@ -10,7 +10,9 @@ from msgspec import Struct
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Purpose, Taken, Target
+from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
+from hapenny.core.notes import Note
 from hapenny.core.stage_spec import Mode, StageSpec
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Ask", "Decision", "Mode", "Onward", "Pipeline", "Stage", "StageSpec"]
+
+PREVIEWS: Note[dict[str, Request | str]] = Note("pipeline.previews")
+"""What stages that were kept from acting on this request would have sent, or answered, by their names."""
 
 Onward: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Passes the exchange to the next stage; returns when the answer has begun."""
@@ -28,11 +33,21 @@ class Decision(Struct, kw_only=True, gc=False):
 
     would_save: int | None = None
     """Nano-dollars, an estimate; recorded in shadow, never summed."""
+    instead: Target | None = None
+    """Who would be asked instead: what that would save is priced when the tokens are known."""
+    spared: bool | None = None
+    """Whether no model would be asked; None: that was not the question."""
+    weight: int = 1
+    """How many requests this one stands for, where a stage in shadow watches some of them alone."""
+    label: str = ""
+    """What else it would take, where switching the stage on is not enough."""
     reason: str = ""
     score: float | None = None
     """What the choice rested on, for the ledger."""
     freed: int = 0
     """Quota tokens that it leaves to others."""
+    needed: bool = False
+    """The request would fail without it: it is carried out even where the stage is to watch only."""
 
 
 class Ask(Protocol):
@@ -52,6 +67,11 @@ class Ask(Protocol):
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None
     ) -> list[float]:
         """A relevance score for each document."""
+
+    async def guard(
+        self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float
+    ) -> Verdict:
+        """What a provider's guardrail, named `model`, says of texts within `deadline` seconds."""
 
 
 class Stage:
@@ -74,6 +94,11 @@ class Stage:
         """Carries the decision out: changes the exchange and calls onward (again, on branches), or answers."""
         return await onward(exchange)
 
+    def preview(self, decision: Any, exchange: Exchange) -> Request | str | None:
+        """What `apply` would send, or answer by itself, for audits of a stage that is kept from acting; None where it
+        cannot be said without doing it."""
+        return None
+
 
 class Pipeline:
     """Stages in order before a terminal; built once for each route and reused for every request.
@@ -88,6 +113,7 @@ class Pipeline:
         ask: what stages call models with.
         stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
             never are, and are not asked about.
+        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
     """
 
     def __init__(
@@ -97,16 +123,17 @@ class Pipeline:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None = None,
+        closed: Callable[[str, Exchange], bool] | None = None,
     ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
-        self._first = _Rest((), terminal, ask, stepped_back)
+        self._first = _Rest((), terminal, ask, stepped_back, closed)
         for stage in reversed(self.stages):
             mode = self.modes[stage.name]
             if mode != "off":
                 lossy = stage.spec is None or stage.spec.lossy
                 links = (_Link(stage, stage.name, mode == "on", lossy, self._first), *self._first.links)
-                self._first = _Rest(links, terminal, ask, stepped_back)
+                self._first = _Rest(links, terminal, ask, stepped_back, closed)
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Runs the exchange through; returns when the answer has begun."""
@@ -125,12 +152,18 @@ class _Rest:
     """The pipeline from one stage on. Stages that only look cost a turn of its loop; the first that acts is handed what
     is left behind it."""
 
-    __slots__ = ("_ask", "_stepped_back", "_terminal", "links")
+    __slots__ = ("_ask", "_closed", "_stepped_back", "_terminal", "links")
 
     def __init__(
-        self, links: tuple[_Link, ...], terminal: Onward, ask: Ask, stepped_back: Callable[[str], bool] | None
+        self,
+        links: tuple[_Link, ...],
+        terminal: Onward,
+        ask: Ask,
+        stepped_back: Callable[[str], bool] | None,
+        closed: Callable[[str, Exchange], bool] | None,
     ) -> None:
         self.links = links
+        self._closed = closed
         self._terminal = terminal
         self._ask = ask
         self._stepped_back = stepped_back
@@ -139,8 +172,12 @@ class _Rest:
         clock, ask, stepped_back = exchange.clock, self._ask, self._stepped_back
         before = clock.now()
         for stage, name, on, lossy, after in self.links:
-            if lossy and on and stepped_back is not None and stepped_back(name):
-                continue
+            kept = False
+            if on and lossy:
+                if stepped_back is not None and stepped_back(name):
+                    continue
+                if self._closed is not None and self._closed(name, exchange):
+                    on, kept = False, True
             error: str | None = None
             decision: Decision | None = None
             try:
@@ -153,8 +190,14 @@ class _Rest:
             except Exception as unexpected:
                 error = type(unexpected).__name__
             now = clock.now()
+            if kept and decision is not None and decision.needed:
+                on, kept = True, False
             if decision is not None or error is not None:
                 exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
+                if kept and decision is not None:
+                    preview = stage.preview(decision, exchange)
+                    if preview is not None:
+                        exchange.stage_notes.setdefault(PREVIEWS, {})[name] = preview
                 if on and decision is not None:
                     onward = _Onward(name, after)
                     answer = await stage.apply(decision, exchange, onward)

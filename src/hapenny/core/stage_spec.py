@@ -41,6 +41,10 @@ class StageSpec(Struct, Generic[OptionsT], frozen=True, kw_only=True, eq=False):
     """None: as `safe`."""
     lossy: bool = False
     """Whether it can change an answer: such stages share a route's loss budget, and step back where it is spent."""
+    safety: bool = False
+    """Whether it keeps people safe and saves nothing: it runs in the holdout too, and where savings are paused."""
+    saves: bool = True
+    """Whether it is there to save: `hapenny pause` turns those off, and leaves what serves order or safety."""
     ahead: bool = True
     """Whether it takes part in answering ahead, in a call that nobody waits for."""
     answer_options: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ class Tasks:
         self._work: set[asyncio.Task[None]] = set()
         self._services: set[asyncio.Task[None]] = set()
         self.guards: list[Guard] = []
-        """Of the services."""
+        """Of the services, and of what else goes on for this owner."""
 
     @property
     def running(self) -> int:
@@ -36,9 +36,13 @@ class Tasks:
 
     def serve(self, name: str, clock: Clock, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begins a service, which is begun again when it fails."""
+        self._begin(self.guard(name, clock).keep(run), self._services)
+
+    def guard(self, name: str, clock: Clock) -> Guard:
+        """A guard of what somebody else begins."""
         guard = Guard(name, clock)
         self.guards.append(guard)
-        self._begin(guard.keep(run), self._services)
+        return guard
 
     async def settled(self) -> None:
         """Waits until no work is under way, also not what the work under way began."""

@@ -57,6 +57,12 @@ class Analysis(Struct, kw_only=True, frozen=True):
     secondary: list[Effect]
     sample_ratio_p: float
     counts: dict[str, int]
+    changed_arm: int = 0
+    """Units that were seen in more than one arm, and are in no count here."""
+
+
+_SAME = 1e-9
+"""A standard error below this share of the values is rounding, and not noise."""
 
 
 def effect(
@@ -108,7 +114,8 @@ def _judge(
     horizon: float | None,
     looks: Sequence[float],
 ) -> Effect:
-    if error == 0:
+    least = _SAME * max(float(np.abs(a).max(initial=0.0)), float(np.abs(b).max(initial=0.0)))
+    if error <= least:  # values that are all the same say nothing of how far the next ones lie apart
         return _effect(metric, arm, a, b, gap, math.inf, 1.0)
     z = gap / error
     if looks and horizon is not None:
@@ -155,10 +162,12 @@ def analyse(
     alpha: float = 0.05,
     horizon: float | None = None,
     looks: Sequence[float] = (),
+    changed_arm: int = 0,
 ) -> Analysis:
     """Analyses one experiment.
 
     `shares`: promised share per arm, the control first; `guardrails`: metric, margin, which way is better.
+    `changed_arm`: units that were left out because they were seen in more than one arm.
 
     With more than one variant the level is divided among them. CUPED is applied where every unit has a covariate.
     """
@@ -203,8 +212,9 @@ def analyse(
         family = holm([one.p_value for one in more])
         more = [msgspec.structs.replace(one, p_value=float(p)) for one, p in zip(more, family, strict=True)]
     return Analysis(
-        verdicts=verdicts, effects=effects, guardrails=checks, secondary=more, sample_ratio_p=ratio, counts=counts
-    )
+        verdicts=verdicts, effects=effects, guardrails=checks, secondary=more, sample_ratio_p=ratio, counts=counts,
+        changed_arm=changed_arm,
+    )  # fmt: skip
 
 
 def _adjusted(units: Sequence[Unit], metric: str) -> Floats | None:

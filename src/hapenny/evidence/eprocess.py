@@ -38,15 +38,17 @@ class LossMonitor:
         self._weights: Floats = np.array([_weight(1)])
         self._waiting = 1.0 - _weight(1)
 
-    def update(self, loss: float) -> bool:
-        """Adds one loss; true when the alarm is (or was) raised."""
+    def update(self, loss: float, limit: float | None = None) -> bool:
+        """Adds one loss; true when the alarm is (or was) raised. `limit`: of the mean of this loss, known before it and
+        at most the monitor's own; by default that."""
         if not 0 <= loss <= 1:
             raise ValueError(f"loss must be in [0, 1], not {loss}")
+        against = self.limit if limit is None else min(limit, self.limit)
         if self.n and self.n % self.every == 0:
             self._enter()
         self.n += 1
         self.total += loss
-        self._logs += np.log1p(self._bets * (loss - self.limit))
+        self._logs += np.log1p(self._bets * (loss - against))
         self.peak = max(self.peak, self.wealth)
         return self.alarmed
 

@@ -1,14 +1,15 @@
 """Audits of live traffic: a drawn share of finished requests is also asked of the baseline, off the path, in a
-background row of its own, and compared. What comes out moves the loss budget, the router's monitors and the ledger.
+background row of its own, and compared. What comes out opens techniques, watches them and moves the loss budget.
 
-Drawn requests whose answer no technique could have changed have loss 0. Where routing sent one of them to the strong
-model, or only watches (shadow), the weak model is asked instead, a *probe*: certificates are calibrated on pairs from
-all traffic, and a watching router learns what it would have lost.
+Where no technique changed a drawn answer, it is itself what everything-off answers: then each closed technique that may
+still earn its certificate answers the question too, a *probe*, which costs what the cheap model costs and not a second
+answer of the dear one. Where a technique changed the answer, the baseline is asked, an *audit*, and whichever cheaper
+options evidence still wants are compared with the same reference. Losses are net: worse answers less better ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -18,26 +19,37 @@ from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
-from hapenny.core.stage import Decision
-from hapenny.evidence.audits import AuditOptions, Auditor, Pair, Served
+from hapenny.core.stage import PREVIEWS, Decision
+from hapenny.evidence.audits import CHANGED as _CHANGED
+from hapenny.evidence.audits import AuditOptions, Auditor
+from hapenny.evidence.facts import Said
+from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
+from hapenny.evidence.opening import CONTROL
+from hapenny.evidence.pair_judge import PairJudge, Verdict
 from hapenny.evidence.step_back import StepBack
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
 
-Judging: TypeAlias = Callable[[Exchange, str, str], Awaitable[tuple[float, int]]]
-"""Loss in [0, 1] of the first answer against the second, and what judging cost, nano-dollars."""
-Judged: TypeAlias = Callable[[str], Awaitable[float]]
-"""Told the answer that was asked for, says its loss."""
+Judged: TypeAlias = Callable[[Said], Awaitable[Verdict]]
+"""Told the answer that was asked for, gives the verdict on it."""
+
+_SEMANTIC = 0.1
+"""Chance of a drawn semantic hit to be audited here: the cache verifies a share of its hits by itself."""
+_DEARER = 0.25
+"""Chance of a drawn request to be asked of a dearer option that promises no less loss than the cheapest."""
+_DEAR = 0.05
+"""Chance of a drawn request to be asked of the dear model once more, to see what less context would do."""
 
 
 class Ask(Protocol):
-    """Asks a model off the path, in a row of its own, in which the loss is noted that `judged` says of its answer;
-    returns answer and cost in nano-dollars. `probe`: it is this answer that is judged, not the audited one."""
+    """Asks a model off the path, in a row of its own, in which the verdict is noted that `judged` gives on its answer;
+    returns answer and cost in nano-dollars. `probe`: the technique whose answer it is that is judged; "": the audited
+    answer is judged against this one."""
 
     async def __call__(
-        self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: bool
-    ) -> tuple[str, int]:
+        self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: str = ""
+    ) -> tuple[Said, int]:
         """Asks; the audited exchange gives route and context."""
 
 
@@ -61,9 +73,15 @@ class Routed(Protocol):
     def probe(self, exchange: Exchange) -> Probe | None:
         """The weak model for a request that it did not serve; None where there is nothing to learn."""
 
+    def served(self, exchange: Exchange) -> str:
+        """The tier that routing chose for a request; "" where it did not choose."""
 
-class Verdict(Decision):
-    """What the judge said of the audited answer: quality in [0, 1] beside the baseline's."""
+    def tier(self, name: str) -> Target | None:
+        """The model of a tier."""
+
+
+class Quality(Decision):
+    """What the judge said of the audited answer: quality in [0, 1] beside the baseline's, 0 where it is worse."""
 
     score: float
 
@@ -73,13 +91,11 @@ class LiveAudit:
 
     Args:
         options: share and budget by route; a route without is not audited.
-        limits: the promised `max_quality_loss` by route.
+        budgets: what may be lost, and what is open.
         switch: which techniques have stepped back.
         clock: chance and the day.
         ask: asks the baseline or the weak model.
-        judge: by route.
-        reading: routes whose judge is a model. Elsewhere answers of templates are not audited: a greeting in other
-            words is no loss, but no comparison of words can tell.
+        judges: by route.
         spawn: runs work off the path.
         router: told of each drawn `auto` request.
     """
@@ -87,21 +103,20 @@ class LiveAudit:
     def __init__(
         self,
         options: Mapping[str, AuditOptions],
-        limits: Mapping[str, float],
+        budgets: LossBudgets,
         switch: StepBack,
         clock: Clock,
         *,
         ask: Ask,
-        judge: Mapping[str, Judging],
+        judges: Mapping[str, PairJudge],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         router: Routed,
-        reading: Collection[str] = (),
     ) -> None:
-        self.auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share > 0}
-        self._limits = dict(limits)
-        self._switch = switch
-        self._ask, self._judge, self._spawn, self._router = ask, dict(judge), spawn, router
-        self._reading = frozenset(reading)
+        self.auditors = {route: Auditor(each, clock) for route, each in options.items() if each.share != 0}
+        self._adaptive = {route for route, each in options.items() if each.share is None}
+        self.budgets, self.judges = budgets, dict(judges)
+        self._switch, self._clock = switch, clock
+        self._ask, self._spawn, self._router = ask, spawn, router
         self.idle = not self.auditors
         """Whether no route is audited."""
         self.audited = 0
@@ -110,22 +125,49 @@ class LiveAudit:
     def consider(self, exchange: Exchange, row: Row) -> None:
         """Takes a finished request; never waits and never fails it."""
         auditor = self.auditors.get(exchange.route)
-        if auditor is None or not fit(exchange, row) or not auditor.wants():
+        if auditor is None:
+            return
+        auditor.earn((row.actual or 0) * (2 if self._beginning(exchange.route) else 1))
+        if not fit(exchange, row):
+            return
+        budget = self.budgets.routes[exchange.route]
+        budget.seen(exchange, float(row.baseline or 0), routed=auto(exchange))
+        changed = changed_by(exchange, self._switch.techniques)
+        tiers = budget.openings.get(TIERS)
+        where = cell(exchange)
+        watching = bool(changed)
+        if not changed and tiers is not None and auto(exchange) and tiers.would(where) is not None:
+            watching = tiers.state == "suspended" or self._draw(min(1.0, 2 * CONTROL / tiers.compared))
+        suspicious = budget.suspicious and not (tiers is not None and tiers.state == "suspended" and changed)
+        if not auditor.wants(dear=bool(changed), watching=watching, suspicious=suspicious):
             return
         if exchange.arms:
             self._spawn(self._grade(auditor, exchange))
             return
-        changed = changed_by(exchange, self._switch.techniques)
-        if "templates" in changed and exchange.route not in self._reading:
-            return
+        judge = self.judges[exchange.route]
+        if "templates" in changed and not judge.reads:
+            return  # a greeting in other words is no loss, but no comparison of words can tell
         if changed:
+            if changed == ("semantic",) and exchange.route in self._adaptive and not self._draw(_SEMANTIC):
+                return
             self._spawn(self._audit(auditor, exchange, row, changed))
-            return
-        probe = self._router.probe(exchange) if auto(exchange) else None
-        if probe is not None:
-            self._spawn(self._look(auditor, exchange, probe))
-        if probe is None or not probe.would:
-            self._book(exchange, (), 0.0, routed=auto(exchange))
+        elif TIERS in budget.openings or any(name in budget.openings for name in _previews(exchange)):
+            if exchange.route not in self._adaptive or self._draw(_CHANGED):
+                self._book(exchange, (), 0.0)
+            self._spawn(self._probe(auditor, budget, exchange))
+        else:
+            probe = self._router.probe(exchange) if auto(exchange) else None
+            if probe is not None:
+                self._spawn(self._look(auditor, exchange, probe))
+            if probe is None or not probe.would:
+                self._book(exchange, (), 0.0, routed=auto(exchange))
+
+    def _beginning(self, route: str) -> bool:
+        """Whether there is too little evidence where it saves most: then it may cost twice as much."""
+        tiers = self.budgets.routes[route].openings.get(TIERS)
+        return tiers is not None and tiers.few and self.judges[route].reads
+
+    # -- one request ---------------------------------------------------------------------------------------------
 
     async def _audit(self, auditor: Auditor, exchange: Exchange, row: Row, changed: tuple[str, ...]) -> None:
         """What would the baseline have said?"""
@@ -133,84 +175,169 @@ class LiveAudit:
         target = exchange.baseline
         if asked is not None and asked.kind == "tier" and asked.target is not None:
             target = asked.target
-        weak = "tiers" in changed
-        served = Served(
-            id=exchange.id,
-            route=exchange.route,
-            intent=exchange.intent,
-            weak=weak,
-            score=row.scores.get("tiers", 0.0),
-            answer=exchange.output,
-        )
-        pair = await self._run(auditor, exchange, served, target, probe=False)
-        if pair is None:
+        got = await self._reference(auditor, exchange, target)
+        if got is None:
             return
+        reference, verdict = got
         self.audited += 1
-        if changed == ("tiers",):
-            self._router.paired(pair.route, pair.intent, pair.score, pair.loss)
-        self._book(exchange, changed, pair.loss, routed=weak)
+        budget = self.budgets.routes[exchange.route]
+        where, tier = cell(exchange), self._router.served(exchange)
+        for name in changed:
+            option = tier if name == TIERS else "on"
+            budget.paired(name, where, option, verdict.net, float(row.actual or 0))
+            if budget.watch(name, verdict.net) is not None:
+                self.budgets.tell(exchange.route, name)
+        if changed == (TIERS,):
+            self._router.paired(exchange.route, exchange.intent, row.scores.get(TIERS, 0.0), max(0.0, verdict.net))
+        self._book(exchange, changed, verdict.net, routed=TIERS in changed)
+        opening = budget.openings.get(TIERS)
+        if opening is not None and auto(exchange) and tier in opening.options and budget.thin:
+            for option in opening.options[: opening.options.index(tier)]:
+                await self._try(auditor, budget, exchange, option, reference)
+        self._look_at(exchange.route)
+
+    async def _probe(self, auditor: Auditor, budget: RouteBudget, exchange: Exchange) -> None:
+        """What would closed techniques have answered?"""
+        reference = heard(exchange)
+        opening = budget.openings.get(TIERS)
+        if opening is not None and auto(exchange):
+            for option in opening.options:
+                await self._try(auditor, budget, exchange, option, reference)
+        for name, preview in _previews(exchange).items():
+            closed = budget.openings.get(name)
+            if closed is None or not closed.hopeful(cell(exchange), "on"):
+                continue
+            if isinstance(preview, str):
+                verdict = await self._compared(auditor, exchange, Said(preview), reference)
+            elif self._draw(_DEAR):
+                request = msgspec.structs.replace(preview, stream=False)
+                verdict = await self._rival(auditor, exchange, request, exchange.baseline, reference, name)
+            else:
+                continue
+            if verdict is not None:
+                budget.paired(name, cell(exchange), "on", verdict.net)
+                self._doubt(budget, exchange, name, "on", verdict)
+        self._look_at(exchange.route)
+
+    async def _try(
+        self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, option: str, reference: Said
+    ) -> None:
+        """What would a cheaper tier have said, beside what everything-off says?"""
+        opening, where, target = budget.openings[TIERS], cell(exchange), self._router.tier(option)
+        doubted = opening.would(where) == option
+        wanted = budget.thin and opening.hopeful(where, option)
+        wanted = wanted and (opening.promising(option) or self._draw(_DEARER))
+        if target is None or not (doubted or wanted):
+            return
+        costs: list[int] = []
+        verdict = await self._rival(auditor, exchange, plain(exchange), target, reference, TIERS, costs.append)
+        if verdict is not None:
+            self.probed += 1
+            budget.paired(TIERS, where, option, verdict.net, costs[0])
+            self._doubt(budget, exchange, TIERS, option, verdict)
+
+    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: Verdict) -> None:
+        """A probe in a cell and with the option in which a technique acts on other requests, or did until it was
+        suspended, is evidence about it."""
+        acts = budget.openings[name].would(cell(exchange)) == option
+        if acts and budget.watch(name, verdict.net) is not None:
+            self.budgets.tell(exchange.route, name)
+
+    def _look_at(self, route: str) -> None:
+        for changed in self.budgets.routes[route].look(self.judges[route].hidden):
+            self.budgets.tell(route, changed.technique)
 
     async def _grade(self, auditor: Auditor, exchange: Exchange) -> None:
         """An experiment's answer beside the baseline's: its quality, for the experiment alone. Every arm is asked
         alike, so that the judge's noise falls on all of them."""
-        served = Served(
-            id=exchange.id,
-            route=exchange.route,
-            intent=exchange.intent,
-            weak=False,
-            score=0.0,
-            answer=exchange.output,
-        )
-        if await self._run(auditor, exchange, served, exchange.baseline, probe=False) is not None:
+        if await self._reference(auditor, exchange, exchange.baseline) is not None:
             self.audited += 1
 
     async def _look(self, auditor: Auditor, exchange: Exchange, probe: Probe) -> None:
-        """What would the weak model have said?"""
-        served = Served(
-            id=exchange.id,
-            route=exchange.route,
-            intent=exchange.intent,
-            weak=False,
-            score=probe.score,
-            answer=exchange.output,
-        )
-        pair = await self._run(auditor, exchange, served, probe.target, probe=True)
-        if pair is None:
+        """What would the weak model have said? For certificates of a trained router."""
+        verdict = await self._rival(auditor, exchange, plain(exchange), probe.target, heard(exchange), TIERS)
+        if verdict is None:
             return
         self.probed += 1
-        self._router.paired(pair.route, pair.intent, pair.score, pair.loss)
+        loss = max(0.0, verdict.net)
+        self._router.paired(exchange.route, exchange.intent, probe.score, loss)
         if probe.would:
-            self._book(exchange, (), 0.0, routed=True, loss_routed=pair.loss)
+            self._book(exchange, (), 0.0, routed=True, loss_routed=loss)
 
-    async def _run(
-        self, auditor: Auditor, exchange: Exchange, served: Served, target: Target, *, probe: bool
-    ) -> Pair | None:
-        found: list[tuple[float, int]] = []
-        judge = self._judge[exchange.route]
+    # -- asking and judging --------------------------------------------------------------------------------------
 
-        async def judged(other: str) -> float:
-            pair = (other, served.answer) if probe else (served.answer, other)
-            found.append(await judge(exchange, *pair))
-            return found[0][0]
+    async def _reference(self, auditor: Auditor, exchange: Exchange, target: Target) -> tuple[Said, Verdict] | None:
+        """The baseline's answer, and the verdict on ours beside it."""
+        verdicts: list[Verdict] = []
+        judge = self.judges[exchange.route]
 
-        async def other() -> tuple[str, int]:
-            return await self._ask(exchange, plain(exchange), target, judged, probe=probe)
+        async def judged(other: Said) -> Verdict:
+            verdicts.append(await judge.judge(exchange, heard(exchange), other))
+            return verdicts[0]
 
-        async def verdict(answer: str, reference: str) -> tuple[float, int]:
-            return found[0]
+        async def asking() -> tuple[Said, int]:
+            reference, cost = await self._ask(exchange, plain(exchange), target, judged)
+            return reference, cost + verdicts[0].cost
 
-        return await auditor.run(served, other, verdict)
+        reference = await auditor.run(asking())
+        return (reference, verdicts[0]) if reference is not None else None
+
+    async def _rival(
+        self,
+        auditor: Auditor,
+        exchange: Exchange,
+        request: Request,
+        target: Target,
+        reference: Said,
+        name: str,
+        paid: Callable[[int], None] = lambda nano: None,
+    ) -> Verdict | None:
+        """The verdict on what `target` answers, beside the reference; `paid` is told what the answer cost."""
+        judge = self.judges[exchange.route]
+        verdicts: list[Verdict] = []
+
+        async def judged(other: Said) -> Verdict:
+            verdicts.append(await judge.judge(exchange, other, reference))
+            return verdicts[0]
+
+        async def asking() -> tuple[Verdict, int]:
+            _, cost = await self._ask(exchange, request, target, judged, probe=name)
+            paid(cost)
+            return verdicts[0], cost + verdicts[0].cost
+
+        return await auditor.run(asking())
+
+    async def _compared(self, auditor: Auditor, exchange: Exchange, other: Said, reference: Said) -> Verdict | None:
+        async def judging() -> tuple[Verdict, int]:
+            verdict = await self.judges[exchange.route].judge(exchange, other, reference)
+            return verdict, verdict.cost
+
+        return await auditor.run(judging())
 
     def _book(
-        self, exchange: Exchange, changed: tuple[str, ...], loss: float, *, routed: bool, loss_routed: float = 0.0
-    ) -> None:
+        self, exchange: Exchange, changed: tuple[str, ...], net: float, *, routed: bool = False,
+        loss_routed: float = 0.0,
+    ) -> None:  # fmt: skip
         route, intent = exchange.route, exchange.intent
-        mine = loss / len(changed) if "tiers" in changed else loss_routed
+        mine = max(0.0, net) / len(changed) if TIERS in changed else loss_routed
         if routed and self._router.observe(route, intent, mine):
             _log.warning("the router's promise is refuted: strong serves", route=route, intent=intent)
-        gone = self._switch.observe(route, changed, loss, self._limits[route])
+        gone = self._switch.observe(route, changed, net, self.budgets.routes[route].limit)
         if gone is not None:
+            self.budgets.epochs[route] += 1
             _log.warning("quality loss above the route's limit: a technique steps back", route=route, technique=gone)
+
+    def _draw(self, chance: float) -> bool:
+        return self._clock.random.random() < chance
+
+
+def heard(exchange: Exchange) -> Said:
+    """What the client was answered."""
+    return Said(exchange.output, exchange.answer.calls)
+
+
+def _previews(exchange: Exchange) -> Mapping[str, Request | str]:
+    return exchange.stage_notes.get(PREVIEWS) or {}
 
 
 def changed_by(exchange: Exchange, techniques: Sequence[str]) -> tuple[str, ...]:
@@ -231,11 +358,11 @@ def plain(exchange: Exchange) -> Request:
 
 
 def fit(exchange: Exchange, row: Row) -> bool:
-    """Whether this request can be judged: a client's whole answer in words, outside the holdout, not repeated from a
-    store whose answers were drawn when they were made."""
-    if exchange.background or exchange.holdout or row.outcome != "delivered" or not exchange.output:
+    """Whether this request can be judged: a client's whole answer, in words or tool calls, outside the holdout, not
+    repeated from a store whose answers were drawn when they were made."""
+    if exchange.background or exchange.holdout or row.outcome != "delivered":
         return False
-    if exchange.original.tools or "no-store" in exchange.context.cache_control:
+    if not (exchange.output or exchange.answer.calls) or "no-store" in exchange.context.cache_control:
         return False
     return not any(step.free and step.technique not in ("semantic", "templates") for step in exchange.steps)
 

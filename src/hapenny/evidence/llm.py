@@ -39,13 +39,22 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 async def compare(
-    ask: Callable[[str], Awaitable[str]], question: str, candidate: str, baseline: str, reference: str = ""
+    ask: Callable[[str], Awaitable[str]],
+    question: str,
+    candidate: str,
+    baseline: str,
+    reference: str = "",
+    *,
+    both: bool = True,
 ) -> Judged:
-    """Judges a candidate answer against the baseline's; equal texts are judged without a call."""
+    """Judges a candidate answer against the baseline's; equal texts are judged without a call. `both` False: a tie in
+    the first order is taken at its word, since places make no tie; only a preference is asked again."""
     if candidate.strip() == baseline.strip():
         return Judged(score=0.5, consistent=True, calls=0)
     hint = f"<reference>\n{reference}\n</reference>\n" if reference else ""
     forward = _read(await ask(_fill(question, candidate, baseline, hint)))
+    if forward == 0.5 and not both:
+        return Judged(score=0.5, consistent=True, calls=1)
     swapped = _read(await ask(_fill(question, baseline, candidate, hint)))
     if forward is None or swapped is None:
         return Judged(score=0.5, consistent=False)

@@ -88,18 +88,20 @@ class StepBack:
         return found is not None and technique in found
 
     def observe(self, route: str, techniques: Collection[str], loss: float, limit: float) -> str | None:
-        """Adds a drawn request: `techniques` that changed its answer (none: its loss is 0), its loss in [0, 1], the
+        """Adds a drawn request: `techniques` that changed its answer (none: its loss is 0), its loss in [-1, 1], the
         route's `limit`. Returns the technique that steps back because of it, if any.
 
-        The loss is shared equally among the techniques of the request: one audit cannot tell them apart, many can.
+        Losses are net, in [-1, 1]: an answer that is better than everything-off's makes up for one that is worse. The
+        loss is shared equally among the techniques of the request: one audit cannot tell them apart, many can.
         """
         monitor = self._monitors.get(route)
-        if monitor is None or monitor.limit != limit:
-            monitor = self._monitors[route] = LossMonitor(limit, self._delta)
+        level = (1 + limit) / 2  # the monitor's losses lie in [0, 1]
+        if monitor is None or monitor.limit != level:
+            monitor = self._monitors[route] = LossMonitor(level, self._delta)
         parts = self._attributed.setdefault(route, {})
         for technique in techniques:
             parts[technique] = parts.get(technique, 0.0) + loss / len(techniques)
-        if not monitor.update(loss if techniques else 0.0):
+        if not monitor.update((1 + (loss if techniques else 0.0)) / 2):
             return None
         left = {name: part for name, part in parts.items() if not self.off(route, name) and part > 0}
         if not left:

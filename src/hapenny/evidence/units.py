@@ -4,6 +4,7 @@ not independent."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from hapenny.evidence.analysis import Unit
 from hapenny.telemetry.rows import Row
@@ -34,12 +35,20 @@ def values(row: Row, label: float | None = None) -> dict[str, float]:
     return found
 
 
+class Gathered(NamedTuple):
+    """The units of an experiment."""
+
+    units: list[Unit]
+    changed_arm: int
+    """Units that were seen in more than one arm, and left out."""
+
+
 def gather(
     rows: Iterable[Row], experiment: str, unit: str = "session", label: Callable[[str], float | None] = lambda id: None
-) -> list[Unit]:
+) -> Gathered:
     """Means by unit of all requests exposed to the experiment. `label`: a person's score of a request, by its id.
 
-    A unit that appears in two arms (it changed its name midway) is left out.
+    A unit that appears in two arms (it changed its name midway, or the arms' shares were changed) is left out.
     """
     sums: dict[bytes, dict[str, tuple[float, int]]] = {}
     arms: dict[bytes, set[str]] = {}
@@ -54,11 +63,12 @@ def gather(
         for name, value in values(row, label(row.id)).items():
             total, count = into.get(name, (0.0, 0))
             into[name] = (total + value, count + 1)
-    return [
-        Unit(arm=next(iter(arms[key])), metrics={name: total / count for name, (total, count) in found.items()})
-        for key, found in sums.items()
+    units = [
+        Unit(arm=next(iter(arms[key])), metrics={name: total / count for name, (total, count) in sums[key].items()})
+        for key in sums
         if len(arms[key]) == 1
     ]
+    return Gathered(units, len(sums) - len(units))
 
 
 def exposed(path: str, experiment: str, since: float = 0.0) -> list[Row]:

@@ -11,22 +11,36 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hapenny.admission.keys import Identity, Keyring, key_id
+from hapenny.admission.gate import Gate
+from hapenny.admission.isolation import Isolation
+from hapenny.admission.keys import Keyring
+from hapenny.admission.user_tokens import UserTokens
 from hapenny.backends.contract import Backend
+from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
+from hapenny.caching.store import Store
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
-from hapenny.config import Config, RouteOptions
+from hapenny.config import Config
 from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
 from hapenny.core.exchange import Exchange
 from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
-from hapenny.evidence.answers import judge
-from hapenny.evidence.audits import AuditOptions
-from hapenny.evidence.live_audit import Judging, LiveAudit
+from hapenny.evidence.live_audit import LiveAudit
+from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway.admitting import (
+    build_keyring,
+    holders_of,
+    isolation_of,
+    kept_in_pause,
+    open_registry,
+    serve_admission,
+    user_tokens_of,
+)
+from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -37,12 +51,12 @@ from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import StageParts, build_stages
+from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
+from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.retrieval.options import RETRIEVAL_STAGE
-from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.certificate_fingerprint import About
@@ -73,6 +87,10 @@ class Assembly:
     catalog: Catalog
     backends: dict[str, Backend]
     keyring: Keyring
+    gate: Gate
+    """What keys and tenants may use."""
+    isolation: Isolation | None
+    user_tokens: UserTokens | None
     resolver: RequestResolver
     shared: Shared
     books: Books
@@ -81,18 +99,25 @@ class Assembly:
     calls: ProviderCalls
     services: ModelServices
     rerankers: dict[str, Reranker]
+    guards: dict[str, GuardClient]
+    """Providers' guardrails, by name."""
     certificates: About
     """What certificates would have to be about now."""
     router: Router
     dispatchers: Dispatchers
     semantic: SemanticCache | None
+    watched: SemanticCache | None
+    """The semantic layer of routes where it only watches."""
     pipelines: dict[str, Pipeline]
     """By route."""
     plain: dict[str, Pipeline]
-    """By route, with every stage off."""
+    """By route, with everything off that saves or changes an answer, for the holdout."""
+    paused: dict[str, Pipeline]
+    """By route, with every saving stage off."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
+    budgets: LossBudgets
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
@@ -128,12 +153,18 @@ def build(
     recorder = shared.recorder
 
     # Who asks for what, and what a call costs.
-    resolver = RequestResolver(config, catalog, shared.secret)
+    resolver = RequestResolver(config, catalog, shared.draw)
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
-    exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents))
-    calls = ProviderCalls(far, books, clock)
+    rates = tier_rates(catalog, resolver)
+    budgets = loss_budgets(config, clock, resolver, rates, recorder, previous.budgets if previous is not None else None)
+    exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
+    gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)
+    isolation = isolation_of(config, shared.secret)
+    calls = ProviderCalls(far, books, clock, gate, isolation)
     recorder.watch(books)
+    configured = {books.prices.canonical(target.model) for target in resolver.names.targets()}
+    recorder.metrics.labels.configured = configured.__contains__
     recorder.check(CountChecks(books.prices, far, tasks.spawn, clock, config.counting))
     recorder.metrics.gauge(
         "hapenny_cache_layers_stopped", "Layers that cost more than they save.", lambda: shared.profit.halted
@@ -141,7 +172,9 @@ def build(
 
     # What the stages stand on.
     rerankers = {name: build_reranker(name, how, clock) for name, how in config.rerankers.items()}
-    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid_embedder(config, catalog, far, clock))
+    guards = {name: build_guard(name, how, clock) for name, how in config.guardrails.items()}
+    paid = paid_embedder(config, catalog, far, clock, gate)
+    services = ModelServices(calls.call, shared.request_embedder, rerankers, paid, guards, gate)
     background = BackgroundCalls(exchanges, calls.call, recorder)
     facts = ModelFacts(catalog, books.prices, shared.sizes)
     certificates = About(
@@ -150,12 +183,13 @@ def build(
         catalog.resolve,
         {name: route.prompt_version for name, route in config.routes.items()},
     )
-    router = _router(config, clock, catalog, resolver, certificates, previous)
+    router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
         config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
     )
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
+    watched = _watched(config, clock, previous)
     stage_parts = StageParts(
         options=config.stages,
         secret=shared.secret,
@@ -165,6 +199,7 @@ def build(
         prices=books.prices,
         facts=facts,
         router=router,
+        budgets=budgets,
         dispatchers=dispatchers,
         experiments=read_experiments(config.stages[ARMS_STAGE].file),
         answers=shared.answers,
@@ -173,29 +208,37 @@ def build(
         profit=shared.profit,
         sizes=shared.sizes,
         semantic=semantic,
+        watched=watched,
+        clock=clock,
         collections=shared.collections,
         reranks=bool(rerankers),
+        guardrails=config.guardrails,
         spawn=tasks.spawn,
+        flights=tasks.guard("calls that requests share", clock),
     )
 
     # The way of a request, and what goes on beside it.
-    pipelines, plain = {}, {}
+    pipelines, plain, paused = {}, {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
-        pipelines[name] = Pipeline(stages, route.modes(), calls.call, services, stepped_back)
-        plain[name] = Pipeline(stages, {}, calls.call, services)
-    prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices)
+        closed, modes = partial(budgets.closed, name), {**route.modes(), **ALWAYS, **WATCHING}
+        pipelines[name] = Pipeline(stages, modes, calls.call, services, stepped_back, closed)
+        plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
+        paused[name] = Pipeline(stages, {**kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
+    prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
-    live_audit = _live_audit(config, shared, resolver, router, background, tasks)
-    admin = CacheAdmin(shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup)
+    audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
+    admin = CacheAdmin(
+        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+    )
     exchanges.observe(recorder.write, shared.profit.book)
     earning = shared.earnings.techniques
     if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
         exchanges.observe(shared.earnings.book)
     if planner is not None:
         exchanges.observe(planner.observe)
-    if not live_audit.idle:
-        exchanges.observe(live_audit.consider)
+    if not audit.idle:
+        exchanges.observe(audit.consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
@@ -204,7 +247,10 @@ def build(
         clock=clock,
         catalog=catalog,
         backends=far,
-        keyring=_keyring(config),
+        keyring=build_keyring(config, shared.registry),
+        gate=gate,
+        isolation=isolation,
+        user_tokens=user_tokens_of(config, clock),
         resolver=resolver,
         shared=shared,
         books=books,
@@ -213,15 +259,19 @@ def build(
         calls=calls,
         services=services,
         rerankers=rerankers,
+        guards=guards,
         certificates=certificates,
         router=router,
         dispatchers=dispatchers,
         semantic=semantic,
+        watched=watched,
         pipelines=pipelines,
         plain=plain,
+        paused=paused,
         prefetcher=prefetcher,
         planner=planner,
-        live_audit=live_audit,
+        live_audit=audit,
+        budgets=budgets,
         admin=admin,
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
@@ -232,10 +282,13 @@ async def start(parts: Assembly) -> None:
     ask for it, so that no request has to wait for that."""
     shared, config = parts.shared, parts.config
     await shared.recorder.start()
+    await open_registry(config, shared, parts.keyring)
     clock, serve = parts.clock, parts.tasks.serve
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
+    serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner))
+        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+    book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow
 
@@ -257,27 +310,6 @@ def _backends(config: Config, clock: Clock, catalog: Catalog) -> dict[str, Backe
     return {name: build_backend(name, options, clock, catalog.resolve) for name, options in config.backends.items()}
 
 
-_OPENS = {"call": "caller", "metrics": "metrics"}
-"""What a key's scope is called in the table of routes."""
-
-
-def _keyring(config: Config) -> Keyring:
-    identities = {
-        key.key: Identity(
-            tenant=key.tenant,
-            key_id=key_id(key.key),
-            routes=tuple(key.routes),
-            default_route=key.default_route,
-            groups=tuple(key.groups),
-            models=tuple(key.models),
-            opens=("anyone", *[_OPENS[scope] for scope in key.scopes]),
-            priority=key.priority,
-        )
-        for key in config.keys
-    }
-    return Keyring(identities, {key.sigv4_access_key: key.key for key in config.keys if key.sigv4_access_key})
-
-
 def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
     """Whether any route has a stage, if only to watch it."""
     return any(route.mode(stage) != "off" for route in config.routes.values())
@@ -286,15 +318,13 @@ def _anywhere(config: Config, stage: StageSpec[Any]) -> bool:
 def _router(
     config: Config,
     clock: Clock,
-    catalog: Catalog,
-    resolver: RequestResolver,
+    rates: Mapping[str, Rates],
     certificates: About,
     previous: Assembly | None,
 ) -> Router:
     """Rules on tiers; it goes on with sessions, promises and budget where the evidence and the sum are the same."""
     options = config.stages[TIERS_STAGE]
     old = previous.config.stages[TIERS_STAGE] if previous is not None else None
-    rates = _rates(catalog, resolver)
     budget = None
     if options.monthly_budget_usd is not None:
         if previous is not None and old is not None and old.monthly_budget_usd == options.monthly_budget_usd:
@@ -315,18 +345,6 @@ def _router(
     if previous is not None and old is not None and old.trained == options.trained:
         router.keep(previous.router)
     return router
-
-
-def _rates(catalog: Catalog, resolver: RequestResolver) -> dict[str, Rates]:
-    """Prices of the tiers whose model's are known."""
-    known = {}
-    for tier, target in resolver.names.tiers.items():
-        card = catalog.resolve(target.model)
-        rates = card.rates() if card is not None else None
-        if rates is not None and rates.input is not None and rates.output is not None:
-            cached = rates.cache_read if rates.cache_read is not None else rates.input
-            known[tier] = Rates(float(rates.input), float(cached), float(rates.output))
-    return known
 
 
 def _semantic_judge(config: Config, resolver: RequestResolver, background: BackgroundCalls) -> Asks | None:
@@ -357,12 +375,30 @@ def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assem
         if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
             previous.semantic.judged_by(asks)
             return previous.semantic
-    if not _anywhere(config, SEMANTIC_STAGE):
+    if all(route.mode(SEMANTIC_STAGE) != "on" for route in config.routes.values()):
         return None
     from hapenny.caching.semantic.build import build_cache
 
     name = str(config.embedders.get(options.embedder, options.embedder))
-    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name)
+    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name, options.label_share)
+
+
+_WATCHED_BYTES = 32_000_000
+
+
+def _watched(config: Config, clock: Clock, previous: Assembly | None) -> SemanticCache | None:
+    """The cache of paraphrases that only watches, where a route has it in shadow; the previous one's memory goes on."""
+    if all(route.mode(SEMANTIC_STAGE) != "shadow" for route in config.routes.values()):
+        return None
+    kept = previous.watched if previous is not None else None
+    if kept is not None and previous is not None:
+        same = previous.config.stages[SEMANTIC_STAGE] == config.stages[SEMANTIC_STAGE]
+        if same:
+            return kept
+    from hapenny.caching.semantic.build import build_cache
+    from hapenny.vectors.hashed import HashedEmbedder
+
+    return build_cache(clock, Store(clock, _WATCHED_BYTES), HashedEmbedder(), None, "hashed, watching")
 
 
 def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:
@@ -371,37 +407,4 @@ def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> Prefetch
     ttl = config.stages[EXACT_STAGE].ttl_s
     return PrefetchPlanner(
         config.precompute, shared.prefetch, shared.answers, shared.profit, shared.clock, prefetcher, ttl=ttl
-    )
-
-
-def _live_audit(
-    config: Config,
-    shared: Shared,
-    resolver: RequestResolver,
-    router: Router,
-    background: BackgroundCalls,
-    tasks: Tasks,
-) -> LiveAudit:
-    routes = config.routes
-
-    def judging(route: RouteOptions) -> Judging:
-        target = resolver.names.resolve(route.audit_judge).target if route.audit_judge else None
-        if target is not None:
-            return background.judging(target)
-        return judge(shared.embedder.embed, route.audit_alike, route.audit_apart)
-
-    return LiveAudit(
-        {
-            name: AuditOptions(share=route.audits(), dollars_a_day=route.audit_budget_usd)
-            for name, route in routes.items()
-            if route.max_quality_loss < 1
-        },
-        {name: max(1e-4, route.max_quality_loss) for name, route in routes.items()},
-        shared.step_back,
-        shared.clock,
-        ask=background.audit,
-        judge={name: judging(route) for name, route in routes.items()},
-        spawn=tasks.spawn,
-        router=AuditedRouter(router, resolver.names.tiers, shared.clock.wall),
-        reading=[name for name, route in routes.items() if route.audit_judge],
     )

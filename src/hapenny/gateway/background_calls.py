@@ -19,13 +19,17 @@ from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.stage import Onward
 from hapenny.core.tasks import Spawn
-from hapenny.evidence.live_audit import Judged, Judging, Verdict, changed_by
-from hapenny.evidence.llm import compare, loss
+from hapenny.evidence.facts import Said, said
+from hapenny.evidence.live_audit import Judged, Quality, changed_by
+from hapenny.evidence.llm import Judged as Preference
+from hapenny.evidence.llm import compare
+from hapenny.evidence.pair_judge import ModelJudge
 from hapenny.gateway.exchanges import Exchanges
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.telemetry.content import Rival
 from hapenny.telemetry.recorder import Recorder
-from hapenny.telemetry.rows import Row, verdict
+from hapenny.telemetry.rows import Row
+from hapenny.telemetry.rows import verdict as verdict_row
 
 _log = get_logger("hapenny.gateway")
 _VERDICT_TOKENS = 256
@@ -65,25 +69,27 @@ class BackgroundCalls:
         return reply, _cost(exchange)
 
     async def audit(
-        self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: bool = False
-    ) -> tuple[str, int]:
+        self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: str = ""
+    ) -> tuple[Said, int]:
         """Asks what the baseline would have answered, everything off; the judge's verdict stands in that row, and as
-        the quality of the audited request. A `probe` asks the weak model, and the verdict is on its answer alone.
-        Returns the answer and what it cost, in nano-dollars.
+        the quality of the audited request. A `probe` asks what the technique of that name would have, and the verdict
+        is on its answer alone. Returns the answer and what it cost, in nano-dollars.
 
         Raises:
             Failure: the model did not answer.
         """
         recorder = self._recorder
-        exchange = self._beside(audited, request, target, "probe" if probe else "audit", "audit")
+        exchange = self._beside(audited, request, target, "probe" if probe else "audit", "audit", probe)
         try:
-            answer = (await self._run(exchange)).text
-            quality = 1.0 - await judged(answer)
-            exchange.decisions.append(Taken("audit", "on", Verdict(score=quality), 0.0))
+            answer = said(await self._run(exchange))
+            verdict = await judged(answer)
+            quality = 1.0 - max(0.0, verdict.net)
+            exchange.decisions.append(Taken("audit", "on", Quality(score=quality), 0.0))
+            exchange.note(f"verdict={verdict.net:+g}; by={verdict.by}")
             if recorder.ledger is not None and not probe:
-                recorder.ledger.book(verdict(audited.id, quality, "audit", exchange.clock.wall()))
+                recorder.ledger.book(verdict_row(audited.id, quality, "audit", exchange.clock.wall()))
             if recorder.content is not None:
-                rival = Rival(answer, exchange.id if probe else audited.id, target.model, probe)
+                rival = Rival(answer.shown(), exchange.id if probe else audited.id, target.model, bool(probe))
                 await recorder.content.beside(audited, rival)
         except Failure as failure:
             exchange.failure = failure
@@ -92,10 +98,10 @@ class BackgroundCalls:
             self._exchanges.close(exchange)
         return answer, _cost(exchange)
 
-    def judging(self, target: Target) -> Judging:
-        """A model as the judge of audits: asked twice with places swapped, each time in a row of its own (`judge`)."""
+    def judging(self, target: Target) -> ModelJudge:
+        """A model as the judge of audits: asked again with places swapped, each time in a row of its own (`judge`)."""
 
-        async def judge(audited: Exchange, candidate: str, reference: str) -> tuple[float, int]:
+        async def judge(audited: Exchange, candidate: str, reference: str, both: bool) -> tuple[Preference, int]:
             costs: list[int] = []
 
             async def ask(prompt: str) -> str:
@@ -106,18 +112,20 @@ class BackgroundCalls:
                     self._exchanges.close(exchange)
                     costs.append(_cost(exchange))
 
-            comparison = await compare(ask, audited.original.question, candidate, reference)
-            return loss(comparison), sum(costs)
+            comparison = await compare(ask, audited.original.question, candidate, reference, both=both)
+            return comparison, sum(costs)
 
         return judge
 
     async def _run(self, exchange: Exchange) -> Completion:
         return await _collected(exchange, self._call)
 
-    def _beside(self, audited: Exchange, request: Request, target: Target, kind: str, purpose: Purpose) -> Exchange:
+    def _beside(
+        self, audited: Exchange, request: Request, target: Target, kind: str, purpose: Purpose, probe: str = ""
+    ) -> Exchange:
         """The exchange of a call about an audited request, marked with its id and with
         the techniques that it is evidence about."""
-        about = "+".join(changed_by(audited, _LOSSY)) or TIERS_STAGE.name  # a probe is about routing
+        about = probe or "+".join(changed_by(audited, _LOSSY)) or TIERS_STAGE.name
         tags = {**audited.context.tags, "audited": audited.id, "evidence": about}
         context = msgspec.structs.replace(audited.context, tags=tags)
         exchange = self._exchanges.bare(request, context, target, audited.route, kind)

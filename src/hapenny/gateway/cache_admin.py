@@ -49,9 +49,12 @@ class CacheAdmin:
         edge: Edge | None = None,
         planner: PrefetchPlanner | None = None,
         dedup: AnswerDedup | None = None,
+        watched: SemanticCache | None = None,
     ) -> None:
         """`paraphrases`: the semantic layer's store; `profit`: what the layers earn; `edge`: published answers;
-        `planner`: what is answered ahead; `dedup`: answers by what they say."""
+        `planner`: what is answered ahead; `dedup`: answers by what they say;
+        `watched`: the semantic layer of routes where it only watches."""
+        self._watched = watched
         self._edge = edge
         self._planner = planner
         self._profit = profit
@@ -69,6 +72,8 @@ class CacheAdmin:
         if self._semantic is not None:
             out["routes"] = msgspec.to_builtins(self._semantic.stats())
             out["judging"] = self._semantic.judging()
+        if self._watched is not None:
+            out["watched"] = msgspec.to_builtins(self._watched.stats())
         if self._planner is not None:
             out["precompute"] = msgspec.to_builtins(self._planner.stats())
         if self._profit is not None:

@@ -11,12 +11,16 @@ from hapenny.config import Config, RouteOptions, answer_version
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Policy, Target
+from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.intents.classifier import Classifier
+from hapenny.routing.names import TIERS
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.rows import Row
+
+_log = get_logger("hapenny.requests")
 
 Observer: TypeAlias = Callable[[Exchange, Row], None]
 """Reads a finished request and its row. Must neither wait nor raise."""
@@ -34,11 +38,19 @@ class Exchanges:
         resolver: routes, names and baselines.
         books: settles calls and makes rows.
         intents: says the intent of requests that come without one; None says nothing.
+        epoch: how often the answers of a route became doubtful; stored ones of before are no longer served.
     """
 
     def __init__(
-        self, config: Config, clock: Clock, resolver: RequestResolver, books: Books, intents: Classifier | None
+        self,
+        config: Config,
+        clock: Clock,
+        resolver: RequestResolver,
+        books: Books,
+        intents: Classifier | None,
+        epoch: Callable[[str], int] = lambda route: 0,
     ) -> None:
+        self._epoch = epoch
         self._routes = config.routes
         self._clock = clock
         self._resolver = resolver
@@ -72,9 +84,12 @@ class Exchanges:
         if not identity.may_ask(request.model):
             raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
         if asked.kind == "model" and asked.target is None:
+            tier = request.model in TIERS
             raise Failure(
                 "not_found",
-                f"the model {request.model!r} is not known here",
+                f"no model is configured for the tier {request.model!r}"
+                if tier
+                else f"the model {request.model!r} is not known here",
                 field="model",
                 fix=f"one of {', '.join(resolver.names.names())}, or a provider's model id",
             )
@@ -92,7 +107,7 @@ class Exchanges:
             route=name,
             max_calls=options.max_calls,
             asked=treated,
-            policy=Policy(treated.policy, self._versions[name], options.prompt_version, options.knowledge_epoch),
+            policy=Policy(treated.policy, self._version(name), options.prompt_version, options.knowledge_epoch),
             background=background,
         )
         if self._intents is not None and context.intent is None and request.question:
@@ -134,6 +149,10 @@ class Exchanges:
             exchange.finished = self._clock.now()
         exchange.release()
 
+    def _version(self, route: str) -> str:
+        epoch = self._epoch(route)
+        return f"{self._versions[route]}.{epoch}" if epoch else self._versions[route]
+
     def _limits(self, route: str) -> Limits:
         now, options = self._clock.now(), self._routes[route] if route else _PASSED
         patience = self._patience.get(route, SOON_S)
@@ -146,4 +165,7 @@ class Exchanges:
     def _ended(self, exchange: Exchange) -> None:
         row = self._books.close(exchange)
         for observer in self._observers:
-            observer(exchange, row)
+            try:
+                observer(exchange, row)
+            except Exception as error:  # it must not cost the others what they have to write down
+                _log.error("a finished request could not be observed", request=exchange.id, error=error)

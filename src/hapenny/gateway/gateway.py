@@ -21,12 +21,18 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
 from hapenny.core.money import Totals
 from hapenny.gateway.assembly import Assembly, build, start
+from hapenny.gateway.auditing import book_all
+from hapenny.gateway.watching import guards, watch
 from hapenny.prefetch.contract import Jobs
 from hapenny.telemetry.ledger import Ledger
+
+PAUSED = "saving stages are paused"
+"""What answers say while they are."""
 
 
 class Gateway:
@@ -53,10 +59,12 @@ class Gateway:
         config = config if config is not None else load()
         parts = build(config, clock, backends, previous.parts if previous is not None else None)
         self.parts: Assembly = parts
+        watch(parts)
         self.config, self.clock, self.catalog = parts.config, parts.clock, parts.catalog
         self.backends, self.keyring, self.names = parts.backends, parts.keyring, parts.resolver.names
         self.books, self.shared, self.recorder = parts.books, parts.shared, parts.shared.recorder
         self.planner, self.admin, self._exchanges = parts.planner, parts.admin, parts.exchanges
+        self.gate, self.registry = parts.gate, parts.shared.registry
         self._pipelines = {False: parts.pipelines, True: parts.plain}
         self._started = False
         self.simulated = frozenset(name for name in parts.backends if _is_simulated(config, name))
@@ -109,6 +117,23 @@ class Gateway:
         """
         return self._exchanges.open(request, context, identity, id=id, background=background, route=route)
 
+    async def admit(self, exchange: Exchange) -> None:
+        """Holds a client's request against the limits a minute and the budgets of its key and tenant.
+
+        Raises:
+            Failure: `rate_limited` with the time to wait, or `budget`.
+        """
+        try:
+            await self.gate.admit(exchange, lambda: self._size(exchange))
+        except Failure as failure:
+            exchange.failure = failure
+            raise
+
+    def _size(self, exchange: Exchange) -> int:
+        """Tokens that a request may be expected to use."""
+        prices, request = self.books.prices, exchange.request
+        return prices.prompt(request, exchange.target) + prices.place(exchange.target).longest(request)
+
     async def answer(self, exchange: Exchange) -> Answer:
         """Runs the exchange through the stages of its route, down to `call`; returns when the answer has begun. The
         caller must read the answer to the end or close it, and then call `close`.
@@ -116,8 +141,12 @@ class Gateway:
         Raises:
             Failure: in words every protocol can map.
         """
+        pipelines = self._pipelines[exchange.holdout]
+        if self.registry.pause.paused:
+            pipelines = self.parts.paused
+            exchange.note(PAUSED)
         try:
-            answer = await self._pipelines[exchange.holdout][exchange.route](exchange)
+            answer = await pipelines[exchange.route](exchange)
         except Failure as failure:
             exchange.failure = failure
             exchange.finished = self.clock.now()
@@ -134,12 +163,12 @@ class Gateway:
 
     def failing(self) -> list[str]:
         """Background tasks that failed of late, and were begun again."""
-        guards = list(self.parts.tasks.guards)
-        if self.ledger is not None:
-            guards.append(self.ledger.guard)
-        if self.shared.state is not None:
-            guards.append(self.shared.state.guard)
-        return sorted({guard.name for guard in guards if guard.failing})
+        return sorted({guard.name for guard in guards(self.parts) if guard.failing})
+
+    def watch_over(self, guard: Guard) -> None:
+        """Shows another background task, of a service of this gateway; over a reload, too."""
+        kept = self.shared.guards
+        kept[:] = [each for each in kept if each.name != guard.name] + [guard]
 
     @property
     def only_simulated(self) -> bool:
@@ -192,10 +221,14 @@ class Gateway:
         """Ends background work and lets go of all that no successor (a reload's gateway) goes on with."""
         await self.parts.calls.finish()
         await self.parts.tasks.aclose()
+        if successor is None:
+            book_all(self.recorder, self.clock, self.parts.budgets)
         for backend in self.backends.values():
             await backend.aclose()
         for reranker in self.parts.rerankers.values():
             await reranker.aclose()
+        for guard in self.parts.guards.values():
+            await guard.aclose()
         await self.shared.aclose(successor.shared if successor is not None else None)
 
     async def __aenter__(self) -> Gateway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hapenny.catalog import Catalog
 from hapenny.core.exchange import Exchange, Target
+from hapenny.routing.abilities import lacking
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.answer_stage import AnswerSizes
 
@@ -20,6 +21,11 @@ class ModelFacts:
     def size(self, exchange: Exchange) -> int:
         """Expected tokens of a prompt as it is now."""
         return self._prices.prompt(exchange.request, exchange.target)
+
+    def lacks(self, exchange: Exchange, target: Target) -> tuple[str, ...]:
+        """What a model is known to lack of what a request needs."""
+        request = exchange.request
+        return lacking(self._catalog.resolve(target.model), request, lambda: self._prices.prompt(request, target))
 
     def count(self, model: str, text: str) -> int:
         """Expected tokens of a text."""

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
+from hapenny.admission.gate import Gate
 from hapenny.backends.contract import Backend
 from hapenny.backends.embedding import ApiEmbedder
+from hapenny.backends.guardrail import GuardClient
 from hapenny.backends.kinds import KINDS
 from hapenny.backends.rerank import Reranker
 from hapenny.caching.options import SEMANTIC_STAGE
@@ -21,6 +24,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.core.stage import Onward
@@ -33,12 +37,14 @@ if TYPE_CHECKING:
 
 GATHER = MicroBatchSpec(window_s=0.0, places=4)
 """Paid embedding: four calls under way; what comes meanwhile goes together. Nothing ever waits for company."""
+TEXT_MARKUP = 16
+"""Tokens that an embedder or reranker may put around each text."""
 _ITS_OWN_FAULT = frozenset({"invalid_request", "too_large", "context_overflow", "model_error"})
 """Failures that one text of a batch may have brought on all."""
 
 
 def paid_embedder(
-    config: Config, catalog: Catalog, backends: Mapping[str, Backend], clock: Clock
+    config: Config, catalog: Catalog, backends: Mapping[str, Backend], clock: Clock, gate: Gate | None = None
 ) -> PaidEmbedding | None:
     """The embedding model behind an API that `stages.semantic.embedder` names, if it names one."""
     wanted = config.embedders.get(config.stages[SEMANTIC_STAGE].embedder)
@@ -53,7 +59,7 @@ def paid_embedder(
         raise ConfigError([problem])
     tier = "standard" if wanted.hourly_usd is None else "owned"
     target = Target(wanted.model, name, service_tier=tier)
-    return PaidEmbedding(ApiEmbedder(backends[name], target, dim, embeds(wanted.model)), clock)
+    return PaidEmbedding(ApiEmbedder(backends[name], target, dim, embeds(wanted.model)), clock, gate)
 
 
 class _Wanted(NamedTuple):
@@ -68,8 +74,9 @@ class PaidEmbedding:
     """Vectors of a paid model. Requests under way share calls where the API takes several texts: such a call is booked
     whole to the request that was first in it, as a flight is to its starter."""
 
-    def __init__(self, api: ApiEmbedder, clock: Clock) -> None:
+    def __init__(self, api: ApiEmbedder, clock: Clock, gate: Gate | None = None) -> None:
         self.api = api
+        self._gate = gate
         self.batcher: MicroBatcher[_Wanted, NDArray[np.float32]] = MicroBatcher(
             clock, self._together, lambda each: api.guess(each.texts).input, GATHER, _its_own_fault
         )
@@ -89,7 +96,8 @@ class PaidEmbedding:
         limits = payer.limits.copy()
         for each in calls[1:]:
             limits.extend(each.exchange.limits)
-        call = payer.begin_call(self.api.target, "embed", calls[0].technique)
+        most = _most(self.api.guess(texts), texts)
+        call = await _begun(self._gate, payer, self.api.target, "embed", calls[0].technique, most)
         call.request = None  # its tokens are counted from the texts, not from the request
         with _paid(payer, call, self.api.guess(texts)):
             vectors, tokens = await self.api.embed(texts, limits)
@@ -99,7 +107,7 @@ class PaidEmbedding:
 
 
 def _its_own_fault(error: Exception) -> bool:
-    return not isinstance(error, Failure) or error.kind in _ITS_OWN_FAULT
+    return not isinstance(error, Failure) or error.personal or error.kind in _ITS_OWN_FAULT
 
 
 class ModelServices:
@@ -110,6 +118,7 @@ class ModelServices:
         embedder: the local embedder, loaded when it is first used: it costs nothing and loads much.
         rerankers: by name.
         api: the paid embedding model that stands in for the local one where none is named.
+        guards: guardrails of providers, by name.
     """
 
     def __init__(
@@ -118,11 +127,15 @@ class ModelServices:
         embedder: Callable[[], Embedder],
         rerankers: Mapping[str, Reranker] | None = None,
         api: PaidEmbedding | None = None,
+        guards: Mapping[str, GuardClient] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._call = call
         self._embedder = embedder
         self.api = api
         self._rerankers = rerankers or {}
+        self._guards = guards or {}
+        self._gate = gate
 
     async def model(
         self, exchange: Exchange, request: Request, target: Target, *, purpose: Purpose, technique: str
@@ -154,11 +167,41 @@ class ModelServices:
             raise Failure("unavailable", "no reranker is configured", fix="name one under `rerankers`")
         target = reranker.target
         asked = RerankRequest(model=target.model, query=query, documents=tuple(documents))
-        call = exchange.begin_call(target, "rerank", technique)
+        most = _most(estimated(asked), documents) if estimated(asked).input else estimated(asked)
+        call = await _begun(self._gate, exchange, target, "rerank", technique, most)
         with _paid(exchange, call, estimated(asked)):
             found = await reranker.rerank(asked, exchange.limits.finish_by)
             call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
         return list(found.scores)
+
+    async def guard(
+        self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float
+    ) -> Verdict:
+        """What the guardrail named `model` says; the call is booked to `technique`. Raises `Failure`."""
+        client = self._guards[model]
+        call = exchange.begin_call(client.target, "guard", technique)
+        call.request = None  # its units are counted from the texts, not from the request
+        with _paid(exchange, call, client.estimated(asked)):
+            verdict = await client.judge(asked, exchange.clock.now() + deadline)
+            call.tokens, call.provenance = verdict.tokens, "reported" if verdict.reported else "estimated"
+        return verdict
+
+
+def _most(guess: Tokens, texts: Sequence[str]) -> Tokens:
+    """A bound instead of a guess: tokenizers make at most one token of a byte."""
+    most = sum(len(text.encode("utf-8", "replace")) + TEXT_MARKUP for text in texts)
+    return replace(guess, input=max(2 * guess.input, most))
+
+
+async def _begun(
+    gate: Gate | None, exchange: Exchange, target: Target, purpose: Purpose, technique: str, most: Tokens
+) -> Call:
+    """A call that uses `most` tokens at most, which a budget pays where one holds."""
+    held = await gate.reserve_tokens(exchange, target, most) if gate is not None else None
+    call = exchange.begin_call(target, purpose, technique)
+    if gate is not None and held is not None:
+        gate.attach(exchange, call, held)
+    return call
 
 
 @contextmanager

@@ -1,23 +1,23 @@
 """Whose the objects are that a provider keeps for us (responses, files, batches, conversations, fine-tunes).
 
-They belong to the key that made them. That is kept in a file beside the ledger, so that it outlives a restart; what
-nobody is known to own, nobody gets.
+They belong to the key that made them. That is kept in the store of the keys, so that it outlives a restart and holds in
+all processes that share the store; what nobody is known to own, nobody gets.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
+from collections.abc import Callable
 
+from hapenny.admission.registry import STORE_ERRORS, Registry
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.stores.kv import KeyValue
 from hapenny.stores.memory import MemoryKeyValue
-from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
 
 KEPT_S = 400 * 86_400.0
 """How long an owner is remembered: longer than providers keep what they were not asked to keep."""
 RECENT = 10_000
+_SPACE = "owner/"
 
 _log = get_logger("hapenny.server")
 
@@ -26,28 +26,31 @@ class ObjectOwners:
     """Owners by backend and id.
 
     Args:
-        path: of the file; None: nothing outlives the process.
+        registry: of the moment, with its store.
         clock: the deployment's clock.
     """
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._opened: KeyValue | None = None
+    def __init__(self, registry: Callable[[], Registry], clock: Clock) -> None:
+        self._registry = registry
+        self._memory = MemoryKeyValue(clock, RECENT)
         self._recent: dict[str, str] = {}
 
     async def owns(self, backend: str, id: str, key_id: str) -> bool:
         """Whether the object was made with this key."""
+        return await self.owner(backend, id) == key_id
+
+    async def owner(self, backend: str, id: str) -> str | None:
+        """The key that made the object; None: nobody knows."""
         name = f"{backend}\0{id}"
         known = self._recent.get(name)
         if known is None:
             try:
-                value = await self._store().get(name)
-            except (sqlite3.Error, OSError) as error:
+                value = await self._store().get(_SPACE + name)
+            except STORE_ERRORS as error:
                 _log.error("owners of objects cannot be read", error=error)
-                return False
+                return ""
             known = value.decode() if value is not None else None
-        return known == key_id
+        return known
 
     def note(self, backend: str, id: str, key_id: str) -> None:
         """An object was made. What is known of an id does not change."""
@@ -56,24 +59,12 @@ class ObjectOwners:
             del self._recent[next(iter(self._recent))]
 
     async def keep(self, backend: str, id: str, key_id: str) -> None:
-        """Writes an owner down. Never raises for the disk's sake."""
+        """Writes an owner down. Never raises for the store's sake."""
         try:
-            await self._store().compare_and_set(f"{backend}\0{id}", None, key_id.encode(), KEPT_S)
-        except (sqlite3.Error, OSError) as error:
+            await self._store().compare_and_set(f"{_SPACE}{backend}\0{id}", None, key_id.encode(), KEPT_S)
+        except STORE_ERRORS as error:
             _log.error("the owner of an object could not be kept", error=error)
 
-    async def aclose(self) -> None:
-        """Closes the file."""
-        opened, self._opened = self._opened, None
-        if isinstance(opened, SqliteKeyValue):
-            await opened.aclose()
-
     def _store(self) -> KeyValue:
-        if self._opened is None:
-            path = self._path
-            self._opened = (
-                MemoryKeyValue(self._clock, RECENT)
-                if path is None
-                else SqliteKeyValue(SqliteFile(str(path), self._clock))
-            )
-        return self._opened
+        registry = self._registry()
+        return registry.store if registry.lasting else self._memory

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from hapenny.admission.gate import Gate
 from hapenny.caching.keys import Keys, key_of
 from hapenny.core.answer import Answer, Replay
 from hapenny.core.errors import Failure
@@ -59,6 +60,7 @@ class Prefetcher:
         services: Ask,
         pipelines: Mapping[str, Pipeline],
         prices: Prices,
+        gate: Gate | None = None,
     ) -> None:
         self._routes = shared.config.routes
         self._clock = shared.clock
@@ -70,6 +72,8 @@ class Prefetcher:
         self._services = services
         self._pipelines = pipelines
         self._prices = prices
+        self._gate = gate
+        self._registry = shared.registry
 
     def question(self, exchange: Exchange) -> str:
         """What an exchange asks, by whom and where, whatever decides its answer today; hex."""
@@ -82,7 +86,7 @@ class Prefetcher:
             return {}, 0
         path = ledger.path
         await ledger.flush()
-        past = await self._clock.work("ledger", 1.0, lambda: history(path, since, BACKGROUND, day))
+        past = await self._clock.work("history", 1.0, lambda: history(path, since, BACKGROUND, day))
         return past.hours, past.spent
 
     async def key(self, seen: SeenRequest) -> bytes:
@@ -117,6 +121,8 @@ class Prefetcher:
         prices, wall = self._prices, self._clock.wall()
         target = _at(item.target, tier)
         place = prices.place(target)
+        if self._registry.pause.paused:  # nothing is ordered, and nothing asked one by one
+            return None
         if tier != "standard":
             cheap, usual = place.rates(tier, wall), place.rates("standard", wall)
             if item.target.service_tier != "standard" or cheap is None or usual is None:
@@ -141,11 +147,12 @@ class Prefetcher:
             self._exchanges.close(exchange)
         return _stored(exchange), _cost(exchange)
 
-    async def land(self, item: PrefetchItem, completion: Completion, id: str) -> tuple[bool, int]:
+    async def land(self, item: PrefetchItem, completion: Completion, id: str, reserved: str = "") -> tuple[bool, int]:
         """Takes an answer in that a job brought: its call comes into the books, in the row `id`, once; and it is stored
         if it is still the answer: under the key that the request has today, of the documents there are today.
 
-        Returns whether it was stored, and what it cost now (nano-dollars).
+        `reserved`: what the job set aside for it in budgets. Returns whether it was stored, and what it cost now
+        (nano-dollars).
         """
         exchange = self._opened(item, id)
         if exchange is None:
@@ -156,6 +163,8 @@ class Prefetcher:
         fresh, looking = self._ledger is None or await self._ledger.get(id) is None, 0
         if fresh:
             call = exchange.begin_call(target, "precompute", BACKGROUND, item.shaped)
+            if self._gate is not None and reserved:
+                self._gate.attach_job(reserved, exchange, call)
             call.tokens, call.output = completion.tokens, [completion.text]
             if completion.tokens is not None:
                 call.provenance = "reported"

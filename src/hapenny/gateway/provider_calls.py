@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
+from hapenny.admission.gate import Gate, Held
+from hapenny.admission.isolation import TECHNIQUE as ISOLATION
+from hapenny.admission.isolation import Isolation
 from hapenny.backends.contract import Backend
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, within
@@ -27,9 +30,20 @@ class ProviderCalls:
         backends: by name.
         books: are told what is expected of a call, and that it has begun.
         clock: the deployment's clock.
+        gate: has budgets pay for a call before it is made.
+        isolation: marks prompts by tenant, where that is configured.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], books: Books, clock: Clock) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        books: Books,
+        clock: Clock,
+        gate: Gate | None = None,
+        isolation: Isolation | None = None,
+    ) -> None:
+        self._gate = gate
+        self._isolation = isolation
         self._backends = backends
         self._books = books
         self._clock = clock
@@ -48,9 +62,23 @@ class ProviderCalls:
         backend = self._backends.get(target.backend)
         if backend is None:
             raise Unavailable(f"no backend serves {target.model}")
+        if self._isolation is not None:
+            exchange.request = self._isolation.marked(exchange.request, exchange.context.tenant)
+            exchange.step(ISOLATION)
         for note in backend.notes(exchange.request, target):
             exchange.note(note)
-        call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        gate = self._gate
+        held: Held | None = None
+        if gate is not None and gate.holder(exchange.context) is not None:
+            held = await gate.reserve(exchange, target, exchange.request)
+        try:
+            call = exchange.begin_call(target, exchange.purpose, exchange.payer)
+        except BaseException:
+            if gate is not None and held is not None:
+                gate.release(held.id)
+            raise
+        if gate is not None and held is not None:
+            gate.attach(exchange, call, held)
         if exchange.background:
             self._own += 1
             exchange.on_end(self._ended)

@@ -30,6 +30,7 @@ _OPENAI = re.compile(
     r"tts-|computer-use|sora-|gpt-image)"
 )
 """How OpenAI's ids begin, of whatever generation."""
+_ROUTER = re.compile(r":(?:default-)?prompt-router/")
 _HOURLY = ("provisioned", "owned")
 
 
@@ -137,7 +138,7 @@ class PublicNames:
         """The model as the provider of a backend sells it; None: it does not, as far as anybody knows."""
         kind = KINDS[place.kind]
         if kind.lists:
-            if self._catalog.resolve(name) is not None:
+            if self._catalog.resolve(name) is not None or _ROUTER.search(name):
                 return Target(name, place.backend, place.region)
             card = self._catalog.served(name, ("bedrock", "anthropic", "openai"))
             return Target(card.id, place.backend, place.region) if card is not None else None
@@ -151,7 +152,7 @@ class PublicNames:
         if exact is not None and exact.provider in kind.serves:
             card = exact
         if card is not None:
-            id = profiled(card, asked.region or place.region) if kind.regional else card.id.rpartition("/")[2]
+            id = profiled(card, asked.region or place.region) if "bedrock" in kind.serves else card.id
             return Target(id, place.backend, asked.region or place.region)
         return self._by_form(place, asked)
 

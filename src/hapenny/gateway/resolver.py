@@ -13,9 +13,16 @@ from hapenny.catalog import Catalog
 from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Asked, Exchange, Target
-from hapenny.core.messages import Context, Parameters, Request
+from hapenny.core.messages import Context, Parameters, Request, Text
 from hapenny.gateway.public_names import PublicNames
 from hapenny.routing.names import Names
+
+
+def _fingerprint(request: Request) -> str:
+    """What a conversation begins with: its system prompt and first turn."""
+    first = request.messages[0].text if request.messages else ""
+    system = "".join(block.text for block in request.system if isinstance(block, Text))
+    return hashlib.blake2b(f"{system}\0{first}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class RequestResolver:
@@ -24,15 +31,15 @@ class RequestResolver:
     Args:
         config: the deployment.
         catalog: models by the providers' own ids.
-        secret: keys the draw of the holdout, so that it cannot be guessed and lasts.
+        draw: keys the draw of the holdout, so that it cannot be guessed and lasts.
 
     Raises:
         ConfigError: a route's baseline names no model.
     """
 
-    def __init__(self, config: Config, catalog: Catalog, secret: bytes) -> None:
+    def __init__(self, config: Config, catalog: Catalog, draw: bytes) -> None:
         self._config = config
-        self._secret = secret
+        self._draw = draw
         models = {name: self._target(model) for name, model in config.models.items()}
         self.defaults: dict[Target, Parameters] = {
             models[name]: model.parameters.said() for name, model in config.models.items()
@@ -87,12 +94,14 @@ class RequestResolver:
         return replace(meant, name=asked.name, named=asked.target, fallbacks=meant.fallbacks or asked.fallbacks)
 
     def held_out(self, exchange: Exchange) -> bool:
-        """Whether this session has everything off: drawn once for good by session, else by user."""
+        """Whether this request has everything off: drawn once for good by session, else by user, else by what is asked
+        (the request's first turn, so that a conversation without a name stays on its side)."""
         share = self._config.routes[exchange.route].holdout
-        who = exchange.context.session or exchange.context.user
-        if not who or share <= 0:
+        if share <= 0:
             return False
-        digest = hashlib.blake2b(f"{exchange.context.tenant}\0{who}".encode(), digest_size=8, key=self._secret).digest()
+        context = exchange.context
+        who = context.session or context.user or _fingerprint(exchange.original)
+        digest = hashlib.blake2b(f"{context.tenant}\0{who}".encode(), digest_size=8, key=self._draw).digest()
         return int.from_bytes(digest, "big") < share * 2**64
 
     def _target(self, model: ModelOptions) -> Target:

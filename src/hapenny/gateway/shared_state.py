@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import sqlite3
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hapenny.admission.budgets import BudgetStore, MemoryBudgets
+from hapenny.admission.records import Seal
+from hapenny.admission.registry import Registry
 from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.store import Store
 from hapenny.caching.stored import AnswerDedup, Answers
-from hapenny.config import LOSSY, Config
+from hapenny.config import LOSSY, Config, ConfigError
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
+from hapenny.core.log import get_logger
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
@@ -22,6 +28,8 @@ from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.routing.options import CASCADE_STAGE
 from hapenny.stores.counters import Counters, MemoryCounters
 from hapenny.stores.learnt import Learnt
+from hapenny.stores.open_kv import open_kv
+from hapenny.telemetry.alerts import Alerts
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
 from hapenny.tokens.answer_stage import AnswerSizes
@@ -29,6 +37,8 @@ from hapenny.tokens.options import ANSWER_SIZE_STAGE, WINDOW_STAGE
 from hapenny.vectors.chosen_embedder import ChosenEmbedder
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.hashed import HashedEmbedder
+
+_log = get_logger("hapenny.gateway")
 
 if TYPE_CHECKING:
     from hapenny.retrieval.search.collection import Collection
@@ -43,6 +53,8 @@ class Shared:
     clock: Clock
     secret: bytes
     """Keys hashes and fingerprints."""
+    draw: bytes
+    """Keys the draw of the holdout: of `fingerprint_key`, else kept beside what is learnt, so that it lasts."""
     estimators: Estimators
     recorder: Recorder
     state: Learnt | None
@@ -60,11 +72,18 @@ class Shared:
     """Learnt lengths of answers."""
     counters: Counters
     """Quotas of this process, or of all that share a Redis."""
+    registry: Registry
+    """Stored keys, tenants and the pause switch."""
+    budgets: BudgetStore
+    """What keys and tenants have spent."""
+    alerts: Alerts
     embedder: ChosenEmbedder
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
     collections: dict[str, Collection]
     prefetch: PrefetchMemory
+    guards: list[Guard] = field(default_factory=list)
+    """Of background tasks that outlive a reload."""
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:
@@ -86,6 +105,7 @@ class Shared:
             config=config,
             clock=clock,
             secret=secret,
+            draw=secret if config.fingerprint_key or path is None else kept_draw(path, clock),
             estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
             recorder=Recorder(clock, config.ledger, config.content, config.traces),
             state=Learnt(path, clock) if path is not None else None,
@@ -98,6 +118,9 @@ class Shared:
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
             sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
             counters=_counters(config, clock),
+            registry=fresh_registry(config, clock),
+            budgets=_budgets(config, clock),
+            alerts=Alerts(config.alerts, clock),
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
@@ -122,6 +145,9 @@ class Shared:
             previous,
             config=config,
             counters=previous.counters if config.counters == old.counters else _counters(config, clock),
+            registry=previous.registry if _same_store(config, old) else fresh_registry(config, clock),
+            budgets=previous.budgets if config.budget_file() == old.budget_file() else _budgets(config, clock),
+            alerts=previous.alerts if config.alerts == old.alerts else Alerts(config.alerts, clock),
             embedder=embedder,
             gathered=gathered,
             collections=previous.collections if same_collections else _collections(config, embedder, clock),
@@ -141,10 +167,44 @@ class Shared:
         """Lets go of all that no successor goes on with."""
         if successor is None or successor.counters is not self.counters:
             await self.counters.aclose()
+        if successor is None or successor.alerts is not self.alerts:
+            await self.alerts.flush()
+            await self.alerts.aclose()
+        if successor is None or successor.budgets is not self.budgets:
+            await self.budgets.aclose()
+        if successor is None or successor.registry is not self.registry:
+            await self.registry.aclose()
         if successor is None:
             if self.state is not None:
                 await self.state.aclose()
             await self.recorder.aclose()
+
+
+def kept_draw(state: Path, clock: Clock) -> bytes:
+    """A secret of 32 bytes beside the state file, drawn at its first use; a new one each time where it cannot be
+    kept."""
+    file = state.with_suffix(".holdout")
+    try:
+        known = file.read_bytes()
+        if len(known) == 32:
+            return known
+    except OSError:
+        pass
+    drawn = hashlib.blake2b(clock.secret(), digest_size=32).digest()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as out:
+            file.chmod(0o600)
+            out.write(drawn)
+    except FileExistsError:
+        try:  # another process was first
+            known = file.read_bytes()
+        except OSError:
+            return drawn
+        return known if len(known) == 32 else drawn
+    except OSError:
+        _log.warning("the draw of the holdout cannot be kept and ends with this run", path=str(file))
+    return drawn
 
 
 def _counters(config: Config, clock: Clock) -> Counters:
@@ -153,6 +213,30 @@ def _counters(config: Config, clock: Clock) -> Counters:
     from hapenny.stores.counters_redis import RedisCounters
 
     return RedisCounters(config.counters, clock)
+
+
+def _same_store(config: Config, old: Config) -> bool:
+    return config.admission_store() == old.admission_store()
+
+
+def fresh_registry(config: Config, clock: Clock) -> Registry:
+    """The registry behind the store of a configuration. Raises `ConfigError` for a file that cannot be opened."""
+    where = config.admission_store()
+    try:
+        store = open_kv(where, clock)
+    except (OSError, sqlite3.Error) as error:
+        problem = f"$.admission.store: {where!r}: {error}. Fix: let this user write there, or name another place"
+        raise ConfigError([problem]) from None
+    return Registry(store, clock, Seal(config.admission.sealing_key), lasting=where != "memory:")
+
+
+def _budgets(config: Config, clock: Clock) -> BudgetStore:
+    path = config.budget_file()
+    if not path:
+        return MemoryBudgets(clock)
+    from hapenny.admission.budgets_sqlite import SqliteBudgets
+
+    return SqliteBudgets(path, clock)
 
 
 def _embedder_name(config: Config) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.coalescing import FlightStage
+from hapenny.caching.consent import ConsentWatch
 from hapenny.caching.edge import Edge
 from hapenny.caching.exact import ExactStage
 from hapenny.caching.keys import Keys
@@ -23,13 +24,24 @@ from hapenny.caching.publishing import Publisher
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
-from hapenny.core.exchange import Target
+from hapenny.core.clock import Clock
+from hapenny.core.exchange import Exchange, Target
+from hapenny.core.guard import Guard
 from hapenny.core.messages import Parameters
-from hapenny.core.stage import Stage, StageSpec
+from hapenny.core.stage import Mode, Stage, StageSpec
 from hapenny.core.tasks import Spawn
+from hapenny.core.watching import Sampler
+from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.model_facts import ModelFacts
+from hapenny.guarding.options import (
+    GUARD_CONTEXT_STAGE,
+    GUARD_INPUT_STAGE,
+    GUARD_OUTPUT_STAGE,
+    GuardrailOptions,
+)
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
+from hapenny.routing.fallbacks import FallbackStage
 from hapenny.routing.names import Names
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.routing.router import Router
@@ -57,9 +69,11 @@ from hapenny.tokens.window_stage import WindowStage
 from hapenny.tuning.experiments import ArmStage, Experiment
 from hapenny.tuning.options import ARMS_STAGE, PARAMETERS_STAGE
 from hapenny.tuning.parameters import ParameterStage
+from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.guarding.remote_guard import RemoteGuard
     from hapenny.retrieval.search.collection import Collection
 
 
@@ -77,6 +91,8 @@ class StageParts:
     prices: Prices
     facts: ModelFacts
     router: Router
+    budgets: LossBudgets
+    """What techniques may lose on each route, and what of it is open."""
     dispatchers: Dispatchers
     experiments: Sequence[Experiment]
     answers: Answers
@@ -86,11 +102,18 @@ class StageParts:
     profit: LayerProfit
     sizes: AnswerSizes
     semantic: SemanticCache | None
-    """None where no route has the layer."""
+    """None where no route has the layer on."""
+    watched: SemanticCache | None
+    """The same where it only watches."""
+    clock: Clock
     collections: Mapping[str, Collection]
     reranks: bool
     """Whether a reranking model is configured."""
+    guardrails: Mapping[str, GuardrailOptions]
+    """Guardrails of providers, by name."""
     spawn: Spawn
+    flights: Guard
+    """Of calls that several requests share."""
     """Runs work off the path."""
 
     def target(self, name: str) -> Target | None:
@@ -105,22 +128,78 @@ class RouteParts:
         self.shared = parts
         self.options = parts.options
         self.route = route
+        self.name = name or "default"
+        self.budget = parts.budgets.of(self.name)
         self.keys = Keys(parts.secret, route.cache_scope)
         self.publisher: Publisher | None = None
-        if self.keys.shared:
+        # What is published for a CDN is read by people whom no guardrail of answers would see.
+        if self.keys.shared and route.mode(GUARD_OUTPUT_STAGE) != "on":
             ttl = parts.options[EXACT_STAGE].ttl_s
             self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
-    those that would have nothing to do (no experiment runs, say)."""
+    those that would have nothing to do (no experiment runs, say).
+
+    Fallbacks stand among them whatever the modes say, behind the choice of the tier: they save nothing, and an outage
+    asks for no preset. `ALWAYS` are the modes of what nobody switches off, also in the holdout."""
     here = RouteParts(parts, route, name)
-    built = (BUILDERS[spec](here) for spec in STAGES if route.mode(spec) != "off")
+    built: list[Stage | None] = []
+    for spec in STAGES:
+        if spec is EXACT_STAGE and route.mode(spec) == "on" and not route.cache_any_temperature:
+            built.append(ConsentWatch(here.keys, parts.options[EXACT_STAGE].ttl_s, Sampler(parts.clock)))
+        if route.mode(spec) != "off":
+            built.append(BUILDERS[spec](here))
+        if spec is TIERS_STAGE:
+            built.append(FallbackStage(parts.names, parts.facts.lacks))
     return [stage for stage in built if stage is not None]
 
 
+ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on"}
+WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
+"""Modes of what only ever watches, and not in the holdout."""
+
+
+def safety_modes(route: RouteOptions) -> dict[str, Mode]:
+    """The modes of a route where nothing is saved: what keeps people safe goes on."""
+    return {spec.name: route.mode(spec) for spec in STAGES if spec.safety}
+
+
 Builder: TypeAlias = Callable[[RouteParts], Stage | None]
+
+
+def _guard_output(here: RouteParts) -> Stage:
+    from hapenny.guarding.output_stage import OutputGuardStage  # the rules are loaded only where a route has them
+
+    options = here.options[GUARD_OUTPUT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return OutputGuardStage(rules, _remote(here, rules.remote, GUARD_OUTPUT_STAGE.name))
+
+
+def _guard_input(here: RouteParts) -> Stage:
+    from hapenny.guarding.input_stage import InputGuardStage
+
+    options = here.options[GUARD_INPUT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return InputGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_INPUT_STAGE.name))
+
+
+def _guard_context(here: RouteParts) -> Stage:
+    from hapenny.guarding.context_stage import ContextGuardStage
+
+    options = here.options[GUARD_CONTEXT_STAGE]
+    rules = options.routes.get(here.name, options)
+    return ContextGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_CONTEXT_STAGE.name))
+
+
+def _remote(here: RouteParts, name: str, technique: str) -> RemoteGuard | None:
+    """A provider's guardrail that a stage asks as well."""
+    if not name:
+        return None
+    from hapenny.guarding.remote_guard import RemoteGuard
+
+    return RemoteGuard(name, here.shared.guardrails[name], technique, here.shared.secret)
 
 
 def _arms(here: RouteParts) -> Stage | None:
@@ -156,11 +235,20 @@ def _exact(here: RouteParts) -> Stage:
 
 def _flights(here: RouteParts) -> Stage:
     most = here.options[FLIGHTS_STAGE].max_flights
-    return FlightStage(here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most)
+    return FlightStage(
+        here.keys, any_temperature=here.route.cache_any_temperature, max_flights=most, guard=here.shared.flights
+    )
 
 
 def _semantic(here: RouteParts) -> Stage | None:
     shared = here.shared
+    if here.route.mode(SEMANTIC_STAGE) == "shadow" and shared.watched is not None:
+        from hapenny.caching.semantic.build import build_watch
+
+        return build_watch(
+            shared.watched, here.keys, here.options[SEMANTIC_STAGE], shared.spawn, HashedEmbedder(), shared.clock,
+            any_temperature=here.route.cache_any_temperature,
+        )  # fmt: skip
     if shared.semantic is None:
         return None
     from hapenny.caching.semantic.build import build_stage  # loaded only where a route has it
@@ -174,6 +262,7 @@ def _semantic(here: RouteParts) -> Stage | None:
         stopped=partial(shared.profit.stopped, SEMANTIC_STAGE.name),
         publisher=here.publisher,
         results=shared.dedup,
+        most=1.0 if here.budget is None or here.budget.at_once else here.budget.parts.get(SEMANTIC_STAGE.name, 1.0),
     )
 
 
@@ -188,11 +277,19 @@ def _retrieval(here: RouteParts) -> Stage:
 
 
 def _tiers(here: RouteParts) -> Stage:
-    return TierStage(here.shared.names, here.shared.router)
+    shared, budget = here.shared, here.budget
+    sampler = Sampler(shared.clock) if here.route.mode(TIERS_STAGE) == "shadow" else None
+    if budget is None or TIERS_STAGE.name not in budget.openings:
+        return TierStage(shared.names, shared.router, shared.facts.lacks, sampler)
+
+    def proven(exchange: Exchange) -> str:
+        return budget.acts(TIERS_STAGE.name, exchange) or ""
+
+    return TierStage(shared.names, shared.router, shared.facts.lacks, sampler, proven)
 
 
 def _cascade(here: RouteParts) -> Stage:
-    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target)
+    return CascadeStage(here.options[CASCADE_STAGE], here.shared.target, lacks=here.shared.facts.lacks)
 
 
 def _structure(here: RouteParts) -> Stage:
@@ -237,6 +334,9 @@ def _throughput(here: RouteParts) -> Stage:
 
 
 BUILDERS: Mapping[StageSpec[Any], Builder] = {
+    GUARD_OUTPUT_STAGE: _guard_output,
+    GUARD_INPUT_STAGE: _guard_input,
+    GUARD_CONTEXT_STAGE: _guard_context,
     ARMS_STAGE: _arms,
     TEMPLATES_STAGE: _templates,
     EXACT_STAGE: _exact,

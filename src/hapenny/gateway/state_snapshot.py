@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hapenny.config import LOSSY, Config
+from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.shared_state import Shared
 from hapenny.prefetch.contract import SeenRequest
 from hapenny.prefetch.planner import PrefetchPlanner
@@ -50,7 +51,11 @@ def settings(config: Config) -> dict[str, str]:
 
 
 def learning_parts(
-    shared: Shared, router: Router, semantic: SemanticCache | None, planner: PrefetchPlanner | None
+    shared: Shared,
+    router: Router,
+    semantic: SemanticCache | None,
+    planner: PrefetchPlanner | None,
+    budgets: LossBudgets,
 ) -> dict[str, Part]:
     """What learns, by the name it is kept under in the state file. Where texts may be kept, requests to be asked again
     are kept, too, sealed with the content store's key."""
@@ -59,6 +64,7 @@ def learning_parts(
         "answer_sizes": Part(shared.sizes.dumps, shared.sizes.loads),
         "router": Part(router.dumps, router.loads),
         "switch": Part(shared.step_back.dumps, shared.step_back.loads),
+        "budgets": Part(budgets.dumps, budgets.loads),
     }
     if semantic is not None:
         parts["semantic"] = Part(semantic.dumps, semantic.loads)

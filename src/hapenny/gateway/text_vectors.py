@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hapenny.admission.gate import Gate
 from hapenny.backends.contract import Backend
 from hapenny.backends.embedding import post
 from hapenny.backends.kinds import KINDS
@@ -39,6 +40,8 @@ _BYTES = 64_000_000
 _ENTRY = 200
 """What an entry takes besides its numbers, about."""
 _CHARACTERS_A_TOKEN = 4
+_MARKUP = 16
+"""Tokens that a model may put around each text."""
 
 
 class Vector(NamedTuple):
@@ -89,7 +92,9 @@ def request_of(asked: Asked) -> Request:
     )
 
 
-async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, memory: VectorMemory | None) -> Embedded:
+async def embed(
+    exchange: Exchange, asked: Asked, backend: Backend, kind: str, memory: VectorMemory | None, gate: Gate
+) -> Embedded:
     """Vectors for `asked`, booked on `exchange`.
 
     Args:
@@ -98,6 +103,7 @@ async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, m
         backend: that serves the model.
         kind: its kind.
         memory: None: nothing is looked up or kept.
+        gate: has a budget pay for what is asked.
 
     Raises:
         Failure: the provider's, or `invalid_request` for what its model cannot be asked.
@@ -119,7 +125,7 @@ async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, m
         exchange.request = request_of(msgspec.structs.replace(asked, inputs=missing))
         exchange.step(TECHNIQUE, free=not missing)
     if missing:
-        fresh, more = await _paid(exchange, asked, missing, backend, style)
+        fresh, more = await _paid(exchange, asked, missing, backend, style, gate)
         if len(missing) < len(known):
             more = {}  # it is said of some of the texts alone
         news = iter(fresh)
@@ -135,14 +141,24 @@ async def embed(exchange: Exchange, asked: Asked, backend: Backend, kind: str, m
 def _keys(exchange: Exchange, asked: Asked) -> list[bytes]:
     target = exchange.target
     same = (exchange.context.tenant, target.backend, target.model, asked.dimensions, asked.base64, asked.extras)
-    stem = blake2b(msgspec.msgpack.encode(same, order="deterministic"), digest_size=32).digest()
-    return [blake2b(msgspec.msgpack.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
+    stem = blake2b(msgspec.json.encode(same, order="deterministic"), digest_size=32).digest()
+    return [blake2b(msgspec.json.encode(each), digest_size=32, key=stem).digest() for each in asked.inputs]
+
+
+def most_tokens(inputs: Sequence[Any]) -> int:
+    """A bound of what texts, or arrays of tokens, may be billed: tokenizers make at most one token of a byte."""
+    return sum(len(each.encode("utf-8", "replace")) if type(each) is str else len(each) for each in inputs) + (
+        _MARKUP * len(inputs)
+    )
 
 
 async def _paid(
-    exchange: Exchange, asked: Asked, inputs: Sequence[Any], backend: Backend, style: Style
+    exchange: Exchange, asked: Asked, inputs: Sequence[Any], backend: Backend, style: Style, gate: Gate
 ) -> tuple[list[Vector], dict[str, Any]]:
+    held = await gate.reserve_tokens(exchange, exchange.target, Tokens(input=most_tokens(inputs)))
     call = exchange.begin_call(exchange.target, "serve", "serve")
+    if held is not None:
+        gate.attach(exchange, call, held)
     call.request = None  # its tokens are counted from the texts, not from the request
     guess = sum(len(each) for each in inputs) // _CHARACTERS_A_TOKEN + len(inputs)
     call.tokens, call.provenance = Tokens(input=guess), "estimated"

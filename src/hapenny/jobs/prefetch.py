@@ -24,11 +24,12 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Target
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.core.messages import Request
+from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.jobs.providers import translated
-from hapenny.jobs.translator import Hold
+from hapenny.jobs.translator import Hold, reservation_id
 from hapenny.prefetch.contract import PrefetchItem
 
 _log = get_logger("hapenny.prefetch")
@@ -57,12 +58,16 @@ class PrefetchAnswerer:
         """The request as it is sent."""
         return _item(record).shaped
 
+    def context(self, record: Record, request: Request) -> Context:
+        """Who asked it first."""
+        return _item(record).context
+
     async def answer(
         self, gateway: Gateway, id: str, record: Record, request: Request, completion: Completion
     ) -> tuple[dict[str, Any], bool]:
         """Stores an answer where it still belongs; the planner is told what came of it."""
         item = _item(record)
-        stored, cost = await gateway.parts.prefetcher.land(item, completion, id)
+        stored, cost = await gateway.parts.prefetcher.land(item, completion, id, reservation_id(record))
         if gateway.planner is not None:
             gateway.planner.ended(item, stored, cost, "batch")
         return {}, True
@@ -98,9 +103,12 @@ class PrefetchJobs:
         self.least = min((provider.least for provider in apis.values()), default=0)
         self.most = max((provider.most for provider in apis.values()), default=0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.guard = Guard("jobs of answering ahead", clock)
 
     def start(self) -> None:
         """Goes on with every batch that is not done; what it may still cost is set aside."""
+        with self._hold() as gateway:
+            gateway.watch_over(self.guard)
         for id, batch in self._engine.batches.items():
             if batch.done:
                 continue
@@ -138,7 +146,7 @@ class PrefetchJobs:
         self._go(id)
 
     def _go(self, id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._work(id))
+        task = asyncio.get_running_loop().create_task(self.guard.keep(lambda: self._work(id)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

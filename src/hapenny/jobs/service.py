@@ -20,10 +20,12 @@ from hapenny.batch.journal import Journal
 from hapenny.batch.local import Local
 from hapenny.batch.message_batches import MessageBatches, told
 from hapenny.batch.records import Record
+from hapenny.batch.uploads import UploadQuota
 from hapenny.config import BatchJobs, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
+from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
@@ -71,15 +73,19 @@ class BatchService:
         except ValueError as error:
             self._journal.close()
             raise ConfigError([f"$.batch.apis: {error}"]) from None
+        quota = UploadQuota(int(options.uploads_mb * 1_000_000), options.uploads, options.upload_days * 86_400.0)
         self.engine = BatchEngine(self._journal, apis, Local(self._alone, clock), clock, options)
-        self.api = BatchApi(self.engine)
+        self.api = BatchApi(self.engine, quota)
         """Files and batches as functions."""
         self.messages = MessageBatches(self.engine)
         """Batches of messages as functions, where the dialect is Anthropic's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.guard = Guard("batch jobs" if dialect == DIALECT else "batches of messages", clock)
 
     def start(self) -> None:
         """Goes on with every batch that is not done."""
+        with self._hold() as gateway:
+            gateway.watch_over(self.guard)
         for id, batch in self.engine.batches.items():
             if not batch.done:
                 self._go(id)
@@ -140,7 +146,7 @@ class BatchService:
     def _go(self, id: str) -> None:
         """A task that works on a batch until it is done, unless there is one."""
         if id not in self._tasks and not self.engine.batches[id].done:
-            task = self._tasks[id] = asyncio.get_running_loop().create_task(self._work(id))
+            task = self._tasks[id] = asyncio.get_running_loop().create_task(self.guard.keep(lambda: self._work(id)))
             task.add_done_callback(lambda ended: self._tasks.pop(id) if self._tasks.get(id) is ended else None)
 
     async def _work(self, id: str) -> None:
@@ -157,7 +163,8 @@ class BatchService:
         answerer = self._answerer
         request = answerer.request(record)
         with self._hold() as gateway:
-            exchange = gateway.open(request, answerer.context(record, request), record.who)
+            who = gateway.keyring.still(record.who)
+            exchange = gateway.open(request, answerer.context(record, request), who)
             if self._clock.wall() + 2 * self.options.margin_s < record.deadline:  # there is time for a slower tier
                 flex = flexible(gateway, record.model)
                 if flex is not None:

@@ -22,7 +22,7 @@ from hapenny.admission.keys import Identity
 from hapenny.batch.records import BatchProvider, BatchRefused, JobStatus, Record, Result
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Completion, Event
+from hapenny.core.events import Collector, Completion, Event, Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
@@ -35,6 +35,8 @@ Described: TypeAlias = Callable[[Identity, Request], Context]
 """The conditions under which somebody's request in a batch is answered."""
 
 TECHNIQUE = "batch"
+RESERVED_S = 86_400.0
+"""How long after its deadline a record's part of a budget is kept for it."""
 TURN = 25
 """Records that are translated in one turn of the loop, so that requests go on meanwhile."""
 _NOT_IN_JOBS = ("model", "stream", "stream_options", "service_tier", "serviceTier", "performanceConfig")
@@ -53,6 +55,10 @@ class Answerer(Protocol):
         Raises:
             Failure: it cannot be asked, or not by whom it is from.
         """
+        ...
+
+    def context(self, record: Record, request: Request) -> Context:
+        """Who asks: whose budget pays."""
         ...
 
     async def answer(
@@ -117,18 +123,46 @@ class BatchTranslator:
             card = gateway.catalog.resolve(target.model) if target is not None else None
         if target is None:
             raise BatchRefused(f"the model {model!r} is not known any more")
-        written = []
+        written, reserved = [], []
         for number, record in enumerate(records):
             if number % TURN == 0:
                 await self._clock.sleep(0)
             with contextlib.suppress(Failure):  # refused with its reason when it is sent alone, before it is paid
-                request = fit(self._answerer.request(record), HOME[self._far.name], target.model, card).request
+                asked = await self._paid_by(record, target)
+                reserved.append(reservation_id(record))
+                request = fit(asked, HOME[self._far.name], target.model, card).request
                 wire = self._far.encode_request(request, model=target.model)
                 body = msgspec.json.decode(wire.body, type=dict[str, Any])
                 for name in _NOT_IN_JOBS:
                     body.pop(name, None)
                 written.append(Record(_number(number), body))
-        return await self._inner.create(token, target.model, written)
+        try:
+            return await self._inner.create(token, target.model, written)
+        except BaseException:
+            with self._hold() as gateway:
+                for id in reserved:
+                    gateway.gate.release(id)
+            raise
+
+    async def _paid_by(self, record: Record, target: Target) -> Request:
+        """What a record asks, with its tenant's mark where tenants are kept apart; its budget has set the price aside.
+
+        Raises:
+            Failure: it cannot be asked, its key has ended, or no budget pays for it.
+        """
+        request = self._answerer.request(record)
+        with self._hold() as gateway:
+            gateway.keyring.still(record.who)
+            context = self._answerer.context(record, request)
+            isolation = gateway.parts.isolation
+            if isolation is not None:
+                request = isolation.marked(request, context.tenant)
+            there = msgspec.structs.replace(target, service_tier="batch")
+            if gateway.books.prices.price(there, Tokens(input=1), self._clock.wall()) is None:
+                there = target
+            until = max(record.deadline, self._clock.wall()) + RESERVED_S
+            await gateway.gate.reserve_job(reservation_id(record), context, there, request, until)
+        return request
 
     async def status(self, job: str) -> JobStatus:
         """Where the job stands."""
@@ -149,12 +183,14 @@ class BatchTranslator:
                 number = _number(place)
                 result = raw.get(number)
                 if result is None or result.output is None:
+                    gateway.gate.release(reservation_id(record))
                     # Sent one by one the request is shaped for its model: another try may help.
                     results.append(Result(record.id, error=result.error if result is not None else "no answer came"))
                     continue
                 try:
                     output, fresh = await self._answered(gateway, row_id(job, number), record, result.output)
                 except Failure as failure:
+                    gateway.gate.release(reservation_id(record))
                     results.append(Result(record.id, error=failure.message))
                     continue
                 booked = booked or fresh
@@ -229,7 +265,8 @@ class ClientAnswerer:
         if fresh:
             target = target_of(gateway, record.model)
             assert target is not None
-            book(gateway, request, self.context(record, request), record.who, target, id, completion)
+            who, reserved = record.who, reservation_id(record)
+            book(gateway, request, self.context(record, request), who, target, id, completion, reserved)
         return self.written(request, completion), fresh
 
     def written(self, request: Request, completion: Completion) -> dict[str, Any]:
@@ -248,6 +285,12 @@ def row_id(job: str, record: str) -> str:
     return "req_b" + hashlib.blake2b(f"{job}/{record}".encode(), digest_size=12).hexdigest()
 
 
+def reservation_id(record: Record) -> str:
+    """The name under which budgets set aside what a record in a job may cost: the same after a restart."""
+    words = (record.who.key_id, record.who.tenant, record.id, record.model, record.deadline, record.body)
+    return "job_" + hashlib.blake2b(msgspec.json.encode(words, order="deterministic"), digest_size=16).hexdigest()
+
+
 def target_of(gateway: Gateway, model: str) -> Target | None:
     """Where requests for a name go as long as nobody routes them; None: unknown, or routed one by one (`auto`)."""
     asked = gateway.names.resolve(model)
@@ -262,6 +305,7 @@ def book(
     target: Target,
     id: str,
     completion: Completion,
+    reserved: str = "",
 ) -> None:
     """Writes the row of an answer that came from a job: one reported call at the batch price, no times."""
     exchange = gateway.open(request, context, identity, id=id)
@@ -272,6 +316,8 @@ def book(
     if completion.tokens is not None:
         call.provenance = "reported"
     call.output = [completion.text]
+    if reserved:
+        gateway.gate.attach_job(reserved, exchange, call)
     exchange.adopted = call
     exchange.output, exchange.stopped, exchange.delivered = completion.text, completion.reason, True
     exchange.end_call(call, "complete")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from hapenny.pages.charts import course, distribution, money, seconds, share_bar, shown, waterfall
+from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines
 from hapenny.telemetry.summary import Group, Summary
 
 STYLE = """
@@ -103,7 +104,7 @@ def page(summary: Summary, title: str = "hapenny report") -> str:
         f"{_tile('requests', f'{summary.exchange_rows:,}', _failures(summary))}"
         f"{_tile('first content, p95', _time(summary.ttft.p95), f'p50 {_time(summary.ttft.p50)}')}"
         f"{_tile('whole answer, p95', _time(summary.e2e.p95), f'p50 {_time(summary.e2e.p50)}')}</div>"
-        f"{proof}"
+        f"{proof}{_advice(summary)}"
         "<section><h2>Where the money stayed</h2><p>The same delivered answers, priced after each technique with one "
         "and the same function. What a technique paid for calls of its own is already taken off.</p>"
         f'<div class="wide">{_waterfall(summary)}</div></section>'
@@ -116,7 +117,7 @@ def page(summary: Summary, title: str = "hapenny report") -> str:
         f"{distribution(summary.ttft, [(1.5, '1.5 s')], 'Time to first content')}</section>"
         "<section><h2>Time to the last token</h2><p>From arrival to the end of the answer.</p>"
         f"{distribution(summary.e2e, [(3.0, '3 s')], 'Time to the last token')}</section></div>"
-        f"{_techniques(summary)}{_judging(summary)}"
+        f"{_quality(summary)}{_techniques(summary)}{_judging(summary)}"
         f"{_groups('By feature', 'The label callers send in x-hapenny-feature.', summary.features)}"
         f"{_groups('By model', 'Who answered. Hits stand for themselves.', summary.models)}"
         f"{_groups('By route', '', summary.routes) if len(summary.routes) > 1 else ''}"
@@ -146,6 +147,24 @@ def _proof(summary: Summary) -> str:
         '<p class="proof"><b>✓ It adds up to the nano-dollar in every row:</b> '
         "baseline − savings − estimate error = paid. "
         f"Estimates were off by {summary.estimate_error_share:.2%} of what was paid.</p>"
+    )
+
+
+def _advice(summary: Summary) -> str:
+    """What to switch on next."""
+    if not summary.advice:
+        return ""
+    total = summary.advised
+    rows = "".join(
+        f"<tr><td>{escape(step.what)}</td><td>{money(step.saves)} ± {money((step.high - step.low) // 2)}</td>"
+        f"<td>{step.share:.1%}</td><td>{escape(step.evidence)}</td><td>{escape(step.missing)}</td></tr>"
+        for step in summary.advice
+    )
+    return (
+        f"<section><h2>What to switch on next</h2><p>All together would save {money(total.saves)} ± "
+        f"{money((total.high - total.low) // 2)} more; they overlap.</p>"
+        '<div class="wide"><table><thead><tr><th>step</th><th>would save</th><th>of what was paid</th><th>seen</th>'
+        f"<th>missing</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
 
@@ -189,6 +208,26 @@ def _techniques(summary: Summary) -> str:
     )
     heads = ("technique", "requests", "own cost", "saved, own cost taken off", "of the bill", "alone")
     return _table("By technique", about, heads, rows)
+
+
+def _quality(summary: Summary) -> str:
+    """The quality beside the saving."""
+    lines = holdout_lines(summary.holdout)
+    if not lines and not summary.budgets and not summary.audits:
+        return f"<section><h2>At what quality</h2><p>{escape(NOTHING)}</p></section>" if summary.saved > 0 else ""
+    told = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    for each in summary.audits:
+        told += (
+            f"<p>Audits of {escape(each.route)}: {each.audits:,} answers compared with the baseline's, mean loss "
+            f"{each.loss:.4f}.</p>"
+        )
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>"
+        for row in budget_lines(summary.budgets)
+    )
+    heads = ("loss budget", "state", "may lose, points", "at most", "seen", "pairs", "acts on")
+    about = "Of the answers that everything-off gets right, what each technique may lose, and what evidence shows."
+    return _table("At what quality", f"{about}</p>{told}<p>", heads, rows)
 
 
 def _judging(summary: Summary) -> str:

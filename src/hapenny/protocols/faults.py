@@ -44,14 +44,21 @@ def failure(speaks: Speaks, status: int, headers: Mapping[str, str], body: Error
         retry_after=after if after is not None else body.retry_after,
         upstream_status=upstream_status,
         upstream_type=upstream_type,
+        filtered=row is not None and row.filtered,
     )
+
+
+DATED_S = 2.0
+"""Dates have whole seconds, and where an answer has no `date` they count from our clock: one that is over already says
+that clocks differ, not that there is room at once."""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds until the provider wants to be asked again, at most a day; None where it does not say.
 
     `retry-after-ms` and `x-amz-retry-after` are milliseconds; `retry-after` is seconds or a date (RFC 9110 §10.2.3),
-    which counts from the provider's own `date`, so that a clock that is wrong on either side does no harm.
+    which counts from the provider's own `date`, so that a clock that is wrong on either side does no harm. A date is
+    never taken for sooner than `DATED_S`.
     """
     for name, scale in (("retry-after-ms", 1000.0), ("x-amz-retry-after", 1000.0), ("retry-after", 1.0)):
         try:
@@ -64,7 +71,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         wait = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
     except (KeyError, ValueError, TypeError, IndexError, OverflowError):
         return None
-    seconds = max(0.0, wait.total_seconds())
+    seconds = max(DATED_S, wait.total_seconds())
     return seconds if seconds <= _DAY else None
 
 

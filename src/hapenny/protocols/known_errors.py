@@ -37,6 +37,8 @@ class Known(NamedTuple):
     speaks: Speaks = ""
     fix: str = ""
     """What the operator has to do."""
+    filtered: bool = False
+    """A content filter of the provider refused the request."""
 
 
 CREDIT = "add credit to the provider's account, or raise its spending limit"
@@ -60,9 +62,10 @@ _BUSY = (200, 400, 422, 429)
 ROWS: tuple[Known, ...] = (
     # -- what reads like a refused account and is none ---------------------------------------------------------------
     Known("rate_limited", "togethercomputer/MoA#27", "credit_limit", "you have been rate limited"),
-    Known("invalid_request", "UKGovernmentBEIS/inspect_ai#2267 (xAI)", text="content violates usage g", status=(403,)),
-    Known("invalid_request", _OPENROUTER, text="requires moderation", status=(403,)),
-    Known("invalid_request", _OPENROUTER, text="input was flagged", status=(403,)),
+    Known("invalid_request", "UKGovernmentBEIS/inspect_ai#2267 (xAI)", text="content violates usage g", status=(403,),
+          filtered=True),
+    Known("invalid_request", _OPENROUTER, text="requires moderation", status=(403,), filtered=True),
+    Known("invalid_request", _OPENROUTER, text="input was flagged", status=(403,), filtered=True),
     # -- the account's credit ----------------------------------------------------------------------------------------
     Known("provider_account", "anthropics/claude-code#66314", "", "credit balance is too low", _ACCOUNT, fix=CREDIT),
     Known("provider_account", "anthropics/claude-code#38035", "", "specified api usage limits", _ACCOUNT, fix=CREDIT),
@@ -141,8 +144,8 @@ ROWS: tuple[Known, ...] = (
     Known("context_overflow", "oobabooga/textgen#7257 (llama.cpp)", "exceed_context_size_error"),
     Known("context_overflow", "antirez/ds4#150", "context_exceeded"),
     Known("invalid_request", "BerriAI/litellm#17904 (OpenAI)", "string_above_max_length"),
-    Known("invalid_request", "compl-ai/compl-ai#20 (Azure)", "content_filter"),
-    Known("invalid_request", "OpenAI, images guide", "content_policy_violation"),
+    Known("invalid_request", "compl-ai/compl-ai#20 (Azure)", "content_filter", filtered=True),
+    Known("invalid_request", "OpenAI, images guide", "content_policy_violation", filtered=True),
     Known("context_overflow", _ANTHROPIC, "", "prompt is too long", _WRONG),
     Known("context_overflow", "Anthropic, guide Context windows", "", "exceed context limit", _WRONG),
     Known("context_overflow", "anthropics/claude-code#6368", "", "exceeds model context window", _WRONG),

@@ -67,6 +67,6 @@ class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 RETRIEVAL_STAGE = StageSpec(
-    name="retrieval", options=RetrievalOptions, phase=Phase.SHAPE, safe="off",
+    name="retrieval", options=RetrievalOptions, phase=Phase.SHAPE, safe="off", saves=False,
     does="puts passages of a collection before the question, numbered for citation",
 )  # fmt: skip

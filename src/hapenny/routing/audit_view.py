@@ -41,3 +41,16 @@ class AuditedRouter:
                 would = taken.mode == "shadow" and taken.decision.tier == weak
                 return Probe(target=target, score=taken.decision.score, would=would)
         return None
+
+    def served(self, exchange: Exchange) -> str:
+        """The tier that routing chose and that answered."""
+        for taken in reversed(exchange.decisions):
+            if taken.stage == "tiers" and taken.mode == "on" and isinstance(taken.decision, Choice):
+                tier = taken.decision.tier
+                target = self._tiers.get(tier)
+                return tier if target is not None and target.model == exchange.target.model else ""
+        return ""
+
+    def tier(self, name: str) -> Target | None:
+        """The model of a tier."""
+        return self._tiers.get(name)

@@ -23,6 +23,8 @@ from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.evidence.judges import agree, schema
 from hapenny.routing import complexity
+from hapenny.routing.abilities import Lacks
+from hapenny.routing.fallbacks import STANDS_IN
 from hapenny.routing.options import CASCADE_STAGE, CascadeOptions
 
 _HEDGES = re.compile(
@@ -53,6 +55,7 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
         options: intents and models.
         find: a target by tier, alias or model name.
         same: whether two answers say the same.
+        lacks: what a model lacks of what a request needs.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
         options: CascadeOptions,
         find: Callable[[str], Target | None],
         same: Callable[[str, str], bool] = agree,
+        lacks: Lacks = lambda exchange, target: (),
     ) -> None:
-        self._options, self._find, self._same = options, find, same
+        self._options, self._find, self._same, self._lacks = options, find, same, lacks
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Climb | None:
         """None for concrete models, for tools (their calls are not comparable text) and for other requests."""
@@ -69,6 +73,8 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
         asked = exchange.asked
         if asked is None or asked.kind == "model" or not options.first or not self._allowed(exchange):
             return None
+        if STANDS_IN in exchange.stage_notes:
+            return None  # the cheap ones have failed, or were asked already
         alone = options.gate == "confidence"
         names = (options.first[0], options.first[0] if alone else options.first[-1], options.strong)
         found = [self._find(name) for name in names]
@@ -76,6 +82,8 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
             return None
         first, second, strong = (target for target in found if target is not None)
         if len({first.model, second.model, strong.model}) < (2 if alone else 3):
+            return None
+        if any(self._lacks(exchange, target) for target in (first, second, strong)):
             return None
         easy = options.gate != "agreement" and (
             complexity.score(exchange.original.question, exchange.intent) < options.confident_below

@@ -39,6 +39,13 @@ class Names:
             if target is not None:
                 self.tiers[tier] = target
         self._fallbacks = {name: tuple(others) for name, others in fallbacks.items()}
+        self._tier_names = dict(tiers)
+        self._behind: dict[Target, tuple[Target, ...]] = {}
+        """Fallbacks of the tiers' and configured models, for requests that do not name them."""
+        for name, target in (*self.tiers.items(), *self._models.items()):
+            others = self._listed((name, tiers[name]) if name in self.tiers else (name,))
+            if others:
+                self._behind.setdefault(target, others)
 
     def resolve(self, name: str) -> Asked:
         """What `name` means; unknown names come back as a model without a target."""
@@ -49,6 +56,17 @@ class Names:
                 self._known[name] = known
         return known
 
+    def fallbacks(self, asked: Asked, target: Target) -> tuple[Target, ...]:
+        """Who may stand in for `target`: what the name asked for says, and for `auto`, which says nothing, what the
+        tier or model says that was chosen."""
+        if asked.fallbacks or asked.kind != "auto":
+            return asked.fallbacks
+        return self._behind.get(target, ())
+
+    def targets(self) -> list[Target]:
+        """The models that are configured."""
+        return [*self.tiers.values(), *self._models.values()]
+
     def names(self) -> list[str]:
         """Every name of ours a client may ask for."""
         return [AUTO, *self.tiers, *self._aliases, *self._models]
@@ -58,15 +76,22 @@ class Names:
         while chain[-1] in self._aliases:
             chain.append(self._aliases[chain[-1]])
         last = chain[-1]
-        fallbacks = next((self._fallbacks[each] for each in chain if each in self._fallbacks), ())
-        targets = tuple(
-            target for each in fallbacks if (target := self.tiers.get(each) or self._concrete(each)) is not None
-        )
+        if last in self.tiers:
+            chain.append(self._tier_names[last])  # what is said of a tier's model holds for the tier
+        targets = self._listed(chain)
         if last == AUTO:
             return Asked(name=name, kind="auto", target=None, fallbacks=targets)
         if last in self.tiers:
             return Asked(name=name, kind="tier", target=self.tiers[last], fallbacks=targets)
+        if last in TIERS and last not in self._models:
+            # Our own word, and no model's: no provider would know it.
+            return Asked(name=name, kind="model", target=None, fallbacks=targets)
         return Asked(name=name, kind="model", target=self._concrete(last), fallbacks=targets)
+
+    def _listed(self, chain: Sequence[str]) -> tuple[Target, ...]:
+        """The fallbacks of the first name that has any."""
+        others = next((self._fallbacks[each] for each in chain if each in self._fallbacks), ())
+        return tuple(target for each in others if (target := self.tiers.get(each) or self._concrete(each)) is not None)
 
     def _concrete(self, name: str) -> Target | None:
         while name in self._aliases:

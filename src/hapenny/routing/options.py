@@ -10,24 +10,41 @@ from hapenny.core.stage_spec import Phase, StageSpec
 
 
 class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The tier choice for `auto`: scores at or above a threshold go to that tier.
+    """The tier choice for `auto`.
 
-    The cold-start score is in [0, 1]; 1 is the hardest. On support questions (banking77, hint3) a tenth scores above
-    .25 and a twentieth above .30; questions that ask for a comparison, a plan or a derivation score .30 and more.
+    Without thresholds evidence decides, within the route's `max_quality_loss`: a cheap tier serves where audits have
+    shown that it may. With any of them a cold-start score decides, in [0, 1], 1 the hardest: scores at or above a
+    threshold go to that tier, whatever that loses. On support questions (banking77, hint3) a tenth scores above .25 and
+    a twentieth above .30; questions that ask for a comparison, a plan or a derivation score .30 and more.
     """
 
-    balanced_from: float = 0.25
-    """Scores from here on go to `balanced`."""
-    strong_from: float = 0.30
-    """Scores from here on go to `strong`."""
-    max_from: float = 1.1
-    """Scores from here on go to `max`; above 1 means never."""
+    balanced_from: float | None = None
+    """Scores from here on go to `balanced`. None: evidence decides; .25 where another threshold is set, or where the
+    route lets techniques act unproven."""
+    strong_from: float | None = None
+    """Scores from here on go to `strong`. None: as above, .30."""
+    max_from: float | None = None
+    """Scores from here on go to `max`; above 1 means never. None: as above, never."""
     trained: str | None = None
     """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
     monthly_budget_usd: float | None = None
     """Dollars in 30 days for all `auto` requests; while spending runs ahead tiers are lowered, easy questions first."""
     sticky_s: float = 300.0
     """A session keeps its tier this long (the provider's cache lifetime) unless moving down saves money."""
+
+    @property
+    def by_score(self) -> bool:
+        """Whether the operator set thresholds."""
+        return not (self.balanced_from is None and self.strong_from is None and self.max_from is None)
+
+    def thresholds(self) -> dict[str, float]:
+        """By tier, what was not set at its usual place."""
+        given = {"balanced": self.balanced_from, "strong": self.strong_from, "max": self.max_from}
+        return {tier: COLD_START[tier] if value is None else value for tier, value in given.items()}
+
+
+COLD_START = {"balanced": 0.25, "strong": 0.30, "max": 1.1}
+"""Thresholds of the cold-start score where none are set and no evidence is asked for."""
 
 
 class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +67,7 @@ class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
 TIERS_STAGE = StageSpec(
     name="tiers", options=TierOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
-    does="chooses the cheapest tier that the question allows, for requests of `auto`, and stands in for what is down",
+    does="chooses the cheapest tier that the question allows, for requests of `auto`",
 )  # fmt: skip
 CASCADE_STAGE = StageSpec(
     name="cascade", options=CascadeOptions, phase=Phase.SHAPE, safe="off", lossy=True, ahead=False,

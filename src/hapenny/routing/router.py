@@ -83,11 +83,7 @@ class Router:
     ) -> None:
         self.instead = dict(instead or {})
         self._options = options = options or TierOptions()
-        self.thresholds = {
-            "balanced": options.balanced_from,
-            "strong": options.strong_from,
-            "max": options.max_from,
-        }
+        self.thresholds = options.thresholds()
         self._trained = trained
         self._reader = Reader(trained.scorer) if trained is not None else None
         self._describe = describe
@@ -113,6 +109,7 @@ class Router:
         output_tokens: int = 300,
         thresholds: Mapping[str, float] | None = None,
         wall: float = 0.0,
+        proven: tuple[str, str] | None = None,
     ) -> Ruling:
         """The tier for a question.
 
@@ -125,9 +122,14 @@ class Router:
             output_tokens: expected length of the answer.
             thresholds: of the cold-start score by tier, in place of the options' (an experiment's arm).
             wall: epoch seconds, for the budget's month.
+            proven: the tier that evidence allows, and why; it decides instead of thresholds and use-case table.
         """
         if self._reader is not None:
             ruling = self._evidence(text, intent, route)
+        elif proven is not None:
+            ruling = Ruling(tier=proven[0], why=proven[1], score=self._score(text, intent))
+            if not ruling.tier:
+                return ruling
         else:
             ruling = self._prior(text, intent, thresholds or self.thresholds)
         better = self.instead.get(ruling.tier)
@@ -143,6 +145,11 @@ class Router:
         self.sessions = before.sessions
         if self.promises is not None and before.promises is not None:
             self.promises.keep(before.promises)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it rules by a trained scorer and its certificates."""
+        return self._trained is not None
 
     @property
     def weak(self) -> str:

@@ -1,56 +1,71 @@
-"""The tier stage: `auto` gets the cheapest tier its difficulty allows; named fallbacks stand in for what is down."""
+"""The tier stage: `auto` gets the cheapest tier that its difficulty allows and that can do what the request needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hapenny.core.answer import Answer
 from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
-from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.money import NANO
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.routing.names import TIERS, Names
+from hapenny.core.watching import Sampler
+from hapenny.routing.abilities import Lacks, first_able
+from hapenny.routing.names import AUTO, TIERS, Names
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 
 
 class Choice(Decision, kw_only=True):
-    """Which model serves, and which may stand in."""
+    """Which model serves."""
 
     target: Target
     tier: str = ""
-    fallbacks: tuple[Target, ...] = ()
     certificate: str = ""
     """The promise that covers this choice, as it stands in the answer's headers."""
 
 
 class TierStage(Stage, spec=TIERS_STAGE):
-    """Chooses a tier for `auto` by a complexity score, and calls onward for fallbacks on `Unavailable`.
+    """Chooses a tier for `auto` by a complexity score.
 
     Args:
         names: what names mean; holds the tiers.
         router: rules on tiers; one for all routes of a deployment.
+        lacks: what a model lacks of what a request needs.
+        sampler: draws what is watched of requests that name a model or a tier (`WATCHED`), where the stage only
+            watches; None: such requests are nobody's business.
+        proven: the cheaper tier that evidence allows for a request, "" for none; None where thresholds decide.
     """
 
-    def __init__(self, names: Names, router: Router) -> None:
-        self._names = names
+    def __init__(
+        self,
+        names: Names,
+        router: Router,
+        lacks: Lacks = lambda exchange, target: (),
+        sampler: Sampler | None = None,
+        proven: Callable[[Exchange], str] | None = None,
+    ) -> None:
+        self._names, self._lacks, self._sampler = names, lacks, sampler
         self.router = router
+        self._proven = proven
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
-        """None where the client named a model without fallbacks: that model answers."""
+        """None where the client named a model or a tier: that one answers."""
         asked = exchange.asked
         if asked is None:
             return None
+        weight = 1
         if asked.kind != "auto":
             if asked.named is not None and asked.target is not None:
-                return Choice(target=asked.target, fallbacks=asked.fallbacks, reason="the operator has it treated so")
-            if not asked.fallbacks:
+                return Choice(target=asked.target, instead=asked.target, reason="the operator has it treated so")
+            if self._sampler is None or exchange.background:
                 return None
-            return Choice(target=exchange.target, fallbacks=asked.fallbacks)
+            weight = self._sampler.weight(exchange.original.question)
+            if not weight:
+                return None
         arm = exchange.stage_notes.get(ARM_TARGET)
         if arm is not None:
-            return Choice(target=arm, tier="arm", fallbacks=asked.fallbacks, reason="experiment arm")
+            return Choice(target=arm, tier="arm", reason="experiment arm")
         context, request = exchange.context, exchange.request
         # The holder of a session is named together with its tenant: names of sessions are not unique.
         session = f"{context.tenant}\0{context.session}" if context.session else ""
@@ -59,60 +74,64 @@ class TierStage(Stage, spec=TIERS_STAGE):
             exchange.original.question,  # as it was asked: what retrieval adds makes no question harder
             exchange.intent,
             exchange.route,
-            session=session,
+            session=session if asked.kind == "auto" else "",
             now=exchange.clock.now(),
             prefix_tokens=before,
             thresholds=_thresholds(exchange, self.router.thresholds),
             wall=exchange.wall,
+            proven=self._allowed(exchange),
         )
-        tier, target = self._tier(ruling.tier)
-        if asked.named is not None and tier in ("strong", "max"):
+        if not ruling.tier:
+            return Choice(
+                target=exchange.baseline, score=ruling.score, reason=f"baseline {ruling.score:.2f} {ruling.why}"
+            )
+        tier, target = self._tier(exchange, ruling.tier)
+        if asked.named is not None and tier in ("strong", "max") and not self._lacks(exchange, asked.named):
             target = asked.named
         return Choice(
             target=target if target is not None else exchange.target,
+            instead=target,
+            weight=weight,
+            label="" if asked.kind == "auto" else AUTO,
             tier=tier,
             score=ruling.score,
-            fallbacks=asked.fallbacks,
             certificate=ruling.certificate.header() if ruling.certificate is not None else "",
             reason=f"{tier} {ruling.score:.2f} {ruling.why}",
         )
 
     async def apply(self, decision: Choice, exchange: Exchange, onward: Onward) -> Answer:
-        """Serves with the choice; on `Unavailable`, before anything was sent, with the fallbacks in turn."""
+        """Serves with the choice."""
         exchange.target = decision.target
         if decision.tier:
             exchange.on_end(lambda: self._book(exchange))
         if decision.certificate:
             exchange.answer.certificate = decision.certificate
-        try:
-            return await onward(exchange)
-        except Failure as failure:
-            last = failure
-        for target in decision.fallbacks:
-            if not last.retryable or exchange.committed:
-                break
-            if target.model == exchange.target.model:
-                continue
-            branch = exchange.branch(f"fallback to {target.model}", payer=self.name)
-            branch.target = target
-            try:
-                answer = await onward(branch)
-            except Failure as failure:
-                last = failure
-                continue
-            branch.note(f"fallback={target.model}")
-            exchange.adopt(branch)
-            return answer
-        raise last
+        return await onward(exchange)
+
+    def _allowed(self, exchange: Exchange) -> tuple[str, str] | None:
+        """The tier that evidence allows, else the baseline's ("": it is no tier); None where evidence does not decide,
+        or an experiment's arm sets thresholds."""
+        if self._proven is None or ARM_SETTINGS in exchange.stage_notes:
+            return None
+        tier = self._proven(exchange)
+        if tier:
+            return tier, "audits bear it"
+        home = next((name for name, target in self._names.tiers.items() if target == exchange.baseline), "")
+        return home, "no evidence for a cheaper tier"
 
     def _book(self, exchange: Exchange) -> None:
         self.router.book(sum(call.cost or 0 for call in exchange.calls) / NANO, exchange.wall)
 
-    def _tier(self, wanted: str) -> tuple[str, Target | None]:
-        """The wanted tier, else the next stronger one that is configured, else the strongest there is."""
+    def _tier(self, exchange: Exchange, wanted: str) -> tuple[str, Target | None]:
+        """The wanted tier, else the next stronger one that is configured and able, else the strongest there is."""
         tiers = self._names.tiers
         order = (*TIERS[TIERS.index(wanted) :], *reversed(TIERS[: TIERS.index(wanted)]))
-        return next(((tier, tiers[tier]) for tier in order if tier in tiers), (wanted, None))
+        there = [tier for tier in order if tier in tiers]
+        if not there:
+            return wanted, None
+        able = first_able(exchange, (tiers[tier] for tier in there), self._lacks)
+        tier = next((each for each in there if tiers[each] is able), there[0])
+        return tier, tiers[tier]
 
 
 def _thresholds(exchange: Exchange, usual: Mapping[str, float]) -> Mapping[str, float]:

@@ -67,6 +67,8 @@ class Admitted:
                 identity = verified(keyring, request, body, gateway.clock.wall())
                 if match.route.who not in identity.opens:
                     raise unfit(match.route.who)
+            if gateway.parts.user_tokens is not None and match.route.who == "caller":
+                identity = gateway.parts.user_tokens.applied(identity, request.headers)
             call = Call(
                 gateway, request, body, identity, match.dialect, match.path, match.params, self._services,
                 self._insider,
@@ -85,7 +87,8 @@ class Admitted:
     def refuse(self, failure: Failure) -> Response:
         """The failure in the client's dialect."""
         gateway = self._gateway or self._services.gateway
-        return self._dressed(refusal(self._match.dialect, failure, gateway.clock.new_id("req_")))
+        id, wall = gateway.clock.new_id("req_"), gateway.clock.wall()
+        return self._dressed(refusal(self._match.dialect, failure, id, wall))
 
     def done(self) -> None:
         """A reload may close the gateway from here on."""
@@ -119,9 +122,9 @@ class Admitted:
         return response
 
 
-def refusal(dialect: Dialect, failure: Failure, request_id: str) -> Response:
+def refusal(dialect: Dialect, failure: Failure, request_id: str, wall: float = 0.0) -> Response:
     """A failure as the dialect's clients read it."""
-    response = failed(codec_of(dialect), failure, request_id)
+    response = failed(codec_of(dialect), failure, request_id, wall)
     if isinstance(failure, NotAllowed):
         response.status = 405
         response.headers["allow"] = ", ".join(failure.allow)
@@ -130,7 +133,7 @@ def refusal(dialect: Dialect, failure: Failure, request_id: str) -> Response:
 
 def unfit(who: str) -> Failure:
     """The failure for a key that does not open what was asked for."""
-    scope = "metrics" if who == "metrics" else "call"
+    scope = "call" if who == "caller" else who
     return Failure("permission", f"this key has no scope {scope!r}", fix="use a key with that scope")
 
 

@@ -18,6 +18,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.server.admitted import Admitted, refusal, unfit
 from hapenny.server.auth import recognise
 from hapenny.server.dialects import guess
+from hapenny.server.endpoints.chat_ws import adopt_key
 from hapenny.server.perimeter import Perimeter, beyond_loopback
 from hapenny.server.routes import TABLE, Match, Table
 from hapenny.server.services import Services
@@ -26,6 +27,8 @@ from hapenny.server.transport.listener import Server
 from hapenny.server.transport.messages import Request, Response
 
 _log = log.get_logger("hapenny.server")
+_KEYED = ("caller", "admin")
+"""Whose endpoints are never open to an address."""
 
 
 class App:
@@ -116,7 +119,9 @@ class App:
             match = self._table.match(request)
             who = match.route.who
             identity: Identity | None = OPEN
-            if who == "caller" or (who == "metrics" and not perimeter.metrics(request.peer)):
+            if "sec-websocket-protocol" in request.headers:
+                adopt_key(request)
+            if who in _KEYED or (who == "metrics" and not perimeter.metrics(request.peer)):
                 identity = recognise(gateway.keyring, request)
                 if identity is not None and who not in identity.opens:
                     raise unfit(who)

@@ -79,7 +79,8 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         Failure: `invalid_request`, for a header that is too long or no number where one belongs.
     """
     if not request.metadata and not [name for name in headers if name.startswith(_TOLD)]:
-        return Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups, user=request.user)
+        user = identity.user or request.user
+        return Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups, user=user)
     labels = _Labels(headers, request.metadata)
     priority = labels.get("priority")
     try:
@@ -96,7 +97,7 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
         tenant=identity.tenant,
         key_id=identity.key_id,
         groups=identity.groups,
-        user=labels.get("user") or request.user,
+        user=identity.user or labels.get("user") or request.user,
         session=labels.get("session"),
         feature=labels.get("feature"),
         intent=labels.get("intent"),

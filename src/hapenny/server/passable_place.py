@@ -8,7 +8,6 @@ objects it is about, else to the first backend of a kind that may know its path.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ from hapenny.backends.passable import Passable, way
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
 from hapenny.server.call import Call
-from hapenny.server.passable_request import models_of, read, references_of
+from hapenny.server.passable_request import Body, models_of, objects_of, read
 
 
 class Place(Struct, frozen=True):
@@ -30,8 +29,8 @@ class Place(Struct, frozen=True):
     """Of the backend."""
     backend: Backend
     passable: Passable
-    body: dict[str, Any] | None
-    """As it was read; None where it has no JSON."""
+    body: Body
+    """As it was read; None where there is none."""
     asked: list[str]
     """The models it names, as the client says them."""
     targets: Mapping[str, Target]
@@ -74,7 +73,7 @@ async def place(call: Call) -> Place:
     body = read(passable, method, call.request.headers.get("content-type", ""), call.body)
     named = call.params.get("model")
     asked = list(dict.fromkeys([named] if named else models_of(body)))
-    objects = [id for id in (unquote(about), *references_of(body)) if id]
+    objects = [id for id in (unquote(about), *objects_of(body)) if id]
     targets = _targets(call, asked)
     configured = {target.backend for target in targets.values()}
     if len(configured) > 1:
@@ -104,6 +103,8 @@ def _family(call: Call) -> PathFamily:
     path = call.request.path
     if path.startswith("/model/"):
         return "model"
+    if path.startswith("/endpoints/"):
+        return "sagemaker"
     if path.startswith("/openai/"):
         return "openai-prefix"
     if path.startswith(("/v1/", "/anthropic/")):
@@ -134,7 +135,7 @@ def path_of(call: Call, spot: Place) -> str:
     """The path that is sent, with the provider's own id of the model and the query as it came."""
     request = call.request
     options = call.gateway.config.backends[spot.name]
-    path = request.path if options.kind == "bedrock" or KINDS[options.kind].regional else call.path
+    path = request.path if KINDS[options.kind].regional else call.path
     named = call.params.get("model")
     target = spot.target
     if named and target is not None and target.model != named:

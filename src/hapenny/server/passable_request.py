@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -17,65 +17,59 @@ from hapenny.core.messages import Request
 from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.protocols.fields import bound, load
 from hapenny.protocols.rerank import BedrockRerank
+from hapenny.server.multipart import Part, parts, written
+from hapenny.server.provider_objects import named, references_of
 
 _MODELS = frozenset({"model", "modelId", "models", "modelArn"})
-REFERENCES = frozenset(
-    {
-        "previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file",
-        "validation_file", "vector_store_ids", "container", "container_id", "batch_id", "knowledgeBaseId",
-    }
-)  # fmt: skip
-"""Fields that name objects kept at the provider."""
+
+Body: TypeAlias = dict[str, Any] | list[Part] | None
+"""What a request says: a JSON object, the fields of a form, or nothing that could be read."""
 
 
-def models_of(body: Any) -> list[str]:
+def models_of(body: Body) -> list[str]:
     """Every model that a body names, wherever it stands."""
-    return _named(body, _MODELS)
+    if isinstance(body, list):
+        return [part.data.decode("utf-8", "replace") for part in body if part.name in _MODELS]
+    return named(body, _MODELS)
 
 
-def references_of(body: Any) -> list[str]:
+def objects_of(body: Body) -> list[str]:
     """Every object at the provider that a body names, wherever it stands."""
-    return _named(body, REFERENCES)
+    if isinstance(body, list):
+        return references_of({part.name: part.data.decode("utf-8", "replace") for part in body if not part.file})
+    return references_of(body)
 
 
-def _named(body: Any, fields: frozenset[str]) -> list[str]:
-    names: list[str] = []
-    waiting = [body]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            if value.get("type") == "item_reference" and fields is REFERENCES:
-                names.append(str(value.get("id")))
-            for key, item in value.items():
-                if key in fields:
-                    if isinstance(item, dict) and isinstance(item.get("id"), str):
-                        names.append(item["id"])
-                    names += [each for each in (item if isinstance(item, list) else [item]) if isinstance(each, str)]
-                if isinstance(item, (dict, list)):
-                    waiting.append(item)
-    return names
-
-
-def read(way: Passable, method: str, content_type: str, body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a request; None where it has none: a form, or no body at all.
+def read(way: Passable, method: str, content_type: str, body: bytes) -> Body:
+    """The JSON object or the form of a request; None where it has none: the path says it all, or there is no body.
 
     Raises:
         Failure: `invalid_request`, for a body that is not what its way takes.
     """
-    form = content_type.lower().startswith("multipart/form-data")
     if way.names == "path" or method in ("GET", "HEAD", "DELETE") or (not body and way.names == "unsaid"):
         return None
-    if form and way.names == "unsaid":
-        return None
+    if way.names == "form":
+        return _form(content_type, body)
     value = load(body)
     bound(value)
+    _said_once(body)
+    return value
+
+
+def _form(content_type: str, body: bytes) -> list[Part]:
+    fields = parts(content_type, body)
+    names = [part.name.lower() for part in fields if not part.name.endswith("[]")]
+    if len(set(names)) < len(names):
+        raise invalid("a field stands twice", "body", "send each field once, or as `name[]` where there are several")
+    return fields
+
+
+def _said_once(body: bytes) -> None:
+    """Raises `Failure`, `invalid_request`, for JSON in which a field stands twice."""
     try:
         json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise invalid("a field stands twice", "body", "send each field once: which of two counts differs") from None
-    return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -83,7 +77,7 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError
 
 
-def renamed(body: Any, targets: Mapping[str, Target], region: str) -> None:
+def renamed(body: dict[str, Any] | list[Part], targets: Mapping[str, Target], region: str) -> None:
     """Puts the providers' own ids in the place of the names a client says, wherever `models_of` reads one.
 
     Args:
@@ -92,7 +86,12 @@ def renamed(body: Any, targets: Mapping[str, Target], region: str) -> None:
         region: of ARNs that are made of model ids.
     """
     own = {name: target.model for name, target in targets.items() if target.model != name}
-    waiting = [body] if own else []
+    if isinstance(body, list):  # a form
+        for place, part in enumerate(body):
+            if part.name in _MODELS and (name := part.data.decode("utf-8", "replace")) in own:
+                body[place] = part._replace(data=own[name].encode())
+        return
+    waiting: list[Any] = [body] if own else []
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):
@@ -124,7 +123,7 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
     raise Failure(
         "permission",
         "this key is for certain models, and which one this request asks for cannot be told",
-        fix="name the model in a JSON body, or use a key for all models",
+        fix="name the model in the body, or use a key for all models",
     )
 
 
@@ -133,10 +132,11 @@ _FILES = frozenset({"externalSourcesConfiguration", "s3Location"})
 
 def names_files(body: Any) -> bool:
     """Whether a body names files that would be read with the operator's credentials."""
-    return bool(_holds(body, _FILES))
+    return holds(body, _FILES)
 
 
-def _holds(body: Any, fields: frozenset[str]) -> bool:
+def holds(body: Any, fields: frozenset[str]) -> bool:
+    """Whether one of some fields stands anywhere in a body."""
     waiting = [body]
     while waiting:
         value = waiting.pop()
@@ -149,9 +149,9 @@ def _holds(body: Any, fields: frozenset[str]) -> bool:
     return False
 
 
-def asked_queries(path: str, body: dict[str, Any] | None) -> Tokens | None:
+def asked_queries(path: str, body: Body) -> Tokens | None:
     """What Bedrock's Rerank bills for a body, by length: the service reports no usage. None for every other path."""
-    if path != "/rerank" or body is None:
+    if path != "/rerank" or not isinstance(body, dict):
         return None
     try:
         query = str(body["queries"][0]["textQuery"]["text"])
@@ -166,16 +166,16 @@ def _passage(source: dict[str, Any]) -> str:
     return str(text["text"]) if text is not None else msgspec.json.encode(source["jsonDocument"]).decode()
 
 
-def permit_asked(identity: Identity, asked: Request) -> None:
+def permit_asked(identity: Identity, asked: Request, body: bytes) -> None:
     """Lets a request go on whose further fields, which providers of its dialect get as they are, may name models too.
 
     Raises:
-        Failure: `permission`.
+        Failure: `permission`; `invalid_request` where the body says a field twice.
     """
     if "*" in identity.models:
         return
-    named = [asked.extras, *[tool.extras for tool in asked.tools]]
-    for model in models_of(named):
+    _said_once(body)
+    for model in named([asked.extras, *[tool.extras for tool in asked.tools]], _MODELS):
         if not identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
 
@@ -186,3 +186,8 @@ def encoded(body: dict[str, Any]) -> bytes:
         return msgspec.json.encode(body)
     except (ValueError, TypeError, UnicodeError, OverflowError):
         raise invalid("the body cannot be sent on", "body", "send plain JSON") from None
+
+
+def encoded_form(fields: list[Part], boundary: str) -> tuple[bytes, str]:
+    """The same of a form: its bytes, and the Content-Type that goes with them."""
+    return written(fields, boundary), f"multipart/form-data; boundary={boundary}"

@@ -9,7 +9,7 @@ they are the door. Pages of `server.cors_origins` may call it from browsers, wit
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hapenny.core.errors import Failure
 from hapenny.server.transport.messages import Request, Response
@@ -118,14 +118,20 @@ class Perimeter:
         return ours
 
     def _own(self, host: str) -> bool:
-        name = host.lower()
-        if name.startswith("["):
-            return True
-        name, _, _ = name.partition(":")
-        name = name.rstrip(".")
-        if name in self._hosts or "." not in name:
-            return True
-        return name.replace(".", "").isdigit() and _address(name)
+        return own_name(host, self._hosts)
+
+
+def own_name(host: str, more: Collection[str] = ()) -> bool:
+    """Whether a `Host` is a name that nobody else can own: an address, a name without a dot, or one of `more` (lower
+    case)."""
+    name = host.lower()
+    if name.startswith("["):
+        return True
+    name, _, _ = name.partition(":")
+    name = name.rstrip(".")
+    if name in more or "." not in name:
+        return True
+    return name.replace(".", "").isdigit() and _address(name)
 
 
 def _address(name: str) -> bool:

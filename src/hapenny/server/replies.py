@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hapenny.admission.gate import Limited
 from hapenny.core.errors import Failure
 from hapenny.protocols.codec import Codec
+from hapenny.server.limit_headers import limit_headers
 from hapenny.server.transport.messages import Response
 
 T = TypeVar("T")
@@ -19,10 +21,12 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status=status, headers={"content-type": "application/json"})
 
 
-def failed(codec: Codec, failure: Failure, request_id: str) -> Response:
-    """The failure in the words of `codec`'s clients."""
+def failed(codec: Codec, failure: Failure, request_id: str, wall: float = 0.0) -> Response:
+    """The failure in the words of `codec`'s clients; `wall`: epoch seconds now, for limits that are told as times."""
     status, headers, body = codec.encode_error(failure, request_id)
     headers.setdefault("x-request-id", request_id)
+    if isinstance(failure, Limited):
+        headers.update(limit_headers(codec.name, failure.limits, wall))
     if failure.retry_after is not None:
         headers.setdefault("retry-after-ms", str(max(1, round(failure.retry_after * 1000))))
         headers.setdefault("retry-after", str(max(1, math.ceil(failure.retry_after))))

@@ -10,11 +10,14 @@ from hapenny.core.errors import Failure
 from hapenny.server.call import Endpoint
 from hapenny.server.dialects import Dialect, guess
 from hapenny.server.endpoints import (
+    admin,
     answers,
+    apigateway,
     batches,
     cache,
     certificates,
     chat,
+    chat_ws,
     completions,
     count_tokens,
     embeddings,
@@ -34,8 +37,9 @@ from hapenny.server.endpoints import (
 )
 from hapenny.server.transport.messages import Request
 
-Who: TypeAlias = Literal["anyone", "caller", "metrics"]
-"""`anyone` needs no key; `caller` a key of scope `call`; `metrics` one of scope `metrics`, or the right address."""
+Who: TypeAlias = Literal["anyone", "caller", "metrics", "admin"]
+"""`anyone` needs no key; `caller` a key of scope `call`; `metrics` one of scope `metrics`, or the right address;
+`admin` one of scope `admin`, also where nobody else needs a key."""
 
 SMALL = 1_000_000
 """The largest body of endpoints that take a few fields."""
@@ -87,6 +91,11 @@ ROUTES = (
     Route(
         POST, "/v1/responses", responses.create, "caller",
         "OpenAI Responses, whole or streamed; what refers to state at a provider passes through.", "openai",
+    ),
+    Route(("GET",), "/v1/chat/ws", chat_ws.connect, "caller", "Chat over a WebSocket: docs/chat.md.", "openai"),
+    Route(
+        POST, "/v1/apigateway", apigateway.event, "caller", "Events of an API Gateway WebSocket API: docs/chat.md.",
+        "openai", most=SMALL,
     ),
     Route(POST, "/v1/responses/input_tokens", count_tokens.responses, "caller", "Counts a Responses prompt.", "openai"),
     Route(POST, "/v1/completions", completions.create, "caller", "OpenAI's older completions.", "openai"),
@@ -151,6 +160,21 @@ ROUTES = (
     Route(GET, "/health/ready", health.ready, "anyone", "The same."),
     Route(GET, "/health/live", health.live, "anyone", "Whether the process answers."),
     Route(GET, "/metrics", metrics.render, "metrics", "Prometheus metrics."),
+    Route(GET, "/v1/admin/keys", admin.listed, "admin", "Stored keys, without their secrets."),
+    Route(POST, "/v1/admin/keys", admin.create, "admin", "Makes a key; its secret is shown this once.", most=SMALL),
+    Route(GET, "/v1/admin/keys/{id}", admin.one, "admin", "One key."),
+    Route(("DELETE",), "/v1/admin/keys/{id}", admin.revoke, "admin", "Ends a key, for good."),
+    Route(
+        POST, "/v1/admin/keys/{id}/rotate", admin.rotate, "admin",
+        "Gives a key a new secret; `overlap_s`: how long the old one is still taken.", most=SMALL,
+    ),
+    Route(GET, "/v1/admin/budgets", admin.budgets, "admin", "How every budget stands in its window."),
+    Route(GET, "/v1/admin/tenants", admin.tenants, "admin", "Budgets and limits of tenants."),
+    Route(("PUT",), "/v1/admin/tenants/{tenant}", admin.set_tenant, "admin", "Says what a tenant may do.", most=SMALL),
+    Route(GET, "/v1/admin/pause", admin.paused, "admin", "Whether saving stages are paused."),
+    Route(POST, "/v1/admin/pause", admin.pause, "admin", "Turns every saving stage off at once.", most=SMALL),
+    Route(POST, "/v1/admin/resume", admin.resume, "admin", "Turns them on again, as configured.", most=SMALL),
+    Route(GET, "/v1/admin/log", admin.log, "admin", "What was done here, newest first; `limit`: how many."),
     *(
         Route(methods, path, passthrough.forward, "caller", "Of Bedrock: passes through.", "bedrock")
         for methods, path in (
@@ -277,7 +301,8 @@ def manual() -> str:
         "under `/openai/v1/…`, everything for Anthropic's under `/anthropic/v1/…`; where a path belongs to both, the",
         "prefix or the client's own headers say whose dialect is meant. Errors come in the client's dialect.",
         "*Who*: `anyone` needs no key; `caller` a key of scope `call`; `metrics` a key of scope `metrics`, or an",
-        "address of `server.metrics_from`. Where no keys are configured, nobody needs one.",
+        "address of `server.metrics_from`; `admin` a key of scope `admin`. Where no keys are configured, nobody needs",
+        "one, but for what is `admin`'s: docs/keys-and-budgets.md tells how the first one is made.",
         "",
         "A request's target is a path of plain segments. Anything else is refused with 400 before a key is looked at:",
         "other hosts, dot segments, empty segments, back slashes, control characters, encoded slashes but in `{+…}`.",

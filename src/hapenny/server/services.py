@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
@@ -18,6 +19,13 @@ from hapenny.server.auth import unadorned
 _log = get_logger("hapenny.server")
 
 
+class Closes(Protocol):
+    """A part that an endpoint keeps here between requests."""
+
+    async def aclose(self) -> None:
+        """Lets go of everything."""
+
+
 class Services:
     """The gateway of the moment, and what goes on over a reload.
 
@@ -27,8 +35,7 @@ class Services:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        kept = gateway.config.state_path()
-        self.owners = ObjectOwners(kept.with_suffix(".objects.db") if kept is not None else None, gateway.clock)
+        self.owners = ObjectOwners(lambda: self.gateway.registry, gateway.clock)
         """Whose the objects at providers are."""
         self.vectors = VectorMemory()
         """Of the texts that clients had embedded, for as long as the configuration stays."""
@@ -36,6 +43,8 @@ class Services:
         self.message_batches: BatchService | None = None
         """Of Anthropic's clients."""
         self.prefetch_jobs: PrefetchJobs | None = None
+        self.adapter: Closes | None = None
+        """Of API Gateway's WebSocket API, once it was asked."""
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()
@@ -100,10 +109,11 @@ class Services:
 
     async def aclose(self) -> None:
         """Ends the gateways."""
+        if self.adapter is not None:
+            await self.adapter.aclose()
         if self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
         await self.gateway.aclose()
-        await self.owners.aclose()
 
     async def swap(self, gateway: Gateway) -> None:
         """New requests go to `gateway` from now on; the old one closes when its last request has ended.

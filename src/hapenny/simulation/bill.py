@@ -19,6 +19,14 @@ from hapenny.catalog.catalog import DATA
 from hapenny.core.events import Tokens
 
 _PICO = Fraction(1, 10**12)
+GUARDRAIL = "amazon.bedrock-guardrails"
+"""What the bill calls guardrails that are asked by themselves."""
+_TEXT_UNITS = {
+    "guardrail_content": Fraction("0.00015"),
+    "guardrail_topic": Fraction("0.00015"),
+    "guardrail_pii": Fraction("0.0001"),
+}
+"""Dollars a text unit by policy, as the price list has them."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -108,6 +116,8 @@ def _place(called: str, region: str) -> str:
 
 
 def _dollars(model: str, place: str, tier: str, tokens: Tokens) -> Fraction | None:
+    if model == GUARDRAIL:
+        return sum((count * _TEXT_UNITS[unit] for unit, count in tokens.units), Fraction(0))
     if tier in ("provisioned", "owned"):
         return Fraction(0)  # paid by the hour, not by the call
     lists = _list_prices().get(model, {})

@@ -19,6 +19,7 @@ from hapenny.core.events import (
     ToolCallDelta,
     Usage,
 )
+from hapenny.core.messages import Json
 from hapenny.simulation.faults import Fault, midway
 from hapenny.simulation.latents import chance
 from hapenny.simulation.promptcache import Found
@@ -77,7 +78,12 @@ class SimulatedCall:
         prompt: Tokens,
         stream: bool,
         settle: Settlement,
+        router: str = "",
     ) -> None:
+        self._extras: dict[str, Json] = {}
+        """What the answer tells beside its counts: whom a prompt router chose."""
+        if router:
+            self._extras = {"bedrock.usage": {"trace": {"promptRouter": {"invokedModelId": router}}}}
         self.id = id
         self.model = model
         self.prompt = prompt
@@ -138,7 +144,7 @@ class SimulatedCall:
             self._next += 1
         if self._next >= len(plan.steps):
             batch.append(Stopped(plan.reason, 0, plan.sequence))
-            batch.append(Usage(self._usage(plan.total)))
+            batch.append(Usage(self._usage(plan.total), self._extras))
             self._end("complete", plan.total)
         return batch
 

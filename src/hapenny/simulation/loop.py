@@ -145,7 +145,7 @@ class VirtualClock:
     async def work(self, kind: str, units: float, fn: Callable[[], T]) -> T:
         """Runs `fn` inline, then lets its modelled time pass."""
         result = fn()
-        await asyncio.sleep(self.costs.get(kind, 0.0) * units)
+        await asyncio.sleep(self.costs.get(kind.partition(":")[0], 0.0) * units)
         return result
 
 

@@ -27,6 +27,7 @@ from hapenny.simulation.changes import Change, Changes
 from hapenny.simulation.faults import Fault, Faults, asked, before
 from hapenny.simulation.latents import Latents, chance
 from hapenny.simulation.prompt import fingerprint, parts
+from hapenny.simulation.prompt_router import chosen
 from hapenny.simulation.promptcache import Found, PromptCache
 from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
@@ -120,7 +121,9 @@ class SimulatedProvider:
 
     def count(self, request: Request, name: str | None = None) -> int:
         """Prompt tokens of `request` as the model's own tokenizer counts them."""
-        _, card = self.find(name or request.model)
+        called = name or request.model
+        router = chosen(self.deck, called, request)
+        _, card = self.find(router[0] if router is not None else called)
         return sum(part.tokens for part in parts(request, tokenizer(card.tokenizer)))
 
     def quota(self, model: str, region: str = "us-east-1", account: str = "") -> Quota:
@@ -153,6 +156,9 @@ class SimulatedProvider:
             Failure: not_found, invalid_request, context_overflow, rate_limited, or what a fault brings.
         """
         called = name or request.model
+        router = chosen(self.deck, called, request)
+        if router is not None:
+            called = router[0]
         model, card = self.find(called)
         now = self.clock.now()
         vocabulary = tokenizer(card.tokenizer)
@@ -193,6 +199,7 @@ class SimulatedProvider:
             prompt=tokens,
             stream=request.stream,
             settle=_Settlement(self, quota, reserved, card.burndown, card.id, called, region, service_tier),
+            router=router[1] if router is not None else "",
         )
 
     def batched(self, request: Request, name: str, *, region: str = "us-east-1") -> list[Event]:

@@ -10,6 +10,8 @@ other half belong to the order.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections import OrderedDict
 from typing import Literal
 
@@ -17,7 +19,7 @@ from msgspec import Struct
 
 from hapenny.core.messages import Request
 from hapenny.simulation.latents import chance, same
-from hapenny.workload.truth import Truth, fold
+from hapenny.workload.truth import Item, Truth, fold
 
 _REMEMBERED = 100_000
 _BOUND = 0.5
@@ -120,7 +122,15 @@ def _errs(pair: Pair, error: float, judge: str, seed: int) -> tuple[bool, bool]:
     return chance("errs", swapped, *own) < error, chance("leans", swapped, *own) < _FIRST
 
 
+_CALL = re.compile(r"(\w+)\((\{.*\})\)", re.DOTALL)
+"""A tool call as a judge is shown it: name and JSON arguments."""
+
+
 def _right(answer: str, question: str, truth: Truth, memory: Memory) -> bool | None:
+    call = _CALL.fullmatch(answer.strip())
+    if call is not None:
+        asked = truth.find(question)
+        return _rightly_called(call, asked[0]) if asked is not None and asked[0].call is not None else None
     written = memory.of(answer)
     known = truth.find(question)
     if written is not None and (not question or same(question) == written.question or known is None):
@@ -128,6 +138,14 @@ def _right(answer: str, question: str, truth: Truth, memory: Memory) -> bool | N
     if known is not None and known[1]:
         return known[0].grade(answer)
     return written.right if written is not None else None
+
+
+def _rightly_called(call: re.Match[str], item: Item) -> bool:
+    try:
+        arguments = json.loads(call[2])
+    except ValueError:
+        return False
+    return isinstance(arguments, dict) and item.called(call[1], arguments)
 
 
 def _alike(first: str, second: str) -> bool:

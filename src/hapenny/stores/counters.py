@@ -14,6 +14,10 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
+
+STEP_S = 1.0
+"""A clock that goes back by more was put back; what flows in is counted from its new time."""
 
 Kind = Literal["refill", "fixed", "total", "held"]
 
@@ -83,7 +87,13 @@ class Grant(NamedTuple):
 
 
 class Counters(Protocol):
-    """The contract of every counter store. Methods that wait raise `ConnectionError` when it cannot be reached."""
+    """The contract of every counter store. Methods that wait raise `ConnectionError` when it cannot be reached, after a
+    second at most."""
+
+    @property
+    def guards(self) -> Sequence[Guard]:
+        """Of its background tasks."""
+        ...
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
         """Takes all charges or none. A charge above its limit's capacity is granted when the counter is full.
@@ -136,9 +146,12 @@ class _Bucket:
             if elapsed > 0:
                 self.available = min(limit.capacity, self.available + elapsed * limit.amount / limit.window_s)
                 self.at = now
+            elif elapsed < -STEP_S:
+                self.at = now
         elif kind == "fixed":
             window = wall // limit.window_s
-            if window > self.window:
+            # A clock that was put back by more than a window begins a new one: the old one may be hours away.
+            if window > self.window or window < self.window - 1:
                 self.window = window
                 self.available = limit.amount
 
@@ -156,6 +169,7 @@ class MemoryCounters:
     """Counters of this process. At most `max_keys` counters are kept: idle, full ones are forgotten first."""
 
     scope = "memory"
+    guards: Sequence[Guard] = ()
 
     def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
         self._clock = clock

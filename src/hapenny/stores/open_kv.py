@@ -7,7 +7,8 @@ from hapenny.stores.kv import KeyValue
 
 
 def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
-    """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`).
+    """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`, or the path of a
+    file: JSON where it ends with `.json`, else SQLite.
 
     Args:
         url: where.
@@ -16,8 +17,9 @@ def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
 
     Raises:
         ValueError: no store has such a URL.
+        OSError: the file cannot be opened.
     """
-    scheme = url.partition(":")[0]
+    scheme = url.partition(":")[0] if ":" in url else ""
     if scheme == "memory":
         from hapenny.stores.memory import MemoryKeyValue
 
@@ -26,4 +28,16 @@ def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
         from hapenny.stores.redis import RedisKeyValue
 
         return RedisKeyValue(url.replace("valkey:", "redis:", 1), space)
-    raise ValueError(f"no store has the URL {scheme}:…; use memory: or redis://…")
+    if scheme in ("postgres", "postgresql"):
+        from hapenny.stores.postgres_kv import PostgresKeyValue
+
+        return PostgresKeyValue(url, clock, space)
+    if "://" in url or not url:
+        raise ValueError(f"no store has the URL {scheme}:…; use memory:, redis://…, postgresql://… or a path")
+    if url.endswith(".json"):
+        from hapenny.stores.file_kv import FileKeyValue
+
+        return FileKeyValue(url, clock)
+    from hapenny.stores.sqlite import SqliteFile, SqliteKeyValue
+
+    return SqliteKeyValue(SqliteFile(url, clock))

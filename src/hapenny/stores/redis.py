@@ -18,13 +18,21 @@ else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
 return 1
 """
 _PAGE = 500
+TIMEOUT_S = 2.0
+"""Seconds a server may take to answer, and to be connected to."""
 
 
 def connect(url: str) -> Any:
     """An asyncio client. Raises `ImportError` without the `redis` extra."""
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
-    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5, health_check_interval=30)
+    # Once more at once, for a connection that was kept over the server's restart; no pauses beyond our own limits.
+    again = Retry(NoBackoff(), 1)
+    return Redis.from_url(
+        url, retry=again, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S, health_check_interval=30
+    )
 
 
 class RedisKeyValue:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.stores import private
 from hapenny.stores.kv import MAX_SCAN
 from hapenny.stores.rows import MAX_FOUND, Record, Scalar, checked
 
@@ -35,7 +35,7 @@ class SqliteFile:
         self.clock = clock
         self.writes = 0
         if path and path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            private.file(path)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")

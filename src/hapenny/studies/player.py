@@ -70,6 +70,7 @@ class Player:
         model: what is asked for.
         hooks: see `run`.
         label: see `run`.
+        shape: how the application writes a message's request, where it is not as usual.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Player:
         model: str = "auto",
         hooks: Mapping[int, Hook] | None = None,
         label: bool = True,
+        shape: Callable[[Message, Request], Request] | None = None,
     ) -> None:
         self._gateway = gateway
         self._messages = messages
@@ -90,6 +92,7 @@ class Player:
         self._model = model
         self._hooks = hooks or {}
         self._label = label
+        self._shape = shape
         self._place = {message.number: index for index, message in enumerate(messages)}
         self._answers: dict[int, asyncio.Future[str]] = {}
 
@@ -119,7 +122,8 @@ class Player:
                 history.append((self._messages[self._place[number]].text, await answer))
         if self._provider is not None:
             self._provider.truth.add(message.text, message.item, message.follows)
-        record, text = await self._converse(message, request(message, history, model=self._model))
+        asked = request(message, history, model=self._model)
+        record, text = await self._converse(message, asked if self._shape is None else self._shape(message, asked))
         self._answers[message.number].set_result(text or "(no answer)")
         return record
 

@@ -17,7 +17,7 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -119,6 +119,7 @@ def run(
     learn: Sequence[Message] = (),
     hooks: Mapping[int, Hook] | None = None,
     label: bool = True,
+    ready: Callable[[Gateway], None] | None = None,
 ) -> Result:
     """Sends `messages` through a gateway of `config` in virtual time.
 
@@ -134,6 +135,7 @@ def run(
             questions come again).
         hooks: by message number, what is done to the provider before it is sent.
         label: the application names the intent of each message as its feature.
+        ready: called with the started gateway, before anything is sent.
     """
     asked_for = model or ("auto" if _routed(config) else DECKS[card].baseline)
 
@@ -143,6 +145,8 @@ def run(
         )
         backends: dict[str, Backend] = {name: SimulatedBackend(name, provider) for name in config.backends}
         async with Gateway(config, clock=clock, backends=backends) as gateway:
+            if ready is not None:
+                ready(gateway)
 
             async def play(sent: Sequence[Message], hooks: Mapping[int, Hook] | None) -> list[Record]:
                 player = Player(gateway, sent, shop, provider, model=asked_for, hooks=hooks, label=label)

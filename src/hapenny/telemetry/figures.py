@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -82,6 +82,80 @@ class Judging(Struct, kw_only=True):
     cost: int
 
 
+class Spent(Struct, kw_only=True):
+    """Where a technique stands with its part of a route's loss budget, as last noted. Losses are shares of the route's
+    answers; `share` is that of its requests on which it may act."""
+
+    route: str
+    technique: str
+    state: str
+    why: str
+    limit: float
+    bound: float
+    loss: float
+    pairs: int
+    share: float
+
+
+class Side(Struct, kw_only=True):
+    """One side of the holdout. Money in nano-dollars; `cost` is the mean of a request with what evidence costs."""
+
+    requests: int
+    units: int
+    """Sessions, users or, where neither is named, questions: what was drawn."""
+    baseline: int
+    actual: int
+    saved: float
+    """Share of the baseline that was not paid."""
+    saved_low: float
+    """95 % interval, over units."""
+    saved_high: float
+    judged: int
+    """Answers with a person's or a judge's score."""
+    quality: float | None
+    quality_low: float | None
+    quality_high: float | None
+    cached: int
+    """Answers that came from a store."""
+
+
+class Holdout(Struct, kw_only=True):
+    """Requests with everything off against the rest. They come from other sessions, so that only means compare."""
+
+    held_out: Side
+    rest: Side
+    shared_hits: int
+    """Answers of the rest that a store gave and that were stored under another session: what carries over between
+    sessions, which the holdout neither gives nor gets."""
+
+
+class Advice(Struct, kw_only=True):
+    """What switching a step on would save, as its stage in shadow saw it. Nano-dollars; `share` of what was paid."""
+
+    name: str
+    what: str
+    change: dict[str, object]
+    """What to change on the route (and `model`: what clients are to ask for)."""
+    saves: int
+    low: int
+    high: int
+    """The interval of `saves` (95 %) that comes from how few requests were seen."""
+    share: float
+    requests: int
+    """On how many it watched."""
+    evidence: str
+    missing: str
+
+
+class AdviceTotal(Struct, kw_only=True):
+    """All steps together, without counting anything twice."""
+
+    saves: int = 0
+    low: int = 0
+    high: int = 0
+    share: float = 0.0
+
+
 class Slice(Struct, kw_only=True):
     """A span of time, `at` its start (epoch seconds); money in nano-dollars."""
 
@@ -123,9 +197,13 @@ class Summary(Struct, kw_only=True):
     techniques: list[Technique]
     would_save: dict[str, int]
     """What stages in shadow would have saved; in no sum."""
+    advice: list[Advice] = []
+    """The same as steps to take, the largest gain first."""
+    advised: AdviceTotal = field(default_factory=AdviceTotal)
     features: list[Group]
     models: list[Group]
     routes: list[Group]
+    tenants: list[Group]
     cache: dict[str, int]
     """Hits by layer."""
     tokens: dict[str, int]
@@ -144,6 +222,9 @@ class Summary(Struct, kw_only=True):
     certificates: list[Promise] = []
     audits: list[Audits] = []
     judging: list[Judging] = []
+    budgets: list[Spent] = []
+    holdout: Holdout | None = None
+    """None: nothing was held out."""
 
     @property
     def by_technique(self) -> dict[str, int]:

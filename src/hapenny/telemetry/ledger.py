@@ -2,8 +2,10 @@
 
 `write` puts a row into a bounded queue; one task hands batches to one thread at a time (`Clock.work`; inline under
 the virtual clock). A killed process loses at most the last `flush_s` seconds and never corrupts the file: each batch
-is one transaction. When the queue is full because the disk does not keep up, further rows are added up into `overflow`
-entries: their money stays in every sum, only their detail is lost, and that is counted.
+is one transaction; a power cut loses at most `sync_s` seconds more. When the queue is full because the disk does not
+keep up, further rows are added up into `overflow` entries: their money stays in every sum, only their detail is lost,
+and that is counted and logged. What still waits when the gateway ends, because the file is locked or its disk full, is
+put aside in a file (`spill`), which the next start reads.
 """
 
 from __future__ import annotations
@@ -12,21 +14,24 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hapenny.core.clock import Clock
+from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.telemetry import schema
+from hapenny.telemetry import schema, spill
+from hapenny.telemetry.ledger_file import LedgerFile
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row, quality
 
-BATCH = 64
-"""Rows a transaction at most: what the writing thread does in one go, requests may have to wait for."""
+BATCH = 1024
+"""Rows a transaction at most. Each costs a change of threads and some fights for the interpreter's lock, so that many
+small ones do not keep up with a busy process; large ones let the others run every few milliseconds all the same."""
 MAX_BACKOFF = 5.0
+CLOSE_S = 8.0
+"""Seconds that the last rows get to be written; a file that is locked is waited for up to 5."""
 _ROWS_OWN_FAULT = (
     OverflowError,
     ValueError,
@@ -46,6 +51,8 @@ class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The SQLite file; its folder is made. `:memory:` keeps nothing."""
     flush_s: float = 0.5
     """Seconds after which a row is on disk at the latest, when the disk keeps up."""
+    sync_s: float = 1.0
+    """Seconds after which a row on disk outlives a power cut, too. 0: at once, with every batch."""
     queue: int = 20_000
     """Rows waiting at most."""
     retention_days: float = 400.0
@@ -54,6 +61,8 @@ class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 < self.flush_s <= 1:
             raise ValueError(f"flush_s: {self.flush_s} would lose more than a second in a crash; give 0 < seconds <= 1")
+        if not 0 <= self.sync_s <= 3600:
+            raise ValueError(f"sync_s: {self.sync_s} is not within 0 and 3600 seconds")
         if self.queue < 1:
             raise ValueError(f"queue: {self.queue} holds nothing; give at least 1")
 
@@ -72,15 +81,22 @@ class Ledger:
         self._flush_s = options.flush_s
         self._queue = options.queue
         self._retention = options.retention_days
-        self._connection = _open(path)
-        self._reader = self._connection if path == ":memory:" else schema.open_ledger(path, read_only=True)
+        self._sync_s = options.sync_s
+        self.file = LedgerFile(path)
         self._pending: OrderedDict[int, Row | Entry] = OrderedDict()
         self._ids: dict[str, Row] = {}
         self._next = 0
         self._folded = Folded()
         self._wake: asyncio.Event | None = None
+        self._many = asyncio.Event()
+        """Set where so many rows wait that there is nothing to gain by waiting for more."""
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._stuck = False
+        """Whether a thread still has the file, whose disk does not answer."""
+        self._syncing: asyncio.Task[None] | None = None
+        self._unsynced: float | None = None
+        """Since when there are rows on disk that a power cut would take."""
         self._log = get_logger("hapenny.ledger")
         self._pruned = clock.wall()
         self.taken = 0
@@ -108,6 +124,8 @@ class Ledger:
             self._pending[self._next] = row
             self._next += 1
             self._ids[row.id] = row
+            if len(self._pending) >= BATCH:
+                self._many.set()
         self._signal()
 
     def book(self, entry: Entry) -> None:
@@ -127,7 +145,7 @@ class Ledger:
 
     async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
-        row = self._ids.get(request_id) or schema.find_row(self._reader, request_id)
+        row = self._ids.get(request_id) or schema.find_row(self.file.reader, request_id)
         if row is None:
             return None
         waiting = {
@@ -136,29 +154,37 @@ class Ledger:
             if isinstance(item, Entry) and item.kind == "feedback" and item.request == request_id
         }
         if waiting:
-            row.scores["quality"] = quality(schema.read_verdicts(self._reader, request_id) | waiting)
+            row.scores["quality"] = quality(schema.read_verdicts(self.file.reader, request_id) | waiting)
         return row
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the writing task on the running loop."""
+        """Takes in what an earlier process put aside, and starts the writing task on the running loop."""
         if self._task is None:
+            await self._take_in()
             self._wake = asyncio.Event()
             if self._pending or self._folded.rows:
                 self._wake.set()
             self._task = asyncio.get_running_loop().create_task(self.guard.keep(self._run))
 
     async def aclose(self) -> None:
-        """Writes what waits and closes the file. Idempotent."""
+        """Writes what waits, or puts it aside for the next start, and closes the file. Idempotent."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        await self.flush()
-        self._reader.close()
-        self._connection.close()
+        if not self._stuck:
+            with contextlib.suppress(TimeoutError), within(CLOSE_S):
+                await self.flush()
+                if self._syncing is not None:
+                    await self._syncing
+                await self._sync()
+        if self._pending or self._folded.rows:
+            self._put_aside()
+        if not self._stuck:
+            self.file.close()
 
     async def flush(self) -> None:
         """Writes all that waits. A failed write is logged and counted; its rows stay in the queue."""
@@ -179,15 +205,21 @@ class Ledger:
         assert self._wake is not None
         pause = self._flush_s
         while True:
-            await self._wake.wait()
-            await self._clock.sleep(pause)
+            if not await self._woken():
+                self._begin_sync()
+                continue
+            with contextlib.suppress(TimeoutError), within(pause):
+                await self._many.wait()
             self._wake.clear()
+            self._many.clear()
             failed, began = self.failed_writes, self._clock.now()
             await self._flush(self._next)
             if self.failed_writes > failed:
                 pause = min(MAX_BACKOFF, max(pause, self._flush_s) * 2)
                 self._wake.set()
             else:
+                if self._unsynced is not None and self._clock.now() - self._unsynced >= self._sync_s:
+                    self._begin_sync()
                 await self._retain()
                 # What came meanwhile has waited since; under steady traffic there is one batch each `flush_s`.
                 waited = self._clock.now() - began if self._wake.is_set() else 0.0
@@ -202,15 +234,19 @@ class Ledger:
                 break
         self._apart = max(0, self._apart - 1)
         extra = folded.entries(self._clock.wall()) if folded.rows else []
-        work = asyncio.ensure_future(
-            self._clock.work("ledger", float(len(batch)), lambda: _insert_batch(self._connection, batch, extra))
-        )
+        items = [item for _, item in batch]
+        write = self._clock.work("ledger", float(len(batch)), lambda: self.file.insert(items, extra))
+        work = asyncio.get_running_loop().create_task(write)
         try:
             try:
                 await asyncio.shield(work)
             except asyncio.CancelledError:  # the thread cannot be stopped: learn how it ended, then leave
-                await work
-                self._done(batch)
+                await asyncio.wait([work], timeout=CLOSE_S)
+                self._stuck = not work.done()
+                if not self._stuck and work.exception() is None:
+                    self._done(batch)
+                elif folded.rows:
+                    self._folded.merge(folded)
                 raise
         except _ROWS_OWN_FAULT as error:
             self.failed_writes += 1
@@ -240,7 +276,68 @@ class Ledger:
         name = batch[0][1].id if batch and isinstance(batch[0][1], Row) else ""
         self._log.error("a row cannot be written and is left out", request=name, error=type(error).__name__)
 
-    def _done(self, batch: list[tuple[int, Row | Entry]]) -> None:
+    async def _woken(self) -> bool:
+        """Waits for rows; False if it is time to sync those that are there before any come."""
+        assert self._wake is not None
+        if self._unsynced is None:
+            return await self._wake.wait()
+        try:
+            with within(self._unsynced + self._sync_s - self._clock.now()):
+                return await self._wake.wait()
+        except TimeoutError:
+            return False
+
+    def _begin_sync(self) -> None:
+        """Syncs beside the writing: a disk that takes its time does not keep rows from being written."""
+        if self._syncing is None or self._syncing.done():
+            self._syncing = asyncio.get_running_loop().create_task(self._sync())
+
+    async def _sync(self) -> None:
+        """Makes what is on disk outlive a power cut."""
+        if self._unsynced is None:
+            return
+        self._unsynced = None
+        try:
+            await self._clock.work("sync", 1.0, self.file.sync)
+        except OSError as error:
+            self.failed_writes += 1
+            self._log.error("the ledger cannot be synced", error=error.strerror)
+
+    async def _take_in(self) -> None:
+        """Writes what an earlier process put aside; what cannot be written now stays for the next start."""
+        if self.path == ":memory:":
+            return
+        for path in spill.left(self.path):
+            try:
+                items, damaged = spill.load(path)
+                rows = await self._clock.work(
+                    "ledger",
+                    float(len(items)),
+                    lambda kept=items: self.file.insert(kept, again=True),  # type: ignore[misc]
+                )
+                path.unlink()
+            except (OSError, *_ROWS_OWN_FAULT, sqlite3.Error) as error:
+                self._log.error("rows that were put aside cannot be taken in", path=str(path), error=str(error))
+                continue
+            self._log.info("rows that were put aside are in the books", rows=rows, failures=damaged, path=str(path))
+
+    def _put_aside(self) -> None:
+        items: list[Row | Entry] = list(self._pending.values())
+        rows = len(items) + self._folded.rows
+        items += self._folded.entries(self._clock.wall()) if self._folded.rows else []
+        path = spill.save(self.path, items, self._clock.new_id()) if self.path != ":memory:" else None
+        if path is None:
+            self._log.error("rows are lost: neither the ledger nor another disk takes them", rows=rows)
+        else:
+            self._log.error(
+                "the ledger takes no rows: they are put aside for the next start", rows=rows, path=str(path)
+            )
+        self._pending.clear()
+        self._folded = Folded()
+
+    def _done(self, batch: Sequence[tuple[int, Row | Entry]]) -> None:
+        if self._unsynced is None:
+            self._unsynced = self._clock.now()
         pending, ids = self._pending, self._ids
         for seq, item in batch:
             if pending.pop(seq, None) is not None and isinstance(item, Row):
@@ -260,99 +357,4 @@ class Ledger:
     async def prune(self, before: float) -> int:
         """Deletes request rows older than `before` (epoch seconds), leaving their sums; returns how many."""
         async with self._writing:
-            return await self._clock.work("ledger", 1.0, lambda: _prune(self._connection, before))
-
-
-def _open(path: str) -> sqlite3.Connection:
-    """The ledger file, made where there is none. Raises `ValueError` with the fix where it cannot be written."""
-    fix = "Fix: restore it from a copy or move it away, and a new one is begun"
-    try:
-        if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        connection = schema.open_ledger(path)
-        try:
-            connection.execute("BEGIN IMMEDIATE")  # a file that can only be read is noticed now, not at the first row
-            connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                connection.close()
-                raise
-        return connection
-    except OSError as error:
-        problem = f"$.ledger.path: {path!r}: {error.strerror}. Fix: let this user write there, or name another place"
-        raise ValueError(problem) from None
-    except sqlite3.OperationalError as error:
-        problem = f"$.ledger.path: {path!r}: {error}. Fix: let this user write there, or name another place"
-        raise ValueError(problem) from None
-    except sqlite3.Error as error:
-        raise ValueError(f"$.ledger.path: {path!r} is damaged ({error}). {fix}") from None
-
-
-def _insert_batch(connection: sqlite3.Connection, batch: list[tuple[int, Row | Entry]], extra: list[Entry]) -> None:
-    requests: list[tuple[Any, ...]] = []
-    savings: list[tuple[Any, ...]] = []
-    calls: list[tuple[Any, ...]] = []
-    entries = list(extra)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        seq = connection.execute("SELECT coalesce(max(seq), 0) FROM requests").fetchone()[0]
-        for _, item in batch:
-            if isinstance(item, Entry):
-                entries.append(item)
-                continue
-            seq += 1
-            requests.append(schema.request_values(seq, item))
-            savings.extend((seq, technique, nano) for technique, nano in item.savings.items() if nano)
-            calls.extend(schema.call_values(seq, number, call) for number, call in enumerate(item.calls))
-        schema.insert(connection, "requests", schema.REQUEST, requests)
-        schema.insert(connection, "savings", schema.SAVING, savings)
-        schema.insert(connection, "calls", schema.CALL, calls)
-        entries = [entry for entry in entries if not _billed(connection, entry)]
-        schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(entry) for entry in entries])
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _billed(connection: sqlite3.Connection, entry: Entry) -> bool:
-    """Whether an hour of this capacity is in the books already: of another process, or before a restart."""
-    if entry.kind != "capacity" or not entry.model:
-        return False
-    known = connection.execute(
-        "SELECT 1 FROM entries WHERE kind = 'capacity' AND model = ? AND wall = ?", (entry.model, entry.wall)
-    ).fetchone()
-    return known is not None
-
-
-def _prune(connection: sqlite3.Connection, before: float) -> int:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        count, baseline, actual, error, wall = connection.execute(
-            "SELECT count(*), sum(baseline), sum(actual), sum(estimate_error), max(wall) FROM requests"
-            " WHERE wall < ? AND NOT unpriced",
-            (before,),
-        ).fetchone()
-        folded = Folded()
-        folded.rows, folded.baseline, folded.actual = count, baseline or 0, actual or 0
-        folded.estimate_error = error or 0
-        folded.savings = dict(
-            connection.execute(
-                "SELECT technique, sum(nano) FROM savings JOIN requests ON seq = request"
-                " WHERE wall < ? AND NOT unpriced GROUP BY technique",
-                (before,),
-            ).fetchall()
-        )
-        for table in ("savings", "calls"):
-            connection.execute(
-                f"DELETE FROM {table} WHERE request IN (SELECT seq FROM requests WHERE wall < ?)", (before,)
-            )
-        gone = connection.execute("DELETE FROM requests WHERE wall < ?", (before,)).rowcount
-        if count:
-            entries = [schema.entry_values(entry) for entry in folded.entries(wall, "adjustment")]
-            schema.insert(connection, "entries", schema.ENTRY, entries)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    return int(gone)
+            return await self._clock.work("ledger", 1.0, lambda: self.file.prune(before))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hapenny.core.exchange import Exchange
 from hapenny.telemetry.live import Live
@@ -17,22 +17,64 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.
 DECIDE_SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25)
 MAX_SERIES = 2_000
 """Label combinations of one metric; later ones are counted under `other`."""
+FEATURES_A_TENANT = 50
+"""Features of one tenant that have series of their own; its further ones are counted under `other`."""
+MAX_PROMPT_SERIES = 50_000
+"""The same for tokens by tenant, feature, model and part, where tenants are those of the keys."""
+OTHER = "other"
 NANO = 1e-9
 
 
 class Counts(dict[tuple[str, ...], float]):
     """A counter by label values, bounded."""
 
+    def __init__(self, most: int = MAX_SERIES) -> None:
+        super().__init__()
+        self._most = most
+
     def inc(self, labels: tuple[str, ...], by: float = 1.0) -> None:
         """Adds."""
         known = self.get(labels)
         if known is not None:
             self[labels] = known + by
-        elif len(self) < MAX_SERIES:
+        elif len(self) < self._most:
             self[labels] = by
         else:
-            rest = ("other",) * len(labels)
+            rest = (OTHER,) * len(labels)
             self[rest] = self.get(rest, 0.0) + by
+
+
+class Labels:
+    """Which names that clients choose have series of their own.
+
+    A model has one where it is configured, or once it has answered: what a provider does not know makes none. Features
+    are kept for each tenant by itself, so that the labels one tenant invents take nothing from another.
+    """
+
+    def __init__(self, most: int = FEATURES_A_TENANT) -> None:
+        self.configured: Callable[[str], bool] = lambda model: False
+        self._answered: set[str] = set()
+        self._features: dict[str, set[str]] = {}
+        self._most = most
+
+    def model(self, name: str, answered: bool) -> str:
+        """A model's label."""
+        if name in self._answered or self.configured(name):
+            return name
+        if not answered or len(self._answered) >= MAX_SERIES // 10:
+            return OTHER
+        self._answered.add(name)
+        return name
+
+    def feature(self, tenant: str, name: str) -> str:
+        """A feature's label within its tenant."""
+        own = self._features.setdefault(tenant, set())
+        if name in own:
+            return name
+        if len(own) >= self._most:
+            return OTHER
+        own.add(name)
+        return name
 
 
 class Histogram:
@@ -71,10 +113,19 @@ class Histograms(dict[tuple[str, ...], Histogram]):
         found = self.get(labels)
         if found is None:
             if len(self) >= MAX_SERIES:
-                labels = ("other",) * len(labels)
+                labels = (OTHER,) * len(labels)
             found = self.setdefault(labels, Histogram(self._buckets))
         found.counts[bisect_left(found.buckets, value)] += 1
         found.total += value
+
+
+class Series(NamedTuple):
+    """A gauge by label values, as it is now (`_total` at the end of `name` makes it a counter)."""
+
+    name: str
+    what: str
+    labels: tuple[str, ...]
+    series: dict[tuple[str, ...], float]
 
 
 class Metrics:
@@ -89,11 +140,16 @@ class Metrics:
         self.live = live
         self.canonical: Callable[[str], str] = str
         """The one name of a model, by which it is labelled whatever it was called."""
+        self._tables: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._sources: dict[str, Callable[[], Iterable[Series]]] = {}
         self._requests, self._calls, self._cache = Counts(), Counts(), Counts()
         self._tokens, self._cost, self._baseline = Counts(), Counts(), Counts()
         self._saved, self._error, self._unpriced = Counts(), Counts(), Counts()
-        self._prompts, self._freed = Counts(), Counts()
+        self._prompts, self._freed = Counts(MAX_PROMPT_SERIES), Counts()
+        self._by_tenant, self._tenant_cost, self._tenant_saved = Counts(), Counts(), Counts()
+        self._tenant_tokens = Counts()
+        self.labels = Labels()
         self._e2e, self._ttft = Histograms(SECONDS), Histograms(SECONDS)
         self._decide = Histograms(DECIDE_SECONDS)
         self._registry: Any = None
@@ -102,12 +158,35 @@ class Metrics:
         """Adds a gauge that is read at each scrape (`_total` at the end of `name` makes it a counter)."""
         self._gauges[name] = (what, read)
 
+    def table(
+        self, name: str, what: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+    ) -> None:
+        """Adds a gauge with labels that is read at each scrape."""
+        self._tables[name] = (what, labels, read)
+
+    def source(self, name: str, read: Callable[[], Iterable[Series]]) -> None:
+        """Adds series that are read at each scrape; a source of the same name is replaced."""
+        self._sources[name] = read
+
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Counts a finished request, and shows its calls to the live measures."""
+        labels, models = self.labels, {}
         for attempt in exchange.calls:
-            self.live.observe(attempt)
-        route, served = row.route, self.canonical(row.model_served)
+            answered = attempt.outcome != "failed"
+            name = models[attempt.target.model] = labels.model(self.canonical(attempt.target.model), answered)
+            if name != OTHER:
+                self.live.observe(attempt)
+        route, tenant = row.route, row.tenant
+        served = labels.model(self.canonical(row.model_served), row.outcome == "delivered")
         self._requests.inc((route, row.outcome))
+        self._by_tenant.inc((tenant, row.outcome))
+        if row.actual:
+            self._tenant_cost.inc((tenant,), row.actual * NANO)
+        if row.saved:
+            self._tenant_saved.inc((tenant,), row.saved * NANO)
+        if row.tokens is not None:
+            self._tenant_tokens.inc((tenant, "prompt"), row.tokens.prompt)
+            self._tenant_tokens.inc((tenant, "output"), row.tokens.output)
         if row.e2e is not None:
             self._e2e.observe((route,), row.e2e)
         if row.ttft is not None:
@@ -116,13 +195,15 @@ class Metrics:
             self._decide.observe((stage,), seconds)
         if row.cache_layer is not None:
             self._cache.inc((row.cache_layer, "hit" if row.cache_hit else "miss"))
-        for part, count in row.parts.items():
-            if count:
-                self._prompts.inc((row.tenant, row.feature, served, part), count)
+        if row.parts:
+            feature = labels.feature(row.tenant, row.feature)
+            for part, count in row.parts.items():
+                if count:
+                    self._prompts.inc((row.tenant, feature, served, part), count)
         if freed := row.scores.get("answer_freed"):
             self._freed.inc((route,), freed)
         for call in row.calls:
-            model = self.canonical(call.model)
+            model = models.get(call.model) or labels.model(self.canonical(call.model), call.outcome != "failed")
             self._calls.inc((model, call.purpose, call.outcome))
             if call.cost:
                 self._cost.inc((model,), call.cost * NANO)
@@ -164,6 +245,9 @@ class Metrics:
 
         counters = (
             ("hapenny_requests", "Finished requests.", ("route", "outcome"), self._requests),
+            ("hapenny_tenant_requests", "The same by tenant.", ("tenant", "outcome"), self._by_tenant),
+            ("hapenny_tenant_cost_dollars", "What calls of a tenant cost.", ("tenant",), self._tenant_cost),
+            ("hapenny_tenant_tokens", "Tokens of answers to a tenant.", ("tenant", "kind"), self._tenant_tokens),
             ("hapenny_calls", "Calls made to providers.", ("model", "purpose", "outcome"), self._calls),
             ("hapenny_cache_requests", "Cache look-ups.", ("layer", "result"), self._cache),
             ("hapenny_tokens", "Tokens billed by providers.", ("model", "kind"), self._tokens),
@@ -190,6 +274,17 @@ class Metrics:
         for values, count in list(self._saved.items()):
             saved.add_metric(values, count)
         yield saved
+        by_tenant = GaugeMetricFamily(
+            "hapenny_tenant_saved_dollars", "The same by tenant (may be negative).", labels=("tenant",)
+        )
+        for values, count in list(self._tenant_saved.items()):
+            by_tenant.add_metric(values, count)
+        yield by_tenant
+        for title, (about, names, figures) in self._tables.items():
+            table = GaugeMetricFamily(title, about, labels=names)
+            for label, figure in figures():
+                table.add_metric(label, figure)
+            yield table
         histograms = (
             ("hapenny_request_duration_seconds", "Arrival to last byte.", ("route",), self._e2e),
             ("hapenny_time_to_first_token_seconds", "Arrival to first content.", ("route", "model"), self._ttft),
@@ -206,6 +301,13 @@ class Metrics:
                 yield CounterMetricFamily(name, what, value=read())
             else:
                 yield GaugeMetricFamily(name, what, value=read())
+        for source in self._sources.values():
+            for shown in source():
+                kind = CounterMetricFamily if shown.name.endswith("_total") else GaugeMetricFamily
+                labelled = kind(shown.name, shown.what, labels=shown.labels)
+                for values, value in list(shown.series.items())[:MAX_SERIES]:
+                    labelled.add_metric(values, value)
+                yield labelled
         yield from self._paces(self.live)
 
     @staticmethod

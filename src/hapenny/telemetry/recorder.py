@@ -76,10 +76,16 @@ class Recorder:
             )
 
     def watch(self, books: Books) -> None:
-        """Shows the identity violations of `books` (always 0, or there is a bug), and calls models as they do."""
+        """Shows the identity violations of `books` (always 0, or there is a bug) and what they left out, and calls
+        models as they do."""
         self.metrics.canonical = self.live.canonical = books.prices.canonical
         self.metrics.gauge(
             "hapenny_identity_violations_total", "Rows that do not add up.", lambda: float(books.violations)
+        )
+        self.metrics.gauge(
+            "hapenny_implausible_reports_total",
+            "Reports of usage that cannot be true: left out, the calls are estimated.",
+            lambda: float(books.implausible),
         )
 
     def check(self, checks: CountChecks) -> None:

@@ -12,6 +12,7 @@ from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.leave_one_out import ALONE, Alone
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
+from hapenny.telemetry.would_save import counterfactuals
 
 REFUSALS = frozenset({"refusal", "guardrail", "content_filtered"})
 """Stop reasons of answers that count as refused: they have no baseline."""
@@ -32,19 +33,17 @@ def make_row(
         reported = reported and call.provenance == "reported"
     cache = exchange.cache
     decide: dict[str, float] = {}
-    would_save: dict[str, int] = {}
     scores: dict[str, float] = {}
     for taken in exchange.decisions:
         decide[taken.stage] = decide.get(taken.stage, 0.0) + taken.seconds
         decision = taken.decision
         if decision is None:
             continue
-        if taken.mode == "shadow" and decision.would_save is not None:
-            would_save[taken.stage] = would_save.get(taken.stage, 0) + decision.would_save
         if decision.score is not None:
             scores[taken.stage] = float(decision.score)
         if taken.mode == "on" and decision.freed:
             scores["answer_freed"] = float(decision.freed)
+    would_save = counterfactuals(exchange, adopted, prices)
     by_itself = _NONE if unpriced else exchange.stage_notes.get(ALONE) or _NONE
     promise = exchange.answer.certificate
     parts: dict[str, int] = {}

@@ -113,9 +113,10 @@ class Row(Struct, kw_only=True, gc=False):
 class Entry(Struct, frozen=True, kw_only=True):
     """A row that is no request: the bill of provisioned or own capacity (`capacity`, an hour each, as a technique's
     negative saving), a late correction (`adjustment`), what overflowed the queue (`overflow`), or a person's verdict on
-    a request's answer (`feedback`; no money, `detail` says score and source)."""
+    a request's answer (`feedback`; no money, `detail` says score and source), or where a technique stands with its loss
+    budget (`evidence`; no money either)."""
 
-    kind: Literal["capacity", "adjustment", "overflow", "feedback"]
+    kind: Literal["capacity", "adjustment", "overflow", "feedback", "evidence"]
     wall: float
     technique: str
     actual: int

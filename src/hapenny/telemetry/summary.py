@@ -8,8 +8,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.capacity import HOUR
-from hapenny.telemetry.figures import Audits, Group, Judging, Latency, Promise, Scope, Slice, Summary, Technique
+from hapenny.telemetry.figures import (
+    Advice,
+    AdviceTotal,
+    Audits,
+    Group,
+    Judging,
+    Latency,
+    Promise,
+    Scope,
+    Slice,
+    Spent,
+    Summary,
+    Technique,
+)
+from hapenny.telemetry.holdout import compared
 from hapenny.telemetry.leave_one_out import replayed
 from hapenny.telemetry.schema import open_ledger
 
@@ -81,6 +96,7 @@ class _Reader:
         error += entries["error"]
         actual += entries["actual"]
         absolute += abs(entries["error"])
+        advice, advised = self._advice(actual)
         return Summary(
             first=first,
             last=last,
@@ -104,11 +120,14 @@ class _Reader:
             adjustments=entries["adjustments"],
             techniques=sorted(techniques.values(), key=lambda technique: -technique.saved),
             would_save=self._would_save(),
+            advice=advice,
+            advised=advised,
             features=self._groups("CASE feature WHEN '' THEN '(none)' ELSE feature END"),
             models=self._groups(
                 "CASE WHEN cache_hit THEN '(cache)' WHEN model_served = '' THEN '(none)' ELSE model_served END"
             ),
             routes=self._groups("route"),
+            tenants=self._groups("tenant"),
             cache=dict(self._rows("cache_layer, count(*)", "GROUP BY 1 ORDER BY 2 DESC", also=" AND cache_hit")),
             tokens=self._tokens(),
             parts=self._parts(),
@@ -129,6 +148,8 @@ class _Reader:
             certificates=self._certificates(),
             audits=self._audits(),
             judging=self._judging(),
+            budgets=self._budgets(),
+            holdout=compared(self._connection, self._where, self._values),
         )
 
     def _violations(self) -> int:
@@ -228,6 +249,17 @@ class _Reader:
             for name, (calls, cost) in sorted(spent.items(), key=lambda item: -item[1][1])
         ]
 
+    def _budgets(self) -> list[Spent]:
+        """Where each technique stands with its loss budget: the newest note of each."""
+        newest: dict[tuple[str, str], Spent] = {}
+        for technique, detail in self._connection.execute(
+            f"SELECT technique, detail FROM entries WHERE {self._entry_where} AND kind = 'evidence' ORDER BY seq",
+            self._entry_values,
+        ):
+            told = msgspec.convert(msgspec.json.decode(detail) | {"technique": technique}, Spent)
+            newest[told.route, technique] = told
+        return [newest[key] for key in sorted(newest)]
+
     def _would_save(self) -> dict[str, int]:
         return dict(
             self._rows(
@@ -235,6 +267,15 @@ class _Reader:
                 " AND would_save IS NOT NULL",
             )
         )  # fmt: skip
+
+    def _advice(self, paid: int) -> tuple[list[Advice], AdviceTotal]:
+        rows = self._connection.execute(
+            "SELECT actual, would_save FROM requests WHERE "
+            f"{self._where} AND would_save IS NOT NULL AND NOT unpriced AND background = ''",
+            self._values,
+        )
+        decode = msgspec.json.Decoder(dict[str, int]).decode
+        return advise((Watched(actual or 0, decode(told)) for actual, told in rows), paid)
 
     def _groups(self, label: str) -> list[Group]:
         groups = [

@@ -9,14 +9,20 @@ import msgspec
 
 from hapenny.core.clock import Clock
 
+_TRUSTED_WHOLE_S = 5.0
+"""A refusal of the whole account, seconds after it was served: one of a provider's servers, perhaps."""
+
 
 class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
 
-    An open one lets a probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds. An endpoint that
+    An open one lets a probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds; also where the
+    one before is still out, so that a probe in a black hole keeps nobody from finding out. Pauses get up to a quarter
+    on top by chance: gateways that lost a provider together do not probe in step. An endpoint that
     fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection). One whose
     provider refuses the gateway's own account is open at once, unless a call has succeeded within `trusted_s`: then the
-    refusal may be about the request (a model, a guardrail), and counts as a failure.
+    refusal may be about the request (a model, a guardrail), and counts as a failure; so does one that can only be about
+    the account, for five seconds.
     """
 
     failures: int = 5
@@ -40,7 +46,6 @@ class Breaker:
         self._share = 0.0
         self._interval = self._spec.probe_s
         self._probe_at = 0.0
-        self._probing = False
         self._succeeded_at = float("-inf")
         self.account_refused = False
         """Whether the last call that failed did so because the provider refuses the gateway's account."""
@@ -58,18 +63,16 @@ class Breaker:
         return self.state == "closed" and self._share > self._spec.eject_share and worst < self._spec.eject_share / 4
 
     def wait_s(self) -> float:
-        """0 if a call may be made now; else seconds until the next probe is due (`probe_s` while one is out)."""
+        """0 if a call may be made now; else seconds until the next probe is due."""
         if self.state == "closed":
             return 0.0
-        if self._probing:
-            return self._interval
         return max(0.0, self._probe_at - self._clock.now())
 
     def start(self) -> bool:
         """Notes that a call starts; True if it is the probe."""
         if self.state == "closed":
             return False
-        self._probing = True
+        self._rest(self._interval)  # for the others: its own end may be far away
         return True
 
     def succeeded(self, probe: bool) -> None:
@@ -87,27 +90,27 @@ class Breaker:
         self._row += 1
         self._share += (1.0 - self._share) / self._spec.sample
         if probe:
-            self._probing = False
             self._interval = min(self._spec.longest_s, self._interval * 2)
-            self._probe_at = self._clock.now() + self._interval
+            self._rest(self._interval)
         elif self._row >= self._spec.failures or self._share > self._spec.failure_share:
             self._open(self._spec.probe_s)
 
     def refused(self, probe: bool, *, whole: bool) -> None:
         """The provider refused the gateway's account: for every request (`whole`), or perhaps for this one alone."""
         now = self._clock.now()
-        trusted = not whole and now - self._succeeded_at < self._spec.trusted_s
+        trust = min(_TRUSTED_WHOLE_S, self._spec.trusted_s) if whole else self._spec.trusted_s
+        trusted = now - self._succeeded_at < trust
         self.failed(probe)
         self.account_refused = True
         if not trusted:
             self._open(self._spec.probe_s)
         if self.state == "open":
-            self._probe_at = now + self._spec.eject_s
+            self._rest(self._spec.eject_s)
 
     def cancelled(self, probe: bool) -> None:
         """A call ended without a verdict."""
         if probe:
-            self._probing = False
+            self._probe_at = self._clock.now()
 
     def eject(self) -> None:
         """Opens, because others do much better."""
@@ -118,11 +121,13 @@ class Breaker:
             self.state = "open"
             self.opened += 1
             self._interval = self._spec.probe_s
-            self._probe_at = self._clock.now() + wait_s
+            self._rest(wait_s)
+
+    def _rest(self, seconds: float) -> None:
+        self._probe_at = self._clock.now() + seconds * self._clock.random.uniform(1.0, 1.25)
 
     def _close(self, probe: bool) -> None:
         if probe:
             self.state = "closed"
-            self._probing = False
             self._share = 0.0
             self._interval = self._spec.probe_s

@@ -57,17 +57,18 @@ class Dispatcher(Generic[T]):
         other `Failure` at once where another try cannot help.
         """
         self.budget.first()
-        tried, last, purpose = 0, "", _SERVE
+        tried, last, purpose, yielded, patience = 0, "", _SERVE, False, None
         while True:
-            leave = await self.gate.enter(job, last=last, returning=tried > 0)
+            leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
             try:
                 return await self._attempt(job, leave, attempt, purpose)
             except _Yielded:
-                tried = max(tried, 1)
+                tried, yielded = max(tried, 1), True
                 continue
             except Failure as failure:
                 outcome, probe = verdict(failure), leave.probe
-                leave.done(outcome, Used(0, 0) if outcome is not Outcome.OK else Used(job.input_tokens, 0))
+                used = Used(0, 0) if outcome is not Outcome.OK else Used(job.input_tokens, 0)
+                leave.done(outcome, used, failure.retry_after)
                 tried += 1
                 if not failure.retryable or not may_retry():
                     raise
@@ -78,7 +79,8 @@ class Dispatcher(Generic[T]):
                 if failure.kind == "provider_account" and len(self.gate.endpoints) < 2:
                     raise Unavailable(failure.message, cause=failure) from failure  # only another provider can help
                 if outcome is Outcome.THROTTLED:
-                    continue  # the gate knows when there is quota again
+                    patience = await self._again(job, wait, failure)
+                    continue
                 down = all(e.breaker.state == "open" for e in self.gate.endpoints)
                 # Probes are rationed already; who was sent on one goes on where it is known to work, at no charge.
                 if down or not (probe or self.budget.take()):
@@ -88,6 +90,18 @@ class Dispatcher(Generic[T]):
             except BaseException:
                 leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
                 raise
+
+    async def _again(self, job: Job, wait: float, failure: Failure) -> float:
+        """Waits as a throttled call has to; returns how long it may wait for leave after that.
+
+        Raises `Unavailable` where that is longer than is worth waiting: then the client had better wait itself.
+        """
+        most = min(max(self.gate.spec.patience_s, self.backoff.max_delay_s), job.patience)
+        if len(self.gate.endpoints) < 2:
+            if wait > most + self.backoff.jitter_s:
+                raise Unavailable(failure.message, cause=failure) from failure
+            await self.clock.sleep(wait)
+        return most
 
     async def _attempt(self, job: Job, leave: Pass, attempt: Attempt[T], purpose: Purpose) -> T:
         hedger = self.hedger

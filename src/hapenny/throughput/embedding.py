@@ -12,6 +12,7 @@ import numpy as np
 
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.guard import Guard
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec, QueueFull
 from hapenny.vectors.embedder import Embedder, Vectors
 
@@ -31,6 +32,11 @@ class GatheredEmbedder:
     def __init__(self, embedder: Embedder, clock: Clock, spec: MicroBatchSpec = SPEC) -> None:
         self._embedder = embedder
         self.batcher: MicroBatcher[tuple[str, ...], Vectors] = MicroBatcher(clock, self._together, _tokens, spec)
+
+    @property
+    def guard(self) -> Guard:
+        """Of the batches."""
+        return self.batcher.guard
 
     @property
     def name(self) -> str:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.guard import Guard
 from hapenny.stores.counters import Ticket
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.pools import Used
-from hapenny.throughput.queue import FairQueue, Job, Priority, Shed, ShedKind
-from hapenny.throughput.quota import Quota
+from hapenny.throughput.queue import Entry, FairQueue, Job, Priority, Shed, ShedKind
+from hapenny.throughput.waits import Waits
 
 NOTHING = Used(0, 0)
 
@@ -96,11 +97,14 @@ class Pass:
                 self.endpoint.breaker.succeeded(True)
                 self._gate.wake()
 
-    def done(self, outcome: Outcome, used: Used = NOTHING) -> None:
-        """The call is over. Synchronous and idempotent: quota, place and verdict are settled here."""
+    def done(self, outcome: Outcome, used: Used = NOTHING, retry_after: float | None = None) -> None:
+        """The call is over. Synchronous and idempotent: quota, place and verdict are settled here.
+
+        `retry_after`: seconds after which a provider that refused the call wants to be asked again, if it said so.
+        """
         if self.open:
             self.open = False
-            self._gate.settle(self, outcome, used, self._ttft, self._granted)
+            self._gate.settle(self, outcome, used, self._ttft, self._granted, retry_after)
 
     def give_up(self) -> bool:
         """Asks the caller to yield; False if it cannot any more."""
@@ -121,6 +125,7 @@ class Gate:
         spec: GateSpec | None = None,
         *,
         balancer: Balancer | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.clock = clock
         self.spec = spec or GateSpec()
@@ -133,15 +138,11 @@ class Gate:
         )
         self.unbegun: dict[int, Pass] = {}
         self.counts = {"granted": 0, "queued": 0, "shed": 0, "preempted": 0}
-        self._waiters: dict[int, tuple[float, asyncio.Future[Pass]]] = {}
+        self._waiters: dict[int, asyncio.Future[Pass]] = {}
         self._wake: asyncio.Event = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-        self._head_at = 0.0  # when the head of the queue is expected to start
-        self._head_cost = 0.0
-        self._pace: dict[str, float] = {}  # seconds between two calls ending, by endpoint
-        self._ended: dict[str, float] = {}
-        self._ttft = self.spec.ttft_s
-        self._tpot = 1.0 / self.spec.tokens_per_s
+        self.waits = Waits(clock, self.endpoints, self.spec.ttft_s, 1.0 / self.spec.tokens_per_s)
+        self._guard = guard or Guard("queue of a model", clock)
 
     @property
     def metered(self) -> bool:
@@ -169,11 +170,14 @@ class Gate:
             return self._grant(job, endpoint, grant.ticket)
         return None
 
-    async def enter(self, job: Job, *, last: str = "", returning: bool = False) -> Pass:
+    async def enter(
+        self, job: Job, *, last: str = "", returning: bool = False, patience_s: float | None = None
+    ) -> Pass:
         """Waits for leave to call, or raises `Shed` at once when no answer could begin in time.
 
-        `last`: the endpoint that has just failed this job. `returning`: the job had leave before (it was throttled or
-        yielded) and is judged by its deadline alone. Cancelling while it waits gives its place up.
+        `last`: the endpoint that has just failed this job. `returning`: the job had leave before (it yielded) and is
+        judged by its deadline alone. `patience_s`: instead of the gate's own, for one that was throttled. Cancelling
+        while it waits gives its place up.
         """
         job.arrived = job.arrived or self.clock.now()
         quota = self.endpoints[0].quota
@@ -184,34 +188,31 @@ class Gate:
             leave, wait = await self._try(job, last)
             if leave is not None:
                 return leave
-            self._head_at = self.clock.now() + (wait if wait < math.inf else 0.0)
-            self._head_cost = job.cost
+            self.waits.head(wait if wait < math.inf else 0.0, job.cost)
         estimate = self.estimate(job)
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
-        allowed = self._allowed(job, returning)
+        patience = math.inf if returning else self.spec.patience_s if patience_s is None else patience_s
+        allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
         if not room and (estimate > allowed or len(self.queue) >= self.spec.queue):
             raise self._shed(estimate, allowed)
-        return await self._wait(job, math.inf if returning else self.clock.now() + 3 * self.spec.patience_s)
+        return await self._wait(job, min(3 * patience, job.patience))
 
     def estimate(self, job: Job) -> float:
         """Seconds until `job` could start if it joined the queue now."""
-        jobs, units = self.queue.before(job) if self._waiters else (0, 0.0)
-        head = max(0.0, self._head_at - self.clock.now())
-        best = math.inf
-        for endpoint in self.endpoints:
-            down = endpoint.breaker.wait_s()
-            if down > 0:
-                best = min(best, down + 0.5 if self.queue else down)
-                continue
-            best = min(
-                best, max(self._quota_wait(endpoint, head, jobs, units, job.cost), self._place_wait(endpoint, jobs))
-            )
-        return best
+        return self.waits.estimate(job, self.queue, idle=not self._waiters)
 
-    def settle(self, leave: Pass, outcome: Outcome, used: Used, ttft: float | None, granted: float) -> None:
+    def settle(
+        self,
+        leave: Pass,
+        outcome: Outcome,
+        used: Used,
+        ttft: float | None,
+        granted: float,
+        retry_after: float | None = None,
+    ) -> None:
         """Books the end of a call; `Pass.done` calls it."""
         endpoint, job, now = leave.endpoint, leave.job, self.clock.now()
         self.unbegun.pop(id(leave), None)
@@ -219,7 +220,7 @@ class Gate:
         quota, breaker = endpoint.quota, endpoint.breaker
         if quota is not None:
             if outcome is Outcome.THROTTLED:
-                quota.refused(job, leave.ticket, granted)
+                quota.refused(job, leave.ticket, granted, retry_after)
             elif outcome is Outcome.UNCALLED:
                 quota.cancelled(leave.ticket)
             else:
@@ -236,10 +237,7 @@ class Gate:
         else:
             breaker.cancelled(leave.probe)
         if outcome in (Outcome.OK, Outcome.ABANDONED, Outcome.FAILED):
-            gap = now - self._ended.get(endpoint.name, now - 1.0)
-            self._ended[endpoint.name] = now
-            old = self._pace.get(endpoint.name, gap)
-            self._pace[endpoint.name] = old + 0.1 * (gap - old)
+            self.waits.ended(endpoint)
         if outcome in (Outcome.FAILED, Outcome.THROTTLED) and endpoint.limit is not None:
             endpoint.limit.observe(Sample(now - granted, None, leave.inflight, True, now - granted))
         self._wake.set()
@@ -251,9 +249,7 @@ class Gate:
     def _learn(self, leave: Pass, used: Used, ttft: float | None, took: float) -> None:
         first = took if ttft is None else ttft
         tpot = (took - first) / (used.output - 1) if used.output > 1 and ttft is not None else None
-        self._ttft += 0.05 * (first - self._ttft)
-        if tpot is not None:
-            self._tpot += 0.05 * (tpot - self._tpot)
+        self.waits.answered(first, tpot)
         if leave.endpoint.limit is not None:
             leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 
@@ -287,13 +283,19 @@ class Gate:
             self.unbegun[id(leave)] = leave
         return leave
 
-    async def _wait(self, job: Job, until: float) -> Pass:
+    async def _wait(self, job: Job, longest: float) -> Pass:
+        loop = asyncio.get_running_loop()
         entry = self.queue.push(job)
-        future: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._waiters[id(entry)] = (until, future)
+        future: asyncio.Future[Pass] = loop.create_future()
+        self._waiters[id(entry)] = future
         self.counts["queued"] += 1
+        # Estimates err, and other processes may take what was counted on: nobody waits past the own limits, whoever
+        # stands before.
+        most = min(job.begin_by - self.waits.ttft_s, job.finish_by) - self.clock.now()
+        most = max(0.0, min(most, longest))
+        overdue = loop.call_later(most, self._overdue, entry, future) if most < math.inf else None
         if self._pump is None or self._pump.done():
-            self._pump = asyncio.get_running_loop().create_task(self._serve())
+            self._pump = loop.create_task(self._guard.keep(self._serve))
         elif self.queue.peek() is entry:
             self._wake.set()
         try:
@@ -303,35 +305,47 @@ class Gate:
                 future.result().done(Outcome.UNCALLED)
             raise
         finally:
+            if overdue is not None:
+                overdue.cancel()
             self._waiters.pop(id(entry), None)
             self.queue.remove(entry)
+
+    def _overdue(self, entry: Entry, future: asyncio.Future[Pass]) -> None:
+        """Turns away a job that has waited as long as it may."""
+        self.queue.remove(entry)
+        if not future.done():
+            future.set_exception(self._shed(max(1.0, self.estimate(entry.job)), 0.0))
+        self._wake.set()
 
     async def _serve(self) -> None:
         """Gives leave to waiting jobs until none waits."""
         while (entry := self.queue.peek()) is not None:
-            job = entry.job
-            until, future = self._waiters[id(entry)]
+            job, future = entry.job, self._waiters[id(entry)]
             if future.done():
                 self.queue.remove(entry)
                 continue
-            now = self.clock.now()
-            if now + self._ttft > job.begin_by or now >= min(job.finish_by, until) or self._refused():
-                # Estimates err, and other processes may take what was counted on.
+            if self._refused():
                 self.queue.remove(entry)
                 future.set_exception(self._shed(max(1.0, self.estimate(job)), 0.0))
                 continue
             self._wake.clear()
-            leave, wait = await self._try(job)
+            try:
+                leave, wait = await self._try(job)
+            except Exception as error:  # whatever it is: others wait behind this one
+                self._guard.note(error)
+                self.queue.remove(entry)
+                if not future.done():
+                    future.set_exception(error)
+                continue
             if leave is not None:
                 if future.done():
                     leave.done(Outcome.UNCALLED)
                 else:
                     self.queue.take(entry)
                     future.set_result(leave)
-                    self._head_at = self.clock.now()
+                    self.waits.head(0.0)
                 continue
-            self._head_at = self.clock.now() + (wait if wait < math.inf else self._next_place())
-            self._head_cost = job.cost
+            self.waits.head(wait, job.cost)
             await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
@@ -343,44 +357,10 @@ class Gate:
         except TimeoutError:
             pass
 
-    def _quota_wait(self, endpoint: Endpoint, head: float, jobs: float, units: float, own: float) -> float:
-        quota = endpoint.quota
-        if quota is None:
-            return 0.0
-        between = quota.between_s
-        if quota.tokens is None:
-            return head + jobs * between if between is not None else 0.0
-        if not jobs:
-            return head
-        by_requests = head + jobs * between if between is not None else 0.0
-        return max(by_requests, self._token_wait(quota, head, units, own))
-
-    def _token_wait(self, quota: Quota, head: float, units: float, own: float) -> float:
-        after = max(0.0, units - self._head_cost) + own  # the head's own units come with its wait
-        per_window = quota.window_s * quota.rate
-        if per_window:
-            return head + quota.window_s * math.floor(after / per_window)
-        return head + after / (quota.rate * max(1, len(self.endpoints)))
-
-    def _place_wait(self, endpoint: Endpoint, jobs: float) -> float:
-        if endpoint.limit is None:
-            return 0.0
-        short = jobs + 1 - endpoint.free
-        return 0.0 if short <= 0 else short * self._between(endpoint)
-
-    def _between(self, endpoint: Endpoint) -> float:
-        """Seconds between two places becoming free."""
-        pace = self._pace.get(endpoint.name)
-        return pace if pace is not None else self._ttft / max(1, endpoint.inflight)
-
-    def _next_place(self) -> float:
-        return min((self._between(e) for e in self.endpoints if e.limit is not None), default=1.0)
-
-    def _allowed(self, job: Job, returning: bool) -> float:
-        now = self.clock.now()
-        limit = job.begin_by - now - self._ttft
-        limit = min(limit, job.finish_by - now - self._ttft - self._tpot * job.predicted_output)
-        return limit if returning else min(limit, self.spec.patience_s)
+    def _allowed(self, job: Job) -> float:
+        """Seconds that may pass until the call is made, for its answer to be in time."""
+        left, waits = -self.clock.now() - self.waits.ttft_s, self.waits
+        return min(job.begin_by + left, job.finish_by + left - waits.tpot_s * job.predicted_output)
 
     def _refused(self) -> bool:
         """Whether every endpoint rests because its provider refuses the gateway's account."""
@@ -396,9 +376,13 @@ class Gate:
         elif all(e.limit is not None and e.free < 1 for e in self.endpoints):
             reason = "all servers of the model are full"
         else:
-            reason, kind = "the model's quota is used up", "rate_limited"
+            reason, kind = self._why(), "rate_limited"
         back = min(60.0, max(0.05, estimate - max(0.0, allowed)))
         return Shed(reason, kind, retry_after=back * (1.0 + 0.2 * self.clock.random.random()))
+
+    def _why(self) -> str:
+        quotas = (e.quota for e in self.endpoints if e.quota is not None and e.breaker.wait_s() <= 0)
+        return next((quota.why() for quota in quotas), "the model's quota is used up")
 
     def _make_room(self, job: Job) -> bool:
         """Lets the longest background call that has not begun yield its place."""

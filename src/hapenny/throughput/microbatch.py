@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from hapenny.core.clock import Clock
+from hapenny.core.errors import Failure
+from hapenny.core.guard import Guard
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,7 +66,8 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, int, asyncio.Future[Result], float]] = deque()
         self._tokens = 0
         self._flying: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.guard = Guard("micro-batches", clock)
         self._took = 0.0  # seconds a batch takes, a moving mean
         self._sent = -1e9
         self.batches = 0
@@ -96,12 +99,11 @@ class MicroBatcher(Generic[Item, Result]):
             due = min(self._waiting[0][3] + spec.window_s, self._sent + spacing) - self._clock.now()
             if self._flying and not full and due > 1e-9:
                 if self._timer is None:
-                    self._timer = asyncio.get_running_loop().create_task(self._later(due))
+                    self._timer = asyncio.get_running_loop().call_later(due, self._rung)
                 return
             self._fly()
 
-    async def _later(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
+    def _rung(self) -> None:
         self._timer = None
         self._send()
 
@@ -149,9 +151,10 @@ class MicroBatcher(Generic[Item, Result]):
             for item, future in zip(items, futures, strict=True):
                 if not future.done():
                     await self._batch([item], [future])
-        except BaseException:
+        except BaseException as error:  # it was cancelled, which those who wait were not
+            self.guard.note(error)
             for future in futures:
-                future.cancel()
+                _fail(future, Failure("unavailable", "the batch was given up", retry_after=1.0))
             raise
         else:
             for future, result in zip(futures, results, strict=True):

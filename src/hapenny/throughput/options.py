@@ -130,6 +130,6 @@ class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
 
 
 THROUGHPUT_STAGE = StageSpec(
-    name="throughput", options=ThroughputOptions, phase=Phase.SEND, safe="on",
+    name="throughput", options=ThroughputOptions, phase=Phase.SEND, safe="on", saves=False,
     does="waits for quota, chooses endpoint and region, tries again and hedges",
 )  # fmt: skip

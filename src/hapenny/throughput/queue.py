@@ -35,6 +35,7 @@ class Job(msgspec.Struct, kw_only=True):
     `input_tokens` counts uncached input, `cached_tokens` what is expected to be read from the provider's prefix cache.
     `predicted_output`: the expected answer size; `max_tokens` when nothing better is known.
     `prefix`: equal for prompts that begin alike (a running hash), "" when unknown.
+    `patience`: seconds it may wait for a quota, also after a throttle; the gate's own patience holds besides.
     `cost`: what fair shares and waits are counted in: quota units where there is a quota, else tokens moved.
     """
 
@@ -48,6 +49,7 @@ class Job(msgspec.Struct, kw_only=True):
     prefix: str = ""
     begin_by: float = math.inf
     finish_by: float = math.inf
+    patience: float = math.inf
     arrived: float = 0.0
     cost: float = 0.0
 

@@ -14,13 +14,20 @@ import msgspec
 
 from hapenny.core.clock import Clock
 from hapenny.stores.counters import Charge, Counters, Grant, Limit, MemoryCounters, Ticket
+from hapenny.throughput.hold import Hold
 from hapenny.throughput.learner import Learner
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job
+from hapenny.throughput.retry import Backoff
+
+TRICKLE_S = 5.0
+"""A limit that is only guessed lets a call through at least so often: else nobody would learn that it is wrong."""
+GUESSED_S = 60.0
+"""Seconds after a refusal during which what is left of a known quota counts as guessed."""
 
 
 class Quota:
-    """Reserves and settles one pool."""
+    """Reserves and settles one pool. `backoff`: how calls are spaced after refusals."""
 
     def __init__(
         self,
@@ -31,6 +38,7 @@ class Quota:
         *,
         ttl_s: float = 900.0,
         burndown: float = 1.0,
+        backoff: Backoff | None = None,
     ) -> None:
         self.pool = pool
         self.spec = spec
@@ -39,15 +47,18 @@ class Quota:
         self._ttl_s = ttl_s
         self._default_burndown = burndown
         self.learner: Learner | None = None
+        self.hold = Hold(clock, backoff or Backoff())
         self._tokens: Limit | None = None
         self._limits()
         key = pool.key
         self._keys = (key + ":tpm", key + ":rpm", key + ":tpd")
         self._spare: MemoryCounters | None = None
+        self._alone = False  # whether the shared store is lost
+        self._level = 1.0  # what was left when it was last asked, as a share
         self._ratio = 1.0  # settled units per reserved unit, a moving mean
-        self._strikes = 0
-        self._hold_until = 0.0
         self._refused_at = -math.inf
+        self._granted_at = -math.inf
+        self._beyond_at = -math.inf  # when the last call was made beyond what is believed to be left
         self._share = 1.0
         self._own_taken = 0.0
         self._mark: tuple[float, float, float] | None = None
@@ -111,38 +122,78 @@ class Quota:
             return self._requests.window_s / (self._requests.amount * self._share)
         return 0.0 if self._day is not None else None
 
+    def held_s(self) -> float:
+        """Seconds until a call may be made, after refusals; 0 if now."""
+        return self.hold.wait_s()
+
+    @property
+    def guessed(self) -> bool:
+        """Whether what is believed to be left of the tokens a minute is no more than a guess."""
+        if self.learner is not None:
+            return self.learner.limit() is not None
+        return self.window_s > 0 and self._clock.now() - self._refused_at < GUESSED_S
+
+    def why(self) -> str:
+        """Why a call is held back now, for people."""
+        if (held := self.held_s()) > 0:
+            return f"the provider refuses calls for lack of quota; it is asked again in {held:.1f} s"
+        if self.learner is not None and (tokens := self.tokens) is not None:
+            learnt = tokens.rate * 60
+            return f"the quota learnt from the provider's refusals, about {learnt:,.0f} tokens a minute, is used up"
+        return "the model's quota is used up"
+
     async def reserve(self, job: Job) -> Grant:
         """Sets the job's units aside in every limit of the pool, or says how long that will take."""
-        learner = self.learner
-        if learner is not None and (hold := learner.hold_s()) > 0:
-            return Grant(None, hold, 0.0, 0.0)
-        if learner is None and (hold := self._hold_until - self._clock.now()) > 0:
-            return Grant(None, hold, 0.0, 0.0)
-        charges = self._charges(job)
+        if (held := self.held_s()) > 0:
+            return Grant(None, held, 0.0, 0.0)
+        learner, charges = self.learner, self._charges(job)
         if not charges:
-            if learner is not None:
-                learner.took(self.reserved_units(job))
+            self._made(learner, self.reserved_units(job))
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
-        try:
-            grant = await self._counters.reserve(charges, self._ttl_s)
-        except ConnectionError:
-            grant = self._alone(charges)
+        grant = await self._take(charges)
         if grant.ticket is not None:
             self._own_taken += charges[0].amount
-            if learner is not None:
-                learner.took(charges[0].amount)
-                learner.granted()
+            self._made(learner, charges[0].amount)
         elif learner is not None:
             learner.bound()
         self._note_share(grant.taken)
+        if grant.ticket is None and self.guessed:
+            still = self._clock.now() - max(self._granted_at, self._refused_at)
+            if still >= TRICKLE_S:
+                return await self._beyond(job, charges, grant)
+            return grant._replace(wait_s=min(grant.wait_s, TRICKLE_S - still))
         return grant
+
+    async def _take(self, charges: list[Charge]) -> Grant:
+        try:
+            grant = await self._counters.reserve(charges, self._ttl_s)
+        except ConnectionError:
+            return self._take_alone(charges)
+        self._alone, self._level = False, grant.level
+        return grant
+
+    def _made(self, learner: Learner | None, units: float) -> None:
+        self._granted_at = self._clock.now()
+        self.hold.granted()
+        if learner is not None:
+            learner.took(units)
+
+    async def _beyond(self, job: Job, charges: list[Charge], refused: Grant) -> Grant:
+        """Leave beyond the guess, under the limits that are sure."""
+        sure = [charge for charge in charges if charge.key != self._keys[0]]
+        self._granted_at = self._clock.now()  # before anything is waited for: one call, not all that wait
+        grant = await self._take(sure) if sure else Grant(Ticket("", ()), 0.0, 0.0, refused.taken)
+        if grant.ticket is None:
+            return refused if grant.wait_s < refused.wait_s else grant
+        self._beyond_at = self._clock.now()
+        self._made(self.learner, self.reserved_units(job))
+        return grant._replace(level=0.0)
 
     def accepted(self, started: float) -> None:
         """The provider let a call through that was made at `started`."""
-        if started >= self._refused_at:
-            self._strikes = 0
+        self.hold.accepted(started)
         if self.learner is not None:
-            self.learner.accepted(started)
+            self.learner.accepted(started, beyond=0 <= started - self._beyond_at < 0.1)
 
     def settle(self, job: Job, ticket: Ticket, used: Used) -> None:
         """The call ended (also: was aborted) having used `used`. Never waits."""
@@ -154,13 +205,18 @@ class Quota:
         if ticket.charges:
             self._store(ticket).settle(ticket, [1.0 if c.key == self._keys[1] else units for c in ticket.charges])
 
-    def refused(self, job: Job, ticket: Ticket, started: float) -> None:
-        """The provider throttled the call made at `started`: nothing was used, and our mirror showed too much."""
+    def refused(self, job: Job, ticket: Ticket, started: float, retry_after: float | None = None) -> None:
+        """The provider throttled the call made at `started`: nothing was used, and our mirror showed too much.
+
+        `retry_after`: seconds after which the provider wants to be asked again, if it said so.
+        """
         if ticket.charges:
             self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
         reserved = self.reserved_units(job)
-        self._strikes += 1
-        self._refused_at = started
+        self._refused_at = self._clock.now()
+        # Where nothing is known of a quota, and nothing is to be learnt, one call's refusal says nothing to the others.
+        mirrored = self.learner is not None or self.metered
+        fresh = self.hold.refused(started, retry_after) if mirrored else False
         if self.learner is not None:
             self.learner.took(-reserved)
             self.learner.refused(started)
@@ -169,9 +225,8 @@ class Quota:
                 self._counters.correct(self._keys[0], limit, 0.0)
         elif self._tokens is not None:
             # Less than `reserved` was left, nobody knows how much less: half on the first refusal, nothing after.
-            self._counters.correct(self._keys[0], self._tokens, reserved / 2 if self._strikes == 1 else 0.0)
-            if self._strikes > 2:  # somebody else uses the pool: probe for room, ever more rarely
-                self._hold_until = self._clock.now() + min(5.0, 0.25 * 2 ** (self._strikes - 3))
+            first = self.hold.strikes == 1 and fresh
+            self._counters.correct(self._keys[0], self._tokens, reserved / 2 if first else 0.0)
 
     def cancelled(self, ticket: Ticket) -> None:
         """The call was never made."""
@@ -179,12 +234,16 @@ class Quota:
             self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
             self._own_taken -= ticket.charges[0].amount
 
-    def _alone(self, charges: list[Charge]) -> Grant:
-        """The shared store is gone: keep to the share of the pool that this process last had."""
+    def _take_alone(self, charges: list[Charge]) -> Grant:
+        """The shared store is gone: keep to the share of the pool that this process last had, and of what was left."""
         if self._spare is None:
             self._spare = MemoryCounters(self._clock)
         share = max(0.01, self._share)
         own = [c._replace(limit=msgspec.structs.replace(c.limit, amount=c.limit.amount * share)) for c in charges]
+        if not self._alone:
+            self._alone = True
+            for charge in own:
+                self._spare.correct(charge.key, charge.limit, max(0.0, self._level) * charge.limit.capacity)
         return self._spare.reserve_now(own, self._ttl_s)
 
     def _store(self, ticket: Ticket) -> Counters:

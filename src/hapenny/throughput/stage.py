@@ -86,6 +86,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
             prefix=prefix_of(request) if route.prefixes else "",
             begin_by=exchange.limits.begin_by,
             finish_by=exchange.limits.finish_by,
+            patience=exchange.limits.patience,
             arrived=exchange.clock.now(),
         )
         wait = route.dispatcher.gate.estimate(job)
@@ -135,7 +136,9 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
             return answer.through(_Settle(leave, job, recorder)), there
 
         try:
-            answer, there = await route.dispatcher.begin(job, attempt, lambda: not exchange.committed)
+            answer, there = await route.dispatcher.begin(
+                job, attempt, lambda: not exchange.committed and exchange.calls_left
+            )
         except _Refused as refused:
             raise refused.failure from refused
         if there is not exchange:

@@ -1,9 +1,11 @@
-"""What the throughput stage knows now, for people: endpoints, quotas, limits, health, and what a shadow would do."""
+"""What the throughput stage knows now: endpoints, quotas, limits, health, and what a shadow would do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from hapenny.telemetry.metrics import Series
 from hapenny.throughput.concurrency import ShadowLimit
 from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.endpoint import Endpoint
@@ -28,6 +30,27 @@ def view(routes: Dispatchers) -> list[dict[str, Any]]:
     return found
 
 
+def series(routes: Dispatchers) -> Iterator[Series]:
+    """What holds calls back now, for metrics: by model and endpoint, the same pool once."""
+    learnt: dict[tuple[str, ...], float] = {}
+    held: dict[tuple[str, ...], float] = {}
+    down: dict[tuple[str, ...], float] = {}
+    for target, route in routes.routes().items():
+        for endpoint in route.dispatcher.gate.endpoints:
+            labels = (target.model, endpoint.name)
+            down[labels] = max(down.get(labels, 0.0), float(endpoint.breaker.state == "open"))
+            quota = endpoint.quota
+            if quota is None:
+                continue
+            held[labels] = max(held.get(labels, 0.0), quota.held_s())
+            if quota.learner is not None and (tokens := quota.tokens) is not None:
+                learnt[labels] = tokens.rate * 60
+    by = ("model", "endpoint")
+    yield Series("hapenny_learnt_tokens_per_minute", "Quotas learnt from refusals, where one is kept to.", by, learnt)
+    yield Series("hapenny_quota_rest_seconds", "Until a provider that refused is asked again.", by, held)
+    yield Series("hapenny_endpoint_open", "1 while an endpoint fails and is only probed.", by, down)
+
+
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": endpoint.name,
@@ -48,5 +71,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
             "requests_per_minute": quota.spec.requests_per_minute,
             "window": "minute" if quota.window_s else "refill",
             "learnt": quota.learner is not None and tokens is not None,
+            "refused_in_a_row": quota.hold.strikes,
+            "asked_again_in_s": round(quota.held_s(), 3),
         }
     return shown

@@ -23,7 +23,7 @@ _BY_NAME = frozenset(("properties", "patternProperties", "$defs", "definitions",
 """Keywords whose members are schemas under names of the author's choice."""
 _SCHEMAS = frozenset(("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"))
 _LISTS = frozenset(("anyOf", "oneOf", "allOf", "prefixItems"))
-_TRAILING = re.compile(r"[ \t]+(?=\n)|\s+\Z|\A\s*\n")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n)|(?<!\s)\s++\Z|\A\s*\n")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _WIDE = re.compile(r"(?<=[.!?:;,]) {2,}(?=\S)")
 _KEPT = 4096

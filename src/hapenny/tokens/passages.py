@@ -17,7 +17,7 @@ Cost = Callable[[str], float]
 
 STEM = 5
 """Letters that words of one family share: "intercepted", "interceptions"."""
-_BRACKETED = re.compile(r"\s*[(（].*?[)）]\s*")
+_BRACKETED = re.compile(r"(?<!\s)\s*+[(（][^(（)）]*+[)）]\s*")
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
 _CJK_NUMBER = re.compile("[一二三四五六七八九十百千万]+[年月日人個回歳代]")

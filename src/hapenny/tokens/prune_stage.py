@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from hapenny.core.answer import Answer
 from hapenny.core.arms import arm_setting
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message
+from hapenny.core.messages import Message, Request
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -118,6 +118,10 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         """Sends what stays."""
         exchange.request = replace(exchange.request, messages=exchange.stage_notes.pop(_PRUNED))
         return await onward(exchange)
+
+    def preview(self, decision: Pruning, exchange: Exchange) -> Request:
+        """The request with what stays."""
+        return replace(exchange.request, messages=exchange.stage_notes.pop(_PRUNED))
 
     def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
         share = arm_setting(exchange, "prune.share", self._options.share, 0.01, 1.0)

@@ -40,7 +40,7 @@ class TemplateStage(Stage, spec=TEMPLATES_STAGE):
         fired: Fired | None = self._templates.match(turn) if turn is not None else None
         if fired is None or fired.name in self._options.skip:
             return None
-        return Templated(name=fired.name, text=fired.text, reason=fired.name)
+        return Templated(name=fired.name, text=fired.text, reason=fired.name, spared=True)
 
     async def apply(self, decision: Templated, exchange: Exchange, onward: Onward) -> Answer:
         """Answers at once."""
@@ -53,6 +53,10 @@ class TemplateStage(Stage, spec=TEMPLATES_STAGE):
             tokens=Tokens(),
         )
         return Answer(Replay(events_of(completion)))
+
+    def preview(self, decision: Templated, exchange: Exchange) -> str:
+        """The answer."""
+        return decision.text
 
 
 def turn_of(request: Request, locale: str = "", *, with_tools: bool = False) -> Turn | None:

@@ -210,7 +210,7 @@ def clearing_pays(removed: float, behind: float, saved: float, expected_calls: f
 
 
 _FACT = re.compile(
-    r"[\w.+-]+@[\w-]+\.[\w.]+|\b(?=[\w-]*\d)[A-Za-z0-9][\w:.-]{2,}\b|\b[A-Z][a-zà-ỹ]+(?: [A-ZĐ][\w'-]+)+|https?://\S+"
+    r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]+|\b(?=[\w-]{0,64}\d)[A-Za-z0-9][\w:.-]{2,}\b|\b[A-Z][a-zà-ỹ]+(?: [A-ZĐ][\w'-]+)+|https?://\S+"
 )
 
 

@@ -75,8 +75,9 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             if room and self._prices.prompt(request, exchange.target) < _NEAR * room:
                 return None
             exchange.stage_notes[_PACKED] = (packed, ask)
-            return Windowed(reason="only the provider can tell whether it fits")
+            return Windowed(needed=True, reason="only the provider can tell whether it fits")
         exchange.stage_notes[_PACKED] = (packed, ask)
+        limit = self._limit(exchange)
         saved = _tokens(request.messages, count) - _tokens(packed.messages, count)
         return Windowed(
             cleared=packed.cleared,
@@ -84,6 +85,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             recalled=packed.recalled,
             tokens=round(saved),
             would_save=worth(self._prices, exchange, saved),
+            needed=not limit or self._prices.prompt(request, exchange.target) >= _NEAR * limit,
             reason=f"{packed.cleared} cleared, {packed.dropped} dropped, {packed.recalled} recalled",
         )
 
@@ -127,6 +129,11 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             if failure.kind != "context_overflow" or exchange.committed:
                 raise
             return await self._again(failure, before, exchange, onward, ask)
+
+    def preview(self, decision: Windowed, exchange: Exchange) -> Request | None:
+        """The conversation with what stays; None where a summary would have to be asked for."""
+        packed, _ = exchange.stage_notes.pop(_PACKED)
+        return replace(exchange.request, messages=packed.messages) if self._summarise is None else None
 
     async def _again(self, failure: Failure, before: Request, exchange: Exchange, onward: Onward, ask: Ask) -> Answer:
         """The same conversation, compacted to less than what the provider refused."""

@@ -73,6 +73,8 @@ class Experiment(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     guardrails: list[Guardrail] = []
     secondary: list[str] = []
     running: bool = True
+    design: str = ""
+    """What it was started as (`assignment`): a file that was changed since then is refused."""
 
     def problems(self) -> list[str]:
         """What is wrong with it, as `path: what. Fix: how` lines."""
@@ -84,9 +86,20 @@ class Experiment(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
                 found.append(f"{at}.arms.{name}.share: {arm.share:g}. Fix: a share above 0")
         if not 0 < self.alpha < 1:
             found.append(f"{at}.alpha: {self.alpha:g}. Fix: a level between 0 and 1, e.g. 0.05")
+        if self.design and self.design != self.assignment():
+            found.append(
+                f"{at}: its arms, shares or salt were changed while its name was in use, which moves sessions from "
+                "arm to arm. Fix: put back what it was, or stop it and start the new one under another name"
+            )
         if self.looks and (self.horizon is None or sorted(set(self.looks)) != self.looks or self.looks[-1] > 1):
             found.append(f"{at}.looks: {self.looks}. Fix: rising shares up to 1, and a horizon")
         return found
+
+    def assignment(self) -> str:
+        """A digest of what decides which unit sees what."""
+        arms = [(name, arm.share, arm.version()) for name, arm in self.arms.items()]
+        told = msgspec.json.encode([self.salt or self.name, self.unit, self.routes, arms], order="deterministic")
+        return hashlib.blake2b(told, digest_size=8).hexdigest()
 
     def shares(self) -> dict[str, float]:
         """The promised share of each arm, adding up to 1."""

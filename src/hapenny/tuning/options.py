@@ -36,6 +36,6 @@ ARMS_STAGE = StageSpec(
     does="puts the request into the arms of running experiments",
 )  # fmt: skip
 PARAMETERS_STAGE = StageSpec(
-    name="parameters", options=ParameterOptions, phase=Phase.SHAPE, safe="on",
+    name="parameters", options=ParameterOptions, phase=Phase.SHAPE, safe="on", saves=False,
     does="gives the intent its parameter set and translates what the model refuses",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hapenny.caching.keys import Keys
 from hapenny.caching.semantic.cache import SemanticCache
 from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.judging import AnswerJudge
+from hapenny.caching.semantic.judging import AnswerJudge, LabelBudget
 from hapenny.caching.semantic.stage import SemanticStage
 from hapenny.caching.store import Selector, Store
 from hapenny.core.answer import Answer, Replay
@@ -273,6 +273,25 @@ async def test_a_verdict_that_changes_with_the_places_counts_as_different():
     there = exchange("q", clock=HandClock())
     assert not await judge.equal(there, "q", "The shop opens at nine", "The shop opens at nine in the morning")
     assert judge.stats.misses == 0.5
+
+
+async def test_verdicts_cost_no_more_than_their_share_and_what_they_leave_open_is_no_label():
+    def over(cost):
+        there = exchange("q", clock=HandClock())
+        there.calls.append(SimpleNamespace(cost=cost))
+        return there
+
+    judge = AnswerJudge(Chance(False), HashedEmbedder(256), Judge("SAME"), LabelBudget(0.05))
+    open_pair = ("q", "The shop opens at nine", "The shop opens at nine in the morning")
+    verdicts = []
+    for _ in range(40):
+        there = over(10_000)  # a verdict costs 1,000: 5 % of two such requests
+        judge.begin(there)
+        verdicts.append(await judge.equal(there, *open_pair))
+    assert verdicts.count(True) == pytest.approx(20, abs=1)
+    assert verdicts.count(None) == judge.stats.deferred == 40 - verdicts.count(True)
+    assert judge.stats.cost <= 0.05 * 40 * 10_000 + 1_000
+    assert await judge.equal(over(0), "q", "We open at nine.", "we open  at nine")  # what is plain costs nothing
 
 
 async def test_a_judge_that_fails_decides_nothing():

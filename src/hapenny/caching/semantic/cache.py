@@ -189,15 +189,16 @@ class SemanticCache:
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
         decider = self._deciders[found.route]
         decider.hidden = self._judge.error
+        self._judge.begin(exchange)
         steps = decider.verify(found.looked, self._open(found.space, len(found.vector)).memory)
         answer: int | None = None
         try:
             entry = next(steps)
             while True:
                 other = self._answers.peek(_key(entry))
-                equal = other is not None and await self._judge.equal(
-                    exchange, found.question, text_of(other.value), text
-                )
+                equal: bool | None = False
+                if other is not None:
+                    equal = await self._judge.equal(exchange, found.question, text_of(other.value), text)
                 if equal and other is not None and verified is not None:
                     verified(other.value)
                 entry = steps.send(equal)

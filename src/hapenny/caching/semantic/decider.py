@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Literal, TypeAlias
@@ -16,7 +17,7 @@ from hapenny.caching.semantic.bound import NO_EVIDENCE, Evidence, threshold
 from hapenny.caching.semantic.differences import Differences
 from hapenny.caching.semantic.features import NAMES, Candidate, Neighbour, candidate
 from hapenny.caching.semantic.memory import Memory
-from hapenny.caching.semantic.model import ErrorModel
+from hapenny.caching.semantic.model import FIRST, ErrorModel
 from hapenny.caching.semantic.terms import Terms, contradiction
 from hapenny.core.clock import Clock
 from hapenny.evidence.eprocess import LossMonitor
@@ -83,6 +84,12 @@ class DeciderStats(Struct, kw_only=True):
     labels: int
     closures: int
     closed_because: str
+    more_requests: int | None = None
+    """About how many more requests open it, if they go on as so far; 0: it is open; None: not in sight."""
+    more_days: float | None = None
+    """The same in days at the pace so far."""
+    outlook: str = ""
+    """The same in words."""
 
 
 class _Dump(Struct):
@@ -119,6 +126,7 @@ class Decider:
         self._wait = 0
         self._share = 0.0
         self._allowance = Allowance()
+        self._began = clock.wall()
         self._counts = DeciderStats(
             open=False, threshold=0.0, requests=0, hits=0, audits=0, audits_wrong=0, labels=0, closures=0,
             closed_because="no evidence yet",
@@ -163,18 +171,19 @@ class Decider:
         self._allowance.spend(error / (1 - self.hidden))
         return Looked("serve", close, found, score, error)
 
-    def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool, int | None]:
+    def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool | None, int | None]:
         """What to find out about a question that the model has just answered.
 
-        Yields entries; send True if the entry's answer equals the new one. Returns the answer to store the question
-        under, or None for a new one. The first entry is the candidate: its label teaches the decider.
+        Yields entries; send True if the entry's answer equals the new one, None if nobody looked. Returns the answer to
+        store the question under, or None for a new one. The first entry is the candidate whose label counts.
         """
         seen: set[int] = set()
         found = looked.candidate
         if found is not None and not looked.reason.startswith(_CONTRADICTED):
             equal = yield found.entry
-            self._learn(looked, found, wrong=not equal)
-            memory.judged(found.entry, found.answer, equal)
+            if equal is not None:
+                self._learn(looked, found, wrong=not equal)
+                memory.judged(found.entry, found.answer, equal)
             if equal:
                 return found.answer
             seen.add(found.answer)
@@ -221,7 +230,29 @@ class Decider:
         values = {name: getattr(counts, name) for name in counts.__struct_fields__}
         opened = self._threshold > 0 or self._fixed is not None
         values.update(open=opened, threshold=self._threshold, closed_because="" if opened else counts.closed_because)
+        more = 0 if opened else self._more_requests()
+        days = (self._clock.wall() - self._began) / 86_400
+        pace = counts.requests / days if days > 0 else 0.0
+        values["more_requests"], values["more_days"] = more, more / pace if more is not None and pace else None
+        values["outlook"] = outlook(values["more_requests"], values["more_days"], counts.labels)
         return DeciderStats(**values)
+
+    def _more_requests(self) -> int | None:
+        """How many more requests open it, if labels go on to come as they did: the labels there are, counted several
+        times over, until they would do."""
+        requests, labels = self._counts.requests, self.model.labels
+        if not labels or not requests:
+            return None
+        if self.model.weights is None:
+            return math.ceil(requests * (2 * FIRST - labels) / labels)
+        scores, wrong = self.model.evidence()
+        if not len(scores):
+            return None
+        for times in _TIMES:
+            evidence = Evidence(np.repeat(scores, times), np.repeat(wrong, times))
+            if self._compute(self.promise.max_error, evidence) > 0:
+                return math.ceil(requests * (times - 1)) or _EVERY
+        return None
 
     def dumps(self) -> bytes:
         """Labels, model, the record of words, the recent requests' features and what is left of the promise."""
@@ -285,10 +316,10 @@ class Decider:
             self._counts.closed_because = "labels speak against the promise"
         self._share = float(np.mean(self._scores <= self._threshold) * len(rows) / len(self._recent)) if rows else 0.0
 
-    def _compute(self, max_error: float) -> float:
+    def _compute(self, max_error: float, evidence: Evidence | None = None) -> float:
         most = self.promise.max_wrong_hits
         return threshold(
-            self._evidence,
+            self._evidence if evidence is None else evidence,
             self._scores,
             len(self._recent),
             max_error=max_error * (1 - self.hidden),
@@ -296,5 +327,18 @@ class Decider:
             z=self._z,
         )
 
+
+def outlook(requests: int | None, days: float | None, labels: int) -> str:
+    """How far a cache is from opening, in words."""
+    if requests == 0:
+        return "open"
+    if requests is None:
+        return "not in sight: the answers compared so far differ too often" if labels else "no labels yet"
+    pace = "" if days is None else f", {days:.1f} days at this pace" if days >= 0.1 else ", within hours at this pace"
+    return f"about {requests:,} more requests{pace}"
+
+
+_TIMES = (1, 2, 3, 5, 8, 13, 21)
+"""How many times the labels so far are counted; beyond that nothing can be said."""
 
 _CONTRADICTED = ("number", "negation", "order", "opposite")

@@ -50,6 +50,8 @@ class JudgeStats(Struct, kw_only=True):
     by_text: int = 0
     by_vector: int = 0
     by_model: int = 0
+    deferred: int = 0
+    """Left open because verdicts had cost their share already: no label at all."""
     undecided: int = 0
     """Not plain and no judge, or the judge failed: counted as different."""
     checks: int = 0
@@ -60,12 +62,44 @@ class JudgeStats(Struct, kw_only=True):
     """What judging cost so far, nano-dollars; every call is in the ledger too."""
 
 
+class LabelBudget:
+    """What verdicts may cost: a share of what the requests cost that they are about, by route.
+
+    A layer that is still closed earns nothing; its labels are an investment that no route has to make faster than it
+    can pay for.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._left: dict[str, float] = {}
+
+    def earn(self, exchange: Exchange) -> None:
+        """A request is over that was looked up: a share of its cost may be spent."""
+        cost = sum(call.cost or 0 for call in exchange.calls)
+        self._left[exchange.route] = self._left.get(exchange.route, 0.0) + self._share * cost
+
+    def allows(self, route: str) -> bool:
+        """Whether a verdict may be asked for."""
+        return self._left.get(route, 0.0) > 0
+
+    def spend(self, route: str, cost: int) -> None:
+        """A verdict was paid for; what it cost too much the next ones wait for."""
+        self._left[route] = self._left.get(route, 0.0) - cost
+
+
 class AnswerJudge:
     """Compares answers; counts how each verdict came about."""
 
-    def __init__(self, clock: Clock, embedder: Embedder | None = None, asks: Asks | None = None) -> None:
-        """`asks`: the judge model, None for none."""
+    def __init__(
+        self,
+        clock: Clock,
+        embedder: Embedder | None = None,
+        asks: Asks | None = None,
+        budget: LabelBudget | None = None,
+    ) -> None:
+        """`asks`: the judge model, None for none; `budget`: what it may cost, None for no limit."""
         self._clock = clock
+        self._budget = budget
         self._embedder = embedder
         self.asks = asks
         self.stats = JudgeStats()
@@ -82,8 +116,14 @@ class AnswerJudge:
         labels = stats.by_text + stats.by_vector + stats.by_model
         return upper * (stats.by_model + 1) / (labels + 1)
 
-    async def equal(self, exchange: Exchange, question: str, stored: str, new: str) -> bool:
-        """The verdict. Different numbers are never called the same by vectors alone."""
+    def begin(self, exchange: Exchange) -> None:
+        """A request is over whose answer will be compared."""
+        if self._budget is not None:
+            self._budget.earn(exchange)
+
+    async def equal(self, exchange: Exchange, question: str, stored: str, new: str) -> bool | None:
+        """The verdict; None where it would cost more than verdicts may. Different numbers are never called the same by
+        vectors alone."""
         stats = self.stats
         if normal(stored) == normal(new):
             stats.by_text += 1
@@ -100,6 +140,9 @@ class AnswerJudge:
                         stats.checks += 1
                         stats.misses += said
                 return cosine > _APART
+        if self.asks is not None and self._budget is not None and not self._budget.allows(exchange.route):
+            stats.deferred += 1
+            return None
         verdict = await self._ask(self.asks, exchange, question, stored, new) if self.asks is not None else None
         if verdict is None or self.asks is None:
             stats.undecided += 1
@@ -125,6 +168,8 @@ class AnswerJudge:
         except Failure:
             return None
         self.stats.cost += cost
+        if self._budget is not None:
+            self._budget.spend(exchange.route, cost)
         words = re.findall(r"\b(?:same|different)\b", reply.lower())
         return words[-1] == "same" if words else None
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 _FILE = Path(__file__).with_name("opposites.yaml")
 _LONGEST_PHRASE = 4
-_BRACKETS = re.compile(r"\[([^\]]+)\]")
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 _KANA = re.compile("[぀-ヿ]")
 _VOWELS = "aeiou"
 

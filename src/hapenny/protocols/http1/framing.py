@@ -145,6 +145,11 @@ class Parser:
         """Keeps bytes for later."""
         self._data, self._at = (self._data[self._at :] + data if self._at < len(self._data) else data), 0
 
+    def rest(self) -> bytes:
+        """Takes what was fed and not read."""
+        data, self._data, self._at = self._data[self._at :], b"", 0
+        return data
+
     def next(self) -> None:
         """Gets ready for the head of the next message, in what is left or comes."""
         self.state, self._searched = HEAD, 0

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import EventTransform
+from hapenny.core.errors import invalid
 from hapenny.core.events import BlockStarted, BlockStopped, Event, ToolCallDelta
 from hapenny.core.messages import Block, Message, Opaque, Protocol, Text, Tool, ToolChoice, ToolResult, ToolUse
 from hapenny.protocols.fields import encode
@@ -25,10 +26,21 @@ _PLACE = {"place": "item"}
 
 
 def functions(draft: Draft) -> EventTransform | None:
-    """Gives the draft functions in place of its free-form tools; what tells their calls as the client knows them."""
+    """Gives the draft functions in place of its free-form tools; what tells their calls as the client knows them.
+
+    Raises:
+        Failure: for tools that OpenAI itself runs.
+    """
     request = draft.request
-    if not draft.foreign or request.protocol not in OPENAIS or not any(tool.kind == KIND for tool in request.tools):
+    if not draft.foreign or request.protocol not in OPENAIS or not any(tool.kind for tool in request.tools):
         return None
+    hosted = next((tool.name for tool in request.tools if tool.kind not in ("", KIND)), None)
+    if hosted is not None:
+        raise invalid(
+            f"{hosted[:80]!r} is a tool that OpenAI runs, and this model's provider has none of that kind.",
+            "tools",
+            "leave the tool out, or name a model of an OpenAI backend",
+        )
     tools, names = [], []
     for tool in request.tools:
         if tool.kind == KIND:

@@ -135,10 +135,13 @@ def _counted(messages: list[Message], draft: Draft) -> None:
 
 
 def _accompanied(messages: list[Message], draft: Draft) -> None:
-    """A turn of the user that holds a document holds a text as well."""
+    """A turn that holds a document holds a text as well."""
     run: list[int] = []
+    role = ""
     for i in range(len(messages) + 1):
-        if i < len(messages) and messages[i].role != "assistant":
+        now = ("assistant" if messages[i].role == "assistant" else "user") if i < len(messages) else "end"
+        if now == role or not run:
+            role = now
             run.append(i)
             continue
         blocks = [block for j in run if messages[j].role != "system" for block in messages[j].content]
@@ -146,4 +149,4 @@ def _accompanied(messages: list[Message], draft: Draft) -> None:
             j = next(j for j in reversed(run) if any(isinstance(b, Document) for b in messages[j].content))
             messages[j] = replace(messages[j], content=(*messages[j].content, Text(ATTACHED)))
             draft.note("documents=sent with a word of text: Bedrock wants one")
-        run = []
+        run, role = [i], now

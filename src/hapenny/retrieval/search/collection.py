@@ -17,6 +17,7 @@ from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, prepare
 from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.query.stated_filter import stated_filter
+from hapenny.retrieval.search.reach import Reach
 from hapenny.retrieval.search.retriever import Ranked, Retriever
 from hapenny.retrieval.search.selection import select
 
@@ -66,6 +67,7 @@ class Collection:
         """`changes`: ids of sources that another process changed since it was last asked; None: anything may be."""
         self._changes = changes
         self.name = name
+        self._reach = Reach(name, clock, far=getattr(retriever.store, "far", False))
         self.retriever = retriever
         self.embedder = embedder
         self.remote = remote or Remote()
@@ -85,7 +87,7 @@ class Collection:
                 store.refresh()
             return new_scores
 
-        return await self._clock.work("retrieve", 1, look)
+        return await self._reach.ask(look)
 
     async def search(
         self,
@@ -107,6 +109,9 @@ class Collection:
 
         `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped. `stated`: whether
         bounds that the question states filter as well; they do not where nothing would be left.
+
+        Raises:
+            ConnectionError: the store is on another host and does not answer in time.
         """
         clock, seconds = self._clock, dict[str, float]()
         started = clock.now()
@@ -122,24 +127,30 @@ class Collection:
         seconds["embed"] = clock.now() - mark
         visible = seen_by(tenant, groups)
         scope = visible if where is None else All((where, visible))
-        if stated and (bounds := await clock.work("retrieve", 1, lambda: self._stated(query.text, scope))) is not None:
+        if stated and (bounds := await self._reach.ask(lambda: self._stated(query.text, scope))) is not None:
             scope = All((bounds, scope))
             query = msgspec.structs.replace(query, steps=(*query.steps, "filtered"))
         try:
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
-            await clock.work("retrieve", 1, self.retriever.store.refresh)
+            await self._reach.ask(self.retriever.store.refresh)
             hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
         return SearchResult(
             query=query,
             hits=hits,
-            keywords=keywords(query.text, self.retriever.store),
+            keywords=await self._keywords(query.text),
             reranked=reranked,
             rewritten=rewritten,
             candidates=candidates,
             seconds=seconds,
             vector=_mean(vectors),
         )
+
+    async def _keywords(self, text: str) -> list[str]:
+        store = self.retriever.store
+        if not self._reach.far:
+            return keywords(text, store)
+        return await self._reach.ask(lambda: keywords(text, store))
 
     def _stated(self, text: str, scope: Filter) -> Filter | None:
         store = self.retriever.store
@@ -153,9 +164,9 @@ class Collection:
         def work() -> Query:
             return prepare(question, history, answer, knows=retriever.about, lexicon=retriever.lexicon)
 
-        if len(question) + sum(map(len, history)) <= _READ_AT_ONCE:
+        if not self._reach.far and len(question) + sum(map(len, history)) <= _READ_AT_ONCE:
             return work()
-        return await self._clock.work("retrieve", 1, work)
+        return await self._reach.ask(work)
 
     async def _best(
         self,
@@ -188,7 +199,7 @@ class Collection:
             seconds["rerank"] = clock.now() - mark
             enough = None if reranked else enough
         mark = clock.now()
-        hits = await clock.work("retrieve", 1, lambda: self._hits(lists, picked, scores, k, enough))
+        hits = await self._reach.ask(lambda: self._hits(lists, picked, scores, k, enough))
         seconds["select"] = clock.now() - mark
         return hits, len(picked), reranked
 
@@ -202,10 +213,10 @@ class Collection:
             kept = ((hit.document.text.strip("\n"), look(hit.id)) for hit in hits)
             return {text: each for text, each in kept if each is not None and len(each[0])}
 
-        return await self._clock.work("retrieve", 1, new_scores)
+        return await self._clock.work("sentences", 1, new_scores)
 
     async def _ranked(self, text: str, vector: Scores, where: Filter, tenant: str) -> Ranked:
-        return await self._clock.work("retrieve", 1, lambda: self.retriever.rank(text, vector, where, tenant=tenant))
+        return await self._reach.ask(lambda: self.retriever.rank(text, vector, where, tenant=tenant))
 
     def _time(self, until: float) -> bool:
         return until - self._clock.now() > self.remote.seconds
@@ -236,7 +247,7 @@ class Collection:
         head = picked[: self.remote.depth]
         store = self.retriever.store
         rows = [int(lists[n].rows[at]) for n, at in head]
-        documents = await self._clock.work("retrieve", 1, lambda: store.fetch(rows))
+        documents = await self._reach.ask(lambda: store.fetch(rows))
         texts = [document.searchable()[: self.remote.characters] for document in documents]
         try:
             async with asyncio.timeout(min(self.remote.seconds, until - self._clock.now())):

@@ -7,7 +7,6 @@ and BM25 is computed in SQL, with the lossy lengths of Lucene and tantivy so tha
 from __future__ import annotations
 
 import bisect
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from hapenny.retrieval.documents import EMPTY_LEG, Document, Leg, Matrix, Rows, 
 from hapenny.retrieval.filters import Filter, visible_facets
 from hapenny.retrieval.stores.embedded import mean_cosine
 from hapenny.retrieval.stores.lexical import Boosts, Terms, idf, index_fields
+from hapenny.retrieval.stores.postgres_connection import PostgresConnection
 from hapenny.retrieval.stores.sql_filter import tag, where_sql
 
 K1, B = 1.2, 0.75
@@ -54,17 +54,16 @@ _LENGTHS = _lossy()
 
 
 class PostgresStore:
-    """Tables `NAME_*` in the connection's schema. One connection; calls are serialised."""
+    """Tables `NAME_*` in the connection's schema. One connection, replaced when it breaks; calls are serialised."""
+
+    far = True
 
     def __init__(self, dsn: str, dim: int, language: Language = "en", name: str = "hapenny_retrieval") -> None:
-        import psycopg
-
         if not name.isidentifier() or not name.islower():
             raise ValueError(f"name: {name!r}; use lower-case letters, digits and underscores")
         self._name = name
         self._dim = dim
-        self._lock = threading.RLock()
-        self._db: Any = psycopg.connect(dsn)
+        self._turn = PostgresConnection(dsn)
         self._run("CREATE EXTENSION IF NOT EXISTS vector")
         for statement in _SCHEMA.format(n=name, dim=int(dim)).split(";"):
             if statement.strip():
@@ -76,7 +75,7 @@ class PostgresStore:
         self._version = int(known.get("analysis", 1 if known else VERSION))
         for key, value in (("language", self.language), ("dim", str(dim)), ("analysis", str(self._version))):
             self._run("INSERT INTO {n}_meta VALUES (%s, %s) ON CONFLICT DO NOTHING", (key, value))
-        self._db.commit()
+        self._turn.db.commit()
         self._graph = self._one("SELECT to_regclass(%s) IS NOT NULL", (f"{name}_graph",))
         self._statistics: tuple[int, tuple[float, ...]] | None = None
         self._alike: tuple[int, float] = (0, 0.0)
@@ -99,7 +98,7 @@ class PostgresStore:
         """Stores or replaces by id; the last of repeated ids counts."""
         last = {document.id: i for i, document in enumerate(documents)}
         keep = sorted(last.values())
-        with self._lock:
+        with self._turn:
             self._drop([documents[i].id for i in keep])
             postings: list[tuple[int, str, int, int, int]] = []
             for i in keep:
@@ -120,33 +119,33 @@ class PostgresStore:
                 for number, terms in enumerate(fields):
                     length = _LENGTHS[bisect.bisect_right(_LENGTHS, len(terms)) - 1]
                     postings += [(number, term, row, count, length) for term, count in Counter(terms).items()]
-            with self._db.cursor() as cursor, cursor.copy(self._sql("COPY {n}_postings FROM STDIN")) as copy:
+            with self._turn.db.cursor() as cursor, cursor.copy(self._sql("COPY {n}_postings FROM STDIN")) as copy:
                 for posting in postings:
                     copy.write_row(posting)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Forgets documents."""
-        with self._lock:
+        with self._turn:
             return self._drop(list(ids))
 
     def commit(self) -> None:
         """Makes changes durable and visible to other connections."""
-        with self._lock:
-            self._db.commit()
+        with self._turn:
+            self._turn.db.commit()
             self._statistics = None
             self._quantiles.clear()
             self._fields_known = None
 
     def refresh(self) -> None:
         """Rows are always the server's; forgets what was computed from them."""
-        with self._lock:
+        with self._turn:
             self._statistics = None
             self._quantiles.clear()
             self._fields_known = None
 
     def lexical(self, terms: Terms, k: int, boosts: Boosts, where: Filter | None = None) -> Leg:
         """The best `k` by BM25, in SQL."""
-        with self._lock:
+        with self._turn:
             weights = self._weights(terms, boosts)
             if not weights or k <= 0:
                 return EMPTY_LEG
@@ -166,7 +165,7 @@ class PostgresStore:
 
     def vector(self, vector: Scores, k: int, where: Filter | None = None) -> Leg:
         """The nearest `k`: exact, or by the graph with an iterative scan once `build_graph` has run."""
-        with self._lock:
+        with self._turn:
             condition, values = where_sql(where)
             graph = self._graph and (where is None or self.count(where) > _SCAN_UP_TO)
             self._run("SELECT set_config('enable_indexscan', %s, true)", ("on" if graph else "off",))
@@ -186,13 +185,13 @@ class PostgresStore:
 
     def vectors(self, rows: Rows) -> Matrix:
         """Vectors of rows."""
-        with self._lock:
+        with self._turn:
             result = dict(self._all('SELECT "row", vector::text FROM {n}_docs WHERE "row" = ANY(%s)', (rows.tolist(),)))
         return np.array([msgspec.json.decode(result[int(row)]) for row in rows], np.float32).reshape(-1, self._dim)
 
     def alike(self) -> float:
         """Mean cosine of two of up to 2,000 documents."""
-        with self._lock:
+        with self._turn:
             count, _ = self._collection()
             if count and (not self._alike[0] or abs(count - self._alike[0]) > 0.1 * self._alike[0]):
                 rows = np.array([row for (row,) in self._all('SELECT "row" FROM {n}_docs ORDER BY "row"')])
@@ -201,12 +200,12 @@ class PostgresStore:
 
     def frequency(self, stem: str) -> int:
         """Documents that hold an index term."""
-        with self._lock:
+        with self._turn:
             return int(self._one("SELECT count(*) FROM {n}_postings WHERE field = 0 AND term = %s", (stem,)))
 
     def holds(self, stems: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
         """Which rows hold which index terms."""
-        with self._lock:
+        with self._turn:
             result = self._all(
                 'SELECT "row", term FROM {n}_postings WHERE field = 0 AND "row" = ANY(%s) AND term = ANY(%s)',
                 (rows.tolist(), list(stems)),
@@ -220,12 +219,12 @@ class PostgresStore:
 
     def ideal(self, terms: Terms, boosts: Boosts) -> float:
         """The score of a perfect lexical match."""
-        with self._lock:
+        with self._turn:
             return sum(self._weights(terms, boosts).values()) / (1 + K1)
 
     def numbers(self, field: str, rows: Rows) -> NDArray[np.float64]:
         """A numeric field of rows."""
-        with self._lock:
+        with self._turn:
             result = dict(
                 self._all(
                     'SELECT "row", (numbers->>%s)::float8 FROM {n}_docs WHERE "row" = ANY(%s) AND numbers ? %s',
@@ -236,7 +235,7 @@ class PostgresStore:
 
     def number_fields(self) -> list[str]:
         """Names of the numeric fields."""
-        with self._lock:
+        with self._turn:
             if self._fields_known is None:
                 rows = self._all("SELECT DISTINCT jsonb_object_keys(numbers) FROM {n}_docs")
                 self._fields_known = sorted(name for (name,) in rows)
@@ -244,7 +243,7 @@ class PostgresStore:
 
     def quantiles(self, field: str) -> NDArray[np.float64]:
         """201 evenly spaced quantiles of a number."""
-        with self._lock:
+        with self._turn:
             if field not in self._quantiles:
                 marks = np.linspace(0, 1, 201).tolist()
                 result = self._one(
@@ -257,14 +256,14 @@ class PostgresStore:
 
     def fetch(self, rows: Sequence[int]) -> list[Document]:
         """Documents of rows."""
-        with self._lock:
+        with self._turn:
             wanted = [int(row) for row in rows]
             result = dict(self._all('SELECT "row", body FROM {n}_docs WHERE "row" = ANY(%s)', (wanted,)))
         return [self._decode(result[row]) for row in wanted if row in result]
 
     def sample(self, most: int) -> list[int]:
         """Rows spread over the collection."""
-        with self._lock:
+        with self._turn:
             step = max(1, -(-self._collection()[0] // most))
             numbered = 'SELECT "row", row_number() OVER (ORDER BY "row") AS at FROM {n}_docs'
             rows = self._all(f'SELECT "row" FROM ({numbered}) AS numbered WHERE mod(at - 1, %s) = 0', (step,))
@@ -272,13 +271,13 @@ class PostgresStore:
 
     def rows_of(self, ids: Sequence[str]) -> list[int | None]:
         """Rows of ids."""
-        with self._lock:
+        with self._turn:
             result = dict(self._all('SELECT id, "row" FROM {n}_docs WHERE id = ANY(%s)', (list(ids),)))
         return [result.get(each) for each in ids]
 
     def count(self, where: Filter | None = None) -> int:
         """How many match."""
-        with self._lock:
+        with self._turn:
             if where is None:
                 return self._collection()[0]
             condition, values = where_sql(where)
@@ -286,28 +285,28 @@ class PostgresStore:
 
     def build_graph(self, m: int = 16, build: int = 100) -> None:
         """Builds pgvector's HNSW index; searches use it from then on."""
-        with self._lock:
+        with self._turn:
             self._run(
                 f"CREATE INDEX IF NOT EXISTS {{n}}_graph ON {{n}}_docs USING hnsw (vector vector_ip_ops)"
                 f" WITH (m = {int(m)}, ef_construction = {int(build)})"
             )
-            self._db.commit()
+            self._turn.db.commit()
             self._graph = True
 
     def compact(self) -> None:
         """Gives the space of removed rows back."""
-        with self._lock:
-            self._db.commit()
-            self._db.autocommit = True
+        with self._turn:
+            self._turn.db.commit()
+            self._turn.db.autocommit = True
             self._run("VACUUM ANALYZE {n}_docs")
             self._run("VACUUM ANALYZE {n}_postings")
-            self._db.autocommit = False
+            self._turn.db.autocommit = False
 
     def close(self) -> None:
         """Commits and closes the connection."""
-        with self._lock:
-            self._db.commit()
-            self._db.close()
+        with self._turn:
+            self._turn.db.commit()
+            self._turn.db.close()
 
     def _fields(self, document: Document) -> tuple[list[str], list[str], list[str]]:
         fields = index_fields(document, self.analyser)
@@ -357,7 +356,7 @@ class PostgresStore:
         return statement.replace("{n}", self._name)
 
     def _run(self, statement: str, values: Sequence[Any] | None = None) -> Any:
-        return self._db.execute(self._sql(statement), values)
+        return self._turn.db.execute(self._sql(statement), values)
 
     def _all(self, statement: str, values: Sequence[Any] | None = None) -> list[Any]:
         return list(self._run(statement, values).fetchall())

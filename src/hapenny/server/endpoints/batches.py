@@ -12,6 +12,7 @@ from hapenny.jobs.service import BatchService
 from hapenny.server.call import Call
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.multipart import form
+from hapenny.server.provider_objects import objects_of_lines, permit_objects
 from hapenny.server.replies import as_json, read, whole_number
 from hapenny.server.transport.messages import Response
 
@@ -84,6 +85,10 @@ async def batches(call: Call) -> Response:
         if _elsewhere(asked) and _provider(call):
             return await forward(call)
         raise invalid(f"batches for {str(asked.get('endpoint'))[:100]!r} are not taken here", "endpoint", ENDPOINT)
+    if not call.gateway.keyring.open and isinstance(asked.get("input_file_id"), str):
+        file = asked["input_file_id"]
+        named = await _aside(call, lambda: objects_of_lines(ours.api.content(call.tenant, file)))
+        await permit_objects(call, named)
     return as_json(await ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
+from hapenny.admission.gate import LIMITS
 from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
@@ -19,7 +20,9 @@ from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.limit_headers import limit_headers
 from hapenny.server.passable_request import permit_asked
+from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.replies import failed
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
@@ -113,11 +116,14 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
     if "*" not in call.identity.models:
-        permit_asked(call.identity, asked)
+        permit_asked(call.identity, asked, call.body)
     exchange = gateway.open(asked, call.context(asked), call.identity)
     flow: Answer | None = None
     streams = False
     try:
+        if not gateway.keyring.open and names_objects(call.body):
+            await permit_objects(call, objects_of_chat(call.body))
+        await gateway.admit(exchange)
         flow = await gateway.answer(exchange)
         if watch is not None:
             flow.through(watch(exchange))
@@ -135,7 +141,7 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
         return Response(body, headers=out)
     except Failure as failure:
         exchange.failure = failure
-        return failed(surface.codec, failure, exchange.id)
+        return failed(surface.codec, failure, exchange.id, gateway.clock.wall())
     except asyncio.CancelledError:
         exchange.failure = call.request.ended or exchange.failure
         raise
@@ -173,6 +179,9 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
 def _at_commit(gateway: Gateway, exchange: Exchange) -> dict[str, str]:
     """The headers known when the first byte goes out; an answer of no provider says so."""
     headers = at_commit(exchange)
+    limits = exchange.stage_notes.get(LIMITS)
+    if limits is not None:
+        headers.update(limit_headers(exchange.original.protocol, limits, gateway.clock.wall()))
     if gateway.simulated and gateway.plays(exchange):
         headers["x-hapenny-simulated"] = "true"
     return headers

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from hapenny.admission.gate import LIMITS
 from hapenny.backends.kinds import KINDS
 from hapenny.caching.options import EXACT_STAGE
 from hapenny.catalog import base_id
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.exchange import Target
 from hapenny.gateway.gateway import Gateway
-from hapenny.gateway.text_vectors import embed, request_of
+from hapenny.gateway.text_vectors import embed, most_tokens, request_of
 from hapenny.protocols.openai import embeddings
 from hapenny.server.call import Call
+from hapenny.server.limit_headers import limit_headers
 from hapenny.server.passable_request import models_of
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end
@@ -36,13 +38,16 @@ async def create(call: Call) -> Response:
     caches = gateway.config.routes[route].mode(EXACT_STAGE) == "on" and _NOT_KEPT.isdisjoint(context.cache_control)
     kind = gateway.config.backends[target.backend].kind
     try:
-        done = await embed(
-            exchange, asked, gateway.backends[target.backend], kind, call.services.vectors if caches else None
-        )
+        await gateway.gate.admit(exchange, lambda: most_tokens(asked.inputs))
+        memory = call.services.vectors if caches else None
+        done = await embed(exchange, asked, gateway.backends[target.backend], kind, memory, gateway.gate)
         exchange.commit()
         exchange.delivered, exchange.stopped = True, "end_turn"
         exchange.first_out = gateway.clock.now()
         headers = {**at_commit(exchange), "content-type": "application/json"}
+        limits = exchange.stage_notes.get(LIMITS)
+        if limits is not None:
+            headers.update(limit_headers("openai", limits, gateway.clock.wall()))
         money = gateway.totals(exchange)
         if money is not None:
             headers.update(at_end(exchange, money))

@@ -10,6 +10,7 @@ from hapenny.core.errors import Failure
 from hapenny.jobs.service import BatchService
 from hapenny.server.call import Call
 from hapenny.server.endpoints.passthrough import forward
+from hapenny.server.provider_objects import objects_of_chat, permit_objects
 from hapenny.server.replies import as_json, read, whole_number
 from hapenny.server.transport.messages import Response
 
@@ -31,6 +32,8 @@ async def batches(call: Call) -> Response:
     for model in models_of(asked):
         if not call.identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
+    if not call.gateway.keyring.open:
+        await permit_objects(call, objects_of_chat(call.body))
     key = call.request.headers.get("idempotency-key", "")
     return as_json(await ours.create_messages(call.identity, asked, key))
 

@@ -1,26 +1,26 @@
 """What we do not understand passes through to the provider untouched: metered, and priced where it reports its usage.
 
-Unknown paths, OpenAI Responses and embeddings, and InvokeModel bodies of other vendors than Anthropic.
+Unknown paths, OpenAI Responses that refer to state, and InvokeModel bodies of other vendors than Anthropic.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
-from hapenny.backends.contract import Raw
+from hapenny.admission.gate import LIMITS, Held
 from hapenny.caching.edge import PRIVATE
 from hapenny.core.errors import Failure
-from hapenny.core.events import Tokens
-from hapenny.core.exchange import Call as Paid
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
-from hapenny.gateway.gateway import Gateway
-from hapenny.protocols.gauge import Gauge
 from hapenny.server.call import Call
+from hapenny.server.limit_headers import limit_headers
 from hapenny.server.made_object import Made
 from hapenny.server.passable_place import Place, path_of, place
-from hapenny.server.passable_request import asked_queries, encoded, names_files, permit, renamed
+from hapenny.server.passable_request import asked_queries, encoded, encoded_form, names_files, permit, renamed
+from hapenny.server.passed_answer import Passed
+from hapenny.server.passed_bound import bounded, isolated
 from hapenny.server.transport.messages import Response
 
 _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
@@ -32,7 +32,8 @@ async def forward(call: Call) -> Response:
 
     Raises:
         Failure: `not_found`, where no backend could know the path; `invalid_request`, where the model's provider has no
-            such path; `permission`, for a model, an object or a knowledge base that is not the key's.
+            such path; `permission`, for a model, an object or a knowledge base that is not the key's, or what its
+            budget cannot bound; what a limit or budget says.
     """
     gateway, request, identity = call.gateway, call.request, call.identity
     spot = await place(call)
@@ -41,32 +42,68 @@ async def forward(call: Call) -> Response:
     if not gateway.keyring.open:
         await _permit_objects(call, spot)
     target = spot.target or Target("", name)
-    body = call.body
     if spot.body is not None:
         renamed(spot.body, spot.targets, target.region or gateway.config.backends[name].region)
-        body = encoded(spot.body)
+    if gateway.parts.isolation is not None:
+        isolated(gateway.parts.isolation, call.tenant, call.path, passable, spot.body)
+    body, headers = _sent(call, spot)
     target = Target(target.model or (spot.asked or [_family(call.path)])[0], name, target.region)
-    asked = Request(protocol="openai", model=target.model, messages=())
+    asked = Request(protocol=call.dialect, model=target.model, messages=())
     exchange = gateway.parts.exchanges.bare(asked, call.context(), target)
     exchange.passthrough = True
-    paid = exchange.begin_call(target, "serve", "serve", asked)
-    paid.request = None  # there is nothing to learn or estimate tokens from
     try:
-        where = (request.method, path_of(call, spot), request.headers, body, exchange.limits)
+        held = await _admitted(call, exchange, spot, body)
+        paid = exchange.begin_call(target, "serve", "serve", asked)
+    except Failure as failure:
+        exchange.failure = failure
+        gateway.close(exchange)
+        raise
+    paid.request = None  # there is nothing to learn or estimate tokens from
+    if held is not None:
+        gateway.gate.attach(exchange, paid, held)
+    try:
+        where = (request.method, path_of(call, spot), headers, body, exchange.limits)
         raw = await (spot.backend.forward(*where, target.region) if target.region else spot.backend.forward(*where))
-    except BaseException:
-        exchange.end_call(paid, "abandoned")
+    except BaseException as error:
+        refusal = error if isinstance(error, Failure) else None
+        exchange.failure = refusal
+        exchange.end_call(paid, "failed" if refusal is not None else "abandoned", refusal)
         gateway.close(exchange)
         raise
     exchange.commit()
-    headers = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+    out = {**raw.headers, "x-request-id": exchange.id, **PRIVATE}
+    limits = exchange.stage_notes.get(LIMITS)
+    if limits is not None:
+        out.update(limit_headers(call.dialect, limits, gateway.clock.wall()))
     made = None
     if passable.keeps == "makes" and raw.status < 300:
         made = Made(raw.headers, partial(_owned, call, name))
     queries = asked_queries(call.path, spot.body)
-    return Response(
-        status=raw.status, headers=headers, pieces=_Passed(gateway, exchange, paid, raw, request.method, made, queries)
-    )
+    passed = Passed(gateway, exchange, paid, raw, request.method, made, queries)
+    return Response(status=raw.status, headers=out, pieces=passed)
+
+
+def _sent(call: Call, spot: Place) -> tuple[bytes, Mapping[str, str]]:
+    """Body and headers as they are sent: what was read is written anew."""
+    headers, value = call.request.headers, spot.body
+    if isinstance(value, list):
+        body, kind = encoded_form(value, call.gateway.clock.new_id("hapenny-"))
+        return body, {**headers, "content-type": kind}
+    return (call.body if value is None else encoded(value)), headers
+
+
+async def _admitted(call: Call, exchange: Exchange, spot: Place, body: bytes) -> Held | None:
+    """Holds the request against limits and budgets. Raises `Failure`."""
+    gate, passable = call.gateway.gate, spot.passable
+    holder = gate.holder(exchange.context)
+    if holder is None or passable.keeps == "object":
+        return None
+    most = None
+    if holder.accounts:
+        model = exchange.target.model if spot.asked else ""
+        most = bounded(passable, call.request.method, model, spot.body, body, call.gateway.catalog)
+    await gate.admit(exchange, lambda: len(body) // 4 if most is None else most.prompt + most.output)
+    return await gate.reserve_tokens(exchange, exchange.target, most) if most is not None else None
 
 
 async def _permit_objects(call: Call, spot: Place) -> None:
@@ -107,77 +144,6 @@ def _owned(call: Call, backend: str, id: str) -> None:
     owners, key_id = call.services.owners, call.identity.key_id
     owners.note(backend, id, key_id)
     call.gateway.parts.tasks.spawn(owners.keep(backend, id, key_id))
-
-
-class _Passed:
-    """A raw answer on its way, and what it turns out to have cost."""
-
-    __slots__ = (
-        "_exchange", "_gateway", "_gauge", "_made", "_makes", "_paid", "_queries", "_raw", "_whole", "last", "late",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        exchange: Exchange,
-        paid: Paid,
-        raw: Raw,
-        method: str,
-        made: Made | None,
-        queries: Tokens | None,
-    ) -> None:
-        self.last = self.late = False
-        self._gateway = gateway
-        self._exchange = exchange
-        self._paid = paid
-        self._raw = raw
-        self._gauge = Gauge(raw.headers)
-        self._makes = method == "POST"
-        self._made = made
-        self._queries = queries
-        """What a reranking model bills, which reports nothing."""
-        self._whole = raw.status in (204, 304) or method == "HEAD"
-        """Whether the answer has come to its end."""
-
-    async def read(self) -> bytes | None:
-        """The next piece, as it came."""
-        data = await self._raw.body.read()
-        if data is None:
-            self._whole = True
-            if self._made is not None:
-                self._made.end()
-            return None
-        if self._paid.began is None:
-            self._paid.began = self._exchange.first_out = self._gateway.clock.now()
-        self._gauge.feed(data)
-        if self._made is not None:
-            self._made.feed(data)
-        return data
-
-    def silence(self) -> bytes:
-        """Nothing: nobody knows what the format allows."""
-        return b""
-
-    def cut(self, failure: Failure) -> bytes:
-        """Nothing, likewise."""
-        self._exchange.failure = failure
-        return b""
-
-    def close(self) -> None:
-        """Settles: providers bill nothing for what they refuse."""
-        exchange, paid = self._exchange, self._paid
-        self._raw.body.close()
-        if self._whole:
-            exchange.delivered = self._raw.status < 400
-            exchange.stopped = "end_turn" if exchange.delivered else None
-            # Only what makes something is billed: looking an answer up again repeats its usage, not its bill.
-            billed = exchange.delivered and self._makes
-            tokens = (self._gauge.end() or self._queries) if billed else Tokens()
-            paid.tokens = tokens if tokens is None or self._gateway.books.plausible(paid, tokens) else None
-            paid.extras = self._gauge.extras if billed else {}
-            exchange.end_call(paid, "complete" if exchange.delivered else "failed")
-        exchange.end_call(paid, "abandoned")
-        self._gateway.close(exchange)
 
 
 def _family(path: str) -> str:

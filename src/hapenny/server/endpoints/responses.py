@@ -19,7 +19,7 @@ from hapenny.protocols.fields import bound, load
 from hapenny.server.call import Call
 from hapenny.server.endpoints.chat import Surface, answer
 from hapenny.server.endpoints.passthrough import forward
-from hapenny.server.passable_request import REFERENCES, references_of
+from hapenny.server.provider_objects import REFERENCES, references_of
 from hapenny.server.transport.messages import Response
 
 _SURFACE = Surface("responses")

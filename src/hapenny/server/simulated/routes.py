@@ -10,6 +10,7 @@ from hapenny.server.replies import as_json
 from hapenny.server.routes import GET, POST, ROUTES, Route, Table
 from hapenny.server.simulated.account import quotas
 from hapenny.server.simulated.faults import faulty
+from hapenny.server.simulated.guardrails import Guardrails
 from hapenny.server.simulated.jobs import JobPages
 from hapenny.server.simulated.model_changes import PATH, changes
 from hapenny.server.transport.messages import Response
@@ -28,6 +29,13 @@ def table(provider: SimulatedProvider, pages: dict[str, Callable[[], Any]], jobs
         jobs: batch jobs and their S3; None: there are none.
     """
     own = [Route(GET, path, _page(show), "caller", "Of the simulation.") for path, show in pages.items()]
+    guardrails = Guardrails(provider)
+    own += [
+        Route(
+            POST, "/guardrail/{+id}/version/{version}/apply", guardrails.apply(), "caller", "ApplyGuardrail.", "bedrock"
+        ),
+        Route(POST, "/guardrail-checks/invoke", guardrails.checks(), "caller", "InvokeGuardrailChecks.", "bedrock"),
+    ]  # fmt: skip
     own.append(Route(POST, "/", quotas(provider), "caller", "Service Quotas, ListServiceQuotas.", "bedrock"))
     own.append(
         Route(("GET", "POST", "DELETE"), PATH, changes(provider), "caller", "A model gets worse while it serves.")

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
@@ -28,8 +28,12 @@ from hapenny.protocols.http1 import framing
 from hapenny.protocols.http1.fields import Malformed
 from hapenny.server.transport.held import PREFACE, Host
 from hapenny.server.transport.limits import PACE
-from hapenny.server.transport.messages import Request, Response, Work
+from hapenny.server.transport.messages import Request, Response, Talk, Work
 from hapenny.server.transport.writer import HIGH_WATER, Sending, Writer, large, plain
+
+if TYPE_CHECKING:
+    from hapenny.server.transport.http2 import Http2
+    from hapenny.server.transport.websocket import WebSocket
 
 PIPELINE_BYTES = 1 << 16
 """What may wait behind a request that is answered."""
@@ -164,15 +168,26 @@ class Connection(Writer):
         """Goes on in HTTP/2, which the client speaks: it said so in TLS (ALPN) or by the preface (prior knowledge)."""
         from hapenny.server.transport.http2 import Http2
 
-        transport = self.transport
-        assert transport is not None
-        successor = Http2(self._host, self._loop, self.peer)
+        if (transport := self.transport) is not None:
+            successor = Http2(self._host, self._loop, self.peer)
+            self._hand_over(transport, successor)
+            successor.begin(transport)
+            successor.data_received(data)
+
+    def _upgrade(self, talk: Talk) -> None:
+        """Goes on as a WebSocket."""
+        from hapenny.server.transport.websocket import WebSocket
+
+        if (transport := self.transport) is not None and not transport.is_closing():
+            successor = WebSocket(self._host, self._loop, self.peer, talk)
+            self._hand_over(transport, successor)
+            successor.begin(transport, self.rest())
+
+    def _hand_over(self, transport: asyncio.Transport, successor: Http2 | WebSocket) -> None:
+        """Leaves the client to another protocol."""
         self._host.replace(self, successor)
         self.transport, self._over, self.until = None, True, None
         transport.set_protocol(successor)
-        successor.begin(transport)
-        if data:
-            successor.data_received(data)
 
     def eof_received(self) -> bool:
         """The client sends nothing more. True keeps the connection for the answer."""
@@ -281,7 +296,10 @@ class Connection(Writer):
         sending: Sending | None = None
         try:
             response = await work.answer(body)
-            if response.pieces is None or self.bodiless or response.status in (204, 304):
+            if response.talk is not None:
+                self.write(response)
+                self._upgrade(response.talk)
+            elif response.pieces is None or self.bodiless or response.status in (204, 304):
                 self.write(response)
                 if self.waits:
                     await self.drain()
@@ -293,11 +311,10 @@ class Connection(Writer):
                 self.abort()
                 raise
             self.keep = False
-            if sending is not None:
-                with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError):
+                if sending is not None:
                     sending.cut(request.ended)
-            else:
-                with contextlib.suppress(ConnectionError):
+                else:
                     self.write(work.refuse(request.ended))
         except ConnectionError:
             self.abort()
@@ -322,8 +339,8 @@ class Connection(Writer):
         chunked = self.modern and "content-length" not in response.headers
         self.keep = self.keep and self.modern
         head = self.opening(response, "transfer-encoding: chunked\r\n" if chunked else "")
-        sending = self._sending = Sending(self, head, pieces, chunked, self._host.limits.silence_s)
-        return sending
+        self._sending = Sending(self, head, pieces, chunked, self._host.limits.silence_s)
+        return self._sending
 
     def _next(self) -> None:
         """Gets ready for the next request, or ends the connection."""

@@ -164,7 +164,7 @@ class Http2(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Frames came."""
-        if self.transport is None or self.transport.is_closing():
+        if not data or self.transport is None or self.transport.is_closing():
             return
         try:
             for event in self.h2.receive_data(data):

@@ -32,6 +32,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """At once."""
     per_address: int = 4_096
     """At once from one address."""
+    message_bytes: int = 1_000_000
+    """The longest message of a WebSocket."""
+    ping_s: float = 20.0
+    """After how long a silent client of a WebSocket is asked whether it is there."""
+    socket_idle_s: float = 600.0
+    """After how long a WebSocket closes on which nothing is said."""
+    socket_s: float = 7_200.0
+    """The longest life of a WebSocket."""
     http2: bool = True
     """Whether HTTP/2 is spoken with those who begin it."""
     streams: int = 128

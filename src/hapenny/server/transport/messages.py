@@ -64,10 +64,35 @@ class Pieces(Protocol):
         """Lets go of the source at once."""
 
 
-class Response:
-    """An answer: whole, or in pieces. `failure` is what it tells, if it tells of one."""
+class Socket(Protocol):
+    """A WebSocket as whoever talks over it sees it."""
 
-    __slots__ = ("body", "failure", "headers", "pieces", "status")
+    async def receive(self) -> str | None:
+        """The next message; None when the client has said its last."""
+
+    async def send(self, text: str) -> None:
+        """Writes a message; waits while the client reads too slowly. Raises `ConnectionResetError`."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begins the closing handshake."""
+
+
+class Talk(Protocol):
+    """What goes on over a WebSocket."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is under way."""
+
+    async def talk(self, socket: Socket) -> None:
+        """Reads and writes messages; the connection closes when it returns. Cancelled when the client leaves."""
+
+
+class Response:
+    """An answer: whole, or in pieces. `failure` is what it tells, if it tells of one. With a `talk` (and status 101)
+    the connection goes on as a WebSocket."""
+
+    __slots__ = ("body", "failure", "headers", "pieces", "status", "talk")
 
     def __init__(
         self,
@@ -77,8 +102,10 @@ class Response:
         headers: Mapping[str, str] | None = None,
         pieces: Pieces | None = None,
         failure: Failure | None = None,
+        talk: Talk | None = None,
     ) -> None:
         self.status = status
+        self.talk = talk
         self.failure = failure
         self.headers: dict[str, str] = dict(headers) if headers is not None else {}
         self.body = body

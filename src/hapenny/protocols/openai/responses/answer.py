@@ -24,7 +24,9 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     data = f.load_upstream(body)
     refused(data, body)
     if type(data.get("output")) is not list:
-        raise Failure("upstream", "The provider's answer has no output.")
+        if not text_of(data.get("id")):
+            raise Failure("upstream", "The provider's answer has no output.")
+        data = {**data, "output": []}  # the provider made a response, and it is the client's to look it up or delete it
     events: list[Event] = [started(data, model, id_, created)]
     blocks = 0
     for item in data["output"]:

@@ -1,0 +1,142 @@
+"""What a configuration stands on and cannot say itself: credentials, keys, models' names, extras, embedder."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from urllib.parse import urlsplit
+
+from hapenny.backends.bedrock import BedrockOptions
+from hapenny.caching.options import SEMANTIC_STAGE
+from hapenny.catalog import default
+from hapenny.config import Config
+from hapenny.retrieval.options import RETRIEVAL_STAGE
+from hapenny.throughput.regions import Problem
+
+_CREDENTIALS_S = 6.0
+"""How long the machine's own metadata service may take to say that it has none."""
+
+_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_PAID = ("api.openai.com", "api.anthropic.com")
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "local": ("onnxruntime", "tokenizers"),
+    "redis": ("redis",),
+    "content": ("cryptography",),
+    "otel": ("opentelemetry.sdk",),
+    "aws": ("boto3",),
+    "tokenizers": ("tiktoken",),
+}
+"""What each extra brings, by its modules' names."""
+
+
+def look_around(config: Config) -> list[Problem]:
+    """What would fail at the first request, or be less than was asked for."""
+    return [*_keys(config), *_models(config), *_missing_extras(config)]
+
+
+def missing(extra: str) -> list[str]:
+    """The modules of an extra that are not installed."""
+    return [name for name in EXTRAS[extra] if not _there(name)]
+
+
+def _there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _keys(config: Config) -> list[Problem]:
+    """Backends that have nothing to show to their provider."""
+    problems = []
+    for name, options in config.backends.items():
+        at = f"$.backends.{name}"
+        if isinstance(options, BedrockOptions):
+            if options.api_key or (not options.profile and os.environ.get("AWS_BEARER_TOKEN_BEDROCK")):
+                continue
+            why = asyncio.run(_credentials(options))
+            if why:
+                fix = "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, or give the machine a role"
+                problems.append(Problem(at, why, fix))
+            continue
+        kind = getattr(options, "kind", "")
+        wanted = _KEYS.get(kind)
+        if wanted is None or getattr(options, "api_key", None):
+            continue
+        host = urlsplit(getattr(options, "base_url", None) or "").hostname or _PAID[kind == "anthropic"]
+        if host in _PAID and not os.environ.get(wanted):
+            problems.append(Problem(f"{at}.api_key", f"{host} wants a key", f"export {wanted}, or give api_key"))
+    return problems
+
+
+async def _credentials(options: BedrockOptions) -> str:
+    """Why no AWS credentials were found; "" if some were."""
+    from hapenny.backends.credential_chain import chain
+    from hapenny.core.clock import RealClock
+    from hapenny.core.errors import Failure
+
+    found = chain(RealClock(), profile=options.profile, region=options.region)
+    try:
+        async with asyncio.timeout(_CREDENTIALS_S):
+            await found.get()
+    except TimeoutError:
+        return "no AWS credentials found in time"
+    except Failure as failure:
+        return failure.message
+    finally:
+        await found.aclose()
+    return ""
+
+
+def _models(config: Config) -> list[Problem]:
+    """Models of tiers that the catalog does not know: they are served, at an unknown price."""
+    catalog = default()
+    problems = []
+    for tier, name in config.tiers.items():
+        model = config.models.get(config.aliases.get(name, name))
+        id = model.id if model is not None else config.aliases.get(name, name)
+        if catalog.resolve((model.card if model is not None else "") or id) is None and config.prices is None:
+            fix = "correct its spelling, say which model it is (models.NAME.card), or give its price (prices: FILE)"
+            problems.append(Problem(f"$.tiers.{tier}", f"the catalog has no model {id!r}: it has no known price", fix))
+    return problems
+
+
+def _missing_extras(config: Config) -> list[Problem]:
+    """What is asked for, and falls back to something less without a word where it is not installed."""
+    wants: list[tuple[str, str]] = []
+    embeds = any(route.mode(SEMANTIC_STAGE) != "off" for route in config.routes.values())
+    if embeds and config.stages[SEMANTIC_STAGE].embedder == "local":
+        wants.append(("local", "$.stages.semantic.embedder"))
+    if config.traces is not None:
+        wants.append(("otel", "$.traces"))
+    if config.content is not None:
+        wants.append(("content", "$.content"))
+    if config.counting.vocabulary:
+        wants.append(("tokenizers", "$.counting.vocabulary"))
+    problems = [
+        Problem(at, f"needs {', '.join(lost)}", f"pip install 'hapenny[{extra}]'")
+        for extra, at in wants
+        if (lost := missing(extra))
+    ]
+    if ("local", "$.stages.semantic.embedder") in wants and not problems:
+        from hapenny.vectors.weights import ModelMissing, find_model
+
+        try:
+            find_model()
+        except ModelMissing:
+            problems.append(
+                Problem(
+                    "$.stages.semantic.embedder",
+                    "the local embedder is not set up: hashed words stand in for it, and find less",
+                    "hapenny setup local, or say embedder: hashed",
+                )
+            )
+    collection = config.stages[RETRIEVAL_STAGE].collection
+    if any(route.mode(RETRIEVAL_STAGE) == "on" for route in config.routes.values()) and (
+        collection not in config.collections
+    ):
+        fix = "hapenny index build FOLDER FILES, then collections: {NAME: {path: FOLDER}}"
+        problems.append(Problem("$.stages.retrieval.collection", f"there is no collection {collection!r}", fix))
+    return problems

@@ -1,0 +1,143 @@
+"""Evidence about a deployment's quality, put together: loss budgets by route, judges, and what draws and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hapenny.config import LOSSY, Config, RouteOptions
+from hapenny.core.clock import Clock
+from hapenny.core.tasks import Spawn
+from hapenny.evidence.answers import compare
+from hapenny.evidence.audits import AuditOptions
+from hapenny.evidence.live_audit import LiveAudit
+from hapenny.evidence.loss_budget import EVIDENCED, TIERS, LossBudgets, RouteBudget
+from hapenny.evidence.opening import Standing
+from hapenny.evidence.pair_judge import PairJudge
+from hapenny.gateway.background_calls import BackgroundCalls
+from hapenny.gateway.resolver import RequestResolver
+from hapenny.gateway.shared_state import Shared
+from hapenny.gateway.state_snapshot import settings
+from hapenny.routing.audit_view import AuditedRouter
+from hapenny.routing.budget import Rates
+from hapenny.routing.names import TIERS as TIER_NAMES
+from hapenny.routing.options import TIERS_STAGE
+from hapenny.routing.router import Router
+from hapenny.telemetry.recorder import Recorder
+from hapenny.telemetry.rows import Entry
+
+_DEFAULT_JUDGE = "strong"
+
+
+def judged_by(route: RouteOptions, resolver: RequestResolver) -> bool:
+    """Whether a model judges on a route."""
+    return bool(route.audit_judge) and resolver.names.resolve(route.audit_judge).target is not None
+
+
+def cheaper(route: str, resolver: RequestResolver, rates: Mapping[str, Rates]) -> list[str]:
+    """Tiers whose model is cheaper than the route's baseline, the cheapest first."""
+    names, baseline = resolver.names, resolver.baselines[route]
+    home = next((tier for tier, target in names.tiers.items() if target.model == baseline.model), None)
+    if home is None:
+        return []
+
+    def price(tier: str) -> float:
+        each = rates.get(tier)
+        return 10 * each.input + each.output if each is not None else float(TIER_NAMES.index(tier))
+
+    below = [
+        tier
+        for tier, target in names.tiers.items()
+        if target.model != baseline.model and (tier in rates) == (home in rates) and price(tier) < price(home)
+    ]
+    return sorted(below, key=price)
+
+
+def loss_budgets(
+    config: Config,
+    clock: Clock,
+    resolver: RequestResolver,
+    rates: Mapping[str, Rates],
+    recorder: Recorder,
+    previous: LossBudgets | None,
+) -> LossBudgets:
+    """The budgets of all routes; it goes on with what was known where a route is configured as it was."""
+    budgets = {}
+    tiers = config.stages[TIERS_STAGE]
+    for name, route in config.routes.items():
+        on = [spec.name for spec in LOSSY if route.mode(spec) == "on"]
+        options = {each: ["on"] for each in EVIDENCED if each != TIERS}
+        # A trained router brings certificates of its own, and thresholds are the operator's word.
+        if tiers.trained is None and not tiers.by_score:
+            options[TIERS] = cheaper(name, resolver, rates)
+        budgets[name] = RouteBudget(
+            max(1e-4, route.max_quality_loss),
+            on,
+            options,
+            at_once=route.acts_unproven(),
+            judged=judged_by(route, resolver),
+        )
+
+    def changed(route: str, now: Standing) -> None:
+        book(recorder, clock, route, now)
+
+    found = LossBudgets(budgets, changed)
+    found.about = settings(config)
+    if previous is not None:
+        found.keep(previous, lambda name: previous.about.get(name) == found.about.get(name))
+    return found
+
+
+def book(recorder: Recorder, clock: Clock, route: str, now: Standing) -> None:
+    """Writes where a technique stands into the ledger, for reports."""
+    if recorder.ledger is None:
+        return
+    detail: dict[str, float | int | str] = {
+        "route": route, "state": now.state, "why": now.why, "limit": now.limit, "bound": now.bound, "loss": now.loss,
+        "pairs": now.pairs, "share": now.share,
+    }  # fmt: skip
+    recorder.ledger.book(Entry(kind="evidence", wall=clock.wall(), technique=now.technique, actual=0, detail=detail))
+
+
+def book_all(recorder: Recorder, clock: Clock, budgets: LossBudgets) -> None:
+    """The same for every technique of every route."""
+    for route, budget in budgets.routes.items():
+        for standing in budget.standings():
+            book(recorder, clock, route, standing)
+
+
+def live_audit(
+    config: Config,
+    shared: Shared,
+    resolver: RequestResolver,
+    router: Router,
+    background: BackgroundCalls,
+    spawn: Spawn,
+    budgets: LossBudgets,
+) -> LiveAudit:
+    """Audits of a deployment."""
+    clock, embed = shared.clock, shared.embedder.embed
+
+    def judging(route: RouteOptions) -> PairJudge:
+        target = resolver.names.resolve(route.audit_judge).target if route.audit_judge else None
+
+        async def distance(served: str, reference: str) -> float:
+            return await compare(served, reference, embed, route.audit_alike, route.audit_apart)
+
+        return PairJudge(clock, background.judging(target) if target is not None else None, distance)
+
+    return LiveAudit(
+        {
+            name: AuditOptions(
+                share=route.audits(), dollars_a_day=route.audit_budget_usd, budget_share=route.audit_budget_share
+            )
+            for name, route in config.routes.items()
+            if route.max_quality_loss < 1
+        },
+        budgets,
+        shared.step_back,
+        clock,
+        ask=background.audit,
+        judges={name: judging(route) for name, route in config.routes.items()},
+        spawn=spawn,
+        router=AuditedRouter(router, resolver.names.tiers, clock.wall),
+    )

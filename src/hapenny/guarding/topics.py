@@ -1,0 +1,131 @@
+"""Topics that an operator denies, by phrases.
+
+A phrase is what stands in the text, whatever its case, width and line breaks; `*` stands for up to 40 characters.
+There are no regular expressions in it, so nobody can write one whose work explodes: the parts of a phrase are looked
+for one after the other, and joined where they stand close enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from hapenny.guarding.normal import normal
+
+GAP: Final = 40
+"""Characters that `*` may stand for."""
+LONGEST: Final = 160
+"""Characters of the longest phrase."""
+
+
+class Mention(NamedTuple):
+    """A phrase of a topic, at characters `start` to `end`."""
+
+    start: int
+    end: int
+    topic: str
+
+
+class _Phrase(NamedTuple):
+    topic: str
+    parts: tuple[str, ...]
+    reach: int
+    """Characters of its longest form."""
+
+
+class Topics:
+    """Finds denied topics.
+
+    Args:
+        topics: phrases by topic.
+
+    Raises:
+        ValueError: a phrase is empty, too long, or begins or ends with `*`.
+    """
+
+    def __init__(self, topics: Mapping[str, Iterable[str]]) -> None:
+        self._phrases = tuple(phrase(name, each) for name, phrases in topics.items() for each in phrases)
+        self.reach = max((each.reach for each in self._phrases), default=0)
+        """Characters of the longest form of any phrase."""
+
+    def __bool__(self) -> bool:
+        return bool(self._phrases)
+
+    def find(self, text: str, start: int = 0, before: int | None = None) -> Mention | None:
+        """The first mention in a text in normal form that begins at or behind `start`, and before `before`."""
+        if not self._phrases:
+            return None
+        small = plain(text)
+        first: Mention | None = None
+        for each in self._phrases:
+            place = _first(each, small, start)
+            if place is not None and (before is None or place[0] < before) and (first is None or place < first[:2]):
+                first = Mention(*place, each.topic)
+        return first
+
+    def open_from(self, text: str, start: int) -> int:
+        """From where on the end of a text in normal form may become a phrase; the text's length: nowhere."""
+        length = least = len(text)
+        if not self._phrases:
+            return length
+        small = plain(text)
+        for each in self._phrases:
+            head = each.parts[0]
+            at = small.find(head, max(start, length - each.reach))
+            if at >= 0 and _apart(small, at, at + len(head), ends=at + len(head) < length):
+                least = min(least, at)
+            for size in range(min(len(head), length - start), 0, -1):
+                if small.endswith(head[:size]) and _apart(small, length - size, length, ends=False):
+                    least = min(least, length - size)
+                    break
+        return max(start, least)
+
+
+def plain(text: str) -> str:
+    """A text in normal form as phrases are compared: in small letters, each white space a blank."""
+    return text.lower().replace("\n", " ").replace("\t", " ").replace("\r", " ")
+
+
+def phrase(topic: str, written: str) -> _Phrase:
+    """A phrase as it is looked for. Raises `ValueError`."""
+    parts = tuple(" ".join(plain(normal(part).text).split()) for part in written.split("*"))
+    if not all(parts):
+        raise ValueError(f"{written!r}: a phrase begins and ends with words, and has words between any two *")
+    if sum(map(len, parts)) > LONGEST:
+        raise ValueError(f"{written[:20]!r}…: a phrase has at most {LONGEST} characters")
+    return _Phrase(topic, parts, sum(map(len, parts)) + GAP * (len(parts) - 1) + 1)
+
+
+def _first(each: _Phrase, text: str, start: int) -> tuple[int, int] | None:
+    """Where a phrase stands first. Each part's places are joined with the nearest end of what comes before it."""
+    ends = [(at, at + len(each.parts[0])) for at in _places(text, each.parts[0], start)]  # (begin of all, end so far)
+    for part in each.parts[1:]:
+        if not ends:
+            return None
+        joined, index = [], 0
+        for at in _places(text, part, ends[0][1]):
+            while index + 1 < len(ends) and ends[index + 1][1] <= at:
+                index += 1
+            if ends[index][1] <= at <= ends[index][1] + GAP:
+                joined.append((ends[index][0], at + len(part)))
+        ends = joined
+    return ends[0] if ends else None
+
+
+def _places(text: str, part: str, start: int) -> Iterable[int]:
+    at = text.find(part, start)
+    while at >= 0:
+        if _apart(text, at, at + len(part)):
+            yield at
+        at = text.find(part, at + 1)
+
+
+def _apart(text: str, start: int, end: int, *, ends: bool = True) -> bool:
+    """Whether what stands there is no part of a longer word; words are told apart in Latin script alone."""
+    if start > 0 and _latin(text[start]) and _latin(text[start - 1]):
+        return False
+    return not (ends and end < len(text) and _latin(text[end - 1]) and _latin(text[end]))
+
+
+def _latin(character: str) -> bool:
+    return character < "\u2000" and (character.isalnum() or character == "_")
