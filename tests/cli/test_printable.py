@@ -81,5 +81,6 @@ def test_verbs_print_through_what_makes_it_printable():
     }
     assert {name: count for name, count in raw.items() if count} == {
         "batch": 1,
+        "bench": 2,
         "report": 2,
-    }  # bytes of a file; JSON, a path
+    }  # bytes of a file; a line of progress and its end; JSON, a path

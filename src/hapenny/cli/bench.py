@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hapenny.cli.printable import printable
+from hapenny.cli.printable import say, say_json
 
 if TYPE_CHECKING:
     from hapenny.loadtest.plan import Planned
@@ -103,12 +103,12 @@ def bench(
     runs = asyncio.run(_run(urls, planned, model, dialect, key, concurrency or 1, not whole, timeout))
     reports = _reports(urls, runs, objectives, model)
     if as_json:
-        click.echo(json.dumps(reports if len(urls) > 1 else reports["systems"][urls[0]]))
+        say_json(json.dumps(reports if len(urls) > 1 else reports["systems"][urls[0]]))
     else:
         _show(urls, reports)
     for each, run in zip(urls, runs, strict=True):
         if all(sent.error for sent in run):
-            click.echo(f"{each} answered nothing: {printable(run[0].why or run[0].error)}", err=True)
+            say(f"{each} answered nothing: {run[0].why or run[0].error}", err=True)
             failed = True
     if failed:
         sys.exit(1)

@@ -12,6 +12,7 @@ import msgspec
 
 from hapenny.catalog import Card, resolve
 from hapenny.cli.cache import JSON, cache
+from hapenny.cli.printable import say, say_json
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.protocols.bedrock.managed_prompt import Part, Variant, bodies, variants
@@ -53,12 +54,12 @@ def lint(
         target.write_bytes(msgspec.json.format(msgspec.json.encode(bodies(prompt, changed)), indent=2) + b"\n")
     told = [each for each, _ in looked]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        say_json(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         return
     for each in told:
         _show(each)
     if target is not None:
-        click.echo(f"{target}: the bodies of UpdatePrompt and CreatePromptVersion")
+        say(f"{target}: the bodies of UpdatePrompt and CreatePromptVersion")
 
 
 async def _get(arn: str, version: str, region: str, profile: str | None, endpoint: str | None) -> dict[str, Any]:
@@ -146,14 +147,14 @@ def _prices(card: Card | None, total: int, static: int) -> dict[str, Any]:
 
 def _show(told: dict[str, Any]) -> None:
     counts = f"about {told['tokens']} tokens, {told['static_tokens']} before the first variable"
-    click.echo(f"{told['variant']} ({told['model'] or 'no model'}): {counts}")
+    say(f"{told['variant']} ({told['model'] or 'no model'}): {counts}")
     if told["usd_1000_calls"] is not None:
         cached = told["usd_1000_calls_cached"]
         more = f", ${cached:.4f} with its prefix from the cache" if cached is not None else ""
-        click.echo(f"  ${told['usd_1000_calls']:.4f} a thousand calls, list price of the template alone{more}")
+        say(f"  ${told['usd_1000_calls']:.4f} a thousand calls, list price of the template alone{more}")
     for finding in told["findings"]:
-        click.echo(f"  {finding['where']}: {finding['rule']}: {finding['advice']}")
+        say(f"  {finding['where']}: {finding['rule']}: {finding['advice']}")
     if told["proposal"] is not None:
-        click.echo(f"  proposal: a cache point behind {told['proposal']}")
+        say(f"  proposal: a cache point behind {told['proposal']}")
     else:
-        click.echo(f"  no cache point: {told['why']}")
+        say(f"  no cache point: {told['why']}")

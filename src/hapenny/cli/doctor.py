@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from hapenny.catalog import default
-from hapenny.cli.printable import say
+from hapenny.cli.printable import say, say_json
 from hapenny.config import Config, ConfigError, load
 from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
@@ -60,7 +60,7 @@ def doctor(
 
         holding = held(call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput")["routes"])
         if not holding and not as_json:
-            click.echo("nothing holds calls back now")
+            say("nothing holds calls back now")
         _show(holding, as_json)
         if path is None:
             return
@@ -78,7 +78,7 @@ def doctor(
         _print_json(problems, proved)
     else:
         for line in proved:
-            click.echo(line)
+            say(line)
         _show(problems, False)
     if problems:
         raise SystemExit(1)
@@ -233,7 +233,7 @@ def _show(problems: list[Problem], as_json: bool) -> None:
 
 def _print_json(problems: list[Problem], proved: list[str]) -> None:
     plain = [{"path": each.path, "message": each.message, "fix": each.fix} for each in problems]
-    click.echo(msgspec.json.encode({"problems": plain, "proved": proved}).decode())
+    say_json(msgspec.json.encode({"problems": plain, "proved": proved}).decode())
 
 
 def _quotas(region: str, file: str | None) -> None:

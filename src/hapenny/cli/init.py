@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hapenny.cli.printable import say
+
 
 @click.command()
 @click.option("--provider", type=click.Choice(["bedrock", "openai", "anthropic", "own"]), help="Who serves the models.")
@@ -49,7 +51,7 @@ def init(
     runs = runs or _ask("What does it do?", RUNS)
     _write(starter(provider, client, runs, region), output)
     if str(output) != "-":
-        click.echo(f"next: set what its head names, then: hapenny doctor -c {output} && hapenny serve -c {output}")
+        say(f"next: set what its head names, then: hapenny doctor -c {output} && hapenny serve -c {output}")
 
 
 def _ask(question: str, words: tuple[str, ...]) -> str:
@@ -72,15 +74,15 @@ def _carried(name: str, path: Path) -> str:
     except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
         raise click.ClickException(f"{path}: {' '.join(str(error).split())}") from None
     for line in carried.left:
-        click.echo(f"not carried over: {line}", err=True)
+        say(f"not carried over: {line}", err=True)
     models = carried.config.get("models", {})
-    click.echo(f"carried over: {len(models)} models, {len(carried.config.get('fallbacks', {}))} fallbacks", err=True)
+    say(f"carried over: {len(models)} models, {len(carried.config.get('fallbacks', {}))} fallbacks", err=True)
     return carried.text(path.name)
 
 
 def _write(text: str, output: Path) -> None:
     if str(output) == "-":
-        click.echo(text, nl=False)
+        say(text, nl=False)
         return
     output.write_text(text, encoding="utf-8")
-    click.echo(f"written: {output}")
+    say(f"written: {output}")

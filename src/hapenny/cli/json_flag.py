@@ -9,6 +9,8 @@ from typing import Any
 import click
 import msgspec
 
+from hapenny.cli.printable import say_json
+
 TALKS = frozenset({"serve", "simulate", "demo", "console"})
 """Verbs that go on until they are ended: there is no answer to be one object."""
 
@@ -39,9 +41,9 @@ def with_json(command: click.Command, path: str) -> click.Command:
             with contextlib.redirect_stdout(said):
                 made = told(*arguments, **options)
         except click.ClickException as error:
-            click.echo(_encoded({"verb": path, "error": error.format_message()}))
+            say_json(_encoded({"verb": path, "error": error.format_message()}))
             raise SystemExit(error.exit_code) from None
-        click.echo(_as_json(path, said.getvalue()))
+        say_json(_as_json(path, said.getvalue()))
         return made
 
     command.callback = run

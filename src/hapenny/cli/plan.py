@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hapenny.cli.printable import printable
+from hapenny.cli.printable import printable, say_json
 
 if TYPE_CHECKING:
     from hapenny.capacity.planner import Plan
@@ -80,7 +80,7 @@ def plan(
     except (ValueError, OSError) as error:
         raise click.ClickException(printable(str(error))) from None
     if as_json:
-        click.echo(msgspec.json.encode({**msgspec.to_builtins(made), "requests_to_send": _requests(made)}))
+        say_json(msgspec.json.encode({**msgspec.to_builtins(made), "requests_to_send": _requests(made)}))
     else:
         _show(made)
 
