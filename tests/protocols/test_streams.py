@@ -8,7 +8,7 @@ import json
 import pytest
 
 from hapenny.core.messages import Text, Thinking, ToolUse
-from hapenny.protocols import codec
+from hapenny.protocols import codec, eventstream
 from tests.protocols import samples
 from tests.protocols.recorded_streams import ANTHROPIC, BEDROCK, OPENAI, STREAMS
 
@@ -52,6 +52,30 @@ def test_what_the_answer_says(stream, size):
     assert (done.tokens.prompt, done.tokens.output, done.tokens.cache_read) == stream.usage
     answer = json.loads(codec("anthropic").encode_answer(done, samples.ask()))
     assert answer["stop_reason"] == REASONS[stream.finish]
+
+
+@pytest.mark.parametrize("client", ["bedrock", "openai", "anthropic"])
+def test_a_converse_stream_that_ends_twice_ends_once_for_the_client(client):
+    frames = [eventstream.event(name, json.dumps(data).encode()) for name, data in CONVERSED]
+    body = b"".join(frames[:3]) + frames[3] * 2 + frames[4] * 2
+    decoder = codec("bedrock").decoder(model="m", id="i", created=1)
+    encoder = codec(client).encoder(samples.ask(client, stream=True, stream_usage=True))
+    out = encoder.encode(decoder.feed(body)) + encoder.encode(decoder.close()) + encoder.end()
+    ends = {
+        "bedrock": (b"messageStop", b"outputTokens"),
+        "openai": (b'"finish_reason":"stop"', b'"completion_tokens"'),
+        "anthropic": (b'"stop_reason":"end_turn"', b"event: message_delta"),
+    }
+    assert [out.count(end) for end in ends[client]] == [1, 1]
+
+
+CONVERSED = [
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "fine"}}),
+    ("contentBlockStop", {"contentBlockIndex": 0}),
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}, "metrics": {"latencyMs": 5}}),
+]
 
 
 # -- the official clients ----------------------------------------------------------------------------------------------

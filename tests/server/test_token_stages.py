@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 import aiohttp
+import pytest
 
 from hapenny.core.messages import Text
 from hapenny.tokens.brevity_stage import PROFILES
@@ -99,3 +100,17 @@ async def test_dropped_turns_are_summarised_by_the_fast_tier_at_the_windows_cost
 async def test_no_summary_unless_it_is_wanted(tmp_path):
     asked, calls = await summarised(tmp_path, "")
     assert len(asked) == len(calls) == 1
+
+
+@pytest.mark.parametrize(("limit", "kept"), [("", False), ("limit: 600, ", True)])
+async def test_a_limit_that_the_operator_sets_is_kept_before_any_evidence(tmp_path, limit, kept):
+    backend = Scripted()
+    routes = "routes: {default: {baseline: strong, holdout: 0, audit_share: 0, stages: {window: 'on'}}}"
+    extra = f"{routes}\nstages: {{window: {{{limit}recent: 4}}}}"
+    talk = long_talk()
+    further = [*talk, {"role": "assistant", "content": "Nothing."}, {"role": "user", "content": "Then let us decide."}]
+    async with serving(tmp_path, backend, preset="safe", extra=extra) as (url, _), aiohttp.ClientSession() as session:
+        for messages in (talk, further):
+            await post(url, session, {"model": "strong", "messages": messages}, **{"x-hapenny-session": "s1"})
+    assert [len(request.messages) < 20 for request, _ in backend.asked] == [kept, kept]
+    assert backend.asked[-1][0].messages[-1].text == "Then let us decide."

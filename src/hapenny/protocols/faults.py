@@ -49,8 +49,9 @@ def failure(speaks: Speaks, status: int, headers: Mapping[str, str], body: Error
 
 
 DATED_S = 2.0
-"""Dates have whole seconds, and where an answer has no `date` they count from our clock: one that is over already says
-that clocks differ, not that there is room at once."""
+"""The least wait that a date stands for. `retry-after` and `date` have whole seconds, so each may be off by one; and
+where an answer has no `date` it counts from our clock. A date that seems to be over therefore says that the clocks
+differ, not that there is room at once."""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

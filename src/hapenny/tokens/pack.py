@@ -78,19 +78,21 @@ class Window:
         after = [self._tokens(message, count) for message in packed]
         self._book(plan, before, after, lead, prices)
         room = min((bound for bound in (options.limit, limit) if bound), default=0)
-        planned = self._apply(plan, packed, shortened, references)
+        sent = self._apply(plan, packed, shortened, references)
+        changed = False
         # What was dropped before stays dropped: only what is still sent counts against the room.
-        if room and lead + sum(self._tokens(message, count) for message in planned.messages) > room:
+        if room and lead + sum(self._tokens(message, count) for message in sent.messages) > room:
             self._drop(plan, packed, after, room - lead, count, question, cached=prices is not None)
+            changed = True
         elif prices is not None:
             cleared = plan.cleared
             self._clear(plan, packed, after, count, prices)
-            if plan.cleared == cleared:
-                return planned
-        else:
-            return planned
-        plan.mark = _mark(messages, max(plan.cleared, plan.dropped))
-        return self._apply(plan, packed, shortened, references)
+            changed = plan.cleared != cleared
+        if changed:
+            plan.mark = _mark(messages, max(plan.cleared, plan.dropped))
+            sent = self._apply(plan, packed, shortened, references)
+        # Turns that went for want of room stay away, also where later estimates are lower: the prefix is cached.
+        return replace(sent, over=sent.dropped > 0 or (bool(room) and lead + sum(after) > room))
 
     def summarised(self, session: str | None, messages: Sequence[Message], packed: Packed, summary: str) -> Packed:
         """The packed conversation with a summary of what is gone; it stands there in every later request too."""

@@ -66,6 +66,8 @@ class Packed(msgspec.Struct, kw_only=True):
     dropped and recalled."""
 
     messages: tuple[Message, ...]
+    over: bool = False
+    """Whether the whole conversation takes, or took once, more than there is room for."""
     shortened: int = 0
     references: int = 0
     cleared: int = 0

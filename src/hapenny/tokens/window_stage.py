@@ -85,7 +85,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
             recalled=packed.recalled,
             tokens=round(saved),
             would_save=worth(self._prices, exchange, saved),
-            needed=not limit or self._prices.prompt(request, exchange.target) >= _NEAR * limit,
+            needed=packed.over or not limit or self._prices.prompt(request, exchange.target) >= _NEAR * limit,
             reason=f"{packed.cleared} cleared, {packed.dropped} dropped, {packed.recalled} recalled",
         )
 

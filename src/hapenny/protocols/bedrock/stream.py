@@ -110,10 +110,14 @@ class Decoder(StreamDecoder):
         elif name == "messageStart":
             events.append(Started(*self._defaults, raw=raw))
         elif name == "messageStop":
+            if self._stopped:
+                return  # an answer ends once; clients count on it
             self._stopped = True
             end = answer.stopped(data.get("stopReason"), data.get("additionalModelResponseFields"), self._called)
             events.append(Stopped(end.reason, 0, end.sequence, end.extras, raw))
         elif name == "metadata" and type(data.get("usage")) is dict:
+            if self._counted:
+                return
             self._counted = True
             events.append(answer.counted(data, raw))
         elif name != NOTE:
