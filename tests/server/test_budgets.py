@@ -383,3 +383,14 @@ async def test_vectors_are_paid_by_the_budget(tmp_path):
         (account,) = (await standings(app)).values()
         assert account == (await paid(app, "acme"), 0)
         assert account[0] <= 0.000002 * NANO
+
+
+@pytest.mark.parametrize("store", ["", "store: %s/keys.json"])
+async def test_what_is_no_ledger_is_not_named_like_one(tmp_path, store):
+    """Who collects `*.db` as ledgers leaves out `*.state.db`, and nothing else has to be known."""
+    keys = "keys: [{key: key-of-alice-000001, tenant: acme, budgets: [{usd: 5, window: day}]}]"
+    extra = f"{keys}\nadmission: {{{store.replace('%s', str(tmp_path))}}}"
+    async with gateway(tmp_path, extra) as (url, client, _):
+        await ask(client, url)
+    names = {path.name for path in tmp_path.glob("*.db") if not path.name.endswith(".state.db")}
+    assert names == {"ledger.db"}

@@ -82,7 +82,7 @@ class AdmissionOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
     store: str | None = None
     """What `hapenny keys` and `/v1/admin` write: the path of a SQLite file, of a `.json` file, or `postgresql://…`.
-    None: beside the ledger (`ledger.admission.db`), in memory if there is no ledger file."""
+    None: beside the ledger (`ledger.admission.state.db`), in memory if there is no ledger file."""
     refresh_s: float = 2.0
     """After how long a change that another process made is noticed at the latest."""
     timezone: str = "UTC"

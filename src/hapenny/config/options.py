@@ -179,7 +179,7 @@ class Config(Section):
             return self.admission.store
         if self.ledger is None or self.ledger.path in ("", ":memory:"):
             return "memory:"
-        return str(Path(self.ledger.path).with_suffix(".admission.db"))
+        return str(Path(self.ledger.path).with_suffix(".admission.state.db"))
 
     def budget_file(self) -> str:
         """The SQLite file in which budgets are counted; empty: they are in memory."""
@@ -188,7 +188,7 @@ class Config(Section):
             return store
         if self.ledger is None or self.ledger.path in ("", ":memory:"):
             return ""
-        return str(Path(self.ledger.path).with_suffix(".budgets.db"))
+        return str(Path(self.ledger.path).with_suffix(".budgets.state.db"))
 
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""
