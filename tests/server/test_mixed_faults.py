@@ -265,6 +265,7 @@ async def no_ticket_left(redis_url):
 
 
 @pytest.mark.redis
+@pytest.mark.timeout(300)
 async def test_a_slice_of_mixed_faults(tmp_path, redis_url):
     await mixed(tmp_path, 12, 4, redis_url)
 
