@@ -34,6 +34,7 @@ server: {{port: 0}}
 backends: {{bedrock: {{kind: bedrock, region: us-east-1, base_url: "http://127.0.0.1:{port}", api_key: key}}}}
 models: {{m: {{id: "{model}", backend: bedrock}}}}
 tiers: {{strong: m}}
+routes: {{default: {{preset: safe, holdout: 0}}}}
 ledger: {{path: "{ledger}"}}
 """
 

@@ -74,6 +74,17 @@ async def test_anthropic(pool: Pool, streamed: bool) -> None:
         assert await backend.count(asked, HAIKU) == 11
 
 
+@pytest.mark.parametrize("answered", [{}, {"input_tokens": "many"}, ["inputTokens"]])
+async def test_a_count_that_is_none_is_the_providers_fault(pool: Pool, answered: object) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response(answered)
+
+    async with serving(answer) as base:
+        with pytest.raises(Failure) as error:
+            await AnthropicBackend("a", pool, CLOCK, base, "k").count(asking("anthropic"), HAIKU)
+        assert error.value.kind == "upstream"
+
+
 async def test_a_stream_cut_into_single_bytes_is_the_same_answer(pool: Pool) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         whole = b"".join(chat_sse())

@@ -78,6 +78,25 @@ def test_a_budget_becomes_an_effort_where_a_model_knows_efforts():
     assert "said as effort=medium" in found.changes[0].note()
 
 
+def test_an_effort_says_how_much_where_a_model_cannot_choose_by_itself():
+    asked = Parameters(thinking=Thinks("adaptive"), effort="high", max_tokens=40_000)
+    found = fit(resolve(SONNET), asked).parameters
+    assert (found.thinking, found.effort) == (Thinks("enabled", BUDGETS["high"]), None)
+    bare = fit(resolve(SONNET), Parameters(thinking=Thinks("adaptive"), max_tokens=40_000)).parameters
+    assert bare.thinking == Thinks("enabled", BUDGETS["medium"])
+
+
+def test_a_wish_not_to_think_never_becomes_a_wish_to_think():
+    found = fit(resolve("claude-opus-4-6"), Parameters(effort="none", max_tokens=100), effort_thinks=True)
+    assert (found.parameters.thinking, found.parameters.effort) == (Thinks("disabled"), None)
+    assert "effort=none said as thinking=disabled" in found.changes[0].note()
+
+
+def test_a_wish_to_think_never_becomes_a_wish_not_to():
+    found = fit(resolve("gpt-5.2"), Parameters(thinking=Thinks("enabled", 1_024), max_tokens=20_000))
+    assert found.parameters.effort == "low"
+
+
 def test_anthropics_effort_is_no_wish_to_think():
     found = fit(resolve(SONNET), Parameters(effort="high", max_tokens=30_000))
     assert found.parameters.thinking is None

@@ -87,6 +87,7 @@ RECORDED: list[Row] = [
     (_AWS, "bedrock", 400, {TYPE: "ValidationException"}, {"message": "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length."}, "context_overflow"),
     (_AWS, "bedrock", 400, {TYPE: "ValidationException"}, {"message": "The model returned the following errors: temperature: range: 0..1"}, "invalid_request"),
     ("anthropics/claude-code#1466", "bedrock", 400, {TYPE: "ValidationException"}, {"message": "Invocation of model ID x with on-demand throughput isn’t supported. Retry your request with the ID or ARN of an inference profile that contains this model."}, "invalid_request"),
+    ("continuedev/continue#10120", "openai", 403, {}, {"error": {"message": "Project `proj_1` does not have access to model `gpt-4.1-2025-04-14`", "type": "invalid_request_error", "param": None, "code": "model_not_found"}}, ACCOUNT),
     ("anthropics/claude-code#2260", "bedrock", 403, {TYPE: "UnrecognizedClientException"}, {"message": "The security token included in the request is invalid."}, ACCOUNT),
     ("AWS, Common errors", "bedrock", 403, {TYPE: "ExpiredTokenException"}, {"message": "The security token included in the request is expired"}, ACCOUNT),
     ("dirkpetersen/our-chat#3", "bedrock", 403, {TYPE: "AccessDeniedException"}, {"message": "You don't have access to the model with the specified model ID."}, ACCOUNT),

@@ -107,6 +107,11 @@ ASSESSMENT = {
         ("anthropic", message(container={"id": "c"}), Billed(units=(("code_execution", 1),))),
         (
             "anthropic",
+            message({"iterations": [{"type": "compaction", "input_tokens": 9}, {"type": "message"}]}),
+            Billed(units=(("compaction", 1),)),
+        ),
+        (
+            "anthropic",
             message({"server_tool_use": {"web_search_requests": 1}}, container={"id": "c"}),
             Billed(units=(("web_search", 1),)),
         ),

@@ -95,7 +95,7 @@ def test_words_of_other_servers_for_the_end(finish, reason):
 
 @pytest.mark.parametrize(
     ("arguments", "given"),
-    [({"x": 1}, {"x": 1}), ('{"x":1}', {"x": 1}), (" ", {}), ("", {}), (None, {}), ("null", None), ({}, {})],
+    [({"x": 1}, {"x": 1}), ('{"x":1}', {"x": 1}), (" ", {}), ("", {}), (None, {}), ("null", {}), ({}, {})],
 )
 def test_arguments_in_any_form(arguments, given):
     body = answer({"content": None, **call(arguments)}, "tool_calls", **COUNTED)
@@ -235,6 +235,27 @@ def test_streams_that_end_too_soon():
     assert kind_of(sse(ROLE, HALF, PENNY)) == "truncated"
     assert kind_of(sse(ROLE, HALF, PENNY, STOP, last(), done=False)) == "complete"  # only [DONE] is missing
     assert kind_of(sse(ROLE, HALF, PENNY, STOP)) == "complete"
+
+
+def test_a_stream_that_ends_with_its_finish_reason_alone_is_whole():
+    # Some servers send neither counts nor [DONE]; OpenAI's client takes such a stream as it is.
+    assert kind_of(sse(ROLE, HALF, PENNY, STOP, done=False)) == "complete"
+    # Where "stop" stands in every chunk it says nothing about the end.
+    every = [{**part, "choices": [{**part["choices"][0], "finish_reason": "stop"}]} for part in (ROLE, HALF, PENNY)]
+    assert kind_of(sse(*every, done=False)) == "truncated"
+
+
+def test_a_streamed_call_whose_arguments_are_null_has_none():
+    opened = piece({"tool_calls": [{"index": 0, "id": "c", "type": "function",
+                                    "function": {"name": "look", "arguments": "null"}}]})  # fmt: skip
+    decoder = codec("openai").decoder(model="m", id="i", created=1)
+    events = decoder.feed(sse(ROLE, opened, piece({}, "tool_calls"), last())) + decoder.close()
+    written = codec("openai").encoder(samples.ask("openai", stream=True)).encode(events).decode()
+    chunks = [json.loads(line[6:]) for line in written.splitlines() if line.startswith("data: {")]
+    calls = [each for chunk in chunks for one in chunk["choices"] for each in one["delta"].get("tool_calls", ())]
+    assert json.loads("".join(each["function"].get("arguments", "") for each in calls)) == {}
+    message = codec("anthropic").encode_answer(samples.collected(events), samples.ask("anthropic"))
+    assert json.loads(message)["content"][-1]["input"] == {}
 
 
 def serve(server, body, content_type):

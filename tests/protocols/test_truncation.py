@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hapenny.core.errors import Failure
-from hapenny.core.events import Usage
+from hapenny.core.events import Stopped, Usage
 from hapenny.protocols import codec, eventstream
 from tests.protocols import samples
 
@@ -40,6 +40,9 @@ def test_every_frame_is_needed(name, sample):
         if name == "openai" and end == len(frames) - 1:
             # Only [DONE] is missing: the answer is whole and counted, as some servers leave it.
             assert any(isinstance(event, Usage) for event in found)
+        elif name == "openai" and end == len(frames) - 2:
+            # The finish reason came, counts and [DONE] did not: whole, and not counted.
+            assert isinstance(found[-1], Stopped)
         else:
             assert found == "truncated"
 

@@ -35,6 +35,15 @@ async def test_openais_client_lists_and_finds_models(tmp_path):
                     await client.models.retrieve("no/such")
 
 
+async def test_a_configured_model_is_found_by_its_providers_id(tmp_path):
+    config = CONFIG.split("keys:")[0].replace("  old:", "  house: {id: Qwen/Qwen3-8B, backend: aws}\n  old:")
+    async with (
+        running(load(text=config)) as (url, _),
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        assert (await client.models.retrieve("Qwen/Qwen3-8B")).id == "Qwen/Qwen3-8B"
+
+
 async def test_anthropics_client_lists_and_finds_models_with_their_lifecycle(tmp_path):
     async with running(load(text=CONFIG)) as (url, _):
         for base in (url, f"{url}/anthropic"):

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from hapenny.core.errors import Failure
@@ -59,6 +60,23 @@ def test_throttling_is_absorbed_and_every_attempt_is_a_call():
         return [(call.purpose, call.technique, call.outcome) for call in there.calls]
 
     assert loop.run(main) == [("serve", "serve", "failed"), ("retry", "throughput", "complete")]
+
+
+@pytest.mark.parametrize("max_tokens", [None, 128_000])
+def test_a_model_that_may_write_long_answers_can_be_waited_for(max_tokens):
+    # The most a model may write is no forecast: at it no answer would end in time, and nobody could ever queue.
+    async def main(clock):
+        throttled = Failure("rate_limited", "Too many tokens", upstream_status=429)
+        there = exchange(clock=clock)
+        parameters = msgspec.structs.replace(there.request.parameters, max_tokens=max_tokens)
+        there.request = msgspec.structs.replace(there.request, parameters=parameters)
+        options = ThroughputOptions()
+        stage = ThroughputStage(Dispatchers(options, MemoryCounters(clock), clock), most_output=lambda model: 128_000)
+        terminal = Terminal(failures=[throttled])
+        answer = await Pipeline([stage], {"throughput": "on"}, terminal, Asks())(there)
+        return (await answer.collect()).text
+
+    assert loop.run(main) == "answer"
 
 
 def test_an_empty_quota_turns_requests_away_with_the_time_to_come_back():

@@ -185,9 +185,10 @@ class Registry:
                     except ValueError as error:
                         _log.error("the secret of an AWS pair cannot be read", name=record.id, reason=str(error))
         if pause.paused != self.pause.paused and self._serves:
-            _log.warning(
-                "saving stages are paused" if pause.paused else "saving stages are resumed", reason=pause.reason
-            )
+            if pause.paused:
+                _log.warning("saving stages are paused", reason=pause.reason)
+            else:
+                _log.warning("saving stages are resumed", reason=pause.reason)
         self._records, self._tenants, self.pause = records, tenants, pause
         self._by_hash, self._pairs, self._rev = by_hash, pairs, rev
         self._identities = {}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
-from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.http import exchange, passed, tiered, token_count
 from hapenny.backends.kind import HttpOptions, Kind, keyed, pool
 from hapenny.backends.passable import ANTHROPIC
 from hapenny.backends.pool import Pool
@@ -81,8 +80,7 @@ class AnthropicBackend:
             answer = await lease.whole()
         if lease.status >= 400:
             raise self._codec.decode_error(lease.status, lease.headers, answer)
-        counted: Any = msgspec.json.decode(answer)
-        return int(counted["input_tokens"])
+        return token_count(answer, "input_tokens")
 
     async def forward(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""

@@ -17,7 +17,7 @@ from hapenny.backends import bedrock_planes as planes
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
-from hapenny.backends.http import exchange, passed, tiered
+from hapenny.backends.http import exchange, passed, tiered, token_count
 from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
 from hapenny.backends.passable import BEDROCK
 from hapenny.backends.pool import Pool
@@ -119,7 +119,7 @@ class BedrockBackend:
             return None
         if lease.status >= 400:
             raise self._converse.decode_error(lease.status, lease.headers, answer)
-        return int(msgspec.json.decode(answer)["inputTokens"])
+        return token_count(answer, "inputTokens")
 
     async def forward(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, limits: Limits, region: str = ""

@@ -19,6 +19,7 @@ from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
 from hapenny.protocols.codec import Codec, StreamDecoder
+from hapenny.protocols.fields import load_upstream
 
 ERROR_BYTES = 1 << 20
 """How much of an error's body is read."""
@@ -209,6 +210,14 @@ def tiered(request: Request, target: Target) -> Request:
     if tier not in _ON_THE_WIRE or request.parameters.service_tier == tier:
         return request
     return replace(request, parameters=replace(request.parameters, service_tier=tier))
+
+
+def token_count(answer: bytes, name: str) -> int:
+    """The tokens that an answer to a question for a count states under `name`. Raises `Failure`: it states none."""
+    value = load_upstream(answer).get(name)
+    if type(value) is not int or value < 0:
+        raise Failure("upstream", "The provider's answer has no token count.")
+    return value
 
 
 async def passed(

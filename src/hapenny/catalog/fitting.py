@@ -157,12 +157,13 @@ def _refused_limits(found: list[Refusal], card: Card, asked: Parameters) -> None
         )
 
 
-def nearest_effort(card: Card, effort: str) -> str | None:
-    """The effort of `card` nearest to `effort`, the lower one when two are equally near; None: no effort is taken."""
+def nearest_effort(card: Card, effort: str, *, thinks: bool = False) -> str | None:
+    """The effort of `card` nearest to `effort`, the lower one when two are equally near; None: no effort is taken.
+    `thinks`: one that does think."""
     if effort not in _EFFORTS:
         return None
     rank = _EFFORTS.index(effort)
-    known = [one for one in card.efforts if one in _EFFORTS]
+    known = [one for one in card.efforts if one in _EFFORTS and not (thinks and one == "none")]
     return min(known, key=lambda one: (abs(_EFFORTS.index(one) - rank), _EFFORTS.index(one)), default=None)
 
 
@@ -261,15 +262,21 @@ def _fixed(
                 why = f"{why}; effort={nearest} says what the set means"
     elif name == "effort" and card is not None:
         sent = nearest_effort(card, value)
-        thinks = effort_thinks and not card.efforts and "enabled" in card.thinking and now.thinking is None
-        if thinks and value in BUDGETS:
+        switched = bool(card.efforts) and now.thinking is None and "disabled" in card.thinking
+        if effort_thinks and value == "none" and switched:
+            # Such models think when they are told to; their lowest effort is no word for not thinking at all.
+            still = msgspec.structs.replace(now, effort=None, thinking=Thinks("disabled"))
+            return still, Change(name, value, None, why, instead="thinking=disabled")
+        adaptive = now.thinking is not None and now.thinking.kind == "adaptive"  # then effort says how much
+        wishes = adaptive or (effort_thinks and now.thinking is None)
+        if wishes and not card.efforts and "enabled" in card.thinking and value in BUDGETS:
             return _as_budget(card, now, value)
     elif name == "max_tokens" and card is not None:
         sent = card.max_output if card.max_output is not None and value > card.max_output else 1
     elif name == "thinking":
         sent = _thinking(card, now)
         if card is not None and not card.thinking and card.efforts and now.effort is None and value.kind != "disabled":
-            nearest = nearest_effort(card, effort_of(value))
+            nearest = nearest_effort(card, effort_of(value), thinks=True)
             if nearest is not None:
                 more["effort"] = nearest
                 instead = f"effort={nearest}"
@@ -310,7 +317,7 @@ def _thinking(card: Card | None, now: Parameters) -> Thinks | None:
     if "adaptive" in card.thinking:
         return Thinks(kind="adaptive")
     if "enabled" in card.thinking:
-        budget = min(asked.budget or 2_048, (now.max_tokens or ROOM) - 1)
+        budget = min(asked.budget or BUDGETS[ADAPTIVE], (now.max_tokens or ROOM) - 1)
         return Thinks(kind="enabled", budget=budget) if budget >= LEAST_BUDGET else None
     return None
 

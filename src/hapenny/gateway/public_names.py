@@ -93,7 +93,9 @@ class PublicNames:
             return None
         newest = max(date for date, _ in matches)
         target = self._best([target for date, target in matches if date == newest or asked.date])
-        if target is not None and asked.native and self._takes_bedrock(target.backend):
+        # A simulated provider plays Bedrock too: a profile keeps its own price and quota there.
+        plays = target is not None and KINDS[self._kinds[target.backend]].lists
+        if target is not None and asked.native and (plays or self._takes_bedrock(target.backend)):
             return Target(asked.bare, target.backend, asked.region or target.region)
         return target
 

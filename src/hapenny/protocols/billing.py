@@ -178,6 +178,11 @@ def _tools(usage: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[tup
         if key.endswith("_requests"):
             yield key.removesuffix("_requests"), count(number)
     searched = any(count(used.get(f"{name}_requests")) for name in ("web_search", "web_fetch"))
+    for turn in usage.get("iterations") or ():
+        # A compaction or an advisor's turn is paid beside the counts at the top, which leave it out.
+        kind = _text(turn.get("type")) if isinstance(turn, Mapping) else ""
+        if kind and kind != "message":
+            yield kind, 1
     if message.get("container") and not searched and not count(used.get("code_execution_requests")):
         yield "code_execution", 1
 

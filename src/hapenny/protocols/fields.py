@@ -252,7 +252,7 @@ def arguments_of(value: Json) -> str:
 
 def raw_arguments(text: str, path: str) -> msgspec.Raw:
     """The object in a tool call's JSON text, its bytes kept as they are."""
-    if not text or text == "{}" or not text.strip():
+    if not text or text == "{}" or text.strip() in ("", "null"):  # what models write for a tool without parameters
         return msgspec.Raw(b"{}")
     data = text.encode("utf-8", "surrogatepass")
     try:

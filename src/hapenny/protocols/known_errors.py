@@ -84,6 +84,8 @@ ROWS: tuple[Known, ...] = (
     Known("provider_account", "pollinations/pollinations#12136", "", "monthly spending limit", _ACCOUNT, fix=CREDIT),
     Known("provider_account", "Tracer-Cloud/opensre#1812", "", "invalid_payment_instrument", _ACCOUNT, fix=CREDIT),
     # -- our key, and what the account may do ------------------------------------------------------------------------
+    Known("provider_account", "continuedev/continue#10120 (OpenAI)", "", "does not have access to model", (401, 403),
+          fix=ACCESS),
     Known("provider_account", "anthropics/claude-code#9384", "", "organization has been disabled", _ACCOUNT, fix=KEY),
     Known("provider_account", "zeroclaw-labs/zeroclaw#194 (Gemini)", "api_key_invalid", fix=KEY),
     Known("provider_account", "continuedev/continue#10290 (Gemini)", "", "pass a valid api key", _ACCOUNT, fix=KEY),

@@ -79,9 +79,7 @@ class Alerts:
         alert = Alert(
             id=self._clock.new_id("alert_"), kind=kind, subject=subject[:300], wall=self._clock.wall(), detail=detail
         )
-        _log.warning(
-            "alert", kind=kind, name=subject, **{key: detail[key] for key in ("limit", "cost") if key in detail}
-        )
+        _log.warning("alert", kind=kind, name=subject, limit=detail.get("limit"), cost=detail.get("cost"))
         if self._url is None:
             return
         try:

@@ -32,6 +32,9 @@ CHARS_PER_TOKEN = 4.0
 LONGEST = 128_000
 """Tokens of the longest answer that is reserved for where a model's own limit is not known: what today's largest models
 can write."""
+USUAL = 4_096
+"""Tokens of an answer of which nothing is known. What a model may write at most is no forecast: at it, an answer of a
+large model would never end in time, and nobody could ever wait for one."""
 FLEX = frozenset({"flex", "batch"})
 ASKED = frozenset({"flex", "priority"})
 """Service tiers that a client may ask for itself: what it asked for is what is called, and what is priced."""
@@ -71,7 +74,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         request, route = exchange.request, self.routes.of(wanted(exchange))
         longest = self._most_output(exchange.target.model)
         # Nobody reserves more than an answer can have: the quota belongs to the others too.
-        most = min(request.parameters.max_tokens or longest or 4096, longest or LONGEST)
+        most = min(request.parameters.max_tokens or longest or USUAL, longest or LONGEST)
         level = exchange.context.priority
         priority = Priority.URGENT if level > 0 else Priority.NORMAL
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
@@ -79,7 +82,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         job = Job(
             input_tokens=self._size(exchange) if route.dispatcher.gate.metered else rough_size(request),
             max_tokens=most,
-            predicted_output=min(most, self._predicted(exchange) or most),
+            predicted_output=min(most, self._predicted(exchange) or USUAL),
             tenant=exchange.context.tenant,
             weight=self.routes.options.shares.get(exchange.context.tenant, 1.0),
             priority=priority,

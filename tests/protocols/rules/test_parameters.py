@@ -199,3 +199,10 @@ def test_points_inside_results_count():
     assert json.dumps(body).count("cache_control") == 5  # the client's own dialect: its own affair
     body, _ = sent("invoke", SONNET, "anthropic", **fields)
     assert json.dumps(body).count("cache_control") <= 4
+
+
+@pytest.mark.parametrize("model", [NOVA, LLAMA, "us.deepseek.r9-v1:0"])
+def test_models_that_know_no_thinking_are_not_told_to_leave_it(model):
+    body, notes = sent("converse", model, "anthropic", parameters=Parameters(thinking=Thinks("disabled"), max_tokens=9))
+    assert "additionalModelRequestFields" not in body
+    assert "thinking=disabled left out" in notes

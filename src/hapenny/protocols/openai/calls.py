@@ -111,6 +111,9 @@ class Calls:
         if form != "function_call" and entry.get("index") != call.number:
             entry["index"] = call.number
             mended = True
+        if arguments.strip() == "null" and type(function) is dict and not call.begun:
+            arguments = function["arguments"] = ""  # what some models write for a tool without parameters
+            mended = True
         self._last = call
         return call, fresh, arguments, mended
 

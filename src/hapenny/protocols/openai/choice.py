@@ -62,8 +62,8 @@ class Frame:
 class Choice:
     """Turns the deltas of one choice into events."""
 
-    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks", "form",
-                 "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
+    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks", "doubtful",
+                 "form", "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
 
     def __init__(self, index: int, stem: str) -> None:
         self.index = index
@@ -74,6 +74,8 @@ class Choice:
         self.logprobs: list[Any] = []
         self.refused = False
         self.stopped = False
+        self.doubtful = False
+        """Whether it went on after a finish reason, which then is no proof of an end."""
         self._word = ""
         self._closing: Frame | None = None
         self._calls = Calls(stem)
@@ -88,7 +90,7 @@ class Choice:
     @property
     def plain(self) -> bool:
         """Whether a piece of text can go on at once."""
-        return self.kind == "text" and not self.form and not self._waiting
+        return self.kind == "text" and not self.form and not self._waiting and not self._word
 
     @property
     def ends(self) -> bool:
@@ -124,6 +126,8 @@ class Choice:
             if top:
                 self._top.append(bound_upstream(top))
                 odd = True
+        if self._word and frame.count > before:
+            self.doubtful = True
         if (word := data.get("finish_reason")) is not None:
             self._finish(word, data, frame, frame.count > before)
         return odd

@@ -97,8 +97,10 @@ class Decoder(StreamDecoder):
             self._frame(name, payload, events)
         if not self._done:
             self._over(events)
-        whole = self._choices and all(choice.stopped for choice in self._choices.values())
-        if not whole or not (self._done or self._counted):
+        choices = self._choices.values()
+        whole = choices and all(choice.stopped for choice in choices)
+        # Neither counts nor [DONE]: the finish reason is the end, unless it is one of those that prove nothing.
+        if not whole or not (self._done or self._counted or not any(choice.doubtful for choice in choices)):
             raise Failure("truncated", "The provider's stream ended before the answer was complete.")
         return events
 

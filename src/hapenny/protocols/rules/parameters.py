@@ -43,7 +43,15 @@ def fitted(draft: Draft) -> None:
 def _reasons(draft: Draft) -> None:
     """A wish to reason, or not to, that no parameter of the target refuses but none would say either."""
     card, p = draft.subject.card, draft.request.parameters
-    if card is None or not draft.foreign:
+    if not draft.foreign:
+        return
+    thoughtless = p.thinking is not None and p.thinking.kind == "disabled" and not (card is not None and card.thinking)
+    if thoughtless and draft.subject.maker != "claude" and not (card is not None and "none" in card.efforts):
+        # Nova and its like refuse a field that they do not know, and think only when they are told to.
+        draft.change(parameters=replace(p, thinking=None))
+        draft.note("thinking=disabled left out: the model knows no such field")
+        return
+    if card is None:
         return
     if draft.request.protocol in OPENAIS:
         if p.effort in (None, "none", "minimal") or p.thinking is not None or not card.efforts:
@@ -57,7 +65,7 @@ def _reasons(draft: Draft) -> None:
             limit = p.max_tokens if p.max_tokens is not None or thinks.budget is None else thinks.budget + ROOM
             draft.change(parameters=replace(p, thinking=thinks, max_tokens=limit))
             draft.note(f"effort={p.effort} sent with thinking={plain(thinks)}")
-    elif p.thinking is not None and p.thinking.kind == "disabled" and "none" in card.efforts and not card.thinking:
+    elif thoughtless and "none" in card.efforts:
         draft.change(parameters=replace(p, thinking=None, effort="none"))
         draft.note("thinking=disabled said as effort=none")
 

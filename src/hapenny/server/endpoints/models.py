@@ -83,7 +83,13 @@ def _asked(call: Call, name: str) -> Model:
     """The model of that name, which the key may ask for."""
     names, catalog = call.gateway.names, call.gateway.catalog
     target = names.resolve(name).target
-    known = name in names.names() or (target is not None and catalog.resolve(target.model) is not None)
+    known = name in names.names() or (
+        target is not None
+        and (
+            catalog.resolve(target.model) is not None
+            or any(target.model == model.id for model in call.gateway.config.models.values())
+        )
+    )
     if not known or not call.identity.may_ask(name):
         raise Failure(
             "not_found", f"the model {name[:200]!r} is not known here", field="model", fix="see the list of models"
