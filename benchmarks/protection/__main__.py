@@ -53,10 +53,11 @@ def told(scene: str, runs: Sequence[Outcome]) -> dict[str, Any]:
     }
     if scene == "same_facts":
         return figures | {f"stepbacks_of_{len(runs)}": sum(each.stepbacks > 0 for each in runs)}
-    ordered = sorted(each.wrong if each.stepped_back else each.wrong + 10_000 for each in runs)
+    ordered = sorted(runs, key=lambda each: (not each.stepped_back, each.wrong))
     kept = max(1, round(0.9 * len(runs)))
+    worst = ordered[kept - 1]
     return figures | {
-        f"worst_of_{kept}": ordered[kept - 1],
+        f"worst_of_{kept}": worst.wrong if worst.stepped_back else None,  # never stepped back: no number bounds it
         "wrong": [each.wrong for each in runs],
         "stepped_back": sum(each.stepped_back for each in runs),
         "requests_until": [each.after for each in runs],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from benchmarks.savings.traffic import Item
+from hapenny.catalog import default
 
 MAX_TOKENS = 400
 ACCESS_KEY = "AKIAHAPENNY"
@@ -25,6 +28,12 @@ class Seen(NamedTuple):
 def streamed(number: int) -> bool:
     """Whether request `number` is streamed: half of each client's."""
     return (number // 3) % 2 == 0
+
+
+def temperature(model: str) -> dict[str, float]:
+    """No chance in the answers, but for a model that takes no temperature: asked directly, it would refuse the call."""
+    card = default().resolve(model)
+    return {"temperature": 0.0} if card is None or card.sampling.temperature == "any" else {}
 
 
 class Clients:
@@ -76,7 +85,8 @@ class Clients:
             ]
         headers = {"x-hapenny-session": item.session, "x-hapenny-feature": item.source}
         common: dict[str, Any] = {
-            "model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "extra_headers": headers,
+            "model": model, "messages": messages, "max_tokens": MAX_TOKENS, "extra_headers": headers,
+            **temperature(model),
         } | extra  # fmt: skip
         if not stream:
             answer = await self.openai.chat.completions.create(**common)
@@ -102,7 +112,7 @@ class Clients:
             extra["tools"] = [{"name": tool["name"], "input_schema": tool["schema"]} for tool in item.tools]
         common: dict[str, Any] = {
             "model": model, "messages": blocks(item), "max_tokens": MAX_TOKENS, "system": item.system,
-            "extra_body": {"temperature": 0},
+            "extra_body": temperature(model),
             "extra_headers": {"x-hapenny-session": item.session, "x-hapenny-feature": item.source},
         } | extra  # fmt: skip
         if not stream:
@@ -126,7 +136,7 @@ class Clients:
             "modelId": model,
             "system": [{"text": item.system}],
             "messages": converse(item),
-            "inferenceConfig": {"maxTokens": MAX_TOKENS, "temperature": 0},
+            "inferenceConfig": {"maxTokens": MAX_TOKENS, **temperature(model)},
             "requestMetadata": {"x-hapenny-session": item.session[:200], "x-hapenny-feature": item.source},
         }
         if item.tools:
@@ -157,23 +167,28 @@ class Clients:
 
 
 def blocks(item: Item) -> list[Any]:
-    """The messages in Anthropic's form."""
-    import json
-
+    """The messages in Anthropic's form. Recorded runs use an id again for a later call, which Anthropic refuses: such
+    calls are numbered."""
     out: list[dict[str, Any]] = []
+    uses: Counter[str] = Counter()
+
+    def current(id: str) -> str:
+        return id if uses[id] < 2 else f"{id}-{uses[id]}"
+
     for message in item.messages:
         role = "assistant" if message["role"] == "assistant" else "user"
         content: list[dict[str, Any]] = []
         if message["role"] == "tool":
-            content.append(
-                {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": message["content"] or " "}
-            )
+            text = message["content"] or ""
+            result = [{"type": "text", "text": text}] if text.strip() else []  # Converse refuses blank text
+            content.append({"type": "tool_result", "tool_use_id": current(message["tool_call_id"]), "content": result})
         elif message.get("content"):
             content.append({"type": "text", "text": message["content"]})
         for call in message.get("tool_calls") or []:
             function = call["function"]
+            uses[call["id"]] += 1
             content.append(
-                {"type": "tool_use", "id": call["id"], "name": function["name"],
+                {"type": "tool_use", "id": current(call["id"]), "name": function["name"],
                  "input": json.loads(function["arguments"])}
             )  # fmt: skip
         if not content:
@@ -196,7 +211,7 @@ def converse(item: Item) -> list[Any]:
             elif block["type"] == "tool_use":
                 content.append({"toolUse": {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}})
             else:
-                result = [{"text": block["content"]}]
+                result = [{"text": each["text"]} for each in block["content"]]
                 content.append({"toolResult": {"toolUseId": block["tool_use_id"], "content": result}})
         out.append({"role": message["role"], "content": content})
     return out

@@ -92,7 +92,8 @@ def report(seeds: Sequence[Seed]) -> dict[str, Any]:
             "noninferior_1pt": shown,
             "worst_seed_diff": round(paired(worst).difference, 5),
             "by_intent": by_intent(seeds),
-            "not_measured": "tone, style and length of answers; latency of this part is virtual",
+            "not_measured": "answers of the run over sockets, whose real questions have no key; tone, style and length "
+            "of answers; latency of this part is virtual",
         },
         "saved_virtual": round(saved, 4),
         "saved_by_seed": [round(1 - each.ours.bill / each.off.bill, 4) for each in seeds],

@@ -142,7 +142,7 @@ class Crowd:
             body = PATHS[path](f"What is toll {self.random.randrange(12)}?", self.random.random() < 0.5)
             leaves = self.random.random() < 0.15
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(150):
                     await self.ask(session, tenant, path, body, leaves)
             except TimeoutError:
                 self.hung += 1
@@ -237,7 +237,7 @@ async def mixed(tmp_path, seconds, clients, redis_url):
             harm(chance, app, proxy, tmp_path / "ledger.db", backends, until),
             *(crowd.client(session, tenant, until) for tenant in TENANTS for _ in range(clients)),
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while app.services.active or app.gateway.ledger.waiting or any(each.open for each in backends.values()):
                 await asyncio.sleep(0.1)
         gateway = app.gateway
@@ -265,6 +265,7 @@ async def no_ticket_left(redis_url):
 
 
 @pytest.mark.redis
+@pytest.mark.timeout(300)
 async def test_a_slice_of_mixed_faults(tmp_path, redis_url):
     await mixed(tmp_path, 12, 4, redis_url)
 

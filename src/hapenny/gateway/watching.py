@@ -27,7 +27,11 @@ def guards(parts: Assembly) -> list[Guard]:
 def watch(parts: Assembly) -> None:
     """Shows it all in the deployment's metrics; what a previous one showed there is replaced."""
     metrics = parts.shared.recorder.metrics
-    metrics.source("throughput", lambda: view.series(parts.dispatchers))
+
+    def known(model: str) -> bool:
+        return metrics.labels.known(metrics.canonical(model))
+
+    metrics.source("throughput", lambda: view.series(parts.dispatchers, known))
     metrics.source("tasks", lambda: _tasks(parts))
 
 

@@ -8,8 +8,8 @@ from hapenny.pages.charts import shown
 from hapenny.telemetry.figures import Holdout, Side, Spent
 
 NOTHING = (
-    "Nothing was held out and nothing was audited: what this saving did to answers is not known. `routes.NAME.holdout` "
-    "and `audit_share` measure it."
+    "No answer was audited and no held-out answer was scored: what this saving did to answers is not known. "
+    "`routes.NAME.holdout` and `audit_share` measure it."
 )
 
 

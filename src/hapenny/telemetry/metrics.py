@@ -66,6 +66,10 @@ class Labels:
         self._answered.add(name)
         return name
 
+    def known(self, name: str) -> bool:
+        """Whether a model has series of its own."""
+        return name in self._answered or self.configured(name)
+
     def feature(self, tenant: str, name: str) -> str:
         """A feature's label within its tenant."""
         own = self._features.setdefault(tenant, set())

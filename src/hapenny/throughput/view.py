@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hapenny.telemetry.metrics import Series
@@ -30,12 +30,15 @@ def view(routes: Dispatchers) -> list[dict[str, Any]]:
     return found
 
 
-def series(routes: Dispatchers) -> Iterator[Series]:
-    """What holds calls back now, for metrics: by model and endpoint, the same pool once."""
+def series(routes: Dispatchers, known: Callable[[str], bool] = lambda model: True) -> Iterator[Series]:
+    """What holds calls back now, for metrics: by model and endpoint, the same pool once. `known`: whether a model may
+    have series of its own; names that clients made up have none."""
     learnt: dict[tuple[str, ...], float] = {}
     held: dict[tuple[str, ...], float] = {}
     down: dict[tuple[str, ...], float] = {}
     for target, route in routes.routes().items():
+        if not known(target.model):
+            continue
         for endpoint in route.dispatcher.gate.endpoints:
             labels = (target.model, endpoint.name)
             down[labels] = max(down.get(labels, 0.0), float(endpoint.breaker.state == "open"))
