@@ -193,6 +193,8 @@ async def harm(random, app, proxy, path, backends, until):
             case "writer":
                 file = app.gateway.ledger.file
                 real = file.insert
+                if real.__name__ == "broken":
+                    continue  # it has not written since
 
                 def broken(*args, file=file, real=real, **rest):
                     file.insert = real
