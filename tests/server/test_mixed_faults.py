@@ -203,6 +203,7 @@ async def harm(random, app, proxy, path, backends, until):
                 file.insert = broken
             case "reload":
                 await app.swap(Gateway(app.gateway.config, backends=backends, previous=app.gateway))
+    vars(app.gateway.ledger.file).pop("insert", None)  # a break that has not struck yet
 
 
 def identity(path):
