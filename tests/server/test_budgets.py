@@ -12,6 +12,7 @@ from aiohttp import web
 
 from hapenny.config import load
 from hapenny.core.money import NANO
+from tests.backends.servers import serving as listening
 from tests.server.house import TEXT, Scripted, running
 
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
@@ -276,16 +277,8 @@ async def provider():
         usage = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
         return web.json_response({"id": "resp_000001", "object": "response", "model": "gpt-4o-mini", "usage": usage})
 
-    there = web.Application()
-    there.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(there)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen
 
 
 @pytest.fixture

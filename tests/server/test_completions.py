@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
+from tests.backends.servers import serving as listening
 from tests.server.house import Scripted, failure, serving
 from tests.server.test_responses import CHAT, before, client
 
@@ -64,16 +65,8 @@ async def provider(*, completions=True):
             return web.Response(text=frames, content_type="text/event-stream")
         return web.json_response(WHOLE)
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen
 
 
 class TestAnyBackend:

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from hapenny.config import load
+from tests.backends.servers import serving as listening
 from tests.server.house import running, serving
 from tests.server.test_responses import client, row_of
 
@@ -69,16 +70,8 @@ async def upstream():
         rows = [[0.1, len(text)] for text in body["texts"]]
         return web.json_response({"embeddings": {"float": rows}}, headers={"x-amzn-bedrock-input-token-count": "7"})
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from hapenny.config import load
+from tests.backends.servers import serving as listening
 from tests.server.house import running
 
 ALICE, BOB, LIMITED = ({"authorization": f"Bearer key-of-{name}"} for name in ("alice", "robert", "limited"))
@@ -44,16 +45,8 @@ async def provider():
             return web.json_response({"object": "thing", "output": [{"id": "obj_0"}], "id": id})
         return web.json_response({"object": "thing"})
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen, kept
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen, kept
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from hapenny.config import load
+from tests.backends.servers import serving as listening
 from tests.server.house import running, serving
 
 IMAGES = "/v1/images/generations"
@@ -29,16 +30,8 @@ async def provider():
         seen.append((request.path, await request.read(), dict(request.headers)))
         return web.json_response({"results": [{"index": 0, "relevanceScore": 0.5}], "id": f"obj_{len(seen)}"})
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen
 
 
 CONFIG = """

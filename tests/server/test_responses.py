@@ -16,6 +16,7 @@ from hapenny.catalog import resolve
 from hapenny.config import load
 from hapenny.core.events import BlockStarted, BlockStopped, ToolCallDelta
 from hapenny.protocols.rules import fit
+from tests.backends.servers import serving as listening
 from tests.protocols.test_lossless import RESPONSE, STREAMS, WHOLE
 from tests.server.house import THINKING, TOOLS, Scripted, failure, running, serving
 
@@ -56,16 +57,8 @@ async def provider(*, responses=True):
             return web.Response(text=frames, content_type="text/event-stream")
         return web.json_response(WHOLE["responses"][0])
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as base:
+        yield base, seen
 
 
 @contextlib.asynccontextmanager

@@ -6,15 +6,14 @@ batch the same endpoint.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 
 from hapenny.batch.engine import LONGEST_ID, BatchEngine, Prepared
+from hapenny.batch.journal import on_disk
 from hapenny.batch.records import Record, Result
 from hapenny.batch.uploads import UploadQuota, Uploads
 from hapenny.core.errors import Failure, invalid
@@ -73,7 +72,7 @@ class BatchApi:
                 "status": "processed",
             }
             kept = {**about, "owner": owner, "digest": _digest(data)}
-            with _on_disk():
+            with on_disk():
                 self._engine.journal.write(f"files/{id}", data)
                 self._engine.journal.write_lines(f"files/{id}.json", [(id, kept)])
             self._uploads.add(id, kept)
@@ -180,7 +179,7 @@ class BatchApi:
             "window": f"{window[1]}h",
             "metadata": body.get("metadata"),
         }
-        with _on_disk():
+        with on_disk():
             return Wanted(self._engine.prepare(records, ""), owner, int(window[1]) * 3600.0, metadata)
 
     def enter(self, wanted: Wanted, *, key: str = "", more: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -189,7 +188,7 @@ class BatchApi:
         if (known := self.known(owner, key)) is not None:  # the same request came twice at once
             self._engine.journal.remove(f"{wanted.prepared.id}/input.jsonl")
             return known
-        with _on_disk():
+        with on_disk():
             made = self._engine.enter(
                 wanted.prepared, wanted.within_s, key=_named(owner, key), metadata={**(more or {}), **wanted.about}
             )
@@ -267,16 +266,6 @@ def _records(data: bytes, endpoint: Any) -> list[Record]:
     if not records or len(records) > MOST_LINES:
         raise invalid(f"{len(records)} lines", "input_file_id", f"1 to {MOST_LINES} lines")
     return records
-
-
-@contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
-    """Turns a disk that takes nothing into words for the client."""
-    try:
-        yield
-    except OSError as error:
-        _log.error("the batch journal cannot be written", error=str(error))
-        raise Failure("unavailable", "the disk of the batch journal takes nothing at the moment") from error
 
 
 def _digest(data: bytes) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hapenny.batch import checked
+from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
 from hapenny.stores import private
 
@@ -104,18 +105,7 @@ class Journal:
     def write(self, name: str, data: bytes) -> Path:
         """Writes a file of the folder, whole or not at all. Raises `OSError`."""
         path = self.folder / name
-        private.folder(path.parent)
-        partial = path.with_name(path.name + ".partial")
-        try:
-            with open(partial, "wb", opener=_private) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
+        private.write(path, data)
         _sync_folder(path.parent)
         return path
 
@@ -160,6 +150,16 @@ class Journal:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[None]:
+    """Turns a disk that takes nothing into words for the client."""
+    try:
+        yield
+    except OSError as error:
+        _log.error("the batch journal cannot be written", error=str(error))
+        raise Failure("unavailable", "the disk of the batch journal takes nothing at the moment") from error
 
 
 def _private(path: str, flags: int) -> int:

@@ -5,7 +5,6 @@ A server binds them to routes. A batch is of one owner (a tenant): others' batch
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,10 +13,10 @@ from typing import Any
 import msgspec
 
 from hapenny.batch.engine import EXPIRED, BatchEngine, Prepared
+from hapenny.batch.journal import on_disk
 from hapenny.batch.records import Record, Result
 from hapenny.batch.state import Batch
 from hapenny.core.errors import Failure, invalid
-from hapenny.core.log import get_logger
 
 MOST = 100_000
 """Requests of a batch."""
@@ -26,7 +25,6 @@ WITHIN_S = 86_400.0
 PATH = "/v1/messages/batches"
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _PREFIX, _OURS = "msgbatch_", "batch_"
-_log = get_logger("hapenny.batches")
 
 
 class MessageBatches:
@@ -42,7 +40,7 @@ class MessageBatches:
             Failure: `invalid_request` with the request at fault, or `unavailable` if the disk is full.
         """
         records = records_of(body)
-        with _on_disk():
+        with on_disk():
             return self._engine.prepare(records, "")
 
     def enter(self, owner: str, prepared: Prepared, *, key: str = "", more: dict[str, Any] | None = None) -> str:
@@ -50,7 +48,7 @@ class MessageBatches:
         batch may be known already; `more`: kept with the batch, shown to nobody."""
         named = f"{owner}/{key}" if key else ""
         metadata = {**(more or {}), "owner": owner}
-        with _on_disk():
+        with on_disk():
             return self._engine.known(named) or self._engine.enter(prepared, WITHIN_S, key=named, metadata=metadata)
 
     def retrieve(self, owner: str, id: str) -> dict[str, Any]:
@@ -158,16 +156,6 @@ def records_of(body: dict[str, Any]) -> list[Record]:
         inner = {name: value for name, value in params.items() if name not in ("model", "stream")}
         records.append(Record(id, inner, params["model"]))
     return records
-
-
-@contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
-    """Turns a disk that takes nothing into words for the client."""
-    try:
-        yield
-    except OSError as error:
-        _log.error("the batch journal cannot be written", error=str(error))
-        raise Failure("unavailable", "the disk of the batch journal takes nothing at the moment") from error
 
 
 def _kind(result: Result | None) -> str:

@@ -97,9 +97,9 @@ class PaidEmbedding:
         for each in calls[1:]:
             limits.extend(each.exchange.limits)
         most = _most(self.api.guess(texts), texts)
-        call = await _begun(self._gate, payer, self.api.target, "embed", calls[0].technique, most)
+        call = await begun(self._gate, payer, self.api.target, "embed", calls[0].technique, most)
         call.request = None  # its tokens are counted from the texts, not from the request
-        with _paid(payer, call, self.api.guess(texts)):
+        with paid(payer, call, self.api.guess(texts)):
             vectors, tokens = await self.api.embed(texts, limits)
             if tokens is not None:
                 call.tokens, call.provenance = tokens, "reported"
@@ -168,8 +168,8 @@ class ModelServices:
         target = reranker.target
         asked = RerankRequest(model=target.model, query=query, documents=tuple(documents))
         most = _most(estimated(asked), documents) if estimated(asked).input else estimated(asked)
-        call = await _begun(self._gate, exchange, target, "rerank", technique, most)
-        with _paid(exchange, call, estimated(asked)):
+        call = await begun(self._gate, exchange, target, "rerank", technique, most)
+        with paid(exchange, call, estimated(asked)):
             found = await reranker.rerank(asked, exchange.limits.finish_by)
             call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
         return list(found.scores)
@@ -181,7 +181,7 @@ class ModelServices:
         client = self._guards[model]
         call = exchange.begin_call(client.target, "guard", technique)
         call.request = None  # its units are counted from the texts, not from the request
-        with _paid(exchange, call, client.estimated(asked)):
+        with paid(exchange, call, client.estimated(asked)):
             verdict = await client.judge(asked, exchange.clock.now() + deadline)
             call.tokens, call.provenance = verdict.tokens, "reported" if verdict.reported else "estimated"
         return verdict
@@ -193,7 +193,7 @@ def _most(guess: Tokens, texts: Sequence[str]) -> Tokens:
     return replace(guess, input=max(2 * guess.input, most))
 
 
-async def _begun(
+async def begun(
     gate: Gate | None, exchange: Exchange, target: Target, purpose: Purpose, technique: str, most: Tokens
 ) -> Call:
     """A call that uses `most` tokens at most, which a budget pays where one holds."""
@@ -205,7 +205,7 @@ async def _begun(
 
 
 @contextmanager
-def _paid(exchange: Exchange, call: Call, guess: Tokens) -> Iterator[None]:
+def paid(exchange: Exchange, call: Call, guess: Tokens) -> Iterator[None]:
     """Ends a call; `guess` is what may have been billed where no usage is reported."""
     call.tokens, call.provenance = guess, "estimated"
     try:

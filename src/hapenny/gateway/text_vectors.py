@@ -25,9 +25,9 @@ from hapenny.core.errors import Failure, invalid
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import CacheFact, Exchange, Limits, Target
 from hapenny.core.messages import Message, Request, Text
+from hapenny.gateway.model_services import begun, paid
 from hapenny.protocols.openai import embeddings
 from hapenny.protocols.openai.embeddings import Asked, Numbers
-from hapenny.telemetry.books import UNBILLED
 from hapenny.vectors import remote
 from hapenny.vectors.remote import Style
 
@@ -155,30 +155,17 @@ def most_tokens(inputs: Sequence[Any]) -> int:
 async def _paid(
     exchange: Exchange, asked: Asked, inputs: Sequence[Any], backend: Backend, style: Style, gate: Gate
 ) -> tuple[list[Vector], dict[str, Any]]:
-    held = await gate.reserve_tokens(exchange, exchange.target, Tokens(input=most_tokens(inputs)))
-    call = exchange.begin_call(exchange.target, "serve", "serve")
-    if held is not None:
-        gate.attach(exchange, call, held)
+    call = await begun(gate, exchange, exchange.target, "serve", "serve", Tokens(input=most_tokens(inputs)))
     call.request = None  # its tokens are counted from the texts, not from the request
     guess = sum(len(each) for each in inputs) // _CHARACTERS_A_TOKEN + len(inputs)
-    call.tokens, call.provenance = Tokens(input=guess), "estimated"
-    try:
+    with paid(exchange, call, Tokens(input=guess)):
         rows, tokens, more = await _ask(exchange.target, asked, tuple(inputs), backend, style, exchange.limits)
         if len(rows) != len(inputs) or any(row.ndim != 1 or not row.size for row in rows):
             raise Failure("upstream", f"{exchange.target.model} answered with no vectors that fit")
-    except Failure as failure:
-        if failure.kind in UNBILLED:
-            call.tokens = None
-        exchange.end_call(call, "failed", failure)
-        raise
-    except BaseException:
-        exchange.end_call(call, "abandoned")
-        raise
-    if tokens is not None:
-        call.tokens, call.provenance = tokens, "reported"
+        if tokens is not None:
+            call.tokens, call.provenance = tokens, "reported"
+        exchange.adopted = call
     assert call.tokens is not None
-    exchange.adopted = call
-    exchange.end_call(call, "complete")
     shares = shared_out(call.tokens.input, [len(each) for each in inputs])
     return [Vector(row, share) for row, share in zip(rows, shares, strict=True)], more
 

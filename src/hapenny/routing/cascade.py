@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -125,16 +125,12 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
     async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> _Told | None:
         branch = exchange.branch(f"cascade {target.model}", payer=self.name)
         branch.target = target
-        events: list[Event] = []
         collector = Collector()
         try:
             answer = await onward(branch)
-            try:
-                while (batch := await answer.read()) is not None:
-                    events.extend(batch)
-                    _feed(collector, batch)
-            finally:
-                answer.close()
+            events = [event async for event in answer]
+            for event in events:
+                collector.feed(event)
             done = collector.finish()
         except Failure:
             return None
@@ -151,8 +147,3 @@ def sure(text: str, request: Request) -> bool:
         return True
     shape = (wanted.get("json_schema") or {}).get("schema") or {"type": "object"}
     return schema(text, shape) == 1.0
-
-
-def _feed(collector: Collector, batch: Sequence[Event]) -> None:
-    for event in batch:
-        collector.feed(event)

@@ -53,7 +53,6 @@ class FallbackStage(Stage):
     Args:
         names: what names mean, and which fallbacks they have.
         lacks: what a model lacks of what a request needs.
-        filtered: whether an answer that a content filter stopped before its first word is asked of the fallbacks.
     """
 
     name = "fallbacks"
@@ -154,10 +153,4 @@ async def _stopped(answer: Answer) -> Sequence[Event] | None:
         return None
     if any(isinstance(event, _SAYS) for event in head):
         return None
-    events: list[Event] = []
-    try:
-        while (batch := await answer.read()) is not None:
-            events.extend(batch)
-    finally:
-        answer.close()
-    return events or None
+    return [event async for event in answer] or None

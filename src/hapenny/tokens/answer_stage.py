@@ -169,7 +169,7 @@ class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
             exchange.payer = payer
         if request.stream:
             return Answer(_Continued(answer, exchange, onward, own.max_tokens, decision.limit))
-        events = await _whole(answer)
+        events = [event async for event in answer]
         if not _cut(events):
             return Answer(Replay(events))
         branch = exchange.branch("the learned limit cut the answer", purpose="retry", payer=self.name)
@@ -177,16 +177,6 @@ class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
         answer = await onward(branch)
         exchange.adopt(branch)
         return answer
-
-
-async def _whole(answer: Answer) -> list[Event]:
-    events: list[Event] = []
-    try:
-        while (batch := await answer.read()) is not None:
-            events.extend(batch)
-    finally:
-        answer.close()
-    return events
 
 
 def _cut(events: Sequence[Event]) -> bool:

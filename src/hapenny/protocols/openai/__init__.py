@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
-from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
-from hapenny.protocols.openai import answer, chunks, compose, errors, request, stream
-
-_HEADERS = {"content-type": "application/json", "accept": "application/json"}
-_STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, Wire
+from hapenny.protocols.openai import answer, chunks, compose, request, stream
+from hapenny.protocols.openai.wire import OpenAIWire
 
 
-class OpenAI(Codec):
+class OpenAI(OpenAIWire):
     """Chat completions. `Wire.path` is relative to a base URL that ends in `/v1`, as with OpenAI's own client."""
 
     name: ClassVar[Protocol] = "openai"
@@ -28,8 +25,7 @@ class OpenAI(Codec):
         return request.decode(body, stream)
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
-        headers = _STREAM_HEADERS if request.stream else _HEADERS
-        return Wire("/chat/completions", dict(headers), compose.encode(request, model))
+        return Wire("/chat/completions", self.headers(request), compose.encode(request, model))
 
     def _unsaid(self, request: Request) -> list[str]:
         return [name for name in ("thinking", "latency") if getattr(request.parameters, name) is not None]
@@ -49,9 +45,3 @@ class OpenAI(Codec):
 
     def encoder(self, request: Request) -> StreamEncoder:
         return chunks.Encoder(request)
-
-    def encode_error(self, failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
-        return errors.encode(failure, request_id)
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        return errors.decode(status, headers, body)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
-from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
-from hapenny.protocols.openai import errors
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, Wire
 from hapenny.protocols.openai.completions import answer, request, stream
-
-_HEADERS = {"content-type": "application/json", "accept": "application/json"}
-_STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
+from hapenny.protocols.openai.wire import OpenAIWire
 
 
-class Completions(Codec):
+class Completions(OpenAIWire):
     """Completions of one prompt. `Wire.path` is relative to a base URL that ends in `/v1`.
 
     Args:
@@ -38,8 +34,7 @@ class Completions(Codec):
         return one
 
     def encode_request(self, request_: Request, *, model: str) -> Wire:
-        headers = _STREAM_HEADERS if request_.stream else _HEADERS
-        return Wire("/completions", dict(headers), request.encode(request_, model))
+        return Wire("/completions", self.headers(request_), request.encode(request_, model))
 
     def _unsaid(self, request: Request) -> list[str]:
         p = request.parameters
@@ -60,9 +55,3 @@ class Completions(Codec):
 
     def encoder(self, request: Request) -> StreamEncoder:
         return stream.Encoder(request, self._first, self._tally or stream.Tally(1))
-
-    def encode_error(self, failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
-        return errors.encode(failure, request_id)
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        return errors.decode(status, headers, body)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
-from hapenny.protocols.codec import Codec, StreamDecoder, StreamEncoder, Wire
-from hapenny.protocols.openai import errors
+from hapenny.protocols.codec import StreamDecoder, StreamEncoder, Wire
 from hapenny.protocols.openai.responses import answer, compose, frames, request, stream
-
-_HEADERS = {"content-type": "application/json", "accept": "application/json"}
-_STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
+from hapenny.protocols.openai.wire import OpenAIWire
 
 
-class Responses(Codec):
+class Responses(OpenAIWire):
     """Responses. `Wire.path` is relative to a base URL that ends in `/v1`, as with OpenAI's own client."""
 
     name: ClassVar[Protocol] = "responses"
@@ -28,8 +24,7 @@ class Responses(Codec):
         return request.decode(body, stream)
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
-        headers = _STREAM_HEADERS if request.stream else _HEADERS
-        return Wire("/responses", dict(headers), compose.encode(request, model))
+        return Wire("/responses", self.headers(request), compose.encode(request, model))
 
     def _unsaid(self, request: Request) -> list[str]:
         p = request.parameters
@@ -51,9 +46,3 @@ class Responses(Codec):
 
     def encoder(self, request: Request) -> StreamEncoder:
         return frames.Encoder(request)
-
-    def encode_error(self, failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:
-        return errors.encode(failure, request_id)
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        return errors.decode(status, headers, body)
