@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta
 
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
@@ -133,8 +136,10 @@ _REMEMBERED = 1_024
 class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
     """OpenAI, or any server that speaks its chat completions (vLLM, TGI, SageMaker, ...)."""
 
-    responses: bool | None = None
-    """Whether it answers `/v1/responses` itself; null: OpenAI does, of others it is found out."""
+    responses: Annotated[
+        bool | None,
+        Meta(description="Whether it answers `/v1/responses` itself; null: OpenAI does, of others it is found out."),
+    ] = None
 
 
 def _build(name: str, options: OpenAIOptions, clock: Clock, find: Find | None) -> OpenAIBackend:
