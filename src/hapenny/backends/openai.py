@@ -149,7 +149,7 @@ class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
     streams: Annotated[
         bool,
         Meta(
-            description="Whether it streams; one that does not is asked for whole answers, which clients get as streams."
+            description="Whether it streams; else it is asked for whole answers, which clients get as streams.",
         ),
     ] = True
 
