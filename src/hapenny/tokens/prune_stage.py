@@ -19,6 +19,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Message, Request
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES
+from hapenny.core.shape import MARKUP, RICH, TOOL_TURNS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
@@ -61,6 +62,8 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
 
     Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
+
+    needs = MARKUP | RICH | TOOL_TURNS
 
     def __init__(self, prices: Prices, options: PruneOptions, *, remembered: int = 4096, analysed: int = 1024) -> None:
         self._prices = prices
