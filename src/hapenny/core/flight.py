@@ -9,8 +9,8 @@ failure fails all of them, once each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
@@ -117,8 +117,9 @@ class Flight:
             self._answer = answer
             self._wake()
 
-    async def pull(self) -> None:
-        """Reads the upstream on, for all readers. Whoever gives that up takes nobody along: another goes on.
+    async def pull(self, reader: _Reader) -> Sequence[Event] | None:
+        """Reads the upstream on for all, by a reader that has read all there is. Whoever gives that up takes nobody
+        along: another goes on.
 
         Raises:
             Failure: the flight's.
@@ -130,7 +131,7 @@ class Flight:
             batch = await answer.read()
             if batch is None:
                 self._end(None)
-                return
+                return None
             size = self._size
             for event in batch:  # about how much they take: their texts, and the frames they came in
                 raw = event.raw
@@ -146,6 +147,8 @@ class Flight:
             self._buffer.append(_Batch(batch, size))
             self._size = size
             self.batches += 1
+            reader.at = self.batches
+            return batch
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -185,16 +188,21 @@ class Flight:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def after(self, at: int) -> tuple[Sequence[Event] | None, int]:
-        """What has come behind the first `at` batches, and up to which it goes; None where nothing has.
+    async def follow(self, reader: _Reader) -> Sequence[Event] | None:
+        """What has come behind what a reader has read, or comes next; None at the end.
 
         Raises:
             Failure: the flight's, once its events are read.
         """
-        if at >= self.batches:
-            if self.over and self._failure is not None:
-                raise self._reason()
-            return None, at
+        at = reader.at
+        while at >= self.batches:
+            if self.over:
+                if self._failure is not None:
+                    raise self._reason()
+                return None
+            if not self.reading:  # whoever read for all has given up
+                return await self.pull(reader)
+            await self.news()
         first = self._buffer[at]
         events, size, at = first.events, 0, at + 1
         if at < self.batches:  # behind: several at once
@@ -204,7 +212,8 @@ class Flight:
                 together.extend(self._buffer[at].events)
                 at += 1
             events = together
-        return events, at
+        reader.at = at
+        return events
 
     def leave(self) -> None:
         """A reader goes; with the last one the flight ends."""
@@ -216,24 +225,28 @@ class Flight:
                 self._end(asyncio.CancelledError())
 
 
+async def _nothing() -> None:
+    return None
+
+
 class _Reader:
     """A source that follows the flight, and reads its upstream where it is ahead of all others."""
 
-    __slots__ = ("_at", "_flight")
+    __slots__ = ("_flight", "at")
 
     def __init__(self, flight: Flight) -> None:
         self._flight: Flight | None = flight
-        self._at = 0
+        self.at = 0
+        """How many batches it has read."""
 
-    async def read(self) -> Sequence[Event] | None:
+    def read(self) -> Coroutine[Any, Any, Sequence[Event] | None]:
         """The next batch."""
-        while (flight := self._flight) is not None:
-            if self._at >= flight.batches and not flight.over:
-                await (flight.news() if flight.reading else flight.pull())
-                continue
-            events, self._at = flight.after(self._at)
-            return events
-        return None
+        flight = self._flight
+        if flight is None:
+            return _nothing()
+        if self.at < flight.batches or flight.over or flight.reading:
+            return flight.follow(self)
+        return flight.pull(self)
 
     def close(self) -> None:
         """Leaves the flight."""
