@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from xml.sax.saxutils import unescape
 
 import msgspec
 from msgspec.structs import replace
@@ -152,7 +151,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
             if exchange.clock.now() + ahead > until:
                 break
             passage = self._passage(piece.title, piece.text, count)
-            stored = vectors.get(piece.text) or vectors.get(unescape(piece.text))
+            stored = vectors.get(piece.text) or vectors.get(_unescaped(piece.text))
             if stored is not None and passage.units:
                 passage = aligned(passage, *stored)
             passages.append(passage)
@@ -197,3 +196,8 @@ def _result(pruned: Pruned, unread: int, *, ordered: bool) -> Outcome:
         duplicates=len(pruned.duplicates),
         order=tuple(pruned.order) if ordered else (),
     )
+
+
+def _unescaped(text: str) -> str:
+    """What retrieval escaped in a passage, as it was."""
+    return text.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&")
