@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange
+from hapenny.core.latency import BUDGET
 from hapenny.core.money import Walk
 from hapenny.telemetry.leave_one_out import ALONE, Alone
 from hapenny.telemetry.outline import Outline
@@ -64,6 +65,7 @@ def make_row(
         place = prices.place(exchange.baseline)
         parts = outline.parts(place.prompt(prices.layout(exchange.original)))
         output = place.output(exchange.output)
+    budget = exchange.stage_notes.get(BUDGET)
     return Row(
         id=exchange.id,
         wall=exchange.wall,
@@ -104,6 +106,9 @@ def make_row(
         savings=money.savings,
         alone=by_itself.saved,
         freed=by_itself.freed,
+        deadline=budget.seconds if budget is not None else None,
+        steps=budget.used(exchange) if budget is not None else {},
+        reactions=budget.reactions if budget is not None else (),
         estimate_error=money.estimate_error,
         actual=money.actual,
         unpriced=unpriced,
