@@ -291,7 +291,10 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+        learning = learning_parts(
+            shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
+        )
+        await shared.state.start(learning)
     book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow
