@@ -1,1 +1,1 @@
-"""MangaAssist on its whole mix: what the application and the gateway save together, at what quality and in what time."""
+"""MangaAssist on its whole mix: what application and gateway save together, at what quality and in what time."""

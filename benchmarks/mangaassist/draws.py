@@ -1,4 +1,4 @@
-"""One draw of the hidden world and of the shoppers: everything off, the operator's test, learning, and what comes of it."""
+"""One draw of hidden world and shoppers: everything off, the operator's test, learning, and what comes of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 import msgspec
-from mangaassist.gateway_config import TECHNIQUES
 from msgspec import Struct
 
 from benchmarks.mangaassist.evaluate import evaluate
@@ -18,6 +17,7 @@ from hapenny.studies.virtual_run import apart
 from hapenny.workload.chance import Draws
 from hapenny.workload.mix import Mix
 from hapenny.workload.shoppers import DAY, Message, Population
+from mangaassist.gateway_config import TECHNIQUES
 
 A_DAY = 40_000
 """Messages of a day, by which the stretch of time that is played follows from their number."""

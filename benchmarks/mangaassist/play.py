@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from mangaassist.gateway_config import TECHNIQUES, gateway_config
-from mangaassist.orchestrator import Orchestrator, Reply, Settings, Turn
 from msgspec import Struct
 
 from benchmarks.mangaassist.shop import WorkloadShop
@@ -31,6 +29,8 @@ from hapenny.studies.player import Player, Record
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
 from hapenny.workload.truth import Truth
+from mangaassist.gateway_config import TECHNIQUES, gateway_config
+from mangaassist.orchestrator import Orchestrator, Reply, Settings, Turn
 
 _CHUNK = 32
 """Tokens in a delta."""
@@ -113,7 +113,8 @@ def play_on(
         if trained is not None:
             router.write_bytes(trained)
         config = gateway_config(
-            tiers_of(deck), _backend(deck), on=on, off=off, max_quality_loss=max_quality_loss, more=more, holdout=holdout,
+            tiers_of(deck), _backend(deck), on=on, off=off, holdout=holdout,
+            max_quality_loss=max_quality_loss, more=more,
             trained=str(router) if trained is not None and "tiering" in on else None,
             audit_budget_share=audit_budget_share,
         )  # fmt: skip

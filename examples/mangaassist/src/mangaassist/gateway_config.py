@@ -24,6 +24,10 @@ _ONLY_SCRIPTED = ("templates",)
 _NEVER_SCRIPTED = ("prune", "window", "cascade")
 _NEVER = ("semantic",)
 """A question here carries its passages: questions that look alike rest on other prices and days."""
+_GUARDS: Mapping[str, Mapping[str, Any]] = {"guard_input": {}, "guard_output": {}}
+"""What keeps people safe is no saving: it is on whatever else is off."""
+_PRIVATE = {"email": "redact", "card": "redact", "iban": "redact", "secret": "redact"}
+"""Personal data that neither a model nor an answer needs. Order numbers, dates and prices look like none of it."""
 
 
 def gateway_config(
@@ -37,6 +41,7 @@ def gateway_config(
     ledger: str | None = None,
     holdout: float = 0.01,
     audit_budget_share: float | None = None,
+    unproven: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Config:
     """A configuration of hapenny.
@@ -51,6 +56,7 @@ def gateway_config(
         ledger: path of the books; None keeps none.
         holdout: share of sessions with everything off.
         audit_budget_share: what evidence may cost; None: the library's own.
+        unproven: `open` lets tiers act before there is evidence, as a demonstration does.
         more: options beside these, as in a file.
 
     Raises:
@@ -65,6 +71,7 @@ def gateway_config(
     chat = {**modes, **dict.fromkeys(_ONLY_SCRIPTED, "off")}
     scripted = {**modes, **dict.fromkeys(_NEVER_SCRIPTED, "off")}
     stages: dict[str, Any] = {
+        **{stage: {"items": _PRIVATE, **rules} for stage, rules in _GUARDS.items()},
         "templates": {"shipped": False, "files": [str(path) for path in sorted(TEMPLATES.glob("*.yaml"))]},
     }
     if trained is not None:
@@ -72,6 +79,8 @@ def gateway_config(
     route: dict[str, Any] = {"baseline": "strong", "preset": "balanced", "holdout": holdout}
     if audit_budget_share is not None:
         route["audit_budget_share"] = audit_budget_share
+    if unproven is not None:
+        route["unproven"] = unproven
     options: dict[str, Any] = {
         "backends": {"provider": dict(backend)},
         "tiers": dict(tiers),

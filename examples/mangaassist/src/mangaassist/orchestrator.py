@@ -1,10 +1,10 @@
 """The orchestrator: a customer's message in, pieces of the answer out, and what they cost and saved.
 
 message -> recognised? -> tool result, answered by template (route `scripted`)
-        -> else sized passages -> route `chat`: caches, tier, model -> tools, at most three rounds -> guardrails -> answer
+        -> else sized passages -> route `chat`: caches, tier, model -> tools, at most three rounds -> answer
 
-The gateway is embedded: the orchestrator asks it as a library. Money, caches, tiers, quotas and books are the gateway's;
-what the shop knows, and which questions need no model, is the application's.
+The gateway is embedded: the orchestrator asks it as a library. Money, caches, tiers, guardrails, quotas and books are
+the gateway's; what the shop knows, and which questions need no model, is the application's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -33,9 +34,9 @@ from hapenny import (
     ToolUse,
 )
 from mangaassist.context import sized
-from mangaassist.prompt import SYSTEM, TOOLS, UNAVAILABLE
+from mangaassist.prompt import HANDED_OVER, SYSTEM, TOOLS, UNAVAILABLE
 from mangaassist.recognise import Asked, Recogniser, language_of
-from mangaassist.shop import Shop, look_up, run
+from mangaassist.shop import Desk, Looked, Shop, look_up, run, too_young
 
 _ROUNDS = 3
 """Tool calls that are answered before the orchestrator gives up."""
@@ -65,7 +66,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     language: str = ""
     """As the session's page says; the message's own signs go first."""
     age: int = 0
-    """Of the reader, where the shop knows it."""
+    """Of the reader, where the shop knows it; 0: it does not."""
     passages: Sequence[str] | None = None
     """What retrieval found; None: the shop is asked."""
     system: str | None = None
@@ -116,7 +117,7 @@ class _Session(Struct):
     """What is remembered of a conversation."""
 
     turns: list[tuple[str, str]] = field(default_factory=list)
-    asked: Asked | None = None
+    asked: list[Any] | None = None
     """What the last message asked, if it was recognised."""
     titles: tuple[str, ...] = ()
     language: str = "en"
@@ -138,10 +139,13 @@ class Orchestrator:
         gateway: started; has the routes `scripted` and `chat` (`gateway_config`).
         shop: whose assistant it is.
         settings: what of the application's own savings is on.
+        desk: keeps sessions and takes over; None: sessions live in memory, and nobody takes over.
     """
 
-    def __init__(self, gateway: Gateway, shop: Shop, settings: Settings | None = None) -> None:
-        self._gateway, self._shop = gateway, shop
+    def __init__(
+        self, gateway: Gateway, shop: Shop, settings: Settings | None = None, desk: Desk | None = None
+    ) -> None:
+        self._gateway, self._shop, self._desk = gateway, shop, desk
         self._settings = settings or Settings()
         self._recogniser = Recogniser(shop.titles)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
@@ -150,9 +154,10 @@ class Orchestrator:
         """The pieces of an answer as they come; the last one is the `Reply`. `shop`: as it stands at this moment, where
         that is another one."""
         shop = shop if shop is not None else self._shop
-        session = self._session(turn.session)
+        session = await self._session(turn.session)
         language = language_of(turn.text, turn.language or session.language)
-        asked = self._recogniser.recognise(turn.text, language, session.asked) if self._settings.scripted else None
+        before = Asked(*session.asked) if session.asked is not None else None
+        asked = self._recogniser.recognise(turn.text, language, before) if self._settings.scripted else None
         asking = await self._asking(turn, session, language, asked, shop)
         self._remember(session, turn, language, asked if asking.route == SCRIPTED else None, shop)
         if asking.told is not None:
@@ -190,22 +195,34 @@ class Orchestrator:
             call = next((block for block in blocks if isinstance(block, ToolUse)), None)
             if call is None:
                 break
-            result = await run(call.name, _arguments(call.arguments), shop)
+            arguments = _arguments(call.arguments)
+            if call.name == "hand_over":
+                result = await self._hand_over(turn, str(arguments.get("summary", "")))
+            else:
+                result = await run(call.name, arguments, shop, turn.user, turn.age)
             yield Told(call.name, result)
             request = _answered(request, call, result)
         if failure and not said:
+            yield Told("hand_over", await self._hand_over(turn, turn.text))
             yield Delta(UNAVAILABLE[language])
         session.turns.append((turn.text, text or "(no answer)"))
         del session.turns[:-_TURNS]
-        yield self._reply(exchanges, asked if asking.route == SCRIPTED else None, asking, language, text, failure, first,
-                          clock.now() - began)  # fmt: skip
+        if self._desk is not None:
+            await self._desk.save(turn.session, msgspec.msgpack.encode(session), clock.wall())
+        recognised = asked if asking.route == SCRIPTED else None
+        yield self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
 
     # -- the request ---------------------------------------------------------------------------------------------
 
     async def _asking(
         self, turn: Turn, session: _Session, language: str, asked: Asked | None, shop: Shop
     ) -> _Asking:  # fmt: skip
-        looked = await look_up(asked, shop) if asked is not None else None
+        looked: Looked | None = None
+        if asked is not None and asked.intent == "human":
+            ticket = await self._hand_over(turn, "\n".join(question for question, _ in session.turns[-3:]))
+            looked = Looked("shop_says", {"about": "colleague"}, {"sentence": HANDED_OVER[language], **ticket})
+        elif asked is not None:
+            looked = await look_up(asked, shop, turn.user, turn.age)
         if looked is not None:
             call = ToolUse("lookup", looked.tool, json.dumps(looked.arguments, ensure_ascii=False))
             request = self._request(turn, session, (), SCRIPTED)
@@ -213,6 +230,8 @@ class Orchestrator:
         passages = turn.passages if turn.passages is not None else await shop.passages(turn.text, language)
         if self._settings.sized:
             passages = sized(passages, turn.text, shop.titles, session.titles)
+        if turn.age:
+            passages = [passage for passage in passages if await self._suits(passage, turn.age, shop)]
         return _Asking(self._request(turn, session, passages, CHAT), CHAT, tuple(passages), None)
 
     def _request(self, turn: Turn, session: _Session, passages: Sequence[str], route: str) -> Request:
@@ -234,15 +253,32 @@ class Orchestrator:
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def _session(self, id: str) -> _Session:
-        session = self._sessions.pop(id, None) or _Session()
+    async def _suits(self, passage: str, age: int, shop: Shop) -> bool:
+        """Whether a passage may stand before a reader of this age: what the model does not see it cannot praise."""
+        id = shop.titles.in_head(passage.partition("\n")[0])
+        series = await shop.series(id) if id else None
+        return series is None or not too_young(series, age)
+
+    async def _hand_over(self, turn: Turn, summary: str) -> dict[str, Any]:
+        """Hands the conversation to a colleague."""
+        if self._desk is None:
+            return {"handed_over": False}
+        number = await self._desk.hand_over(turn.session, summary or turn.text, self._gateway.clock.wall())
+        return {"handed_over": True, "ticket": number, "usual_wait": "10 minutes"}
+
+    async def _session(self, id: str) -> _Session:
+        session = self._sessions.pop(id, None)
+        if session is None and self._desk is not None:
+            kept = await self._desk.load(id)
+            session = msgspec.msgpack.decode(kept, type=_Session) if kept is not None else None
+        session = session if session is not None else _Session()
         self._sessions[id] = session
         if len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)
         return session
 
     def _remember(self, session: _Session, turn: Turn, language: str, asked: Asked | None, shop: Shop) -> None:
-        session.language, session.asked = language, asked
+        session.language, session.asked = language, list(asked) if asked is not None else None
         named = shop.titles.named(turn.text).series
         if named:
             session.titles = named

@@ -58,7 +58,14 @@ TOOLS = (
 
 UNAVAILABLE = {
     "en": "I cannot look that up right now. A colleague will answer you by mail; you can also try again in a minute.",
-    "ja": "ただいまお調べできません。担当者よりメールでご連絡いたします。少し時間をおいてお試しいただくこともできます。",
+    "ja": "ただいまお調べできません。担当者よりメールでご連絡いたします。少し時間をおいて再度お試しください。",
     "vi": "Hiện tôi chưa tra cứu được. Nhân viên sẽ trả lời bạn qua email; bạn cũng có thể thử lại sau ít phút.",
 }
 """What a customer is told where no model can answer."""
+
+HANDED_OVER = {
+    "en": "I have passed our conversation to a colleague, who usually answers within ten minutes.",
+    "ja": "担当者に引き継ぎました。通常10分ほどでお返事いたします。",
+    "vi": "Tôi đã chuyển cuộc trò chuyện cho nhân viên, thường trả lời trong mười phút.",
+}
+"""What a customer is told who asks for a person."""

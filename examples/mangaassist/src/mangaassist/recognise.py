@@ -118,7 +118,7 @@ class Recogniser:
 
     def __init__(self, titles: Titles) -> None:
         self._titles = titles
-        self._languages = {language: _Language(language, entry) for language, entry in _lexicon().items()}
+        self._languages = {language: _Language(language, entry) for language, entry in lexicon().items()}
 
     def recognise(self, text: str, language: str, before: Asked | None = None) -> Asked | None:
         """What a message asks.
@@ -204,6 +204,7 @@ def _listed(value: str | Sequence[str]) -> list[str]:
 
 
 @cache
-def _lexicon() -> dict[str, Any]:
+def lexicon() -> dict[str, Any]:
+    """The words the application knows, by language."""
     entry: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
     return entry

@@ -48,6 +48,19 @@ class Shop(Protocol):
         """What the shop's pages and records say about a question, the best first."""
 
 
+class Desk(Protocol):
+    """Colleagues who take over, and memory of sessions."""
+
+    async def load(self, session: str) -> bytes | None:
+        """A session as it was kept."""
+
+    async def save(self, session: str, kept: bytes, at: float) -> None:
+        """Keeps a session."""
+
+    async def hand_over(self, session: str, summary: str, at: float) -> int:
+        """Opens a ticket for a colleague; its number."""
+
+
 _TALK = {
     "greeting": {
         "en": "Hello from Kumo Books! How can I help you?",
@@ -70,9 +83,23 @@ class Looked(NamedTuple):
     result: dict[str, Any]
 
 
-async def look_up(asked: Asked, shop: Shop) -> Looked | None:
+_TOO_YOUNG = {
+    "en": "{title} is for readers from {age} years. May I suggest something for {reader}-year-olds?",
+    "ja": "{title}は{age}歳以上の方向けです。{reader}歳の方に合う作品をご案内しましょうか?",
+    "vi": "{title} dành cho bạn đọc từ {age} tuổi. Tôi gợi ý truyện hợp với {reader} tuổi nhé?",
+}
+
+
+async def look_up(asked: Asked, shop: Shop, user: str = "", age: int = 0) -> Looked | None:
     """What the template of a recognised question is filled from; None: the shop knows no such thing, and the model
-    has to say so kindly."""
+    has to say so kindly.
+
+    Args:
+        asked: what was recognised.
+        shop: who knows.
+        user: who asks; nobody is told of another customer's order.
+        age: of the reader, 0 where it is not known.
+    """
     language = asked.language
     if asked.intent in TALK:
         return Looked("shop_says", {"about": asked.intent}, {"sentence": _TALK[asked.intent][language]})
@@ -81,7 +108,7 @@ async def look_up(asked: Asked, shop: Shop) -> Looked | None:
         return Looked("shop_says", {"about": asked.intent}, {"sentence": sentence}) if sentence else None
     if asked.intent == "order_status":
         order = await shop.order(asked.order)
-        if order is None:
+        if order is None or not _may_know(user, order):
             return None
         arguments = {"order_id": order.id}
         return Looked(
@@ -90,6 +117,10 @@ async def look_up(asked: Asked, shop: Shop) -> Looked | None:
     volume = await shop.volume(asked.series, asked.volume)
     if volume is None:
         return None
+    series = volume.series
+    if too_young(series, age):
+        sentence = _TOO_YOUNG[language].format(title=series.titles[language], age=series.age, reader=age)
+        return Looked("shop_says", {"about": "age rating"}, {"sentence": sentence})
     tool = {"stock": "stock_check", "price": "price_check", "release_date": "release_check"}[asked.intent]
     title = volume.series.titles[language]
     result = {**stock_result(volume, await shop.today()), "title": title, "released": spoken(volume.released, language)}
@@ -97,18 +128,28 @@ async def look_up(asked: Asked, shop: Shop) -> Looked | None:
     return Looked(tool, {"title": title, "volume": volume.number}, result)
 
 
-async def run(tool: str, arguments: Mapping[str, Any], shop: Shop) -> dict[str, Any]:
-    """Runs a tool that the model called."""
+def too_young(series: Series, age: int) -> bool:
+    """Whether a series is not for a reader of this age; 0: the age is not known."""
+    return 0 < age < series.age
+
+
+def _may_know(user: str, order: Order) -> bool:
+    return not order.customer or order.customer == user
+
+
+async def run(tool: str, arguments: Mapping[str, Any], shop: Shop, user: str = "", age: int = 0) -> dict[str, Any]:
+    """Runs a tool that the model called, for a customer and the reader's age (0: not known)."""
     if tool == "order_status":
         order = await shop.order(str(arguments.get("order_id", "")).strip().upper())
-        return order_result(order) if order is not None else {"error": "no such order"}
+        return order_result(order) if order is not None and _may_know(user, order) else {"error": "no such order"}
     if tool == "stock_check":
         volume = await _volume(arguments, shop)
         return stock_result(volume, await shop.today()) if volume is not None else {"error": "no such volume"}
     if tool == "search_products":
+        ages = [each for each in (_whole(arguments.get("age")), age) if each]
         wish = Wish(
-            words=str(arguments.get("query", "")), genre=str(arguments.get("genre", "")),
-            age=_whole(arguments.get("age")), most=float(_whole(arguments.get("most_euros"))),
+            words=str(arguments.get("query", "")), genre=str(arguments.get("genre", "")), age=min(ages, default=0),
+            most=float(_whole(arguments.get("most_euros"))),
         )  # fmt: skip
         return {"volumes": [_listed(volume) for volume in await shop.search(wish)]}
     if tool == "recommend":
@@ -116,10 +157,8 @@ async def run(tool: str, arguments: Mapping[str, Any], shop: Shop) -> dict[str, 
         liked = await shop.series(id) if id is not None else None
         if liked is None:
             return {"error": "no such series"}
-        alike = await shop.search(Wish(genre=liked.genres["en"], age=liked.age))
+        alike = await shop.search(Wish(genre=liked.genres["en"], age=age or liked.age))
         return {"volumes": [_listed(volume) for volume in alike if volume.series.id != liked.id][:3]}
-    if tool == "hand_over":
-        return {"handed_over": True, "usual_wait": "10 minutes"}
     return {"error": f"no tool {tool}"}
 
 
