@@ -35,8 +35,9 @@ demo: .venv/.demo
 	@$(RUN) hapenny demo
 	@$(RUN) mangaassist demo
 
+# Two at once: most of a test's time is waiting for servers, and the halves of one file stay together.
 test: setup
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2 --dist worksteal
 
 # The site, in strict mode: dead links and anchors fail.
 docs: setup
