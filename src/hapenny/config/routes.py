@@ -121,9 +121,9 @@ class KeyOptions(Allowance, kw_only=True, forbid_unknown_fields=True):
     """Document-access groups; part of the cache key."""
     models: list[str] = field(default_factory=lambda: ["*"])
     """Models and tiers it may ask for; `*` is all."""
-    scopes: list[Literal["call", "metrics", "admin"]] = field(default_factory=lambda: ["call"])
+    scopes: list[Literal["call", "metrics", "admin", "console"]] = field(default_factory=lambda: ["call"])
     """What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the reasons of `/health`,
-    `admin` what stands under `/v1/admin/` and the console."""
+    `admin` what stands under `/v1/admin/` and the console, `console` the console's pages of its tenant."""
     priority: int = 0
     """The highest priority that its requests may ask for by `x-hapenny-priority`; above 0 goes before other tenants."""
     sigv4_access_key: str | None = None
