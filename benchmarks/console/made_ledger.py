@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from hapenny.core.events import Tokens
 from hapenny.telemetry.ledger_file import LedgerFile
@@ -40,16 +41,18 @@ def rows(count: int, until: float, seed: int = 18, days: float = 30.0, tenants: 
         baseline = prompt * 3_000 + output * 15_000
         ttft *= dice.lognormvariate(0, 0.4) * (1.15 + 0.2 * tide)
         whole = ttft + whole * dice.lognormvariate(0, 0.45)
-        base = dict(
-            id=f"req-{number:08x}", wall=wall, tenant=tenant, key_id=f"{tenant[-2:]}{dice.randrange(3)}f00d",
-            user=dice.randbytes(16), session=number.to_bytes(16, "big") if number % 4 else dice.randbytes(16),
-            fingerprint=dice.randbytes(16), feature=dice.choice(FEATURES), route=ROUTES[min(2, int(dice.expovariate(1)))],
-            intent=dice.choice(("question", "order", "smalltalk")), protocol="openai", stream=number % 5 != 0,
-            model_asked="auto", model_baseline="claude-sonnet", holdout=number % 101 == 0,
-            decide={"exact": 2e-5, "semantic": 1e-3 * dice.random(), "tiers": 2e-4 * dice.random(), "tokens": 3e-4},
-            parts={"system": prompt // 4, "history": prompt // 4, "user": prompt - prompt // 2},
-            output_tokens=output,
-        )  # fmt: skip
+        base: dict[str, Any] = {
+            "id": f"req-{number:08x}", "wall": wall, "tenant": tenant,
+            "key_id": f"{tenant[-2:]}{dice.randrange(3)}f00d",
+            "user": dice.randbytes(16), "fingerprint": dice.randbytes(16), "feature": dice.choice(FEATURES),
+            "session": number.to_bytes(16, "big") if number % 4 else dice.randbytes(16),
+            "route": ROUTES[min(2, int(dice.expovariate(1)))],
+            "intent": dice.choice(("question", "order", "smalltalk")), "protocol": "openai", "stream": number % 5 != 0,
+            "model_asked": "auto", "model_baseline": "claude-sonnet", "holdout": number % 101 == 0,
+            "decide": {"exact": 2e-5, "semantic": 1e-3 * dice.random(), "tiers": 2e-4 * dice.random(), "tokens": 3e-4},
+            "parts": {"system": prompt // 4, "history": prompt // 4, "user": prompt - prompt // 2},
+            "output_tokens": output,
+        }  # fmt: skip
         if kind < 0.24:
             yield Row(
                 **base, outcome="delivered", stopped="stop", cache_layer="exact" if kind < 0.15 else "semantic",

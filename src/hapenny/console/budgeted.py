@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import import_module
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
 
+from hapenny.responsive.budget import STEPS, limits
 from hapenny.telemetry.figures import Scope
 from hapenny.telemetry.sampled import NEWEST, SEARCHED, condition, percentiles
 from hapenny.telemetry.schema import columns_of
@@ -39,8 +39,7 @@ class Budgeted(Struct, kw_only=True):
 
 def budgeted(connection: sqlite3.Connection, scope: Scope, changed: Mapping[str, float] | None = None) -> Budgeted:
     """The steps of the newest requests of a range that had a deadline."""
-    module = import_module("hapenny.responsive.budget")
-    STEPS, allowed = module.STEPS, module.limits(changed)
+    allowed = limits(changed)
     steps = {step.name: Step(name=step.name, about=step.about, limit=allowed[step.name]) for step in STEPS}
     if "steps" not in columns_of(connection, "requests"):
         return Budgeted(steps=list(steps.values()), reactions=[], requests=0, missed=0)

@@ -75,7 +75,7 @@ class Pages:
         except Empty as empty:
             return Said(400, self._empty(page, viewer, empty, place))
         if isinstance(found, str):
-            return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values, said=found))
+            return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values, notice=found))
         return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values | found))
 
     def stale(self, path: str, form: dict[str, str], viewer: Viewer) -> Said:
@@ -117,7 +117,7 @@ class Pages:
         *,
         heading: str = "",
         live: bool | None = None,
-        said: str = "",
+        notice: str = "",
     ) -> str:
         title = heading or (page.title if page is not None else "Not here")
         again = bool(values.get("making"))
@@ -134,15 +134,15 @@ class Pages:
                 )
                 or again,
                 "again": again,
-                "groups": GROUPS,
-                "pages": [one for one in PAGES if viewer.tenant is None or one.tenants],
+                "nav_groups": GROUPS,
+                "nav_pages": [one for one in PAGES if viewer.tenant is None or one.tenants],
                 "ranges": list(RANGES),
                 "filter_names": FILTERS,
                 "viewer": viewer,
                 "token": self._token,
                 "login": self._login,
                 "coin": COIN,
-                "said": said,
+                "notice": notice,
                 "ledger": self._desk.config.ledger.path if self._desk.config.ledger is not None else "",
                 **values,
             },

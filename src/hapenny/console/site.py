@@ -1,7 +1,7 @@
 """The console's own small web server: pages, their style and script, and the few forms that change something.
 
 On this machine alone it knows nobody, and answers only under names that nobody else can own: a page of a site whose
-name was turned to this address gets nothing. Where other machines reach it, it asks for a key (`hapenny.console.login`).
+name was turned to this address gets nothing. Where other machines reach it, it asks for a key (`login`).
 A form is only taken with the token of the page it came from, so that no other site can act for you. Pages hold no text
 of any request but what labels and the playground show.
 """

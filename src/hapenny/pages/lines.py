@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from html import escape
 from typing import NamedTuple
 
-from hapenny.pages.charts import nice
+from hapenny.pages.charts import nice, short
 
-_HEIGHT, _BOTTOM, _TOP, _LEFT, _RIGHT = 220, 26, 12, 62, 10
+_HEIGHT, _BOTTOM, _TOP, _LEFT, _RIGHT = 224, 26, 18, 62, 10
 Value = float | None
 
 
@@ -68,7 +68,7 @@ def lines(
     while level <= highest + step / 2:
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y(level):.1f}" x2="{width - _RIGHT}" y2="{y(level):.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">'
-                     f"{escape(shown(level))}</text>")  # fmt: skip
+                     f"{escape(_level(level, shown))}</text>")  # fmt: skip
         level += step
     parts += _clock(at, x, width, height)
     for line in series:
@@ -84,7 +84,8 @@ def lines(
         told = ", ".join(f"{line.name} {shown(value)}" for line in series if (value := line.values[place]) is not None)
         parts.append(
             f'<rect class="hover" x="{_LEFT + place * wide:.1f}" y="{_TOP}" width="{max(wide, 0.5):.1f}"'
-            f' height="{height - _TOP - _BOTTOM}"><title>{_moment(moment, at)}: {escape(told) or "nothing"}</title></rect>'
+            f' height="{height - _TOP - _BOTTOM}">'
+            f"<title>{_moment(moment, at)}: {escape(told) or 'nothing'}</title></rect>"
         )
     return "".join([*parts, "</svg>"])
 
@@ -118,6 +119,10 @@ def _clock(at: Sequence[float], x: Callable[[int], float], width: int, height: i
         parts.append(f'<text class="tick" x="{where:.1f}" y="{height - 7}" text-anchor="{anchor}">'
                      f"{_moment(at[place], at)}</text>")  # fmt: skip
     return parts
+
+
+def _level(value: float, shown: Callable[[float], str]) -> str:
+    return "0" if abs(value) < 1e-12 else shown(value)
 
 
 def _moment(wall: float, at: Sequence[float]) -> str:
@@ -170,7 +175,7 @@ def timeline(steps: Sequence[Step], whole: float, shown: Callable[[float], str],
     """What happened when within one request: a bar a step."""
     if not steps:
         return '<p class="none">No times were kept.</p>'
-    width, left, right, row, top = 960, 210, 90, 26, 22
+    width, left, right, row, top = 960, 270, 90, 26, 22
     height = top + row * len(steps) + 8
     scale = (width - left - right) / max(whole, 1e-9)
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
@@ -180,7 +185,7 @@ def timeline(steps: Sequence[Step], whole: float, shown: Callable[[float], str],
         at = left + level * scale
         parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top - 4}" x2="{at:.1f}" y2="{height - 4}"/>')
         parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{top - 9}" text-anchor="middle">{escape(shown(level))}</text>'
+            f'<text class="tick" x="{at:.1f}" y="{top - 9}" text-anchor="middle">{escape(_level(level, shown))}</text>'
         )
         level += tick
     for number, step in enumerate(steps):
@@ -190,8 +195,9 @@ def timeline(steps: Sequence[Step], whole: float, shown: Callable[[float], str],
         parts.append(
             f"<g><title>{escape(step.name)}: {escape(shown(step.length))} from {escape(shown(step.start))} on"
             f"{escape('; ' + step.note) if step.note else ''}</title>"
-            f'<text class="label" x="{left - 12}" y="{y + 17}" text-anchor="end">{escape(step.name[:30])}</text>'
-            f'<rect class="bar {step.kind}" x="{start:.1f}" y="{y + 4}" width="{length:.1f}" height="{row - 9}" rx="2"/>'
+            f'<text class="label" x="{left - 12}" y="{y + 17}" text-anchor="end">{escape(short(step.name, 40))}</text>'
+            f'<rect class="bar {step.kind}" x="{start:.1f}" y="{y + 4}" width="{length:.1f}"'
+            f' height="{row - 9}" rx="2"/>'
             f'<text class="value" x="{start + length + 6 if inside else start - 6:.1f}" y="{y + 17}"'
             f' text-anchor="{"start" if inside else "end"}">{escape(shown(step.length))}</text></g>'
         )

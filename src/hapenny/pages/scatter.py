@@ -73,15 +73,22 @@ def scatter(points: Sequence[Point], title: str) -> str:
             f'<line class="join" x1="{x(one.cost):.1f}" y1="{y(one.quality):.1f}" x2="{x(other.cost):.1f}"'
             f' y2="{y(other.quality):.1f}"/>'
         )
-    for point in points:
+    taken: list[tuple[float, float, float]] = []
+    for point in sorted(points, key=lambda each: (-each.quality, each.cost)):
         at, level, on = x(point.cost), y(point.quality), point in kept
-        left = at + 12 + len(point.name) * _LETTER > _WIDTH
+        wide = len(point.name) * _LETTER
+        left = at + 12 + wide > _WIDTH
+        start = at - 11 - wide if left else at + 11
+        line = level + 4
+        while any(abs(line - other) < 15 and start < end and begin < start + wide for begin, end, other in taken):
+            line += 4
+        taken.append((start, start + wide, line))
         parts.append(
             f"<g><title>{escape(point.name)}: {point.quality:.1%} [{point.low:.1%} to {point.high:.1%}] at"
             f' ${point.cost:.6f} a request</title><line class="whisker" x1="{at:.1f}" y1="{y(point.low):.1f}"'
             f' x2="{at:.1f}" y2="{y(point.high):.1f}"/>'
             f'<circle class="{"point on" if on else "point"}" cx="{at:.1f}" cy="{level:.1f}" r="6"/>'
-            f'<text x="{at - 11 if left else at + 11:.1f}" y="{level + 4:.1f}"'
+            f'<text x="{at - 11 if left else at + 11:.1f}" y="{line:.1f}"'
             f' text-anchor="{"end" if left else "start"}">{escape(point.name)}</text></g>'
         )
     return "".join([*parts, "</svg>"])

@@ -148,7 +148,7 @@ class Rolled:
 
     def plain(self, scope: Scope) -> Span:
         """The table for totals: hours where nothing but a tenant is asked for."""
-        if scope.route or scope.feature or scope.model or scope.key:
+        if _narrow(scope, "route", "feature", "model", "key"):
             return self.cube(scope)
         return self.span(scope, MINUTES, HOURS)
 
@@ -171,7 +171,8 @@ class Rolled:
         return _total([row for rows in spots.values() for row in rows])
 
     def course(self, scope: Scope, most: int = 120) -> list[Spot]:
-        """The range in at most `most` equal parts, those without requests too."""
+        """The range in at most `most` equal parts, those without requests too. A last part that has only begun is left
+        out where there are others: it would look like a fall."""
         span = self.plain(scope)
         width = span.table.span
         count = max(1, (span.until - span.since) // width)
@@ -180,10 +181,10 @@ class Rolled:
         found: dict[int, list[_Row]] = {}
         for at, rows in spots.items():
             found.setdefault(span.since + (at - span.since) // step * step, []).extend(rows)
-        return [
-            Spot(at=at, span=step, totals=_total(found.get(at, []), brief=True))
-            for at in range(span.since, span.until, step)
-        ]
+        starts = list(range(span.since, span.until, step))
+        if len(starts) > 3 and (self.last or 0.0) < starts[-1] + 0.9 * step:
+            del starts[-1]
+        return [Spot(at=at, span=step, totals=_total(found.get(at, []), brief=True)) for at in starts]
 
     def _spots(self, scope: Scope, span: Span) -> dict[int, list[_Row]]:
         where, values = self.where(scope, span)
@@ -197,7 +198,7 @@ class Rolled:
     def groups(self, scope: Scope, by: str, most: int = 50) -> list[Grouped]:
         """Rows by `tenant`, `route`, `feature`, `model` or `key`, the dearest first; what is beyond `most` together."""
         span, column = self.cube(scope), _COLUMN[by]
-        if span.table is CUBE_DAYS and not (scope.route or scope.feature or scope.model or scope.key):
+        if span.table is CUBE_DAYS and not _narrow(scope, "route", "feature", "model", "key"):
             span = span._replace(table=DAYS)
             where, values = self.where(scope, span)
             where, values = f"{where} AND what = ?", [*values, column]
@@ -224,7 +225,7 @@ class Rolled:
 
     def savings(self, scope: Scope) -> list[Saving]:
         """What each technique saved less its own cost, by span; filters by model and key are not known here."""
-        if scope.route or scope.feature:
+        if _narrow(scope, "route", "feature"):
             span = self.span(scope, SAVINGS_CUBE_HOURS, SAVINGS_CUBE_DAYS)
         else:
             span = self.span(scope, SAVINGS_HOURS, SAVINGS_HOURS)
@@ -243,7 +244,7 @@ class Rolled:
 
     def baselines(self, scope: Scope) -> dict[int, Totals]:
         """Sums by the spans that `savings` uses, for shares with intervals."""
-        narrow = scope.route or scope.feature
+        narrow = _narrow(scope, "route", "feature")
         span = self.span(scope, CUBE_HOURS, CUBE_DAYS) if narrow else self.span(scope, HOURS, HOURS)
         where, values = self.where(scope, span, "tenant", "route", "feature")
         return {
@@ -299,6 +300,10 @@ class _Row(NamedTuple):
     sums: tuple[int, ...]
     ttft: str | None
     e2e: str | None
+
+
+def _narrow(scope: Scope, *names: str) -> bool:
+    return any(getattr(scope, name) is not None for name in names)
 
 
 _ACTUAL = SUMS.index("actual")

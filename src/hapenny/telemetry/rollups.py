@@ -176,11 +176,11 @@ def add(connection: sqlite3.Connection, schema: str, where: str, values: tuple[f
     for table in (MINUTES, HOURS, CUBE_HOURS, CUBE_DAYS):
         columns = [f"CAST(r.wall / {table.span} AS INTEGER) * {table.span}"]
         columns += [_LABELS[key] for key in table.keys] + [_ADDED[name] for name in table.sums]
-        columns += [_letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in table.letters]
+        columns += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in table.letters]
         _upsert(connection, schema, table, f"SELECT {', '.join(columns)} FROM main.requests r WHERE {where}", values)
     day = f"CAST(r.wall / {DAY} AS INTEGER) * {DAY}"
     sums = [_ADDED[name] for name in DAYS.sums]
-    sums += [_letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in DAYS.letters]
+    sums += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in DAYS.letters]
     for what, name in (("tenant", "''"), *((each, _LABELS[each]) for each in ("key_id", "feature", "model", "route"))):
         labels = f"{day}, '{what}', {name}, r.tenant, r.background, {', '.join(sums)}"
         _upsert(connection, schema, DAYS, f"SELECT {labels} FROM main.requests r WHERE {where}", values)
@@ -195,7 +195,8 @@ def add(connection: sqlite3.Connection, schema: str, where: str, values: tuple[f
         _upsert(
             connection, schema, table,
             f"SELECT {at}, {labels}, 0, 0, sum(s.cost) FROM main.requests r"
-            f" JOIN main.calls s ON s.request = r.seq WHERE {where} AND NOT r.unpriced AND NOT s.adopted AND s.cost > 0",
+            f" JOIN main.calls s ON s.request = r.seq WHERE {where} AND NOT r.unpriced AND NOT s.adopted"
+            " AND s.cost > 0",
             values,
         )  # fmt: skip
     for table in (CALLS_HOURS, CALLS_DAYS):
@@ -205,7 +206,7 @@ def add(connection: sqlite3.Connection, schema: str, where: str, values: tuple[f
             " c.service_tier, c.purpose, count(*), total(c.outcome = 'failed'), coalesce(sum(c.cost), 0),"
             " sum(c.input), sum(c.output), sum(c.cache_read), sum(c.cache_write + c.cache_write_1h),"
             " sum(c.reasoning), count(c.began) FILTER (WHERE c.outcome != 'failed'), "
-            + _letters("(c.began - c.started)", f"c.outcome != 'failed' AND r.seq % {step} = 0")
+            + letters("(c.began - c.started)", f"c.outcome != 'failed' AND r.seq % {step} = 0")
             + f" FROM main.requests r JOIN main.calls c ON c.request = r.seq WHERE {where}", values,
         )  # fmt: skip
     hour = f"CAST(r.wall / {HOUR} AS INTEGER) * {HOUR}"
@@ -255,7 +256,7 @@ def _step(connection: sqlite3.Connection, where: str, values: tuple[float, ...],
     return max(1, min(round(rows / hours / LETTERS), rows // (LETTERS // 100)))
 
 
-def _letters(seconds: str, when: str) -> str:
+def letters(seconds: str, when: str) -> str:
     """SQL that puts the letters of times one behind the other."""
     ms = f"CAST({seconds} * 1000 AS INTEGER)"
     code = (
@@ -263,7 +264,8 @@ def _letters(seconds: str, when: str) -> str:
         f" WHEN {seconds} < 10 THEN 280 + ({ms} - 1000) / 50 WHEN {seconds} < 100 THEN 460 + ({ms} - 10000) / 500"
         " ELSE 640 END"
     )
-    return f"coalesce(group_concat(char({FIRST} + max(0, {code})), '') FILTER (WHERE {seconds} IS NOT NULL AND {when}), '')"
+    kept = f"FILTER (WHERE {seconds} IS NOT NULL AND {when})"
+    return f"coalesce(group_concat(char({FIRST} + max(0, {code})), '') {kept}, '')"
 
 
 def _forget(connection: sqlite3.Connection, where: str, values: tuple[float, ...]) -> None:

@@ -82,7 +82,8 @@ def search(connection: sqlite3.Connection, scope: Scope, wanted: Wanted, page: i
     if wanted.id:
         filters, values = condition(Scope(tenant=scope.tenant))
         rows = connection.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM requests WHERE id >= ? AND id < ? AND {filters} ORDER BY seq DESC LIMIT ?",
+            f"SELECT {', '.join(_COLUMNS)} FROM requests WHERE id >= ? AND id < ? AND {filters}"
+            " ORDER BY seq DESC LIMIT ?",
             (wanted.id, wanted.id + "\U0010ffff", *values, page),
         ).fetchall()
         return Results(lines=_lines(rows), searched_to=None)
@@ -101,7 +102,8 @@ def search(connection: sqlite3.Connection, scope: Scope, wanted: Wanted, page: i
     if len(rows) > page:
         return Results(lines=_lines(rows[:page]), searched_to=rows[page - 1][2])
     (last, count) = connection.execute(
-        f"SELECT min(wall), count(*) FROM (SELECT wall FROM requests WHERE {times} ORDER BY wall DESC LIMIT {SEARCHED})",
+        "SELECT min(wall), count(*) FROM (SELECT wall FROM requests"
+        f" WHERE {times} ORDER BY wall DESC LIMIT {SEARCHED})",
         values,
     ).fetchone()
     return Results(lines=_lines(rows), searched_to=last if count >= SEARCHED else None)

@@ -74,7 +74,7 @@ class _Reader:
         times = [(c, v) for c, v in zip(clauses[1:], values, strict=True) if c.startswith("wall")]
         self._entry_where = " AND ".join(["1", *(c for c, _ in times)])
         self._entry_values = tuple(v for _, v in times)
-        self._whole = not any((scope.tenant, scope.route, scope.feature, scope.model, scope.key))
+        self._whole = (scope.tenant, scope.route, scope.feature, scope.model, scope.key) == (None,) * 5
 
     def _rows(self, select: str, tail: str = "", table: str = "requests", also: str = "") -> list[tuple[Any, ...]]:
         sql = f"SELECT {select} FROM {table} WHERE {self._where}{also} {tail}"

@@ -90,7 +90,7 @@ def steps(row: Row) -> list[Step]:
     if first is not None and first - at > 1e-3:
         found.append(Step("queue and sending", at, first - at, "error", "waited for quota or a connection"))
     for call in row.calls:
-        name = f"{call.purpose} {call.model}"
+        name = call.model if call.purpose == "serve" else f"{call.purpose} {call.model}"
         if call.began is not None:
             found.append(Step(f"{name}: first content", call.started, call.began - call.started, "hist", call.region))
             if call.ended is not None and call.ended > call.began:

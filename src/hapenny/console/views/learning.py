@@ -1,4 +1,4 @@
-"""Health of learning: are estimates good, do judges agree with people, does evidence keep coming, is anything closed."""
+"""Health of learning: are estimates good, do judges agree with people, does evidence come, is anything closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page: what is paid and what would be, how fast answers are, what fails, what hapenny itself costs in time."""
+"""The first page: what is paid and what would be, how fast answers are, what fails, how long hapenny itself takes."""
 
 from __future__ import annotations
 

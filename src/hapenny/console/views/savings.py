@@ -80,7 +80,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         "paid": paid,
         "waterfall": waterfall(totals.baseline, steps, totals.baseline - saved - paid, paid) if not filtered else "",
         "filtered": filtered,
-        "holdout": holdout_lines(holdout),
+        "holdout": holdout_lines(holdout, "hours or days"),
         "invoices": invoices,
         "hours": len(spans),
     }
@@ -112,8 +112,8 @@ def judged(technique: str, spent: list[Spent]) -> tuple[str, str]:
     if worst.state != "open":
         return f"{worst.state}{': ' + worst.why if worst.why else ''}", "closed"
     return (
-        f"loses at most {100 * worst.bound:.2f} of 100 answers (may: {100 * worst.limit:.2f}; seen {100 * worst.loss:+.2f}"
-        f" on {worst.pairs:,} pairs)",
+        f"loses at most {100 * worst.bound:.2f} of 100 answers (may: {100 * worst.limit:.2f};"
+        f" seen {100 * worst.loss:+.2f} on {worst.pairs:,} pairs)",
         "watched",
     )
 
