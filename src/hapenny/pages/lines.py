@@ -73,12 +73,12 @@ def lines(
     parts += _clock(at, x, width, height)
     for line in series:
         parts += _drawn(line, x, y, wide)
-    for value, name in limits:
-        if value <= highest:
+    for bound, name in limits:
+        if bound <= highest:
             parts.append(
-                f'<line class="limit" x1="{_LEFT}" y1="{y(value):.1f}" x2="{width - _RIGHT}" y2="{y(value):.1f}"/>'
+                f'<line class="limit" x1="{_LEFT}" y1="{y(bound):.1f}" x2="{width - _RIGHT}" y2="{y(bound):.1f}"/>'
             )
-            parts.append(f'<text class="limit-name" x="{width - _RIGHT - 4}" y="{y(value) - 5:.1f}" text-anchor="end">'
+            parts.append(f'<text class="limit-name" x="{width - _RIGHT - 4}" y="{y(bound) - 5:.1f}" text-anchor="end">'
                          f"{escape(name)}</text>")  # fmt: skip
     for place, moment in enumerate(at):
         told = ", ".join(f"{line.name} {shown(value)}" for line in series if (value := line.values[place]) is not None)

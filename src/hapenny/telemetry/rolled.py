@@ -248,7 +248,7 @@ class Rolled:
         span = self.span(scope, CUBE_HOURS, CUBE_DAYS) if narrow else self.span(scope, HOURS, HOURS)
         where, values = self.where(scope, span, "tenant", "route", "feature")
         return {
-            row[0]: Totals(**dict(zip(SUMS, row[1:], strict=True)))
+            row[0]: _sums(row[1:])
             for row in self.select(span.table, f"at, {_SUMMED}", f"{where} AND background = ''", values, "GROUP BY 1")
         }
 
@@ -311,9 +311,16 @@ _REQUESTS = SUMS.index("requests")
 _TTFT_N, _E2E_N = SUMS.index("ttft_n"), SUMS.index("e2e_n")
 
 
+def _sums(values: Sequence[int]) -> Totals:
+    totals = Totals()
+    for name, value in zip(SUMS, values, strict=True):
+        setattr(totals, name, value)
+    return totals
+
+
 def _total(rows: Sequence[_Row], brief: bool = False) -> Totals:
     sums = [int(sum(column)) for column in zip(*(row.sums for row in rows), strict=True)] or [0] * len(SUMS)
-    totals = Totals(**dict(zip(SUMS, sums, strict=True)))
+    totals = _sums(sums)
     totals.background_requests = sum(int(row.sums[_REQUESTS]) for row in rows if row.background)
     totals.background_actual = sum(int(row.sums[_ACTUAL]) for row in rows if row.background)
     totals.requests -= totals.background_requests

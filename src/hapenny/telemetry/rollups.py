@@ -247,6 +247,8 @@ def _upsert(connection: sqlite3.Connection, schema: str, table: Rolled, select: 
 
 def _step(connection: sqlite3.Connection, where: str, values: tuple[float, ...], rows: int) -> int:
     """Every how many-th request leaves its times."""
+    first: float | None
+    last: float
     first, last = connection.execute(
         f"SELECT min(r.wall), max(r.wall) FROM main.requests r WHERE {where}", values
     ).fetchone()

@@ -23,10 +23,10 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         )  # fmt: skip
         seconds = max(1.0, (place.until or rolled.last or place.now) - (place.since or rolled.first or 0.0))
     paid: dict[str, dict[str, Any]] = {}
-    for each in bills:
-        known = paid.setdefault(each["model"], {"technique": each["technique"], "hours": 0, "actual": 0})
+    for bill in bills:
+        known = paid.setdefault(bill["model"], {"technique": bill["technique"], "hours": 0, "actual": 0})
         known["hours"] += 1
-        known["actual"] += each["actual"]
+        known["actual"] += bill["actual"]
     live, why = None, ""
     if viewer.tenant is None:
         try:

@@ -19,7 +19,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     rolled = desk.rolled()
     with rolled.look():
         groups = {group.name: group for group in rolled.groups(place.scope, "key", 200)}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": key_id(key.key), "tenant": key.tenant, "name": "(configuration)", "scopes": list(key.scopes),
             "state": "active", "expires": None,
@@ -31,13 +31,13 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     rows = [row for row in rows if viewer.tenant in (None, row["tenant"])]
     for row in rows:
         row["used"] = groups.get(str(row["id"]))
-    budgets, log, why = [], [], ""
+    budgets: list[Any] = []
+    log: list[Any] = []
+    why = ""
     if viewer.tenant is None:
         try:
-            told = desk.live.get("/v1/admin/budgets")
-            budgets = told.get("budgets", told.get("data", [])) if isinstance(told, dict) else told
-            told = desk.live.get("/v1/admin/log?limit=20")
-            log = told.get("entries", told.get("data", [])) if isinstance(told, dict) else told
+            budgets = desk.live.get("/v1/admin/budgets")["budgets"]
+            log = desk.live.get("/v1/admin/log?limit=20")["entries"]
         except Unreachable as error:
             why = str(error)
     return {"rows": rows, "budgets": budgets, "log": log, "why": why, "problem": problem}
