@@ -13,6 +13,10 @@ class Scope(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     route: str | None = None
     feature: str | None = None
+    model: str | None = None
+    """Who answered: a model, `(cache)`, or `(none)`."""
+    key: str | None = None
+    """Id of a key."""
 
 
 class Latency(Struct, kw_only=True):

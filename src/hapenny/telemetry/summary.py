@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hapenny.telemetry import rollups
 from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.capacity import HOUR
 from hapenny.telemetry.figures import (
@@ -62,6 +63,8 @@ class _Reader:
             ("tenant", "=", scope.tenant),
             ("route", "=", scope.route),
             ("feature", "=", scope.feature),
+            (rollups.MODEL.replace("r.", ""), "=", scope.model),
+            ("key_id", "=", scope.key),
         ):
             if value is not None:
                 clauses.append(f"{column} {test} ?")
@@ -71,7 +74,7 @@ class _Reader:
         times = [(c, v) for c, v in zip(clauses[1:], values, strict=True) if c.startswith("wall")]
         self._entry_where = " AND ".join(["1", *(c for c, _ in times)])
         self._entry_values = tuple(v for _, v in times)
-        self._whole = scope.tenant is None and scope.route is None and scope.feature is None
+        self._whole = (scope.tenant, scope.route, scope.feature, scope.model, scope.key) == (None,) * 5
 
     def _rows(self, select: str, tail: str = "", table: str = "requests", also: str = "") -> list[tuple[Any, ...]]:
         sql = f"SELECT {select} FROM {table} WHERE {self._where}{also} {tail}"
