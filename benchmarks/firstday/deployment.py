@@ -51,9 +51,10 @@ class Ran(msgspec.Struct):
         return sum(way.gain for way in self.advised.underway) / self.baseline
 
     @property
-    def opened(self) -> bool:
-        """Whether evidence has opened something."""
-        return any(way.state == "open" for way in self.advised.underway)
+    def settled(self) -> bool:
+        """Whether evidence has opened something, and will be looked at next when a week is over."""
+        opened = [way for way in self.advised.underway if way.state == "open"]
+        return bool(opened) and all(way.after == 0 or way.days > DAYS for way in opened)
 
     def told(self) -> list[str]:
         """The advice in a line each."""
