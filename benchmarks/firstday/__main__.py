@@ -3,10 +3,10 @@
 One gateway serves all weeks of a customer; a step reloads its configuration, so that what it learnt goes on. What
 acts as soon as it is switched on is taken first, one at a time. Then what evidence has to open: such a step is
 switched on, and weeks pass until the report says that evidence opened something and that it is looked at next in more
-than a week (`gathering` has each, with what it cost). Then comes the measured week. `saved_predicted` is what the report says on its eve: what was saved in the week
-before, and the gain that it promises for as much traffic again. `saved_share` is what was then saved, with all that
-ran beside it. Quality is that of the step's weeks, those of gathering included, against everything off over the same
-messages in the same hidden world, paired by question.
+than a week (`gathering` has each, with what it cost). Then comes the measured week. `saved_predicted` is what the
+report says on its eve: what was saved in the week before, and the gain that it promises for as much traffic again.
+`saved_share` is what was then saved, with all that ran beside it. Quality is that of the step's weeks, those of
+gathering included, against everything off over the same messages in the same hidden world, paired by question.
 """
 
 from __future__ import annotations
