@@ -40,7 +40,7 @@ from hapenny.gateway.admitting import (
     serve_admission,
     user_tokens_of,
 )
-from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
+from hapenny.gateway.auditing import EvidenceNotes, book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -241,7 +241,7 @@ def build(
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
-        exchanges.observe(audit.consider)
+        exchanges.observe(audit.consider, EvidenceNotes(recorder, clock, budgets).consider)
     if config.stages[EXACT_STAGE].stale_s > 0:
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
