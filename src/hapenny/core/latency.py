@@ -86,6 +86,15 @@ class LatencyBudget:
         """Seconds that a step may take from `now` on, so that those behind it still have what they are allowed."""
         return self.deadline - self._behind.get(step, 0.0) - now
 
+    @property
+    def acts(self) -> bool:
+        """Whether anything may be done; else it only watches."""
+        return self._acts
+
+    def may(self, reaction: str) -> bool:
+        """Whether the operator allows a reaction."""
+        return self._acts and reaction in self._allowed
+
     def react(self, exchange: Exchange, reaction: Degradation | Haste) -> bool:
         """Whether a stage is to do so; then it has to. Writes it down, tells the client where the answer may be another
         one, and keeps such an answer out of every cache."""

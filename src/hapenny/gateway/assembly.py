@@ -188,8 +188,9 @@ def build(
     )
     router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
-        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
-    )
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
+        timed=_anywhere(config, LATENCY_STAGE),
+    )  # fmt: skip
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     watched = _watched(config, clock, previous)

@@ -14,11 +14,14 @@ import enum
 import heapq
 import math
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from hapenny.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from hapenny.throughput.hurry import Hurry
 
 
 class Priority(enum.IntEnum):
@@ -52,6 +55,9 @@ class Job(msgspec.Struct, kw_only=True):
     patience: float = math.inf
     arrived: float = 0.0
     cost: float = 0.0
+    streamed: bool = True
+    hurry: Hurry | None = None
+    """A `Hurry`, where the answer has a deadline."""
 
     def __post_init__(self) -> None:
         if self.predicted_output <= 0:
