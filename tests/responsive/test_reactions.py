@@ -146,3 +146,29 @@ def test_where_it_only_watches_nothing_is_done(mode):
     done = {reaction for row in rows for reaction in row.reactions if not reaction.startswith("would:")}
     assert done == set()
     assert all(row.notes == () or not any("degraded" in note for note in row.notes) for row in rows)
+
+
+def test_an_answer_that_has_just_expired_stands_in_where_a_model_would_be_too_late():
+    rules = {"deadline_s": 0.3, "most_degraded": 1.0, "react": ["stale_answer"]}
+
+    async def main(clock, stale_s):
+        backend = SimulatedBackend("simulated", SimulatedProvider(clock, MANGA_2024))
+        made = config(modes={"exact": "on"}, stale_s=stale_s, **rules)
+        made.stages.exact.ttl_s = 60.0
+        async with Gateway(made, clock=clock, backends={"simulated": backend}) as gateway:
+            await gateway.complete(ask(1), Context())
+            await clock.sleep(70)
+            for number in range(2, 5):  # models have been measured of late
+                await gateway.complete(ask(number), Context())
+            _, late = await gateway.complete(ask(1), Context())
+            await gateway.settled()
+            refreshed = (await gateway.complete(ask(1), Context()))[1]
+            return late, refreshed
+
+    late, refreshed = loop.run(lambda clock: main(clock, 3_600.0))
+    assert late.cache.hit
+    assert "degraded=stale_answer" in late.notes
+    assert refreshed.cache.hit
+    assert refreshed.notes == []
+    late, _ = loop.run(lambda clock: main(clock, 0.0))
+    assert not late.cache.hit

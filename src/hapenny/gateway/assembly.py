@@ -243,7 +243,8 @@ def build(
         exchanges.observe(planner.observe)
     if not audit.idle:
         exchanges.observe(audit.consider)
-    if config.stages[EXACT_STAGE].stale_s > 0:
+    hurried = config.stages[LATENCY_STAGE]
+    if config.stages[EXACT_STAGE].stale_s > 0 or any(rules.stale_s for rules in (hurried, *hurried.routes.values())):
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(

@@ -39,7 +39,7 @@ from hapenny.guarding.options import (
     GUARD_OUTPUT_STAGE,
     GuardrailOptions,
 )
-from hapenny.responsive.options import LATENCY_STAGE
+from hapenny.responsive.options import LATENCY_STAGE, LatencyRules
 from hapenny.responsive.speed_stage import SpeedStage
 from hapenny.responsive.stage import LatencyStage
 from hapenny.retrieval.options import RETRIEVAL_STAGE
@@ -253,7 +253,13 @@ def _exact(here: RouteParts) -> Stage:
         any_temperature=here.route.cache_any_temperature,
         results=shared.dedup,
         publisher=here.publisher,
+        stands_in=_stands_in(here.options[LATENCY_STAGE].of(here.name), here.route),
     )
+
+
+def _stands_in(rules: LatencyRules, route: RouteOptions) -> float:
+    """Seconds past its time in which a stored answer may stand in for a model that would be too late."""
+    return rules.stale_s if route.mode(LATENCY_STAGE) != "off" and "stale_answer" in rules.react else 0.0
 
 
 def _flights(here: RouteParts) -> Stage:
@@ -295,8 +301,9 @@ def _retrieval(here: RouteParts) -> Stage:
     shared = here.shared
     fast = shared.names.tiers.get("fast")
     return RetrievalStage(
-        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
-    )
+        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared,
+        acts=here.route.mode(RETRIEVAL_STAGE) == "on",
+    )  # fmt: skip
 
 
 def _tiers(here: RouteParts) -> Stage:
