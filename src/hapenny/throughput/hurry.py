@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from hapenny.core.latency import Haste
 from hapenny.throughput.endpoint import Endpoint
 
 CLEARLY = 1.25
@@ -36,7 +37,7 @@ class Hurry:
         *,
         streamed: bool = True,
         may: Callable[[str], bool] = lambda reaction: True,
-        note: Callable[[str], None] = lambda reaction: None,
+        note: Callable[[Haste], None] = lambda reaction: None,
     ) -> None:
         self.due = due
         self.tokens = tokens

@@ -14,14 +14,11 @@ import enum
 import heapq
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from hapenny.core.errors import Unavailable
-
-if TYPE_CHECKING:
-    from hapenny.throughput.hurry import Hurry
 
 
 class Priority(enum.IntEnum):
@@ -56,7 +53,7 @@ class Job(msgspec.Struct, kw_only=True):
     arrived: float = 0.0
     cost: float = 0.0
     streamed: bool = True
-    hurry: Hurry | None = None
+    hurry: Any = None
     """A `Hurry`, where the answer has a deadline."""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
-from hapenny.core.latency import BUDGET, LatencyBudget
+from hapenny.core.latency import BUDGET, Haste, LatencyBudget
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -207,9 +207,8 @@ def _denied(failure: Failure, target: Target) -> Failure | None:
 
 
 def _hurry(budget: LatencyBudget, exchange: Exchange, tokens: int | None) -> Hurry:
-    def note(reaction: str) -> None:
-        if reaction == "hedge" or reaction == "faster_tier" or reaction == "other_region":
-            budget.react(exchange, reaction)
+    def note(reaction: Haste) -> None:
+        budget.react(exchange, reaction)
 
     due = exchange.clock.now() + budget.spare("streaming", exchange.clock.now())
     return Hurry(due, tokens, streamed=exchange.request.stream, may=budget.may, note=note)
