@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from hapenny.core.latency import REACTIONS
 from hapenny.core.stage_spec import Phase, StageSpec
@@ -20,22 +20,43 @@ assert get_args(Reaction) == REACTIONS
 class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A route's deadline, and what may be done to keep it."""
 
-    deadline_s: float = round(sum(step.limit_ms for step in STEPS) + RESERVE_MS) / 1e3
-    """Seconds for the whole answer."""
-    steps: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of steps whose limit is not the usual one (`routing`, `auth`, `cache`, `model_selection`,
-    `compression`, `query_preprocessing`, `hybrid_search`, `first_token`, `streaming`, `guardrails`, `format`)."""
-    react: list[Reaction] = field(default_factory=lambda: list(get_args(Reaction)))
-    """What may be done where the deadline would be missed. `hedge`, `faster_tier` and `other_region` change no answer
-    and may cost more; the others may change one: `no_expansion`, `smaller_rerank` and `no_rerank` search with less,
-    `faster_model` asks a faster model (of `auto` alone), `shorter_answer` asks for brevity, `stale_answer` serves what
-    has just expired."""
-    most_degraded: float = 0.03
-    """The largest share of requests whose answer may be changed so."""
-    stale_s: float = 0.0
-    """How long past its time a stored answer may still stand in (`stale_answer`); 0: not at all."""
-    objective: float = 0.99
-    """The share of answers that are to keep the deadline; alerts tell how fast what may miss it is used up."""
+    deadline_s: Annotated[
+        float,
+        Meta(description="Seconds for the whole answer."),
+    ] = round(sum(step.limit_ms for step in STEPS) + RESERVE_MS) / 1e3
+    steps: Annotated[
+        dict[str, float],
+        Meta(
+            description="Milliseconds of steps whose limit is not the usual one (`routing`, `auth`, `cache`, "
+            "`model_selection`, `compression`, `query_preprocessing`, `hybrid_search`, `first_token`, "
+            "`streaming`, `guardrails`, `format`).",
+        ),
+    ] = field(default_factory=dict)
+    react: Annotated[
+        list[Reaction],
+        Meta(
+            description="What may be done where the deadline would be missed. `hedge`, `faster_tier` and "
+            "`other_region` change no answer and may cost more; the others may change one: "
+            "`no_expansion`, `smaller_rerank` and `no_rerank` search with less, `faster_model` asks a "
+            "faster model (of `auto` alone), `shorter_answer` asks for brevity, `stale_answer` serves "
+            "what has just expired.",
+        ),
+    ] = field(default_factory=lambda: list(get_args(Reaction)))
+    most_degraded: Annotated[
+        float,
+        Meta(description="The largest share of requests whose answer may be changed so."),
+    ] = 0.03
+    stale_s: Annotated[
+        float,
+        Meta(description="How long past its time a stored answer may still stand in (`stale_answer`); 0: not at all."),
+    ] = 0.0
+    objective: Annotated[
+        float,
+        Meta(
+            description="The share of answers that are to keep the deadline; alerts tell how fast what may miss "
+            "it is used up.",
+        ),
+    ] = 0.99
 
     def __post_init__(self) -> None:
         if not 0 < self.deadline_s <= 600:
@@ -52,8 +73,10 @@ class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
 class LatencyOptions(LatencyRules, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Deadlines of answers."""
 
-    routes: dict[str, LatencyRules] = field(default_factory=dict)
-    """Rules of a route in place of these."""
+    routes: Annotated[
+        dict[str, LatencyRules],
+        Meta(description="Rules of a route in place of these."),
+    ] = field(default_factory=dict)
 
     def of(self, route: str) -> LatencyRules:
         """The rules of a route."""
