@@ -188,8 +188,9 @@ def build(
     )
     router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
-        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
-    )
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
+        timed=_anywhere(config, LATENCY_STAGE),
+    )  # fmt: skip
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     watched = _watched(config, clock, previous)
@@ -242,7 +243,8 @@ def build(
         exchanges.observe(planner.observe)
     if not audit.idle:
         exchanges.observe(audit.consider, EvidenceNotes(recorder, clock, budgets).consider)
-    if config.stages[EXACT_STAGE].stale_s > 0:
+    hurried = config.stages[LATENCY_STAGE]
+    if config.stages[EXACT_STAGE].stale_s > 0 or any(rules.stale_s for rules in (hurried, *hurried.routes.values())):
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(

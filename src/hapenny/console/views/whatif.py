@@ -23,8 +23,8 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         totals = rolled.totals(place.scope)
         where, values = condition(place.scope)
         rows = rolled.connection.execute(
-            "SELECT actual, would_save, route FROM (SELECT actual, would_save, route, unpriced, background FROM requests"
-            f" WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE}) WHERE would_save IS NOT NULL AND NOT unpriced"
+            "SELECT actual, would_save, route FROM (SELECT actual, would_save, route, unpriced, background"
+            f" FROM requests WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE}) WHERE would_save IS NOT NULL AND NOT unpriced"
             " AND background = ''",
             values,
         ).fetchall()
