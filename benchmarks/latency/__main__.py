@@ -1,7 +1,8 @@
 """`python -m benchmarks.latency --data DIR --json [--messages N] [--learning N] [--rate R] [--card NAME] [--mix FILE]`
 
 Whole answers, first words and each step of the latency budget on the mix, before a simulated Bedrock with a heavy tail.
-On top the provider has the times of the reference budget (`gantt`), under `card` those of the catalog's card. Requests
+On top the provider has the times of the reference budget (the models of `--gantt-card` brought to them), under `card`
+those of a card. Requests
 go through the server's own code in virtual time in which the processor time of this thread passes as well: what the
 gateway computes counts, what else the machine does not. DIR is not needed: the mix and its shop are the reference
 application's; it is taken so that all benchmarks are called alike.
@@ -52,11 +53,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="taken by all benchmarks, not needed by this one")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="300 messages after 150")
-    parser.add_argument("--messages", type=int, default=3000, help="that are measured in each setting")
-    parser.add_argument("--learning", type=int, default=1000, help="before them")
+    parser.add_argument("--messages", type=int, default=2400, help="that are measured in each setting")
+    parser.add_argument("--learning", type=int, default=600, help="before them")
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--card", default="manga-2024", choices=sorted(DECKS))
+    parser.add_argument("--gantt-card", default="current-2026", choices=sorted(DECKS), help="whose times are brought")
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
@@ -67,7 +69,7 @@ def main() -> None:
         folder = Path(place, "shop")
         played = settings.traffic(arguments.mix, arguments.learning, arguments.messages, arguments.rate, arguments.seed)
         settings.index(folder, played)
-        decks = settings.decks(arguments.card, played, arguments.seed)
+        decks = settings.decks(arguments.card, arguments.gantt_card, played, arguments.seed)
         wanted = [part for part in PARTS if part in (arguments.only or PARTS)]
         parts = [(setting, part) for part in wanted for setting in decks]
         one = functools.partial(play, arguments=arguments, folder=folder, decks=decks)
@@ -79,7 +81,7 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {"gantt": {}, "card": {}}
     for (setting, _), figures in zip(parts, outcomes, strict=True):
         found[setting] |= figures
-    report = {**found["gantt"], "card": found["card"], "cards": arguments.card}
+    report = {**found["gantt"], "card": found["card"], "cards": {name: deck.name for name, deck in decks.items()}}
     print(json.dumps(report, indent=None if arguments.json else 2))
 
 
