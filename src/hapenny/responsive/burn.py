@@ -1,10 +1,10 @@
 """Alerts when answers miss their deadline faster than the objective allows, over two windows each.
 
-Theory of operation (Google, SRE workbook, chapter 5). An objective of .99 leaves one answer in a hundred that may be late
-or fail: the error budget. The burn rate is how many times faster than that it is being used up. An alert is sent where
-the rate is over its threshold in a long window, so that a few late answers wake nobody, and in a short one, so that it
-ends soon after the trouble does. Answers are counted by the minute; what is older than the longest window is forgotten,
-and a restart begins anew.
+Theory of operation (Google, SRE workbook, chapter 5). An objective of .99 leaves one answer in a hundred that may be
+late or fail: the error budget. The burn rate is how many times faster than that it is being used up. An alert is sent
+where the rate is over its threshold in a long window, so that a few late answers wake nobody, and in a short one, so
+that it ends soon after the trouble does. Answers are counted by the minute; what is older than the longest window is
+forgotten, and a restart begins anew.
 """
 
 from __future__ import annotations
