@@ -137,12 +137,18 @@ class Stream:
         connection = lease.connection
         try:
             while True:
-                if not connection.out:
+                out = connection.out
+                if not out:
                     waiter = connection.arrival()
                     if waiter is not None:
                         await waiter
                         continue
-                data = connection.arrived()
+                data = out[0] if len(out) == 1 and not connection.paused else b""
+                if data and type(data) is bytes:  # as ever
+                    out.clear()
+                    connection.held = 0
+                else:
+                    data = connection.arrived()
                 if data:
                     self._left -= len(data)
                     if self._left < 0:

@@ -62,7 +62,10 @@ class Dispatcher(Generic[T]):
         self.budget.first()
         tried, last, purpose, yielded, patience = 0, "", _SERVE, False, None
         while True:
-            leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
+            if not tried and self.gate.clear:
+                leave = self.gate.at_once(job)
+            else:
+                leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
             try:
                 return await self._attempt(job, leave, attempt, purpose)
             except _Yielded:

@@ -43,10 +43,14 @@ ASKED = frozenset({"flex", "priority"})
 """Service tiers that a client may ask for itself: what it asked for is what is called, and what is priced."""
 
 
+_AT_ONCE = "estimated wait 0.000 s"
+
+
 class Leave(Decision):
-    """The job as the queue will see it, and the wait that was estimated, in seconds."""
+    """The job as the queue will see it, where it goes, and the wait that was estimated, in seconds."""
 
     job: Job
+    route: Route
     wait_s: float = 0.0
 
 
@@ -75,6 +79,8 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
     async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
         """Sizes the job; asks nobody and reserves nothing."""
         request, route = exchange.request, self.routes.of(wanted(exchange))
+        gate = route.dispatcher.gate
+        clear = gate.clear
         longest = self._most_output(exchange.target.model)
         # Nobody reserves more than an answer can have: the quota belongs to the others too.
         most = min(request.parameters.max_tokens or longest or USUAL, longest or LONGEST)
@@ -83,7 +89,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
             priority = Priority.BACKGROUND
         job = Job(
-            input_tokens=self._size(exchange) if route.dispatcher.gate.metered else rough_size(request),
+            input_tokens=self._size(exchange) if not clear and gate.metered else rough_size(request),
             max_tokens=most,
             predicted_output=min(most, self._predicted(exchange) or USUAL),
             tenant=exchange.context.tenant,
@@ -99,9 +105,11 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         budget = exchange.stage_notes.get(BUDGET)
         if budget is not None and budget.acts:
             job.hurry = _hurry(budget, exchange, self._predicted(exchange))
-        wait = route.dispatcher.gate.estimate(job)
+        elif clear:
+            return Leave(job=job, route=route, reason=_AT_ONCE)
+        wait = gate.estimate(job)
         reason = f"estimated wait {wait:.3f} s" if math.isfinite(wait) else "no endpoint can serve now"
-        return Leave(job=job, wait_s=wait, reason=reason)
+        return Leave(job=job, route=route, wait_s=wait, reason=reason)
 
     async def apply(self, decision: Leave, exchange: Exchange, onward: Onward) -> Answer:
         """Calls onward with leave, again where that helps.
@@ -114,7 +122,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         if original is not exchange.target:
             exchange.target = original
             exchange.step("service_tier")  # the client's own choice, and its saving
-        route, job = self.routes.of(original), decision.job
+        route, job = decision.route, decision.job
         first = True
 
         async def attempt(leave: Pass, purpose: Purpose) -> tuple[Answer, Exchange]:
