@@ -37,8 +37,8 @@ class SharedVectors:
             waits = [future for text in texts if not (future := self._known[text]).done()]
             if waits:
                 await asyncio.wait(waits)
-            rows = [future.result() for text in texts if (future := self._known.get(text)) is not None]
-            whole = [row for row in rows if row is not None]
+            vectors = [self._known[text].result() for text in texts if text in self._known]
+            whole = [row for row in vectors if row is not None]
             if len(whole) == len(texts):
                 return np.stack(whole)
 

@@ -12,7 +12,7 @@ import asyncio
 
 from hapenny.core.exchange import Exchange
 from hapenny.core.stage import Ask, Decision, Stage
-from hapenny.retrieval.stage import AHEAD, RetrievalStage
+from hapenny.retrieval.stage import AHEAD, RetrievalStage, Retrieved
 
 
 class AheadStage(Stage):
@@ -27,14 +27,18 @@ class AheadStage(Stage):
         """Always None."""
         if exchange.background:
             return None
-        task = asyncio.ensure_future(self._retrieval.look(exchange, ask))
+        task: asyncio.Future[Retrieved | None] = asyncio.ensure_future(self._retrieval.look(exchange, ask))
         task.add_done_callback(_seen)
         exchange.stage_notes[AHEAD] = (exchange.request, task)
-        exchange.on_end(task.cancel)
+        exchange.on_end(lambda: _end(task))
         return None
 
 
-def _seen(task: asyncio.Future[object]) -> None:
+def _seen(task: asyncio.Future[Retrieved | None]) -> None:
     """Looks at what befell a search that nobody waited for."""
     if not task.cancelled():
         task.exception()
+
+
+def _end(task: asyncio.Future[Retrieved | None]) -> None:
+    task.cancel()
