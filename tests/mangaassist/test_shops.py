@@ -1,6 +1,7 @@
 """One contract, two stores: SQLite, and DynamoDB before moto's real HTTP server."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -32,7 +33,9 @@ def dynamodb():
 def table(dynamodb):
     made = DynamoShop.create(dynamodb, "shop")
     few = [volume for volume in data_files.volumes() if volume.series.id in ("S001", "S002", "S004", "S005")]
-    asyncio.run(DynamoShop(made, TODAY, now=lambda: 0.0).fill(few))
+    filling = DynamoShop(made, TODAY, now=lambda: 0.0).fill(few)
+    with ThreadPoolExecutor() as pool:  # an event loop of its own: the tests' may be running
+        pool.submit(asyncio.run, filling).result()
     return made
 
 

@@ -7,14 +7,13 @@ clock; the quotas that a peak needs. Money and quality stand in one row, and wha
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from hapenny.responsive.budget import RESERVE_MS
 from hapenny.responsive.budget import STEPS as BUDGET
@@ -40,25 +39,18 @@ CARDS = ("manga-2024", "current-2026")
 WANTED = 0.785
 
 
-def prove(arguments: Sequence[str]) -> None:
-    """The command: `hapenny proof [--draws N] [--mix FILE] [--html FILE] [--json]`."""
-    parser = argparse.ArgumentParser(prog="hapenny proof", description=__doc__)
-    parser.add_argument("--mix", help="a mix file; without one the reference application's")
-    parser.add_argument("--draws", type=int, default=20, help="of the hidden world, on each card")
-    parser.add_argument("--messages", type=int, default=1_500, help="that are measured in each draw")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--quick", action="store_true", help="small draws, to see what it prints")
-    parser.add_argument("--html", type=Path, help="write a page with plots to this file")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args(arguments)
-    size, small = Size(messages=options.messages), Size(messages=1_000, tested=1_500, lived=500)
-    if options.quick:
-        options.draws = min(options.draws, 2)
+def prove(
+    *, mix: str | None, draws: int, messages: int, workers: int, quick: bool, html: Path | None, json: bool
+) -> str:
+    """What `hapenny proof` prints; `html`: where a page with plots goes. Raises `MixError`."""
+    size, small = Size(messages=messages), Size(messages=1_000, tested=1_500, lived=500)
+    if quick:
+        draws = min(draws, 2)
         size, small = Size(messages=250, tested=300, lived=100), Size(messages=120, tested=150, lived=50)
-    report = study(load(options.mix), options.draws, size, small, options.workers)
-    if options.html is not None:
-        options.html.write_text(page(report), encoding="utf-8")
-    print(json.dumps(report) if options.json else text(report))
+    report = study(load(mix), draws, size, small, workers)
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
+    return msgspec.json.encode(report).decode() if json else text(report)
 
 
 def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[str, Any]:
