@@ -46,7 +46,7 @@ def prove(
     size, small = Size(messages=messages), Size(messages=1_000, tested=1_500, lived=500)
     if quick:
         draws = min(draws, 2)
-        size, small = Size(messages=250, tested=300, lived=100), Size(messages=120, tested=150, lived=50)
+        size, small = Size(messages=150, tested=150, lived=50), Size(messages=80, tested=80, lived=20)
     report = study(load(mix), draws, size, small, workers)
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
