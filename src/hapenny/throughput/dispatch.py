@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.exchange import Purpose
-from hapenny.throughput.gate import Gate, Outcome, Pass
+from hapenny.throughput.gate import AFTER_REFUSAL_S, Gate, Outcome, Pass
 from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
@@ -96,7 +96,8 @@ class Dispatcher(Generic[T]):
 
         Raises `Unavailable` where that is longer than is worth waiting: then the client had better wait itself.
         """
-        most = min(max(self.gate.spec.patience_s, self.backoff.max_delay_s), job.patience)
+        patience = self.gate.spec.patience_s
+        most = min(max(AFTER_REFUSAL_S if patience is None else patience, self.backoff.max_delay_s), job.patience)
         if len(self.gate.endpoints) < 2:
             if wait > most + self.backoff.jitter_s:
                 raise Unavailable(failure.message, cause=failure) from failure

@@ -25,6 +25,9 @@ from hapenny.throughput.queue import Entry, FairQueue, Job, Priority, Shed, Shed
 from hapenny.throughput.waits import Waits
 
 NOTHING = Used(0, 0)
+AFTER_REFUSAL_S = 2.0
+"""How long a call that the provider refused for lack of quota is kept waiting, where no patience is configured: the
+client is told what the provider said instead."""
 
 
 class Outcome(enum.Enum):
@@ -42,11 +45,12 @@ class Outcome(enum.Enum):
 class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The gate as configured.
 
-    `patience_s`: the longest wait worth starting, where the deadline would allow more. `queue`: places. `ttft_s`,
+    `patience_s`: the longest wait worth starting, where the deadline would allow more; None: a request may wait until
+    its deadline, and after a refusal of the provider `AFTER_REFUSAL_S`. `queue`: places. `ttft_s`,
     `tokens_per_s`, `prompt_tokens_per_s`: how fast answers and prompts are expected to go.
     """
 
-    patience_s: float = 2.0
+    patience_s: float | None = None
     queue: int = 10_000
     ttft_s: float = 0.5
     tokens_per_s: float = 80.0
@@ -192,7 +196,7 @@ class Gate:
         estimate = self.estimate(job)
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
-        patience = math.inf if returning else self.spec.patience_s if patience_s is None else patience_s
+        patience = math.inf if returning else self._patience() if patience_s is None else patience_s
         allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
@@ -361,6 +365,17 @@ class Gate:
         """Seconds that may pass until the call is made, for its answer to be in time."""
         left, waits = -self.clock.now() - self.waits.ttft_s, self.waits
         return min(job.begin_by + left, job.finish_by + left - waits.tpot_s * job.predicted_output)
+
+    def _patience(self) -> float:
+        """The longest wait worth starting: until the deadline for what is known to come, a quota that refills or a place
+        that becomes free; not for a provider that refuses, or a quota that is only learnt from its refusals."""
+        if self.spec.patience_s is not None:
+            return self.spec.patience_s
+        for endpoint in self.endpoints:
+            quota = endpoint.quota
+            if quota is None or (quota.learner is None and quota.held_s() <= 0):
+                return math.inf
+        return AFTER_REFUSAL_S
 
     def _refused(self) -> bool:
         """Whether every endpoint rests because its provider refuses the gateway's account."""

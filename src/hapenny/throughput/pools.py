@@ -25,9 +25,10 @@ class Pool(NamedTuple):
 class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The limits of one pool, as the provider counts them. A limit that is None does not exist or is not known.
 
-    `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `output_burndown`: units a settled
-    output token costs, the catalog's figure when None. `cache_read_share`: units a cached input token costs once
-    settled. `learn`: find the tokens a minute from the provider's refusals when `tokens_per_minute` is not given.
+    `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `burst_s`: seconds of quota that a
+    refilling bucket saves, a minute's unless given (1: the provider counts by the second). `output_burndown`: units a
+    settled output token costs, the catalog's figure when None. `cache_read_share`: units a cached input token costs
+    once settled. `learn`: find the tokens a minute from the provider's refusals when `tokens_per_minute` is not given.
     """
 
     requests_per_minute: float | None = None
@@ -36,6 +37,7 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     tokens_per_day: float | None = None
     """TPD."""
     window: Literal["refill", "minute"] = "refill"
+    burst_s: float | None = None
     output_burndown: float | None = None
     cache_read_share: float = 0.0
     learn: bool = True
@@ -45,6 +47,8 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: {value} would let nothing through; leave it out if there is no such limit")
+        if self.burst_s is not None and not self.burst_s > 0:
+            raise ValueError(f"burst_s: {self.burst_s} saves nothing; give seconds above 0, or leave it out")
         if (self.output_burndown or 0) < 0 or self.cache_read_share < 0:
             raise ValueError("output_burndown and cache_read_share are factors and cannot be negative")
 
