@@ -70,7 +70,7 @@ def one(path: Path, train: Path | None, window: str) -> dict[str, Any]:
     """A trace in one window: ours and slosizer's plan against hindsight, the worse of both prices."""
     before, after = apart(train, path)
     before, after = from_zero(before[-MOST:]), after[:MOST]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for share in SHARES:
         price = tariff(before, share, window)
         known, coming = Demand(before, price), Demand(after, price)

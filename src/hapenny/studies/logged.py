@@ -24,7 +24,8 @@ from hapenny.core.messages import Message, Parameters, Request, Text
 
 _COMMON = (
     "time way year work state part place case week point hand group fact night water room area money story month lot "
-    "right study book eye job word side kind head house service friend power hour game line end member law car city name"
+    "right study book eye job word side kind head house service friend power hour game line end member law car city "
+    "name"
 )
 _WORDS = _COMMON.split()
 """Common words, a token each in the usual vocabularies."""

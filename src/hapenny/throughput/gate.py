@@ -367,8 +367,8 @@ class Gate:
         return min(job.begin_by + left, job.finish_by + left - waits.tpot_s * job.predicted_output)
 
     def _patience(self) -> float:
-        """The longest wait worth starting: until the deadline for what is known to come, a quota that refills or a place
-        that becomes free; not for a provider that refuses, or a quota that is only learnt from its refusals."""
+        """The longest wait worth starting: until the deadline for a quota that refills or a place that becomes free, but
+        not for a provider that refuses, or a quota that is only learnt from its refusals."""
         if self.spec.patience_s is not None:
             return self.spec.patience_s
         for endpoint in self.endpoints:
