@@ -11,11 +11,14 @@ import asyncio
 import enum
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
+from hapenny.core.stage_spec import INSIDE
 from hapenny.stores.counters import Ticket
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
@@ -28,6 +31,7 @@ NOTHING = Used(0, 0)
 AFTER_REFUSAL_S = 2.0
 """How long a call that the provider refused for lack of quota is kept waiting, where no patience is configured: the
 client is told what the provider said instead."""
+_NOTHING_TAKEN = Ticket("", ())
 
 
 class Outcome(enum.Enum):
@@ -43,22 +47,35 @@ class Outcome(enum.Enum):
 
 
 class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The gate as configured.
+    """The queue in front of a full quota."""
 
-    `patience_s`: the longest wait worth starting, where the deadline would allow more; None: a request may wait until
-    its deadline, and after a refusal of the provider `AFTER_REFUSAL_S`. `queue`: places. `ttft_s`,
-    `tokens_per_s`, `prompt_tokens_per_s`: how fast answers and prompts are expected to go.
-    """
-
-    patience_s: float | None = None
-    queue: int = 10_000
-    ttft_s: float = 0.5
-    tokens_per_s: float = 80.0
-    prompt_tokens_per_s: float = 4_000.0
-    group_prefixes: int = 4
-    """Requests in a row that may be let go first because their prefix is the same."""
-    preempt: bool = True
-    """Let a short urgent request go before a long one of low priority that has not begun to answer."""
+    patience_s: Annotated[
+        float | None,
+        Meta(
+            description="The longest wait worth starting, where the deadline would allow more. Left out: until the "
+            "deadline for a known quota or a place, 2 s for a provider that refuses or a quota that is only learnt.",
+        ),
+    ] = None
+    queue: Annotated[int, Meta(description="Requests that may wait at once.")] = 10_000
+    ttft_s: Annotated[
+        float,
+        Meta(description="Time to first token that is expected before any was measured.", extra=INSIDE),
+    ] = 0.5
+    tokens_per_s: Annotated[float, Meta(description="Tokens of an answer a second, likewise.", extra=INSIDE)] = 80.0
+    prompt_tokens_per_s: Annotated[
+        float,
+        Meta(description="Tokens of a prompt a second, likewise.", extra=INSIDE),
+    ] = 4_000.0
+    group_prefixes: Annotated[
+        int,
+        Meta(description="Requests in a row that may be let go first because their prefix is the same.", extra=INSIDE),
+    ] = 4
+    preempt: Annotated[
+        bool,
+        Meta(
+            description="Let a short urgent request go before a long one of low priority that has not begun to answer.",
+        ),
+    ] = True
 
 
 class Pass:
@@ -93,6 +110,8 @@ class Pass:
             self._ttft = self._gate.clock.now() - self._granted
             if len(self._gate.endpoints) > 1:  # its load is compared with others'
                 self.endpoint.observe(self._ttft)
+            if self.endpoint.timed and self.job.streamed:
+                self.endpoint.speed.began(self._gate.clock.now(), self._ttft)
             if self.endpoint.quota is not None:
                 self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
@@ -155,6 +174,23 @@ class Gate:
             if endpoint.limit is not None or (endpoint.quota is not None and endpoint.quota.metered):
                 return True
         return False
+
+    @property
+    def clear(self) -> bool:
+        """Whether a call may start at once, whatever its size: there is one place, nobody waits for it, no limit of it
+        is known, and it works."""
+        if self._waiters or len(self.endpoints) != 1:
+            return False
+        endpoint = self.endpoints[0]
+        quota = endpoint.quota
+        return endpoint.limit is None and endpoint.breaker.state == "closed" and (quota is None or quota.unknown)
+
+    def at_once(self, job: Job) -> Pass:
+        """Leave for a call through a gate that is `clear`."""
+        endpoint = self.endpoints[0]
+        if endpoint.quota is not None:
+            endpoint.quota.pass_by(job)
+        return self._grant(job, endpoint, _NOTHING_TAKEN)
 
     async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
         """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
@@ -254,6 +290,9 @@ class Gate:
         first = took if ttft is None else ttft
         tpot = (took - first) / (used.output - 1) if used.output > 1 and ttft is not None else None
         self.waits.answered(first, tpot)
+        if leave.endpoint.timed:
+            after = took - first if leave.job.streamed else None
+            leave.endpoint.speed.ended(self.clock.now(), took, after, used.output)
         if leave.endpoint.limit is not None:
             leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 
@@ -367,8 +406,8 @@ class Gate:
         return min(job.begin_by + left, job.finish_by + left - waits.tpot_s * job.predicted_output)
 
     def _patience(self) -> float:
-        """The longest wait worth starting: until the deadline for a quota that refills or a place that becomes free, but
-        not for a provider that refuses, or a quota that is only learnt from its refusals."""
+        """The longest wait worth starting: until the deadline for a quota that refills or a place that becomes free,
+        but not for a provider that refuses, or a quota that is only learnt from its refusals."""
         if self.spec.patience_s is not None:
             return self.spec.patience_s
         for endpoint in self.endpoints:
