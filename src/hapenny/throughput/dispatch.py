@@ -14,11 +14,12 @@ from typing import Generic, TypeVar
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.exchange import Purpose
-from hapenny.throughput.gate import AFTER_REFUSAL_S, Gate, Outcome, Pass
+from hapenny.throughput.gate import Gate, Outcome, Pass
 from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
 from hapenny.throughput.retry import Backoff, RetryBudget
+from hapenny.throughput.waits import AFTER_REFUSAL_S
 
 T = TypeVar("T")
 Attempt = Callable[[Pass, Purpose], Awaitable[T]]

@@ -28,9 +28,6 @@ from hapenny.throughput.queue import Entry, FairQueue, Job, Priority, Shed, Shed
 from hapenny.throughput.waits import Waits
 
 NOTHING = Used(0, 0)
-AFTER_REFUSAL_S = 2.0
-"""How long a call that the provider refused for lack of quota is kept waiting, where no patience is configured: the
-client is told what the provider said instead."""
 _NOTHING_TAKEN = Ticket("", ())
 
 
@@ -232,7 +229,9 @@ class Gate:
         estimate = self.estimate(job)
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
-        patience = math.inf if returning else self._patience() if patience_s is None else patience_s
+        patience = math.inf if returning else patience_s
+        if patience is None:
+            patience = self.waits.patience(self.spec.patience_s)
         allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
@@ -404,17 +403,6 @@ class Gate:
         """Seconds that may pass until the call is made, for its answer to be in time."""
         left, waits = -self.clock.now() - self.waits.ttft_s, self.waits
         return min(job.begin_by + left, job.finish_by + left - waits.tpot_s * job.predicted_output)
-
-    def _patience(self) -> float:
-        """The longest wait worth starting: until the deadline for a quota that refills or a place that becomes free,
-        but not for a provider that refuses, or a quota that is only learnt from its refusals."""
-        if self.spec.patience_s is not None:
-            return self.spec.patience_s
-        for endpoint in self.endpoints:
-            quota = endpoint.quota
-            if quota is None or (quota.learner is None and quota.held_s() <= 0):
-                return math.inf
-        return AFTER_REFUSAL_S
 
     def _refused(self) -> bool:
         """Whether every endpoint rests because its provider refuses the gateway's account."""
