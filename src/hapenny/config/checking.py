@@ -12,6 +12,7 @@ from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides, refusals
 from hapenny.config.checking_admission import admission_problems
+from hapenny.config.checking_shared import shared_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -292,7 +293,7 @@ def _embedders(config: Config, catalog: Catalog) -> list[str]:
 
 def _throughput(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
-    problems = []
+    problems = shared_problems(config)
     where = config.counters
     shown = re.sub(r"//[^@/]*@", "//***@", where)
     if where != "memory" and not re.match(r"rediss?://[^/]", where):

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hapenny.core.clock import Clock, within
@@ -44,12 +45,19 @@ class Command(NamedTuple):
 
 
 class _Queued:
-    __slots__ = ("command", "reply", "tries", "undo")
+    __slots__ = ("command", "reply", "then", "tries", "undo")
 
-    def __init__(self, command: Command, reply: asyncio.Future[Any] | None = None, undo: Command | None = None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        reply: asyncio.Future[Any] | None = None,
+        undo: Command | None = None,
+        then: Callable[[Any], None] | None = None,
+    ) -> None:
         self.command = command
         self.reply = reply
         self.undo = undo
+        self.then = then
         self.tries = 0
 
 
@@ -89,12 +97,12 @@ class RedisLine:
         """Whether the server cannot be used now."""
         return self._lost_at is not None
 
-    def post(self, command: Command) -> None:
-        """Queues a script whose reply nobody needs."""
+    def post(self, command: Command, then: Callable[[Any], None] | None = None) -> None:
+        """Queues a script whose reply nobody waits for; `then` is told it, where it comes."""
         if len(self._queue) >= MOST_QUEUED:
             self.dropped += 1
             return
-        self._put(_Queued(command))
+        self._put(_Queued(command, then=then))
 
     async def ask(self, command: Command, undo: Command | None = None) -> Any:
         """The reply to a script. `undo`: is run instead where the asker left, or the server was lost, before the reply
@@ -205,7 +213,8 @@ class RedisLine:
                 else:
                     self.dropped += 1
             elif queued.reply is None:
-                continue
+                if queued.then is not None:
+                    queued.then(reply)
             elif not queued.reply.done():
                 queued.reply.set_result(reply)
             elif queued.undo is not None:

@@ -191,6 +191,12 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         ValueError: the file was written by a newer hapenny.
         FileNotFoundError: read_only, and there is none.
     """
+    if "://" in path:
+        if not read_only:
+            raise ValueError("the ledger is in a database: this verb writes into ledger files alone")
+        from hapenny.telemetry.ledger_copy import copied
+
+        path = copied(path)
     if read_only:
         try:
             connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0, check_same_thread=False)
