@@ -167,7 +167,7 @@ def test_a_row_that_a_database_cannot_hold_is_left_out_alone(postgres_dsn, monke
     assert sql(postgres_dsn, "SELECT count(*) FROM requests") == [(3,)]
 
 
-def test_what_a_database_that_is_away_does_not_take_is_put_aside_for_the_next_start(postgres_dsn, monkeypatch, tmp_path):
+def test_what_an_absent_database_does_not_take_is_put_aside_for_the_next_start(postgres_dsn, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     async def main():

@@ -19,27 +19,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
+from hapenny.caching.answer_codec import decoded, encoded
 from hapenny.caching.store import Entry, Selector
 from hapenny.caching.stored import Answers, Stored
 from hapenny.caching.withdrawals import Withdrawal, Withdrawals
 from hapenny.core.clock import Clock
-from hapenny.core.events import (
-    BlockStarted,
-    BlockStopped,
-    CitationDelta,
-    Event,
-    SignatureDelta,
-    Started,
-    Stopped,
-    TextDelta,
-    ThinkingDelta,
-    Tokens,
-    Usage,
-)
 from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.stores.space import Message, Space
@@ -50,34 +37,9 @@ WAIT_S = 20.0
 NEWS_S = 0.2
 UNHEARD_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.015, 0.1
-_KINDS: tuple[Any, ...] = (
-    Started, BlockStarted, TextDelta, ThinkingDelta, SignatureDelta, CitationDelta, BlockStopped, Usage, Stopped,
-)  # fmt: skip
-"""Events of stored answers, by the number under which they are written. New ones go to the end."""
 _DIGEST = 16
 
 _log = get_logger("hapenny.caching")
-
-
-class _Kept(msgspec.Struct, array_like=True):
-    """An answer on its way."""
-
-    version: int
-    events: list[tuple[int, Any]]
-    tokens: Tokens
-    model: str
-    tenant: str
-    evidence: tuple[tuple[str, str], ...]
-    prompt: str
-    tags: tuple[str, ...]
-    size: int
-    ttl: float
-    stale: float
-
-
-_VERSION = 1
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Kept).decode
 
 
 class Obtained(msgspec.Struct, frozen=True):
@@ -154,14 +116,10 @@ class SharedAnswers:
         if digest != self._digest(key, data):
             self.refused += 1
             return None
-        try:
-            it = _decode(data)
-            events = tuple(msgspec.convert(each, _KINDS[kind]) for kind, each in it.events)
-        except (msgspec.MsgspecError, IndexError, ValueError):
+        read = decoded(data)
+        if read is None:
             return None
-        if it.version != _VERSION:
-            return None
-        stored = Stored(events, it.tokens, it.model, it.tenant, evidence=it.evidence, prompt=it.prompt)
+        it, stored = read
         wall = self._clock.wall() - max(0.0, now - kept)
         entry: Entry[Stored] = Entry(
             key, stored, it.size, wall, wall + it.ttl, wall + it.ttl + it.stale, it.tags, it.tenant
@@ -185,18 +143,10 @@ class SharedAnswers:
     def keep(self, key: bytes, stored: Stored, size: int, ttl: float, stale: float, tags: tuple[str, ...]) -> None:
         """Shares an answer that this gateway has made. Never waits."""
         name = key.hex()
-        events: list[tuple[int, Any]] = []
-        for event in stored.events:
-            if type(event) not in _KINDS or (type(event) is BlockStarted and event.kind == "other"):
-                self.let_go(key)  # of one protocol alone
-                return
-            events.append((_KINDS.index(type(event)), _bare(event)))
-        data = _encode(
-            _Kept(
-                _VERSION, events, stored.tokens, stored.model, stored.tenant, stored.evidence, stored.prompt, tags,
-                size, ttl, stale,
-            )
-        )  # fmt: skip
+        data = encoded(stored, size, ttl, stale, tags)
+        if data is None:
+            self.let_go(key)
+            return
         self._drop(name)
         self.space.keep(name, self._holder, self._digest(key, data) + data, ttl)
 
@@ -252,9 +202,8 @@ class SharedAnswers:
         self._heard_at, self._caught_up = self._clock.now(), True
 
     def _take(self, message: Message) -> None:
-        digest, data = message.data[:_DIGEST], message.data[_DIGEST:]
-        if digest != self._digest(b"news", data):
-            self.refused += 1
+        data = self.unseal(b"news", message.data)
+        if data is None:
             return
         try:
             withdrawal = msgspec.msgpack.decode(data, type=Withdrawal)
@@ -281,15 +230,19 @@ class SharedAnswers:
         await self.space.aclose()
 
     def _sealed(self, withdrawal: Withdrawal) -> bytes:
-        data = msgspec.msgpack.encode(withdrawal)
-        return self._digest(b"news", data) + data
+        return self.seal(b"news", msgspec.msgpack.encode(withdrawal))
+
+    def seal(self, kind: bytes, data: bytes) -> bytes:
+        """A message with the digest that says it is the deployment's."""
+        return self._digest(kind, data) + data
+
+    def unseal(self, kind: bytes, message: bytes) -> bytes | None:
+        """What a message says; None: it is not the deployment's."""
+        data = message[_DIGEST:]
+        if message[:_DIGEST] == self._digest(kind, data):
+            return data
+        self.refused += 1
+        return None
 
     def _digest(self, key: bytes, data: bytes) -> bytes:
         return hashlib.blake2b(len(key).to_bytes(2, "big") + key + data, key=self._secret, digest_size=_DIGEST).digest()
-
-
-def _bare(event: Event) -> dict[str, Any]:
-    """The event without its wire frame."""
-    fields: dict[str, Any] = msgspec.to_builtins(event, builtin_types=(bytes,))
-    fields.pop("raw", None)
-    return fields

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,11 @@ def watch(path: str | None, workers: int, host: str | None, port: int | None) ->
         click.echo(f"configuration: {problem}", err=True)
     if problems:
         sys.exit(2)
-    supervisor = Supervisor(config, workers, host, port, check)
+    simulated = [name for name, options in config.backends.items() if options.kind == "simulated"]
+    more = (
+        [f"{_simulated(simulated, len(config.backends))} Its answers carry x-hapenny-simulated."] if simulated else []
+    )
+    supervisor = Supervisor(config, workers, host, port, check, more)
     try:
         runner()(supervisor.run())
     except OSError as error:
@@ -175,8 +179,8 @@ async def _serve(
     gc.freeze()  # what is loaded by now stays; what comes later dies young, without the collector
     if link is None:
         click.echo(f"hapenny listens on http://{app.host}:{bound}", err=False)
-    if gateway.simulated and (link is None or not link.number):
-        click.echo(f"{_simulated(gateway)} Its answers carry x-hapenny-simulated.")
+    if gateway.simulated and link is None:
+        click.echo(f"{_simulated(gateway.simulated, len(gateway.backends))} Its answers carry x-hapenny-simulated.")
     sys.stdout.flush()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -210,10 +214,10 @@ async def _reload(app: App, rebuild: Callable[[Gateway], Gateway]) -> None:
     if not getattr(app.services.siblings, "number", 0):
         click.echo("configuration reloaded", err=True)
     if gateway.simulated:
-        click.echo(_simulated(gateway), err=True)
+        click.echo(_simulated(gateway.simulated, len(gateway.backends)), err=True)
 
 
-def _simulated(gateway: Gateway) -> str:
-    names = ", ".join(sorted(gateway.simulated))
-    whose = "all models are" if len(gateway.simulated) == len(gateway.backends) else f"models of backend {names} are"
+def _simulated(backends: Collection[str], of: int) -> str:
+    names = ", ".join(sorted(backends))
+    whose = "all models are" if len(backends) == of else f"models of backend {names} are"
     return f"Simulated: {whose} played by this process, no provider is called for them."

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,23 @@ class Supervisor:
         workers: how many.
         host, port: instead of the configuration's.
         check: reads the configuration anew before a reload is passed on; says what is wrong with it.
+        more: lines to say when all are there.
     """
 
     def __init__(
-        self, config: Config, workers: int, host: str | None, port: int | None, check: Callable[[], list[str]]
+        self,
+        config: Config,
+        workers: int,
+        host: str | None,
+        port: int | None,
+        check: Callable[[], list[str]],
+        more: Sequence[str] = (),
     ) -> None:
         self._config = config
         self._host = host if host is not None else config.server.host
         self._wanted = config.server.port if port is None else port
         self._check = check
+        self._more = more
         self._clock = RealClock()
         self._workers = [_Worker(number) for number in range(workers)]
         self._secret = secrets.token_hex(32)
@@ -128,7 +136,8 @@ class Supervisor:
                 await self._all_ready(stop)
                 if not stop.is_set():
                     click.echo(f"hapenny listens on http://{self._host}:{self._port}")
-                    click.echo(f"{len(self._workers)} workers share the port.")
+                    for line in (f"{len(self._workers)} workers share the port.", *self._more):
+                        click.echo(line)
                     sys.stdout.flush()
                 expiring = loop.create_task(self._expire(state))
                 await stop.wait()
@@ -176,7 +185,7 @@ class Supervisor:
             )
             code = await worker.process.wait()
             self._news.set()
-            if self._ending:
+            if self._over():
                 return
             if code == 2 and not worker.ready and not self.restarts:
                 return  # it has said what is wrong with the configuration
@@ -186,6 +195,9 @@ class Supervisor:
             worker.pause = FIRST_PAUSE_S if calm else min(LONGEST_PAUSE_S, 2 * worker.pause)
             _log.error("a worker has ended and is started again", worker=worker.number, code=code, again_in_s=pause)
             await self._clock.sleep(pause)
+
+    def _over(self) -> bool:
+        return self._ending
 
     async def _all_ready(self, stop: asyncio.Event) -> None:
         end = self._clock.now() + READY_S

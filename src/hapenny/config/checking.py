@@ -107,7 +107,11 @@ def check(config: Config) -> Config:
         if route.max_calls < 1:
             problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
     for name, collection in config.collections.items():
-        if not Path(collection.path).is_dir():
+        if (collection.knowledge_base is None) == (not collection.path):
+            problems.append(
+                f"$.collections.{name}: a folder or a knowledge base, one of the two. Fix: `path` or `knowledge_base`"
+            )
+        elif collection.path and not Path(collection.path).is_dir():
             problems.append(
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
@@ -254,7 +258,16 @@ def _shared_beside_restricted(config: Config) -> list[str]:
         for route, options in config.routes.items()
         if options.cache_scope == "shared" and options.mode(RETRIEVAL_STAGE) != "off"
     ]
-    if collection is None or not shared or not Path(collection.path).is_dir():
+    if collection is None or not shared:
+        return []
+    base = collection.knowledge_base
+    if base is not None and not base.everybody:
+        return [
+            f"$.routes.{route}.cache_scope: `shared` gives everyone the same answers, and the knowledge base of "
+            f"collection {name!r} tells callers apart. Fix: cache_scope: tenant"
+            for route in shared
+        ]
+    if not collection.path or not Path(collection.path).is_dir():
         return []
     from hapenny.retrieval.restricted import holds_restricted  # the room is loaded where a route asks for it
 

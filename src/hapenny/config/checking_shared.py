@@ -27,7 +27,8 @@ def shared_problems(config: Config) -> list[str]:
     if "://" in ledger:
         if not re.match(r"postgres(ql)?://", ledger):
             problems.append(
-                f"$.ledger.path: {hidden(ledger)!r} is no ledger. Fix: the path of a SQLite file, or postgresql://HOST/DATABASE"
+                f"$.ledger.path: {hidden(ledger)!r} is no ledger. "
+                "Fix: the path of a SQLite file, or postgresql://HOST/DATABASE"
             )
         elif importlib.util.find_spec("psycopg") is None:
             problems.append(f"$.ledger.path: {hidden(ledger)!r} needs psycopg. Fix: pip install 'hapenny[postgres]'")
@@ -45,12 +46,13 @@ def worker_problems(config: Config) -> list[str]:
     published = sorted(name for name, route in config.routes.items() if route.cache_scope == "shared")
     if published:
         problems.append(
-            f"$.routes.{published[0]}.cache_scope: published answers lie in one process, and may be asked of any worker. "
-            "Fix: one worker for this configuration, or `cache_scope: tenant`"
+            f"$.routes.{published[0]}.cache_scope: published answers lie in one process, and any worker may be "
+            "asked for them. Fix: one worker for this configuration, or `cache_scope: tenant`"
         )
     if config.server.apigateway is not None:
         problems.append(
-            "$.server.apigateway: conversations of API Gateway lie in one process. Fix: one worker for this configuration"
+            "$.server.apigateway: conversations of API Gateway lie in one process. "
+            "Fix: one worker for this configuration"
         )
     if not config.budget_store() and any(holder.budgets for holder in (*config.keys, *config.tenants.values())):
         problems.append(
@@ -58,7 +60,8 @@ def worker_problems(config: Config) -> list[str]:
         )
     if config.admission_store() == "memory:" and any("admin" in key.scopes for key in config.keys):
         problems.append(
-            "$.admission.store: keys made over the API would be known to one worker alone. Fix: a ledger file, or a store"
+            "$.admission.store: keys made over the API would be known to one worker alone. "
+            "Fix: a ledger file, or a store"
         )
     return problems
 

@@ -17,7 +17,7 @@ from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
 from hapenny.guarding.options import GuardrailOptions
 from hapenny.prefetch.options import PrefetchOptions
-from hapenny.retrieval.options import Remote
+from hapenny.retrieval.options import KnowledgeBaseOptions, Remote
 from hapenny.telemetry.alerts import AlertOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
@@ -93,10 +93,12 @@ class CountingOptions(Section):
 
 
 class CollectionOptions(Section):
-    """A collection of documents that `hapenny index build` made."""
+    """A collection of documents: one that `hapenny index build` made, or a knowledge base of Amazon Bedrock."""
 
-    path: str
+    path: str = ""
     """Folder that `hapenny index build` wrote."""
+    knowledge_base: KnowledgeBaseOptions | None = None
+    """Instead of a folder: searched by Bedrock's `Retrieve`."""
     remote: Remote = Remote()
     """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
     refresh_s: float = 2.0

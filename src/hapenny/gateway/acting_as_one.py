@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.stored import RESULT
 from hapenny.caching.withdrawals import Withdrawal
@@ -15,12 +15,15 @@ from hapenny.telemetry.metrics import Series
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hapenny.caching.semantic.cache import SemanticCache
+
 _log = get_logger("hapenny.gateway")
 
 
-async def join_others(
-    shared: Shared, serve: Callable[[str, Clock, Callable[[], Coroutine[Any, Any, None]]], None]
-) -> None:
+Serve: TypeAlias = Callable[[str, Clock, Callable[[], Coroutine[Any, Any, None]]], None]
+
+
+async def join_others(shared: Shared, semantic: SemanticCache | None, serve: Serve) -> None:
     """Reads what was withdrawn before this gateway came, and follows it from now on. A store that is not there yet is
     waited for in the background."""
     elsewhere, dedup, clock = shared.elsewhere, shared.dedup, shared.clock
@@ -65,6 +68,13 @@ async def join_others(
     except ConnectionError as error:
         _log.warning("the shared store is not there yet; this gateway goes on alone until it is", error=error)
     serve("news of other gateways", clock, elsewhere.follow)
+    if semantic is not None:
+        from hapenny.caching.semantic.shared import SharedSemantic
+
+        together = semantic.others
+        if not isinstance(together, SharedSemantic):  # else it goes on over a reload, from where it was
+            together = semantic.others = SharedSemantic(elsewhere, semantic, clock)
+        serve("what gateways learn together", clock, together.follow)
     serve("news for other gateways", clock, tell)
     shared.recorder.metrics.source("shared answers", lambda: _series(shared))
 
@@ -72,5 +82,8 @@ async def join_others(
 def _series(shared: Shared) -> Iterator[Series]:
     if shared.elsewhere is not None:
         what = "Look-ups of answers that gateways share: hits, misses, waits for another, gone on alone, refused."
-        stats = {(name,): float(count) for name, count in shared.elsewhere.stats().items() if name != "leases"}
+        names = {"hits": "hit", "misses": "miss", "waits": "wait", "alone": "alone", "refused": "refused"}
+        stats: dict[tuple[str, ...], float] = {
+            (names[name],): float(count) for name, count in shared.elsewhere.stats().items() if name in names
+        }
         yield Series("hapenny_shared_answers_total", what, ("outcome",), stats)

@@ -297,7 +297,7 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.elsewhere is not None:
-        await join_others(shared, serve)
+        await join_others(shared, parts.semantic, serve)
     if shared.state is not None:
         await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
     book_all(shared.recorder, parts.clock, parts.budgets)

@@ -43,7 +43,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 _log = get_logger("hapenny.gateway")
 
 if TYPE_CHECKING:
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Shared:
     embedder: ChosenEmbedder
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
-    collections: dict[str, Collection]
+    collections: dict[str, Searchable]
     prefetch: PrefetchMemory
     guards: list[Guard] = field(default_factory=list)
     """Of background tasks that outlive a reload."""
@@ -267,10 +267,15 @@ def _embedder(config: Config, clock: Clock) -> ChosenEmbedder:
     return ChosenEmbedder(_embedder_name(config), clock)
 
 
-def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, Collection]:
+def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, Searchable]:
     """Opens what is configured, for reading."""
-    opened = {}
+    opened: dict[str, Searchable] = {}
     for name, options in config.collections.items():
+        if options.knowledge_base is not None:
+            from hapenny.retrieval.search.knowledge_base import build as build_knowledge_base
+
+            opened[name] = build_knowledge_base(name, options.knowledge_base, clock)
+            continue
         from hapenny.retrieval.folder import Folder
 
         folder = Folder(Path(options.path), embedder, read_only=True)

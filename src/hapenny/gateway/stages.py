@@ -76,7 +76,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class StageParts:
     watched: SemanticCache | None
     """The same where it only watches."""
     clock: Clock
-    collections: Mapping[str, Collection]
+    collections: Mapping[str, Searchable]
     reranks: bool
     """Whether a reranking model is configured."""
     guardrails: Mapping[str, GuardrailOptions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -36,6 +36,39 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             from hapenny.retrieval.filters import parse  # only where there is one: the room is loaded when it is used
 
             parse(self.filter)
+
+
+class KnowledgeBaseOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A knowledge base of Amazon Bedrock. Who may see a document says its metadata: `tenant_field` names a text,
+    `group_field` a list of texts, and `*` there means everybody; a document without the field is seen by nobody.
+    `everybody`: there is no such metadata, and every caller may see everything."""
+
+    id: str
+    """Its id: ten letters and digits."""
+    region: str = "us-east-1"
+    tenant_field: str = ""
+    group_field: str = ""
+    everybody: bool = False
+    search: Literal["HYBRID", "SEMANTIC"] = "HYBRID"
+    """By words and meaning, or by meaning alone (not every vector store of Bedrock's has the former)."""
+    results: int = 10
+    """Passages to ask for, of which those that leave are chosen."""
+    seconds: float = 2.0
+    """How long it may take; after that the request goes on without passages."""
+    profile: str = ""
+    """Profile of the AWS credentials file."""
+    base_url: str = ""
+    """URL instead of the region's."""
+
+    def __post_init__(self) -> None:
+        if not (len(self.id) == 10 and self.id.isalnum()):
+            raise ValueError(f"id: {self.id[:64]!r} is no knowledge base's; it has ten letters and digits")
+        if not 1 <= self.results <= 100:
+            raise ValueError(f"results: {self.results}; give 1 to 100")
+        if not 0 < self.seconds <= 60:
+            raise ValueError(f"seconds: {self.seconds:g}; give more than 0 and at most 60")
+        if self.everybody == bool(self.tenant_field or self.group_field):
+            raise ValueError("say who may see its documents: tenant_field or group_field, or everybody: true")
 
 
 class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

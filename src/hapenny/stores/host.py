@@ -63,7 +63,13 @@ class HostState:
             return space.tell_now(*arguments)
         if name == "heard":
             return space.heard_now(*arguments)
-        return {"keep": space.keep, "let_go": space.let_go, "renew": space.renew}[name](*arguments)
+        if name == "keep":
+            return space.keep(*arguments)
+        if name == "let_go":
+            return space.let_go(*arguments)
+        if name == "renew":
+            return space.renew(*arguments)
+        raise KeyError(name)
 
 
 def _charge(values: Sequence[Any]) -> Charge:
@@ -157,13 +163,13 @@ class HostSpace:
         """As in `Space`."""
         self._line.post("renew", key, holder, lease_s)
 
-    async def tell(self, data: bytes) -> float:
+    async def tell(self, data: bytes, channel: str = "news") -> float:
         """As in `Space`."""
-        return float(await self._line.ask("tell", data))
+        return float(await self._line.ask("tell", data, channel))
 
-    async def heard(self, after: str = "") -> Heard:
+    async def heard(self, after: str = "", channel: str = "news") -> Heard:
         """As in `Space`."""
-        messages, oldest, missed = await self._line.ask("heard", after)
+        messages, oldest, missed = await self._line.ask("heard", after, channel)
         return Heard([Message(*each) for each in messages], oldest, missed)
 
     async def aclose(self) -> None:

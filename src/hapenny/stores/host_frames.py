@@ -1,7 +1,7 @@
 """The frames that workers of one host and the process that watches over them exchange over a Unix socket.
 
-A frame is four bytes of length and one msgpack array: `[number, name, arguments]` asks, `[number, true, value]` answers,
-`[number, false, reason]` refuses. Number 0 wants no answer. Both sides may ask.
+A frame is four bytes of length and one msgpack array: `[number, name, arguments]` asks, `[number, true, value]`
+answers, `[number, false, reason]` refuses. Number 0 wants no answer. Both sides may ask.
 """
 
 from __future__ import annotations

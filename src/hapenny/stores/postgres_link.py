@@ -146,7 +146,10 @@ class PostgresLink:
             connection.pgconn.finish()
 
 
-VERSIONS = "CREATE TABLE IF NOT EXISTS hapenny_schema (name TEXT PRIMARY KEY, version INTEGER NOT NULL, least INTEGER NOT NULL)"
+VERSIONS = (
+    "CREATE TABLE IF NOT EXISTS hapenny_schema"
+    " (name TEXT PRIMARY KEY, version INTEGER NOT NULL, least INTEGER NOT NULL)"
+)
 
 
 async def migrate(connection: Any, name: str, steps: Sequence[Step]) -> None:

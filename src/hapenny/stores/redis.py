@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from hapenny.stores.kv import MAX_SCAN
@@ -41,7 +41,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _reached(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _reached(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Tells a lost server as every other store does."""
 
     @functools.wraps(call)

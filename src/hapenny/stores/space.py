@@ -9,7 +9,7 @@ disagree do no harm. `MemorySpace` keeps it all in this process; `stores.space_r
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -80,17 +80,43 @@ class Space(Protocol):
         """The holder's lease lasts `lease_s` from now; one that somebody else has stays theirs."""
         ...
 
-    async def tell(self, data: bytes) -> float:
-        """Sends a message to everybody, the sender too; when that was."""
+    async def tell(self, data: bytes, channel: str = "news") -> float:
+        """Sends a message to everybody who follows the channel, the sender too; when that was."""
         ...
 
-    async def heard(self, after: str = "") -> Heard:
-        """Messages behind the one whose id is `after`, oldest first, `PAGE` at most."""
+    async def heard(self, after: str = "", channel: str = "news") -> Heard:
+        """Messages of a channel behind the one whose id is `after`, oldest first, `PAGE` at most."""
         ...
 
     async def aclose(self) -> None:
         """Lets go of it."""
         ...
+
+
+class _Channel:
+    """The messages of one channel."""
+
+    def __init__(self) -> None:
+        self._news: deque[Message] = deque()
+        self._number = 0
+        self._left = 0
+        """Number of the youngest message that has left."""
+
+    def tell(self, data: bytes, now: float) -> float:
+        self._number += 1
+        self._news.append(Message(str(self._number), now, data))
+        if len(self._news) > MOST_NEWS:
+            self._left = int(self._news.popleft().id)
+        return now
+
+    def heard(self, after: str) -> Heard:
+        behind = int(after) if after else 0
+        oldest = self._news[0].at if self._left else 0.0
+        if not self._news or int(self._news[-1].id) <= behind:
+            return Heard([], oldest, behind < self._left)
+        first = max(0, behind + 1 - int(self._news[0].id))
+        messages = [self._news[index] for index in range(first, min(len(self._news), first + PAGE))]
+        return Heard(messages, oldest, behind < self._left)
 
 
 class MemorySpace:
@@ -104,10 +130,7 @@ class MemorySpace:
         self._values: OrderedDict[str, tuple[bytes, float, float]] = OrderedDict()
         self._bytes = 0
         self._leases: dict[str, tuple[str, float]] = {}
-        self._news: deque[Message] = deque()
-        self._number = 0
-        self._left = 0
-        """Number of the youngest message that has left."""
+        self._channels: defaultdict[str, _Channel] = defaultdict(_Channel)
         self._sweep_at = 10_000
 
     async def look(self, key: str, holder: str = "", lease_s: float = 0.0, after: float = 0.0) -> Seen:
@@ -158,32 +181,21 @@ class MemorySpace:
         if lease is None or lease[0] == holder:
             self._leases[key] = (holder, self._clock.wall() + lease_s)
 
-    async def tell(self, data: bytes) -> float:
+    async def tell(self, data: bytes, channel: str = "news") -> float:
         """As in `Space`."""
-        return self.tell_now(data)
+        return self.tell_now(data, channel)
 
-    def tell_now(self, data: bytes) -> float:
+    def tell_now(self, data: bytes, channel: str = "news") -> float:
         """`tell` without the event loop."""
-        self._number += 1
-        now = self._clock.wall()
-        self._news.append(Message(str(self._number), now, data))
-        if len(self._news) > MOST_NEWS:
-            self._left = int(self._news.popleft().id)
-        return now
+        return self._channels[channel].tell(data, self._clock.wall())
 
-    async def heard(self, after: str = "") -> Heard:
+    async def heard(self, after: str = "", channel: str = "news") -> Heard:
         """As in `Space`."""
-        return self.heard_now(after)
+        return self.heard_now(after, channel)
 
-    def heard_now(self, after: str = "") -> Heard:
+    def heard_now(self, after: str = "", channel: str = "news") -> Heard:
         """`heard` without the event loop."""
-        behind = int(after) if after else 0
-        oldest = self._news[0].at if self._left else 0.0
-        if not self._news or int(self._news[-1].id) <= behind:
-            return Heard([], oldest, behind < self._left)
-        first = max(0, behind + 1 - int(self._news[0].id))
-        messages = [self._news[index] for index in range(first, min(len(self._news), first + PAGE))]
-        return Heard(messages, oldest, behind < self._left)
+        return self._channels[channel].heard(after)
 
     async def aclose(self) -> None:
         """As in `Space`."""

@@ -21,7 +21,7 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 """
-# KEYS: value, lease. ARGV: holder, lease and `after` in milliseconds. A value begins with 13 digits: when it was put there.
+# KEYS: value, lease. ARGV: holder, lease and `after` in milliseconds. A value begins with when it was put there.
 LOOK = (
     _NOW
     + """
@@ -91,7 +91,6 @@ class RedisSpace:
     def __init__(self, url: str, clock: Clock, *, prefix: str = "hapenny:") -> None:
         self._prefix = prefix
         self._line = RedisLine(url, clock, "shared store of answers", f"{prefix}probe")
-        self._news = (f"{prefix}{{news}}", f"{prefix}{{news}}:left")
 
     @property
     def guards(self) -> Sequence[Guard]:
@@ -120,13 +119,13 @@ class RedisSpace:
         """As in `Space`."""
         self._line.post(Command(RENEW, self._keys(key)[1:], (holder, _milliseconds(lease_s))))
 
-    async def tell(self, data: bytes) -> float:
+    async def tell(self, data: bytes, channel: str = "news") -> float:
         """As in `Space`."""
-        return _at(await self._line.ask(Command(TELL, self._news, (data, MOST_NEWS))))
+        return _at(await self._line.ask(Command(TELL, self._streams(channel), (data, MOST_NEWS))))
 
-    async def heard(self, after: str = "") -> Heard:
+    async def heard(self, after: str = "", channel: str = "news") -> Heard:
         """As in `Space`."""
-        left, first, *pairs = await self._line.ask(Command(HEARD, self._news, (after, PAGE)))
+        left, first, *pairs = await self._line.ask(Command(HEARD, self._streams(channel), (after, PAGE)))
         messages = [Message(id.decode(), _at(id), data) for id, data in zip(pairs[::2], pairs[1::2], strict=True)]
         missed = bool(left) and (not after or _order(after.encode()) < _order(left))
         return Heard(messages, _at(first) if left and first else 0.0, missed)
@@ -134,6 +133,10 @@ class RedisSpace:
     async def aclose(self) -> None:
         """As in `Space`."""
         await self._line.aclose()
+
+    def _streams(self, channel: str) -> tuple[str, str]:
+        name = f"{self._prefix}{{{channel}}}"
+        return name, f"{name}:left"
 
     def _keys(self, key: str) -> tuple[str, str]:
         name = f"{self._prefix}{{a:{key}}}"

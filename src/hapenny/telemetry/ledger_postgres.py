@@ -57,7 +57,9 @@ CREATE INDEX IF NOT EXISTS requests_number ON requests ((seq & {COUNTER}));
 CREATE TABLE IF NOT EXISTS savings ({_columns("savings")}, PRIMARY KEY (request, technique))
   PARTITION BY RANGE (request);
 CREATE TABLE IF NOT EXISTS calls ({_columns("calls")}, PRIMARY KEY (request, number)) PARTITION BY RANGE (request);
-CREATE TABLE IF NOT EXISTS entries (seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns("entries").partition(", ")[2]});
+CREATE TABLE IF NOT EXISTS entries (
+  seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns("entries").partition(", ")[2]}
+);
 CREATE INDEX IF NOT EXISTS entries_wall ON entries (wall);
 CREATE INDEX IF NOT EXISTS entries_feedback ON entries (request) WHERE kind = 'feedback';
 CREATE TABLE IF NOT EXISTS ledger_batches (token TEXT PRIMARY KEY, wall DOUBLE PRECISION NOT NULL);
