@@ -190,13 +190,15 @@ def test_counts_in_any_form(usage, tokens):
     assert (done.tokens.prompt, done.tokens.output) == tokens
 
 
-def test_a_stream_that_was_answered_whole():
-    """A server that ignores `stream: true`."""
+def test_a_stream_that_was_answered_whole_is_no_answer():
+    """It may have been cut anywhere; a server that does not stream is named as such (`streams: false`)."""
     decoder = codec("openai").decoder(model="m", id="i", created=1)
     body = json.dumps(answer({"content": "Half a penny"}, **COUNTED), indent=1).encode()
-    events = decoder.feed(body[:40]) + decoder.feed(body[40:]) + decoder.close()
-    done = samples.collected(events)
-    assert (done.text, done.tokens.output) == ("Half a penny", 4)
+    decoder.feed(body)
+    with pytest.raises(Failure) as error:
+        decoder.close()
+    assert error.value.kind == "upstream"
+    assert "streams: false" in error.value.fix
 
 
 # -- how answers fail --------------------------------------------------------------------------------------------------
@@ -237,12 +239,9 @@ def test_streams_that_end_too_soon():
     assert kind_of(sse(ROLE, HALF, PENNY, STOP)) == "complete"
 
 
-def test_a_stream_that_ends_with_its_finish_reason_alone_is_whole():
-    # Some servers send neither counts nor [DONE]; OpenAI's client takes such a stream as it is.
-    assert kind_of(sse(ROLE, HALF, PENNY, STOP, done=False)) == "complete"
-    # Where "stop" stands in every chunk it says nothing about the end.
-    every = [{**part, "choices": [{**part["choices"][0], "finish_reason": "stop"}]} for part in (ROLE, HALF, PENNY)]
-    assert kind_of(sse(*every, done=False)) == "truncated"
+def test_a_stream_that_ends_with_its_finish_reason_alone_was_cut():
+    """Counts are asked for, so they or [DONE] follow it; without them the bill is not known either."""
+    assert kind_of(sse(ROLE, HALF, PENNY, STOP, done=False)) == "truncated"
 
 
 def test_a_streamed_call_whose_arguments_are_null_has_none():

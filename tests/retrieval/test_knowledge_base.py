@@ -1,5 +1,5 @@
-"""A knowledge base of Bedrock's as a collection. Requests are held against botocore's model of the service; answers have
-the documented shape (constructed: no account is asked)."""
+"""A knowledge base of Bedrock's as a collection. Requests are held against botocore's model of the service; answers
+have the documented shape (constructed: no account is asked)."""
 
 import asyncio
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -148,6 +147,8 @@ def _meant(path: str, key: str) -> str:
     """What an unknown key may have been meant to be."""
     if path == "$" and key in _OTHERS:
         return f"this is a file of {_OTHERS[key]}: hapenny init --from-{_OTHERS[key]} FILE makes one of ours of it"
+    import difflib  # only where a name is wrong
+
     near = difflib.get_close_matches(key, _keys(path), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}? Else remove it" if near else "remove it, or correct its spelling"
 
@@ -185,11 +186,16 @@ def _below(path: str) -> tuple[list[msgspec.inspect.Type], list[str]]:
 
 
 def _parts(nodes: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
-    """The types themselves where unions stand for several."""
-    found: list[msgspec.inspect.Type] = []
+    """The types themselves where unions stand for several and descriptions around one."""
+    plain: list[msgspec.inspect.Type] = []
     for node in nodes:
-        found += node.types if isinstance(node, msgspec.inspect.UnionType) else [node]
-    return found
+        if isinstance(node, msgspec.inspect.Metadata):
+            plain += _parts([node.type])
+        elif isinstance(node, msgspec.inspect.UnionType):
+            plain += _parts(list(node.types))
+        else:
+            plain.append(node)
+    return plain
 
 
 def _locate(path: str, raw: dict[str, Any]) -> tuple[str, Any]:

@@ -41,7 +41,7 @@ from hapenny.gateway.admitting import (
     serve_admission,
     user_tokens_of,
 )
-from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
+from hapenny.gateway.auditing import EvidenceNotes, book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -57,6 +57,7 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
@@ -122,6 +123,8 @@ class Assembly:
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
+    timed: bool
+    """Whether a route has a deadline."""
 
 
 def build(
@@ -186,8 +189,9 @@ def build(
     )
     router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
-        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
-    )
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
+        timed=_anywhere(config, LATENCY_STAGE),
+    )  # fmt: skip
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     watched = _watched(config, clock, previous)
@@ -248,8 +252,9 @@ def build(
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
-        exchanges.observe(audit.consider)
-    if config.stages[EXACT_STAGE].stale_s > 0:
+        exchanges.observe(audit.consider, EvidenceNotes(recorder, clock, budgets).consider)
+    hurried = config.stages[LATENCY_STAGE]
+    if config.stages[EXACT_STAGE].stale_s > 0 or any(rules.stale_s for rules in (hurried, *hurried.routes.values())):
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(
@@ -283,6 +288,7 @@ def build(
         live_audit=audit,
         budgets=budgets,
         admin=admin,
+        timed=_anywhere(config, LATENCY_STAGE),
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 
@@ -299,7 +305,10 @@ async def start(parts: Assembly) -> None:
     if shared.elsewhere is not None:
         await join_others(shared, parts.semantic, serve)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+        learning = learning_parts(
+            shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
+        )
+        await shared.state.start(learning)
     book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow

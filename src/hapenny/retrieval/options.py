@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.stage_spec import Phase, StageSpec
 
 
 class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a route retrieves.
+    """What a route retrieves."""
 
-    `collection` is searched with `filter` (`filters.parse`), with what the request's header `x-hapenny-filter` or its
-    metadata `hapenny_filter` adds, and with bounds that the question states; in at most `seconds`. `remote` lets paid
-    models help: the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is
-    unclear, and the fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are
-    not asked.
-    """
-
-    collection: str = ""
-    filter: dict[str, Any] | None = None
-    stated_filters: bool = True
-    """Whether bounds that a question states in so many words ("under 50 euro", "volume 3") filter what is searched."""
-    seconds: float = 0.5
-    remote: bool = False
-    rerank_model: str | None = None
-    instruction: str = "Use these sources where they help, and cite them as [1], [2]."
-    """What the model is told above the passages."""
+    collection: Annotated[str, Meta(description="Name of the collection that is searched.")] = ""
+    filter: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="What passages must be like, besides what the request's header `x-hapenny-filter` or its "
+            "metadata `hapenny_filter` adds.",
+        ),
+    ] = None
+    stated_filters: Annotated[
+        bool,
+        Meta(
+            description='Whether bounds that a question states in so many words ("under 50 euro", "volume 3") '
+            "filter what is searched.",
+        ),
+    ] = True
+    seconds: Annotated[float, Meta(description="How long the search may take at most.")] = 0.5
+    remote: Annotated[
+        bool,
+        Meta(
+            description="Whether paid models help: a reranker when the order is unclear, the fast tier when a "
+            "follow-up question cannot be resolved by rule. In shadow they are not asked.",
+        ),
+    ] = False
+    rerank_model: Annotated[str | None, Meta(description="A name under `rerankers`; the first if left out.")] = None
+    instruction: Annotated[
+        str,
+        Meta(description="What the model is told above the passages."),
+    ] = "Use these sources where they help, and cite them as [1], [2]."
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:
@@ -43,22 +55,25 @@ class KnowledgeBaseOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `group_field` a list of texts, and `*` there means everybody; a document without the field is seen by nobody.
     `everybody`: there is no such metadata, and every caller may see everything."""
 
-    id: str
-    """Its id: ten letters and digits."""
-    region: str = "us-east-1"
-    tenant_field: str = ""
-    group_field: str = ""
-    everybody: bool = False
-    search: Literal["HYBRID", "SEMANTIC"] = "HYBRID"
-    """By words and meaning, or by meaning alone (not every vector store of Bedrock's has the former)."""
-    results: int = 10
-    """Passages to ask for, of which those that leave are chosen."""
-    seconds: float = 2.0
-    """How long it may take; after that the request goes on without passages."""
-    profile: str = ""
-    """Profile of the AWS credentials file."""
-    base_url: str = ""
-    """URL instead of the region's."""
+    id: Annotated[str, Meta(description="Its id: ten letters and digits.")]
+    region: Annotated[str, Meta(description="AWS region.")] = "us-east-1"
+    tenant_field: Annotated[
+        str, Meta(description="The metadata that names whose a document is, `*` for everybody's.")
+    ] = ""
+    group_field: Annotated[
+        str, Meta(description="The metadata that lists the groups that may see a document, `*` for all.")
+    ] = ""
+    everybody: Annotated[bool, Meta(description="Every caller may see every document.")] = False
+    search: Annotated[
+        Literal["HYBRID", "SEMANTIC"],
+        Meta(description="By words and meaning, or by meaning alone (not every vector store has the former)."),
+    ] = "HYBRID"
+    results: Annotated[int, Meta(description="Passages to ask for, of which those that leave are chosen.")] = 10
+    seconds: Annotated[
+        float, Meta(description="How long it may take; after that the request goes on without passages.")
+    ] = 2.0
+    profile: Annotated[str, Meta(description="Profile of the AWS credentials file.")] = ""
+    base_url: Annotated[str, Meta(description="URL instead of the region's.")] = ""
 
     def __post_init__(self) -> None:
         if not (len(self.id) == 10 and self.id.isalnum()):
@@ -79,16 +94,23 @@ class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     that is left, the fused order stands. `rewrite_seconds`: the same for a model that rewrites the question.
     """
 
-    margin: float = 0.15
-    """Ask only when the scores of the last passage kept and the first one dropped are closer than this."""
-    depth: int = 25
-    """Passages a model is shown."""
-    seconds: float = 0.25
-    """How long reranking may take; after that the order stays as fused."""
-    characters: int = 2000
-    """Of each passage, at most."""
-    rewrite_seconds: float = 0.4
-    """How long the fast tier may take to resolve what a question refers to."""
+    margin: Annotated[
+        float,
+        Meta(
+            description="Ask only when the scores of the last passage kept and the first one dropped are closer "
+            "than this.",
+        ),
+    ] = 0.15
+    depth: Annotated[int, Meta(description="Passages a model is shown.")] = 25
+    seconds: Annotated[
+        float,
+        Meta(description="How long reranking may take; after that the order stays as fused."),
+    ] = 0.25
+    characters: Annotated[int, Meta(description="Of each passage, at most.")] = 2000
+    rewrite_seconds: Annotated[
+        float,
+        Meta(description="How long the fast tier may take to resolve what a question refers to."),
+    ] = 0.4
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.margin <= 1.0:

@@ -4,8 +4,8 @@ Each gateway keeps the whole memory in its own process and searches its own inde
 others over a channel of the shared space, and takes in what they tell: questions, vectors, answers, groups of questions
 with one answer, and the labels from which thresholds and bounds are computed. So all of them hit the same and answer
 for the same bound, with a delay of `NEWS_S`; what was spent of the promise each books for its own requests. A gateway
-that comes later reads the last 10,000 messages first. Labels count only under the versions under which they were learnt, and
-vectors only of the same embedder; answers that were withdrawn since are not taken in.
+that comes later reads the last 10,000 messages first. Labels count only under the versions under which they were
+learnt, and vectors only of the same embedder; answers that were withdrawn since are not taken in.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from hapenny.backends.knowledge_base import KnowledgeBaseClient, build_knowledge
 from hapenny.core.clock import Clock
 from hapenny.retrieval.documents import Document, Hit, Matrix
 from hapenny.retrieval.filters import All, Among, Any_, Between, Filter, FilterError, Not
-from hapenny.retrieval.options import KnowledgeBaseOptions
+from hapenny.retrieval.options import KnowledgeBaseOptions, Remote
 from hapenny.retrieval.query import prepare
 from hapenny.retrieval.search.collection import Embed, Rerank, Rewrite, SearchResult
+from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.selection import select
 from hapenny.retrieval.settings import Selection
 
@@ -37,6 +38,7 @@ class KnowledgeBase:
     """
 
     embedder = ""
+    remote = Remote()
 
     def __init__(self, name: str, client: KnowledgeBaseClient, options: KnowledgeBaseOptions, clock: Clock) -> None:
         self.name = name
@@ -63,6 +65,7 @@ class KnowledgeBase:
         rewrite: Rewrite | None = None,
         until: float = float("inf"),
         stated: bool = True,
+        haste: Haste | None = None,
     ) -> SearchResult:
         """As `Collection.search`. Raises `ConnectionError`, and `FilterError` for what `Retrieve` cannot be asked."""
         clock, options = self._clock, self._options
