@@ -1,8 +1,8 @@
-"""A Lambda function behind API Gateway (HTTP API) or a function URL: OpenAI's chat completions, answered by hapenny.
+"""A Lambda function behind API Gateway (HTTP API) or a function URL: OpenAI's chat completions.
 
-Handler `handler.handle`; the configuration lies beside it as hapenny.yaml. A function lives for some minutes and on many
-machines at once, so let `shared` name an ElastiCache and `ledger.path` a PostgreSQL, or leave the ledger out. Answers
-are whole: who streams wants a container.
+Handler `handler.handle`; the configuration lies beside it as hapenny.yaml. A function lives for some minutes and on
+many machines at once, so let `shared` name an ElastiCache and `ledger.path` a PostgreSQL, or leave the ledger out.
+Answers are whole: who streams wants a container.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import hmac
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from hapenny import Failure, Gateway, load
@@ -22,14 +23,14 @@ from hapenny.jobs.translator import ClientAnswerer
 from hapenny.protocols.registry import codec
 
 _loop = asyncio.new_event_loop()
+_CONFIG = os.environ.get("HAPENNY_CONFIG", str(Path(__file__).with_name("hapenny.yaml")))
 _gateway: Gateway | None = None
 
 
 async def _started() -> Gateway:
     global _gateway
     if _gateway is None:
-        here = os.path.dirname(os.path.abspath(__file__))
-        _gateway = Gateway(load(os.environ.get("HAPENNY_CONFIG", os.path.join(here, "hapenny.yaml"))))
+        _gateway = Gateway(load(_CONFIG))
         await _gateway.start()
     return _gateway
 
@@ -37,7 +38,9 @@ async def _started() -> Gateway:
 async def _answer(body: dict[str, Any], id: str) -> dict[str, Any]:
     gateway = await _started()
     answerer = ClientAnswerer(codec("openai"), lambda who, request: Context(feature="lambda"))
-    record = Record(id, {name: value for name, value in body.items() if name != "model"}, body.get("model", "auto"), OPEN)
+    record = Record(
+        id, {name: value for name, value in body.items() if name != "model"}, body.get("model", "auto"), OPEN
+    )
     request = answerer.request(record)
     completion, _ = await gateway.complete(request, answerer.context(record, request))
     return answerer.written(request, completion)

@@ -96,7 +96,7 @@ def worker(store, model):
 
 async def test_workers_answer_every_record_once(store):
     model, kept = Model(), Kept()
-    workers = [asyncio.create_task(worker(store, model).run(until_idle_s=5)) for _ in range(2)]
+    workers = [asyncio.create_task(worker(store, model).run()) for _ in range(2)]
     local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7)
     await local.run(RECORDS, kept, FOREVER)
     assert {id: result.output for id, result in kept.results.items()} == {
@@ -122,7 +122,7 @@ async def test_a_journal_that_died_finds_what_was_answered_since(store):
         await shards.keep(record, Result(record.id, output=await model.invoke(record)))
     await shards.retract(shard.id)
     kept = Kept()
-    work = asyncio.create_task(worker(store, model).run(until_idle_s=5))
+    work = asyncio.create_task(worker(store, model).run())
     await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
@@ -158,7 +158,7 @@ async def test_failures_come_back_as_such(store):
             return await super().invoke(record)
 
     kept = Kept()
-    work = asyncio.create_task(worker(store, Bad()).run(until_idle_s=5))
+    work = asyncio.create_task(worker(store, Bad()).run())
     await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock()).run(RECORDS[:3], kept, FOREVER)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)

@@ -223,6 +223,20 @@ async def test_without_the_store_each_goes_on_alone(tmp_path):
         assert len(app.gateway.shared.answers) == 1, "nothing was removed anywhere"
 
 
+async def test_gateways_are_replaced_one_after_the_other_and_nobody_asks_twice(both, address):
+    await stored(both)
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(2):
+            shop = Shop()
+            config = load(text=CONFIG + f"shared: {address}\n")
+            url, app = await stack.enter_async_context(running(config, {"simulated": shop}))
+            both.urls[number], both.apps[number] = url, app
+            both.shops.append(shop)
+            statuses = [(await both.ask(each))[0] for each in (0, 1)]
+            assert statuses == [200, 200]
+        assert both.calls == 1
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

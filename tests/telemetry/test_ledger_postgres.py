@@ -193,3 +193,24 @@ def test_books_of_a_newer_hapenny_are_refused_only_where_they_cannot_be_used(boo
     sql(postgres_dsn, "UPDATE hapenny_schema SET least = 99 WHERE name = 'ledger'")
     with pytest.raises(ValueError, match="newer hapenny"):
         PostgresLedger(postgres_dsn, RealClock())
+
+
+def test_gateways_of_two_versions_write_into_one_ledger(books, postgres_dsn, monkeypatch):
+    from hapenny.stores.postgres_link import Step
+    from hapenny.telemetry import ledger_postgres
+
+    with monkeypatch.context() as newer:
+        newer.setattr(
+            ledger_postgres, "STEPS", [*ledger_postgres.STEPS, Step("ALTER TABLE requests ADD COLUMN more TEXT")]
+        )
+        upgraded = PostgresLedger(postgres_dsn, RealClock())
+    (old,), (new,) = rows(1), rows(1)
+    books.insert([old])
+    upgraded.insert([new])
+    for each in (books, upgraded):
+        assert each.find(old.id).baseline == old.baseline
+        assert each.find(new.id).baseline == new.baseline
+    upgraded.close()
+    PostgresLedger(postgres_dsn, RealClock()).close()  # a gateway of before is started again meanwhile
+    assert sql(postgres_dsn, "SELECT version FROM hapenny_schema WHERE name = 'ledger'") == [(2,)]
+    assert summarise(postgres_dsn).exchange_rows == 2

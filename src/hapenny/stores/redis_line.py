@@ -30,6 +30,8 @@ TOGETHER = 256
 MOST_QUEUED = 100_000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 2.0
+MARK_S = 86_400
+"""How long a server is marked as one that was used; later it counts as one that lost its data, to be sure."""
 TRIES = 3
 """Times that a script which fails by itself is sent."""
 
@@ -91,6 +93,9 @@ class RedisLine:
         self.guard = Guard(f"line to the {what}", clock)
         self.dropped = 0
         """Posted scripts that were given up."""
+        self.emptied: Callable[[], None] = lambda: None
+        """Is called when a server came back without what it held before."""
+        self._marked = False
 
     @property
     def lost(self) -> bool:
@@ -170,6 +175,9 @@ class RedisLine:
     async def _execute(self, commands: list[Command]) -> list[Any]:
         from redis.exceptions import NoScriptError
 
+        if not self._marked:
+            await self._redis.set(self._probe + ":held", b"1", ex=MARK_S)
+            self._marked = True
         # Before anything runs: what is missing would run behind what came after it.
         for script in {command.script for command in commands} - self._loaded:
             await self._redis.script_load(script)
@@ -267,9 +275,23 @@ class RedisLine:
             except Exception:
                 continue
             break
+        await self._look_whether_emptied()
         lost, self._lost_at = self._lost_at, None
         away = self._clock.now() - lost if lost is not None else 0.0
         _log.info("a shared store is back", source=self._what, seconds=round(away, 1), waiting=len(self._queue))
+
+    async def _look_whether_emptied(self) -> None:
+        """Tells of a server that has lost its data: the mark of who used it is gone."""
+        if not self._marked:
+            return
+        try:
+            with within(DEADLINE_S):
+                emptied = await self._redis.set(self._probe + ":held", b"1", nx=True, ex=MARK_S)
+        except Exception:  # it is gone again: the next return looks again
+            return
+        if emptied:
+            _log.warning("a shared store came back empty", source=self._what)
+            self.emptied()
 
 
 def _words(error: Exception) -> str:

@@ -130,7 +130,7 @@ async def test_who_comes_later_learns_it_all_but_what_was_withdrawn(two):
     await late.elsewhere.catch_up()
     await heard(late)
     assert await late.ask("when do you open today please")
-    await one.elsewhere.withdraw(Withdrawal(tenant="a", tag="model:m"))
+    await one.elsewhere.withdraw(Withdrawal(tenant="a"))
     later = Gateway(one.elsewhere.space, fixed=0.5)
     await later.elsewhere.catch_up()
     await heard(later)
