@@ -216,6 +216,8 @@ class _Late(Exception):
 def tiered(request: Request, target: Target) -> Request:
     """`request` with the target's service tier on the wire, where it differs from what is asked."""
     tier = target.service_tier
+    if tier == "optimized" and request.parameters.latency is None:
+        return replace(request, parameters=replace(request.parameters, latency="optimized"))
     if tier not in _ON_THE_WIRE or request.parameters.service_tier == tier:
         return request
     return replace(request, parameters=replace(request.parameters, service_tier=tier))

@@ -34,7 +34,7 @@ def _keys(config: Config) -> list[str]:
         if len(key.key) < 8:
             problems.append(f"{at}.key: shorter than 8 characters. Fix: a long random secret")
         if not key.scopes:
-            problems.append(f"{at}.scopes: empty, so it opens nothing. Fix: call, metrics or admin")
+            problems.append(f"{at}.scopes: empty, so it opens nothing. Fix: call, metrics, admin or console")
         routes = [*key.routes, *([key.default_route] if key.default_route else [])]
         problems += _unknown_routes(config, at, routes)
     return problems

@@ -104,6 +104,8 @@ class Pass:
             self._ttft = self._gate.clock.now() - self._granted
             if len(self._gate.endpoints) > 1:  # its load is compared with others'
                 self.endpoint.observe(self._ttft)
+            if self.endpoint.timed and self.job.streamed:
+                self.endpoint.speed.began(self._gate.clock.now(), self._ttft)
             if self.endpoint.quota is not None:
                 self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
@@ -282,6 +284,9 @@ class Gate:
         first = took if ttft is None else ttft
         tpot = (took - first) / (used.output - 1) if used.output > 1 and ttft is not None else None
         self.waits.answered(first, tpot)
+        if leave.endpoint.timed:
+            after = took - first if leave.job.streamed else None
+            leave.endpoint.speed.ended(self.clock.now(), took, after, used.output)
         if leave.endpoint.limit is not None:
             leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 

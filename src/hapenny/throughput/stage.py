@@ -16,12 +16,15 @@ from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.latency import BUDGET, Haste, LatencyBudget
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
 from hapenny.throughput.dispatchers import Dispatchers, Route
+from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Pass
+from hapenny.throughput.hurry import Hurry
 from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
@@ -97,8 +100,12 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
             finish_by=exchange.limits.finish_by,
             patience=exchange.limits.patience,
             arrived=exchange.clock.now(),
+            streamed=request.stream,
         )
-        if clear:
+        budget = exchange.stage_notes.get(BUDGET)
+        if budget is not None and budget.acts:
+            job.hurry = _hurry(budget, exchange, self._predicted(exchange))
+        elif clear:
             return Leave(job=job, route=route, reason=_AT_ONCE)
         wait = gate.estimate(job)
         reason = f"estimated wait {wait:.3f} s" if math.isfinite(wait) else "no endpoint can serve now"
@@ -126,6 +133,8 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
                 there.target = original
             first = False
             target = route.targets[leave.endpoint.name]
+            if job.hurry is not None and purpose == "serve":
+                _tell(job.hurry, leave.endpoint, route)
             if target != there.target:
                 there.target = target
             if leave.endpoint.server_priority:  # vLLM: lower goes first
@@ -203,6 +212,21 @@ def _denied(failure: Failure, target: Target) -> Failure | None:
         return None
     _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
     return account_refused(problem.fix, problem.message, upstream_status=failure.upstream_status)
+
+
+def _hurry(budget: LatencyBudget, exchange: Exchange, tokens: int | None) -> Hurry:
+    def note(reaction: Haste) -> None:
+        budget.react(exchange, reaction)
+
+    due = exchange.clock.now() + budget.spare("streaming", exchange.clock.now())
+    return Hurry(due, tokens, streamed=exchange.request.stream, may=budget.may, note=note)
+
+
+def _tell(hurry: Hurry, chosen: Endpoint, route: Route) -> None:
+    """Writes down where a call goes, if not where it usually would."""
+    usual = route.dispatcher.gate.endpoints[0]
+    if chosen is not usual:
+        hurry.note("faster_tier" if chosen.cost_factor > usual.cost_factor else "other_region")
 
 
 def wanted(exchange: Exchange) -> Target:
