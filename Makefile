@@ -91,6 +91,12 @@ bench: setup
 rivals:
 	@$(UV) venv --quiet --allow-existing .venv-rivals
 	@VIRTUAL_ENV=$(CURDIR)/.venv-rivals $(UV) pip install --quiet -r benchmarks/rivals.txt
+	@$(UV) venv --quiet --allow-existing --python 3.11 .venv-gateways
+	@VIRTUAL_ENV=$(CURDIR)/.venv-gateways $(UV) pip install --quiet -r benchmarks/overhead/rivals.txt \
+	  || echo "not measured: the gateways of benchmarks/overhead/rivals.txt cannot be had from PyPI here"
+	@mkdir -p .venv-gateways/node && cd .venv-gateways/node \
+	  && npm install --silent --no-audit --no-fund --ignore-scripts @portkey-ai/gateway@1.15.2 \
+	  || echo "not measured: Portkey cannot be had from npm here"
 
 clean:
 	rm -rf .venv .venv-* .tools dist site .mypy_cache .ruff_cache

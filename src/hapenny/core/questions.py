@@ -49,7 +49,7 @@ def question_of(text: str) -> str:
 
 def without_passages(text: str) -> str:
     """A text without the passages in tags it holds, in linear time whatever is left open."""
-    if "</" not in text:
+    if "<" not in text or "</" not in text:
         return text
     kept: list[str] = []
     open_for_good: set[str] = set()
@@ -72,13 +72,13 @@ def without_passages(text: str) -> str:
 def _labelled(text: str, apart: bool) -> str:
     """The question where labels, headings or numbers tell it from its context; "" where they do not. `apart`: context
     was taken out already, and a label may be left."""
-    lines = text.splitlines()
-    if len(lines) == 1 and ":" not in text[:_LONGEST_LABEL] and "：" not in text[:_LONGEST_LABEL]:
+    head = text[:_LONGEST_LABEL]
+    if "\n" not in text and "\r" not in text and ":" not in head and "：" not in head:
         return ""  # no label stands before one line, and it is no heading
     asked: list[str] = []
     loose: list[list[str]] = [[]]
     where, gives, numbered, asks = "loose", False, 0, False
-    for line in lines:
+    for line in text.splitlines():
         head = line[:_LONGEST_LABEL]
         label = _ASKS.match(head)
         if label is not None:

@@ -45,6 +45,8 @@ class ProviderCalls:
         self._gate = gate
         self._isolation = isolation
         self._backends = backends
+        self._bounded = frozenset(name for name, each in backends.items() if getattr(each, "bounded", False))
+        """Those that keep to the limits of a call by themselves, whatever hangs."""
         self._books = books
         self._clock = clock
         self._refusals = Refusals(clock)
@@ -88,10 +90,15 @@ class ProviderCalls:
         streams = exchange.request.stream
         until = limits.begin_by if streams else limits.finish_by
         try:
-            with within(until - self._clock.now()):
+            if target.backend in self._bounded:
                 source = await backend.call(exchange.request, target, limits)
                 if not streams:
                     answer = await begin(source)
+            else:
+                with within(until - self._clock.now()):
+                    source = await backend.call(exchange.request, target, limits)
+                    if not streams:
+                        answer = await begin(source)
             if streams:  # the provider has accepted: from here on the limits of streams hold
                 answer = await begin(source, limits.head_after)
         except TimeoutError:
