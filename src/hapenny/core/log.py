@@ -83,6 +83,7 @@ FIELDS = frozenset(
         "where",
         "why",
         "workers",
+        "worker",
     ]
 )
 """Names a log field may have. None of them could carry what a client wrote; new ones are added here."""

@@ -77,7 +77,7 @@ def without_passages(text: str) -> str:
 def _labelled(text: str, apart: bool) -> str:
     """The question where labels, headings or numbers tell it from its context; "" where they do not. `apart`: context
     was taken out already, and a label may be left."""
-    head = text[:_LONGEST_LABEL]
+    head = text[:LONGEST_LABEL]
     if "\n" not in text and "\r" not in text and ":" not in head and "：" not in head:
         return ""  # no label stands before one line, and it is no heading
     asked: list[str] = []
