@@ -113,7 +113,8 @@ class Pipeline:
         ask: what stages call models with.
         stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
             never are, and are not asked about.
-        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
+        closed: whether the stage of that name is to watch this request only, though it is on, and then for how many
+            requests it stands (0: not even that); None: it acts. Asked about the same.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Pipeline:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None = None,
-        closed: Callable[[str, Exchange], bool] | None = None,
+        closed: Callable[[str, Exchange], int | None] | None = None,
     ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
@@ -160,7 +161,7 @@ class _Rest:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None,
-        closed: Callable[[str, Exchange], bool] | None,
+        closed: Callable[[str, Exchange], int | None] | None,
     ) -> None:
         self.links = links
         self._closed = closed
@@ -173,11 +174,16 @@ class _Rest:
         before = clock.now()
         for stage, name, on, lossy, after in self.links:
             kept = False
+            stands_for: int | None = None
             if on and lossy:
                 if stepped_back is not None and stepped_back(name):
                     continue
-                if self._closed is not None and self._closed(name, exchange):
-                    on, kept = False, True
+                if self._closed is not None:
+                    stands_for = self._closed(name, exchange)
+                    if stands_for == 0:
+                        continue
+                    if stands_for is not None:
+                        on, kept = False, True
             error: str | None = None
             decision: Decision | None = None
             try:
@@ -195,6 +201,7 @@ class _Rest:
             if decision is not None or error is not None:
                 exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
                 if kept and decision is not None:
+                    decision.weight = stands_for or 1
                     preview = stage.preview(decision, exchange)
                     if preview is not None:
                         exchange.stage_notes.setdefault(PREVIEWS, {})[name] = preview
