@@ -3,8 +3,8 @@
 Theory of operation. A policy names an option for some cells; what it loses on the route's traffic is the sum over its
 cells of their share times their mean loss. Policies that may be chosen stand in short rows, whose order tells nothing
 of losses: an option on the cells whose requests are worth most, one cell more at a time; and a dearer option
-everywhere, that a cheaper one replaces from the most worthy cell on. Cells that proposing pairs speak against are left out. So
-there is little to choose by luck, and the bound need not pay for hundreds of possible choices.
+everywhere, that a cheaper one replaces from the most worthy cell on. Cells that proposing pairs speak against are left
+out. So there is little to choose by luck, and the bound need not pay for hundreds of possible choices.
 
 The upper bound of a policy's loss is the stratified mean of its certifying pairs plus a normal quantile of its standard
 error and the correction that a sum of rare, weighted events needs, as a Poisson count does (Cornish and Fisher's first
