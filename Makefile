@@ -33,8 +33,9 @@ dist: .venv/.ready
 demo: .venv/.demo
 	@$(RUN) hapenny demo
 
+# Two at once: most of a test's time is waiting for servers, and the halves of one file stay together.
 test: setup
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2 --dist worksteal
 
 # The site, in strict mode: dead links and anchors fail.
 docs: setup

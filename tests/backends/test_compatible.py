@@ -55,6 +55,16 @@ async def test_openai(pool: Pool, streamed: bool) -> None:
         assert await backend.count(asking(), GPT) is None
 
 
+async def test_a_server_that_does_not_stream_is_asked_for_whole_answers(pool: Pool) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert not json.loads(await request.read()).get("stream", False)
+        return web.json_response(CHAT)
+
+    async with serving(answer) as base:
+        backend = OpenAIBackend("o", pool, CLOCK, base, streams=False)
+        assert said(await drain(await backend.call(asking(), GPT, limits(CLOCK)))) == ELEVEN
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_anthropic(pool: Pool, streamed: bool) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:

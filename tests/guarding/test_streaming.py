@@ -34,6 +34,15 @@ def test_so_they_are_character_by_character(text):
     assert streamed(list(text)) == whole(text)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(400, 700), st.sampled_from(LINES), st.integers(1, 9), st.sampled_from(["half a penny ", "Yên ", "橋は"])
+)
+def test_an_item_behind_long_plain_text_is_redacted_like_any_other(length, line, size, words):
+    text = (words * length)[:length] + line + words * 60 + line
+    assert streamed([text[at : at + size] for at in range(0, len(text), size)]) == whole(text)
+
+
 def test_words_go_out_as_soon_as_they_are_written():
     from hapenny.guarding.policy import Policy
     from hapenny.guarding.streaming import Tally, TextStream

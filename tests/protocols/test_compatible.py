@@ -190,13 +190,15 @@ def test_counts_in_any_form(usage, tokens):
     assert (done.tokens.prompt, done.tokens.output) == tokens
 
 
-def test_a_stream_that_was_answered_whole():
-    """A server that ignores `stream: true`."""
+def test_a_stream_that_was_answered_whole_is_no_answer():
+    """It may have been cut anywhere; a server that does not stream is named as such (`streams: false`)."""
     decoder = codec("openai").decoder(model="m", id="i", created=1)
     body = json.dumps(answer({"content": "Half a penny"}, **COUNTED), indent=1).encode()
-    events = decoder.feed(body[:40]) + decoder.feed(body[40:]) + decoder.close()
-    done = samples.collected(events)
-    assert (done.text, done.tokens.output) == ("Half a penny", 4)
+    decoder.feed(body)
+    with pytest.raises(Failure) as error:
+        decoder.close()
+    assert error.value.kind == "upstream"
+    assert "streams: false" in error.value.fix
 
 
 # -- how answers fail --------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from hapenny.simulation.loop import run as run_virtual
 from hapenny.telemetry import spill
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry, Row
+from hapenny.telemetry.schema import ADDED_COLUMNS
 from hapenny.telemetry.summary import summarise
 from tests.telemetry import made
 
@@ -190,8 +191,9 @@ async def test_a_file_of_the_first_version_is_read_as_it_is_and_goes_on_when_it_
     ledger.write(old)
     await ledger.aclose()
     with sqlite3.connect(path) as file:  # what came since the first version is taken away again
-        for table, column in (("requests", "alone"), ("requests", "freed"), ("calls", "units")):
-            file.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table, columns in ADDED_COLUMNS:
+            for column in columns:
+                file.execute(f"ALTER TABLE {table} DROP COLUMN {column.split()[0]}")
         file.execute("PRAGMA user_version=1")
     before = summarise(path)
     assert before.saved == old.saved

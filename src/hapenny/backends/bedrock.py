@@ -7,11 +7,11 @@ import base64
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
-from msgspec import field
+from msgspec import Meta, field
 
 from hapenny.backends import bedrock_planes as planes
 from hapenny.backends.contract import Raw, outgoing
@@ -199,14 +199,28 @@ _REGION = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
     """Amazon Bedrock, with an account's credentials or a bearer key."""
 
-    profile: str | None = None
-    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
-    plane_urls: dict[str, str] = field(default_factory=dict)
-    """Addresses of Bedrock's other planes where they are not the region's (VPC endpoints): `bedrock`,
-    `bedrock-agent-runtime`, `bedrock-agent`, `bedrock-mantle`. AWS_ENDPOINT_URL_BEDROCK and the like are read, too."""
-    knowledge_bases: dict[str, list[str]] = field(default_factory=dict)
-    """Knowledge bases that may be asked through the gateway (Retrieve, RetrieveAndGenerate): id to the tenants who may,
-    `*` for all. Where no keys are configured, all may."""
+    profile: Annotated[
+        str | None,
+        Meta(
+            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
+            "instance.",
+        ),
+    ] = None
+    plane_urls: Annotated[
+        dict[str, str],
+        Meta(
+            description="Addresses of Bedrock's other planes where they are not the region's (VPC endpoints): "
+            "`bedrock`, `bedrock-agent-runtime`, `bedrock-agent`, `bedrock-mantle`. "
+            "AWS_ENDPOINT_URL_BEDROCK and the like are read, too.",
+        ),
+    ] = field(default_factory=dict)
+    knowledge_bases: Annotated[
+        dict[str, list[str]],
+        Meta(
+            description="Knowledge bases that may be asked through the gateway (Retrieve, RetrieveAndGenerate): "
+            "id to the tenants who may, `*` for all. Where no keys are configured, all may.",
+        ),
+    ] = field(default_factory=dict)
 
     def problems(self) -> list[tuple[str, str]]:
         """What is wrong with the values."""

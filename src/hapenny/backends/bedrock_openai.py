@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from hapenny.backends.bedrock_planes import MANTLE, RUNTIME
 from hapenny.backends.contract import Raw, outgoing
@@ -100,10 +102,19 @@ class BedrockOpenAIBackend:
 class BedrockOpenAIOptions(HttpOptions, kw_only=True, tag="bedrock_openai"):
     """Bedrock's OpenAI-compatible endpoints, which have quotas of their own."""
 
-    profile: str | None = None
-    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
-    service: Literal["mantle", "runtime"] = "mantle"
-    """Which: `mantle` (bedrock-mantle.REGION.api.aws) or `runtime` (bedrock-runtime, `/openai/v1`)."""
+    profile: Annotated[
+        str | None,
+        Meta(
+            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
+            "instance.",
+        ),
+    ] = None
+    service: Annotated[
+        Literal["mantle", "runtime"],
+        Meta(
+            description="Which: `mantle` (bedrock-mantle.REGION.api.aws) or `runtime` (bedrock-runtime, `/openai/v1`).",
+        ),
+    ] = "mantle"
 
 
 def _build(name: str, options: BedrockOpenAIOptions, clock: Clock, find: Find | None) -> BedrockOpenAIBackend:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
@@ -25,8 +25,10 @@ BatchApi: TypeAlias = Literal["bedrock", "openai", "anthropic"]
 class BackendOptions(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """A provider we call. `kind` says which, and so which other options there are."""
 
-    region: str = "us-east-1"
-    """AWS region, where the model names none and the kind has regions."""
+    region: Annotated[
+        str,
+        Meta(description="AWS region, where the model names none and the kind has regions."),
+    ] = "us-east-1"
 
     @property
     def kind(self) -> str:
@@ -45,22 +47,29 @@ class BackendOptions(Struct, kw_only=True, forbid_unknown_fields=True, tag_field
 class HttpOptions(BackendOptions, kw_only=True):
     """A provider behind HTTP."""
 
-    base_url: str | None = None
-    """Where to call instead of the provider's own address."""
-    api_key: str | None = None
-    """Key of the provider; a bearer key for bedrock. Best given as `${NAME}`."""
-    connections: int | None = None
-    """Most connections to the provider; null follows the concurrency limit."""
-    connect_s: float = 5.0
-    """How long a connection may take to open."""
-    idle_s: float = 60.0
-    """The longest pause between bytes of a stream."""
-    lifetime_s: float = 180.0
-    """After how long a connection is replaced, 60 to 300."""
-    proxy: str | None = None
-    """A forward proxy, `http://[user:password@]host:port`; the environment's proxies are not looked at."""
-    max_answer_mb: float = 32.0
-    """The longest answer that is read, whole or streamed; a longer one ends with an error."""
+    base_url: Annotated[str | None, Meta(description="Where to call instead of the provider's own address.")] = None
+    api_key: Annotated[
+        str | None,
+        Meta(description="Key of the provider; a bearer key for bedrock. Best given as `${NAME}`."),
+    ] = None
+    connections: Annotated[
+        int | None,
+        Meta(description="Most connections to the provider; null follows the concurrency limit."),
+    ] = None
+    connect_s: Annotated[float, Meta(description="How long a connection may take to open.")] = 5.0
+    idle_s: Annotated[float, Meta(description="The longest pause between bytes of a stream.")] = 60.0
+    lifetime_s: Annotated[float, Meta(description="After how long a connection is replaced, 60 to 300.")] = 180.0
+    proxy: Annotated[
+        str | None,
+        Meta(
+            description="A forward proxy, `http://[user:password@]host:port`; the environment's proxies are not "
+            "looked at.",
+        ),
+    ] = None
+    max_answer_mb: Annotated[
+        float,
+        Meta(description="The longest answer that is read, whole or streamed; a longer one ends with an error."),
+    ] = 32.0
 
     def problems(self) -> list[tuple[str, str]]:
         """What is wrong with the values."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta
+from msgspec.structs import replace
 
 from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.fitting import Find, Fitting, restored
@@ -33,6 +37,7 @@ class OpenAIBackend:
         api_key: sent as a bearer token; None for servers that want none.
         find: the card of a model; the package's catalog unless given.
         responses: whether the server answers Responses; None: that is found out by the first request for them.
+        streams: whether it streams; one that does not is asked for whole answers, which clients get as streams.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class OpenAIBackend:
         api_key: str | None = None,
         find: Find | None = None,
         responses: bool | None = None,
+        streams: bool = True,
     ) -> None:
         self.name = name
         self.pool = pool
@@ -54,6 +60,7 @@ class OpenAIBackend:
         self._serves: dict[tuple[str, str], bool] = {}
         """Whether the server answers a further dialect, by dialect and model, as far as that is known."""
         self._responses = responses
+        self._streams = streams
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._fitting = Fitting(find)
 
@@ -93,6 +100,8 @@ class OpenAIBackend:
         return self._codec if own is None or self._knows(own.name, target.model) is False else own
 
     async def _ask(self, request: Request, target: Target, limits: Limits, spoken: Codec) -> Source:
+        if request.stream and not self._streams:
+            request = replace(request, stream=False)
         fitted = self._fitting.take(request, target, spoken)
         wire = spoken.encode_request(tiered(fitted.request, target), model=target.model)
         wire.headers.update(self._credentials)
@@ -133,14 +142,22 @@ _REMEMBERED = 1_024
 class OpenAIOptions(HttpOptions, kw_only=True, tag="openai"):
     """OpenAI, or any server that speaks its chat completions (vLLM, TGI, SageMaker, ...)."""
 
-    responses: bool | None = None
-    """Whether it answers `/v1/responses` itself; null: OpenAI does, of others it is found out."""
+    responses: Annotated[
+        bool | None,
+        Meta(description="Whether it answers `/v1/responses` itself; null: OpenAI does, of others it is found out."),
+    ] = None
+    streams: Annotated[
+        bool,
+        Meta(
+            description="Whether it streams; else it is asked for whole answers, which clients get as streams.",
+        ),
+    ] = True
 
 
 def _build(name: str, options: OpenAIOptions, clock: Clock, find: Find | None) -> OpenAIBackend:
     base, key = keyed(options, HOME, os.environ.get("OPENAI_API_KEY"))
     serves = options.responses if options.responses is not None or base != HOME else True
-    return OpenAIBackend(name, pool(clock, options), clock, base, key, find, serves)
+    return OpenAIBackend(name, pool(clock, options), clock, base, key, find, serves, options.streams)
 
 
 def _style(model: str) -> Style:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from hapenny.backends.contract import Raw
 from hapenny.backends.credentials import Signing
@@ -160,8 +161,13 @@ class SageMakerOptions(HttpOptions, kw_only=True, tag="sagemaker"):
     """Endpoints of Amazon SageMaker whose containers speak OpenAI's chat completions. A model's `id` is the endpoint's
     name, or ENDPOINT/COMPONENT."""
 
-    profile: str | None = None
-    """Profile of the AWS credentials file; without one: environment, web identity, container, instance."""
+    profile: Annotated[
+        str | None,
+        Meta(
+            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
+            "instance.",
+        ),
+    ] = None
 
 
 def _build(name: str, options: SageMakerOptions, clock: Clock, find: Find | None) -> SageMakerBackend:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from hapenny.backends.contract import Backend
 from hapenny.backends.fitting import Find
@@ -17,27 +17,28 @@ from hapenny.core.clock import Clock
 class QuotaOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Quotas of a simulated provider, a model; None is no limit."""
 
-    rpm: int | None = None
-    """Requests a minute."""
-    tpm: int | None = None
-    """Tokens a minute; `max_tokens` is reserved and settled, as Bedrock does."""
+    rpm: Annotated[int | None, Meta(description="Requests a minute.")] = None
+    tpm: Annotated[
+        int | None,
+        Meta(description="Tokens a minute; `max_tokens` is reserved and settled, as Bedrock does."),
+    ] = None
 
 
 class SimulatedOptions(BackendOptions, kw_only=True, tag="simulated"):
     """A simulated provider: models that cost nothing, need no account, and answer as their card says."""
 
-    card: str = "manga-2024"
-    """Which simulated models: `manga-2024` or `current-2026`."""
-    seed: int = 7
-    """Seeds simulated latencies and faults."""
-    latents: int = 0
-    """Which draw of the simulated models' successes: 0 is the card's own."""
-    truth: str | None = None
-    """A file with the right answers to the questions that simulated models will be asked."""
-    quota: QuotaOptions | None = None
-    """Limits of its models; null: none."""
-    faults: dict[str, Any] = field(default_factory=dict)
-    """What goes wrong in a simulated provider: kind to share, e.g. `{throttle: 0.05}`."""
+    card: Annotated[str, Meta(description="Which simulated models: `manga-2024` or `current-2026`.")] = "manga-2024"
+    seed: Annotated[int, Meta(description="Seeds simulated latencies and faults.")] = 7
+    latents: Annotated[int, Meta(description="Which draw of the simulated models' successes: 0 is the card's own.")] = 0
+    truth: Annotated[
+        str | None,
+        Meta(description="A file with the right answers to the questions that simulated models will be asked."),
+    ] = None
+    quota: Annotated[QuotaOptions | None, Meta(description="Limits of its models; null: none.")] = None
+    faults: Annotated[
+        dict[str, Any],
+        Meta(description="What goes wrong in a simulated provider: kind to share, e.g. `{throttle: 0.05}`."),
+    ] = field(default_factory=dict)
 
 
 def _build(name: str, options: SimulatedOptions, clock: Clock, find: Find | None) -> Backend:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.stage_spec import Phase, StageSpec
 
@@ -27,12 +27,21 @@ def _within(options: Struct, **bounds: tuple[float, float]) -> None:
 class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The exact layer."""
 
-    ttl_s: float = 86_400.0
-    """How long an answer is served. A route with few questions a day meets none of them again within an hour."""
-    max_mb: float = 256.0
-    """Memory for answers; what is least likely to be asked again goes first."""
-    stale_s: float = 0.0
-    """How long past its TTL an answer may be served while a fresh one is fetched."""
+    ttl_s: Annotated[
+        float,
+        Meta(
+            description="How long an answer is served. A route with few questions a day meets none of them again "
+            "within an hour.",
+        ),
+    ] = 86_400.0
+    max_mb: Annotated[
+        float,
+        Meta(description="Memory for answers; what is least likely to be asked again goes first."),
+    ] = 256.0
+    stale_s: Annotated[
+        float,
+        Meta(description="How long past its TTL an answer may be served while a fresh one is fetched."),
+    ] = 0.0
 
     def __post_init__(self) -> None:
         _within(self, ttl_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
@@ -41,12 +50,12 @@ class ExactOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a CDN may do with published answers (routes with `cache_scope: shared`)."""
 
-    shared_s: float = 300.0
-    """How long it may keep an answer; never longer than the answer is served here."""
-    stale_s: float = 60.0
-    """How long after that it may serve it while it asks again."""
-    max_mb: float = 64.0
-    """Memory for published answers."""
+    shared_s: Annotated[
+        float,
+        Meta(description="How long it may keep an answer; never longer than the answer is served here."),
+    ] = 300.0
+    stale_s: Annotated[float, Meta(description="How long after that it may serve it while it asks again.")] = 60.0
+    max_mb: Annotated[float, Meta(description="Memory for published answers.")] = 64.0
 
     def __post_init__(self) -> None:
         _within(self, shared_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))
@@ -55,39 +64,65 @@ class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 class FlightOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Coalescing of identical calls under way."""
 
-    max_flights: int = 10_000
-    """Calls that are shared at once; further ones fly alone."""
+    max_flights: Annotated[int, Meta(description="Calls that are shared at once; further ones fly alone.")] = 10_000
 
     def __post_init__(self) -> None:
         _within(self, max_flights=(0, 10_000_000))
 
 
 class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The semantic layer. `max_error`, `max_wrong_hits`, `confidence` and `audit_share` are the promise."""
+    """The semantic layer. What it promises: at most so many wrong answers, with that confidence."""
 
-    max_error: float = 0.01
-    """Wrong answers served / requests."""
-    max_wrong_hits: float | None = 0.05
-    """Wrong answers served / hits; the stricter of both binds."""
-    confidence: float = 0.95
-    audit_share: float = 0.08
-    similarity: float | None = None
-    """A fixed cosine threshold instead of the promise; such hits are marked unproven. See `hapenny cache calibrate`."""
-    label_share: float = 0.05
-    """What verdicts of the judge may cost, as a share of what the requests cost that are looked up and answered by a
-    model. Verdicts beyond it are not asked for: evidence then comes more slowly."""
-    ttl_s: float = 604_800.0
-    """How long an answer is served: a week, so that a route of two hundred questions a day meets paraphrases of them.
-    `knowledge_epoch` and changed documents end it sooner."""
-    max_mb: float = 256.0
-    """Memory for answers and their paraphrases."""
-    embedder: str = "local"
-    """`local` is MiniLM where it is set up (`hapenny setup local`), else hashed words; `hashed` is always those; or a
-    name under `embedders`: a paid model, whose calls are booked to this layer."""
-    judge: str | None = None
-    """Model, alias or tier that is asked, off the path, whether two answers say the same where text and vectors leave
-    it open; its calls are in the ledger, its error is estimated and priced into the promise. None: what is open counts
-    as different, so the cache serves less."""
+    max_error: Annotated[float, Meta(description="Wrong answers served / requests.")] = 0.01
+    max_wrong_hits: Annotated[
+        float | None,
+        Meta(description="Wrong answers served / hits; the stricter of both binds."),
+    ] = 0.05
+    confidence: Annotated[float, Meta(description="How sure the promise is.")] = 0.95
+    audit_share: Annotated[
+        float,
+        Meta(description="Share of hits that are also asked of the model, so that errors are seen."),
+    ] = 0.08
+    similarity: Annotated[
+        float | None,
+        Meta(
+            description="A fixed cosine threshold instead of the promise; such hits are marked unproven. See "
+            "`hapenny cache calibrate`.",
+        ),
+    ] = None
+    label_share: Annotated[
+        float,
+        Meta(
+            description="What verdicts of the judge may cost, as a share of what the requests cost that are "
+            "looked up and answered by a model. Verdicts beyond it are not asked for: evidence then "
+            "comes more slowly.",
+        ),
+    ] = 0.05
+    ttl_s: Annotated[
+        float,
+        Meta(
+            description="How long an answer is served: a week, so that a route of two hundred questions a day "
+            "meets paraphrases of them. `knowledge_epoch` and changed documents end it sooner.",
+        ),
+    ] = 604_800.0
+    max_mb: Annotated[float, Meta(description="Memory for answers and their paraphrases.")] = 256.0
+    embedder: Annotated[
+        str,
+        Meta(
+            description="`local` is MiniLM where it is set up (`hapenny setup local`), else hashed words; "
+            "`hashed` is always those; or a name under `embedders`: a paid model, whose calls are "
+            "booked to this layer.",
+        ),
+    ] = "local"
+    judge: Annotated[
+        str | None,
+        Meta(
+            description="Model, alias or tier that is asked, off the path, whether two answers say the same where "
+            "text and vectors leave it open; its calls are in the ledger, its error is estimated and "
+            "priced into the promise. None: what is open counts as different, so the cache serves "
+            "less.",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         _within(
@@ -102,14 +137,28 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 class PrefixOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What an operator may set about provider prompt caching."""
 
-    ttl: Literal["auto", "5m", "1h"] = "auto"
-    """Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers only one gets that one;
-    the longer one is only used where it pays."""
-    arrange: How = "off"
-    """Brings static text into the prefix: `split` cuts a block behind the lines that all prompts begin with, `move`
-    also puts static lines and documents in front of what changes; an answer may turn out differently."""
-    stagger_s: float = 2.0
-    """How long the others of a fan-out wait for the first one's prefix to be written; 0 does not wait."""
+    ttl: Annotated[
+        Literal["auto", "5m", "1h"],
+        Meta(
+            description="Lifetime to ask for: 5m, 1h, or whichever is expected to gain more. A model that offers "
+            "only one gets that one; the longer one is only used where it pays.",
+        ),
+    ] = "auto"
+    arrange: Annotated[
+        How,
+        Meta(
+            description="Brings static text into the prefix: `split` cuts a block behind the lines that all "
+            "prompts begin with, `move` also puts static lines and documents in front of what "
+            "changes; an answer may turn out differently.",
+        ),
+    ] = "off"
+    stagger_s: Annotated[
+        float,
+        Meta(
+            description="How long the others of a fan-out wait for the first one's prefix to be written; 0 does "
+            "not wait.",
+        ),
+    ] = 2.0
 
 
 EXACT_STAGE = StageSpec(

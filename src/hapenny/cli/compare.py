@@ -165,7 +165,7 @@ async def _ask_all(
 
 async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judge: str, judge_model: str) -> float:
     """Score in [0, 1] of an answer: by reference, schema, or an LLM judge against another answer."""
-    from hapenny.evidence import judges, llm
+    from hapenny.evidence import json_schema, judges, llm
 
     if judge == "llm":
 
@@ -174,7 +174,7 @@ async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judg
 
         return (await llm.compare(ask, row.prompt, answer, against, row.reference or "")).score
     if judge == "schema" or (judge == "auto" and row.json_schema is not None):
-        return judges.schema(answer, row.json_schema or {})
+        return json_schema.schema(answer, row.json_schema or {})
     if row.reference is None:
         raise ValueError(f"the judge {judge!r} needs a reference for {row.prompt[:40]!r}; or use --judge llm")
     if judge == "numeric" or (judge == "auto" and judges.number(row.reference) is not None):

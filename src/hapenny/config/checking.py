@@ -1,16 +1,18 @@
-"""Completes defaults and refuses contradictions, at start."""
+"""Completes defaults and refuses contradictions between sections; what is wrong within one, the section itself says."""
 
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from msgspec import structs
 
 from hapenny.backends.kinds import KINDS
 from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
-from hapenny.catalog import Catalog, default, overrides, refusals
+from hapenny.catalog import Catalog, default, overrides
 from hapenny.config.checking_admission import admission_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
@@ -25,86 +27,38 @@ from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.regions import check as check_regions
 
 
+def completed(config: Config) -> Config:
+    """The configuration with what follows from the rest of it: the route `default`, and a simulated card's tiers."""
+    tiers = config.tiers
+    for backend in config.backends.values():
+        if isinstance(backend, SimulatedOptions) and not tiers:
+            tiers = dict(CARD_TIERS.get(backend.card, {}))
+    routes = config.routes if "default" in config.routes else {**config.routes, "default": RouteOptions()}
+    return structs.replace(config, tiers=tiers, routes=routes)
+
+
 def check(config: Config) -> Config:
-    """Completes defaults and refuses contradictions.
+    """The completed configuration, when nothing in it contradicts.
 
     Raises:
         ConfigError: with every contradiction found.
     """
+    config = completed(config)
+    problems = _problems(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _problems(config: Config) -> list[str]:
+    """Every contradiction, each with its path, value and fix."""
     problems: list[str] = []
     catalog = _catalog(config, problems)
-    known = set(config.backends)
-    if not known:
-        problems.append("$.backends: empty. Fix: name at least one backend")
-        raise ConfigError(problems)
-    if config.default_backend and config.default_backend not in known:
-        problems.append(
-            f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}"
-        )
-    problems += _server(config)
-    for name, backend in config.backends.items():
-        at = f"$.backends.{name}"
-        if isinstance(backend, SimulatedOptions) and not config.tiers:
-            config.tiers = dict(CARD_TIERS.get(backend.card, {}))
-        problems += [f"{at}.{option}: {what}" for option, what in backend.problems()]
-    for name, model in config.models.items():
-        at = f"$.models.{name}"
-        if model.backend and model.backend not in known:
-            problems.append(f"{at}.backend: {model.backend!r} is not a backend. Fix: one of {', '.join(sorted(known))}")
-        profile = re.match(r"(us|eu|apac|jp|au|us-gov|global)\.", model.id) or ":inference-profile/" in model.id
-        if model.provisioned and profile:
-            problems.append(
-                f"{at}: provisioned throughput cannot be used with the cross-region profile {model.id!r}. "
-                "Fix: use the provisioned-model ARN, or drop `provisioned`"
-            )
-        for refusal in refusals(catalog.resolve(model.id), model.parameters.said(), model.id):
-            problems.append(f"{at}.parameters.{refusal.name}: {refusal.why}. Fix: {refusal.fix}")
-        if ":provisioned-model/" in model.id and model.region and f":{model.region}:" not in model.id:
-            problems.append(f"{at}.region: {model.region!r} is not the region of the ARN. Fix: drop `region`")
-    for tier in config.tiers:
-        if tier not in TIERS:
-            problems.append(f"$.tiers.{tier}: unknown tier. Fix: one of {', '.join(TIERS)}")
-    names = set(config.models) | set(config.tiers) | set(config.aliases) | {"auto"}
-    for alias, to in config.aliases.items():
-        seen = {alias}
-        while to in config.aliases:
-            if to in seen:
-                problems.append(f"$.aliases.{alias}: goes in a circle through {to!r}. Fix: point it at a model or tier")
-                break
-            seen.add(to)
-            to = config.aliases[to]
-    for name in config.fallbacks:
-        if name not in names:
-            problems.append(f"$.fallbacks.{name}: not an alias, tier or model. Fix: one of {', '.join(sorted(names))}")
-    names_of_stages = [spec.name for spec in STAGES]
-    for name, route in config.routes.items():
-        at = f"$.routes.{name}"
-        for stage in route.stages:
-            if stage not in names_of_stages:
-                problems.append(f"{at}.stages.{stage}: unknown stage. Fix: one of {', '.join(names_of_stages)}")
-        shares = {
-            "max_quality_loss": route.max_quality_loss,
-            "holdout": route.holdout,
-            "audit_share": route.audit_share or 0.0,
-            "audit_budget_share": route.audit_budget_share,
-            "audit_alike": route.audit_alike,
-            "audit_apart": route.audit_apart,
-        }
-        for bound, value in shares.items():
-            if not 0 <= value <= 1:
-                problems.append(f"{at}.{bound}: {value:g} is outside 0-1. Fix: a share, e.g. 0.02")
-        if route.audit_budget_usd is not None and route.audit_budget_usd < 0:
-            problems.append(f"{at}.audit_budget_usd: {route.audit_budget_usd:g} is below 0. Fix: dollars a day")
-        if route.audit_apart >= route.audit_alike:
-            problems.append(f"{at}.audit_apart: {route.audit_apart:g} is not below audit_alike. Fix: a smaller cosine")
-        if route.audit_judge == "auto":
-            problems.append(f"{at}.audit_judge: a judge is one model. Fix: a tier, alias or model")
-        if route.begin_s > route.finish_s:
-            problems.append(f"{at}.begin_s: {route.begin_s:g} is later than finish_s. Fix: begin_s <= finish_s")
-        if route.head_after_s is not None and route.head_after_s <= 0:
-            problems.append(f"{at}.head_after_s: {route.head_after_s:g} is not above 0. Fix: e.g. 1, or leave it out")
-        if route.max_calls < 1:
-            problems.append(f"{at}.max_calls: {route.max_calls} allows no call. Fix: at least 1")
+    if not config.backends:
+        return [*problems, "$.backends: empty. Fix: name at least one backend"]
+    for at, section in _sections(config, catalog):
+        problems += [f"{at}{'.' * bool(option)}{option}: {what}" for option, what in section]
+    problems += _names(config)
     for name, collection in config.collections.items():
         if not Path(collection.path).is_dir():
             problems.append(
@@ -122,14 +76,55 @@ def check(config: Config) -> Config:
     wanted = config.stages[RETRIEVAL_STAGE].collection
     if wanted and wanted not in config.collections:
         problems.append(f"$.stages.retrieval.collection: {wanted!r} is not a collection. Fix: add it to collections")
-    if "default" not in config.routes:
-        config.routes["default"] = RouteOptions()
     problems += _shared_beside_restricted(config)
     problems += _tiers_not_named(config)
     problems += admission_problems(config)
-    if problems:
-        raise ConfigError(problems)
-    return config
+    return problems
+
+
+def _sections(config: Config, catalog: Catalog) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
+    """Where a section stands, and what it finds wrong with itself: option, and why with a fix."""
+    yield "$.server", config.server.problems()
+    for name, backend in config.backends.items():
+        yield f"$.backends.{name}", backend.problems()
+    for name, model in config.models.items():
+        yield f"$.models.{name}", model.problems(catalog)
+    for name, route in config.routes.items():
+        yield f"$.routes.{name}", route.problems()
+
+
+def _names(config: Config) -> list[str]:
+    """Names that stand for nothing there is."""
+    problems = []
+    backends = ", ".join(sorted(config.backends))
+    if config.default_backend and config.default_backend not in config.backends:
+        problems.append(f"$.default_backend: {config.default_backend!r} is not a backend. Fix: one of {backends}")
+    for name, model in config.models.items():
+        if model.backend and model.backend not in config.backends:
+            problems.append(f"$.models.{name}.backend: {model.backend!r} is not a backend. Fix: one of {backends}")
+    for tier in config.tiers:
+        if tier not in TIERS:
+            problems.append(f"$.tiers.{tier}: unknown tier. Fix: one of {', '.join(TIERS)}")
+    names = set(config.models) | set(config.tiers) | set(config.aliases) | {"auto"}
+    for alias, to in config.aliases.items():
+        seen = {alias}
+        while to in config.aliases:
+            if to in seen:
+                problems.append(f"$.aliases.{alias}: goes in a circle through {to!r}. Fix: point it at a model or tier")
+                break
+            seen.add(to)
+            to = config.aliases[to]
+    for name in config.fallbacks:
+        if name not in names:
+            problems.append(f"$.fallbacks.{name}: not an alias, tier or model. Fix: one of {', '.join(sorted(names))}")
+    stages = [spec.name for spec in STAGES]
+    problems += [
+        f"$.routes.{name}.stages.{stage}: unknown stage. Fix: one of {', '.join(stages)}"
+        for name, route in config.routes.items()
+        for stage in route.stages
+        if stage not in stages
+    ]
+    return problems
 
 
 def _catalog(config: Config, problems: list[str]) -> Catalog:
@@ -163,35 +158,6 @@ def _tiers_not_named(config: Config) -> list[str]:
         for name in names
         if name in TIERS and name not in known
     ]
-
-
-def _server(config: Config) -> list[str]:
-    server, problems = config.server, []
-    for name, path in (("tls_certificate", server.tls_certificate), ("tls_key", server.tls_key)):
-        if path is not None and not Path(path).is_file():
-            problems.append(f"$.server.{name}: {path!r} is no file. Fix: the path of a PEM file")
-    if (server.tls_certificate is None) != (server.tls_key is None):
-        problems.append("$.server: TLS needs both tls_certificate and tls_key. Fix: give both, or none")
-    for address in server.metrics_from:
-        try:
-            ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            problems.append(f"$.server.metrics_from: {address!r} is no address. Fix: e.g. 10.0.0.7 or 10.0.0.0/8")
-    for origin in server.cors_origins:
-        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-            problems.append(f"$.server.cors_origins: {origin!r} is no site. Fix: e.g. https://app.example.com, or '*'")
-    for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
-        if getattr(server, name) <= 0:
-            problems.append(f"$.server.{name}: {getattr(server, name):g} is not above 0. Fix: leave it out")
-    if server.apigateway is not None and not server.apigateway.url.startswith(("http://", "https://")):
-        problems.append("$.server.apigateway.url: no address. Fix: https://ID.execute-api.REGION.amazonaws.com/STAGE")
-    if not 1 <= server.streams_per_connection <= 10_000:
-        problems.append("$.server.streams_per_connection: outside 1-10000. Fix: e.g. 128; clients expect at least 100")
-    if server.buffered_mb < server.max_body_mb:
-        problems.append("$.server.buffered_mb: less than one body may have. Fix: at least max_body_mb")
-    if not 0 <= server.port <= 65_535:
-        problems.append(f"$.server.port: {server.port} is no port. Fix: 1 to 65535, or 0 for a free one")
-    return problems
 
 
 def _rerankers(config: Config) -> list[str]:

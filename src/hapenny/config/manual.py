@@ -1,15 +1,12 @@
 """The manual of the configuration, read off the structs themselves: every option with its kind, default and meaning.
 
-The meaning of an option is the string that stands under it in the source, of a section the docstring of its struct.
+The meaning of an option is the `description` of its `msgspec.Meta`, of a section the docstring of its struct.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,7 +14,6 @@ import msgspec.inspect as types
 from msgspec import Struct
 
 from hapenny.config.options import Config
-from hapenny.config.stages import StageOptions
 
 
 class Option(Struct, frozen=True):
@@ -30,11 +26,18 @@ class Option(Struct, frozen=True):
     meaning: str
     section: bool
     """Whether it only holds further options."""
+    inside: bool = False
+    """Whether it is the inside of an algorithm, which no deployment should need to set."""
 
 
 def options() -> list[Option]:
     """Every option, in the order of the file."""
     return list(_walk(Config, "", {}))
+
+
+def schema() -> dict[str, Any]:
+    """The configuration as a JSON schema, for editors that complete and check YAML."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Config)}
 
 
 def markdown() -> str:
@@ -45,24 +48,40 @@ def markdown() -> str:
         "One YAML file, `hapenny serve -c hapenny.yaml`. Every option is optional unless it says *required*; with no",
         "file at all simulated models are served. `${NAME}` and `${NAME:-default}` stand for environment variables.",
         "Unknown keys, wrong types and contradictions are refused at start. `SIGHUP` reloads without losing a stream.",
-        "This page is made by `hapenny options --markdown` from the program itself.",
+        "This page is made by `hapenny options --markdown` from the program itself; `hapenny options --schema` is the",
+        "same as a JSON schema, with which editors complete and check the file.",
     ]
+    insides: list[Option] = []
     for option in options():
-        if option.section:
+        if option.inside:
+            insides.append(option)
+        elif option.section:
             lines += ["", f"## {option.path}", ""] if "." not in option.path else ["", f"### {option.path}", ""]
-            lines += [option.meaning, "", "| option | kind | default | |", "| --- | --- | --- | --- |"]
+            lines += [option.meaning, "", *_HEAD]
         else:
             if lines[-1] and not lines[-1].startswith("|"):
-                lines += ["", "| option | kind | default | |", "| --- | --- | --- | --- |"]
-            default = f"`{option.default}`" if option.default else "*required*"
-            meaning = option.meaning.replace("|", "\\|")
-            lines.append(f"| `{option.path}` | {option.kind} | {default} | {meaning} |")
+                lines += ["", *_HEAD]
+            lines.append(_row(option))
+    lines += ["", "## Insides", "", _INSIDES, "", *_HEAD, *(_row(option) for option in insides)]
     return "\n".join(_without_empty(lines)) + "\n"
+
+
+_HEAD = ("| option | kind | default | |", "| --- | --- | --- | --- |")
+_INSIDES = (
+    "What stands here belongs to an algorithm and adapts by itself or was chosen with it. A file may set it; no "
+    "deployment should need to."
+)
+
+
+def _row(option: Option) -> str:
+    default = f"`{option.default}`" if option.default else "*required*"
+    meaning = option.meaning.replace("|", "\\|")
+    return f"| `{option.path}` | {option.kind} | {default} | {meaning} |"
 
 
 def _without_empty(lines: list[str]) -> Iterator[str]:
     """Leaves out the heads of tables that have no row."""
-    head = ["| option | kind | default | |", "| --- | --- | --- | --- |"]
+    head = list(_HEAD)
     place = 0
     while place < len(lines):
         if lines[place : place + 2] == head and not (place + 2 < len(lines) and lines[place + 2].startswith("| `")):
@@ -76,7 +95,6 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
     """`told`: structs that were told already, and where: they are told once."""
     info = types.type_info(kind)
     assert isinstance(info, types.StructType)
-    meanings = _meanings(kind)
     plain: list[types.Field] = []
     nested: list[types.Field] = []
     for field in info.fields:
@@ -85,21 +103,19 @@ def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:
         name = field.encode_name
         at = f"{path}.{name}" if path else name
         inside = _inner(field.type)
+        meaning, hidden = _meant(field.type)
         if inside is None:
-            yield Option(at, _kind(field.type), _default(field), meanings.get(name, ""), False)
+            yield Option(at, _kind(field.type), _default(field), meaning, False, hidden)
             continue
         if len(inside) > 1:
-            yield from _choice(inside, at, meanings.get(name, ""), told)
+            yield from _choice(inside, at, meaning, told)
             continue
         inner, suffix = inside[0]
         if inner in told:
             yield Option(at + suffix, "section", "", f"As `{told[inner]}`.", True)
             continue
         told[inner] = at + suffix
-        said, about = meanings.get(name, ""), _about(inner)
-        if not said or "`" in about:  # the struct tells of its fields
-            said = f"{said} {about}".strip()
-        yield Option(at + suffix, "section", "", said, True)
+        yield Option(at + suffix, "section", "", f"{meaning} {_about(inner)}".strip(), True)
         yield from _walk(inner, at + suffix, told)
 
 
@@ -117,6 +133,8 @@ def _choice(kinds: list[tuple[type, str]], at: str, meaning: str, told: dict[typ
 
 def _inner(node: types.Type) -> list[tuple[type, str]] | None:
     """The structs inside a type, several where a tag chooses one, and how their place is written."""
+    if isinstance(node, types.Metadata):
+        return _inner(node.type)
     if isinstance(node, types.UnionType):
         inside = [one for each in node.types for one in _inner(each) or ()]
         return inside or None
@@ -136,6 +154,8 @@ _KINDS: dict[type, str] = {
 
 
 def _kind(node: types.Type) -> str:
+    if isinstance(node, types.Metadata):
+        return _kind(node.type)
     if isinstance(node, types.UnionType):
         return " or ".join(dict.fromkeys(_kind(each) for each in node.types if not isinstance(each, types.NoneType)))
     if isinstance(node, types.LiteralType):
@@ -167,24 +187,8 @@ def _about(kind: type) -> str:
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
 
 
-@cache
-def _meanings(kind: type) -> dict[str, str]:
-    """The strings under the fields of a struct and of what it extends."""
-    found: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        if each in (object, Struct) or not hasattr(each, "__struct_fields__") or each.__module__.startswith("msgspec"):
-            continue
-        if each is StageOptions:  # made from the table of stages: there is no source to read
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for node, after in zip(body.body, body.body[1:], strict=False):
-            if (
-                isinstance(node, ast.AnnAssign)
-                and isinstance(node.target, ast.Name)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-                and isinstance(after.value.value, str)
-            ):
-                found[node.target.id] = " ".join(after.value.value.split())
-    return found
+def _meant(node: types.Type) -> tuple[str, bool]:
+    """What is said of an option, and whether it is the inside of an algorithm."""
+    if not isinstance(node, types.Metadata):
+        return "", False
+    return (node.extra_json_schema or {}).get("description", ""), bool((node.extra or {}).get("inside"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from hapenny.admission.options import AdmissionOptions, TenantOptions
 from hapenny.backends.kinds import BackendSection
@@ -27,81 +29,187 @@ from hapenny.telemetry.traces import TraceOptions
 class ApiGatewayOptions(Section):
     """A WebSocket API of Amazon API Gateway whose routes call `POST /v1/apigateway` (docs/chat.md)."""
 
-    url: str
-    """Where answers are posted: the API's address with its stage, `https://ID.execute-api.REGION.amazonaws.com/STAGE`."""
-    region: str = "us-east-1"
-    """AWS region, for signatures."""
-    profile: str | None = None
-    """Profile of the AWS credentials file; without one as for Bedrock."""
+    url: Annotated[
+        str,
+        Meta(
+            description="Where answers are posted: the API's address with its stage, "
+            "`https://ID.execute-api.REGION.amazonaws.com/STAGE`.",
+        ),
+    ]
+    region: Annotated[str, Meta(description="AWS region, for signatures.")] = "us-east-1"
+    profile: Annotated[
+        str | None,
+        Meta(description="Profile of the AWS credentials file; without one as for Bedrock."),
+    ] = None
 
 
 class ServerOptions(Section):
     """The HTTP server that clients talk to."""
 
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = 8790
-    """Port to listen on; 0 takes a free one."""
-    max_body_mb: float = 32.0
-    """The largest request body; a larger one is answered 413."""
-    drain_s: float = 30.0
-    """How long requests under way may go on at shutdown or reload."""
-    stalled_write_s: float = 60.0
-    """How long a client may take no byte of a stream before its request ends."""
-    keep_alive_s: float = 2.0
-    """After how long without a word a stream is told that it goes on: an SSE comment, Anthropic's `ping`. AWS event
-    streams have no word for it."""
-    head_s: float = 20.0
-    """How long the head of a request may take, from its first byte to its last."""
-    body_s: float = 60.0
-    """How long a body may take, besides a second for each 64 KB of it that came."""
-    connections: int = 0
-    """Clients at once; 0: half of the process's file descriptors, but for 32."""
-    connections_per_address: int = 0
-    """Clients at once from one address; 0: as many as in all. Behind a proxy all clients have its address."""
-    http2: bool = True
-    """Whether HTTP/2 is spoken too: with clients that begin it, and over TLS with those that choose it."""
-    streams_per_connection: int = 128
-    """Requests at once on one HTTP/2 connection; each beyond the first counts as a connection of its address."""
-    buffered_mb: float = 512.0
-    """Bodies of all requests together, from their first byte until they are answered; beyond it new ones get 503."""
-    apigateway: ApiGatewayOptions | None = None
-    """The WebSocket API in front, if there is one."""
-    hosts: list[str] = field(default_factory=list)
-    """Names by which a gateway without keys may be called, besides addresses, `localhost` and names without a dot."""
-    cors_origins: list[str] = field(default_factory=list)
-    """Sites whose pages may call from a browser, e.g. `https://app.example.com`; `*` is all of them."""
-    metrics_from: list[str] = field(default_factory=list)
-    """Addresses and networks that may read `/metrics` without a key, e.g. `10.0.0.0/8`. Without keys everybody may."""
-    tls_certificate: str | None = None
-    """Path of a PEM file; with `tls_key` the server speaks HTTPS, HTTP/2 where the client chooses it."""
-    tls_key: str | None = None
-    """Path of the PEM file with the certificate's key."""
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="Port to listen on; 0 takes a free one.")] = 8790
+    max_body_mb: Annotated[float, Meta(description="The largest request body; a larger one is answered 413.")] = 32.0
+    drain_s: Annotated[float, Meta(description="How long requests under way may go on at shutdown or reload.")] = 30.0
+    stalled_write_s: Annotated[
+        float,
+        Meta(description="How long a client may take no byte of a stream before its request ends."),
+    ] = 60.0
+    keep_alive_s: Annotated[
+        float,
+        Meta(
+            description="After how long without a word a stream is told that it goes on: an SSE comment, "
+            "Anthropic's `ping`. AWS event streams have no word for it.",
+        ),
+    ] = 2.0
+    head_s: Annotated[
+        float,
+        Meta(description="How long the head of a request may take, from its first byte to its last."),
+    ] = 20.0
+    body_s: Annotated[
+        float,
+        Meta(description="How long a body may take, besides a second for each 64 KB of it that came."),
+    ] = 60.0
+    connections: Annotated[
+        int,
+        Meta(description="Clients at once; 0: half of the process's file descriptors, but for 32."),
+    ] = 0
+    connections_per_address: Annotated[
+        int,
+        Meta(
+            description="Clients at once from one address; 0: as many as in all. Behind a proxy all clients have "
+            "its address.",
+        ),
+    ] = 0
+    http2: Annotated[
+        bool,
+        Meta(
+            description="Whether HTTP/2 is spoken too: with clients that begin it, and over TLS with those that "
+            "choose it.",
+        ),
+    ] = True
+    streams_per_connection: Annotated[
+        int,
+        Meta(
+            description="Requests at once on one HTTP/2 connection; each beyond the first counts as a connection "
+            "of its address.",
+        ),
+    ] = 128
+    buffered_mb: Annotated[
+        float,
+        Meta(
+            description="Bodies of all requests together, from their first byte until they are answered; beyond "
+            "it new ones get 503.",
+        ),
+    ] = 512.0
+    apigateway: Annotated[
+        ApiGatewayOptions | None,
+        Meta(description="The WebSocket API in front, if there is one."),
+    ] = None
+    hosts: Annotated[
+        list[str],
+        Meta(
+            description="Names by which a gateway without keys may be called, besides addresses, `localhost` and "
+            "names without a dot.",
+        ),
+    ] = field(default_factory=list)
+    cors_origins: Annotated[
+        list[str],
+        Meta(
+            description="Sites whose pages may call from a browser, e.g. `https://app.example.com`; `*` is all of "
+            "them.",
+        ),
+    ] = field(default_factory=list)
+    metrics_from: Annotated[
+        list[str],
+        Meta(
+            description="Addresses and networks that may read `/metrics` without a key, e.g. `10.0.0.0/8`. "
+            "Without keys everybody may.",
+        ),
+    ] = field(default_factory=list)
+    tls_certificate: Annotated[
+        str | None,
+        Meta(
+            description="Path of a PEM file; with `tls_key` the server speaks HTTPS, HTTP/2 where the client "
+            "chooses it.",
+        ),
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="Path of the PEM file with the certificate's key.")] = None
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Option, and what is wrong with it and the fix."""
+        wrong = []
+        for name, path in (("tls_certificate", self.tls_certificate), ("tls_key", self.tls_key)):
+            if path is not None and not Path(path).is_file():
+                wrong.append((name, f"{path!r} is no file. Fix: the path of a PEM file"))
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            wrong.append(("", "TLS needs both tls_certificate and tls_key. Fix: give both, or none"))
+        for address in self.metrics_from:
+            try:
+                ipaddress.ip_network(address, strict=False)
+            except ValueError:
+                wrong.append(("metrics_from", f"{address!r} is no address. Fix: e.g. 10.0.0.7 or 10.0.0.0/8"))
+        for origin in self.cors_origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                wrong.append(("cors_origins", f"{origin!r} is no site. Fix: e.g. https://app.example.com, or '*'"))
+        for name in ("max_body_mb", "stalled_write_s", "keep_alive_s", "head_s", "body_s", "buffered_mb"):
+            if getattr(self, name) <= 0:
+                wrong.append((name, f"{getattr(self, name):g} is not above 0. Fix: leave it out"))
+        if self.apigateway is not None and not self.apigateway.url.startswith(("http://", "https://")):
+            wrong.append(("apigateway.url", "no address. Fix: https://ID.execute-api.REGION.amazonaws.com/STAGE"))
+        if not 1 <= self.streams_per_connection <= 10_000:
+            wrong.append(("streams_per_connection", "outside 1-10000. Fix: e.g. 128; clients expect at least 100"))
+        if self.buffered_mb < self.max_body_mb:
+            wrong.append(("buffered_mb", "less than one body may have. Fix: at least max_body_mb"))
+        if not 0 <= self.port <= 65_535:
+            wrong.append(("port", f"{self.port} is no port. Fix: 1 to 65535, or 0 for a free one"))
+        return wrong
 
 
 class CountingOptions(Section):
     """How tokens are estimated before a provider reports them."""
 
-    vocabulary: bool = False
-    """Start from the o200k vocabulary (extra `tokenizers`): estimates are a fifth closer, for about 0.1 ms more CPU on
-    each 3 KB of new text and 75 MB of memory."""
-    seed: bool = False
-    """Teach the estimator of a model that is used for the first time by the provider's own free count (Bedrock
-    CountTokens, Anthropic count_tokens) of twenty short texts. Bedrock needs the permission `bedrock:CountTokens`."""
-    audit_share: float = 0.0
-    """Share of requests whose prompt the provider counts again, free of charge: `hapenny_count_audit_error_ratio`."""
+    vocabulary: Annotated[
+        bool,
+        Meta(
+            description="Start from the o200k vocabulary (extra `tokenizers`): estimates are a fifth closer, for "
+            "about 0.1 ms more CPU on each 3 KB of new text and 75 MB of memory.",
+        ),
+    ] = False
+    seed: Annotated[
+        bool,
+        Meta(
+            description="Teach the estimator of a model that is used for the first time by the provider's own "
+            "free count (Bedrock CountTokens, Anthropic count_tokens) of twenty short texts. Bedrock "
+            "needs the permission `bedrock:CountTokens`.",
+        ),
+    ] = False
+    audit_share: Annotated[
+        float,
+        Meta(
+            description="Share of requests whose prompt the provider counts again, free of charge: "
+            "`hapenny_count_audit_error_ratio`.",
+        ),
+    ] = 0.0
 
 
 class CollectionOptions(Section):
     """A collection of documents that `hapenny index build` made."""
 
-    path: str
-    """Folder that `hapenny index build` wrote."""
-    remote: Remote = Remote()
-    """When a reranking or rewriting model is asked, for routes that let it (`stages.retrieval.remote`)."""
-    refresh_s: float = 2.0
-    """How often what `hapenny index build` changed meanwhile is looked at: it is searched from then on, and answers
-    that rest on what it replaced go stale."""
+    path: Annotated[str, Meta(description="Folder that `hapenny index build` wrote.")]
+    remote: Annotated[
+        Remote,
+        Meta(
+            description="When a reranking or rewriting model is asked, for routes that let it "
+            "(`stages.retrieval.remote`).",
+        ),
+    ] = Remote()
+    refresh_s: Annotated[
+        float,
+        Meta(
+            description="How often what `hapenny index build` changed meanwhile is looked at: it is searched from "
+            "then on, and answers that rest on what it replaced go stale.",
+        ),
+    ] = 2.0
 
 
 class Config(Section):
@@ -109,61 +217,109 @@ class Config(Section):
 
     server: ServerOptions = field(default_factory=ServerOptions)
     backends: dict[str, BackendSection] = field(default_factory=lambda: {"simulated": SimulatedOptions()})
-    default_backend: str = ""
-    """The backend of models that name none; empty: the first."""
+    default_backend: Annotated[str, Meta(description="The backend of models that name none; empty: the first.")] = ""
     models: dict[str, ModelOptions] = field(default_factory=dict)
-    aliases: dict[str, str] = field(default_factory=dict)
-    """Further names for models and tiers."""
-    tiers: dict[str, str] = field(default_factory=dict)
-    """The model of each tier: fast, balanced, strong, max."""
-    fallbacks: dict[str, list[str]] = field(default_factory=dict)
-    """Where to go when a name's model is unavailable, in order."""
+    aliases: Annotated[
+        dict[str, str],
+        Meta(description="Further names for models and tiers."),
+    ] = field(default_factory=dict)
+    tiers: Annotated[
+        dict[str, str],
+        Meta(description="The model of each tier: fast, balanced, strong, max."),
+    ] = field(default_factory=dict)
+    fallbacks: Annotated[
+        dict[str, list[str]],
+        Meta(description="Where to go when a name's model is unavailable, in order."),
+    ] = field(default_factory=dict)
     routes: dict[str, RouteOptions] = field(default_factory=lambda: {"default": RouteOptions()})
     collections: dict[str, CollectionOptions] = field(default_factory=dict)
     embedders: dict[str, EmbedderOptions] = field(default_factory=dict)
     rerankers: dict[str, RerankerOptions] = field(default_factory=dict)
-    guardrails: dict[str, GuardrailOptions] = field(default_factory=dict)
-    """Guardrails that providers run, for the stages guard_input, guard_context and guard_output to ask (`remote`)."""
+    guardrails: Annotated[
+        dict[str, GuardrailOptions],
+        Meta(
+            description="Guardrails that providers run, for the stages guard_input, guard_context and "
+            "guard_output to ask (`remote`).",
+        ),
+    ] = field(default_factory=dict)
     stages: StageOptions = field(default_factory=StageOptions)
     keys: list[KeyOptions] = field(default_factory=list)
-    auth: Literal["keys", "open"] = "keys"
-    """Without keys the gateway listens on this machine alone; `open` says that everybody who reaches it may use it."""
-    tenants: dict[str, TenantOptions] = field(default_factory=dict)
-    """Budgets and limits of tenants, by name; `*` is every tenant that is not named."""
-    admission: AdmissionOptions = field(default_factory=AdmissionOptions)
-    """Where keys and budgets are kept."""
-    alerts: AlertOptions = field(default_factory=AlertOptions)
-    """Where alerts go: budgets that are nearly spent."""
-    isolate_prompt_cache: bool = False
-    """Put a mark of the tenant before every prompt, so that tenants that share an account at a provider do not share
-    its prompt cache: usage would tell one whether another has sent a prefix. Costs some twenty tokens a call, and what
-    tenants saved by sending the same prefix; the report shows it as `isolation`. Set `fingerprint_key`, so that the
-    mark lasts."""
+    auth: Annotated[
+        Literal["keys", "open"],
+        Meta(
+            description="Without keys the gateway listens on this machine alone; `open` says that everybody who "
+            "reaches it may use it.",
+        ),
+    ] = "keys"
+    tenants: Annotated[
+        dict[str, TenantOptions],
+        Meta(description="Budgets and limits of tenants, by name; `*` is every tenant that is not named."),
+    ] = field(default_factory=dict)
+    admission: Annotated[
+        AdmissionOptions,
+        Meta(description="Where keys and budgets are kept."),
+    ] = field(default_factory=AdmissionOptions)
+    alerts: Annotated[
+        AlertOptions,
+        Meta(description="Where alerts go: budgets that are nearly spent."),
+    ] = field(default_factory=AlertOptions)
+    isolate_prompt_cache: Annotated[
+        bool,
+        Meta(
+            description="Put a mark of the tenant before every prompt, so that tenants that share an account at a "
+            "provider do not share its prompt cache: usage would tell one whether another has sent a "
+            "prefix. Costs some twenty tokens a call, and what tenants saved by sending the same "
+            "prefix; the report shows it as `isolation`. Set `fingerprint_key`, so that the mark "
+            "lasts.",
+        ),
+    ] = False
     ledger: LedgerOptions | None = field(default_factory=LedgerOptions)
-    state: str | None = None
-    """SQLite file of what is learnt about token counts and answer lengths, so that it survives a restart. None: beside
-    the ledger (`ledger.state.db`), nowhere if there is no ledger file. Empty: nowhere."""
-    content: KeptTexts | None = None
-    """Texts of requests, off unless a route opts in; needs the extra `content`."""
-    traces: TraceOptions | None = None
-    """OpenTelemetry spans; needs the extra `otel`."""
-    batch: BatchJobs | None = None
-    """Batch jobs, off unless a journal is named."""
-    precompute: PrefetchOptions = field(default_factory=PrefetchOptions)
-    """Predictable questions answered ahead, off unless routes are named."""
-    edge: EdgeOptions = field(default_factory=EdgeOptions)
-    """Published answers and the CDN in front of them."""
-    counters: str = "memory"
-    """Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with other gateways."""
+    state: Annotated[
+        str | None,
+        Meta(
+            description="SQLite file of what is learnt about token counts and answer lengths, so that it survives "
+            "a restart. None: beside the ledger (`ledger.state.db`), nowhere if there is no ledger "
+            "file. Empty: nowhere.",
+        ),
+    ] = None
+    content: Annotated[
+        KeptTexts | None,
+        Meta(description="Texts of requests, off unless a route opts in; needs the extra `content`."),
+    ] = None
+    traces: Annotated[TraceOptions | None, Meta(description="OpenTelemetry spans; needs the extra `otel`.")] = None
+    batch: Annotated[BatchJobs | None, Meta(description="Batch jobs, off unless a journal is named.")] = None
+    precompute: Annotated[
+        PrefetchOptions,
+        Meta(description="Predictable questions answered ahead, off unless routes are named."),
+    ] = field(default_factory=PrefetchOptions)
+    edge: Annotated[
+        EdgeOptions,
+        Meta(description="Published answers and the CDN in front of them."),
+    ] = field(default_factory=EdgeOptions)
+    counters: Annotated[
+        str,
+        Meta(
+            description="Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with "
+            "other gateways.",
+        ),
+    ] = "memory"
     counting: CountingOptions = field(default_factory=CountingOptions)
-    prices: str | None = None
-    """Path of a file with negotiated prices."""
-    intents: str | None = None
-    """File that `hapenny train intents` wrote: says the intent of requests that come without one."""
-    fingerprint_key: str = ""
-    """Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then end with it)."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe lines that are logged; prompts and keys never are."""
+    prices: Annotated[str | None, Meta(description="Path of a file with negotiated prices.")] = None
+    intents: Annotated[
+        str | None,
+        Meta(description="File that `hapenny train intents` wrote: says the intent of requests that come without one."),
+    ] = None
+    fingerprint_key: Annotated[
+        str,
+        Meta(
+            description="Secret that keys hashes and fingerprints; drawn at start when empty (cached answers then "
+            "end with it).",
+        ),
+    ] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe lines that are logged; prompts and keys never are."),
+    ] = "info"
 
     def state_path(self) -> Path | None:
         """Where learnt state is kept; None: nowhere."""

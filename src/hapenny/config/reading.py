@@ -185,11 +185,16 @@ def _below(path: str) -> tuple[list[msgspec.inspect.Type], list[str]]:
 
 
 def _parts(nodes: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
-    """The types themselves where unions stand for several."""
-    found: list[msgspec.inspect.Type] = []
+    """The types themselves where unions stand for several and descriptions around one."""
+    plain: list[msgspec.inspect.Type] = []
     for node in nodes:
-        found += node.types if isinstance(node, msgspec.inspect.UnionType) else [node]
-    return found
+        if isinstance(node, msgspec.inspect.Metadata):
+            plain += _parts([node.type])
+        elif isinstance(node, msgspec.inspect.UnionType):
+            plain += _parts(list(node.types))
+        else:
+            plain.append(node)
+    return plain
 
 
 def _locate(path: str, raw: dict[str, Any]) -> tuple[str, Any]:

@@ -16,6 +16,7 @@ from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SE
 from hapenny.config.section import Section
 from hapenny.core.stage_spec import Mode, Preset, StageSpec
 from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
+from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE
@@ -33,6 +34,7 @@ STAGES: tuple[StageSpec[Any], ...] = (
     GUARD_OUTPUT_STAGE,
     GUARD_INPUT_STAGE,
     ARMS_STAGE,
+    LATENCY_STAGE,
     TEMPLATES_STAGE,
     EXACT_STAGE,
     FLIGHTS_STAGE,

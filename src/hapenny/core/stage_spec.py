@@ -10,6 +10,10 @@ from msgspec import Struct
 Mode: TypeAlias = Literal["off", "shadow", "on"]
 Preset: TypeAlias = Literal["safe", "balanced", "demo"]
 
+INSIDE = {"inside": True}
+"""Marks an option as the inside of an algorithm (`msgspec.Meta(extra=INSIDE)`): files may set it, no deployment should
+need to, and the manual tells of it apart."""
+
 OptionsT = TypeVar("OptionsT")
 
 

@@ -1,4 +1,4 @@
-"""Judges that need no model: normalised and numeric equality, JSON schema shape, embedding similarity.
+"""Judges that need no model: normalised and numeric equality, embedding similarity.
 
 Each returns a score in [0, 1]. Normalisation follows SQuAD's evaluation (lower case, no articles, no punctuation at the
 ends) with LaTeX's outer wrapping and number formats made equal.
@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -78,83 +75,3 @@ def similarity(answer: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     a, b = np.asarray(answer, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return max(0.0, float(a @ b) / length) if length else 0.0
-
-
-def schema(answer: str, shape: Mapping[str, Any]) -> float:
-    """1 if the answer is JSON of that schema (type, properties, required, items, enum, bounds, pattern)."""
-    text = answer.strip()
-    if text.startswith("```"):
-        text = text.strip("`").removeprefix("json").strip()
-    try:
-        value = msgspec.json.decode(text.encode())
-    except msgspec.DecodeError:
-        return 0.0
-    return float(fits(value, shape))
-
-
-def fits(value: Any, shape: Mapping[str, Any]) -> bool:
-    """Whether a JSON value follows the common core of JSON Schema (2020-12)."""
-    kind = shape.get("type")
-    if kind is not None and not any(_is(value, one) for one in ([kind] if isinstance(kind, str) else kind)):
-        return False
-    if "enum" in shape and value not in shape["enum"]:
-        return False
-    if "const" in shape and value != shape["const"]:
-        return False
-    if any(not fits(value, part) for part in shape.get("allOf", ())):
-        return False
-    if "anyOf" in shape and not any(fits(value, part) for part in shape["anyOf"]):
-        return False
-    if isinstance(value, dict):
-        return _fits_object(value, shape)
-    if isinstance(value, list):
-        return _between(len(value), shape, "minItems", "maxItems") and all(
-            fits(item, shape.get("items") or {}) for item in value
-        )
-    if isinstance(value, str):
-        pattern = shape.get("pattern")
-        return _between(len(value), shape, "minLength", "maxLength") and (
-            not pattern or bool(re.search(pattern, value))
-        )
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _between(value, shape, "minimum", "maximum")
-    return True
-
-
-def _fits_object(value: dict[str, Any], shape: Mapping[str, Any]) -> bool:
-    known: Mapping[str, Any] = shape.get("properties") or {}
-    if any(name not in value for name in shape.get("required", ())):
-        return False
-    more = shape.get("additionalProperties", True)
-    for name, item in value.items():
-        if name in known:
-            if not fits(item, known[name]):
-                return False
-        elif more is False or (isinstance(more, dict) and not fits(item, more)):
-            return False
-    return True
-
-
-def _between(size: float, shape: Mapping[str, Any], low: str, high: str) -> bool:
-    return bool(shape.get(low, -math.inf) <= size <= shape.get(high, math.inf))
-
-
-def _is(value: Any, kind: str) -> bool:
-    match kind:
-        case "object":
-            return isinstance(value, dict)
-        case "array":
-            return isinstance(value, list)
-        case "string":
-            return isinstance(value, str)
-        case "boolean":
-            return isinstance(value, bool)
-        case "null":
-            return value is None
-        case "integer":
-            return not isinstance(value, bool) and (
-                isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-            )
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-    return False

@@ -56,6 +56,7 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
@@ -121,6 +122,8 @@ class Assembly:
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
+    timed: bool
+    """Whether a route has a deadline."""
 
 
 def build(
@@ -274,6 +277,7 @@ def build(
         live_audit=audit,
         budgets=budgets,
         admin=admin,
+        timed=_anywhere(config, LATENCY_STAGE),
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 

@@ -39,6 +39,8 @@ from hapenny.guarding.options import (
     GUARD_OUTPUT_STAGE,
     GuardrailOptions,
 )
+from hapenny.responsive.options import LATENCY_STAGE
+from hapenny.responsive.stage import LatencyStage
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.fallbacks import FallbackStage
@@ -211,6 +213,10 @@ def _arms(here: RouteParts) -> Stage | None:
     return ArmStage(here.shared.experiments, here.shared.target, acted)
 
 
+def _latency(here: RouteParts) -> Stage:
+    return LatencyStage(here.options[LATENCY_STAGE].of(here.name), acts=here.route.mode(LATENCY_STAGE) == "on")
+
+
 def _templates(here: RouteParts) -> Stage:
     options = here.options[TEMPLATES_STAGE]
     libraries = [Path(each) for each in options.files]
@@ -338,6 +344,7 @@ BUILDERS: Mapping[StageSpec[Any], Builder] = {
     GUARD_INPUT_STAGE: _guard_input,
     GUARD_CONTEXT_STAGE: _guard_context,
     ARMS_STAGE: _arms,
+    LATENCY_STAGE: _latency,
     TEMPLATES_STAGE: _templates,
     EXACT_STAGE: _exact,
     FLIGHTS_STAGE: _flights,

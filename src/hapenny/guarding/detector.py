@@ -38,6 +38,8 @@ _WITH_DIGITS: Final[dict[Kind, Rule]] = {
 _DIGIT = re.compile(r"[0-9]")
 _TELLING = re.compile(r"[0-9@!#$%&*+/=?^_~|\\\-]|[A-Z]{12}|eyJ")
 """A character without which no structured item is complete."""
+LOUD = re.compile(r"[0-9@!#$%&*+/=?^_~|\\\-(]|[A-Z]{12}|eyJ")
+"""The same, and the bracket that a phone number may begin with: where none of it is held, only a word is open."""
 # Read from the end of a text to the left, so that the work is what is read.
 _TOKEN = re.compile(r"[!-~\u00a1-\u024f\u1e00-\u1eff]++")
 _GROUPS = re.compile(r"(?: ?[0-9A-Z+().\-ー])++ ?")
@@ -113,6 +115,14 @@ class Detector:
         if self._places:
             least = min(least, people.open_address(text, start))
         return max(start, least)
+
+
+def open_word(held: str) -> int | None:
+    """Characters of the word at the end of a text without `LOUD` ones; None: it is so long that it may be a key."""
+    token = _TOKEN.match(held[::-1])
+    if token is None:
+        return 0
+    return token.end() if token.end() < network.LONGEST else None
 
 
 def _left(text: str, start: int, width: int) -> int:

@@ -40,6 +40,8 @@ class Policy:
         self.denied = Topics(topics or {})
         self.watched = Topics(watched or {})
         self.style: Style = style
+        self.plain = not self.denied and not self.watched and not {"person", "address"} & set(actions)
+        """Whether all that is looked for is told by its characters: no topics, names or addresses."""
 
     def __bool__(self) -> bool:
         return bool(self.detectors) or bool(self.denied) or bool(self.watched)

@@ -5,11 +5,14 @@ being written, a number that may get another group, the beginning of a denied ph
 decided for good, so what comes out, joined, is what redaction of the whole text would give, for every way of cutting
 it into pieces; a property test holds that. `BEHIND` characters of what was released stay, since what comes may depend
 on them.
+
+Ordinary words are most of most answers: while nothing that is held tells of an item, and no topic, name or address is
+looked for, only the word that is being written is open, and the rest goes out unread (`_calm`).
 """
 
 from __future__ import annotations
 
-from hapenny.guarding.detector import BEHIND, placed
+from hapenny.guarding.detector import BEHIND, LOUD, open_word, placed
 from hapenny.guarding.finding import Finding
 from hapenny.guarding.normal import Normal, normal, simple
 from hapenny.guarding.policy import Policy
@@ -17,6 +20,9 @@ from hapenny.guarding.policy import Policy
 _AMORTISED = 8
 """Where much is held, at least this part of it is released at once: so every character is read a few times, not once
 with each piece that comes."""
+
+_KEPT = 4 * BEHIND
+"""Released characters that may stay before those beyond `BEHIND` are dropped."""
 
 
 class Tally(dict[str, int]):
@@ -62,6 +68,10 @@ class TextStream:
         """What may be written now that `piece` has come."""
         if self.blocked:
             return ""
+        if self._policy.plain and self._plain is not None:
+            more = piece if piece.isascii() else simple(piece)
+            if more is not None and (out := self._calm(piece, more)) is not None:
+                return out
         self._text += piece
         form = self._normal(piece)
         start = form.at(self._released)
@@ -74,6 +84,30 @@ class TextStream:
         if until - start < (len(form.text) - until) // _AMORTISED:
             return ""  # much is held: what is read again with every release is worth it only for more
         return self._release(form, start, until)
+
+    def _calm(self, piece: str, more: str) -> str | None:
+        """What may be written where nothing held can be an item but for the word at its end; None: that is not so.
+        `more` is the piece in normal form."""
+        assert self._plain is not None
+        start = self._released
+        held = self._plain[start:] + more
+        if start != self._written or LOUD.search(held) is not None:
+            return None
+        open_ = open_word(held)
+        if open_ is None:
+            return None
+        self._text += piece
+        self._plain += more
+        free = len(held) - open_
+        if free <= 0 or free < open_ // _AMORTISED:
+            return ""
+        self._released = self._written = end = start + free
+        out = self._text[start:end]
+        if end > _KEPT:
+            kept = end - BEHIND
+            self._text, self._plain = self._text[kept:], self._plain[kept:]
+            self._released = self._written = BEHIND
+        return out
 
     def _normal(self, piece: str) -> Normal:
         """The text in normal form, now that `piece` has come to it."""

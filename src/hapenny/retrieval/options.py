@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.stage_spec import Phase, StageSpec
 
 
 class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a route retrieves.
+    """What a route retrieves."""
 
-    `collection` is searched with `filter` (`filters.parse`), with what the request's header `x-hapenny-filter` or its
-    metadata `hapenny_filter` adds, and with bounds that the question states; in at most `seconds`. `remote` lets paid
-    models help: the reranker `rerank_model` (a name under `rerankers`; the first if left out) when the order is
-    unclear, and the fast tier when a follow-up question cannot be resolved by rule. In shadow nobody is paid: they are
-    not asked.
-    """
-
-    collection: str = ""
-    filter: dict[str, Any] | None = None
-    stated_filters: bool = True
-    """Whether bounds that a question states in so many words ("under 50 euro", "volume 3") filter what is searched."""
-    seconds: float = 0.5
-    remote: bool = False
-    rerank_model: str | None = None
-    instruction: str = "Use these sources where they help, and cite them as [1], [2]."
-    """What the model is told above the passages."""
+    collection: Annotated[str, Meta(description="Name of the collection that is searched.")] = ""
+    filter: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="What passages must be like, besides what the request's header `x-hapenny-filter` or its "
+            "metadata `hapenny_filter` adds.",
+        ),
+    ] = None
+    stated_filters: Annotated[
+        bool,
+        Meta(
+            description='Whether bounds that a question states in so many words ("under 50 euro", "volume 3") '
+            "filter what is searched.",
+        ),
+    ] = True
+    seconds: Annotated[float, Meta(description="How long the search may take at most.")] = 0.5
+    remote: Annotated[
+        bool,
+        Meta(
+            description="Whether paid models help: a reranker when the order is unclear, the fast tier when a "
+            "follow-up question cannot be resolved by rule. In shadow they are not asked.",
+        ),
+    ] = False
+    rerank_model: Annotated[str | None, Meta(description="A name under `rerankers`; the first if left out.")] = None
+    instruction: Annotated[
+        str,
+        Meta(description="What the model is told above the passages."),
+    ] = "Use these sources where they help, and cite them as [1], [2]."
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:
@@ -46,16 +58,23 @@ class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     that is left, the fused order stands. `rewrite_seconds`: the same for a model that rewrites the question.
     """
 
-    margin: float = 0.15
-    """Ask only when the scores of the last passage kept and the first one dropped are closer than this."""
-    depth: int = 25
-    """Passages a model is shown."""
-    seconds: float = 0.25
-    """How long reranking may take; after that the order stays as fused."""
-    characters: int = 2000
-    """Of each passage, at most."""
-    rewrite_seconds: float = 0.4
-    """How long the fast tier may take to resolve what a question refers to."""
+    margin: Annotated[
+        float,
+        Meta(
+            description="Ask only when the scores of the last passage kept and the first one dropped are closer "
+            "than this.",
+        ),
+    ] = 0.15
+    depth: Annotated[int, Meta(description="Passages a model is shown.")] = 25
+    seconds: Annotated[
+        float,
+        Meta(description="How long reranking may take; after that the order stays as fused."),
+    ] = 0.25
+    characters: Annotated[int, Meta(description="Of each passage, at most.")] = 2000
+    rewrite_seconds: Annotated[
+        float,
+        Meta(description="How long the fast tier may take to resolve what a question refers to."),
+    ] = 0.4
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.margin <= 1.0:

@@ -21,7 +21,8 @@ from hapenny.core.events import Collector, Event
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
-from hapenny.evidence.judges import agree, schema
+from hapenny.evidence.json_schema import schema
+from hapenny.evidence.judges import agree
 from hapenny.routing import complexity
 from hapenny.routing.abilities import Lacks
 from hapenny.routing.fallbacks import STANDS_IN

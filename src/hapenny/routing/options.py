@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from hapenny.core.stage_spec import Phase, StageSpec
+from hapenny.core.stage_spec import INSIDE, Phase, StageSpec
 
 
 class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -18,19 +18,43 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     a twentieth above .30; questions that ask for a comparison, a plan or a derivation score .30 and more.
     """
 
-    balanced_from: float | None = None
-    """Scores from here on go to `balanced`. None: evidence decides; .25 where another threshold is set, or where the
-    route lets techniques act unproven."""
-    strong_from: float | None = None
-    """Scores from here on go to `strong`. None: as above, .30."""
-    max_from: float | None = None
-    """Scores from here on go to `max`; above 1 means never. None: as above, never."""
-    trained: str | None = None
-    """File that `hapenny train router` wrote; its certificates override thresholds and use-case table."""
-    monthly_budget_usd: float | None = None
-    """Dollars in 30 days for all `auto` requests; while spending runs ahead tiers are lowered, easy questions first."""
-    sticky_s: float = 300.0
-    """A session keeps its tier this long (the provider's cache lifetime) unless moving down saves money."""
+    balanced_from: Annotated[
+        float | None,
+        Meta(
+            description="Scores from here on go to `balanced`. None: evidence decides; .25 where another "
+            "threshold is set, or where the route lets techniques act unproven.",
+            extra=INSIDE,
+        ),
+    ] = None
+    strong_from: Annotated[
+        float | None,
+        Meta(description="Scores from here on go to `strong`. None: as above, .30.", extra=INSIDE),
+    ] = None
+    max_from: Annotated[
+        float | None,
+        Meta(description="Scores from here on go to `max`; above 1 means never. None: as above, never.", extra=INSIDE),
+    ] = None
+    trained: Annotated[
+        str | None,
+        Meta(
+            description="File that `hapenny train router` wrote; its certificates override thresholds and "
+            "use-case table.",
+        ),
+    ] = None
+    monthly_budget_usd: Annotated[
+        float | None,
+        Meta(
+            description="Dollars in 30 days for all `auto` requests; while spending runs ahead tiers are lowered, "
+            "easy questions first.",
+        ),
+    ] = None
+    sticky_s: Annotated[
+        float,
+        Meta(
+            description="A session keeps its tier this long (the provider's cache lifetime) unless moving down "
+            "saves money.",
+        ),
+    ] = 300.0
 
     @property
     def by_score(self) -> bool:
@@ -50,19 +74,33 @@ COLD_START = {"balanced": 0.25, "strong": 0.30, "max": 1.1}
 class CascadeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which requests may be cascaded, and the two cheap tiers or models that answer first, the cheaper one first."""
 
-    intents: list[str] = field(default_factory=lambda: ["extraction", "classification"])
-    """`*` is every intent."""
-    background: bool = False
-    """Whether background work (batch jobs, priorities below 0) may be cascaded whatever its intent."""
-    gate: Literal["agreement", "confidence", "either"] = "agreement"
-    """`agreement`: both are asked at once and must say the same. `confidence`: the first is asked alone and must look
-    sure. `either`: the first alone; where it does not look sure, the second must say the same."""
-    confident_below: float = 0.25
-    """An answer looks sure only to a question whose cold-start score is below this."""
-    first: list[str] = field(default_factory=lambda: ["fast", "balanced"])
-    """The two that answer first, the cheaper one first."""
-    strong: str = "strong"
-    """Who answers where they disagree."""
+    intents: Annotated[
+        list[str],
+        Meta(description="`*` is every intent."),
+    ] = field(default_factory=lambda: ["extraction", "classification"])
+    background: Annotated[
+        bool,
+        Meta(
+            description="Whether background work (batch jobs, priorities below 0) may be cascaded whatever its intent.",
+        ),
+    ] = False
+    gate: Annotated[
+        Literal["agreement", "confidence", "either"],
+        Meta(
+            description="`agreement`: both are asked at once and must say the same. `confidence`: the first is "
+            "asked alone and must look sure. `either`: the first alone; where it does not look sure, "
+            "the second must say the same.",
+        ),
+    ] = "agreement"
+    confident_below: Annotated[
+        float,
+        Meta(description="An answer looks sure only to a question whose cold-start score is below this.", extra=INSIDE),
+    ] = 0.25
+    first: Annotated[
+        list[str],
+        Meta(description="The two that answer first, the cheaper one first."),
+    ] = field(default_factory=lambda: ["fast", "balanced"])
+    strong: Annotated[str, Meta(description="Who answers where they disagree.")] = "strong"
 
 
 TIERS_STAGE = StageSpec(

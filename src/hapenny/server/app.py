@@ -111,6 +111,8 @@ class App:
     def accept(self, request: Request) -> Admitted | Response:
         """Judges a request by its head; see `Service`."""
         perimeter, gateway = self._perimeter, self.services.gateway
+        if gateway.parts.timed:
+            request.received = gateway.clock.now()
         match: Match | None = None
         try:
             perimeter.check(request)

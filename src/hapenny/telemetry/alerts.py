@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import Url, address
@@ -34,10 +34,8 @@ _log = get_logger("hapenny.alerts")
 class AlertOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where alerts go, besides the log."""
 
-    webhook: str = ""
-    """URL that each is sent to by POST. Empty: nowhere."""
-    secret: str = ""
-    """Signs them. Best given as `${NAME}`."""
+    webhook: Annotated[str, Meta(description="URL that each is sent to by POST. Empty: nowhere.")] = ""
+    secret: Annotated[str, Meta(description="Signs them. Best given as `${NAME}`.")] = ""
 
     def __post_init__(self) -> None:
         if self.webhook:

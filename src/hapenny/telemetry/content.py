@@ -11,10 +11,10 @@ import base64
 import os
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
@@ -33,16 +33,14 @@ _EARLY = 64
 class ContentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether and how a route keeps texts."""
 
-    key: str = ""
-    """32 bytes in base64 (`openssl rand -base64 32`), best from `${ENV}`."""
-    sample: float = 0.0
-    """Share of requests that are kept, 0 to 1; 0 is off."""
-    redact: bool = True
-    """Replace e-mail addresses, numbers of cards and phones and the like before a text is kept."""
-    retention_days: float = 30.0
-    """After how many days a text is erased."""
-    routes: list[str] = []
-    """Routes that opted in; no other route's texts are kept."""
+    key: Annotated[str, Meta(description="32 bytes in base64 (`openssl rand -base64 32`), best from `${ENV}`.")] = ""
+    sample: Annotated[float, Meta(description="Share of requests that are kept, 0 to 1; 0 is off.")] = 0.0
+    redact: Annotated[
+        bool,
+        Meta(description="Replace e-mail addresses, numbers of cards and phones and the like before a text is kept."),
+    ] = True
+    retention_days: Annotated[float, Meta(description="After how many days a text is erased.")] = 30.0
+    routes: Annotated[list[str], Meta(description="Routes that opted in; no other route's texts are kept.")] = []
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from hapenny.core.exchange import CacheFact, Exchange
+from hapenny.core.latency import BUDGET
 from hapenny.core.money import Totals, dollars
 
 _FORWARDED = {
@@ -117,7 +118,8 @@ def cache_status(fact: CacheFact | None) -> str:
 
 
 def server_timing(exchange: Exchange) -> str:
-    """Milliseconds: each stage's decision, the wait before the first call, upstream's first content, the whole."""
+    """Milliseconds: each stage's decision, the wait before the first call, upstream's first content, the whole. Where
+    the route has a deadline, also each step of the budget (`step_…`), what is left, and what was done to keep it."""
     spent: dict[str, float] = {}
     for taken in exchange.decisions:
         if taken.seconds >= 5e-6:
@@ -130,6 +132,12 @@ def server_timing(exchange: Exchange) -> str:
             parts.append(f"upstream;dur={(adopted.began - adopted.started) * 1e3:.2f}")
     end = exchange.finished if exchange.finished is not None else exchange.clock.now()
     parts.append(f"total;dur={(end - exchange.arrived) * 1e3:.2f}")
+    budget = exchange.stage_notes.get(BUDGET)
+    if budget is not None:
+        parts += [f"step_{step};dur={seconds * 1e3:.2f}" for step, seconds in budget.used(exchange).items()]
+        parts.append(f"left;dur={budget.left(end) * 1e3:.2f}")
+        if budget.reactions:
+            parts.append(f'reactions;desc="{" ".join(budget.reactions)}"')
     return ", ".join(parts)
 
 

@@ -15,8 +15,9 @@ import contextlib
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
@@ -47,16 +48,26 @@ DAY = 86_400.0
 class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where the books are kept."""
 
-    path: str = ".hapenny/ledger.db"
-    """The SQLite file; its folder is made. `:memory:` keeps nothing."""
-    flush_s: float = 0.5
-    """Seconds after which a row is on disk at the latest, when the disk keeps up."""
-    sync_s: float = 1.0
-    """Seconds after which a row on disk outlives a power cut, too. 0: at once, with every batch."""
-    queue: int = 20_000
-    """Rows waiting at most."""
-    retention_days: float = 400.0
-    """Older request rows are deleted; their sums stay, as `adjustment` entries. 0: nothing is deleted."""
+    path: Annotated[
+        str,
+        Meta(description="The SQLite file; its folder is made. `:memory:` keeps nothing."),
+    ] = ".hapenny/ledger.db"
+    flush_s: Annotated[
+        float,
+        Meta(description="Seconds after which a row is on disk at the latest, when the disk keeps up."),
+    ] = 0.5
+    sync_s: Annotated[
+        float,
+        Meta(description="Seconds after which a row on disk outlives a power cut, too. 0: at once, with every batch."),
+    ] = 1.0
+    queue: Annotated[int, Meta(description="Rows waiting at most.")] = 20_000
+    retention_days: Annotated[
+        float,
+        Meta(
+            description="Older request rows are deleted; their sums stay, as `adjustment` entries. 0: nothing is "
+            "deleted.",
+        ),
+    ] = 400.0
 
     def __post_init__(self) -> None:
         if not 0 < self.flush_s <= 1:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 DECIDE_SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25)
+STEP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.04, 0.06, 0.1, 0.135, 0.2, 0.33, 0.5, 0.65, 1.0, 1.5, 3.0)
+"""With edges at the usual limits of steps."""
 MAX_SERIES = 2_000
 """Label combinations of one metric; later ones are counted under `other`."""
 FEATURES_A_TENANT = 50
@@ -156,6 +158,7 @@ class Metrics:
         self.labels = Labels()
         self._e2e, self._ttft = Histograms(SECONDS), Histograms(SECONDS)
         self._decide = Histograms(DECIDE_SECONDS)
+        self._steps, self._reactions, self._missed = Histograms(STEP_SECONDS), Counts(), Counts()
         self._registry: Any = None
 
     def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
@@ -193,6 +196,8 @@ class Metrics:
             self._tenant_tokens.inc((tenant, "output"), row.tokens.output)
         if row.e2e is not None:
             self._e2e.observe((route,), row.e2e)
+        if row.deadline is not None:
+            self._timed(row, row.deadline)
         if row.ttft is not None:
             self._ttft.observe((route, served), row.ttft)
         for stage, seconds in row.decide.items():
@@ -228,6 +233,15 @@ class Metrics:
             self._saved.inc((technique,), nano * NANO)
         if row.estimate_error:
             self._error.inc((route,), abs(row.estimate_error) * NANO)
+
+    def _timed(self, row: Row, deadline: float) -> None:
+        """Counts what a request with a deadline did with its time."""
+        for step, seconds in row.steps.items():
+            self._steps.observe((row.route, step), seconds)
+        for reaction in row.reactions:
+            self._reactions.inc((row.route, reaction))
+        if row.outcome == "failed" or (row.e2e or 0.0) + row.steps.get("routing", 0.0) > deadline:
+            self._missed.inc((row.route,))
 
     def bill(self, entry: Entry) -> None:
         """Counts what was paid for an hour of capacity."""
@@ -266,6 +280,13 @@ class Metrics:
             ("hapenny_baseline_dollars", "What requests would have cost without hapenny.", ("route",), self._baseline),
             ("hapenny_estimate_error_dollars", "Sum of absolute estimate errors.", ("route",), self._error),
             ("hapenny_unpriced_requests", "Requests with an unknown price.", ("route",), self._unpriced),
+            (
+                "hapenny_latency_reactions",
+                "What was done to keep a deadline; degradations may have changed the answer.",
+                ("route", "reaction"),
+                self._reactions,
+            ),
+            ("hapenny_deadline_missed", "Requests that failed or took longer than allowed.", ("route",), self._missed),
         )
         for name, what, labels, counts in counters:
             family = CounterMetricFamily(name, what, labels=labels)
@@ -293,6 +314,7 @@ class Metrics:
             ("hapenny_request_duration_seconds", "Arrival to last byte.", ("route",), self._e2e),
             ("hapenny_time_to_first_token_seconds", "Arrival to first content.", ("route", "model"), self._ttft),
             ("hapenny_decide_seconds", "Time a stage took to decide.", ("stage",), self._decide),
+            ("hapenny_step_seconds", "Time of a step of the latency budget.", ("route", "step"), self._steps),
         )
         for name, what, labels, series in histograms:
             histogram = HistogramMetricFamily(name, what, labels=labels)

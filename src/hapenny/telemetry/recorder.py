@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
@@ -23,8 +24,7 @@ from hapenny.telemetry.traces import TraceOptions, Traces
 class KeptTexts(Struct, kw_only=True, forbid_unknown_fields=True):
     """The content store and its file."""
 
-    path: str = ".hapenny/content.db"
-    """SQLite file of the encrypted texts."""
+    path: Annotated[str, Meta(description="SQLite file of the encrypted texts.")] = ".hapenny/content.db"
     options: ContentOptions
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange
+from hapenny.core.latency import BUDGET
 from hapenny.core.messages import Request
 from hapenny.core.money import Walk
 from hapenny.telemetry.layout import Layout
@@ -53,6 +54,7 @@ def make_row(
         place = prices.place(exchange.baseline)
         parts = layout.parts(place.prompt(layout))
         output = place.output(exchange.output)
+    budget = exchange.stage_notes.get(BUDGET)
     return Row(
         id=exchange.id,
         wall=exchange.wall,
@@ -93,6 +95,9 @@ def make_row(
         savings=money.savings,
         alone=by_itself.saved,
         freed=by_itself.freed,
+        deadline=budget.seconds if budget is not None else None,
+        steps=budget.used(exchange) if budget is not None else {},
+        reactions=budget.reactions if budget is not None else (),
         estimate_error=money.estimate_error,
         actual=money.actual,
         unpriced=unpriced,

@@ -97,6 +97,13 @@ class Row(Struct, kw_only=True, gc=False):
     made. Unlike `savings` these do not add up: what two techniques both save belongs to neither."""
     freed: str = ""
     """The technique that answered, so that no model had to: what its absence would have cost, other rows tell."""
+    deadline: float | None = None
+    """Seconds that the route allowed for the whole answer; None: it has no deadline."""
+    steps: dict[str, float] = {}
+    """Seconds by step of the latency budget (`hapenny.responsive.budget`), where there was a deadline: together
+    `e2e`, and `routing` before it."""
+    reactions: Sequence[str] = ()
+    """What was done to keep the deadline (`hapenny.core.latency`); behind `would:` what a budget in shadow saw."""
     estimate_error: int | None = 0
     actual: int | None = 0
     unpriced: bool = False

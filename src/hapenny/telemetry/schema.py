@@ -11,7 +11,7 @@ import msgspec
 from hapenny.core.events import Tokens
 from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 CREATE TABLE requests (
@@ -59,7 +59,10 @@ CREATE TABLE requests (
   unpriced INTEGER NOT NULL,
   reported INTEGER NOT NULL,
   alone TEXT,
-  freed TEXT
+  freed TEXT,
+  deadline REAL,
+  steps TEXT,
+  reactions TEXT
 );
 CREATE INDEX requests_id ON requests (id);
 CREATE INDEX requests_wall ON requests (wall);
@@ -163,6 +166,7 @@ def request_values(seq: int, row: Row) -> tuple[Any, ...]:
         _json(row.decide), _json(row.would_save), _json(row.arms), _json(row.scores), _json(row.notes),
         _json(row.parts), sum(row.parts.values()), row.output_tokens, _json(row.tokens), row.baseline, row.saved,
         row.estimate_error, row.actual, row.unpriced, row.reported, _json(row.alone), row.freed or None,
+        row.deadline, _json(row.steps), _json(row.reactions),
     )  # fmt: skip
 
 
@@ -213,11 +217,18 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+ADDED_COLUMNS = (
+    ("requests", ("alone TEXT", "freed TEXT", "deadline REAL", "steps TEXT", "reactions TEXT")),
+    ("calls", ("units TEXT",)),
+)
+"""Columns that came after the first version."""
+
+
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Gives a file of an older version the columns that came since, which its rows leave empty."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for table, columns in (("requests", ("alone TEXT", "freed TEXT")), ("calls", ("units TEXT",))):
+        for table, columns in ADDED_COLUMNS:
             known = columns_of(connection, table)
             for column in columns:
                 if column.split()[0] not in known:
@@ -258,8 +269,9 @@ def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:
     for column in ("prompt_tokens", "saved"):
         del named[column]
     named["freed"] = named["freed"] or ""
-    for column in ("tags", "decide", "would_save", "arms", "scores", "parts", "alone"):
+    for column in ("tags", "decide", "would_save", "arms", "scores", "parts", "alone", "steps"):
         named[column] = msgspec.json.decode(named[column]) if named[column] else {}
+    named["reactions"] = msgspec.json.decode(named["reactions"]) if named["reactions"] else ()
     named["notes"] = msgspec.json.decode(named["notes"]) if named["notes"] else ()
     used = named.pop("used")
     named["tokens"] = msgspec.json.decode(used, type=Tokens) if used else None

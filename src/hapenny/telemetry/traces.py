@@ -6,9 +6,9 @@ is on the hot path, and no text of a request can get into a span.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.backends.kinds import KINDS
 from hapenny.core.exchange import Exchange
@@ -28,12 +28,12 @@ NANO = 1e-9
 class TraceOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where spans go."""
 
-    endpoint: str
-    """An OTLP/HTTP collector: http://host:4318/v1/traces."""
-    service: str = "hapenny"
-    """The service name of the spans."""
-    sample: float = 1.0
-    """Share of requests, 0 to 1; a caller's own `traceparent` decides for itself."""
+    endpoint: Annotated[str, Meta(description="An OTLP/HTTP collector: http://host:4318/v1/traces.")]
+    service: Annotated[str, Meta(description="The service name of the spans.")] = "hapenny"
+    sample: Annotated[
+        float,
+        Meta(description="Share of requests, 0 to 1; a caller's own `traceparent` decides for itself."),
+    ] = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:

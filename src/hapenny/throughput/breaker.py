@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
+from hapenny.core.stage_spec import INSIDE
 
 _TRUSTED_WHOLE_S = 5.0
 """A refusal of the whole account, seconds after it was served: one of a provider's servers, perhaps."""
 
 
 class BreakerSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """`failures` in a row, or a `failure_share` of the last `sample` calls, open the breaker.
+    """When an endpoint is left alone.
 
-    An open one lets a probe pass every `probe_s` seconds, doubling to `longest_s`, until one succeeds; also where the
-    one before is still out, so that a probe in a black hole keeps nobody from finding out. Pauses get up to a quarter
-    on top by chance: gateways that lost a provider together do not probe in step. An endpoint that
-    fails `eject_share` of its calls while others hardly fail is left alone for `eject_s` (outlier ejection). One whose
-    provider refuses the gateway's own account is open at once, unless a call has succeeded within `trusted_s`: then the
-    refusal may be about the request (a model, a guardrail), and counts as a failure; so does one that can only be about
-    the account, for five seconds.
+    Probes that succeed close an open breaker. One is also let through where the one before is still out, so that a
+    probe in a black hole keeps nobody from finding out. Pauses get up to a quarter on top by chance: gateways that lost
+    a provider together do not probe in step. An endpoint whose provider refuses the gateway's own account is open at
+    once, unless a call has just succeeded: then the refusal may be about the request (a model, a guardrail), and counts
+    as a failure; so does one that can only be about the account, for five seconds.
     """
 
-    failures: int = 5
-    failure_share: float = 0.5
-    sample: int = 20
-    probe_s: float = 1.0
-    longest_s: float = 4.0
-    eject_share: float = 0.2
-    eject_s: float = 10.0
-    trusted_s: float = 60.0
+    failures: Annotated[int, Meta(description="Failures in a row that stop calls to an endpoint.", extra=INSIDE)] = 5
+    failure_share: Annotated[
+        float,
+        Meta(description="Share of failed calls among the last `sample` that does so, too.", extra=INSIDE),
+    ] = 0.5
+    sample: Annotated[int, Meta(description="Calls that share is taken over.", extra=INSIDE)] = 20
+    probe_s: Annotated[float, Meta(description="After how long the first probe is let through.", extra=INSIDE)] = 1.0
+    longest_s: Annotated[
+        float,
+        Meta(description="The longest time between probes, to which it doubles.", extra=INSIDE),
+    ] = 4.0
+    eject_share: Annotated[
+        float,
+        Meta(
+            description="An endpoint that fails this share of its calls while others hardly fail is left alone.",
+            extra=INSIDE,
+        ),
+    ] = 0.2
+    eject_s: Annotated[float, Meta(description="For how long.", extra=INSIDE)] = 10.0
+    trusted_s: Annotated[
+        float,
+        Meta(
+            description="How long after a call that succeeded a refusal of the gateway's own account may be about "
+            "the request.",
+            extra=INSIDE,
+        ),
+    ] = 60.0
 
 
 class Breaker:

@@ -6,9 +6,10 @@ The adaptive kinds are files of their own: `aimd` (on time to first token and pe
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Meta
 
 
 class Sample(NamedTuple):
@@ -41,10 +42,8 @@ class ConcurrencyLimit(Protocol):
 class SLO(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What users of a server are promised, in seconds at the upstream: first token, and each further one."""
 
-    ttft_s: float = 1.0
-    """Time to the first token."""
-    tpot_s: float = 0.05
-    """Time for each further token."""
+    ttft_s: Annotated[float, Meta(description="Time to the first token.")] = 1.0
+    tpot_s: Annotated[float, Meta(description="Time for each further token.")] = 0.05
 
     def __post_init__(self) -> None:
         if not (self.ttft_s > 0 and self.tpot_s > 0):

@@ -11,11 +11,14 @@ import asyncio
 import enum
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
 from hapenny.core.guard import Guard
+from hapenny.core.stage_spec import INSIDE
 from hapenny.stores.counters import Ticket
 from hapenny.throughput.balance import Balancer
 from hapenny.throughput.concurrency import Sample
@@ -40,21 +43,32 @@ class Outcome(enum.Enum):
 
 
 class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The gate as configured.
+    """The queue in front of a full quota."""
 
-    `patience_s`: the longest wait worth starting, where the deadline would allow more. `queue`: places. `ttft_s`,
-    `tokens_per_s`, `prompt_tokens_per_s`: how fast answers and prompts are expected to go.
-    """
-
-    patience_s: float = 2.0
-    queue: int = 10_000
-    ttft_s: float = 0.5
-    tokens_per_s: float = 80.0
-    prompt_tokens_per_s: float = 4_000.0
-    group_prefixes: int = 4
-    """Requests in a row that may be let go first because their prefix is the same."""
-    preempt: bool = True
-    """Let a short urgent request go before a long one of low priority that has not begun to answer."""
+    patience_s: Annotated[
+        float,
+        Meta(description="The longest wait worth starting, where the deadline would allow more."),
+    ] = 2.0
+    queue: Annotated[int, Meta(description="Requests that may wait at once.")] = 10_000
+    ttft_s: Annotated[
+        float,
+        Meta(description="Time to first token that is expected before any was measured.", extra=INSIDE),
+    ] = 0.5
+    tokens_per_s: Annotated[float, Meta(description="Tokens of an answer a second, likewise.", extra=INSIDE)] = 80.0
+    prompt_tokens_per_s: Annotated[
+        float,
+        Meta(description="Tokens of a prompt a second, likewise.", extra=INSIDE),
+    ] = 4_000.0
+    group_prefixes: Annotated[
+        int,
+        Meta(description="Requests in a row that may be let go first because their prefix is the same.", extra=INSIDE),
+    ] = 4
+    preempt: Annotated[
+        bool,
+        Meta(
+            description="Let a short urgent request go before a long one of low priority that has not begun to answer.",
+        ),
+    ] = True
 
 
 class Pass:

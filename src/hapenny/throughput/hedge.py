@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+from hapenny.core.stage_spec import INSIDE
 
 
 class HedgeSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Hedging as configured. `quantile` of recent times to first token, times `slack`, is the delay.
+    """Hedging: a second call when the first is late."""
 
-    `cost_share`: cap on the cost of hedges as a share of the cost of all calls. `spare`: share of the quota that must
-    be left. `samples`: calls to have seen before the first hedge.
-    """
-
-    quantile: float = 0.95
-    slack: float = 1.25
-    cost_share: float = 0.02
-    spare: float = 0.2
-    samples: int = 50
-    least_s: float = 0.05
-    """The shortest delay."""
+    quantile: Annotated[
+        float,
+        Meta(
+            description="Of recent times to first token: later than that, times `slack`, a call is late.",
+            extra=INSIDE,
+        ),
+    ] = 0.95
+    slack: Annotated[float, Meta(description="Factor on it.", extra=INSIDE)] = 1.25
+    cost_share: Annotated[float, Meta(description="What hedges may cost, as a share of what all calls cost.")] = 0.02
+    spare: Annotated[float, Meta(description="Share of the quota that must be left.", extra=INSIDE)] = 0.2
+    samples: Annotated[int, Meta(description="Calls to have seen before the first hedge.", extra=INSIDE)] = 50
+    least_s: Annotated[float, Meta(description="The shortest delay.", extra=INSIDE)] = 0.05
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile < 1:

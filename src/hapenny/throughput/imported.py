@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yaml
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
@@ -30,10 +31,14 @@ Place = tuple[str, str]
 class QuotaImport(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Where the account's quotas come from."""
 
-    file: str = ""
-    """A file that `hapenny doctor --quotas --write` made."""
-    regions: tuple[str, ...] = ()
-    """Regions whose Service Quotas are read at start and every six hours; needs credentials and hapenny[aws]."""
+    file: Annotated[str, Meta(description="A file that `hapenny doctor --quotas --write` made.")] = ""
+    regions: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Regions whose Service Quotas are read at start and every six hours; needs credentials "
+            "and hapenny[aws].",
+        ),
+    ] = ()
 
 
 def of_file(path: str) -> dict[Place, QuotaSpec]:

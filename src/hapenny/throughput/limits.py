@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
+from hapenny.core.stage_spec import INSIDE
 from hapenny.throughput.aimd import AimdLimit
 from hapenny.throughput.concurrency import SLO, ConcurrencyLimit, FixedLimit, ShadowLimit
 from hapenny.throughput.gradient import GradientLimit
 
 
 class LimitSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A concurrency limit as configured. `kind`: fixed, aimd or gradient; `shadow`: a kind that only learns."""
+    """How many calls may be under way at once."""
 
-    kind: str = "aimd"
-    initial: int = 16
-    """Calls at once to begin with."""
-    least: int = 1
-    """Never fewer at once."""
-    most: int = 1024
-    """Never more at once."""
+    kind: Annotated[str, Meta(description="How calls at once are limited: fixed, aimd or gradient.")] = "aimd"
+    initial: Annotated[int, Meta(description="Calls at once to begin with.", extra=INSIDE)] = 16
+    least: Annotated[int, Meta(description="Never fewer at once.", extra=INSIDE)] = 1
+    most: Annotated[int, Meta(description="Never more at once.")] = 1024
     slo: SLO = SLO()
-    shadow: str | None = None
+    shadow: Annotated[str | None, Meta(description="A kind that only learns beside it.", extra=INSIDE)] = None
 
     def __post_init__(self) -> None:
         for name in ("kind", "shadow"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import field
+from msgspec import Meta, field
 
 from hapenny.core.exchange import Target
 from hapenny.core.stage_spec import Phase, StageSpec
@@ -19,29 +19,24 @@ from hapenny.throughput.retry import Backoff
 
 
 class EndpointOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """One more place to call the same model. An empty field is the target's own.
+    """One more place to call the same model. An empty field is the target's own."""
 
-    `profile`: the inference-profile id to call instead of the plain model id. `cost_factor`: price against the cheapest
-    endpoint; cheaper ones are used up first. `hourly_usd`: what its capacity costs an hour, where that is paid instead
-    of calls. `server_priority`: the server orders by priority itself.
-    """
-
-    name: str
-    """How it is called in metrics."""
-    backend: str = ""
-    """Name of a backend."""
-    region: str = ""
-    """AWS region."""
-    service_tier: str = ""
-    """standard, priority, flex, reserved, provisioned or owned."""
-    endpoint: str = ""
-    """Address."""
-    profile: str = ""
-    account: str = ""
-    """Whose quota it is."""
-    cost_factor: float = 1.0
-    hourly_usd: float | None = None
-    server_priority: bool = False
+    name: Annotated[str, Meta(description="How it is called in metrics.")]
+    backend: Annotated[str, Meta(description="Name of a backend.")] = ""
+    region: Annotated[str, Meta(description="AWS region.")] = ""
+    service_tier: Annotated[str, Meta(description="standard, priority, flex, reserved, provisioned or owned.")] = ""
+    endpoint: Annotated[str, Meta(description="Address.")] = ""
+    profile: Annotated[str, Meta(description="The inference profile to call instead of the plain model id.")] = ""
+    account: Annotated[str, Meta(description="Whose quota it is.")] = ""
+    cost_factor: Annotated[
+        float,
+        Meta(description="Price against the cheapest endpoint; cheaper ones are used up first."),
+    ] = 1.0
+    hourly_usd: Annotated[
+        float | None,
+        Meta(description="What its capacity costs an hour, where that is paid instead of calls."),
+    ] = None
+    server_priority: Annotated[bool, Meta(description="Whether the server orders by priority itself.")] = False
     quota: QuotaSpec | None = None
     limit: LimitSpec | None = None
 
@@ -66,20 +61,32 @@ Residency = Literal["region", "geography", "anywhere"]
 
 
 class RegionPolicy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Where a model may be served.
+    """Where a model may be served."""
 
-    `source`: the region called. `residency`: `region` (it alone), `geography` (its geographic profile too), `anywhere`
-    (the global profile too). `provisioned`: ARN of provisioned throughput, used first; calls spill from it to on demand
-    in the same region; `hourly_usd` is what it costs an hour. `tiers`: service tiers to use, best first; later ones are
-    spilled to. `second_endpoint`: name of a backend for the provider's second endpoint family, a quota pool of its own.
-    """
-
-    source: str
-    residency: Residency = "geography"
-    provisioned: str = ""
-    hourly_usd: float | None = None
-    tiers: tuple[str, ...] = ("standard",)
-    second_endpoint: str = ""
+    source: Annotated[str, Meta(description="The region called.")]
+    residency: Annotated[
+        Residency,
+        Meta(
+            description="`region`: it alone; `geography`: its geographic profile too; `anywhere`: the global "
+            "profile too.",
+        ),
+    ] = "geography"
+    provisioned: Annotated[
+        str,
+        Meta(
+            description="ARN of provisioned throughput, used first; calls spill from it to on demand in the same "
+            "region.",
+        ),
+    ] = ""
+    hourly_usd: Annotated[float | None, Meta(description="What that costs an hour.")] = None
+    tiers: Annotated[
+        tuple[str, ...],
+        Meta(description="Service tiers to use, best first; later ones are spilled to."),
+    ] = ("standard",)
+    second_endpoint: Annotated[
+        str,
+        Meta(description="Name of a backend for the provider's second endpoint family, a quota pool of its own."),
+    ] = ""
 
 
 class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -92,10 +99,11 @@ class ModelOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     limit: LimitSpec | None = None
     endpoints: tuple[EndpointOptions, ...] = ()
     regions: RegionPolicy | None = None
-    affinity: bool = False
-    """Keep equal prefixes on the same server of a pool (vLLM's prefix cache)."""
-    hedge: bool = False
-    """Ask a second endpoint when the first is late."""
+    affinity: Annotated[
+        bool,
+        Meta(description="Keep equal prefixes on the same server of a pool (vLLM's prefix cache)."),
+    ] = False
+    hedge: Annotated[bool, Meta(description="Ask a second endpoint when the first is late.")] = False
 
     def __post_init__(self) -> None:
         names = [e.name for e in self.endpoints]
@@ -107,18 +115,23 @@ NOTHING_SAID = ModelOptions()
 
 
 class ThroughputOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The throughput stage as configured; `models` by provider's model id.
+    """How calls are made.
 
-    `shares`: weight of tenants in the queue where it is not 1: one of weight 2 gets twice as much of a full quota.
-    `retry_share`: retries as a share of requests, over all. Models that are not named have no known quota: it is
-    learnt from refusals, and nothing is held back before the first one.
+    Models that are not named have no known quota: it is learnt from refusals, and nothing is held back before the first
+    one.
     """
 
     models: dict[str, ModelOptions] = field(default_factory=dict)
     gate: GateSpec = field(default_factory=GateSpec)
     retry: Backoff = field(default_factory=Backoff)
-    shares: dict[str, float] = field(default_factory=dict)
-    retry_share: float = 0.1
+    shares: Annotated[
+        dict[str, float],
+        Meta(
+            description="Weight of tenants in the queue where it is not 1: one of weight 2 gets twice as much of "
+            "a full quota.",
+        ),
+    ] = field(default_factory=dict)
+    retry_share: Annotated[float, Meta(description="Retries as a share of requests, over all.")] = 0.1
     breaker: BreakerSpec = field(default_factory=BreakerSpec)
     quotas: QuotaImport = field(default_factory=QuotaImport)
     hedge: HedgeSpec = field(default_factory=HedgeSpec)

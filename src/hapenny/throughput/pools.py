@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
+
+from hapenny.core.stage_spec import INSIDE
 
 
 class Pool(NamedTuple):
@@ -23,22 +26,30 @@ class Pool(NamedTuple):
 
 
 class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The limits of one pool, as the provider counts them. A limit that is None does not exist or is not known.
+    """The limits of one pool, as the provider counts them. A limit that is left out does not exist or is not known."""
 
-    `window`: `refill` (a token bucket) or `minute` (counted from each full minute). `output_burndown`: units a settled
-    output token costs, the catalog's figure when None. `cache_read_share`: units a cached input token costs once
-    settled. `learn`: find the tokens a minute from the provider's refusals when `tokens_per_minute` is not given.
-    """
-
-    requests_per_minute: float | None = None
-    """RPM."""
-    tokens_per_minute: float | None = None
-    tokens_per_day: float | None = None
-    """TPD."""
-    window: Literal["refill", "minute"] = "refill"
-    output_burndown: float | None = None
-    cache_read_share: float = 0.0
-    learn: bool = True
+    requests_per_minute: Annotated[float | None, Meta(description="RPM.")] = None
+    tokens_per_minute: Annotated[float | None, Meta(description="TPM. Left out: none, or not known.")] = None
+    tokens_per_day: Annotated[float | None, Meta(description="TPD.")] = None
+    window: Annotated[
+        Literal["refill", "minute"],
+        Meta(description="How the provider counts: `refill` (a token bucket) or `minute` (from each full minute)."),
+    ] = "refill"
+    output_burndown: Annotated[
+        float | None,
+        Meta(description="Units that a settled token of an answer costs; the catalog's figure if left out."),
+    ] = None
+    cache_read_share: Annotated[
+        float,
+        Meta(description="Units that a cached token of a prompt costs once settled.", extra=INSIDE),
+    ] = 0.0
+    learn: Annotated[
+        bool,
+        Meta(
+            description="Whether the tokens a minute are learnt from the provider's refusals where "
+            "`tokens_per_minute` is left out.",
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):

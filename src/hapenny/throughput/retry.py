@@ -7,26 +7,22 @@ a withdrawal a retry), so that an outage is met with at most `share` more calls 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from hapenny.core.clock import Clock
 
 
 class Backoff(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """When to try again. Delay before retry k (from 1) is `base_s * factor**(k-1)` +/- `jitter_s`, at least 0.
+    """When to try again. Delay before retry k (from 1) is `base_s * factor**(k-1)` +/- `jitter_s`, at least 0."""
 
-    `tries` counts the first attempt as well (3 by default, at most 5).
-    """
-
-    tries: int = 3
-    base_s: float = 0.1
-    """The first delay."""
-    factor: float = 2.0
-    """Each further delay is this much longer."""
-    jitter_s: float = 0.1
-    max_delay_s: float = 5.0
-    """The longest delay."""
+    tries: Annotated[int, Meta(description="Attempts, the first one among them; at most 5.")] = 3
+    base_s: Annotated[float, Meta(description="The first delay.")] = 0.1
+    factor: Annotated[float, Meta(description="Each further delay is this much longer.")] = 2.0
+    jitter_s: Annotated[float, Meta(description="Delays are up to this much shorter or longer, by chance.")] = 0.1
+    max_delay_s: Annotated[float, Meta(description="The longest delay.")] = 5.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.tries <= 5:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from hapenny.core.stage_spec import Phase, StageSpec
+import msgspec
+from msgspec import Meta
+
+from hapenny.core.stage_spec import INSIDE, Phase, StageSpec
 from hapenny.tokens.window import Results, WindowOptions
 
 __all__ = [
@@ -26,30 +29,41 @@ __all__ = [
 
 
 class StructureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lossless forms of tool results and tool definitions. `results`: which results are rewritten (`records`: arrays of
-    records that are no file's text; `json`: all JSON); `compact` False only minifies; `definitions` also takes the
-    layout out of tool definitions; `tools_untouched` names tools whose results and definitions must reach the model as
-    they are (code, schemas)."""
+    """Lossless forms of tool results and tool definitions."""
 
-    results: Results = "records"
-    compact: bool = True
-    definitions: bool = False
-    tools_untouched: tuple[str, ...] = ()
+    results: Annotated[
+        Results,
+        Meta(
+            description="Which tool results are rewritten without loss: `records` (arrays of records that are no "
+            "file's text) or `json` (all JSON).",
+        ),
+    ] = "records"
+    compact: Annotated[bool, Meta(description="Whether records become tables; false only minifies.")] = True
+    definitions: Annotated[bool, Meta(description="Whether the layout is taken out of tool definitions, too.")] = False
+    tools_untouched: Annotated[
+        tuple[str, ...],
+        Meta(description="Tools whose results and definitions must reach the model as they are (code, schemas)."),
+    ] = ()
 
 
 class SizeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When and how tightly a limit is set.
+    """When and how tightly a limit is set."""
 
-    `quantile`: of past answers of the intent, `margin`: factor on it, `least`: answers needed before an intent has a
-    limit of its own (the pool's, with twice the margin, holds until then), `floor`: tokens below which no limit goes.
-    """
-
-    quantile: float = 0.99
-    margin: float = 1.25
-    least: int = 40
-    floor: int = 64
-    window: int = 1000
-    """Answers that are remembered of each intent."""
+    quantile: Annotated[
+        float,
+        Meta(description="Of past answers of the intent, which the limit has to hold.", extra=INSIDE),
+    ] = 0.99
+    margin: Annotated[float, Meta(description="Factor on it.", extra=INSIDE)] = 1.25
+    least: Annotated[
+        int,
+        Meta(
+            description="Answers needed before an intent has a limit of its own (the pool's, with twice the "
+            "margin, holds until then).",
+            extra=INSIDE,
+        ),
+    ] = 40
+    floor: Annotated[int, Meta(description="Tokens below which no limit goes.", extra=INSIDE)] = 64
+    window: Annotated[int, Meta(description="Answers that are remembered of each intent.", extra=INSIDE)] = 1000
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile <= 1 or self.margin < 1 or self.least < 10 or self.floor < 1:
@@ -57,19 +71,20 @@ class SizeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pruning of retrieved context.
+    """Pruning of retrieved context."""
 
-    `share`: of the context's tokens that may stay at most; `mass`: of the expected evidence that must stay before it
-    may be less; `floor`: tokens of context under which nothing is pruned; `best_first`: order of the passages sent;
-    `seconds`: the bound on the work; `tools`: tools whose results are retrieved text.
-    """
-
-    share: float = 0.5
-    mass: float = 0.98
-    floor: int = 400
-    best_first: bool = False
-    seconds: float = 0.008
-    tools: tuple[str, ...] = ()
+    share: Annotated[float, Meta(description="Share of the context's tokens that may stay at most.")] = 0.5
+    mass: Annotated[
+        float,
+        Meta(description="Share of the expected evidence that must stay before it may be less.", extra=INSIDE),
+    ] = 0.98
+    floor: Annotated[int, Meta(description="Tokens of context under which nothing is pruned.", extra=INSIDE)] = 400
+    best_first: Annotated[
+        bool,
+        Meta(description="Whether the passages are sent best first instead of in their order."),
+    ] = False
+    seconds: Annotated[float, Meta(description="The bound on the work.", extra=INSIDE)] = 0.008
+    tools: Annotated[tuple[str, ...], Meta(description="Tools whose results are retrieved text.")] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or not 0 < self.mass <= 1 or self.floor < 0 or self.seconds <= 0:
@@ -77,31 +92,33 @@ class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BrevityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to ask for short answers. `stop`: sequences that end an answer beside the client's own; `intents`: which
-    ones it is for (empty: all)."""
+    """One way to ask for short answers."""
 
-    instruction: str
-    """The sentence that is added to the system prompt."""
-    stop: tuple[str, ...] = ()
-    intents: tuple[str, ...] = ()
+    instruction: Annotated[str, Meta(description="The sentence that is added to the system prompt.")]
+    stop: Annotated[tuple[str, ...], Meta(description="Sequences that end an answer, beside the client's own.")] = ()
+    intents: Annotated[tuple[str, ...], Meta(description="Which intents it is for; empty: all.")] = ()
 
 
 class BrevityOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`experiment`: whose arms name profiles (an arm without a profile is the control); `profiles`: beside or instead
-    of the shipped ones."""
+    """Ways to ask for short answers, tried by an experiment."""
 
-    experiment: str = "brevity"
-    profiles: dict[str, BrevityProfile] = {}
+    experiment: Annotated[
+        str,
+        Meta(description="The experiment whose arms name profiles; an arm without a profile is the control."),
+    ] = "brevity"
+    profiles: Annotated[dict[str, BrevityProfile], Meta(description="Beside or instead of the shipped ones.")] = {}
 
 
 class TemplateOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Template answers. `files`: YAML libraries beside the shipped ones (`shipped`); `with_tools`: also where the
-    request offers tools to the model, which might have called one; `skip`: names of templates that stay off."""
+    """Template answers."""
 
-    shipped: bool = True
-    files: tuple[str, ...] = ()
-    with_tools: bool = False
-    skip: tuple[str, ...] = ()
+    shipped: Annotated[bool, Meta(description="Whether the libraries that come with hapenny are used.")] = True
+    files: Annotated[tuple[str, ...], Meta(description="Further YAML libraries.")] = ()
+    with_tools: Annotated[
+        bool,
+        Meta(description="Also where the request offers tools to the model, which might have called one."),
+    ] = False
+    skip: Annotated[tuple[str, ...], Meta(description="Names of templates that stay off.")] = ()
 
 
 class TokenOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

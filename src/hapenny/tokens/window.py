@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Data, Message, Text, Thinking, Tool, ToolResult, ToolUse
+from hapenny.core.stage_spec import INSIDE
 from hapenny.tokens.exact import exact_calls, quotes
 from hapenny.tokens.lossless import Shrinker, are_records, minify
 
@@ -35,24 +37,37 @@ class CachePrices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the window works.
+    """How a long conversation is kept within its tokens."""
 
-    `limit`: tokens the conversation may take (0: no limit but the model's), `recent`: messages never touched,
-    `results`: which tool results may be written shorter (`records`: arrays of records that are no file's text; `json`:
-    all JSON), `duplicate_tokens`: from which size an equal one becomes a reference, `expected_calls`: calls still
-    expected when nothing is known about the session, `facts`: characters of facts kept of each cleared result (of all
-    dropped turns twice that at most), `summarise`: whether the fast tier writes a summary each time turns are dropped,
-    in at most `summary_seconds`.
-    """
-
-    limit: int = 0
-    recent: int = 8
-    results: Results = "records"
-    duplicate_tokens: int = 24
-    expected_calls: float = 4.0
-    facts: int = 600
-    summarise: bool = False
-    summary_seconds: float = 5.0
+    limit: Annotated[int, Meta(description="Tokens the conversation may take; 0: no limit but the model's.")] = 0
+    recent: Annotated[int, Meta(description="The last messages, which are never touched.")] = 8
+    results: Annotated[
+        Results,
+        Meta(
+            description="Which tool results may be written shorter: `records` (arrays of records that are no "
+            "file's text) or `json` (all JSON).",
+        ),
+    ] = "records"
+    duplicate_tokens: Annotated[
+        int,
+        Meta(description="From which size an equal result becomes a reference.", extra=INSIDE),
+    ] = 24
+    expected_calls: Annotated[
+        float,
+        Meta(description="Calls still expected when nothing is known about the session.", extra=INSIDE),
+    ] = 4.0
+    facts: Annotated[
+        int,
+        Meta(
+            description="Characters of facts kept of each cleared result; of all dropped turns twice that at most.",
+            extra=INSIDE,
+        ),
+    ] = 600
+    summarise: Annotated[
+        bool,
+        Meta(description="Whether the fast tier writes a summary each time turns are dropped."),
+    ] = False
+    summary_seconds: Annotated[float, Meta(description="How long that may take.", extra=INSIDE)] = 5.0
 
     def __post_init__(self) -> None:
         if self.limit < 0 or self.recent < 2 or self.expected_calls < 0 or self.summary_seconds <= 0:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.tuning.sets import ParameterSet
@@ -13,22 +13,33 @@ from hapenny.tuning.sets import ParameterSet
 class ArmOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where `hapenny experiment` keeps its experiments; no file, no arms."""
 
-    file: str = ".hapenny/experiments.json"
-    """Path of the experiments."""
+    file: Annotated[str, Meta(description="Path of the experiments.")] = ".hapenny/experiments.json"
 
 
 class ParameterOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What is sent by intent, and what happens to a parameter the model refuses."""
 
-    refused: Literal["translate", "reject"] = "translate"
-    """`translate` drops or translates it and says so in the answer's headers; `reject` answers 400."""
-    use_sets: bool = False
-    """Whether intents get parameter sets; off, because other parameters give other answers."""
-    sets: dict[str, ParameterSet] = {}
-    """Sets of your own, or other values for shipped ones (extraction, classification, summarization, creative, code,
-    chat)."""
-    by_intent: dict[str, str] = {}
-    """Intent -> set, before the shipped choice (an intent of a set's name gets that set)."""
+    refused: Annotated[
+        Literal["translate", "reject"],
+        Meta(
+            description="`translate` drops or translates it and says so in the answer's headers; `reject` answers 400.",
+        ),
+    ] = "translate"
+    use_sets: Annotated[
+        bool,
+        Meta(description="Whether intents get parameter sets; off, because other parameters give other answers."),
+    ] = False
+    sets: Annotated[
+        dict[str, ParameterSet],
+        Meta(
+            description="Sets of your own, or other values for shipped ones (extraction, classification, "
+            "summarization, creative, code, chat).",
+        ),
+    ] = {}
+    by_intent: Annotated[
+        dict[str, str],
+        Meta(description="Intent -> set, before the shipped choice (an intent of a set's name gets that set)."),
+    ] = {}
 
 
 ARMS_STAGE = StageSpec(

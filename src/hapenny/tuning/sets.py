@@ -7,10 +7,10 @@ and what is sent is a `Change`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hapenny.catalog import Card, Change, fit
 from hapenny.core.messages import Parameters
@@ -29,26 +29,22 @@ class ParameterSet(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     `override`: goes before what the client sent.
     """
 
-    temperature: float | None = None
-    """0 is the most repeatable."""
-    top_p: float | None = None
-    """Nucleus sampling."""
-    top_k: int | None = None
-    """How many tokens are candidates."""
-    both: bool = False
-    """Send temperature and top_p together where the model takes both."""
-    effort: str | None = None
-    """How much to think, where the model takes it."""
-    length: Length | None = None
-    """Resolved to the size that answers of the intent have been seen to need."""
-    max_tokens: int | None = None
-    """A fixed limit instead of `length`."""
-    latency: Literal["standard", "optimized"] | None = None
-    """`optimized` asks for latency-optimised inference."""
-    service_tier: str | None = None
-    """standard, priority or flex."""
-    override: bool = False
-    """Also replace what the client sent."""
+    temperature: Annotated[float | None, Meta(description="0 is the most repeatable.")] = None
+    top_p: Annotated[float | None, Meta(description="Nucleus sampling.")] = None
+    top_k: Annotated[int | None, Meta(description="How many tokens are candidates.")] = None
+    both: Annotated[bool, Meta(description="Send temperature and top_p together where the model takes both.")] = False
+    effort: Annotated[str | None, Meta(description="How much to think, where the model takes it.")] = None
+    length: Annotated[
+        Length | None,
+        Meta(description="Resolved to the size that answers of the intent have been seen to need."),
+    ] = None
+    max_tokens: Annotated[int | None, Meta(description="A fixed limit instead of `length`.")] = None
+    latency: Annotated[
+        Literal["standard", "optimized"] | None,
+        Meta(description="`optimized` asks for latency-optimised inference."),
+    ] = None
+    service_tier: Annotated[str | None, Meta(description="standard, priority or flex.")] = None
+    override: Annotated[bool, Meta(description="Also replace what the client sent.")] = False
 
 
 SETS: dict[str, ParameterSet] = {

@@ -47,3 +47,12 @@ def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], byte
 def decode(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """The failure behind an error answer, or behind an error within a stream (status 200)."""
     return faults.failure("openai", status, headers, error_bodies.read(body))
+
+
+def not_streamed() -> Failure:
+    """What a server that answers a request for a stream with a whole answer gets: it may have been cut anywhere."""
+    return Failure(
+        "upstream",
+        "The provider answered a request for a stream with a whole answer.",
+        fix="streams: false on the backend, if its server does not stream",
+    )

@@ -18,7 +18,7 @@ from hapenny.core.events import Event, Other, Started, TextDelta
 from hapenny.protocols import fields as f
 from hapenny.protocols import sse
 from hapenny.protocols.codec import StreamDecoder
-from hapenny.protocols.openai import answer, errors, usage
+from hapenny.protocols.openai import errors, usage
 from hapenny.protocols.openai.choice import Choice, Frame
 from hapenny.protocols.openai.pieces import stem_of, text_of
 
@@ -91,8 +91,8 @@ class Decoder(StreamDecoder):
 
     def close(self) -> list[Event]:
         events: list[Event] = []
-        if not self._started and (rest := self._sse.rest.lstrip()).startswith(b"{"):
-            return answer.decode(rest, *self._defaults)  # the server does not stream: it answers whole
+        if not self._started and self._sse.rest.lstrip().startswith(b"{"):
+            raise errors.not_streamed()
         for name, payload in self._sse.flush():
             self._frame(name, payload, events)
         if not self._done:

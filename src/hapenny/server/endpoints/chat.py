@@ -12,6 +12,7 @@ from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
 from hapenny.core.exchange import Exchange
+from hapenny.core.latency import EDGE
 from hapenny.core.messages import Protocol as Spoken
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
@@ -124,6 +125,8 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
         if not gateway.keyring.open and names_objects(call.body):
             await permit_objects(call, objects_of_chat(call.body))
         await gateway.admit(exchange)
+        if call.request.received is not None:
+            exchange.stage_notes[EDGE] = (call.request.received, gateway.clock.now())
         flow = await gateway.answer(exchange)
         if watch is not None:
             flow.through(watch(exchange))

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
@@ -16,12 +17,10 @@ from hapenny.core.log import get_logger
 from hapenny.protocols.http1 import target as targets
 from hapenny.protocols.http1.fields import FIELDS, Malformed, sound
 from hapenny.protocols.http1.request import Headers
+from hapenny.server.transport.held import Host
 from hapenny.server.transport.limits import PACE
 from hapenny.server.transport.messages import Request, Response, Work
 from hapenny.server.transport.writer import Sending, dated, large, plain
-
-if TYPE_CHECKING:
-    from hapenny.server.transport.http2 import Http2
 
 AHEAD = 1 << 16
 """Bytes of an answer that may wait for the client's window before whoever writes has to wait."""
@@ -32,6 +31,25 @@ _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _HOPS = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 """Fields of HTTP/1.1 connections (RFC 9113 §8.2.2)."""
 _log = get_logger("hapenny.server")
+
+
+class Carrier(Protocol):
+    """The connection as its streams see it."""
+
+    peer: str
+    host: Host
+    loop: asyncio.AbstractEventLoop
+    h2: H2Connection
+    waits: bool
+
+    def flush(self) -> None:
+        """Writes what the state machine has to say."""
+
+    def reset(self, stream_id: int, code: ErrorCodes) -> None:
+        """Ends a stream."""
+
+    def closed(self, stream: Stream, *, whole: bool) -> None:
+        """A stream has ended."""
 
 
 class Stream:
@@ -47,7 +65,7 @@ class Stream:
         "_request", "_whole", "_work", "id", "task", "until",
     )  # fmt: skip
 
-    def __init__(self, connection: Http2, id: int) -> None:
+    def __init__(self, connection: Carrier, id: int) -> None:
         self.id = id
         self.task: asyncio.Task[None] | None = None
         self.until: float | None = None

@@ -14,7 +14,7 @@ from hapenny.protocols.http1.target import Target
 class Request:
     """The head of a request. Its body is given to whoever answers it."""
 
-    __slots__ = ("ended", "headers", "method", "peer", "target")
+    __slots__ = ("ended", "headers", "method", "peer", "received", "target")
 
     def __init__(self, method: str, target: Target, headers: Headers, peer: str = "") -> None:
         self.method = method
@@ -22,6 +22,8 @@ class Request:
         self.headers = headers
         self.peer = peer
         """Address of whoever opened the connection; empty where there is none (a socket file)."""
+        self.received: float | None = None
+        """When its head was there, `clock.now()` seconds, where somebody wants to know."""
         self.ended: Failure | None = None
         """Why the server gave up on it, once it did; then its task is cancelled."""
 

@@ -80,8 +80,8 @@ class Decoder(StreamDecoder):
         return events
 
     def close(self) -> list[Event]:
-        if not self._started and (rest := self._sse.rest.lstrip()).startswith(b"{"):
-            return answer.decode(rest, *self._defaults)  # the server does not stream: it answers whole
+        if not self._started and self._sse.rest.lstrip().startswith(b"{"):
+            raise errors.not_streamed()
         events: list[Event] = []
         for name, payload in self._sse.flush():
             self._frame(name, payload, events)
