@@ -25,6 +25,8 @@ Spent: TypeAlias = int
 
 _DRAWN, _SETTLING, CHANGED = 0.5, 0.75, 0.04
 """Chance to be drawn: of a request that costs a probe, during a suspicion, and of one that costs an audit."""
+_AMPLE = 4.0
+"""By how much more audits are drawn while means are kept that nothing else calls for."""
 _HELD_BACK = 100.0
 """Probes' worth of means that the search for further openings leaves to what watches those in force."""
 _RESERVE = 250.0
@@ -105,7 +107,10 @@ class Auditor:
             return 0.0
         if watching and not dear:
             return _SETTLING if suspicious else 1.0
-        return CHANGED if dear else _DRAWN
+        if not dear:
+            return _DRAWN
+        kept = self._means / (_RESERVE * self._prices[False]) if self._prices[False] else 0.0
+        return CHANGED * (_AMPLE if kept > 0.5 else 1.0)
 
     async def run(self, audit: Awaitable[tuple[T, Spent]], *, dear: bool = False) -> T | None:
         """Makes one audit, which tells what it cost; None where the baseline or the judge failed. `dear`: it asks the
