@@ -16,8 +16,8 @@ _TIMES = (2.5, 6.0)
 _RAISED = 2.7
 _PROVEN = 4.6
 """Odds of 100 to 1 for it."""
-_CLEARED = -2.3
-"""Odds of 10 to 1 against the smaller of the changes."""
+_CLEARED = -3.0
+"""Odds of 20 to 1 against the smaller of the changes."""
 _MOST = 0.9
 
 
