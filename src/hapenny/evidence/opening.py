@@ -29,7 +29,7 @@ from hapenny.evidence.suspicion import Suspicion
 
 State: TypeAlias = Literal["closed", "open", "suspended", "refuted"]
 
-_FIRST_LOOK, _NEXT, _GROWTH, _LOOKS = 60, 1.25, 1.6, 8
+FIRST_LOOK, _NEXT, GROWTH, _LOOKS = 60, 1.25, 1.6, 8
 _NEAR = 1.5
 """How much more of the error looks take in all that are nearer than the growth it is divided by; simulated worlds
 (`studies.certificates`) show that it suffices."""
@@ -100,7 +100,7 @@ class Opening:
         self._limit = 0.0
         self.part = 0.0
         """Share of the policy's requests on which it acts."""
-        self._due = float(_FIRST_LOOK)
+        self._due = float(FIRST_LOOK)
         self._begun = 0.0
         """Pairs there were when the error began to be spent anew."""
         self._generation = 0
@@ -183,7 +183,7 @@ class Opening:
             return False
         if self._pairs.fade():
             certifying = self._pairs.certifying
-            self._begun = certifying / _GROWTH
+            self._begun = certifying / GROWTH
         allowed = limit * (1 - hidden)
         z = normal_ppf(1 - self._spend(certifying))
         if certifying >= self._due:
@@ -204,8 +204,8 @@ class Opening:
 
     def _spend(self, pairs: float) -> float:
         """The error that a look at so many pairs may make."""
-        grown = pairs / max(self._begun, _FIRST_LOOK)
-        turn = max(0, int(math.log(max(1.0, grown)) / math.log(_GROWTH)))
+        grown = pairs / max(self._begun, FIRST_LOOK)
+        turn = max(0, int(math.log(max(1.0, grown)) / math.log(GROWTH)))
         part = self._delta * 0.5**self._generation / (_NEAR * (_LOOKS + 1))
         return float(part * 0.5 ** max(0, turn - _LOOKS + 1))
 
@@ -239,7 +239,7 @@ class Opening:
         self._pairs.forget()
         self._suspicion.reset()
         self._generation += 1
-        self._due = self._begun = _FIRST_LOOK * _GROWTH**2
+        self._due = self._begun = FIRST_LOOK * GROWTH**2
         return self.state
 
     def _better(self) -> float:

@@ -33,6 +33,7 @@ from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.admitting import (
     build_keyring,
+    burn_alerts,
     holders_of,
     isolation_of,
     kept_in_pause,
@@ -40,7 +41,7 @@ from hapenny.gateway.admitting import (
     serve_admission,
     user_tokens_of,
 )
-from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
+from hapenny.gateway.auditing import EvidenceNotes, book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -56,6 +57,7 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.responsive.burn import BurnAlerts
 from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
@@ -122,8 +124,8 @@ class Assembly:
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
-    timed: bool
-    """Whether a route has a deadline."""
+    burn: BurnAlerts | None
+    """Watches deadlines; None: no route has one."""
 
 
 def build(
@@ -189,8 +191,9 @@ def build(
     )
     router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
-        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
-    )
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
+        timed=_anywhere(config, LATENCY_STAGE),
+    )  # fmt: skip
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     watched = _watched(config, clock, previous)
@@ -239,11 +242,16 @@ def build(
     earning = shared.earnings.techniques
     if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
         exchanges.observe(shared.earnings.book)
+    burn = burn_alerts(config, shared, previous.burn if previous is not None else None)
+    if burn is not None:
+        watch = burn.observe
+        exchanges.observe(lambda exchange, row: watch(row))
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
-        exchanges.observe(audit.consider)
-    if config.stages[EXACT_STAGE].stale_s > 0:
+        exchanges.observe(audit.consider, EvidenceNotes(recorder, clock, budgets).consider)
+    hurried = config.stages[LATENCY_STAGE]
+    if config.stages[EXACT_STAGE].stale_s > 0 or any(rules.stale_s for rules in (hurried, *hurried.routes.values())):
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(
@@ -277,7 +285,7 @@ def build(
         live_audit=audit,
         budgets=budgets,
         admin=admin,
-        timed=_anywhere(config, LATENCY_STAGE),
+        burn=burn,
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 
@@ -292,7 +300,10 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+        learning = learning_parts(
+            shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
+        )
+        await shared.state.start(learning)
     book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow

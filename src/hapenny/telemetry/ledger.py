@@ -363,7 +363,7 @@ class Ledger:
         if not self._retention or now - self._pruned < DAY / 24:
             return
         self._pruned = now
-        await self.prune(now - self._retention * DAY)
+        await self.prune((now - self._retention * DAY) // DAY * DAY)  # whole days: as roll-ups are kept
 
     async def prune(self, before: float) -> int:
         """Deletes request rows older than `before` (epoch seconds), leaving their sums; returns how many."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hapenny.core.log import get_logger
 from hapenny.stores import private
-from hapenny.telemetry import schema
+from hapenny.telemetry import rollups, schema
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row
 
@@ -160,7 +160,19 @@ def _insert(connection: sqlite3.Connection, batch: Sequence[Row | Entry], extra:
     schema.insert(connection, "calls", schema.CALL, calls)
     entries = [entry for entry in entries if not _billed(connection, entry)]
     schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(entry) for entry in entries])
+    _roll_up(connection, seq)
     return len(requests)
+
+
+def _roll_up(connection: sqlite3.Connection, newest: int) -> None:
+    """Keeps the roll-ups near the rows. Rows go before their sums: where these fail, they wait."""
+    connection.execute("SAVEPOINT rolled")
+    try:
+        rollups.keep_up(connection, newest)
+    except sqlite3.Error as error:
+        connection.execute("ROLLBACK TO rolled")
+        _log.error("the ledger's roll-ups wait", error=str(error))
+    connection.execute("RELEASE rolled")
 
 
 def _billed(connection: sqlite3.Connection, entry: Entry) -> bool:
@@ -192,6 +204,8 @@ def _prune(connection: sqlite3.Connection, before: float) -> int:
     for table in ("savings", "calls"):
         connection.execute(f"DELETE FROM {table} WHERE request IN (SELECT seq FROM requests WHERE wall < ?)", (before,))
     gone = connection.execute("DELETE FROM requests WHERE wall < ?", (before,)).rowcount
+    if gone:
+        rollups.drop_before(connection, before)
     if count:
         entries = [schema.entry_values(entry) for entry in folded.entries(wall, "adjustment")]
         schema.insert(connection, "entries", schema.ENTRY, entries)

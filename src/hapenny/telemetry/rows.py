@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -121,9 +121,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     """A row that is no request: the bill of provisioned or own capacity (`capacity`, an hour each, as a technique's
     negative saving), a late correction (`adjustment`), what overflowed the queue (`overflow`), or a person's verdict on
     a request's answer (`feedback`; no money, `detail` says score and source), or where a technique stands with its loss
-    budget (`evidence`; no money either)."""
+    budget (`evidence`), how the books compare with a provider's (`invoice`), what the operator was told (`alert`); no
+    money in these either."""
 
-    kind: Literal["capacity", "adjustment", "overflow", "feedback", "evidence"]
+    kind: Literal["capacity", "adjustment", "overflow", "feedback", "evidence", "invoice", "alert"]
     wall: float
     technique: str
     actual: int
@@ -136,7 +137,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     rows: int = 0
     """How many request rows an overflow stands for."""
     model: str = ""
-    detail: Mapping[str, float | int | str] = {}
+    detail: Mapping[str, Any] = {}
 
 
 def verdict(request: str, score: float, source: str, wall: float) -> Entry:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from hapenny.core.events import Tokens
+from hapenny.telemetry import rollups
 from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
 VERSION = 3
@@ -214,6 +215,7 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         _upgrade(connection)
     if not read_only:
         connection.execute("CREATE INDEX IF NOT EXISTS entries_feedback ON entries (request) WHERE kind = 'feedback'")
+        rollups.prepare(connection)
     return connection
 
 
