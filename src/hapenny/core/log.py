@@ -83,6 +83,7 @@ FIELDS = frozenset(
         "where",
         "why",
         "workers",
+        "code",
         "worker",
     ]
 )
