@@ -15,6 +15,8 @@ VERBS = {
     "simulate": "simulate",
     "demo": "demo",
     "report": "report",
+    "ledger": "ledger",
+    "profile": "profile",
     "keys": "keys",
     "pause": "pause",
     "resume": "pause",

@@ -43,7 +43,7 @@ def report(
     html: str | None,
 ) -> None:
     """Print the savings waterfall with latency percentiles, from the ledger."""
-    path = path or _configured(config)
+    path = path or configured(config)
     start = RealClock().wall() - span(since) if since else None
     try:
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
@@ -275,7 +275,8 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _configured(config: str | None) -> str:
+def configured(config: str | None) -> str:
+    """The ledger's file of a configuration. Raises `ClickException` where it keeps none."""
     from hapenny.config import ConfigError, load
 
     try:

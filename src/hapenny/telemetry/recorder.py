@@ -111,6 +111,11 @@ class Recorder:
         if self.content is not None and self.content.wanted(exchange):
             self.tasks.spawn(_keep(self.content, exchange))
 
+    def book(self, entry: Entry) -> None:
+        """Takes an entry that is no request and no bill. Never waits."""
+        if self.ledger is not None:
+            self.ledger.book(entry)
+
     def bill(self, entry: Entry) -> None:
         """Takes an hour of paid capacity; one that it has is not taken again. Never waits."""
         if self._billed.get(entry.model) != entry.wall:
