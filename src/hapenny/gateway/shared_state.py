@@ -101,7 +101,7 @@ class Shared:
         edge.settle(config.edge)
         path = config.state_path()
         embedder = _embedder(config, clock)
-        recorder = Recorder(clock, config.ledger, config.content, config.traces)
+        recorder = Recorder(clock, config.ledger, config.content, config.traces, config.emf)
         return cls(
             config=config,
             clock=clock,

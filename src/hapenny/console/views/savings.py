@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from hapenny.console.desk import Desk, Viewer
 from hapenny.console.place import Place
-from hapenny.console.render import words
 from hapenny.pages.charts import shown, waterfall
 from hapenny.pages.quality import holdout_lines
+from hapenny.pages.words import words
 from hapenny.telemetry import sampled
 from hapenny.telemetry.figures import Holdout, Scope, Spent
 from hapenny.telemetry.holdout import against_totals, ratio
