@@ -27,11 +27,13 @@ dist: .venv/.ready
 
 .venv/.demo: pyproject.toml uv.lock
 	$(GET_UV)
-	@test -e .venv/.ready || $(UV) sync --quiet --frozen --inexact --no-default-groups
+	@test -e .venv/.ready || $(UV) sync --quiet --frozen --inexact --no-default-groups --group demo
 	@mkdir -p .venv && touch $@
 
+# Ends with the reference application: on a terminal it serves its page until Ctrl-C, elsewhere it checks it.
 demo: .venv/.demo
 	@$(RUN) hapenny demo
+	@$(RUN) mangaassist demo
 
 # Two at once: most of a test's time is waiting for servers, and the halves of one file stay together.
 test: setup

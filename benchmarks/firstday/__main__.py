@@ -1,74 +1,46 @@
 """Runs each customer's week with `safe`, then follows the report's advice step by step and measures what came of it.
 
-A step is the advice with the largest gain of the run before. `saved_predicted` is what was saved before and what the
-advice promised on top; `saved_share` what was then saved, all background calls (audits, verdicts) included. Quality is
-that of the step against everything off: the same messages and the same hidden world, paired by question.
+One gateway serves all weeks of a customer; a step reloads its configuration, so that what it learnt goes on. What
+acts as soon as it is switched on is taken first, one at a time. Then what evidence has to open: such a step is
+switched on, and weeks pass until the report says that evidence opened something and that it is looked at next in more
+than a week (`gathering` has each, with what it cost). Then comes the measured week. `saved_predicted` is what the
+report says on its eve: what was saved in the week before, and the gain that it promises for as much traffic again.
+`saved_share` is what was then saved, with all that ran beside it. Quality is that of the step's weeks, those of
+gathering included, against everything off over the same messages in the same hidden world, paired by question.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import msgspec
 
 from benchmarks.arguments import parse
-from benchmarks.firstday.customers import Customer, customers
-from hapenny.backends.contract import Backend
-from hapenny.backends.simulated import SimulatedBackend
+from benchmarks.firstday.customers import DAYS, Customer, customers
+from benchmarks.firstday.deployment import CARD, Deployment, Ran
 from hapenny.config import Config
-from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.cards import DECKS
 from hapenny.simulation.loop import VirtualClock
-from hapenny.simulation.provider import Limit, SimulatedProvider
 from hapenny.studies.paired import compare
-from hapenny.studies.player import Player, Record
+from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import everything
-from hapenny.telemetry.advice import Watched, advise
+from hapenny.telemetry.advice import EVIDENCE_SHARE
 from hapenny.telemetry.figures import Advice
-from hapenny.telemetry.rows import Row
-from hapenny.workload.truth import Truth
+from hapenny.workload.shoppers import Message
 
-CARD = "current-2026"
 MAX_QUALITY_LOSS = 0.02
 STEPS = 4
-
-
-class Ran(msgspec.Struct):
-    """A week: what came of it, what it cost with all that ran beside it, and what is advised."""
-
-    records: list[Record]
-    paid: int
-    baseline: int
-    advice: list[Advice]
-
-
-def week(customer: Customer, config: Config, model: str, seed: int = 7) -> Ran:
-    """One customer's week through a gateway of that configuration, in virtual time."""
-
-    async def main(clock: VirtualClock) -> Ran:
-        provider = SimulatedProvider(
-            clock, DECKS[CARD], seed=seed, latents=3, truth=Truth(), quotas={"*": Limit()}, chunk=32
-        )
-        backends: dict[str, Backend] = {name: SimulatedBackend(name, provider) for name in config.backends}
-        rows: list[Row] = []
-        async with Gateway(config, clock=clock, backends=backends) as gateway:
-            gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
-            player = Player(
-                gateway, customer.messages, customer.shop, provider, model=model, shape=customer.shape, label=True
-            )
-            records = await player.play()
-            await gateway.settled()
-        watched = [Watched(row.actual or 0, row.would_save) for row in rows if row.would_save and not row.unpriced]
-        baseline = sum(row.baseline or 0 for row in rows if not row.background)
-        paid = provider.bill.nano
-        return Ran(records, paid, baseline, advise(watched, paid)[0])
-
-    return loop.run(main, seed=seed)
+WEEKS = 8
+"""The longest that a customer is followed."""
+GATHERING = 4
+"""Weeks after which a step is measured though its evidence has opened nothing, or is still looked at often."""
 
 
 def changed(config: Config, change: dict[str, object]) -> Config:
@@ -76,55 +48,143 @@ def changed(config: Config, change: dict[str, object]) -> Config:
     route = config.routes["default"]
     told = {name: value for name, value in change.items() if name not in ("model", "stages")}
     stages = {**route.stages, **(change.get("stages") or {})}  # type: ignore[dict-item]
-    config.routes["default"] = msgspec.structs.replace(route, stages=stages, **told)
-    return config
+    routes = {**config.routes, "default": msgspec.structs.replace(route, stages=stages, **told)}
+    return msgspec.structs.replace(config, routes=routes)
 
 
-def follow(customer: Customer, log: Callable[[str], None]) -> dict[str, dict[str, object]]:
-    """The customer's steps, from `safe` on."""
-    off = week(customer, everything("off", CARD), "strong")
-    found: dict[str, dict[str, object]] = {}
-    route = {"max_quality_loss": MAX_QUALITY_LOSS, "holdout": 0.0}
-    config, model, name, predicted = everything("safe", CARD, **route), customer.model, "safe", None
-    before = 0.0
-    for _ in range(STEPS):
-        began = time.perf_counter()
-        ran = week(customer, config, model)
-        saved = 1 - ran.paid / ran.baseline if ran.baseline else 0.0
-        pairs = zip(ran.records, off.records, strict=True)
-        quality = compare((one.question, one.right, other.right) for one, other in pairs)
-        found[name] = {
-            "saved_share": round(saved, 4),
-            "saved_predicted": None if predicted is None else round(predicted, 4),
+def week_off(customer: Customer, messages: list[Message], seed: int = 7) -> list[Record]:
+    """The same week with every stage off."""
+
+    async def main(clock: VirtualClock) -> list[Record]:
+        async with Deployment(customer, everything("off", CARD), "strong", clock, seed) as off:
+            return (await off.week(messages)).records
+
+    return loop.run(main, seed=seed)
+
+
+class Followed:
+    """A customer who does what the report says.
+
+    Args:
+        customer: with the messages of all weeks.
+        log: told of each week.
+        seed: of the gateway's chance and the provider.
+    """
+
+    def __init__(self, customer: Customer, log: Any, seed: int = 7) -> None:
+        self.customer, self.log, self.seed = customer, log, seed
+        self.steps: dict[str, dict[str, object]] = {}
+        self._weeks: dict[str, list[Ran]] = {}
+        count = len(customer.messages) // round(customer.messages[-1].at / (DAYS * 86_400) + 0.5)
+        self._left = [customer.messages[at : at + count] for at in range(0, len(customer.messages), count)]
+
+    def follow(self) -> dict[str, dict[str, object]]:
+        """All its steps, from `safe` on."""
+        steps = loop.run(self._main, seed=self.seed)
+        for name, step in steps.items():
+            step.update(self._quality(self._weeks[name]))
+            self.log(f"{self.customer.name} {name}: {json.dumps(step)}")
+        return steps
+
+    def _quality(self, weeks: list[Ran]) -> dict[str, object]:
+        """Beside everything off, over the same messages."""
+        quality = compare(
+            (one.question, one.right, other.right)
+            for week in weeks
+            for one, other in zip(week.records, week_off(self.customer, week.messages, self.seed), strict=True)
+        )
+        return {
             "quality_diff_ci95": [round(quality.low, 4), round(quality.high, 4)],
             "quality_diff": round(quality.difference, 4),
             "max_quality_loss": MAX_QUALITY_LOSS,
-            "advice": [f"{step.what}: + {step.saves / max(1, ran.baseline):.3f}" for step in ran.advice],
+        }
+
+    async def _main(self, clock: VirtualClock) -> dict[str, dict[str, object]]:
+        config = everything("safe", CARD, max_quality_loss=MAX_QUALITY_LOSS, holdout=0.0)
+        async with Deployment(self.customer, config, self.customer.model, clock, self.seed) as gateway:
+            last = await self._measured("safe", gateway, [], None, None)
+            name = "safe"
+            while self._left and len(self.steps) < STEPS:
+                at_once, evidenced = _worth(last.advised.steps)
+                if at_once:
+                    taken, gathering = at_once[:1], list[Ran]()
+                    predicted = last.saved + taken[0].saves / last.baseline
+                    await gateway.change(changed, taken)
+                elif evidenced:
+                    taken, gathering, before = evidenced, [], last
+                    await gateway.change(changed, taken)
+                    while len(self._left) > 1 and len(gathering) < GATHERING and not before.settled:
+                        before = await self._week(f"{name}: gathering evidence", gateway)
+                        gathering.append(before)
+                    predicted = before.saved + before.coming
+                else:
+                    break
+                name = "+".join([name, *(step.name for step in taken)])
+                last = await self._measured(name, gateway, gathering, predicted, last)
+        return self.steps
+
+    async def _week(self, name: str, gateway: Deployment) -> Ran:
+        began = time.perf_counter()
+        ran = await gateway.week(self._left.pop(0))
+        self.log(f"{self.customer.name} {name}: {ran.saved:.3f} in {time.perf_counter() - began:.0f} s")
+        return ran
+
+    async def _measured(
+        self, name: str, gateway: Deployment, gathering: list[Ran], predicted: float | None, before: Ran | None
+    ) -> Ran:
+        """Plays the week of a step and notes it."""
+        ran = await self._week(name, gateway)
+        weeks = self._weeks[name] = [*gathering, ran]
+        self.steps[name] = {
+            "saved_share": round(ran.saved, 4),
+            "saved_predicted": None if predicted is None else round(predicted, 4),
+            "advice": ran.told(),
             "requests": len(ran.records),
             "failed": sum(bool(record.failure) for record in ran.records),
-            "step_gain": round(saved - before, 4),
+            "step_gain": None if before is None else round(ran.saved - before.saved, 4),
+            "gathering": [
+                {"saved_share": round(week.saved, 4), "evidence_cost": round(week.evidence, 4)} for week in gathering
+            ],
+            "evidence_cost": round(sum(week.background for week in weeks) / sum(week.paid for week in weeks), 4),
+            "max_evidence_cost": 2 * EVIDENCE_SHARE,
         }
-        log(f"{customer.name} {name}: {json.dumps(found[name])} in {time.perf_counter() - began:.0f} s")
-        taken = next((step for step in ran.advice if step.low > 0), None)
-        if taken is None:
-            break
-        predicted, before = saved + taken.saves / ran.baseline, saved
-        config, model = changed(config, taken.change), str(taken.change.get("model") or model)
-        name = f"{name}+{taken.name}"
-    return found
+        return ran
+
+
+def _worth(steps: list[Advice]) -> tuple[list[Advice], list[Advice]]:
+    """Advice that surely gains: what acts at once, and what evidence opens; of two ways to a stage the better."""
+    seen: set[str] = set()
+    at_once: list[Advice] = []
+    evidenced: list[Advice] = []
+    for step in steps:
+        stage = step.name.partition(":")[0]
+        if step.low > 0 and stage not in seen:
+            seen.add(stage)
+            (evidenced if step.after else at_once).append(step)
+    return at_once, evidenced
+
+
+def log(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def follow(name: str, day: int) -> dict[str, dict[str, object]]:
+    """The steps of the customer of that name."""
+    [customer] = [each for each in customers(day, weeks=WEEKS) if each.name == name]
+    return Followed(customer, log).follow()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.firstday", description=__doc__)
     parser.add_argument("--day", type=int, default=200, help="Messages a day.")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="Processes.")
     options = parse(parser)
     day = 40 if options.quick else options.day
-
-    def log(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    found = {customer.name: follow(customer, log) for customer in customers(day)}
-    print(json.dumps({"customer": found, "card": DECKS[CARD].digest()}))
+    names = ("rag", "faq", "agent")  # the longest first
+    with ProcessPoolExecutor(options.workers) as pool:
+        steps = dict(zip(names, pool.map(follow, names, [day] * len(names)), strict=True))
+    print(json.dumps({"customer": steps, "card": DECKS[CARD].digest()}))
 
 
 if __name__ == "__main__":

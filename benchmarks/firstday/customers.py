@@ -1,4 +1,4 @@
-"""Three customers with a week of traffic each: a FAQ bot, RAG over documents in five forms, an agent with tools.
+"""Three customers with weeks of traffic each: a FAQ bot, RAG over documents in five forms, an agent with tools.
 
 They come from the reference application's mix: the questions, how often they come again, and what is right. What the
 customers change is how an application of their kind writes its requests.
@@ -42,8 +42,8 @@ class Customer(Struct, frozen=True, kw_only=True):
 FORMS = ("tagged", "labelled", "numbered", "markdown", "system")
 
 
-def customers(day: int, seed: int = 7) -> list[Customer]:
-    """The three, with `day` messages a day."""
+def customers(day: int, seed: int = 7, weeks: int = 1) -> list[Customer]:
+    """The three, with `day` messages a day for so many weeks."""
     shared = mixes.load(None)
     made = []
     for name, model, intents, system, tools, scale in (
@@ -53,7 +53,7 @@ def customers(day: int, seed: int = 7) -> list[Customer]:
     ):
         mix = _of(shared, intents, system, tools, scale)
         population = Population(mix, seed=seed)
-        messages = population.messages(round(day * DAYS), DAYS)
+        messages = population.messages(round(day * DAYS * weeks), DAYS * weeks)
         made.append(Customer(name=name, messages=messages, shop=population.shop, model=model))
     return made
 

@@ -146,19 +146,25 @@ def _quality(summary: Summary, console: Console) -> None:
 
 def _headline(summary: Summary, console: Console) -> None:
     """What is on saved, what else would save, and what that takes."""
+    from hapenny.pages.quality import underway
+
     share = f" ({summary.saved_share:.1%} of {money(summary.baseline)})" if summary.baseline else ""
     total = summary.advised
-    more = (
-        f"; switch these on: + {money(total.saves)} ± {money((total.high - total.low) // 2)}" if summary.advice else ""
-    )
+    more = ""
+    if summary.advice:
+        more = f"; switch these on: + {money(total.saves)} ± {money((total.high - total.low) // 2)}"
+        if total.at_once < total.saves:
+            more += f" once evidence bears it, {money(total.at_once)} of it at once"
     console.print(f"on now: saved {money(summary.saved)}{share}{more}", highlight=False)
     for step in summary.advice:
         gain = f"{money(step.saves)} ± {money((step.high - step.low) // 2)} ({step.share:.1%})"
-        _wrapped(console, f"  + {gain}  ", step.what)
+        _wrapped(console, f"  + {'up to ' if step.after else ''}{gain}  ", step.what)
         _wrapped(console, "      seen: ", step.evidence, style="dim")
         _wrapped(console, "      missing: ", step.missing, style="dim")
     if len(summary.advice) > 1:
         console.print("  [dim]they overlap: all together save what stands in the first line[/]")
+    for way in summary.underway:
+        _wrapped(console, "  on, as evidence bears it: ", underway(way, several=len(summary.routes) > 1))
     console.print()
 
 

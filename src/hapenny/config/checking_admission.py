@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hapenny.admission.windows import zone_of
 from hapenny.config.options import Config
 
 
@@ -62,8 +62,8 @@ def _unknown_routes(config: Config, at: str, names: list[str]) -> list[str]:
 def _store(config: Config) -> list[str]:
     options, problems = config.admission, []
     try:
-        ZoneInfo(options.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(options.timezone)
+    except (KeyError, ValueError, OSError):  # zoneinfo's own error is a KeyError
         problems.append(f"$.admission.timezone: {options.timezone!r} is not known here. Fix: UTC, or e.g. Asia/Tokyo")
     store = options.store or ""
     if "://" in store and not re.match(r"(postgres(ql)?|rediss?|valkey)://[^/]", store):

@@ -10,6 +10,7 @@ throughput, delivery) reads the recorder when the answer has ended, instead of w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -243,7 +244,8 @@ class Answer:
         return self
 
     async def read(self) -> Sequence[Event] | None:
-        """The next batch after all transforms; None at the end."""
+        """The next batch after all transforms; None at the end. As with any source, a read that is cancelled loses
+        nothing and closes nothing."""
         while self.outcome is None:
             batch = self._head
             if batch is not None:
@@ -253,11 +255,10 @@ class Answer:
                 started = clock.now() if clock is not None else 0.0
                 try:
                     batch = await self._source.read()
-                except Exception:
-                    self._finish("failed")
+                except asyncio.CancelledError:  # nothing is lost: whoever holds the answer reads on, or closes it
                     raise
-                except BaseException:
-                    self._finish("abandoned")
+                except BaseException as error:
+                    self._finish("failed" if isinstance(error, Exception) else "abandoned")
                     raise
                 finally:
                     if call is not None and clock is not None and call.began is not None:

@@ -72,10 +72,13 @@ def without_passages(text: str) -> str:
 def _labelled(text: str, apart: bool) -> str:
     """The question where labels, headings or numbers tell it from its context; "" where they do not. `apart`: context
     was taken out already, and a label may be left."""
+    lines = text.splitlines()
+    if len(lines) == 1 and ":" not in text[:_LONGEST_LABEL] and "：" not in text[:_LONGEST_LABEL]:
+        return ""  # no label stands before one line, and it is no heading
     asked: list[str] = []
     loose: list[list[str]] = [[]]
     where, gives, numbered, asks = "loose", False, 0, False
-    for line in text.splitlines():
+    for line in lines:
         head = line[:_LONGEST_LABEL]
         label = _ASKS.match(head)
         if label is not None:

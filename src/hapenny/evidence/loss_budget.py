@@ -20,6 +20,8 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.log import get_logger
 from hapenny.core.messages import ToolResult
 from hapenny.evidence.opening import Opening, Standing
+from hapenny.evidence.outlook import outlook
+from hapenny.telemetry.figures import Ahead
 
 _log = get_logger("hapenny.audits")
 
@@ -88,7 +90,9 @@ class RouteBudget:
         evidenced = [] if at_once else [name for name in EVIDENCED if name in self.parts and options.get(name)]
         shares = {name: WEIGHTS[name] ** 2 for name in evidenced}  # most of it where most is at stake
         whole = sum(shares.values())
-        self.openings = {name: Opening(name, options[name], _DELTA * shares[name] / whole) for name in evidenced}
+        self._deltas = {name: _DELTA * shares[name] / whole for name in evidenced}
+        self.openings = {name: Opening(name, options[name], self._deltas[name]) for name in evidenced}
+        self._hidden = 0.0
 
     def limit_of(self, technique: str) -> float:
         """What a technique may lose now: its part, and for the tiers what closed ones lend."""
@@ -125,6 +129,7 @@ class RouteBudget:
         """Looks at all that is due; those that changed what may act."""
         if not self.judged:
             return []
+        self._hidden = hidden
         changed = [each for name, each in self.openings.items() if each.look(self.limit_of(name), hidden)]
         for each in changed:
             share = round(each.share, 3)
@@ -149,6 +154,13 @@ class RouteBudget:
         """Whether the tiers, where it saves most, want for evidence."""
         tiers = self.openings.get(TIERS)
         return tiers is not None and tiers.thin
+
+    def outlook(self, technique: str) -> list[Ahead]:
+        """What a technique may act on now and after so many more requests; empty where evidence opens nothing."""
+        opening = self.openings.get(technique)
+        if opening is None or not self.judged:
+            return []
+        return outlook(opening, self._deltas[technique], self.limit_of(technique), self._hidden)
 
     def standings(self) -> list[Standing]:
         """Who uses what of the budget."""

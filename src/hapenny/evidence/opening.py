@@ -36,7 +36,7 @@ State: TypeAlias = Literal["closed", "open", "suspended", "refuted"]
 CELLS = 64
 """Cells of a technique; further ones share the last."""
 _OTHER = "(other)"
-_FIRST_LOOK, _GROWTH, _LOOKS = 80, 1.6, 8
+FIRST_LOOK, GROWTH, _LOOKS = 80, 1.6, 8
 _LEAST = 25
 """Certifying pairs of a cell under which it is looked at together with other small ones."""
 _SHRUNK = 40.0
@@ -207,7 +207,7 @@ class Opening:
             hidden: the share of losses that verdicts hide; the limit is lowered by it.
         """
         self._limit = limit
-        if self.state == "suspended" or self._pairs() < _FIRST_LOOK * _GROWTH**self._looks:
+        if self.state == "suspended" or self._pairs() < FIRST_LOOK * GROWTH**self._looks:
             return False
         self._fade()
         z = normal_ppf(1 - self._spend())

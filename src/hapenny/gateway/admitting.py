@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo
 
 from hapenny.admission.budget_alerts import BudgetAlerts
 from hapenny.admission.gate import Gate
@@ -13,6 +12,7 @@ from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.admission.records import OPENS, Seal
 from hapenny.admission.registry import STORE_ERRORS, Registry
 from hapenny.admission.user_tokens import UserTokens
+from hapenny.admission.windows import zone_of
 from hapenny.config import STAGES, Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
@@ -44,7 +44,7 @@ def build_keyring(config: Config, registry: Registry) -> Keyring:
 
 def holders_of(config: Config, registry: Registry) -> Holders:
     """Who may use how much."""
-    return Holders({key_id(key.key): key for key in config.keys}, registry, ZoneInfo(config.admission.timezone))
+    return Holders({key_id(key.key): key for key in config.keys}, registry, zone_of(config.admission.timezone))
 
 
 def isolation_of(config: Config, secret: bytes) -> Isolation | None:

@@ -40,7 +40,7 @@ from hapenny.gateway.admitting import (
     serve_admission,
     user_tokens_of,
 )
-from hapenny.gateway.auditing import book_all, live_audit, loss_budgets
+from hapenny.gateway.auditing import EvidenceNotes, book_all, live_audit, loss_budgets
 from hapenny.gateway.background_calls import BackgroundCalls, StaleRefresh
 from hapenny.gateway.cache_admin import CacheAdmin
 from hapenny.gateway.exchanges import Exchanges
@@ -188,8 +188,9 @@ def build(
     )
     router = _router(config, clock, rates, certificates, previous)
     dispatchers = Dispatchers(
-        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve
-    )
+        config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
+        timed=_anywhere(config, LATENCY_STAGE),
+    )  # fmt: skip
     asks = _semantic_judge(config, resolver, background)
     semantic = _semantic(config, shared, asks, previous)
     watched = _watched(config, clock, previous)
@@ -241,8 +242,9 @@ def build(
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
-        exchanges.observe(audit.consider)
-    if config.stages[EXACT_STAGE].stale_s > 0:
+        exchanges.observe(audit.consider, EvidenceNotes(recorder, clock, budgets).consider)
+    hurried = config.stages[LATENCY_STAGE]
+    if config.stages[EXACT_STAGE].stale_s > 0 or any(rules.stale_s for rules in (hurried, *hurried.routes.values())):
         exchanges.observe(StaleRefresh(exchanges, pipelines, tasks.spawn).consider)
 
     return Assembly(
@@ -291,7 +293,10 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.state is not None:
-        await shared.state.start(learning_parts(shared, parts.router, parts.semantic, parts.planner, parts.budgets))
+        learning = learning_parts(
+            shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
+        )
+        await shared.state.start(learning)
     book_all(shared.recorder, parts.clock, parts.budgets)
     for name, collection in shared.collections.items():
         from hapenny.retrieval.search.index_refresh import follow

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import astuple
 
 from hapenny.config import LOSSY, Config, RouteOptions
 from hapenny.core.clock import Clock
+from hapenny.core.exchange import Exchange
 from hapenny.core.tasks import Spawn
 from hapenny.evidence.answers import compare
 from hapenny.evidence.audits import AuditOptions
@@ -22,10 +25,13 @@ from hapenny.routing.budget import Rates
 from hapenny.routing.names import TIERS as TIER_NAMES
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
+from hapenny.telemetry.figures import Ahead
 from hapenny.telemetry.recorder import Recorder
-from hapenny.telemetry.rows import Entry
+from hapenny.telemetry.rows import Entry, Row
 
 _DEFAULT_JUDGE = "strong"
+NOTED_S = 4 * 3_600.0
+"""How often it is noted where techniques stand."""
 
 
 def judged_by(route: RouteOptions, resolver: RequestResolver) -> bool:
@@ -78,7 +84,7 @@ def loss_budgets(
         )
 
     def changed(route: str, now: Standing) -> None:
-        book(recorder, clock, route, now)
+        book(recorder, clock, route, now, budgets[route].outlook(now.technique))
 
     found = LossBudgets(budgets, changed)
     found.about = settings(config)
@@ -87,13 +93,13 @@ def loss_budgets(
     return found
 
 
-def book(recorder: Recorder, clock: Clock, route: str, now: Standing) -> None:
+def book(recorder: Recorder, clock: Clock, route: str, now: Standing, ahead: Sequence[Ahead] = ()) -> None:
     """Writes where a technique stands into the ledger, for reports."""
     if recorder.ledger is None:
         return
-    detail: dict[str, float | int | str] = {
+    detail: dict[str, object] = {
         "route": route, "state": now.state, "why": now.why, "limit": now.limit, "bound": now.bound, "loss": now.loss,
-        "pairs": now.pairs, "share": now.share,
+        "pairs": now.pairs, "share": now.share, "ahead": [astuple(each) for each in ahead],
     }  # fmt: skip
     recorder.ledger.book(Entry(kind="evidence", wall=clock.wall(), technique=now.technique, actual=0, detail=detail))
 
@@ -102,7 +108,27 @@ def book_all(recorder: Recorder, clock: Clock, budgets: LossBudgets) -> None:
     """The same for every technique of every route."""
     for route, budget in budgets.routes.items():
         for standing in budget.standings():
-            book(recorder, clock, route, standing)
+            book(recorder, clock, route, standing, budget.outlook(standing.technique))
+
+
+class EvidenceNotes:
+    """Writes where all techniques stand into the ledger a few times a day, so that reports know how far evidence is.
+
+    Args:
+        recorder: of the ledger.
+        clock: tells the time.
+        budgets: where they stand.
+    """
+
+    def __init__(self, recorder: Recorder, clock: Clock, budgets: LossBudgets) -> None:
+        self._recorder, self._clock, self._budgets = recorder, clock, budgets
+        self._last = clock.wall()
+
+    def consider(self, exchange: Exchange, row: Row) -> None:
+        """Looks at the time whenever a request ends."""
+        if row.wall - self._last >= NOTED_S:
+            self._last = row.wall
+            book_all(self._recorder, self._clock, self._budgets)
 
 
 def live_audit(

@@ -70,7 +70,7 @@ class ProviderCalls:
             exchange.note(note)
         gate = self._gate
         held: Held | None = None
-        if gate is not None and gate.holder(exchange.context) is not None:
+        if gate is not None and (gate.keyed or gate.registry.limits):
             held = await gate.reserve(exchange, target, exchange.request)
         try:
             call = exchange.begin_call(target, exchange.purpose, exchange.payer)

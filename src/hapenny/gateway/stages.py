@@ -39,7 +39,8 @@ from hapenny.guarding.options import (
     GUARD_OUTPUT_STAGE,
     GuardrailOptions,
 )
-from hapenny.responsive.options import LATENCY_STAGE
+from hapenny.responsive.options import LATENCY_STAGE, LatencyRules
+from hapenny.responsive.speed_stage import SpeedStage
 from hapenny.responsive.stage import LatencyStage
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
@@ -122,6 +123,10 @@ class StageParts:
         """The model behind a tier, an alias or a name."""
         return self.names.resolve(name).target
 
+    def predicted(self, exchange: Exchange, target: Target, tokens: int | None) -> float | None:
+        """Seconds until an answer of so many tokens by a model would be there; None: not measured of late."""
+        return self.dispatchers.predicted(target, tokens, streamed=exchange.request.stream)
+
 
 class RouteParts:
     """The same for one route, and what its stages share."""
@@ -155,10 +160,12 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
             built.append(BUILDERS[spec](here))
         if spec is TIERS_STAGE:
             built.append(FallbackStage(parts.names, parts.facts.lacks))
+            if route.mode(LATENCY_STAGE) != "off":
+                built.append(_speed(here))
     return [stage for stage in built if stage is not None]
 
 
-ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on"}
+ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on", SpeedStage.name: "on"}
 WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
 """Modes of what only ever watches, and not in the holdout."""
 
@@ -214,7 +221,17 @@ def _arms(here: RouteParts) -> Stage | None:
 
 
 def _latency(here: RouteParts) -> Stage:
-    return LatencyStage(here.options[LATENCY_STAGE].of(here.name), acts=here.route.mode(LATENCY_STAGE) == "on")
+    rules, acts, shared = here.options[LATENCY_STAGE].of(here.name), here.route.mode(LATENCY_STAGE) == "on", here.shared
+
+    def predict(exchange: Exchange) -> float | None:
+        return shared.predicted(exchange, exchange.target, shared.facts.predicted(exchange))
+
+    return LatencyStage(rules, acts=acts, predict=predict)
+
+
+def _speed(here: RouteParts) -> Stage:
+    shared = here.shared
+    return SpeedStage(shared.names.tiers, shared.predicted, shared.facts.predicted, shared.facts.lacks)
 
 
 def _templates(here: RouteParts) -> Stage:
@@ -236,7 +253,13 @@ def _exact(here: RouteParts) -> Stage:
         any_temperature=here.route.cache_any_temperature,
         results=shared.dedup,
         publisher=here.publisher,
+        stands_in=_stands_in(here.options[LATENCY_STAGE].of(here.name), here.route),
     )
+
+
+def _stands_in(rules: LatencyRules, route: RouteOptions) -> float:
+    """Seconds past its time in which a stored answer may stand in for a model that would be too late."""
+    return rules.stale_s if route.mode(LATENCY_STAGE) != "off" and "stale_answer" in rules.react else 0.0
 
 
 def _flights(here: RouteParts) -> Stage:
@@ -278,8 +301,9 @@ def _retrieval(here: RouteParts) -> Stage:
     shared = here.shared
     fast = shared.names.tiers.get("fast")
     return RetrievalStage(
-        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
-    )
+        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared,
+        acts=here.route.mode(RETRIEVAL_STAGE) == "on",
+    )  # fmt: skip
 
 
 def _tiers(here: RouteParts) -> Stage:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hapenny.pages.charts import shown
-from hapenny.telemetry.figures import Holdout, Side, Spent
+from hapenny.pages.charts import money, shown
+from hapenny.telemetry.figures import Holdout, Side, Spent, Underway
 
 NOTHING = (
     "No answer was audited and no held-out answer was scored: what this saving did to answers is not known. "
@@ -30,6 +30,23 @@ def budget_lines(budgets: Sequence[Spent]) -> list[tuple[str, str, str, str, str
             )
         )  # fmt: skip
     return rows
+
+
+def underway(way: Underway, *, several: bool = False) -> str:
+    """How far the evidence of a technique is that is on, what it brings, and when it is looked at next."""
+    name = f"{way.route}/{shown(way.name)}" if several else shown(way.name)
+    why = f" ({way.why})" if way.why else ""
+    told = f"{name} is {way.state}{why} and acts on {way.share:.0%} of the requests, by {way.pairs:,} pairs of answers"
+    if way.after:
+        days = f", {way.days:.1f} days of this traffic" if way.days else ""
+        told += f"; the next look is after about {way.after:,} more requests{days}"
+        if way.likely > way.share:
+            told += f" (then {way.likely:.0%}, if pairs turn out as so far)"
+    if way.gain > 0:
+        told += f"; in as much traffic again it is likely to save {money(way.gain)} more"
+    if way.most > way.gain:
+        told += f", and up to {money(way.most)} if it acted everywhere"
+    return told
 
 
 def points(share: float) -> str:

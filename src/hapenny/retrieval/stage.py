@@ -25,6 +25,7 @@ from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
 from hapenny.retrieval.search.collection import Collection, SearchResult
+from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.model_steps import Helpers, helpers
 from hapenny.retrieval.stores.lexical import spelt
 
@@ -66,9 +67,14 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         *,
         reranks: bool = False,
         public: bool = False,
+        acts: bool = True,
     ) -> None:
-        """`public`: answers are shared among tenants, so only documents that everyone may see are searched."""
+        """`public`: answers are shared among tenants, so only documents that everyone may see are searched; `acts`: not
+        only watches, so that a search in haste changes an answer."""
+        self._acts = acts
         self._public = public
+        self._rerank_s: float | None = None
+        """Seconds that reranking takes, as measured."""
         self._collections = collections
         self._options = options
         self._reranks = reranks
@@ -133,7 +139,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
                 vectors.update(zip(new, rows, strict=True))
             return np.stack([vectors[text] for text in texts])
 
-        return await collection.search(
+        result = await collection.search(
             question,
             embed,
             history=users,
@@ -145,7 +151,12 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
             rerank=help.rerank,
             rewrite=help.rewrite,
             until=min(exchange.limits.begin_by, exchange.clock.now() + options.seconds),
+            haste=Haste.of(exchange, lambda: self._rerank_s or collection.remote.seconds) if self._acts else None,
         )
+        taken = result.seconds.get("rerank")
+        if taken is not None:
+            self._rerank_s = taken if self._rerank_s is None else 0.8 * self._rerank_s + 0.2 * taken
+        return result
 
     def _where(self, context: Context) -> Filter | None:
         """The configured filter, and what the request adds to it."""

@@ -88,6 +88,15 @@ class Judging(Struct, kw_only=True):
     cost: int
 
 
+class Ahead(Struct, frozen=True, array_like=True):
+    """From so many further requests on: the share of a route's requests on which a technique may act, and what share of
+    their price with everything off that spares."""
+
+    requests: int
+    share: float
+    spares: float
+
+
 class Spent(Struct, kw_only=True):
     """Where a technique stands with its part of a route's loss budget, as last noted. Losses are shares of the route's
     answers; `share` is that of its requests on which it may act."""
@@ -101,6 +110,8 @@ class Spent(Struct, kw_only=True):
     loss: float
     pairs: int
     share: float
+    ahead: list[Ahead] = []
+    """What it may act on now, and after each of the next looks at its evidence; empty: evidence does not open it."""
 
 
 class Side(Struct, kw_only=True):
@@ -143,6 +154,7 @@ class Advice(Struct, kw_only=True):
     change: dict[str, object]
     """What to change on the route (and `model`: what clients are to ask for)."""
     saves: int
+    """All of it in as much traffic again: at once, or once evidence has opened it everywhere."""
     low: int
     high: int
     """The interval of `saves` (95 %) that comes from how few requests were seen."""
@@ -151,6 +163,34 @@ class Advice(Struct, kw_only=True):
     """On how many it watched."""
     evidence: str
     missing: str
+    route: str = "default"
+    after: int = 0
+    """Requests until evidence may first open it; 0: it acts as soon as it is switched on."""
+    days: float = 0.0
+    """The same in days of this traffic."""
+    costs: int = 0
+    """What evidence costs at most in as much traffic again."""
+
+
+class Underway(Struct, kw_only=True):
+    """A technique that is on and acts as far as evidence bears it. Nano-dollars."""
+
+    name: str
+    route: str
+    state: str
+    why: str
+    pairs: int
+    share: float
+    """Of the route's requests that it acts on now."""
+    after: int
+    """Requests until the next look at the evidence; 0: unknown."""
+    days: float
+    likely: float
+    """The share after that look, if further pairs turn out as so far."""
+    gain: int
+    """What the share of now saves more in as much traffic again than was saved in this."""
+    most: int
+    """What it would save more if it acted everywhere."""
 
 
 class AdviceTotal(Struct, kw_only=True):
@@ -160,6 +200,8 @@ class AdviceTotal(Struct, kw_only=True):
     low: int = 0
     high: int = 0
     share: float = 0.0
+    at_once: int = 0
+    """Of `saves`, what needs no evidence first."""
 
 
 class Slice(Struct, kw_only=True):
@@ -207,6 +249,8 @@ class Summary(Struct, kw_only=True):
     advice: list[Advice] = []
     """The same as steps to take, the largest gain first."""
     advised: AdviceTotal = field(default_factory=AdviceTotal)
+    underway: list[Underway] = []
+    """What is on and waits for evidence, or for more of it."""
     features: list[Group]
     models: list[Group]
     routes: list[Group]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -139,7 +139,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     rows: int = 0
     """How many request rows an overflow stands for."""
     model: str = ""
-    detail: Mapping[str, float | int | str] = {}
+    detail: Mapping[str, Any] = {}
 
 
 def verdict(request: str, score: float, source: str, wall: float) -> Entry:

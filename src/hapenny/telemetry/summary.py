@@ -9,11 +9,9 @@ import msgspec
 import numpy as np
 
 from hapenny.telemetry import rollups
-from hapenny.telemetry.advice import Watched, advise
+from hapenny.telemetry.advice import Acted, Advised, Watched, advise
 from hapenny.telemetry.capacity import HOUR
 from hapenny.telemetry.figures import (
-    Advice,
-    AdviceTotal,
     Audits,
     Group,
     Judging,
@@ -99,7 +97,9 @@ class _Reader:
         error += entries["error"]
         actual += entries["actual"]
         absolute += abs(entries["error"])
-        advice, advised = self._advice(actual)
+        budgets = self._budgets()
+        clients = rows - int(background)
+        advised = self._advice(actual, budgets, clients, (last or 0.0) - (first or 0.0))
         return Summary(
             first=first,
             last=last,
@@ -124,8 +124,9 @@ class _Reader:
             adjustments=entries["adjustments"],
             techniques=sorted(techniques.values(), key=lambda technique: -technique.saved),
             would_save=self._would_save(),
-            advice=advice,
-            advised=advised,
+            advice=advised.steps,
+            advised=advised.total,
+            underway=advised.underway,
             features=self._groups("CASE feature WHEN '' THEN '(none)' ELSE feature END"),
             models=self._groups(
                 "CASE WHEN cache_hit THEN '(cache)' WHEN model_served = '' THEN '(none)' ELSE model_served END"
@@ -152,7 +153,7 @@ class _Reader:
             certificates=self._certificates(),
             audits=self._audits(),
             judging=self._judging(),
-            budgets=self._budgets(),
+            budgets=budgets,
             holdout=compared(self._connection, self._where, self._values),
         )
 
@@ -272,14 +273,28 @@ class _Reader:
             )
         )  # fmt: skip
 
-    def _advice(self, paid: int) -> tuple[list[Advice], AdviceTotal]:
+    def _advice(self, paid: int, budgets: list[Spent], requests: int, seconds: float) -> Advised:
         rows = self._connection.execute(
-            "SELECT actual, would_save FROM requests WHERE "
+            "SELECT actual, would_save, route FROM requests WHERE "
             f"{self._where} AND would_save IS NOT NULL AND NOT unpriced AND background = ''",
             self._values,
         )
         decode = msgspec.json.Decoder(dict[str, int]).decode
-        return advise((Watched(actual or 0, decode(told)) for actual, told in rows), paid)
+        watched = (Watched(actual or 0, decode(told), route) for actual, told, route in rows)
+        waiting = [each for each in budgets if each.ahead]
+        acted = {(each.route, each.technique): self._acted(each.route, each.technique) for each in waiting}
+        return advise(watched, paid, requests=requests, seconds=seconds, budgets=budgets, acted=acted)
+
+    def _acted(self, route: str, technique: str) -> Acted:
+        """On how many of a route's requests that called a model a technique acted."""
+        did = "EXISTS (SELECT 1 FROM savings WHERE request = seq AND technique = ?)"
+        count, acted, baseline, baseline_left, actual_left = self._connection.execute(
+            f"SELECT count(*), coalesce(sum(did), 0), coalesce(sum(baseline), 0), coalesce(sum(baseline * NOT did), 0),"
+            f" coalesce(sum(actual * NOT did), 0) FROM (SELECT baseline, actual, {did} AS did FROM requests"
+            f" WHERE {self._where} AND route = ? AND NOT unpriced AND background = '' AND actual > 0)",
+            (technique, *self._values, route),
+        ).fetchone()
+        return Acted(count, acted, baseline, baseline_left, actual_left)
 
     def _groups(self, label: str) -> list[Group]:
         groups = [

@@ -104,6 +104,24 @@ class Quota:
         return self.tokens is not None or self._requests is not None or self._day is not None
 
     @property
+    def unknown(self) -> bool:
+        """Whether no limit of the pool is known, and none of its calls was refused of late: it holds no call."""
+        learner = self.learner
+        return (
+            self._tokens is None
+            and self._requests is None
+            and self._day is None
+            and not self.hold.strikes
+            and (learner is None or learner.limit() is None)
+        )
+
+    def pass_by(self, job: Job) -> None:
+        """Notes a call under no limit that is known."""
+        self._granted_at = self._clock.now()
+        if self.learner is not None:
+            self.learner.took(self.reserved_units(job))
+
+    @property
     def rate(self) -> float:
         """This process's units a second: the pool's rate times the share of it that this process has been getting."""
         tokens = self.tokens

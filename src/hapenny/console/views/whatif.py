@@ -23,12 +23,12 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         totals = rolled.totals(place.scope)
         where, values = condition(place.scope)
         rows = rolled.connection.execute(
-            "SELECT actual, would_save FROM (SELECT actual, would_save, unpriced, background FROM requests"
-            f" WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE}) WHERE would_save IS NOT NULL AND NOT unpriced"
-            " AND background = ''",
+            "SELECT actual, would_save, route FROM (SELECT actual, would_save, route, unpriced, background"
+            f" FROM requests WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE})"
+            " WHERE would_save IS NOT NULL AND NOT unpriced AND background = ''",
             values,
         ).fetchall()
     decode = msgspec.json.Decoder(dict[str, int]).decode
-    watched = [Watched(actual or 0, decode(told)) for actual, told in rows]
-    steps, total = advise(watched, totals.actual - totals.background_actual)
-    return {"steps": steps, "total": total, "watched": len(watched), "totals": totals}
+    watched = [Watched(actual or 0, decode(saves), route) for actual, saves, route in rows]
+    advised = advise(watched, totals.actual - totals.background_actual)
+    return {"steps": advised.steps, "total": advised.total, "watched": len(watched), "totals": totals}

@@ -1,0 +1,7 @@
+"""Each technique by itself."""
+
+from typing import Any
+
+
+def measure(*a: Any) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,88 @@
+"""What a technique may act on after so many more requests, if further pairs come as often and turn out as so far.
+
+Theory of operation. Pairs grow with traffic, so the next looks can be dated in requests. At each the opening is asked
+what it would decide with its own pairs, each counted as often as there will be more of them: the same rule, its bounds
+narrower by what more pairs narrow them. Where that bears less than is open already, what is open is taken to stay: the
+same pairs counted twice make a choice look as sure as it is not. Nothing is opened by it; reports and advice read it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hapenny.evidence.opening import CONTROL, FIRST_LOOK, GROWTH, Kept, Opening, Sums
+from hapenny.telemetry.figures import Ahead
+
+LOOKS = 4
+"""Looks that are foreseen."""
+
+
+def outlook(opening: Opening, delta: float, limit: float, hidden: float = 0.0) -> list[Ahead]:
+    """What is, first, and what the next looks may bring.
+
+    Args:
+        opening: which is only read.
+        delta: its allowed error.
+        limit: what the technique may lose.
+        hidden: share of losses that verdicts hide.
+    """
+    kept = msgspec.msgpack.decode(opening.dumps(), type=Kept)
+    acting = opening.share * min(kept.part, 1 - CONTROL) if kept.state == "open" else 0.0
+    ahead = [Ahead(0, acting, _spares(kept))]
+    pairs, asked = _pairs(kept), sum(cell.asked for cell in kept.cells.values())
+    if not pairs or kept.state == "suspended":
+        return ahead
+    for looks in range(kept.looks, kept.looks + LOOKS):
+        wanted = FIRST_LOOK * GROWTH**looks
+        later = Opening(opening.technique, opening.options, delta)
+        later.loads(msgspec.msgpack.encode(_grown(kept, max(1.0, wanted / pairs), looks)))
+        later.look(limit, hidden)
+        share = later.standing(limit).share if later.state == "open" else 0.0
+        requests, last = max(0, round((wanted - pairs) / pairs * asked)), ahead[-1]
+        if share > last.share:
+            decided = msgspec.msgpack.decode(later.dumps(), type=Kept)
+            ahead.append(Ahead(requests, share, _spares(decided)))
+        else:
+            ahead.append(Ahead(requests, last.share, last.spares))
+    return ahead
+
+
+def _pairs(kept: Kept) -> float:
+    """Certifying pairs of the option that has most."""
+    counts = dict.fromkeys(kept.options, 0.0)
+    for cell in kept.cells.values():
+        for name, tried in cell.options.items():
+            counts[name] = counts.get(name, 0.0) + tried.certifying.n
+    return max(counts.values(), default=0.0)
+
+
+def _grown(kept: Kept, times: float, looks: int) -> Kept:
+    """The same evidence, each pair counted `times` times."""
+
+    def more(sums: Sums) -> Sums:
+        return Sums(sums.n * times, sums.loss * times, sums.square * times)
+
+    cells = {
+        name: msgspec.structs.replace(
+            cell,
+            options={
+                option: msgspec.structs.replace(
+                    tried, proposing=more(tried.proposing), certifying=more(tried.certifying)
+                )
+                for option, tried in cell.options.items()
+            },
+        )
+        for name, cell in kept.cells.items()
+    }
+    return msgspec.structs.replace(kept, cells=cells, looks=looks, state="closed", policy={}, part=0.0)
+
+
+def _spares(kept: Kept) -> float:
+    worth = spared = 0.0
+    for name, option in kept.policy.items():
+        cell = kept.cells[name]
+        tried = cell.options.get(option)
+        if tried is not None and tried.seen:
+            worth += cell.worth
+            spared += cell.worth - cell.asked * tried.cost / tried.seen
+    return spared / worth if worth > 0 else 0.0
