@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,14 @@ class Empty(Exception):
         self.title, self.text, self.code = title, text, code
 
 
+def _place(path: str) -> tuple[int, int] | None:
+    try:
+        known = os.stat(path)
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino
+
+
 class Viewer(Struct, frozen=True):
     """Who looks. `tenant`: whose rows alone; None sees all. `admin`: may change things."""
 
@@ -47,6 +56,7 @@ class Desk:
         self.config, self.clock, self.live = config, clock, live
         self._lock = threading.Lock()
         self._rolled: Rolled | None = None
+        self._place: tuple[int, int] | None = None
         self._aside: dict[Any, tuple[float, Any]] = {}
         self._making: set[Any] = set()
         self.people: Callable[[], str] = lambda: "Nobody has labelled an answer."
@@ -67,9 +77,11 @@ class Desk:
     def rolled(self) -> Rolled:
         """The ledger. Raises `Empty` where there is nothing in it."""
         with self._lock:
+            if self._rolled is not None and _place(self.path) != self._place:
+                self._rolled = None  # another file is there now: whoever still reads the old one lets it go
             if self._rolled is None:
                 try:
-                    self._rolled = Rolled(self.path)
+                    self._rolled, self._place = Rolled(self.path), _place(self.path)
                 except FileNotFoundError:
                     raise Empty(
                         "There is no ledger yet",
