@@ -27,7 +27,12 @@ def moment(wall: float | None) -> str:
 
 def duration(value: float | None) -> str:
     """Seconds for people; a dash where nothing was measured."""
-    return "–" if value is None else seconds(value)
+    if value is None:
+        return "–"
+    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if value >= 2 * length:
+            return f"{value / length:.0f} {unit}"
+    return seconds(value)
 
 
 def amount(nano: int | None) -> str:
