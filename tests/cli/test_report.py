@@ -25,7 +25,7 @@ def test_it_fits_80_columns_and_shows_background_work(ledger, tmp_path):
     assert "\x1b" not in done.output
     background = [row for row in rows if row.background]
     assert f"background work: {len(background):,} rows for $" in done.output
-    assert sum("background" in line and "requests" in line for line in lines) == 3  # tenant, feature, model
+    assert sum("background" in line and "without" in line for line in lines) == 3  # tenant, feature, model
     assert "tiers: a cheaper model where it does as well" in done.output
     text = page.read_text()
     assert "<h2>By tenant</h2>" in text

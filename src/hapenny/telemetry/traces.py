@@ -94,6 +94,7 @@ class Traces:
             sampler=ALWAYS_ON,  # spans are made when a request is over: which are kept is known before
         )
         region = region_of(options.endpoint)
+        sender: Any
         if region is not None:
             sender = exporter(options.endpoint, region, clock)
         else:
