@@ -3,7 +3,7 @@
 import pytest
 from scenarios.__main__ import RUNBOOKS
 from scenarios.play import found, play
-from scenarios.runbooks import pages
+from scenarios.runbooks import SKILLS, pages
 
 from hapenny.core.errors import Failure
 
@@ -20,6 +20,11 @@ def test_a_scenario_is_mastered(name):
 def test_without_the_feature_it_is_not(skill):
     with pytest.raises((AssertionError, Failure)):
         play(MODULES[SHOWN[skill]], broken=True)
+
+
+def test_there_are_five_for_each_skill():
+    skills = [module.SCENARIO.skill for module in MODULES.values()]
+    assert {skill: skills.count(skill) for skill in SKILLS} == dict.fromkeys(SKILLS, 5)
 
 
 def test_the_runbooks_are_up_to_date():

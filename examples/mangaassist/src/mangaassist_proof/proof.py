@@ -66,7 +66,7 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
         def go(job: Callable[..., Any], *arguments: Any) -> Future[Any]:
             return pool.submit(job, *arguments)
 
-        runs = {
+        runs: dict[str, dict[str, Any]] = {
             card: {
                 "forwards": go(steps, card, mix, 1, size),
                 "backwards": go(steps, card, mix, 1, size, backwards),
