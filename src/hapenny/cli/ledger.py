@@ -49,7 +49,7 @@ def export(
     from hapenny.cli.report import configured, span
     from hapenny.telemetry import export as tables
     from hapenny.telemetry.figures import Scope
-    from hapenny.telemetry.schema import open_ledger
+    from hapenny.telemetry.opened import open_ledger
 
     place = path or configured(config)
     start = RealClock().wall() - span(since) if since else None

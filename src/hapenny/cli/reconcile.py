@@ -14,6 +14,7 @@ from hapenny.cli.sending import client, told
 from hapenny.config import Config
 from hapenny.core.clock import RealClock
 from hapenny.telemetry import reconciling, schema
+from hapenny.telemetry.opened import open_ledger
 
 KINDS = frozenset({"bedrock", "bedrock-openai"})
 _RIGHTS = "cloudwatch:ListMetrics, cloudwatch:GetMetricData, ce:GetCostAndUsage, ce:GetDimensionValues"
@@ -27,7 +28,8 @@ def reconcile(config: Config, region: str, days: int, tag: str, as_json: bool) -
     if not backends:
         raise click.ClickException("no backend is Bedrock's, and others have nothing to compare with")
     try:
-        connection = schema.open_ledger(config.ledger.path)
+        elsewhere = "://" in config.ledger.path  # books in a database are compared, and nothing is written into a copy
+        connection = open_ledger(config.ledger.path, read_only=elsewhere)
     except (sqlite3.Error, ValueError, OSError) as error:
         raise click.ClickException(f"{config.ledger.path}: {error}") from None
     wall = RealClock().wall()
@@ -35,7 +37,8 @@ def reconcile(config: Config, region: str, days: int, tag: str, as_json: bool) -
         with told("AWS", _RIGHTS):
             found = compare(connection, backends, wall, days, tag, client("cloudwatch", region), client("ce", region))
         written = reconciling.entries(found, *reconciling.window(wall, days), wall)
-        schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(each) for each in written])
+        if not elsewhere:
+            schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(each) for each in written])
     finally:
         connection.close()
     apart = [each for each in found if not each.agrees]
