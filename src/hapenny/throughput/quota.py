@@ -199,6 +199,8 @@ class Quota:
 
     async def _take(self, charges: list[Charge]) -> Grant:
         try:
+            if self._alone:
+                await self._pay_back(charges)
             grant = await self._counters.reserve(charges, self._ttl_s)
         except ConnectionError:
             return self._take_alone(charges)
@@ -278,6 +280,21 @@ class Quota:
             for charge in own:
                 self._spare.correct(charge.key, charge.limit, max(0.0, self._level) * charge.limit.capacity)
         return self._spare.reserve_now(own, self._ttl_s)
+
+    async def _pay_back(self, charges: list[Charge]) -> None:
+        """The shared store is back: takes there what was taken alone of late. Raises `ConnectionError`."""
+        assert self._spare is not None
+        share = max(0.01, self._share)
+        for charge in charges:
+            own = charge._replace(limit=msgspec.structs.replace(charge.limit, amount=charge.limit.amount * share))
+            taken = own.limit.capacity - self._spare.levels_now([own])[0]
+            if taken <= 0:
+                continue
+            grant = await self._counters.reserve([charge._replace(amount=taken)], self._ttl_s)
+            if grant.ticket is not None:
+                self._counters.settle(grant.ticket, [taken])
+            else:  # less than that is left
+                self._counters.correct(charge.key, charge.limit, 0.0)
 
     def _store(self, ticket: Ticket) -> Counters:
         return self._spare if self._spare is not None and ticket.scope == self._spare.scope else self._counters
