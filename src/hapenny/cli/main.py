@@ -26,6 +26,8 @@ VERBS = {
     "tokens": "tokens",
     "bench": "bench",
     "plan": "plan",
+    "whatif": "whatif",
+    "autoscale": "autoscale",
     "compare": "compare",
     "select": "select",
     "train": "train",
