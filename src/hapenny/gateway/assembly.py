@@ -34,6 +34,7 @@ from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
+    burn_alerts,
     holders_of,
     isolation_of,
     kept_in_pause,
@@ -57,6 +58,7 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.responsive.burn import BurnAlerts
 from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
@@ -123,8 +125,8 @@ class Assembly:
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
-    timed: bool
-    """Whether a route has a deadline."""
+    burn: BurnAlerts | None
+    """Watches deadlines; None: no route has one."""
 
 
 def build(
@@ -249,6 +251,10 @@ def build(
     earning = shared.earnings.techniques
     if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
         exchanges.observe(shared.earnings.book)
+    burn = burn_alerts(config, shared, previous.burn if previous is not None else None)
+    if burn is not None:
+        watch = burn.observe
+        exchanges.observe(lambda exchange, row: watch(row))
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
@@ -288,7 +294,7 @@ def build(
         live_audit=audit,
         budgets=budgets,
         admin=admin,
-        timed=_anywhere(config, LATENCY_STAGE),
+        burn=burn,
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
     from hapenny.retrieval.search.collection import Searchable
+    from hapenny.retrieval.stage import RetrievalStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +149,29 @@ class RouteParts:
             ttl = parts.options[EXACT_STAGE].ttl_s
             self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
+    @cached_property
+    def retrieval(self) -> RetrievalStage:
+        """The search of the route, which may begin before its stage is reached."""
+        from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
+
+        shared = self.shared
+        fast = shared.names.tiers.get("fast")
+        return RetrievalStage(
+            shared.collections, self.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=self.keys.shared,
+            acts=self.route.mode(RETRIEVAL_STAGE) == "on",
+        )  # fmt: skip
+
+    def ahead(self) -> Stage | None:
+        """What begins the search beside the look-up of the semantic cache; None: it begins behind it."""
+        route, wanted = self.route, self.options[RETRIEVAL_STAGE].beside_cache
+        if wanted is None:
+            wanted = route.mode(LATENCY_STAGE) == "on"
+        if not wanted or route.mode(SEMANTIC_STAGE) != "on" or route.mode(RETRIEVAL_STAGE) != "on":
+            return None
+        from hapenny.retrieval.ahead import AheadStage
+
+        return AheadStage(self.retrieval)
+
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
@@ -160,6 +184,8 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
     for spec in STAGES:
         if spec is EXACT_STAGE and route.mode(spec) == "on" and not route.cache_any_temperature:
             built.append(ConsentWatch(here.keys, parts.options[EXACT_STAGE].ttl_s, Sampler(parts.clock)))
+        if spec is SEMANTIC_STAGE and (ahead := here.ahead()) is not None:
+            built.append(ahead)
         if route.mode(spec) != "off":
             built.append(BUILDERS[spec](here))
         if spec is FLIGHTS_STAGE and parts.elsewhere is not None and route.mode(EXACT_STAGE) == "on":
@@ -178,7 +204,7 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
 
 
 ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on", SpeedStage.name: "on"}
-WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
+WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow", "retrieval_ahead": "shadow"}
 """Modes of what only ever watches, and not in the holdout."""
 
 
@@ -308,14 +334,7 @@ def _semantic(here: RouteParts) -> Stage | None:
 
 
 def _retrieval(here: RouteParts) -> Stage:
-    from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
-
-    shared = here.shared
-    fast = shared.names.tiers.get("fast")
-    return RetrievalStage(
-        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared,
-        acts=here.route.mode(RETRIEVAL_STAGE) == "on",
-    )  # fmt: skip
+    return here.retrieval
 
 
 def _tiers(here: RouteParts) -> Stage:

@@ -36,6 +36,13 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = False
     rerank_model: Annotated[str | None, Meta(description="A name under `rerankers`; the first if left out.")] = None
+    beside_cache: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the search begins beside the look-up of the semantic cache: sooner, and in vain where "
+            "that answers. None: on routes with a deadline.",
+        ),
+    ] = None
     instruction: Annotated[
         str,
         Meta(description="What the model is told above the passages."),

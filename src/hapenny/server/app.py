@@ -111,7 +111,7 @@ class App:
     def accept(self, request: Request) -> Admitted | Response:
         """Judges a request by its head; see `Service`."""
         perimeter, gateway = self._perimeter, self.services.gateway
-        if gateway.parts.timed:
+        if gateway.parts.burn is not None:
             request.received = gateway.clock.now()
         match: Match | None = None
         try:
