@@ -113,12 +113,15 @@ def held(routes: list[dict[str, Any]]) -> list[Problem]:
 
 def look(config: Config) -> tuple[list[Problem], list[str]]:
     """What is wrong with what a configuration stands on, and what was found to work, a line each."""
+    from hapenny.cli.doctor_stores import look_at_stores
     from hapenny.cli.preflight import look_around
     from hapenny.core import log
 
     log.configure("error")  # what looking around and scripted providers say is no news
     problems, proved = _regions(config.stages[THROUGHPUT_STAGE])
     problems += look_around(config)
+    more, lines = look_at_stores(config)
+    problems, proved = problems + more, proved + lines
     guarded, shown = _guardrails(config)
     problems, proved = problems + guarded, proved + shown
     try:

@@ -14,6 +14,7 @@ VERBS = {
     "serve": "serve",
     "simulate": "simulate",
     "demo": "demo",
+    "proof": "proof",
     "report": "report",
     "keys": "keys",
     "pause": "pause",

@@ -12,6 +12,7 @@ from hapenny.config import Config
 from hapenny.console.live import Live
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.telemetry.ledger_copy import copied
 from hapenny.telemetry.rolled import Rolled
 
 _KEPT = 64
@@ -34,6 +35,10 @@ class Viewer(Struct, frozen=True):
     name: str = ""
 
 
+COPY_S = 3.0
+"""How old a copy of books in a database may be."""
+
+
 class Desk:
     """The one of a console.
 
@@ -47,6 +52,7 @@ class Desk:
         self.config, self.clock, self.live = config, clock, live
         self._lock = threading.Lock()
         self._rolled: Rolled | None = None
+        self._copied = 0.0
         self._aside: dict[Any, tuple[float, Any]] = {}
         self._making: set[Any] = set()
         self.people: Callable[[], str] = lambda: "Nobody has labelled an answer."
@@ -67,18 +73,30 @@ class Desk:
     def rolled(self) -> Rolled:
         """The ledger. Raises `Empty` where there is nothing in it."""
         with self._lock:
-            if self._rolled is None:
-                try:
+            try:
+                self._bring_up_to_date()
+                if self._rolled is None:
                     self._rolled = Rolled(self.path)
-                except FileNotFoundError:
-                    raise Empty(
-                        "There is no ledger yet",
-                        f"{self.path} appears with the first request. Serve, and send one.",
-                        "hapenny serve -c hapenny.yaml",
-                    ) from None
-                except ValueError as error:
-                    raise Empty("The ledger cannot be read", str(error), "pip install --upgrade hapenny") from None
+            except FileNotFoundError:
+                raise Empty(
+                    "There is no ledger yet",
+                    f"{self._shown} appears with the first request. Serve, and send one.",
+                    "hapenny serve -c hapenny.yaml",
+                ) from None
+            except ValueError as error:
+                raise Empty("The ledger cannot be read", str(error), "pip install --upgrade hapenny") from None
             return self._rolled
+
+    @property
+    def _shown(self) -> str:
+        """The ledger's place, for people."""
+        return "It" if "://" in self.path else self.path
+
+    def _bring_up_to_date(self) -> None:
+        """Takes in what is new of books in a database, which pages read from a copy of this machine."""
+        if "://" in self.path and (self._rolled is None or self.clock.now() - self._copied >= COPY_S):
+            copied(self.path)
+            self._copied = self.clock.now()
 
     def again(self) -> None:
         """Opens the ledger anew at the next look: somebody may have taken the file away."""

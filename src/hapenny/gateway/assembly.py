@@ -31,6 +31,7 @@ from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
     burn_alerts,
@@ -209,6 +210,7 @@ def build(
         dispatchers=dispatchers,
         experiments=read_experiments(config.stages[ARMS_STAGE].file),
         answers=shared.answers,
+        elsewhere=shared.elsewhere,
         edge=shared.edge,
         dedup=shared.dedup,
         profit=shared.profit,
@@ -235,7 +237,15 @@ def build(
     planner = _planner(config, shared, prefetcher)
     audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
     admin = CacheAdmin(
-        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+        shared.answers,
+        semantic,
+        shared.paraphrases,
+        shared.profit,
+        shared.edge,
+        planner,
+        shared.dedup,
+        watched,
+        shared.elsewhere,
     )
     exchanges.observe(recorder.write, shared.profit.book)
     earning = shared.earnings.techniques
@@ -298,6 +308,8 @@ async def start(parts: Assembly) -> None:
     clock, serve = parts.clock, parts.tasks.serve
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
+    if shared.elsewhere is not None:
+        await join_others(shared, parts.semantic, serve)
     if shared.state is not None:
         learning = learning_parts(
             shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices

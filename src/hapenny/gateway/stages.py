@@ -21,6 +21,8 @@ from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
+from hapenny.caching.shared import SharedAnswers
+from hapenny.caching.shared_stage import SharedExactStage
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
@@ -77,7 +79,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
     from hapenny.retrieval.stage import RetrievalStage
 
 
@@ -101,6 +103,8 @@ class StageParts:
     experiments: Sequence[Experiment]
     answers: Answers
     """The exact layer's store."""
+    elsewhere: SharedAnswers | None
+    """Exact answers as other gateways have them."""
     edge: Edge
     dedup: AnswerDedup
     profit: LayerProfit
@@ -110,7 +114,7 @@ class StageParts:
     watched: SemanticCache | None
     """The same where it only watches."""
     clock: Clock
-    collections: Mapping[str, Collection]
+    collections: Mapping[str, Searchable]
     reranks: bool
     """Whether a reranking model is configured."""
     guardrails: Mapping[str, GuardrailOptions]
@@ -184,6 +188,14 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
             built.append(ahead)
         if route.mode(spec) != "off":
             built.append(BUILDERS[spec](here))
+        if spec is FLIGHTS_STAGE and parts.elsewhere is not None and route.mode(EXACT_STAGE) == "on":
+            exact = parts.options[EXACT_STAGE]
+            built.append(
+                SharedExactStage(
+                    parts.elsewhere, here.keys, parts.dedup, ttl=exact.ttl_s, stale=exact.stale_s,
+                    any_temperature=route.cache_any_temperature,
+                )
+            )  # fmt: skip
         if spec is TIERS_STAGE:
             built.append(FallbackStage(parts.names, parts.facts.lacks))
             if route.mode(LATENCY_STAGE) != "off":

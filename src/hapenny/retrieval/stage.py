@@ -25,7 +25,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
-from hapenny.retrieval.search.collection import Collection, SearchResult
+from hapenny.retrieval.search.collection import Searchable, SearchResult
 from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.model_steps import Helpers, helpers
 from hapenny.retrieval.stores.lexical import spelt
@@ -66,7 +66,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
 
     def __init__(
         self,
-        collections: Mapping[str, Collection],
+        collections: Mapping[str, Searchable],
         options: RetrievalOptions,
         rewriter: Target | None = None,
         *,
@@ -135,7 +135,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
 
     async def _search(
         self,
-        collection: Collection,
+        collection: Searchable,
         question: str,
         exchange: Exchange,
         ask: Ask,

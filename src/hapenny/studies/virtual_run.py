@@ -160,7 +160,7 @@ def run(
         return learning, records, provider, bill, calls
 
     began = _cpu()
-    with _quiet_collector():
+    with quiet_collector():
         learning, records, provider, bill, calls = loop.run(main, seed=seed)
     return Result(
         records=records,
@@ -183,7 +183,7 @@ def apart(learn: Sequence[Message], messages: Sequence[Message]) -> list[Message
 
 
 @contextlib.contextmanager
-def _quiet_collector() -> Iterator[None]:
+def quiet_collector() -> Iterator[None]:
     """Lets the collector look at old objects seldom: a run keeps what it makes, and looking cost a
     sixth of its time."""
     before = gc.get_threshold()

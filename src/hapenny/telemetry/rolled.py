@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from hapenny.telemetry import rollups, times
 from hapenny.telemetry.figures import Scope
+from hapenny.telemetry.opened import open_ledger
 from hapenny.telemetry.rolled_figures import Called, Counted, Grouped, Saving, Spot, Totals
 from hapenny.telemetry.rollups import (
     CALLS_DAYS,
@@ -34,7 +35,6 @@ from hapenny.telemetry.rollups import (
     SUMS,
 )
 from hapenny.telemetry.rollups import Rolled as Table
-from hapenny.telemetry.schema import open_ledger
 
 _COLUMN = {"tenant": "tenant", "route": "route", "feature": "feature", "model": "model", "key": "key_id"}
 _SUMMED = ", ".join(f"sum({name})" for name in SUMS)

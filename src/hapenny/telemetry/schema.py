@@ -210,7 +210,7 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise ValueError(f"{path}: written by a newer hapenny (schema {version}, this one knows {VERSION})")
     if version == 0 and not read_only:
-        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+        _make(connection)
     elif version < VERSION and not read_only:
         _upgrade(connection)
     if not read_only:
@@ -224,6 +224,21 @@ ADDED_COLUMNS = (
     ("calls", ("units TEXT",)),
 )
 """Columns that came after the first version."""
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """Gives a new file its tables, unless another process has been faster."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in TABLES.split(";"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:

@@ -25,7 +25,7 @@ from hapenny.telemetry.figures import (
 )
 from hapenny.telemetry.holdout import compared
 from hapenny.telemetry.leave_one_out import replayed
-from hapenny.telemetry.schema import open_ledger
+from hapenny.telemetry.opened import open_ledger
 
 __all__ = ["Group", "Latency", "Scope", "Slice", "Summary", "Technique", "summarise"]
 

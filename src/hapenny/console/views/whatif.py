@@ -24,8 +24,8 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         where, values = condition(place.scope)
         rows = rolled.connection.execute(
             "SELECT actual, would_save, route FROM (SELECT actual, would_save, route, unpriced, background"
-            f" FROM requests WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE}) WHERE would_save IS NOT NULL AND NOT unpriced"
-            " AND background = ''",
+            f" FROM requests WHERE {where} ORDER BY wall DESC LIMIT {SAMPLE})"
+            " WHERE would_save IS NOT NULL AND NOT unpriced AND background = ''",
             values,
         ).fetchall()
     decode = msgspec.json.Decoder(dict[str, int]).decode

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from benchmarks.mangaassist.play import Played, play_on, tiers_of
 from hapenny.routing.training import Logged, Outcome, save_router, train_router
 from hapenny.simulation.card import Deck
 from hapenny.simulation.loop import EPOCH
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
+from mangaassist_proof.play import Played, play_on, tiers_of
 
 _ASKED = ("fast", "balanced", "strong")
 
