@@ -39,7 +39,6 @@ from hapenny.workload.shoppers import DAY, Message, Population
 
 PRIMARY, OTHER = "us-east-1", "us-west-2"
 SLOW = 3.0
-PRIORITY = {"service_tier": "priority", "cost_factor": 1.75}
 STRONG_FROM = 0.30
 """The score from which the cold-start rule takes a question for hard (`tiers.strong_from`)."""
 INSTRUCTION = "Use these sources where they help, and cite them as [1], [2].\n\nQuestion:"
@@ -92,12 +91,10 @@ def config(deck: Deck, collection: Path | None, *, fastest: bool = False, **rout
     requests bring the passages that their application found, and the gateway adds what it finds.
 
     `fastest`: the operator puts speed first: easy questions go to the fast tier by their score, without waiting for
-    evidence, and the priority service tier may be paid where the standard one would be late.
+    evidence. (Claude is sold in no faster service tier.)
     """
     tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
-    places: list[dict[str, Any]] = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
-    if fastest:
-        places += [{**each, "name": f"{each['name']}-priority", **PRIORITY} for each in places]
+    places = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
     stages = {"latency": "on", "guard_input": "on", "guard_output": "on"}
     if collection is not None:
         stages["retrieval"] = "on"
