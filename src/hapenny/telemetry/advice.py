@@ -247,7 +247,7 @@ def _underway(each: Spent, watched: _Sum | None, acted: Acted | None, days: floa
         hoped = max((step.spares for step in each.ahead), default=0.0)
         most = seen.baseline_left * max(0.0, hoped - (1 - left))
         gain = seen.baseline * (now.share - before) * max(0.0, now.spares - (1 - left))
-    following = next((step for step in each.ahead[1:] if step.requests), None)
+    following = each.ahead[1] if len(each.ahead) > 1 else None
     after, likely = (following.requests, following.share) if following is not None else (0, now.share)
     return Underway(
         name=each.technique, route=each.route, state=each.state, why=each.why, pairs=each.pairs, share=each.share,
