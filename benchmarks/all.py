@@ -25,6 +25,7 @@ WANTS: dict[str, str | None] = {
     "throughput": "traces",
     "batch": None,
     "guardrails": None,
+    "console": None,
 }
 
 

@@ -309,6 +309,7 @@ async def test_leaving_ends_the_call_at_the_provider(pool: Pool, how: str) -> No
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            answer.close()
             assert answer.outcome == "abandoned"
         else:
             source.close()

@@ -6,6 +6,7 @@ import pytest
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Target
+from hapenny.core.latency import BUDGET, LatencyBudget
 from hapenny.core.messages import Context, Message, Request, Text
 from hapenny.core.stage import Pipeline
 from hapenny.retrieval.documents import Document
@@ -275,3 +276,54 @@ async def test_routes_whose_answers_everyone_shares_see_public_documents_alone(s
 async def test_numbers_beside_a_text_are_sent_with_it(store):
     request = await run(store, exchange(user("who is iron man")))
     assert "year: 2008; votes: 21000" in request.messages[-1].content[0].text
+
+
+def hurried(made, left, **rest):
+    """Gives a request so many seconds for search."""
+    limits = {"hybrid_search": 0.135}
+    made.stage_notes[BUDGET] = LatencyBudget(CLOCK.now(), left, {"hybrid_search": 0.0}, limits=limits, **rest)
+    return made
+
+
+async def reranked(store, left, **rest):
+    shown = []
+
+    def scores(documents):
+        shown.append(len(documents))
+        return [float("Gravity" in each) for each in documents]
+
+    made = hurried(exchange(user("robot love space iron")), left, **rest)
+    remote = Remote(margin=0.9, seconds=1.0, depth=10)
+    await run(store, made, ask=Asked(scores), remote=remote, use_remote=True, seconds=5.0)
+    return shown, made
+
+
+async def test_with_less_time_fewer_passages_are_reranked_and_with_none_none(store):
+    shown, made = await reranked(store, 5.0)
+    assert (made.stage_notes[BUDGET].reactions, made.answer.degraded) == ([], "")
+    fewer, made = await reranked(store, 0.58)
+    assert made.stage_notes[BUDGET].reactions == ["smaller_rerank"]
+    assert fewer[0] < shown[0]
+    none, made = await reranked(store, 0.1)
+    assert none == []
+    assert made.stage_notes[BUDGET].reactions == ["no_rerank"]
+    assert made.answer.degraded == "no_rerank"
+    assert "degraded=no_rerank" in made.notes
+
+
+async def test_what_may_not_be_left_out_is_not(store):
+    for rest in ({"allowed": frozenset()}, {"purse": lambda: False}, {"acts": False}):
+        shown, made = await reranked(store, 0.1, **rest)
+        assert len(shown) == 1
+        assert made.answer.degraded == ""
+
+
+async def test_without_time_only_the_question_itself_is_searched(store):
+    question = "Which film is about robots, and which one is about love?"
+    ask = Asked()
+    await run(store, exchange(user(question)), ask=ask)
+    assert len(ask.embedded) > 1
+    ask, made = Asked(), hurried(exchange(user(question)), 0.1)
+    await run(store, made, ask=ask)
+    assert len(ask.embedded) == 1
+    assert made.stage_notes[BUDGET].reactions == ["no_expansion"]

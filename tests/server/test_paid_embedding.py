@@ -7,6 +7,7 @@ import pytest
 
 from hapenny.backends.embedding import ApiEmbedder
 from hapenny.config import ConfigError, load
+from hapenny.core.messages import Context, Message, Request, Text
 from tests.server.house import running, serving
 from tests.settling import eventually
 
@@ -129,3 +130,21 @@ def test_an_embedder_nobody_knows_is_refused_at_start():
         load(text="stages: {semantic: {embedder: titan}}")
     with pytest.raises(ConfigError, match=r"\$\.embedders\.mine\.dim"):
         load(text="embedders: {mine: {model: my-own-model}}")
+
+
+async def test_a_text_that_cache_and_search_both_want_is_paid_once_by_the_first(tmp_path):
+    model = "amazon.titan-embed-text-v2:0"
+    async with serving(tmp_path) as (bank, _):
+        ledger = tmp_path / "front.db"
+        config = load(text=FRONT.format(bank=bank, model=model, backend="bank", dim=256, mode="on", ledger=ledger))
+        async with running(config) as (_, app):
+            gateway = app.gateway
+            request = Request(protocol="openai", model="strong", messages=(Message("user", (Text("When?"),)),))
+            exchange = gateway.open(request, Context())
+            embed = gateway.parts.services.embed
+            [first] = await embed(exchange, ["When?"], technique="semantic")
+            again, other = await embed(exchange, ["When?", "Where?"], technique="retrieval")
+            assert (again == first).all()
+            assert not (other == first).all()
+            assert [call.technique for call in exchange.calls] == ["semantic", "retrieval"]
+            gateway.close(exchange)

@@ -39,6 +39,22 @@ def test_a_plain_request_costs_what_its_call_reports_and_saves_nothing(book, clo
     assert balanced(row)
 
 
+def test_a_request_that_was_served_as_it_came_would_have_cost_what_it_cost(book, clock):
+    """Nothing is estimated for it: its provider has counted it."""
+    ex = made.exchange(clock)
+    made.call(book, ex, input=1500, output=400, text="x", read=300)
+    ex.adopted = ex.calls[0]
+    made.call(book, ex, input=100, output=1, technique="throughput", purpose="hedge", outcome="abandoned")
+    made.deliver(ex)
+    row = book.close(ex)
+    assert row.baseline == ex.calls[0].cost
+    assert row.estimate_error == 0
+    assert row.savings == {"throughput": -ex.calls[1].cost}
+    assert sum(row.parts.values()) == row.tokens.prompt
+    assert row.output_tokens == 400
+    assert balanced(row)
+
+
 def test_routing_saves_the_difference_between_two_models(book, clock):
     ex = made.exchange(clock)
     ex.target = Target("cheap")
@@ -207,8 +223,15 @@ def test_what_capacity_saves_is_not_known_while_its_bill_is_not(clock):
 SYSTEM = Text("You know every manga in this shop by heart. " * 20, checkpoint="default")
 
 
+def routed(ex):
+    """Served by another model, so that what it would have cost as it came is not what it cost."""
+    ex.target = Target("cheap")
+    ex.step("routing")
+    return ex
+
+
 def turn(book, clock, n=0, **more):
-    ex = made.exchange(clock, made.ask(f"question {n}", system=SYSTEM), **more)
+    ex = routed(made.exchange(clock, made.ask(f"question {n}", system=SYSTEM), **more))
     ex.first_out = ex.arrived + 0.1
     served = made.served(book, ex)
     ex.stage_notes.clear()
@@ -230,7 +253,9 @@ def test_providers_keep_one_prompt_cache_an_account_whichever_tenant_asks(book, 
     clock.t += 10
     again = book.close(turn(book, clock, 1, tenant="t2")[0])
     clock.t += 10
-    ex = made.exchange(clock, made.ask("question 2", system=SYSTEM), baseline=Target("dear", backend="other account"))
+    ex = routed(
+        made.exchange(clock, made.ask("question 2", system=SYSTEM), baseline=Target("dear", backend="other account"))
+    )
     elsewhere = made.served(book, ex)
     assert again.baseline < first.baseline / 3
     assert book.close(ex).baseline == pytest.approx(first.baseline, rel=0.01)
@@ -341,7 +366,7 @@ def test_a_growing_conversation_reads_what_the_turn_before_wrote(book, clock):
     history, rows = [], []
     for n in range(3):
         request = made.ask(f"question {n} " * 30, history=history, system=Text(SYSTEM.text), checkpoint="default")
-        ex = made.exchange(clock, request)
+        ex = routed(made.exchange(clock, request))
         made.served(book, ex)
         rows.append(book.close(ex))
         history += [("user", f"question {n} " * 30), ("assistant", "yes")]
@@ -357,7 +382,7 @@ def test_a_tool_call_in_other_spacing_is_the_same_prefix(book, clock):
         found = Message("user", (ToolResult("t1", (Text("page " * 200),)), Text(f"and {n}?", "default")))
         asked = made.ask("Where is it? " * 20)
         request = msgspec.structs.replace(asked, messages=(*asked.messages, called, found))
-        ex = made.exchange(clock, request)
+        ex = routed(made.exchange(clock, request))
         made.served(book, ex)
         clock.t += 10
         return book.close(ex)
@@ -371,8 +396,8 @@ def test_a_tool_call_in_other_spacing_is_the_same_prefix(book, clock):
 
 def test_automatic_caches_read_without_points(book, clock):
     for n in range(2):
-        ex = made.exchange(clock, made.ask(f"q {n}", model="auto", system=Text(SYSTEM.text),
-                           history=[("user", "word " * 300), ("assistant", "yes")]), baseline="auto")  # fmt: skip
+        ex = routed(made.exchange(clock, made.ask(f"q {n}", model="auto", system=Text(SYSTEM.text),
+                    history=[("user", "word " * 300), ("assistant", "yes")]), baseline="auto"))  # fmt: skip
         made.served(book, ex)
         row = book.close(ex)
         clock.t += 10
@@ -389,13 +414,13 @@ def test_reported_usage_teaches_the_estimate(book, clock):
     for n in range(150):
         words = " ".join(f"w{(n * 7 + k * k) % 97}" for k in range(20 + n % 30))
         ex = made.exchange(clock, made.ask(words))
-        made.call(book, ex, input=3 * len(words.split()) + 12, output=40, text="a fine answer " * 8)
+        reported = 3 * len(words.split()) + 12
+        errors.append(abs(book.prices.prompt(ex.request, ex.target) / reported - 1))
+        made.call(book, ex, input=reported, output=40, text="a fine answer " * 8)
         ex.adopted = ex.calls[0]
         made.deliver(ex, "a fine answer " * 8)
-        row = book.close(ex)
-        errors.append(abs(row.estimate_error) / row.actual)
+        book.close(ex)
     fresh = made.books(clock).prices
-    reported = 3 * len(words.split()) + 12
     assert sum(errors[100:]) / 50 < 0.03
     assert abs(book.prices.prompt(ex.request, ex.target) / reported - 1) < 0.03
     assert abs(fresh.prompt(ex.request, ex.target) / reported - 1) > 0.05

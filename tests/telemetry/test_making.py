@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapenny.telemetry.row_builder import levelled
+from hapenny.telemetry.outline import levelled
 
 
 @given(st.text(alphabet=st.sampled_from(" aB\t\n\r\x0b\x0c\x1c\x1f\x7f\xa0ä\u2003")))

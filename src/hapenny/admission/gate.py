@@ -88,6 +88,9 @@ class Gate:
         self, holders: Holders, budgets: BudgetStore, counters: Counters, prices: Prices, clock: Clock
     ) -> None:
         self.holders = holders
+        self.keyed, self.registry = holders.keyed, holders.registry
+        """Where neither `keyed` nor `registry.limits` holds, nobody has a limit: the way of a request does not come by
+        here."""
         self._budgets = budgets
         self._counters = counters
         self._prices = prices

@@ -61,15 +61,17 @@ class Holders:
 
     def __init__(self, keys: Mapping[str, Allowance], registry: Registry, zone: tzinfo) -> None:
         self._keys = {id: allowance for id, allowance in keys.items() if _says(allowance)}
-        self._registry = registry
+        self.keyed = bool(self._keys)
+        """Whether a key of the configuration has limits."""
+        self.registry = registry
         self._zone = zone
         self._revision = -1
         self._known: dict[tuple[str, str], Holder | None] = {}
 
     def of(self, tenant: str, key_id: str) -> Holder | None:
         """What holds for a key of a tenant; None: nothing does."""
-        if self._revision != self._registry.revision:
-            self._known, self._revision = {}, self._registry.revision
+        if self._revision != self.registry.revision:
+            self._known, self._revision = {}, self.registry.revision
         name = (tenant, key_id)
         try:
             return self._known[name]
@@ -81,7 +83,7 @@ class Holders:
 
     def all(self) -> list[Account]:
         """Every account there is, in order of name."""
-        registry = self._registry
+        registry = self.registry
         accounts: list[Account] = []
         for id, allowance in self._keys.items():
             accounts += _accounts(f"key:{id}", allowance.budgets)
@@ -107,14 +109,14 @@ class Holders:
 
     def _made(self, tenant: str, key_id: str) -> Holder | None:
         of_key: Allowance | None = self._keys.get(key_id)
-        record = self._registry.record(key_id) if of_key is None and key_id else None
+        record = self.registry.record(key_id) if of_key is None and key_id else None
         if record is not None:
             of_key = Allowance(
                 budgets=list(record.budgets),
                 requests_per_minute=record.requests_per_minute,
                 tokens_per_minute=record.tokens_per_minute,
             )
-        of_tenant = self._registry.tenant(tenant)
+        of_tenant = self.registry.tenant(tenant)
         accounts: list[Account] = []
         rates: list[Rate] = []
         for name, allowance in ((f"key:{key_id}", of_key), (f"tenant:{tenant}", of_tenant)):

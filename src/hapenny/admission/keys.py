@@ -45,9 +45,8 @@ OPEN = Identity(opens=("anyone", "caller", "metrics"), priority=100)
 class StoredKeys(Protocol):
     """Keys that are kept outside the configuration (`hapenny.admission.registry`)."""
 
-    @property
-    def empty(self) -> bool:
-        """Whether there are none, and never were."""
+    empty: bool
+    """Whether there are none, and never were."""
 
     def who(self, digest: bytes) -> Identity | None:
         """Whose key has that hash.

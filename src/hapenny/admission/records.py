@@ -16,8 +16,8 @@ from msgspec import Struct
 from hapenny.admission.options import BudgetOptions, TenantOptions
 from hapenny.core.clock import Clock
 
-Scope: TypeAlias = Literal["call", "metrics", "admin"]
-OPENS: dict[Scope, str] = {"call": "caller", "metrics": "metrics", "admin": "admin"}
+Scope: TypeAlias = Literal["call", "metrics", "admin", "console"]
+OPENS: dict[Scope, str] = {"call": "caller", "metrics": "metrics", "admin": "admin", "console": "console"}
 """What a key's scope is called in the table of routes."""
 PREFIX = "hk-"
 AWS_PREFIX = "HKIA"
@@ -97,7 +97,7 @@ class NewKey(Struct, kw_only=True, forbid_unknown_fields=True):
         if not -100 <= self.priority <= 100:
             raise ValueError(f"priority: {self.priority} is outside -100 to 100")
         if not self.scopes:
-            raise ValueError("scopes: a key without any opens nothing; give call, metrics or admin")
+            raise ValueError("scopes: a key without any opens nothing; give call, metrics, admin or console")
         for name in ("requests_per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and value < 1:

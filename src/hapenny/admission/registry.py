@@ -71,6 +71,10 @@ class Registry:
         """Grows whenever something was read that is new."""
         self.configured: Mapping[str, TenantOptions] = {}
         """Tenants of the configuration: they go before stored ones."""
+        self.empty = True
+        """Whether no key was ever made here."""
+        self.limits = False
+        """Whether anything is said of what a stored key or a tenant may use."""
         self._clock = clock
         self._seal = seal
         self._rev: bytes | None = None
@@ -81,11 +85,6 @@ class Registry:
         self._identities: dict[str, Identity] = {}
 
     # -- what requests ask -----------------------------------------------------------------------------------------
-
-    @property
-    def empty(self) -> bool:
-        """Whether no key was ever made here."""
-        return not self._records
 
     def who(self, digest: bytes) -> Identity | None:
         """Whose key has that hash. Raises `Failure`, `authentication`, for one that has ended."""
@@ -150,13 +149,21 @@ class Registry:
         """All tenants of which something is said, by name."""
         return {**{name: record.options for name, record in self._tenants.items()}, **self.configured}
 
+    def _changed(self) -> None:
+        self.revision += 1
+        self.empty = not self._records
+        self.limits = bool(self.configured or self._tenants) or any(
+            record.budgets or record.requests_per_minute or record.tokens_per_minute
+            for record in self._records.values()
+        )
+
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def configure(self, tenants: Mapping[str, TenantOptions], seal: Seal) -> None:
         """What the configuration says now (a reload)."""
         self.configured, self._seal = tenants, seal
         self._identities.clear()
-        self.revision += 1
+        self._changed()
 
     async def load(self) -> None:
         """Reads everything.
@@ -192,7 +199,7 @@ class Registry:
         self._records, self._tenants, self.pause = records, tenants, pause
         self._by_hash, self._pairs, self._rev = by_hash, pairs, rev
         self._identities = {}
-        self.revision += 1
+        self._changed()
 
     async def follow(self, every_s: float) -> None:
         """Reads everything again when somebody has changed something, as long as it is not cancelled."""

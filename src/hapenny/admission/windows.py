@@ -8,7 +8,7 @@ never exceeds the budget, at the price of up to one slice more patience.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
 SLICES = 60
@@ -61,3 +61,13 @@ def span(window: Window, now: float, zone: tzinfo) -> Span:
         after = (start + timedelta(days=32)).replace(day=1, fold=0)
     begin = int(start.timestamp())
     return Span(begin, begin, int(after.timestamp()))
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of a name such as `UTC` or `Asia/Tokyo`. Raises `KeyError`, `ValueError` or `OSError` for one that
+    is not known here."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # reads the machine's tables: only where days begin at another hour
+
+    return ZoneInfo(name)

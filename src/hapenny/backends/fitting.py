@@ -6,6 +6,7 @@ the holdout.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -125,6 +126,8 @@ class _Restored:
                 events = self._undo.flow(batch)
                 if events:
                     return events
+        except asyncio.CancelledError:  # nothing is lost: the next read goes on where this one was
+            raise
         except BaseException:
             self._source.close()
             raise

@@ -55,6 +55,9 @@ async def exchange(
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             if not request.stream:
                 whole = await lease.whole()
+                events = codec.verbatim(whole)
+                if events is not None:
+                    return Replay(events, {codec.name: (whole, {"content-type": "application/json"})})
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
@@ -137,12 +140,18 @@ class Stream:
         connection = lease.connection
         try:
             while True:
-                if not connection.out:
+                out = connection.out
+                if not out:
                     waiter = connection.arrival()
                     if waiter is not None:
                         await waiter
                         continue
-                data = connection.arrived()
+                data = out[0] if len(out) == 1 and not connection.paused else b""
+                if data and type(data) is bytes:  # as ever
+                    out.clear()
+                    connection.held = 0
+                else:
+                    data = connection.arrived()
                 if data:
                     self._left -= len(data)
                     if self._left < 0:
@@ -207,6 +216,8 @@ class _Late(Exception):
 def tiered(request: Request, target: Target) -> Request:
     """`request` with the target's service tier on the wire, where it differs from what is asked."""
     tier = target.service_tier
+    if tier == "optimized" and request.parameters.latency is None:
+        return replace(request, parameters=replace(request.parameters, latency="optimized"))
     if tier not in _ON_THE_WIRE or request.parameters.service_tier == tier:
         return request
     return replace(request, parameters=replace(request.parameters, service_tier=tier))

@@ -41,7 +41,7 @@ def head(method: str, target: str, host: str, headers: Mapping[str, str], length
 class Connection(AnswerParser, asyncio.Protocol):
     """One connection. `start` sends, `begun` waits for status and headers, `piece` gives the body."""
 
-    __slots__ = ("_error", "_loop", "_paused", "_slices", "_transport", "_waiter", "answered", "until")
+    __slots__ = ("_error", "_loop", "_slices", "_transport", "_waiter", "answered", "paused", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -51,7 +51,8 @@ class Connection(AnswerParser, asyncio.Protocol):
         """When the connection is too old, for the pool."""
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._paused = False
+        self.paused = False
+        """Whether the other side waits, since enough is here."""
         self._slices = False
         """Whether more of what came is read at the loop's next turn."""
         self._error: BaseException | None = None
@@ -67,7 +68,7 @@ class Connection(AnswerParser, asyncio.Protocol):
     @property
     def whole(self) -> bool:
         """Whether the rest of the answer has come, and may be taken at once."""
-        return self.state == framing.DONE and not self._paused and bool(self.out)
+        return self.state == framing.DONE and not self.paused and bool(self.out)
 
     def start(self, request: bytes, body: bytes, *, without_body: bool = False) -> None:
         """Sends a request. `without_body`: the answer has none (HEAD)."""
@@ -116,7 +117,7 @@ class Connection(AnswerParser, asyncio.Protocol):
             self.held = 0
         else:
             data = self.take()
-        if self._paused:
+        if self.paused:
             self._pace()
         return bytes(data)
 
@@ -171,7 +172,7 @@ class Connection(AnswerParser, asyncio.Protocol):
             self._loop.call_soon(self.data_received, b"")
         elif self.state == framing.DONE and self.behind:
             self.reusable = False  # more than one answer to one request
-        if self._paused or self._slices or self.held > BUFFER_BYTES:
+        if self.paused or self._slices or self.held > BUFFER_BYTES:
             self._pace()
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -181,8 +182,8 @@ class Connection(AnswerParser, asyncio.Protocol):
         """Lets the other side wait while enough is here."""
         full = self._slices or (self.held > BUFFER_BYTES and self.state != framing.DONE)
         transport = self._transport
-        if full != self._paused and transport is not None and not transport.is_closing():
-            self._paused = full
+        if full != self.paused and transport is not None and not transport.is_closing():
+            self.paused = full
             if full:
                 transport.pause_reading()
             else:

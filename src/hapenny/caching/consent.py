@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from hapenny.caching.keys import Keys, uncacheable
 from hapenny.core.exchange import Exchange
+from hapenny.core.shape import WARM
 from hapenny.core.stage import Ask, Decision, Stage
 from hapenny.core.watching import Sampler
 
@@ -22,6 +23,7 @@ class ConsentWatch(Stage):
     """Remembers which questions came before. `keys`: of the route; `ttl`: of its exact layer, seconds."""
 
     name = "consent"
+    needs = WARM
 
     def __init__(self, keys: Keys, ttl: float, sampler: Sampler) -> None:
         self._keys, self._ttl, self._sampler = keys, ttl, sampler

@@ -16,6 +16,7 @@ from hapenny.core.answer import Answer, Outcome, Recorder, Replay, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Completion, Event, events_of
 from hapenny.core.exchange import CacheFact, Exchange
+from hapenny.core.latency import BUDGET
 from hapenny.core.messages import Opaque, Text, Thinking, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
@@ -29,6 +30,8 @@ class Lookup(Decision):
     key: bytes
     entry: Entry[Stored] | None = None
     stale: bool = False
+    late: bool = False
+    """The entry has expired, and stands in only because a model would be too late."""
 
 
 class ExactStage(Stage, spec=EXACT_STAGE):
@@ -44,9 +47,12 @@ class ExactStage(Stage, spec=EXACT_STAGE):
         any_temperature: bool = False,
         results: AnswerDedup | None = None,
         publisher: Publisher | None = None,
+        stands_in: float = 0.0,
     ) -> None:
         """`results` merges equal answers and tags them with their evidence (`AnswerFacts.evidence`);
-        `publisher`: of a shared route's verified answers."""
+        `publisher`: of a shared route's verified answers; `stands_in`: seconds past its time in which an answer may be
+        served where a model would miss the deadline."""
+        self._stands_in = stands_in
         self._publisher = publisher
         self._results = results
         self._answers = answers
@@ -68,11 +74,21 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             return Lookup(key=key)
         now = exchange.clock.wall()
         fresh = entry.fresh(now)
-        if not fresh and self._stale <= 0:
+        late = not fresh and now >= entry.expires + self._stale
+        if late and not self._too_late(exchange, entry, now):
             return Lookup(key=key, reason=STALE)
         if directives and refuses(directives, entry.age(now), entry.expires - now):
             return Lookup(key=key, reason="max-age")
-        return Lookup(key=key, entry=entry, stale=not fresh)
+        return Lookup(key=key, entry=entry, stale=not fresh, late=late)
+
+    def _too_late(self, exchange: Exchange, entry: Entry[Stored], now: float) -> bool:
+        """Whether an expired entry may stand in: a model would miss the deadline, and only time made the entry old, not
+        what it rests on."""
+        budget = exchange.stage_notes.get(BUDGET)
+        if budget is None or now >= entry.expires + self._stands_in or entry.expires - entry.stored < self._ttl:
+            return False
+        predicted = budget.predict(exchange)
+        return predicted is not None and predicted > budget.spare("streaming", exchange.clock.now())
 
     def _mine(self, entry: Entry[Stored], exchange: Exchange) -> bool:
         """Whether the entry is the asking tenant's own, or the route declares its answers shared."""
@@ -81,6 +97,8 @@ class ExactStage(Stage, spec=EXACT_STAGE):
     async def apply(self, decision: Lookup, exchange: Exchange, onward: Onward) -> Answer:
         """Replays the entry, or goes onward and keeps what comes back."""
         entry, shown = decision.entry, decision.key[:8].hex()
+        if decision.late and not exchange.stage_notes[BUDGET].react(exchange, "stale_answer"):
+            entry = None
         if entry is None:
             if "only-if-cached" in exchange.context.cache_control:
                 raise Failure("timeout", "no stored answer, and the request said only-if-cached", retryable=False)
@@ -93,7 +111,7 @@ class ExactStage(Stage, spec=EXACT_STAGE):
                     decision.key,
                     exchange,
                     ttl=self._ttl,
-                    stale=self._stale,
+                    stale=max(self._stale, self._stands_in),
                     results=self._results,
                     publisher=self._publisher,
                 )

@@ -302,7 +302,23 @@ def _normal(request: Request) -> list[Any]:
     calls replaced by their order of appearance. Structs that are in normal form already, nearly all, stay as they are
     and are encoded in C."""
     numbers: dict[str, str] = {}
+    if not request.tools and not request.tool_choice and not request.extras and _bare(request):
+        asked = request.parameters
+        if asked.service_tier is None and asked.latency is None:
+            return [getattr(request, name) for name in _ANSWER]
     return [_clean(getattr(request, name), numbers) for name in _ANSWER]
+
+
+def _bare(request: Request) -> bool:
+    """Whether a request is plain text without cache points: it is in normal form."""
+    for block in request.system:
+        if type(block) is not Text or block.checkpoint:
+            return False
+    for message in request.messages:
+        for block in message.content:
+            if type(block) is not Text or block.checkpoint:
+                return False
+    return True
 
 
 def _clean(value: Any, numbers: dict[str, str]) -> Any:

@@ -12,6 +12,7 @@ from hapenny.catalog.fees import GUARDRAIL
 from hapenny.catalog.naming import ARN, PROFILE, public_name
 
 DATA = Path(__file__).with_name("cards.json")
+_RESOLVED = 4_096
 
 
 class Catalog:
@@ -22,6 +23,8 @@ class Catalog:
         self.date = date
         self.sources: Mapping[str, Source] = sources or {}
         self._names: dict[str, Card] = {}
+        self._resolved: dict[str, Card] = {}
+        """Names that were read before: profiles, ARNs."""
         self._editions: dict[str, list[Card]] | None = None
         """Cards by the model their ids name, whoever serves it; made at first use."""
         for card in cards:
@@ -30,6 +33,7 @@ class Catalog:
     def add(self, card: Card) -> None:
         """Puts `card` on the shelf; a card of the same id is replaced, an alias of a later card wins."""
         self._editions = None
+        self._resolved.clear()
         before = self.cards.get(card.id)
         if before is not None:
             for alias in before.aliases:
@@ -43,13 +47,15 @@ class Catalog:
 
         None for what cannot be known from the name: application profiles, provisioned and imported models.
         """
-        found = self.cards.get(name) or self._names.get(name)
+        found = self.cards.get(name) or self._names.get(name) or self._resolved.get(name)
         if found is not None:
             return found
         base = base_id(name)
         found = self.cards.get(base) or self._names.get(base)
         if found is None:
             found = self.cards.get(lower := base.lower()) or self._names.get(lower)
+        if found is not None and len(self._resolved) < _RESOLVED:
+            self._resolved[name] = found
         return found
 
     def served(self, name: str, providers: Iterable[str] = ()) -> Card | None:
@@ -92,6 +98,7 @@ class Catalog:
             if card is None:
                 raise ValueError(f"{name}: {of!r} is not a model of the catalog; `hapenny models` lists them")
             wider._names[name] = card
+        wider._resolved.clear()
         return wider
 
     def source(self, rates: Rates) -> Source | None:

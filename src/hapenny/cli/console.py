@@ -15,24 +15,33 @@ import click
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Where other machines reach it, it asks for a key of scope admin; put TLS in front of it.",
+    help="Where other machines reach it, it asks for a key of scope admin or console; put TLS in front of it.",
 )
 @click.option("--port", default=8791, show_default=True, help="0 takes a free one.")
-def console(config: str, route: str | None, host: str, port: int) -> None:
-    """Certificates, audits, and answers to label by hand."""
+@click.option("--url", default="", help="The running gateway; left out: where this configuration serves.")
+@click.option("--key", envvar="HAPENNY_KEY", default="", help="A key of it: scopes call and admin show everything.")
+def console(config: str, route: str | None, host: str, port: int, url: str, key: str) -> None:
+    """Money, speed, techniques and requests as pages, from the ledger; and answers to label by hand."""
     from hapenny.config import ConfigError, load
+    from hapenny.console.live import Live
     from hapenny.console.login import Logins
+    from hapenny.console.render import environment
     from hapenny.console.site import Console
     from hapenny.core.clock import RealClock
     from hapenny.server.perimeter import beyond_loopback
 
     clock = RealClock()
     try:
+        environment()
         loaded = load(config)
-        pages = Console(loaded, clock, route, Logins(loaded, clock) if beyond_loopback(host) else None)
+        served = "127.0.0.1" if beyond_loopback(loaded.server.host) else loaded.server.host
+        live = Live(url or f"http://{served}:{loaded.server.port}", key, clock)
+        pages = Console(loaded, clock, route, Logins(loaded, clock) if beyond_loopback(host) else None, live)
         bound = pages.listen(host, port)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
     except ValueError as error:
         raise click.ClickException(f"{host} can be reached by other machines, and {error}") from None
     except OSError as error:

@@ -31,7 +31,9 @@ def keys() -> None:
 @click.option("--name", default="", help="For people.")
 @click.option("--expires", help="After which time it ends: 90d, 12h …")
 @click.option("--aws", is_flag=True, help="Also an AWS access key id, for clients that sign.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(["call", "metrics", "admin"]), default=("call",))
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(["call", "metrics", "admin", "console"]), default=("call",)
+)
 @click.option(
     "--model", "models", multiple=True, help="A model or tier it may ask for; several: repeat. All if left out."
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hapenny.admission.windows import zone_of
 from hapenny.config.options import Config
 
 
@@ -34,7 +34,7 @@ def _keys(config: Config) -> list[str]:
         if len(key.key) < 8:
             problems.append(f"{at}.key: shorter than 8 characters. Fix: a long random secret")
         if not key.scopes:
-            problems.append(f"{at}.scopes: empty, so it opens nothing. Fix: call, metrics or admin")
+            problems.append(f"{at}.scopes: empty, so it opens nothing. Fix: call, metrics, admin or console")
         routes = [*key.routes, *([key.default_route] if key.default_route else [])]
         problems += _unknown_routes(config, at, routes)
     return problems
@@ -62,8 +62,8 @@ def _unknown_routes(config: Config, at: str, names: list[str]) -> list[str]:
 def _store(config: Config) -> list[str]:
     options, problems = config.admission, []
     try:
-        ZoneInfo(options.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(options.timezone)
+    except (KeyError, ValueError, OSError):  # zoneinfo's own error is a KeyError
         problems.append(f"$.admission.timezone: {options.timezone!r} is not known here. Fix: UTC, or e.g. Asia/Tokyo")
     store = options.store or ""
     if "://" in store and not re.match(r"(postgres(ql)?|rediss?|valkey)://[^/]", store):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -148,6 +147,8 @@ def _meant(path: str, key: str) -> str:
     """What an unknown key may have been meant to be."""
     if path == "$" and key in _OTHERS:
         return f"this is a file of {_OTHERS[key]}: hapenny init --from-{_OTHERS[key]} FILE makes one of ours of it"
+    import difflib  # only where a name is wrong
+
     near = difflib.get_close_matches(key, _keys(path), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}? Else remove it" if near else "remove it, or correct its spelling"
 

@@ -220,10 +220,11 @@ class KeyOptions(Allowance, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Models and tiers it may ask for; `*` is all."),
     ] = field(default_factory=lambda: ["*"])
     scopes: Annotated[
-        list[Literal["call", "metrics", "admin"]],
+        list[Literal["call", "metrics", "admin", "console"]],
         Meta(
             description="What it opens: `call` everything that clients do, `metrics` the page `/metrics` and the "
-            "reasons of `/health`, `admin` what stands under `/v1/admin/` and the console.",
+            "reasons of `/health`, `admin` what stands under `/v1/admin/` and the console, "
+            "`console` the console's pages of its own tenant.",
         ),
     ] = field(default_factory=lambda: ["call"])
     priority: Annotated[

@@ -1,4 +1,5 @@
-"""Who may look at the console where other machines reach it: holders of a key of scope `admin`.
+"""Who may look at the console where other machines reach it: holders of a key of scope `admin`, who see all tenants, or
+of scope `console`, who see their own.
 
 A session lasts `SESSION_S`, and no longer than its key: the key is looked up again every `admission.refresh_s`. More
 than `TRIES` wrong keys a minute close the door for that minute, to everybody.
@@ -12,6 +13,7 @@ import threading
 from hapenny.admission.keys import Identity
 from hapenny.admission.registry import STORE_ERRORS
 from hapenny.config import Config
+from hapenny.console.desk import Viewer
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
@@ -21,6 +23,7 @@ COOKIE = "session"
 SESSION_S = 8 * 3_600.0
 TRIES = 10
 _MOST = 1_000
+_OPENING = frozenset({"admin", "console"})
 _log = get_logger("hapenny.console")
 
 
@@ -32,7 +35,7 @@ class Logins:
         clock: the deployment's clock.
 
     Raises:
-        ValueError: no key of scope `admin` exists.
+        ValueError: no key of either scope exists.
     """
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -45,10 +48,12 @@ class Logins:
         self._wrong: list[float] = []
         self._looked = float("-inf")
         self._load()
-        configured = any("admin" in key.scopes for key in config.keys)
-        if not configured and not any("admin" in record.scopes for record in self._registry.records()):
+        scopes = {scope for key in config.keys for scope in key.scopes}
+        scopes |= {scope for record in self._registry.records() for scope in record.scopes}
+        if not scopes & _OPENING:
             raise ValueError(
-                "no key of scope admin can open it. Fix: hapenny keys create --scope admin, or --host 127.0.0.1"
+                "no key of scope admin or console can open it. Fix: hapenny keys create --scope admin, or"
+                " --host 127.0.0.1"
             )
 
     def enter(self, key: str) -> str | None:
@@ -63,7 +68,7 @@ class Logins:
                 identity = self._ring.who(key)
             except Failure:
                 identity = None
-            if identity is None or "admin" not in identity.opens:
+            if identity is None or not _OPENING & set(identity.opens):
                 self._wrong.append(now)
                 return None
             session = self._clock.secret().hex()
@@ -72,22 +77,28 @@ class Logins:
                 del self._sessions[next(iter(self._sessions))]
             return session
 
-    def known(self, session: str) -> bool:
-        """Whether a session goes on."""
+    def leave(self, session: str) -> None:
+        """Ends a session."""
+        with self._lock:
+            self._sessions.pop(session, None)
+
+    def known(self, session: str) -> Viewer | None:
+        """Who looks, while the session goes on."""
         with self._lock:
             known = self._sessions.get(session)
             if known is None:
-                return False
+                return None
             until, identity = known
             self._load()
             try:
                 current = self._ring.still(identity)
             except Failure:
                 current = None
-            if current is None or "admin" not in current.opens or self._clock.now() >= until:
+            if current is None or not _OPENING & set(current.opens) or self._clock.now() >= until:
                 del self._sessions[session]
-                return False
-            return True
+                return None
+            everything = "admin" in current.opens
+            return Viewer(tenant=None if everything else current.tenant, admin=everything)
 
     def _load(self) -> None:
         now = self._clock.now()

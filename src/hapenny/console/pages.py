@@ -1,170 +1,149 @@
-"""The pages as self-contained HTML: no script, no font, no image from anywhere. Every text of anybody's is escaped."""
+"""From a path to a page: finds its view, hands it range and filters, and says what to do where there is nothing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from html import escape
+import sqlite3
+from importlib import import_module
+from typing import Any, NamedTuple
 
-from hapenny.console.queue import Item
-from hapenny.evidence.answers import Agreement
-from hapenny.pages.charts import money
-from hapenny.pages.quality import budget_lines, holdout_lines
-from hapenny.pages.report import COIN, STYLE
-from hapenny.telemetry.summary import Summary
-
-_MORE = """
-nav a{color:var(--soft);margin-left:18px;text-decoration:none}nav a[aria-current]{color:var(--ink);font-weight:600}
-.turn{white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 10px;max-height:34vh;overflow:auto}
-.turn b{display:block;color:var(--soft);font-weight:500;font-size:12.5px}
-.answers{display:grid;grid-template-columns:1fr 1fr;gap:18px}.answers.one{grid-template-columns:1fr}
-.answers section{margin:0}.answers .turn{max-height:46vh}
-form.say{display:flex;flex-wrap:wrap;gap:10px;align-items:center;margin:22px 0}
-button,input{font:inherit;color:inherit;background:var(--card);border:1px solid var(--line);border-radius:9px;
-padding:10px 20px}button{cursor:pointer;font-weight:560}button:hover,button:focus-visible{border-color:var(--saved)}
-button.quiet{color:var(--soft);font-weight:400;margin-left:auto}kbd{color:var(--soft);font:inherit;font-size:12px}
-.done{height:6px;border-radius:3px;background:var(--grid);overflow:hidden;margin:18px 0 6px}
-.done i{display:block;height:100%;background:var(--saved)}.problem{color:var(--bad)}
-@media(max-width:820px){.answers{grid-template-columns:1fr}}
-"""
+from hapenny.console import render
+from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.labels import Labels
+from hapenny.console.place import FILTERS, RANGES, Place
+from hapenny.console.sitemap import BY_PATH, GROUPS, PAGES, Page
+from hapenny.console.views import explorer
+from hapenny.pages.report import COIN
 
 
-def login(problem: str = "") -> str:
-    """The page that asks for a key."""
-    told = f'<p class="problem">{escape(problem)}</p>' if problem else ""
-    return frame(
-        "hapenny console",
-        f'<section>{told}<form class="say" method="post" action="/login"><input name="key" type="password" '
-        'placeholder="key of scope admin" autocomplete="off" autofocus><button>enter</button></form></section>',
-        "/login",
-    )
+class Said(NamedTuple):
+    """What comes of a form: a status with its page, or with 303 where to go."""
+
+    status: int
+    body: str
 
 
-def refused() -> str:
-    """The page for whoever came under a foreign name."""
-    return frame(
-        "hapenny console",
-        "<section><p>The console answers under names of this machine alone. Others: server.hosts.</p></section>",
-        "",
-    )
+class Pages:
+    """All pages of a console.
 
+    Args:
+        desk: what views share.
+        labels: the queue of labels.
+        token: of forms.
+        login: whether people log in, and so can leave.
+    """
 
-def frame(title: str, body: str, here: str) -> str:
-    """A page around `body`."""
-    links = "".join(
-        f'<a href="{path}"{" aria-current=page" if path == here else ""}>{name}</a>'
-        for path, name in (("/", "overview"), ("/labels", "labels"))
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}{_MORE}</style></head><body><main>"
-        f"<header><h1>{COIN}{escape(title)}</h1><nav>{links}</nav></header>{body}</main></body></html>"
-    )
+    def __init__(self, desk: Desk, labels: Labels, token: str, login: bool) -> None:
+        self._desk, self._labels, self._token, self._login = desk, labels, token, login
 
+    def show(self, path: str, query: dict[str, str], who: str, viewer: Viewer) -> tuple[int, str]:
+        """Status and page of a GET."""
+        story = path.startswith("/requests/") and len(path) > len("/requests/")
+        page = BY_PATH.get("/requests" if story else path)
+        if page is None or (viewer.tenant is not None and not page.tenants):
+            return 404, self._empty(None, viewer, Empty("There is no such page", "The menu has all there are."))
+        place = Place.read(path, query, self._desk.clock.wall(), viewer.tenant)
+        if page.view == "labels":
+            return 200, self._filled(
+                "plain.html", page, None, viewer, {"body": self._labels.show(query.get("who", who))}
+            )
+        try:
+            if story:
+                place.path = "/requests"
+                values = explorer.story(self._desk, path.removeprefix("/requests/"), viewer)
+                return 200, self._filled("story.html", page, place, viewer, values, heading="One request", live=False)
+            values = self._made(page, place, viewer)
+        except Empty as empty:
+            return 404 if story else 200, self._empty(page, viewer, empty, place)
+        return 200, self._filled(f"{page.view}.html", page, place, viewer, values)
 
-def overview(summary: Summary | None, agreed: Agreement | None, labelled: int) -> str:
-    """Certificates, audits and how the judge fares against people."""
-    if summary is None:
-        return frame("hapenny console", "<section><p>The ledger is empty: serve first.</p></section>", "/")
-    promises = "".join(
-        f"<tr><td>{escape(one.route)}{'' if one.intent == 'unknown' else escape('/' + one.intent)}</td>"
-        f"<td>{escape(one.certificate)}</td><td>{one.requests:,}</td><td>{_day(one.last)}</td></tr>"
-        for one in summary.certificates
-    )
-    audits = "".join(
-        f"<tr><td>{escape(one.route)}</td><td>{one.audits:,}</td><td>{one.loss:.4f}</td><td>{money(one.cost)}</td></tr>"
-        for one in summary.audits
-    )
-    said = "Nobody has labelled a pair that the judge judged as well."
-    if agreed is not None:
-        said = (
-            f"On {agreed.pairs:,} pairs that people labelled, the judge of audits agrees with them on "
-            f"<b>{agreed.agreed:.0%}</b> (95 % interval {agreed.low:.0%} to {agreed.high:.0%}) and is "
-            f"{abs(agreed.bias):.3f} {'stricter' if agreed.bias > 0 else 'milder'} than they are."
+    def say(self, path: str, form: dict[str, str], viewer: Viewer) -> Said:
+        """What comes of a form."""
+        page = BY_PATH[path]
+        if viewer.tenant is not None:
+            return Said(403, self._empty(page, viewer, Empty("Not with this key", "It needs a key of scope admin.")))
+        if path == "/labels":
+            problem = self._labels.say(form)
+            if not problem:
+                return Said(303, "/labels")
+            body = self._labels.show(form.get("who", ""), problem)
+            return Said(400, self._filled("plain.html", page, None, viewer, {"body": body}))
+        place = Place.read(path, {}, self._desk.clock.wall(), viewer.tenant)
+        act = import_module(f"hapenny.console.views.{page.view}").act
+        try:
+            found = act(self._desk, form, viewer)
+            values = self._made(page, place, viewer)
+        except Empty as empty:
+            return Said(400, self._empty(page, viewer, empty, place))
+        if isinstance(found, str):
+            return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values, notice=found))
+        return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values | found))
+
+    def stale(self, path: str, form: dict[str, str], viewer: Viewer) -> Said:
+        """A form that came with no token of ours."""
+        problem = "This form is from another session of the console. Here is a fresh one."
+        page = BY_PATH.get(path, PAGES[0])
+        if path == "/labels":
+            body = self._labels.show(form.get("who", ""), problem)
+            return Said(403, self._filled("plain.html", page, None, viewer, {"body": body}))
+        return Said(403, self._empty(page, viewer, Empty("Nothing was done", problem + " Open the page again.")))
+
+    def _made(self, page: Page, place: Place, viewer: Viewer) -> dict[str, Any]:
+        show = import_module(f"hapenny.console.views.{page.view}").show
+        try:
+            made: dict[str, Any] = show(self._desk, place, viewer)
+        except sqlite3.OperationalError as error:
+            self._desk.again()
+            raise Empty(
+                "The ledger cannot be read now", f"{error}. It is tried again with the next page; if it stays so, is"
+                " the file there, and may this user read it?",
+            ) from None  # fmt: skip
+        except sqlite3.DatabaseError as error:
+            self._desk.again()
+            raise Empty(
+                "The ledger is damaged", f"{error}. Restore it from a copy, or move it away: a new one is begun."
+            ) from None
+        return made
+
+    def _empty(self, page: Page | None, viewer: Viewer, empty: Empty, place: Place | None = None) -> str:
+        return self._filled("empty.html", page, place, viewer, {"empty": empty}, live=False)
+
+    def _filled(
+        self,
+        template: str,
+        page: Page | None,
+        place: Place | None,
+        viewer: Viewer,
+        values: dict[str, Any],
+        *,
+        heading: str = "",
+        live: bool | None = None,
+        notice: str = "",
+    ) -> str:
+        title = heading or (page.title if page is not None else "Not here")
+        again = bool(values.get("making"))
+        return render.page(
+            template,
+            **{
+                "title": title,
+                "heading": title,
+                "place": place,
+                "here": page.path if page is not None else "",
+                "ranged": page is not None and page.ranged and template != "story.html",
+                "live": (
+                    page.live and (place is None or place.live) if live is None and page is not None else bool(live)
+                )
+                or again,
+                "again": again,
+                "nav_groups": GROUPS,
+                "nav_pages": [one for one in PAGES if viewer.tenant is None or one.tenants],
+                "ranges": list(RANGES),
+                "filter_names": FILTERS,
+                "viewer": viewer,
+                "token": self._token,
+                "login": self._login,
+                "coin": COIN,
+                "notice": notice,
+                "ledger": self._desk.config.ledger.path if self._desk.config.ledger is not None else "",
+                **values,
+            },
         )
-    return frame(
-        "hapenny console",
-        "<section><h2>Certificates</h2><p>Promises under which the cheap model answered.</p>"
-        + _table(("route", "promise", "requests", "last"), promises, "No answer was served under a certificate.")
-        + "</section><section><h2>Audits</h2><p>Answers compared with the baseline's, off the path.</p>"
-        + _table(("route", "audits", "mean loss", "cost"), audits, "Nothing was audited.")
-        + "</section><section><h2>Loss budget</h2><p>What techniques may lose, and what evidence shows.</p>"
-        + _table(
-            ("technique", "state", "may lose, points", "at most", "seen", "pairs", "acts on"),
-            "".join(
-                "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>"
-                for row in budget_lines(summary.budgets)
-            ),
-            "No technique that can change an answer is on.",
-        )
-        + "</section><section><h2>Holdout</h2>"
-        + (
-            "".join(f"<p>{escape(line)}</p>" for line in holdout_lines(summary.holdout))
-            or "<p>Nothing was held out.</p>"
-        )
-        + f"</section><section><h2>Judge and people</h2><p>{said}</p><p>{labelled:,} answers have a person's label."
-        " <code>hapenny labels judge</code> calibrates the judge on them.</p></section>",
-        "/",
-    )
-
-
-def labelling(item: Item | None, who: str, token: str, done: int, total: int, problem: str = "") -> str:
-    """One thing to judge, or who is there to judge."""
-    said = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    if not who:
-        return frame(
-            "hapenny labels",
-            f"{said}<section><h2>Who is labelling?</h2><p>Labels of two people on one answer are kept apart and "
-            'averaged.</p><form class="say" method="get" action="/labels">'
-            '<input name="who" aria-label="your name" placeholder="your name" required maxlength="40" autofocus>'
-            "<button>begin</button></form></section>",
-            "/labels",
-        )
-    share = 100 * done / total if total else 100
-    head = (
-        f'{said}<div class="done"><i style="width:{share:.1f}%"></i></div>'
-        f'<p class="proof">{done:,} of {total:,} labelled by {escape(who)}</p>'
-    )
-    if item is None:
-        return frame("hapenny labels", f"{head}<section><p>Everything is labelled. Thank you.</p></section>", "/labels")
-    turns = "".join(f'<div class="turn"><b>{escape(role)}</b>{escape(text)}</div>' for role, text in item.turns)
-    pair = len(item.answers) == 2
-    names = ("answer A", "answer B") if pair else ("answer",)
-    answers = "".join(
-        f'<section><h2>{name}</h2><div class="turn">{escape(text)}</div></section>'
-        for name, text in zip(names, item.answers, strict=True)
-    )
-    choices = (
-        (("a", "A is better", "a"), ("tie", "as good as each other", "t"), ("b", "B is better", "b"))
-        if pair
-        else (("right", "right", "r"), ("partly", "partly right", "p"), ("wrong", "wrong", "w"))
-    )
-    buttons = "".join(
-        f'<button name="said" value="{value}" accesskey="{key}">{label} <kbd>{key}</kbd></button>'
-        for value, label, key in choices
-    )
-    asks = (
-        "Which answer is right, complete and to the question? Length and style do not count."
-        if pair
-        else "Is the answer right, complete and to the question?"
-    )
-    return frame(
-        "hapenny labels",
-        f"{head}<section><h2>The conversation</h2><p>route {escape(item.route)}</p>{turns}</section>"
-        f'<div class="answers{"" if pair else " one"}">{answers}</div><form class="say" method="post" action="/labels">'
-        f'<input type="hidden" name="id" value="{escape(item.id)}"><input type="hidden" name="token" value="{token}">'
-        f'<input type="hidden" name="who" value="{escape(who)}">{buttons}'
-        f'<button class="quiet" name="said" value="skip" accesskey="s">skip <kbd>s</kbd></button></form><p>{asks}</p>',
-        "/labels",
-    )
-
-
-def _table(names: tuple[str, ...], rows: str, none: str) -> str:
-    if not rows:
-        return f'<p class="none">{none}</p>'
-    heads = "".join(f"<th>{name}</th>" for name in names)
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%d %B %Y, %H:%M}"

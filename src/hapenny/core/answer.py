@@ -10,6 +10,7 @@ throughput, delivery) reads the recorder when the answer has ended, instead of w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -56,10 +57,15 @@ class Source(Protocol):
 
 
 class Replay:
-    """A source of events that are already there."""
+    """A source of events that are already there.
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    `forms`: the whole answer as it may be written, by protocol (`Answer.forms`)."""
+
+    __slots__ = ("_events", "forms")
+
+    def __init__(self, events: Sequence[Event], forms: dict[str, tuple[bytes, dict[str, str]]] | None = None) -> None:
         self._events: Sequence[Event] | None = events
+        self.forms = forms
 
     async def read(self) -> Sequence[Event] | None:
         """All events at once, then None."""
@@ -209,8 +215,8 @@ class Answer:
         self._clock: Clock | None = None
         self.outcome: Outcome | None = None
         self.forms = forms
-        """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
-        None where it may be another one each time."""
+        """Body and headers by protocol, as the whole answer was written before, or came: it goes out like that. None
+        where what goes out is another one each time."""
 
     @property
     def head(self) -> Sequence[Event]:
@@ -243,7 +249,8 @@ class Answer:
         return self
 
     async def read(self) -> Sequence[Event] | None:
-        """The next batch after all transforms; None at the end."""
+        """The next batch after all transforms; None at the end. As with any source, a read that is cancelled loses
+        nothing and closes nothing."""
         while self.outcome is None:
             batch = self._head
             if batch is not None:
@@ -253,11 +260,10 @@ class Answer:
                 started = clock.now() if clock is not None else 0.0
                 try:
                     batch = await self._source.read()
-                except Exception:
-                    self._finish("failed")
+                except asyncio.CancelledError:  # nothing is lost: whoever holds the answer reads on, or closes it
                     raise
-                except BaseException:
-                    self._finish("abandoned")
+                except BaseException as error:
+                    self._finish("failed" if isinstance(error, Exception) else "abandoned")
                     raise
                 finally:
                     if call is not None and clock is not None and call.began is not None:
@@ -364,7 +370,7 @@ async def begin(source: Source, patience: float = float("inf")) -> Answer:
         else:
             with within(patience):
                 await _first(source, head)
-        return Answer(source, head)
+        return Answer(source, head, source.forms if type(source) is Replay else None)
     except TimeoutError:
         return Answer(source, head, begun=False)
     except BaseException:

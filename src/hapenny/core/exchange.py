@@ -106,6 +106,7 @@ class Exchange:
         "baseline",
         "cache",
         "calls",
+        "characters",
         "clock",
         "context",
         "decisions",
@@ -127,10 +128,12 @@ class Exchange:
         "reason",
         "request",
         "route",
+        "shaped",
         "stage_notes",
         "steps",
         "stopped",
         "target",
+        "traits",
         "wall",
     )
 
@@ -152,6 +155,9 @@ class Exchange:
         self.id = id
         self.original = request
         self.request = request
+        self.shaped: Request | None = None
+        """The request that `traits` and `characters` (`hapenny.core.shape`) are told of."""
+        self.traits = self.characters = 0
         self.context = context
         self.clock = clock
         self.limits = limits

@@ -1,15 +1,16 @@
 """A coalesced call: one upstream, many readers.
 
-Its own task pumps the upstream into a replay buffer; readers follow at their own pace. The buffer is bounded in bytes,
-and the pump waits when nobody has read what it brought: an upstream is as slow as the fastest of its readers. It ends
-with its last reader, and a failure fails all of them, once each.
+Its own task begins the call, so that whoever asked first may leave. From then on whichever reader is ahead reads the
+upstream for all, into a replay buffer; the others follow at their own pace. The buffer is bounded in bytes, and nothing
+is read that nobody waits for: an upstream is as slow as the fastest of its readers. It ends with its last reader, and a
+failure fails all of them, once each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
@@ -18,8 +19,6 @@ from hapenny.core.exchange import Exchange
 
 MAX_BYTES = 64_000_000
 """What the replay buffer holds; a longer answer fails."""
-AHEAD_BYTES = 1 << 20
-"""How far the upstream may be ahead of the fastest reader."""
 PIECE_BYTES = 1 << 16
 """About how much a reader that is behind is given at once."""
 _EVENT = 200
@@ -49,26 +48,26 @@ class Flight:
         self.exchange = exchange
         self._start = start
         self._landed = landed
+        self._answer: Answer | None = None
+        """The upstream, once it has begun."""
         self._buffer: list[_Batch] = []
         self.batches = 0
         """How many batches have come."""
         self.over = False
         """Whether none will follow."""
+        self.reading = False
+        """Whether a reader waits for the upstream, for all."""
         self._size = 0
         """Where the last batch ends, in bytes."""
-        self._front = 0
-        """Where the fastest reader is, in bytes."""
         self._failure: BaseException | None = None
         self._readers = 0
-        self._accepted = False
         self._content = False
         """Whether the first content has come."""
-        self.waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
         """Those of readers that wait for news."""
-        self._room: asyncio.Future[None] | None = None
         exchange.hold()
-        self.loop = asyncio.get_running_loop()
-        self._task = self.loop.create_task(self._pump())
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._begin())
 
     @property
     def open(self) -> bool:
@@ -97,49 +96,79 @@ class Flight:
         reader = _Reader(self)
         self._readers += 1
         try:
-            if not self._accepted and not self.over:
+            if self._answer is None and not self.over:
                 await self.news()
-            if not self._accepted:
+            if self._answer is None:
                 raise self._reason()
         except BaseException:
             reader.close()
             raise
-        return Answer(reader, begun=self._content)
+        return Answer(reader, forms=self._answer.forms, begun=self._content)
 
-    async def _pump(self) -> None:
-        answer: Answer | None = None
+    async def _begin(self) -> None:
         try:
             answer = await self._start()
-            self._content = answer.begun
-            self._accepted = True
-            self._wake()
-            while (batch := await answer.read()) is not None:
-                if not self._content:
-                    self._content = any(begins(event) for event in batch)
-                until = self._size + _bytes(batch)
-                if until > MAX_BYTES:
-                    raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
-                self._buffer.append(_Batch(batch, until))
-                self._size = until
-                self.batches += 1
-                waiters, self.waiters = self.waiters, []
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
-                while self._size - self._front > AHEAD_BYTES:
-                    self._room = self.loop.create_future()
-                    await self._room
         except BaseException as error:
-            self._failure = error
+            self._end(error)
             if not isinstance(error, Exception):
                 raise
-        finally:
-            self.over = True
-            if answer is not None:
-                answer.close()
+        else:
+            self._content = answer.begun
+            self._answer = answer
             self._wake()
-            self._landed(self)
-            self.exchange.release()
+
+    async def pull(self, reader: _Reader) -> Sequence[Event] | None:
+        """Reads the upstream on for all, by a reader that has read all there is. Whoever gives that up takes nobody
+        along: another goes on.
+
+        Raises:
+            Failure: the flight's.
+        """
+        answer = self._answer
+        assert answer is not None
+        self.reading = True
+        try:
+            batch = await answer.read()
+            if batch is None:
+                self._end(None)
+                return None
+            size = self._size
+            for event in batch:  # about how much they take: their texts, and the frames they came in
+                raw = event.raw
+                size += _EVENT if raw is None else _EVENT + len(raw)
+                if isinstance(event, (TextDelta, ThinkingDelta)):
+                    size += len(event.text)
+                elif isinstance(event, ToolCallDelta):
+                    size += len(event.arguments)
+            if size > MAX_BYTES:
+                raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
+            if not self._content:
+                self._content = any(begins(event) for event in batch)
+            self._buffer.append(_Batch(batch, size))
+            self._size = size
+            self.batches += 1
+            reader.at = self.batches
+            return batch
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._end(error)
+            raise
+        finally:
+            self.reading = False
+            if self._waiters:
+                self._wake()
+
+    def _end(self, failure: BaseException | None) -> None:
+        """The flight is over: its upstream is released, and its readers learn why."""
+        if self.over:
+            return
+        self.over, self._failure = True, failure
+        if self._answer is not None:
+            self._answer.close()
+        self._wake()
+        self._landed(self)
+        self.exchange.release()
 
     def _reason(self) -> BaseException:
         if isinstance(self._failure, Exception):
@@ -147,85 +176,80 @@ class Flight:
         return Failure("unavailable", "the coalesced call was cancelled")
 
     def news(self) -> asyncio.Future[None]:
-        """Done when the flight has begun, brought events or ended; who gives up waiting for it takes nobody along."""
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        self.waiters.append(waiter)
+        """Done when the flight has begun, brought events, lost whoever read it, or ended; who gives up waiting for it
+        takes nobody along."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
         return waiter
 
     def _wake(self) -> None:
-        waiters, self.waiters = self.waiters, []
+        waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def after(self, at: int) -> tuple[Sequence[Event] | None, int]:
-        """What has come behind the first `at` batches, and up to which it goes; None where nothing has.
+    async def follow(self, reader: _Reader) -> Sequence[Event] | None:
+        """What has come behind what a reader has read, or comes next; None at the end.
 
         Raises:
             Failure: the flight's, once its events are read.
         """
-        if at >= self.batches:
-            if self.over and self._failure is not None:
-                raise self._reason()
-            return None, at
+        at = reader.at
+        while at >= self.batches:
+            if self.over:
+                if self._failure is not None:
+                    raise self._reason()
+                return None
+            if not self.reading:  # whoever read for all has given up
+                return await self.pull(reader)
+            await self.news()
         first = self._buffer[at]
         events, size, at = first.events, 0, at + 1
-        if at < len(self._buffer):  # behind: several at once
+        if at < self.batches:  # behind: several at once
             together = list(events)
-            while at < len(self._buffer) and size < PIECE_BYTES:
+            while at < self.batches and size < PIECE_BYTES:
                 size = self._buffer[at].until - first.until
                 together.extend(self._buffer[at].events)
                 at += 1
             events = together
-        self._front = max(self._front, self._buffer[at - 1].until)
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
-        return events, at
+        reader.at = at
+        return events
 
     def leave(self) -> None:
         """A reader goes; with the last one the flight ends."""
         self._readers -= 1
         if self._readers <= 0 and not self.over:
-            self._task.cancel()
+            if self._answer is None:
+                self._task.cancel()
+            else:
+                self._end(asyncio.CancelledError())
+
+
+async def _nothing() -> None:
+    return None
 
 
 class _Reader:
-    """A source that follows the flight."""
+    """A source that follows the flight, and reads its upstream where it is ahead of all others."""
 
-    __slots__ = ("_at", "_flight")
+    __slots__ = ("_flight", "at")
 
     def __init__(self, flight: Flight) -> None:
         self._flight: Flight | None = flight
-        self._at = 0
+        self.at = 0
+        """How many batches it has read."""
 
-    async def read(self) -> Sequence[Event] | None:
+    def read(self) -> Coroutine[Any, Any, Sequence[Event] | None]:
         """The next batch."""
-        while (flight := self._flight) is not None:
-            if self._at >= flight.batches and not flight.over:
-                waiter: asyncio.Future[None] = flight.loop.create_future()
-                flight.waiters.append(waiter)
-                await waiter
-                continue
-            events, self._at = flight.after(self._at)
-            return events
-        return None
+        flight = self._flight
+        if flight is None:
+            return _nothing()
+        if self.at < flight.batches or flight.over or flight.reading:
+            return flight.follow(self)
+        return flight.pull(self)
 
     def close(self) -> None:
         """Leaves the flight."""
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.leave()
-
-
-def _bytes(batch: Sequence[Event]) -> int:
-    """About how much events take: their texts, and the frames they came in."""
-    size = 0
-    for event in batch:
-        raw = event.raw
-        size += _EVENT + (len(raw) if raw is not None else 0)
-        if isinstance(event, (TextDelta, ThinkingDelta)):
-            size += len(event.text)
-        elif isinstance(event, ToolCallDelta):
-            size += len(event.arguments)
-    return size

@@ -34,6 +34,7 @@ class LatencyBudget:
         began: when the request came, `clock.now()` seconds.
         seconds: from then on, for the whole answer.
         behind: by step, seconds that the steps behind it are allowed together.
+        limits: by step, seconds that it is allowed.
         allowed: the reactions that the operator allows.
         acts: False where the budget only watches.
         purse: pays for the first degradation of a request; False: too many were degraded of late.
@@ -48,6 +49,7 @@ class LatencyBudget:
         "_purse",
         "began",
         "deadline",
+        "limits",
         "predict",
         "reactions",
         "seconds",
@@ -65,6 +67,7 @@ class LatencyBudget:
         purse: Callable[[], bool] = lambda: True,
         predict: Callable[[Exchange], float | None] = lambda exchange: None,
         used: Callable[[Exchange], dict[str, float]] = lambda exchange: {},
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         self.began = began
         self.seconds = seconds
@@ -75,6 +78,7 @@ class LatencyBudget:
         """In the order they were made."""
         self._behind = behind
         self._allowed = allowed
+        self.limits = limits or {}
         self._acts = acts
         self._purse = purse
 
@@ -85,6 +89,15 @@ class LatencyBudget:
     def spare(self, step: str, now: float) -> float:
         """Seconds that a step may take from `now` on, so that those behind it still have what they are allowed."""
         return self.deadline - self._behind.get(step, 0.0) - now
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything may be done; else it only watches."""
+        return self._acts
+
+    def may(self, reaction: str) -> bool:
+        """Whether the operator allows a reaction."""
+        return self._acts and reaction in self._allowed
 
     def react(self, exchange: Exchange, reaction: Degradation | Haste) -> bool:
         """Whether a stage is to do so; then it has to. Writes it down, tells the client where the answer may be another

@@ -54,7 +54,7 @@ def question_of(text: str) -> str:
 
 def without_passages(text: str) -> str:
     """A text without the passages in tags it holds, in linear time whatever is left open."""
-    if "</" not in text:
+    if "<" not in text or "</" not in text:
         return text
     kept: list[str] = []
     open_for_good: set[str] = set()
@@ -77,6 +77,9 @@ def without_passages(text: str) -> str:
 def _labelled(text: str, apart: bool) -> str:
     """The question where labels, headings or numbers tell it from its context; "" where they do not. `apart`: context
     was taken out already, and a label may be left."""
+    head = text[:LONGEST_LABEL]
+    if "\n" not in text and "\r" not in text and ":" not in head and "：" not in head:
+        return ""  # no label stands before one line, and it is no heading
     asked: list[str] = []
     loose: list[list[str]] = [[]]
     where, gives, numbered, asks = "loose", False, 0, False

@@ -13,6 +13,7 @@ from hapenny.core.exchange import Exchange, Purpose, Taken, Target
 from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.notes import Note
+from hapenny.core.shape import shape_of
 from hapenny.core.stage_spec import Mode, StageSpec
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Decision(Struct, kw_only=True, gc=False):
     """Quota tokens that it leaves to others."""
     needed: bool = False
     """The request would fail without it: it is carried out even where the stage is to watch only."""
+    idle: bool = False
+    """There is nothing to carry out: it is only recorded."""
 
 
 class Ask(Protocol):
@@ -80,6 +83,9 @@ class Stage:
 
     spec: ClassVar[StageSpec[Any] | None] = None
     name: str = ""
+    needs: int = 0
+    """Traits (`hapenny.core.shape`) of which a request must have one: the stage has nothing to do with any other. 0: it
+    is asked about every request."""
 
     def __init_subclass__(cls, spec: StageSpec[Any] | None = None) -> None:
         super().__init_subclass__()
@@ -100,49 +106,10 @@ class Stage:
         return None
 
 
-class Pipeline:
-    """Stages in order before a terminal; built once for each route and reused for every request.
-
-    A decision that fails unexpectedly never fails the request: it is recorded with its error and the request goes
-    on; only a `Failure` a stage raises on purpose ends it.
-
-    Args:
-        stages: in order.
-        modes: by stage; a stage that is not named is off.
-        terminal: makes the call.
-        ask: what stages call models with.
-        stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
-            never are, and are not asked about.
-        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
-    """
-
-    def __init__(
-        self,
-        stages: Sequence[Stage],
-        modes: Mapping[str, Mode],
-        terminal: Onward,
-        ask: Ask,
-        stepped_back: Callable[[str], bool] | None = None,
-        closed: Callable[[str, Exchange], bool] | None = None,
-    ) -> None:
-        self.stages = tuple(stages)
-        self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
-        self._first = _Rest((), terminal, ask, stepped_back, closed)
-        for stage in reversed(self.stages):
-            mode = self.modes[stage.name]
-            if mode != "off":
-                lossy = stage.spec is None or stage.spec.lossy
-                links = (_Link(stage, stage.name, mode == "on", lossy, self._first), *self._first.links)
-                self._first = _Rest(links, terminal, ask, stepped_back, closed)
-
-    async def __call__(self, exchange: Exchange) -> Answer:
-        """Runs the exchange through; returns when the answer has begun."""
-        return await self._first(exchange)
-
-
 class _Link(NamedTuple):
     stage: Stage
     name: str
+    needs: int
     on: bool
     lossy: bool
     after: _Rest
@@ -160,7 +127,7 @@ class _Rest:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None,
-        closed: Callable[[str, Exchange], bool] | None,
+        closed: Callable[[str, Exchange], int | None] | None,
     ) -> None:
         self.links = links
         self._closed = closed
@@ -171,13 +138,24 @@ class _Rest:
     async def __call__(self, exchange: Exchange) -> Answer:
         clock, ask, stepped_back = exchange.clock, self._ask, self._stepped_back
         before = clock.now()
-        for stage, name, on, lossy, after in self.links:
+        if exchange.shaped is not exchange.request:
+            exchange.shaped = exchange.request
+            exchange.traits, exchange.characters = shape_of(exchange.request, exchange.asked)
+        traits = exchange.traits
+        for stage, name, needs, on, lossy, after in self.links:
+            if needs and not needs & traits:
+                continue
             kept = False
+            stands_for: int | None = None
             if on and lossy:
                 if stepped_back is not None and stepped_back(name):
                     continue
-                if self._closed is not None and self._closed(name, exchange):
-                    on, kept = False, True
+                if self._closed is not None:
+                    stands_for = self._closed(name, exchange)
+                    if stands_for == 0:
+                        continue
+                    if stands_for is not None:
+                        on, kept = False, True
             error: str | None = None
             decision: Decision | None = None
             try:
@@ -195,10 +173,11 @@ class _Rest:
             if decision is not None or error is not None:
                 exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
                 if kept and decision is not None:
+                    decision.weight = stands_for or 1
                     preview = stage.preview(decision, exchange)
                     if preview is not None:
                         exchange.stage_notes.setdefault(PREVIEWS, {})[name] = preview
-                if on and decision is not None:
+                if on and decision is not None and not decision.idle:
                     onward = _Onward(name, after)
                     answer = await stage.apply(decision, exchange, onward)
                     if not onward.passed:
@@ -222,3 +201,43 @@ class _Onward:
         self.passed = True
         exchange.step(self._name)
         return self._after(exchange)
+
+
+class Pipeline(_Rest):
+    """Stages in order before a terminal; built once for each route and reused for every request.
+
+    A decision that fails unexpectedly never fails the request: it is recorded with its error and the request goes
+    on; only a `Failure` a stage raises on purpose ends it.
+
+    Args:
+        stages: in order.
+        modes: by stage; a stage that is not named is off.
+        terminal: makes the call.
+        ask: what stages call models with.
+        stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
+            never are, and are not asked about.
+        closed: whether the stage of that name is to watch this request only, though it is on, and then for how many
+            requests it stands (0: not even that); None: it acts. Asked about the same.
+    """
+
+    __slots__ = ("modes", "stages")
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        modes: Mapping[str, Mode],
+        terminal: Onward,
+        ask: Ask,
+        stepped_back: Callable[[str], bool] | None = None,
+        closed: Callable[[str, Exchange], int | None] | None = None,
+    ) -> None:
+        self.stages = tuple(stages)
+        self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}
+        rest = _Rest((), terminal, ask, stepped_back, closed)
+        for stage in reversed(self.stages):
+            mode = self.modes[stage.name]
+            if mode != "off":
+                lossy = stage.spec is None or stage.spec.lossy
+                links = (_Link(stage, stage.name, stage.needs, mode == "on", lossy, rest), *rest.links)
+                rest = _Rest(links, terminal, ask, stepped_back, closed)
+        super().__init__(rest.links, terminal, ask, stepped_back, closed)

@@ -5,7 +5,6 @@ A label is a score in [0, 1] for a request id; a corrected answer counts as 0 fo
 
 from __future__ import annotations
 
-import csv
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,6 +94,8 @@ def read_csv(lines: TextIO | Iterable[str]) -> Iterator[Feedback]:
     Raises:
         ValueError: naming the line and what is wrong with it.
     """
+    import csv  # labels are read by hand, seldom
+
     reader = csv.DictReader(lines)
     if not reader.fieldnames or not {"request_id", "score"} <= set(reader.fieldnames):
         raise ValueError("the header needs the columns request_id and score")

@@ -7,14 +7,17 @@ normal quantile by Wichura's AS 241 (`statistics.NormalDist`).
 
 from __future__ import annotations
 
+import functools
 import math
-from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from statistics import NormalDist
+
 Floats = npt.NDArray[np.float64]
-_NORMAL = NormalDist()
 _TINY = 1e-300
 _ERFC = np.frompyfunc(math.erfc, 1, 1)
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
@@ -146,7 +149,7 @@ def normal_cdf(x: npt.ArrayLike) -> Floats:
 
 def normal_ppf(p: float) -> float:
     """Standard normal quantile for 0 < p < 1."""
-    return _NORMAL.inv_cdf(p)
+    return _normal().inv_cdf(p)
 
 
 def chi2_sf(x: npt.ArrayLike, df: int) -> Floats:
@@ -169,3 +172,10 @@ def student_ppf(p: float, df: float) -> float:
     x = float(betaincinv(df / 2, 0.5, tail))
     t = math.sqrt(df * (1 - x) / x)
     return t if p > 0.5 else -t
+
+
+@functools.cache
+def _normal() -> NormalDist:
+    from statistics import NormalDist  # loaded where a quantile is asked for
+
+    return NormalDist()

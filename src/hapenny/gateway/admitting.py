@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo
 
 from hapenny.admission.budget_alerts import BudgetAlerts
 from hapenny.admission.gate import Gate
@@ -13,12 +12,15 @@ from hapenny.admission.keys import Identity, Keyring, key_id
 from hapenny.admission.records import OPENS, Seal
 from hapenny.admission.registry import STORE_ERRORS, Registry
 from hapenny.admission.user_tokens import UserTokens
+from hapenny.admission.windows import zone_of
 from hapenny.config import STAGES, Config, ConfigError
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.core.stage_spec import Mode
 from hapenny.core.tasks import Tasks
 from hapenny.gateway.shared_state import Shared, fresh_registry
+from hapenny.responsive.burn import BurnAlerts
+from hapenny.responsive.options import LATENCY_STAGE
 
 _log = get_logger("hapenny.admission")
 
@@ -44,7 +46,7 @@ def build_keyring(config: Config, registry: Registry) -> Keyring:
 
 def holders_of(config: Config, registry: Registry) -> Holders:
     """Who may use how much."""
-    return Holders({key_id(key.key): key for key in config.keys}, registry, ZoneInfo(config.admission.timezone))
+    return Holders({key_id(key.key): key for key in config.keys}, registry, zone_of(config.admission.timezone))
 
 
 def isolation_of(config: Config, secret: bytes) -> Isolation | None:
@@ -111,6 +113,22 @@ def serve_admission(config: Config, shared: Shared, gate: Gate, tasks: Tasks) ->
     shared.budgets.on_spent = listener.spent
     table("hapenny_budget_spent", "Spent of a budget.", ("account", "unit"), listener.figures)
     table("hapenny_budget_limit", "Its limit.", ("account", "unit"), listener.limits)
+
+
+def burn_alerts(config: Config, shared: Shared, previous: BurnAlerts | None) -> BurnAlerts | None:
+    """Watches the deadlines of routes that have one; a reload that changes none goes on counting."""
+    options = config.stages[LATENCY_STAGE]
+    objectives = {
+        name: options.of(name).objective for name, route in config.routes.items() if route.mode(LATENCY_STAGE) != "off"
+    }
+    if not objectives:
+        return None
+    burn = previous
+    if burn is None or (burn.objectives, burn.alerts) != (objectives, shared.alerts):
+        burn = BurnAlerts(objectives, shared.alerts, shared.clock)
+    about = "How many times faster than the objective allows answers miss their deadline."
+    shared.recorder.metrics.table("hapenny_deadline_burn_rate", about, ("route", "window"), burn.rates)
+    return burn
 
 
 def kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:

@@ -123,8 +123,11 @@ class Gateway:
         Raises:
             Failure: `rate_limited` with the time to wait, or `budget`.
         """
+        gate = self.gate
+        if not (gate.keyed or gate.registry.limits):
+            return
         try:
-            await self.gate.admit(exchange, lambda: self._size(exchange))
+            await gate.admit(exchange, lambda: self._size(exchange))
         except Failure as failure:
             exchange.failure = failure
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hapenny.config import Config, RouteOptions
+from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.routing.options import CASCADE_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE
 
@@ -20,4 +21,5 @@ def head_after(config: Config, route: RouteOptions) -> float:
     if route.head_after_s is not None:
         return route.head_after_s
     hedges = any(model.hedge for model in config.stages[THROUGHPUT_STAGE].models.values())
+    hedges = hedges or route.mode(LATENCY_STAGE) == "on"
     return PATIENT_S if config.fallbacks or hedges or route.mode(CASCADE_STAGE) == "on" else SOON_S

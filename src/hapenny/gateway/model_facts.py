@@ -29,7 +29,9 @@ class ModelFacts:
 
     def count(self, model: str, text: str) -> int:
         """Expected tokens of a text."""
-        return round(self._prices.place(Target(model)).prompts.tokens(text))
+        place = self._prices.place(Target(model))
+        place.catch_up()
+        return round(place.prompts.tokens(text))
 
     def most_output(self, model: str) -> int | None:
         """Tokens of a model's longest answer, if known."""

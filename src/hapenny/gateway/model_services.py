@@ -28,6 +28,7 @@ from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
 from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.core.stage import Onward
+from hapenny.gateway.shared_vectors import LOCAL, PAID, SharedVectors
 from hapenny.telemetry.books import UNBILLED
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec, QueueFull
 from hapenny.vectors import Embedder
@@ -148,11 +149,16 @@ class ModelServices:
     async def embed(
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
-        """Unit vectors, one a text; a paid call is booked to `technique`. Raises `Failure`: the provider's."""
+        """Unit vectors, one a text. What several stages ask for is embedded once a request, and booked to the first.
+        Raises `Failure`: the provider's."""
         api = self.api
         if api is None or (model is not None and model != api.api.name):
-            return await self._embedder().embed(texts)
-        return await api.embed(exchange, texts, technique)
+            local = self._embedder()
+            return await exchange.stage_notes.setdefault(LOCAL, SharedVectors()).of(texts, local.embed)
+        paid = api
+        return await exchange.stage_notes.setdefault(PAID, SharedVectors()).of(
+            texts, lambda new: paid.embed(exchange, new, technique)
+        )
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

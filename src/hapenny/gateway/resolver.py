@@ -17,12 +17,21 @@ from hapenny.core.messages import Context, Parameters, Request, Text
 from hapenny.gateway.public_names import PublicNames
 from hapenny.routing.names import Names
 
+_LONG = 4_096
+"""Characters of a system prompt or first turn of which the draw reads all; of longer ones it reads both ends."""
+
 
 def _fingerprint(request: Request) -> str:
     """What a conversation begins with: its system prompt and first turn."""
     first = request.messages[0].text if request.messages else ""
-    system = "".join(block.text for block in request.system if isinstance(block, Text))
-    return hashlib.blake2b(f"{system}\0{first}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    system = "".join([block.text for block in request.system if isinstance(block, Text)])
+    said = f"{_ends(system)}\0{_ends(first)}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(said, digest_size=16).hexdigest()
+
+
+def _ends(text: str) -> str:
+    half = _LONG // 2
+    return text if len(text) <= _LONG else f"{text[:half]}\0{len(text)}\0{text[-half:]}"
 
 
 class RequestResolver:

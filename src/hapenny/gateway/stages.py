@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +21,8 @@ from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
+from hapenny.caching.shared import SharedAnswers
+from hapenny.caching.shared_stage import SharedExactStage
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
@@ -39,7 +41,8 @@ from hapenny.guarding.options import (
     GUARD_OUTPUT_STAGE,
     GuardrailOptions,
 )
-from hapenny.responsive.options import LATENCY_STAGE
+from hapenny.responsive.options import LATENCY_STAGE, LatencyRules
+from hapenny.responsive.speed_stage import SpeedStage
 from hapenny.responsive.stage import LatencyStage
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
@@ -76,7 +79,8 @@ from hapenny.vectors.hashed import HashedEmbedder
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
+    from hapenny.retrieval.stage import RetrievalStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,8 @@ class StageParts:
     experiments: Sequence[Experiment]
     answers: Answers
     """The exact layer's store."""
+    elsewhere: SharedAnswers | None
+    """Exact answers as other gateways have them."""
     edge: Edge
     dedup: AnswerDedup
     profit: LayerProfit
@@ -108,7 +114,7 @@ class StageParts:
     watched: SemanticCache | None
     """The same where it only watches."""
     clock: Clock
-    collections: Mapping[str, Collection]
+    collections: Mapping[str, Searchable]
     reranks: bool
     """Whether a reranking model is configured."""
     guardrails: Mapping[str, GuardrailOptions]
@@ -121,6 +127,10 @@ class StageParts:
     def target(self, name: str) -> Target | None:
         """The model behind a tier, an alias or a name."""
         return self.names.resolve(name).target
+
+    def predicted(self, exchange: Exchange, target: Target, tokens: int | None) -> float | None:
+        """Seconds until an answer of so many tokens by a model would be there; None: not measured of late."""
+        return self.dispatchers.predicted(target, tokens, streamed=exchange.request.stream)
 
 
 class RouteParts:
@@ -139,6 +149,29 @@ class RouteParts:
             ttl = parts.options[EXACT_STAGE].ttl_s
             self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
+    @cached_property
+    def retrieval(self) -> RetrievalStage:
+        """The search of the route, which may begin before its stage is reached."""
+        from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
+
+        shared = self.shared
+        fast = shared.names.tiers.get("fast")
+        return RetrievalStage(
+            shared.collections, self.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=self.keys.shared,
+            acts=self.route.mode(RETRIEVAL_STAGE) == "on",
+        )  # fmt: skip
+
+    def ahead(self) -> Stage | None:
+        """What begins the search beside the look-up of the semantic cache; None: it begins behind it."""
+        route, wanted = self.route, self.options[RETRIEVAL_STAGE].beside_cache
+        if wanted is None:
+            wanted = route.mode(LATENCY_STAGE) == "on"
+        if not wanted or route.mode(SEMANTIC_STAGE) != "on" or route.mode(RETRIEVAL_STAGE) != "on":
+            return None
+        from hapenny.retrieval.ahead import AheadStage
+
+        return AheadStage(self.retrieval)
+
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
@@ -151,15 +184,27 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
     for spec in STAGES:
         if spec is EXACT_STAGE and route.mode(spec) == "on" and not route.cache_any_temperature:
             built.append(ConsentWatch(here.keys, parts.options[EXACT_STAGE].ttl_s, Sampler(parts.clock)))
+        if spec is SEMANTIC_STAGE and (ahead := here.ahead()) is not None:
+            built.append(ahead)
         if route.mode(spec) != "off":
             built.append(BUILDERS[spec](here))
+        if spec is FLIGHTS_STAGE and parts.elsewhere is not None and route.mode(EXACT_STAGE) == "on":
+            exact = parts.options[EXACT_STAGE]
+            built.append(
+                SharedExactStage(
+                    parts.elsewhere, here.keys, parts.dedup, ttl=exact.ttl_s, stale=exact.stale_s,
+                    any_temperature=route.cache_any_temperature,
+                )
+            )  # fmt: skip
         if spec is TIERS_STAGE:
             built.append(FallbackStage(parts.names, parts.facts.lacks))
+            if route.mode(LATENCY_STAGE) != "off":
+                built.append(_speed(here))
     return [stage for stage in built if stage is not None]
 
 
-ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on"}
-WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
+ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on", SpeedStage.name: "on"}
+WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow", "retrieval_ahead": "shadow"}
 """Modes of what only ever watches, and not in the holdout."""
 
 
@@ -214,7 +259,17 @@ def _arms(here: RouteParts) -> Stage | None:
 
 
 def _latency(here: RouteParts) -> Stage:
-    return LatencyStage(here.options[LATENCY_STAGE].of(here.name), acts=here.route.mode(LATENCY_STAGE) == "on")
+    rules, acts, shared = here.options[LATENCY_STAGE].of(here.name), here.route.mode(LATENCY_STAGE) == "on", here.shared
+
+    def predict(exchange: Exchange) -> float | None:
+        return shared.predicted(exchange, exchange.target, shared.facts.predicted(exchange))
+
+    return LatencyStage(rules, acts=acts, predict=predict)
+
+
+def _speed(here: RouteParts) -> Stage:
+    shared = here.shared
+    return SpeedStage(shared.names.tiers, shared.predicted, shared.facts.predicted, shared.facts.lacks)
 
 
 def _templates(here: RouteParts) -> Stage:
@@ -236,7 +291,13 @@ def _exact(here: RouteParts) -> Stage:
         any_temperature=here.route.cache_any_temperature,
         results=shared.dedup,
         publisher=here.publisher,
+        stands_in=_stands_in(here.options[LATENCY_STAGE].of(here.name), here.route),
     )
+
+
+def _stands_in(rules: LatencyRules, route: RouteOptions) -> float:
+    """Seconds past its time in which a stored answer may stand in for a model that would be too late."""
+    return rules.stale_s if route.mode(LATENCY_STAGE) != "off" and "stale_answer" in rules.react else 0.0
 
 
 def _flights(here: RouteParts) -> Stage:
@@ -273,13 +334,7 @@ def _semantic(here: RouteParts) -> Stage | None:
 
 
 def _retrieval(here: RouteParts) -> Stage:
-    from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
-
-    shared = here.shared
-    fast = shared.names.tiers.get("fast")
-    return RetrievalStage(
-        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared
-    )
+    return here.retrieval
 
 
 def _tiers(here: RouteParts) -> Stage:

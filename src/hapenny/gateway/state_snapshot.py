@@ -15,6 +15,7 @@ from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.routing.router import Router
 from hapenny.stores.learnt import Part
 from hapenny.telemetry.content import ContentStore
+from hapenny.telemetry.pricing import Prices
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
@@ -56,11 +57,17 @@ def learning_parts(
     semantic: SemanticCache | None,
     planner: PrefetchPlanner | None,
     budgets: LossBudgets,
+    prices: Prices,
 ) -> dict[str, Part]:
     """What learns, by the name it is kept under in the state file. Where texts may be kept, requests to be asked again
     are kept, too, sealed with the content store's key."""
+
+    def estimators() -> bytes:
+        prices.catch_up()
+        return shared.estimators.dumps()
+
     parts = {
-        "estimators": Part(shared.estimators.dumps, shared.estimators.loads),
+        "estimators": Part(estimators, shared.estimators.loads),
         "answer_sizes": Part(shared.sizes.dumps, shared.sizes.loads),
         "router": Part(router.dumps, router.loads),
         "switch": Part(shared.step_back.dumps, shared.step_back.loads),

@@ -54,12 +54,15 @@ def points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def holdout_lines(holdout: Holdout | None) -> list[str]:
-    """The holdout against the rest."""
+_DRAWN = "sessions, users or questions"
+
+
+def holdout_lines(holdout: Holdout | None, units: str = _DRAWN) -> list[str]:
+    """The holdout against the rest; `units`: what the rest's interval is over."""
     if holdout is None:
         return []
     out, rest = holdout.held_out, holdout.rest
-    lines = [f"holdout: {_side(out)}", f"the rest: {_side(rest)}"]
+    lines = [f"holdout: {_side(out, _DRAWN)}", f"the rest: {_side(rest, units)}"]
     if holdout.shared_hits:
         lines.append(
             f"carried over: {holdout.shared_hits:,} first questions of a session were answered from stores that other"
@@ -68,8 +71,8 @@ def holdout_lines(holdout: Holdout | None) -> list[str]:
     return lines
 
 
-def _side(side: Side) -> str:
-    told = f"{side.requests:,} requests of {side.units:,} sessions, users or questions"
+def _side(side: Side, units: str) -> str:
+    told = f"{side.requests:,} requests of {side.units:,} {units}"
     if side.units >= 2 and side.baseline:
         told += f"; saved {side.saved:.1%} [{side.saved_low:.1%} to {side.saved_high:.1%}]"
     if side.quality is None or side.quality_low is None or side.quality_high is None:

@@ -56,7 +56,8 @@ class LatencyStage(Stage, spec=LATENCY_STAGE):
         predict: Callable[[Exchange], float | None] = lambda exchange: None,
     ) -> None:
         self._seconds = rules.deadline_s
-        self._behind = behind(limits(rules.steps))
+        self._limits = limits(rules.steps)
+        self._behind = behind(self._limits)
         self._allowed = frozenset(rules.react)
         self._acts = acts
         self._predict = predict
@@ -71,6 +72,6 @@ class LatencyStage(Stage, spec=LATENCY_STAGE):
         self.allowance.came()
         exchange.stage_notes[BUDGET] = LatencyBudget(
             began, self._seconds, self._behind, allowed=self._allowed, acts=self._acts, purse=self.allowance.take,
-            predict=self._predict, used=used,
+            predict=self._predict, used=used, limits=self._limits,
         )  # fmt: skip
         return None

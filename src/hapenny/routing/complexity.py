@@ -8,7 +8,7 @@ rest on it alone start in shadow.
 from __future__ import annotations
 
 import functools
-import importlib.resources
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -50,7 +50,7 @@ _INTENTS = {
 @functools.cache
 def default_weights() -> Weights:
     """The shipped weights."""
-    data = importlib.resources.files(__package__).joinpath("cold.json").read_bytes()
+    data = Path(__file__).with_name("cold.json").read_bytes()
     return msgspec.json.decode(data, type=Weights)
 
 

@@ -21,6 +21,7 @@ from hapenny.core.errors import Failure, Kind
 from hapenny.core.events import CitationDelta, Event, Stopped, TextDelta, ThinkingDelta, ToolCallDelta
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.notes import Note
+from hapenny.core.shape import BACKED, ROUTED
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.routing.abilities import UNREAD, Lacks, first_able
 from hapenny.routing.names import TIERS, Names
@@ -56,6 +57,7 @@ class FallbackStage(Stage):
     """
 
     name = "fallbacks"
+    needs = BACKED | ROUTED
 
     def __init__(self, names: Names, lacks: Lacks = lambda exchange, target: ()) -> None:
         self._names, self._lacks = names, lacks

@@ -8,6 +8,7 @@ from hapenny.core.answer import Answer
 from hapenny.core.arms import ARM_SETTINGS, ARM_TARGET, arm_setting
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.money import NANO
+from hapenny.core.shape import ROUTED
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.core.watching import Sampler
 from hapenny.routing.abilities import Lacks, first_able
@@ -48,6 +49,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
         self._names, self._lacks, self._sampler = names, lacks, sampler
         self.router = router
         self._proven = proven
+        # Requests that name their model are watched for what another tier would save: there has to be another.
+        self.needs = ROUTED if sampler is None or len(set(names.tiers.values())) < 2 else 0
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Choice | None:
         """None where the client named a model or a tier: that one answers."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hapenny.admission.keys import Identity, Keyring
+from hapenny.admission.keys import OPEN, Identity, Keyring
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Context, Request
 from hapenny.protocols import sigv4
@@ -36,7 +36,7 @@ def recognise(keyring: Keyring, request: Http) -> Identity | None:
         Failure: `authentication`, for whoever cannot be let in whatever the body is.
     """
     if keyring.open:
-        return keyring.who(None)
+        return OPEN
     headers = request.headers
     authorization = headers.get("authorization", "")
     if authorization[:7].lower() == "bearer ":

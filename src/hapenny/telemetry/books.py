@@ -7,6 +7,7 @@ technique saved is the difference. All of it is on estimator counts; what was re
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
@@ -21,10 +22,12 @@ from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
 from hapenny.counting import Estimators
-from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.capacity import PREPAID
+from hapenny.telemetry.layout import Layout, has_points
 from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
+from hapenny.telemetry.outline import Outline
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import Place, Prices, Resolves, divided, hidden, never_owned
+from hapenny.telemetry.pricing import SMALL, Place, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.settling import UNBILLED, plausible, refine, settle, settle_prefix, split, whole
@@ -35,6 +38,8 @@ _WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk"
 """The last price walk, and how the exchange stood at it."""
 _SPLITS: Note[dict[int, Split]] = Note("books.splits")
 """What each step would have read of the provider's prompt cache and written to it, by its place."""
+_KEPT = 512
+"""Outlines of small requests that are kept."""
 _LONG = 256
 """Bytes from which it is quicker to shorten a text before it is fingerprinted."""
 
@@ -63,6 +68,7 @@ class Books:
         self._clock = clock
         self._key = (key or clock.secret())[:64]
         self._prefixes = Prefixes()
+        self._outlines: OrderedDict[int, tuple[Request, Outline]] = OrderedDict()
         self._log = get_logger("hapenny.books")
         self.violations = 0
         """Rows whose identity did not hold (always 0, or there is a bug)."""
@@ -104,7 +110,8 @@ class Books:
             self._log.error("call not settled", call=call.id, error=type(error).__name__)
 
     def _learn(self, exchange: Exchange) -> None:
-        """Takes what the providers of an exchange's calls reported as lessons, each once."""
+        """Takes what the providers of an exchange's calls reported as lessons, each once. They are learnt when a count
+        is asked for next, or when a few have come."""
         since = exchange.wall - exchange.arrived
         for call in exchange.calls:
             if not call.lesson or call.request is None or call.tokens is None:
@@ -112,9 +119,10 @@ class Books:
             call.lesson = False
             try:
                 text = "".join(call.output) if call.outcome == "complete" else ""
-                place, layout = self.prices.place(call.target), self.prices.layout(call.request)
-                place.learn(layout, text, call.tokens)
+                place = self.prices.place(call.target)
+                place.later(call.request, text, call.tokens)
                 if call.cached is not None and call.began is not None:
+                    layout = self.prices.layout(call.request)
                     settle_prefix(
                         self._prefixes, _world(call.target), layout, place, call.tokens,
                         since + call.started, since + call.began,
@@ -155,12 +163,16 @@ class Books:
     def _follow(self, call: Call, began: float, wall: float) -> None:
         """Notes what the provider's prompt cache does with a call that can be read from `began` on; `wall` brings the
         clock's times to the wall's."""
-        if call.request is not None:
-            target = call.target
-            call.cached = split(
-                self._prefixes, _world(target), self.prices.layout(call.request),
-                self.prices.place(target), wall + call.started, wall + began,
-            )  # fmt: skip
+        request, target = call.request, call.target
+        if request is None:
+            return
+        place = self.prices.place(target)
+        if place.card is None or place.card.cache_mode is None:
+            return
+        if place.card.cache_mode == "explicit" and not has_points(request):
+            return
+        layout = self.prices.layout(request)
+        call.cached = split(self._prefixes, _world(target), layout, place, wall + call.started, wall + began)
 
     def count(self, request: Request, target: Target) -> int:
         """Expected prompt tokens of a request that is not (yet) sent."""
@@ -188,15 +200,17 @@ class Books:
         if known is not None and known[0] == mark:
             return known[1]
         if calls:
-            self._learn(exchange)
             self._refine(exchange)
         adopted = self._adopted(exchange, delivered)
         prices: list[tuple[str, int | None]] = [("", 0)]
         parts: list[Part] = []
         if self._compared(exchange, delivered):
-            if exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
+            if adopted is not None and self.untouched(exchange, adopted):
+                prices = [("", adopted.cost)]
+            elif exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
             else:
+                self._learn(exchange)
                 prices, parts = self._steps(exchange, adopted)
         else:
             adopted = None
@@ -215,28 +229,23 @@ class Books:
         return result
 
     def totals(self, exchange: Exchange) -> Totals:
-        """What an exchange all of whose calls are settled has cost and saved. Never raises.
+        """What an exchange all of whose calls are settled has cost and saved. Never raises."""
+        money = self._walked(exchange)
+        return Totals(money.actual, money.saved, money.savings)
 
-        Nothing is counted for a request that was served as it came: its saving is what other calls cost, whatever the
-        counts say, and the books need not be closed before the client has its answer.
-        """
-        adopted = exchange.adopted
-        if exchange.calls:
-            self._refine(exchange)
-        if (
-            adopted is None or exchange.steps or exchange.passthrough
-            or not self._compared(exchange, exchange.delivered)
-            or self.prices.owned(exchange.baseline)
-            or adopted.target != exchange.baseline or adopted.request is not exchange.original
-        ):  # fmt: skip
-            money = self._walked(exchange)
-            return Totals(money.actual, money.saved, money.savings)
-        others = []
-        for call in exchange.calls:
-            if call is not adopted:
-                others.append((call.technique, call.cost))
-        money = walk([("", 0)], others, adopted.cost)
-        return Totals(money.actual, None if money.actual is None else money.saved, money.savings)
+    @staticmethod
+    def untouched(exchange: Exchange, adopted: Call) -> bool:
+        """Whether a request was served as it came, and its provider counted it: nothing is estimated for it, since
+        without us it would have cost the same."""
+        return (
+            adopted.request is exchange.original
+            and adopted.provenance == "reported"
+            and adopted.outcome == "complete"
+            and not exchange.steps
+            and not exchange.passthrough
+            and adopted.target == exchange.baseline
+            and adopted.target.service_tier not in PREPAID
+        )
 
     @staticmethod
     def _compared(exchange: Exchange, delivered: bool) -> bool:
@@ -261,14 +270,32 @@ class Books:
             self.violations += 1
             self._log.error("identity violated", request=exchange.id, route=exchange.route, calls=len(exchange.calls))
         self.closed += 1
-        row = make_row(exchange, money, self._adopted(exchange, exchange.delivered), self.prices, self.fingerprint)
-        self.prices.release(exchange.original)
+        adopted, original = self._adopted(exchange, exchange.delivered), exchange.original
+        if exchange.calls:
+            self._learn(exchange)
+        row = make_row(
+            exchange, money, adopted, self.prices, self._outline(original), self.fingerprint,
+            untouched=adopted is not None and money.baseline == adopted.cost and self.untouched(exchange, adopted),
+        )  # fmt: skip
+        self.prices.release(original)
         for step in exchange.steps:
             self.prices.release(step.request)
         for call in exchange.calls:
             if call.request is not None:
                 self.prices.release(call.request)
         return row
+
+    def _outline(self, request: Request) -> Outline:
+        """A request's outline; those of small ones are kept, for requests that come again."""
+        known = self._outlines.get(id(request))
+        if known is not None and known[0] is request:
+            return known[1]
+        outline = Outline(request, self.fingerprint)
+        if outline.size <= SMALL:
+            self._outlines[id(request)] = (request, outline)
+            if len(self._outlines) > _KEPT:
+                self._outlines.popitem(last=False)
+        return outline
 
     def fingerprint(self, text: str) -> bytes:
         """A keyed hash of 128 bits: equal texts are equal, nothing else can be told."""

@@ -13,6 +13,10 @@ class Scope(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     route: str | None = None
     feature: str | None = None
+    model: str | None = None
+    """Who answered: a model, `(cache)`, or `(none)`."""
+    key: str | None = None
+    """Id of a key."""
 
 
 class Latency(Struct, kw_only=True):
@@ -36,6 +40,8 @@ class Group(Struct, kw_only=True):
     baseline: int
     saved: int
     actual: int
+    background: int = 0
+    """What background work under the same label cost; not in `actual`."""
     ttft_p95: float | None = None
     e2e_p95: float | None = None
 
@@ -218,6 +224,7 @@ class Summary(Struct, kw_only=True):
     last: float | None
     exchange_rows: int
     background_rows: int
+    background_cost: int = 0
     errors: int
     left: int
     refused: int

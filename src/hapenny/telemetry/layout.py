@@ -38,8 +38,7 @@ class Layout:
     """
 
     __slots__ = (
-        "_chain", "_parts", "counted", "ends", "kinds", "marks", "media", "offers", "points", "running", "size",
-        "texts", "vector",
+        "_chain", "counted", "ends", "kinds", "media", "offers", "points", "running", "size", "texts", "vector",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -54,10 +53,7 @@ class Layout:
         """What was counted last, and by what state of whose estimator."""
         self.running: tuple[object, list[float]] | None = None
         """The same for the tokens up to the end of each segment."""
-        self.marks: dict[str, bytes] = {}
-        """Fingerprints made of it, by what they are for: kept for a request that comes again."""
         self._chain: list[int] | None = None
-        self._parts: tuple[int, dict[str, int]] | None = None
         for tool in request.tools:
             text = f"{tool.name}\n{tool.description or ''}\n"
             if tool.schema is not None:
@@ -88,23 +84,6 @@ class Layout:
             vector[REQUEST] = 1.0
             vector[OFFERS] = self.offers
         return vector
-
-    def parts(self, tokens: int) -> dict[str, int]:
-        """`tokens` of the whole prompt by part, in proportion to bytes (a vocabulary spends about as much on
-        one Chinese character as on four Latin letters); empty parts are left out."""
-        known = self._parts
-        if known is not None and known[0] == tokens:
-            return known[1]
-        sizes = [0] * len(PARTS)
-        for text, kind in zip(self.texts, self.kinds, strict=True):
-            sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        whole = sum(sizes)
-        if not whole:
-            return {}
-        found = {PARTS[kind]: tokens * size // whole for kind, size in enumerate(sizes) if size}
-        found[next(reversed(found))] += tokens - sum(found.values())
-        self._parts = tokens, found
-        return found
 
     @property
     def chain(self) -> list[int]:
@@ -163,6 +142,23 @@ class Layout:
     def _point(self, checkpoint: str) -> None:
         if self.texts:
             self.points.append(Point(len(self.texts) - 1, 3600 if checkpoint == "1h" else 300))
+
+
+def has_points(request: Request) -> bool:
+    """Whether the client put cache points into a request."""
+    if request.checkpoint:
+        return True
+    for tool in request.tools:
+        if tool.checkpoint:
+            return True
+    for block in request.system:
+        if not isinstance(block, Thinking) and block.checkpoint:
+            return True
+    for message in request.messages:
+        for part in message.content:
+            if not isinstance(part, Thinking) and part.checkpoint:
+                return True
+    return False
 
 
 def _compact(arguments: str) -> str:

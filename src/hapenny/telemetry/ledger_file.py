@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hapenny.core.log import get_logger
 from hapenny.stores import private
-from hapenny.telemetry import schema
+from hapenny.telemetry import rollups, schema
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row
 
@@ -30,8 +30,11 @@ class LedgerFile:
         ValueError: it cannot be written, or is no ledger; with the fix.
     """
 
+    remote = False
+    """Whether to look something up may take a while."""
+
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path = self.spill = path
         self._kept = path != ":memory:"
         self.connection = _open(path)
         self.reader = schema.open_ledger(path, read_only=True) if self._kept else self.connection
@@ -62,6 +65,14 @@ class LedgerFile:
                 finally:
                     os.close(file)
                 return
+
+    def find(self, request_id: str) -> Row | None:
+        """The row of a request; the newest where an id came twice."""
+        return schema.find_row(self.reader, request_id)
+
+    def verdicts(self, request_id: str) -> dict[str, float]:
+        """The newest score each source gave to the answer of a request."""
+        return schema.read_verdicts(self.reader, request_id)
 
     def close(self) -> None:
         """Closes both connections. Idempotent."""
@@ -160,7 +171,19 @@ def _insert(connection: sqlite3.Connection, batch: Sequence[Row | Entry], extra:
     schema.insert(connection, "calls", schema.CALL, calls)
     entries = [entry for entry in entries if not _billed(connection, entry)]
     schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(entry) for entry in entries])
+    _roll_up(connection, seq)
     return len(requests)
+
+
+def _roll_up(connection: sqlite3.Connection, newest: int) -> None:
+    """Keeps the roll-ups near the rows. Rows go before their sums: where these fail, they wait."""
+    connection.execute("SAVEPOINT rolled")
+    try:
+        rollups.keep_up(connection, newest)
+    except sqlite3.Error as error:
+        connection.execute("ROLLBACK TO rolled")
+        _log.error("the ledger's roll-ups wait", error=str(error))
+    connection.execute("RELEASE rolled")
 
 
 def _billed(connection: sqlite3.Connection, entry: Entry) -> bool:
@@ -192,6 +215,8 @@ def _prune(connection: sqlite3.Connection, before: float) -> int:
     for table in ("savings", "calls"):
         connection.execute(f"DELETE FROM {table} WHERE request IN (SELECT seq FROM requests WHERE wall < ?)", (before,))
     gone = connection.execute("DELETE FROM requests WHERE wall < ?", (before,)).rowcount
+    if gone:
+        rollups.drop_before(connection, before)
     if count:
         entries = [schema.entry_values(entry) for entry in folded.entries(wall, "adjustment")]
         schema.insert(connection, "entries", schema.ENTRY, entries)

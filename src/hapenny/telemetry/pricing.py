@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hapenny.catalog import Card, Rates, amount, region_class
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
-from hapenny.core.messages import Request
+from hapenny.core.messages import Request, Text
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
 from hapenny.telemetry.capacity import PREPAID
@@ -30,6 +30,17 @@ CALM = 0.005
 """Relative errors below this teach nothing: data-selective updating (Diniz 2018) keeps repeated traffic cheap."""
 
 _KEPT = 512
+_LESSONS = 16
+"""Reports that wait to be learnt from."""
+_LESSON_CHARACTERS = 1 << 18
+"""The same in characters of their texts."""
+_SURE = 0.01
+"""The mean error from which on samples are lessons enough, and how many of the last counts it is taken over."""
+_LOOKS = 32
+_EVERY = 8
+"""Of how many reports one is a lesson then; so it is of long requests, which cost more to read."""
+_COSTLY = 1 << 16
+"""Characters of a long request."""
 _MISSES = 64
 """Newest errors, and sizes of answers, that a bound rests on: older ones are those of counts that have learnt since."""
 _ENOUGH = 12
@@ -39,7 +50,7 @@ _PIECE = 0.4
 """Tokens by which a text that was cut may hold more than it would as a whole: it ends within what follows."""
 _LONGEST = 4_096
 """Tokens of the longest answer of a model whose limit is unknown."""
-_SMALL = 16_384
+SMALL = 16_384
 """Characters up to which a request's layout is kept when it is over: the doors decode equal bodies to one request, so
 that one which comes again, as those of cache hits do, need not be read again."""
 
@@ -75,6 +86,12 @@ class Misses:
             self._newest.append(reported / round(counted) - 1.0)  # both are whole tokens
             self._known = None
 
+    @property
+    def small(self) -> bool:
+        """Whether counts have been good for long enough."""
+        newest = self._newest
+        return len(newest) >= _LOOKS and sum(map(abs, newest)) <= _SURE * len(newest)
+
     def margin(self, before: Callable[[], float]) -> float:
         """What to add to a count, as a share of it; `before` gives it while little is known."""
         if len(self._newest) < _ENOUGH:
@@ -91,8 +108,10 @@ class Place:
     Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
     """
 
-    __slots__ = ("_last", "_rates", "_sizes", "answers", "card", "media", "missed", "missed_out", "prompts", "region",
-                 "words")  # fmt: skip
+    __slots__ = (
+        "_due", "_due_size", "_last", "_rates", "_sizes", "_sure", "_turn", "answers", "card", "media", "missed",
+        "missed_out", "prompts", "region", "words",
+    )  # fmt: skip
 
     def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
         self.card = card
@@ -106,6 +125,11 @@ class Place:
         self._sizes: deque[int] = deque(maxlen=_MISSES)
         self.missed = Misses()
         self.missed_out = Misses()
+        self._due: list[tuple[Request, str, Tokens]] = []
+        """Reports that nothing was learnt from yet."""
+        self._due_size = self._turn = 0
+        self._sure = False
+        """Whether counts are good: then samples are lessons enough."""
 
     def rates(self, tier: str, wall: float) -> Rates | None:
         """The rates at `wall`; None: unknown."""
@@ -137,6 +161,8 @@ class Place:
 
     def upper(self, layout: Layout, text: str) -> Tokens:
         """An upper bound (95 %) of what a call used that reported nothing."""
+        if self._due:
+            self.catch_up()
         prompts = self.prompts
         margin = self.missed.margin(lambda: prompts.margin(layout.measure(prompts.cache)))
         prompt = round(self._prompt(layout) * (1.0 + margin)) + round(2 * layout.media * self.media)
@@ -146,6 +172,8 @@ class Place:
         """An upper bound (95 %) of the tokens of generated text."""
         if not text:
             return 0
+        if self._due:
+            self.catch_up()
         answers = self.answers
         margin = self.missed_out.margin(lambda: answers.margin(answers.cache.segment(text)))
         return max(1, round(self._output(text) * (1.0 + margin) + _PIECE))
@@ -153,11 +181,41 @@ class Place:
     def longest(self, request: Request) -> int:
         """Tokens of an answer of which nothing was seen: what nine in ten of the model's answers did not exceed, within
         the limit asked for; the limit itself while few are known."""
+        if self._due:
+            self.catch_up()
         limit = request.parameters.max_tokens or (self.card.max_output if self.card is not None else None) or _LONGEST
         if len(self._sizes) < _ENOUGH:
             return limit
         ranked = sorted(self._sizes)
         return min(limit, ranked[min(len(ranked) - 1, int(_USUAL * len(ranked)))])
+
+    def later(self, request: Request, text: str, tokens: Tokens) -> None:
+        """Keeps reported usage as a lesson, until a count is asked for or a few are there; `text` is the whole answer,
+        or "" where it is not known. Where counts are good, a sample of the reports is enough."""
+        size = len(text)
+        for message in request.messages:
+            for block in message.content:
+                if type(block) is Text:
+                    size += len(block.text)
+        if self._sure or (size > _COSTLY and self.prompts.learned > _LOOKS):
+            self._turn += 1
+            if self._turn % _EVERY:
+                return
+        due = self._due
+        due.append((request, text, tokens))
+        self._due_size += size
+        if len(due) >= _LESSONS or self._due_size > _LESSON_CHARACTERS:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Learns from what is due, in the order in which it came."""
+        due = self._due
+        if not due:
+            return
+        self._due, self._due_size = [], 0
+        for request, text, tokens in due:
+            self.learn(Layout(request), text, tokens)
+        self._sure = self.missed.small and self.missed_out.small
 
     def learn(self, layout: Layout, text: str, tokens: Tokens) -> None:
         """Takes reported usage as a lesson; `text` is the whole answer, or "" where it is not known."""
@@ -197,6 +255,8 @@ class Place:
             self.words.learn(behind, tokens.input - prompts.expected(vector) - self.words.extra(behind), tokens.input)
 
     def _prompt(self, layout: Layout) -> float:
+        if self._due:
+            self.catch_up()
         estimator = self.prompts
         state = (estimator, estimator.learned, self.words.learned)
         if layout.counted is None or layout.counted[0] != state:
@@ -205,6 +265,8 @@ class Place:
         return layout.counted[1]
 
     def _running(self, layout: Layout) -> list[float]:
+        if self._due:
+            self.catch_up()
         estimator, words = self.prompts, self.words
         state = (estimator, estimator.learned, words.learned)
         if layout.running is None or layout.running[0] != state:
@@ -212,6 +274,8 @@ class Place:
         return layout.running[1]
 
     def _output(self, text: str) -> float:
+        if self._due:
+            self.catch_up()
         estimator = self.answers
         state = (estimator.learned, self.words.learned, text)
         if self._last[0] != state:
@@ -256,7 +320,7 @@ class Prices:
                 self._family(f"{provider}/{family}"),
             )
             if len(self._places) > _KEPT:
-                self._places.popitem(last=False)
+                self._places.popitem(last=False)[1].catch_up()
         return found
 
     def _family(self, name: str) -> Words:
@@ -319,6 +383,11 @@ class Prices:
         """Whether the target is paid by the hour."""
         return target.service_tier in PREPAID and self._owned(target)
 
+    def catch_up(self) -> None:
+        """Learns from all reports that wait for it: before what was learnt is written down."""
+        for place in self._places.values():
+            place.catch_up()
+
     def layout(self, request: Request) -> Layout:
         """The segments of a request, kept while it is under way; small ones until newer ones take their place."""
         found = self._layouts.get(id(request))
@@ -333,7 +402,7 @@ class Prices:
     def release(self, request: Request) -> None:
         """The request is over: lets go of its text, if that is much."""
         found = self._layouts.get(id(request))
-        if found is not None and found[1].size > _SMALL:
+        if found is not None and found[1].size > SMALL:
             del self._layouts[id(request)]
 
     def prompt(self, request: Request, target: Target) -> int:

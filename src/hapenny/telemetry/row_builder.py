@@ -7,10 +7,9 @@ from collections.abc import Callable
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Exchange
 from hapenny.core.latency import BUDGET
-from hapenny.core.messages import Request
 from hapenny.core.money import Walk
-from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.leave_one_out import ALONE, Alone
+from hapenny.telemetry.outline import Outline
 from hapenny.telemetry.pricing import Prices
 from hapenny.telemetry.rows import CallRow, Row, RowOutcome
 from hapenny.telemetry.would_save import counterfactuals
@@ -22,9 +21,17 @@ _NONE = Alone({}, "")
 
 
 def make_row(
-    exchange: Exchange, money: Walk, adopted: Call | None, prices: Prices, fingerprint: Callable[[str], bytes]
+    exchange: Exchange,
+    money: Walk,
+    adopted: Call | None,
+    prices: Prices,
+    outline: Outline,
+    fingerprint: Callable[[str], bytes],
+    *,
+    untouched: bool,
 ) -> Row:
-    """The row of an exchange whose calls are settled and priced."""
+    """The row of an exchange whose calls are settled and priced; of one that was served as it came, the provider's
+    counts are its own."""
     unpriced = money.actual is None or money.baseline is None
     context, arrived = exchange.context, exchange.arrived
     calls: tuple[CallRow, ...] = ()
@@ -35,24 +42,28 @@ def make_row(
     cache = exchange.cache
     decide: dict[str, float] = {}
     scores: dict[str, float] = {}
+    watched = False
     for taken in exchange.decisions:
         decide[taken.stage] = decide.get(taken.stage, 0.0) + taken.seconds
         decision = taken.decision
         if decision is None:
             continue
+        watched = watched or taken.mode == "shadow"
         if decision.score is not None:
             scores[taken.stage] = float(decision.score)
         if taken.mode == "on" and decision.freed:
             scores["answer_freed"] = float(decision.freed)
-    would_save = counterfactuals(exchange, adopted, prices)
+    would_save = counterfactuals(exchange, adopted, prices) if watched else {}
     by_itself = _NONE if unpriced else exchange.stage_notes.get(ALONE) or _NONE
     promise = exchange.answer.certificate
     parts: dict[str, int] = {}
     output = 0
-    layout = prices.layout(exchange.original)
-    if not exchange.background:
+    if untouched and adopted is not None and adopted.tokens is not None:
+        tokens = adopted.tokens
+        parts, output = outline.parts(tokens.prompt), max(0, tokens.output - tokens.reasoning)
+    elif not exchange.background:
         place = prices.place(exchange.baseline)
-        parts = layout.parts(place.prompt(layout))
+        parts = outline.parts(place.prompt(prices.layout(exchange.original)))
         output = place.output(exchange.output)
     budget = exchange.stage_notes.get(BUDGET)
     return Row(
@@ -62,7 +73,7 @@ def make_row(
         key_id=context.key_id,
         user=fingerprint(context.user) if context.user else None,
         session=fingerprint(context.session) if context.session else None,
-        fingerprint=_asked(exchange.original, layout, fingerprint),
+        fingerprint=outline.question,
         feature=context.feature or "",
         tags=context.tags,
         route=exchange.route,
@@ -106,29 +117,6 @@ def make_row(
     )
 
 
-def _asked(request: Request, layout: Layout, fingerprint: Callable[[str], bytes]) -> bytes | None:
-    """The fingerprint of the question, made once for a request that comes again."""
-    known = layout.marks.get("question")
-    if known is None:
-        question = request.question
-        known = layout.marks["question"] = fingerprint(levelled(question)) if question else b""
-    return known or None
-
-
-_BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
-
-
-def levelled(text: str) -> str:
-    """`text` in lower case with one space between words; text that is level already, the usual case, is not split."""
-    if text.isascii() and "  " not in text:
-        for mark in _BREAKS:
-            if mark in text:
-                break
-        else:
-            return text.lower().strip(" ")
-    return " ".join(text.lower().split())
-
-
 def _outcome(exchange: Exchange) -> RowOutcome:
     if exchange.background:
         return "background"
@@ -152,5 +140,5 @@ def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
         call.began - arrived if call.began is not None else None,
         call.ended - arrived if call.ended is not None else None,
         adopted,
-        tokens.units,
+        tokens.units, call.opened,
     )  # fmt: skip

@@ -38,6 +38,8 @@ class CallRow(Struct, frozen=True, gc=False):
     adopted: bool
     units: tuple[tuple[str, int], ...] = ()
     """What was used beside text, by the names of `Tokens.units`."""
+    opened: tuple[float, float, float] | None = None
+    """Seconds that its connection took to open (name, TCP, TLS); None: it was kept from an earlier call."""
 
 
 class Row(Struct, kw_only=True, gc=False):
@@ -121,9 +123,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     """A row that is no request: the bill of provisioned or own capacity (`capacity`, an hour each, as a technique's
     negative saving), a late correction (`adjustment`), what overflowed the queue (`overflow`), or a person's verdict on
     a request's answer (`feedback`; no money, `detail` says score and source), or where a technique stands with its loss
-    budget (`evidence`; no money either)."""
+    budget (`evidence`), how the books compare with a provider's (`invoice`), what the operator was told (`alert`); no
+    money in these either."""
 
-    kind: Literal["capacity", "adjustment", "overflow", "feedback", "evidence"]
+    kind: Literal["capacity", "adjustment", "overflow", "feedback", "evidence", "invoice", "alert"]
     wall: float
     technique: str
     actual: int

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hapenny.telemetry import rollups
 from hapenny.telemetry.advice import Acted, Advised, Watched, advise
 from hapenny.telemetry.capacity import HOUR
 from hapenny.telemetry.figures import (
@@ -24,7 +25,7 @@ from hapenny.telemetry.figures import (
 )
 from hapenny.telemetry.holdout import compared
 from hapenny.telemetry.leave_one_out import replayed
-from hapenny.telemetry.schema import open_ledger
+from hapenny.telemetry.opened import open_ledger
 
 __all__ = ["Group", "Latency", "Scope", "Slice", "Summary", "Technique", "summarise"]
 
@@ -60,6 +61,8 @@ class _Reader:
             ("tenant", "=", scope.tenant),
             ("route", "=", scope.route),
             ("feature", "=", scope.feature),
+            (rollups.MODEL.replace("r.", ""), "=", scope.model),
+            ("key_id", "=", scope.key),
         ):
             if value is not None:
                 clauses.append(f"{column} {test} ?")
@@ -69,7 +72,7 @@ class _Reader:
         times = [(c, v) for c, v in zip(clauses[1:], values, strict=True) if c.startswith("wall")]
         self._entry_where = " AND ".join(["1", *(c for c, _ in times)])
         self._entry_values = tuple(v for _, v in times)
-        self._whole = scope.tenant is None and scope.route is None and scope.feature is None
+        self._whole = (scope.tenant, scope.route, scope.feature, scope.model, scope.key) == (None,) * 5
 
     def _rows(self, select: str, tail: str = "", table: str = "requests", also: str = "") -> list[tuple[Any, ...]]:
         sql = f"SELECT {select} FROM {table} WHERE {self._where}{also} {tail}"
@@ -102,6 +105,7 @@ class _Reader:
             last=last,
             exchange_rows=rows - int(background),
             background_rows=int(background),
+            background_cost=self._rows("coalesce(sum(actual), 0)", also=" AND background != ''")[0][0],
             errors=int(errors),
             left=int(left),
             refused=int(refused),
@@ -301,6 +305,15 @@ class _Reader:
                 also=" AND NOT unpriced AND background = ''",
             )
         ]
+        known = {group.name: group for group in groups}
+        for name, cost in self._rows(
+            f"{label}, coalesce(sum(actual), 0)", "GROUP BY 1", also=" AND NOT unpriced AND background != ''"
+        ):
+            if name not in known and cost:
+                known[name] = Group(name=name, requests=0, baseline=0, saved=0, actual=0)
+                groups.append(known[name])
+            if name in known:
+                known[name].background = cost
         times: dict[str, tuple[list[float], list[float]]] = {}
         for name, ttft, e2e in self._rows(f"{label}, ttft, e2e", also=" AND NOT unpriced AND background = ''"):
             first, whole = times.setdefault(name, ([], []))

@@ -35,6 +35,8 @@ class Balancer:
         rest = [e for e in usable if e.breaker.state == "closed" and e.name != last]
         failed = [e for e in usable if e.name == last]
         ordered = probes[:1]
+        if job.hurry is not None and rest:
+            return [*probes[:1], *job.hurry.order(rest, self._clock.now()), *failed, *probes[1:]]
         hurried = job.priority != Priority.BACKGROUND
         for patient, factor in sorted({(e.patient and hurried, e.cost_factor) for e in rest}):
             group = [e for e in rest if (e.patient and hurried, e.cost_factor) == (patient, factor)]

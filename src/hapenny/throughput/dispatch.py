@@ -19,6 +19,7 @@ from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
 from hapenny.throughput.retry import Backoff, RetryBudget
+from hapenny.throughput.waits import AFTER_REFUSAL_S
 
 T = TypeVar("T")
 Attempt = Callable[[Pass, Purpose], Awaitable[T]]
@@ -40,6 +41,7 @@ class Dispatcher(Generic[T]):
         hedger: Hedger | None = None,
         release: Callable[[T], None] | None = None,
         silent: Callable[[T], bool] | None = None,
+        hedges: bool = True,
     ) -> None:
         self.clock = clock
         self.gate = gate
@@ -47,6 +49,8 @@ class Dispatcher(Generic[T]):
         self.budget = budget or RetryBudget()
         self.hedger = hedger
         self.release = release
+        self.hedges = hedges
+        """Whether calls without a deadline are hedged, too."""
         self._silent = silent or (lambda result: False)
 
     async def begin(self, job: Job, attempt: Attempt[T], may_retry: Callable[[], bool] = lambda: True) -> T:
@@ -59,8 +63,15 @@ class Dispatcher(Generic[T]):
         self.budget.first()
         tried, last, purpose, yielded, patience = 0, "", _SERVE, False, None
         while True:
-            leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
+            if not tried and self.gate.clear:
+                leave = self.gate.at_once(job)
+            else:
+                leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
             try:
+                if self.hedger is None and job.priority != Priority.BACKGROUND:
+                    result = await attempt(leave, purpose)
+                    self._begun(leave, result)
+                    return result
                 return await self._attempt(job, leave, attempt, purpose)
             except _Yielded:
                 tried, yielded = max(tried, 1), True
@@ -96,7 +107,8 @@ class Dispatcher(Generic[T]):
 
         Raises `Unavailable` where that is longer than is worth waiting: then the client had better wait itself.
         """
-        most = min(max(self.gate.spec.patience_s, self.backoff.max_delay_s), job.patience)
+        patience = self.gate.spec.patience_s
+        most = min(max(AFTER_REFUSAL_S if patience is None else patience, self.backoff.max_delay_s), job.patience)
         if len(self.gate.endpoints) < 2:
             if wait > most + self.backoff.jitter_s:
                 raise Unavailable(failure.message, cause=failure) from failure
@@ -105,7 +117,7 @@ class Dispatcher(Generic[T]):
 
     async def _attempt(self, job: Job, leave: Pass, attempt: Attempt[T], purpose: Purpose) -> T:
         hedger = self.hedger
-        delay = hedger.delay_s() if hedger is not None and purpose == _SERVE else None
+        delay = self._delay(job, hedger) if hedger is not None and purpose == _SERVE else None
         yields = job.priority == Priority.BACKGROUND and self.gate.spec.preempt
         if hedger is not None:
             hedger.earn(job.cost)
@@ -120,6 +132,16 @@ class Dispatcher(Generic[T]):
         assert hedger is not None
         assert delay is not None
         return await self._hedged(job, leave, attempt, hedger, delay)
+
+    def _delay(self, job: Job, hedger: Hedger) -> float | None:
+        """Seconds after which a second call may race the first; None: none may."""
+        hurry = job.hurry
+        if hurry is None:
+            return hedger.delay_s() if self.hedges else None
+        latest = hurry.race_in(self.gate.endpoints, self.clock.now())
+        usual = hedger.delay_s() if hurry.may("hedge") else None
+        known = [seconds for seconds in (latest, usual) if seconds is not None]
+        return max(hedger.spec.least_s, min(known)) if known else None
 
     async def _yielding(self, job: Job, leave: Pass, attempt: Attempt[T], purpose: Purpose) -> T:
         task = asyncio.ensure_future(attempt(leave, purpose))
@@ -162,6 +184,8 @@ class Dispatcher(Generic[T]):
                 if extra is None:
                     hedger.refund(job.cost)
                 else:
+                    if job.hurry is not None:
+                        job.hurry.note("hedge")
                     racing.append((asyncio.ensure_future(attempt(extra, _HEDGE)), extra))
             while not any(_began(task) for task, _ in racing) and not all(task.done() for task, _ in racing):
                 waiting = [task for task, _ in racing if not task.done()]

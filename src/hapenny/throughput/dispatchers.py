@@ -42,7 +42,8 @@ class Dispatchers:
     """Dispatchers by target, built at first use; at most `most` are kept.
 
     `burndown`: quota units an output token of a model costs where the quota does not say (the catalog's card).
-    `resolve`: the card of a model, at the prices of this deployment.
+    `resolve`: the card of a model, at the prices of this deployment. `timed`: some answers have a deadline, so how fast
+    places are is measured, and calls with a deadline may be hedged.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Dispatchers:
         burndown: Callable[[str], float] = lambda model: 1.0,
         resolve: Resolve = default_resolve,
         most: int = 4096,
+        timed: bool = False,
     ) -> None:
         self.options = options
         self._counters = counters
         self._clock = clock
         self._most = most
+        self._timed = timed
         self._burndown = burndown
         self._resolve = resolve
         self._budget = RetryBudget(options.retry_share, initial=5.0)
@@ -76,6 +79,21 @@ class Dispatchers:
             route = self._build(target)
         self._routes[target] = route
         return route
+
+    def predicted(self, target: Target, tokens: int | None, *, streamed: bool = True) -> float | None:
+        """Seconds until an answer of so many tokens would be there, from the fastest place of the target's; None: not
+        measured of late."""
+        route = self._routes.get(target)
+        if route is None:
+            return None
+        now = self._clock.now()
+        times = [
+            seconds
+            for endpoint in route.dispatcher.gate.endpoints
+            if endpoint.breaker.state == "closed"
+            and (seconds := endpoint.speed.predicted(now, tokens, streamed=streamed)) is not None
+        ]
+        return min(times, default=None)
 
     def update_quotas(self, quotas: Mapping[Place, QuotaSpec]) -> None:
         """The account's quotas, as they have just been read: in force at once, also for routes in use."""
@@ -140,6 +158,9 @@ class Dispatchers:
                     patient=there.service_tier == "flex",
                 )
             )
+        if self._timed:
+            for endpoint in endpoints:
+                endpoint.timed = True
         balancer = Balancer(self._clock, affinity=model.affinity)
         gate = Gate(self._clock, endpoints, self.options.gate, balancer=balancer, guard=self.guard)
         dispatcher: Dispatcher[tuple[Answer, Exchange]] = Dispatcher(
@@ -147,7 +168,8 @@ class Dispatchers:
             gate,
             backoff=self.options.retry,
             budget=self._budget,
-            hedger=Hedger(self.options.hedge) if model.hedge else None,
+            hedger=Hedger(self.options.hedge) if model.hedge or self._timed else None,
+            hedges=model.hedge,
             release=lambda begun: begun[0].close(),
             silent=lambda begun: not begun[0].begun,
         )

@@ -8,6 +8,7 @@ from hapenny.core.clock import Clock
 from hapenny.throughput.breaker import Breaker, BreakerSpec
 from hapenny.throughput.concurrency import ConcurrencyLimit
 from hapenny.throughput.quota import Quota
+from hapenny.throughput.speed import Speed
 
 
 class Endpoint:
@@ -39,6 +40,9 @@ class Endpoint:
         self.server_priority = server_priority
         self.patient = patient
         self.inflight = 0
+        self.speed = Speed()
+        """How fast it answers; measured where `timed`."""
+        self.timed = False
         self._clock = clock
         self._decay = math.log(2) / half_life_s
         self._ewma = 0.0

@@ -28,6 +28,7 @@ from hapenny.throughput.queue import Entry, FairQueue, Job, Priority, Shed, Shed
 from hapenny.throughput.waits import Waits
 
 NOTHING = Used(0, 0)
+_NOTHING_TAKEN = Ticket("", ())
 
 
 class Outcome(enum.Enum):
@@ -46,9 +47,12 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     """The queue in front of a full quota."""
 
     patience_s: Annotated[
-        float,
-        Meta(description="The longest wait worth starting, where the deadline would allow more."),
-    ] = 2.0
+        float | None,
+        Meta(
+            description="The longest wait worth starting, where the deadline would allow more. Left out: until the "
+            "deadline for a known quota or a place, 2 s for a provider that refuses or a quota that is only learnt.",
+        ),
+    ] = None
     queue: Annotated[int, Meta(description="Requests that may wait at once.")] = 10_000
     ttft_s: Annotated[
         float,
@@ -103,6 +107,8 @@ class Pass:
             self._ttft = self._gate.clock.now() - self._granted
             if len(self._gate.endpoints) > 1:  # its load is compared with others'
                 self.endpoint.observe(self._ttft)
+            if self.endpoint.timed and self.job.streamed:
+                self.endpoint.speed.began(self._gate.clock.now(), self._ttft)
             if self.endpoint.quota is not None:
                 self.endpoint.quota.accepted(self._granted)
             self._gate.unbegun.pop(id(self), None)
@@ -166,6 +172,23 @@ class Gate:
                 return True
         return False
 
+    @property
+    def clear(self) -> bool:
+        """Whether a call may start at once, whatever its size: there is one place, nobody waits for it, no limit of it
+        is known, and it works."""
+        if self._waiters or len(self.endpoints) != 1:
+            return False
+        endpoint = self.endpoints[0]
+        quota = endpoint.quota
+        return endpoint.limit is None and endpoint.breaker.state == "closed" and (quota is None or quota.unknown)
+
+    def at_once(self, job: Job) -> Pass:
+        """Leave for a call through a gate that is `clear`."""
+        endpoint = self.endpoints[0]
+        if endpoint.quota is not None:
+            endpoint.quota.pass_by(job)
+        return self._grant(job, endpoint, _NOTHING_TAKEN)
+
     async def spare(self, job: Job, *, other_than: str, level: float = 0.2) -> Pass | None:
         """Leave for an extra call (a hedge), only if nobody waits and more than `level` of the quota is left."""
         if self._waiters:
@@ -206,7 +229,9 @@ class Gate:
         estimate = self.estimate(job)
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
-        patience = math.inf if returning else self.spec.patience_s if patience_s is None else patience_s
+        patience = math.inf if returning else patience_s
+        if patience is None:
+            patience = self.waits.patience(self.spec.patience_s)
         allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
@@ -264,6 +289,9 @@ class Gate:
         first = took if ttft is None else ttft
         tpot = (took - first) / (used.output - 1) if used.output > 1 and ttft is not None else None
         self.waits.answered(first, tpot)
+        if leave.endpoint.timed:
+            after = took - first if leave.job.streamed else None
+            leave.endpoint.speed.ended(self.clock.now(), took, after, used.output)
         if leave.endpoint.limit is not None:
             leave.endpoint.limit.observe(Sample(first, tpot, leave.inflight, False, took))
 

@@ -14,7 +14,7 @@ import enum
 import heapq
 import math
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -52,6 +52,9 @@ class Job(msgspec.Struct, kw_only=True):
     patience: float = math.inf
     arrived: float = 0.0
     cost: float = 0.0
+    streamed: bool = True
+    hurry: Any = None
+    """A `Hurry`, where the answer has a deadline."""
 
     def __post_init__(self) -> None:
         if self.predicted_output <= 0:

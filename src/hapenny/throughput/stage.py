@@ -16,12 +16,15 @@ from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.errors import Failure, account_refused
 from hapenny.core.events import Event
 from hapenny.core.exchange import Exchange, Purpose, Target
+from hapenny.core.latency import BUDGET, Haste, LatencyBudget
 from hapenny.core.log import get_logger
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.throughput import gate as gates
-from hapenny.throughput.dispatchers import Dispatchers
+from hapenny.throughput.dispatchers import Dispatchers, Route
+from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Pass
+from hapenny.throughput.hurry import Hurry
 from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
@@ -40,10 +43,14 @@ ASKED = frozenset({"flex", "priority"})
 """Service tiers that a client may ask for itself: what it asked for is what is called, and what is priced."""
 
 
+_AT_ONCE = "estimated wait 0.000 s"
+
+
 class Leave(Decision):
-    """The job as the queue will see it, and the wait that was estimated, in seconds."""
+    """The job as the queue will see it, where it goes, and the wait that was estimated, in seconds."""
 
     job: Job
+    route: Route
     wait_s: float = 0.0
 
 
@@ -72,6 +79,8 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
     async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
         """Sizes the job; asks nobody and reserves nothing."""
         request, route = exchange.request, self.routes.of(wanted(exchange))
+        gate = route.dispatcher.gate
+        clear = gate.clear
         longest = self._most_output(exchange.target.model)
         # Nobody reserves more than an answer can have: the quota belongs to the others too.
         most = min(request.parameters.max_tokens or longest or USUAL, longest or LONGEST)
@@ -80,7 +89,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
             priority = Priority.BACKGROUND
         job = Job(
-            input_tokens=self._size(exchange) if route.dispatcher.gate.metered else rough_size(request),
+            input_tokens=self._size(exchange) if not clear and gate.metered else rough_size(request),
             max_tokens=most,
             predicted_output=min(most, self._predicted(exchange) or USUAL),
             tenant=exchange.context.tenant,
@@ -91,10 +100,16 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
             finish_by=exchange.limits.finish_by,
             patience=exchange.limits.patience,
             arrived=exchange.clock.now(),
+            streamed=request.stream,
         )
-        wait = route.dispatcher.gate.estimate(job)
+        budget = exchange.stage_notes.get(BUDGET)
+        if budget is not None and budget.acts:
+            job.hurry = _hurry(budget, exchange, self._predicted(exchange))
+        elif clear:
+            return Leave(job=job, route=route, reason=_AT_ONCE)
+        wait = gate.estimate(job)
         reason = f"estimated wait {wait:.3f} s" if math.isfinite(wait) else "no endpoint can serve now"
-        return Leave(job=job, wait_s=wait, reason=reason)
+        return Leave(job=job, route=route, wait_s=wait, reason=reason)
 
     async def apply(self, decision: Leave, exchange: Exchange, onward: Onward) -> Answer:
         """Calls onward with leave, again where that helps.
@@ -107,7 +122,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         if original is not exchange.target:
             exchange.target = original
             exchange.step("service_tier")  # the client's own choice, and its saving
-        route, job = self.routes.of(original), decision.job
+        route, job = decision.route, decision.job
         first = True
 
         async def attempt(leave: Pass, purpose: Purpose) -> tuple[Answer, Exchange]:
@@ -118,6 +133,8 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
                 there.target = original
             first = False
             target = route.targets[leave.endpoint.name]
+            if job.hurry is not None and purpose == "serve":
+                _tell(job.hurry, leave.endpoint, route)
             if target != there.target:
                 there.target = target
             if leave.endpoint.server_priority:  # vLLM: lower goes first
@@ -195,6 +212,21 @@ def _denied(failure: Failure, target: Target) -> Failure | None:
         return None
     _log.warning("a place is denied", model=target.model, region=target.region, fix=problem.fix)
     return account_refused(problem.fix, problem.message, upstream_status=failure.upstream_status)
+
+
+def _hurry(budget: LatencyBudget, exchange: Exchange, tokens: int | None) -> Hurry:
+    def note(reaction: Haste) -> None:
+        budget.react(exchange, reaction)
+
+    due = exchange.clock.now() + budget.spare("streaming", exchange.clock.now())
+    return Hurry(due, tokens, streamed=exchange.request.stream, may=budget.may, note=note)
+
+
+def _tell(hurry: Hurry, chosen: Endpoint, route: Route) -> None:
+    """Writes down where a call goes, if not where it usually would."""
+    usual = route.dispatcher.gate.endpoints[0]
+    if chosen is not usual:
+        hurry.note("faster_tier" if chosen.cost_factor > usual.cost_factor else "other_region")
 
 
 def wanted(exchange: Exchange) -> Target:

@@ -132,14 +132,14 @@ class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
         own = parameters.max_tokens
         limit = self._sizes.limit(exchange.intent)
         if limit is None:
-            return Sized(limit=0, reason="learning")
+            return Sized(limit=0, idle=True, reason="learning")
         ceiling = own or self._ceiling(exchange)
         # Streamed text goes on in the same stream, if the model can; a tool call is never cut.
         repairable = not request.stream or (
             not request.tools and parameters.format is None and self._prefills(exchange)
         )
         if limit >= ceiling or not repairable:
-            return Sized(limit=0, reason="not applied")
+            return Sized(limit=0, idle=True, reason="not applied")
         return Sized(limit=limit, freed=ceiling - limit, reason=f"{limit} of {ceiling}")
 
     def _learn(self, exchange: Exchange, call: Call) -> None:
@@ -157,8 +157,6 @@ class AnswerSizeStage(Stage, spec=ANSWER_SIZE_STAGE):
     async def apply(self, decision: Sized, exchange: Exchange, onward: Onward) -> Answer:
         """Answers within the limit, or whole after all."""
         request = exchange.request
-        if decision.limit == 0:
-            return await onward(exchange)
         own = request.parameters
         exchange.request = replace(request, parameters=replace(own, max_tokens=decision.limit))
         exchange.stage_notes[_LIMIT] = decision.limit
@@ -259,15 +257,11 @@ class _Continued:
         return [event]
 
     async def _go_on(self) -> None:
-        self._cut = False
-        self._continued = True
-        self._held = []
         exchange = self._exchange
         text = "".join(self._text)
         why = "the learned limit stopped the stream"
         branch = exchange.branch(why, purpose="continue", payer=ANSWER_SIZE_STAGE.name)
         said = Message("assistant", (Text(text.rstrip()),))
-        self._trimmed = text != text.rstrip()
         left = None if self._own is None else max(1, self._own - self._limit)
         request = exchange.request
         branch.request = replace(
@@ -276,6 +270,9 @@ class _Continued:
             parameters=replace(request.parameters, max_tokens=left),
         )
         self._answer = await self._onward(branch)
+        # Only now: a reader that gives up while it is asked takes nothing from the next one.
+        self._cut, self._continued, self._held = False, True, []
+        self._trimmed = text != text.rstrip()
         exchange.adopt(branch)
 
 

@@ -12,7 +12,9 @@ from hapenny.tokens.window import CachePrices
 
 def counter(prices: Prices, exchange: Exchange) -> Callable[[str], float]:
     """Tokens of a text by the estimator of the exchange's target."""
-    return prices.place(exchange.target).prompts.tokens
+    place = prices.place(exchange.target)
+    place.catch_up()
+    return place.prompts.tokens
 
 
 def worth(prices: Prices, exchange: Exchange, tokens: float) -> int | None:

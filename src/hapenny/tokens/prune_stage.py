@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from xml.sax.saxutils import unescape
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES
+from hapenny.core.shape import MARKUP, RICH, TOOL_TURNS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import SYSTEM, Piece, Turn, context_turns, rewrite, rewrite_system
@@ -63,6 +63,8 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
     further turns: what stays the same is read from the provider's prompt cache for less than pruning would save.
     Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
+
+    needs = MARKUP | RICH | TOOL_TURNS
 
     def __init__(self, prices: Prices, options: PruneOptions, *, remembered: int = 4096, analysed: int = 1024) -> None:
         self._prices = prices
@@ -169,7 +171,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
             if exchange.clock.now() + ahead > until:
                 break
             passage = self._passage(piece.title, piece.text, count)
-            stored = vectors.get(piece.text) or vectors.get(unescape(piece.text))
+            stored = vectors.get(piece.text) or vectors.get(_unescaped(piece.text))
             if stored is not None and passage.units:
                 passage = aligned(passage, *stored)
             passages.append(passage)
@@ -214,3 +216,8 @@ def _result(pruned: Pruned, unread: int, *, ordered: bool) -> Outcome:
         duplicates=len(pruned.duplicates),
         order=tuple(pruned.order) if ordered else (),
     )
+
+
+def _unescaped(text: str) -> str:
+    """What retrieval escaped in a passage, as it was."""
+    return text.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&")

@@ -13,6 +13,7 @@ from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Message, Request, Tool, ToolResult, ToolUse
 from hapenny.core.notes import Note
+from hapenny.core.shape import TOOL_TURNS, TOOLS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.definitions import Definitions, text_of
@@ -37,6 +38,8 @@ _SHORTER: Note[Request] = Note("structure.shorter")
 
 class StructureStage(Stage, spec=STRUCTURE_STAGE):
     """Rewrites each tool result once and for all: the same result has the same bytes in every later request."""
+
+    needs = TOOLS | TOOL_TURNS
 
     def __init__(
         self, prices: Prices, options: StructureOptions, window: WindowOptions, shrink: Shrinker | None = None

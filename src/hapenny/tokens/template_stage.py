@@ -10,6 +10,7 @@ from hapenny.core.answer import Answer, Replay
 from hapenny.core.events import Choice, Completion, Tokens, events_of
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Data, Message, Request, Text, ToolResult, ToolUse
+from hapenny.core.shape import BRIEF, TOOL_TURNS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tokens.options import TEMPLATES_STAGE, TemplateOptions
 from hapenny.tokens.templates import Fired, Templates, Turn
@@ -29,6 +30,8 @@ class Templated(Decision):
 
 class TemplateStage(Stage, spec=TEMPLATES_STAGE):
     """Answers where a template fits: never where a form of answer, a tool call or several answers are asked for."""
+
+    needs = BRIEF | TOOL_TURNS
 
     def __init__(self, templates: Templates, options: TemplateOptions) -> None:
         self._templates = templates

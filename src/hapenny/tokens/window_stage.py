@@ -12,6 +12,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Message, Request
 from hapenny.core.notes import Note
+from hapenny.core.shape import TALK
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.pricing import Prices
@@ -58,6 +59,7 @@ class WindowStage(Stage, spec=WINDOW_STAGE):
 
     def __init__(self, prices: Prices, options: WindowOptions, summarise: Summarise | None = None) -> None:
         self._prices = prices
+        self.needs = TALK if options.recent >= 1 else 0
         self._window = Window(options)
         self._summarise = summarise
         self._too_long: dict[str, int] = {}

@@ -16,6 +16,8 @@ from hapenny.tuning.experiments import ARM_PARAMETERS
 from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, Resolved, resolve
 
+_REMEMBERED = 1_024
+
 
 class Change(Decision):
     """Parameters as they will be sent, and what was done to get there."""
@@ -49,6 +51,8 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
         self._defaults = {target: said for target, said in (defaults or {}).items() if said != Parameters()}
         self._learned = learned
         self._sets = {**SETS, **options.sets}
+        self._fitting: set[tuple[Target, str, bool, Parameters]] = set()
+        """Parameters that a model takes as they are, of the requests of late."""
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Change | None:
         """None when nothing is to be set and the model takes everything.
@@ -57,10 +61,17 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
             Failure: `invalid_request`, naming the parameter and the fix.
         """
         model, request = exchange.target.model, exchange.request
-        asked = filled(request.parameters, self._defaults.get(exchange.target))
         arm = exchange.stage_notes.get(ARM_PARAMETERS)
         chosen = arm if arm is not None else self.choose(exchange.intent)
-        card, thinks = self._find(model), request.protocol in ("openai", "responses", "completions")
+        thinks = request.protocol in ("openai", "responses", "completions")
+        parameters = request.parameters
+        mark = None
+        if parameters.thinking is None and parameters.format is None:  # all others are hashed
+            mark = (exchange.target, exchange.intent, thinks, parameters)
+            if mark in self._fitting and ARM_PARAMETERS not in exchange.stage_notes:
+                return None
+        card = self._find(model)
+        asked = filled(parameters, self._defaults.get(exchange.target))
         done: Fit | Resolved
         if chosen is None:
             done = fit(card, asked, model, effort_thinks=thinks)
@@ -71,7 +82,11 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
             mine = getattr(asked, change.name, None) == change.wanted
             if change.refused and mine and self._options.refused == "reject":
                 raise Failure("invalid_request", change.why, field=change.name, fix=f"leave {change.name} out")
-        if done.parameters == request.parameters:
+        if done.parameters == parameters:
+            if mark is not None and arm is None and (chosen is None or self._learned is None):
+                if len(self._fitting) >= _REMEMBERED:
+                    self._fitting.clear()
+                self._fitting.add(mark)
             return None
         notes = tuple(change.note() for change in done.changes if change.refused)
         return Change(parameters=done.parameters, notes=notes)

@@ -22,9 +22,10 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.messages import Message, Request, Text
+from hapenny.core.shape import BRIEF, BRIEF_CHARACTERS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
-MAX_QUESTION = 2_000
+MAX_QUESTION = BRIEF_CHARACTERS
 """Characters: longer questions are documents, and two documents are never paraphrases."""
 
 
@@ -45,6 +46,8 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
     parameters, locale, epoch and the whole history are equal before similarity is even looked at. Follow-ups thus
     match only under the same history.
     """
+
+    needs = BRIEF
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from hapenny.caching.semantic.terms import read
 from hapenny.caching.stored import Stored
 from hapenny.core.events import TextDelta, Tokens
 from hapenny.core.exchange import Exchange
+from hapenny.core.shape import BRIEF
 from hapenny.core.stage import Ask, Stage
 from hapenny.core.watching import Sampler
 from hapenny.vectors import Embedder
@@ -28,6 +29,8 @@ from hapenny.vectors import Embedder
 
 class SemanticWatch(Stage, spec=SEMANTIC_STAGE):
     """Looks up and learns as the layer would, and serves nothing."""
+
+    needs = BRIEF
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class Frame:
 class Choice:
     """Turns the deltas of one choice into events."""
 
-    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks", "doubtful",
+    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks",
                  "form", "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
 
     def __init__(self, index: int, stem: str) -> None:
@@ -74,8 +74,6 @@ class Choice:
         self.logprobs: list[Any] = []
         self.refused = False
         self.stopped = False
-        self.doubtful = False
-        """Whether it went on after a finish reason, which then is no proof of an end."""
         self._word = ""
         self._closing: Frame | None = None
         self._calls = Calls(stem)
@@ -126,8 +124,6 @@ class Choice:
             if top:
                 self._top.append(bound_upstream(top))
                 odd = True
-        if self._word and frame.count > before:
-            self.doubtful = True
         if (word := data.get("finish_reason")) is not None:
             self._finish(word, data, frame, frame.count > before)
         return odd

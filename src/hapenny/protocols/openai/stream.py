@@ -99,8 +99,7 @@ class Decoder(StreamDecoder):
             self._over(events)
         choices = self._choices.values()
         whole = choices and all(choice.stopped for choice in choices)
-        # Neither counts nor [DONE]: the finish reason is the end, unless it is one of those that prove nothing.
-        if not whole or not (self._done or self._counted or not any(choice.doubtful for choice in choices)):
+        if not whole or not (self._done or self._counted):  # one of them ends every stream: counts are asked for
             raise Failure("truncated", "The provider's stream ended before the answer was complete.")
         return events
 

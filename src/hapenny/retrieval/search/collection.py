@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from hapenny.retrieval.options import Remote
 from hapenny.retrieval.query import Query, prepare
 from hapenny.retrieval.query.keywords import keywords
 from hapenny.retrieval.query.stated_filter import stated_filter
+from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.reach import Reach
 from hapenny.retrieval.search.retriever import Ranked, Retriever
 from hapenny.retrieval.search.selection import select
@@ -47,6 +48,39 @@ class SearchResult(msgspec.Struct, kw_only=True):
 
 Sentences: TypeAlias = Callable[[str], tuple[list[str], Matrix] | None]
 """A chunk's sentences and their unit vectors, shape (n, d), by its id; None where none were kept. May block."""
+
+
+class Searchable(Protocol):
+    """What a collection can do, wherever its documents lie."""
+
+    name: str
+    embedder: str
+    remote: Remote
+
+    async def refresh(self) -> list[str] | None:
+        """Takes in what changed: the documents, [] for nothing, None for any of them."""
+
+    async def search(
+        self,
+        question: str,
+        embed: Embed,
+        *,
+        history: Sequence[str] = (),
+        answer: str = "",
+        where: Filter | None = None,
+        tenant: str = "",
+        groups: Sequence[str] = (),
+        k: int | None = None,
+        rerank: Rerank | None = None,
+        rewrite: Rewrite | None = None,
+        until: float = float("inf"),
+        stated: bool = True,
+        haste: Haste | None = None,
+    ) -> SearchResult:
+        """See `Collection.search`."""
+
+    async def sentence_vectors(self, hits: Sequence[Hit]) -> dict[str, tuple[list[str], Matrix]]:
+        """Sentences of hits and their unit vectors, by the hit's id, where they are kept."""
 
 
 class Collection:
@@ -104,11 +138,13 @@ class Collection:
         rewrite: Rewrite | None = None,
         until: float = float("inf"),
         stated: bool = True,
+        haste: Haste | None = None,
     ) -> SearchResult:
         """The hits that leave, best first. Only documents that the tenant and its groups may see are considered.
 
         `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped. `stated`: whether
-        bounds that the question states filter as well; they do not where nothing would be left.
+        bounds that the question states filter as well; they do not where nothing would be left. `haste`: what is left
+        out where the answer has a deadline.
 
         Raises:
             ConnectionError: the store is on another host and does not answer in time.
@@ -117,7 +153,12 @@ class Collection:
         started = clock.now()
         query = await self._prepared(question, history, answer)
         rewritten = False
-        if query.unsure and rewrite is not None and until - clock.now() > self.remote.rewrite_seconds:
+        unsure = query.unsure and rewrite is not None and until - clock.now() > self.remote.rewrite_seconds
+        expands = len(query.parts) > 1 or unsure
+        if expands and haste is not None and haste.narrow(self.remote.rewrite_seconds if unsure else 0.0):
+            query = msgspec.structs.replace(query, parts=query.parts[:1], steps=(*query.steps, "narrowed"))
+            unsure = False
+        if unsure and rewrite is not None:
             text = await self._bounded(rewrite(query.text, history, answer), until)
             if text:
                 query, rewritten = await self._prepared(text), True
@@ -131,10 +172,14 @@ class Collection:
             scope = All((bounds, scope))
             query = msgspec.structs.replace(query, steps=(*query.steps, "filtered"))
         try:
-            hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
+            hits, candidates, reranked = await self._best(
+                query, vectors, scope, tenant, k, rerank, until, seconds, haste
+            )
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
             await self._reach.ask(self.retriever.store.refresh)
-            hits, candidates, reranked = await self._best(query, vectors, scope, tenant, k, rerank, until, seconds)
+            hits, candidates, reranked = await self._best(
+                query, vectors, scope, tenant, k, rerank, until, seconds, haste
+            )
         return SearchResult(
             query=query,
             hits=hits,
@@ -178,6 +223,7 @@ class Collection:
         rerank: Rerank | None,
         until: float,
         seconds: dict[str, float],
+        haste: Haste | None,
     ) -> tuple[list[Hit], int, bool]:
         """The hits that leave, how many candidates there were, and whether a model ordered them."""
         clock = self._clock
@@ -194,9 +240,12 @@ class Collection:
         # Where nothing would leave nobody is paid to order it; where something does, the paid model knows better.
         answerable = k is not None or how.floor != "measured" or enough is None or any(enough)
         if rerank is not None and answerable and self._unclear(scores, k or how.most) and self._time(until):
-            mark = clock.now()
-            picked, scores, reranked = await self._remote(query.text, lists, picked, scores, rerank, until)
-            seconds["rerank"] = clock.now() - mark
+            mark, depth = clock.now(), self.remote.depth
+            if haste is not None:
+                depth = haste.depth(depth)
+            if depth:
+                picked, scores, reranked = await self._remote(query.text, lists, picked, scores, rerank, until, depth)
+                seconds["rerank"] = clock.now() - mark
             enough = None if reranked else enough
         mark = clock.now()
         hits = await self._reach.ask(lambda: self._hits(lists, picked, scores, k, enough))
@@ -243,8 +292,9 @@ class Collection:
         scores: np.ndarray[tuple[int], np.dtype[np.float64]],
         rerank: Rerank,
         until: float,
+        depth: int,
     ) -> tuple[list[tuple[int, int]], np.ndarray[tuple[int], np.dtype[np.float64]], bool]:
-        head = picked[: self.remote.depth]
+        head = picked[:depth]
         store = self.retriever.store
         rows = [int(lists[n].rows[at]) for n, at in head]
         documents = await self._reach.ask(lambda: store.fetch(rows))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from hapenny.admission.gate import LIMITS
+from hapenny.admission.keys import OPEN
 from hapenny.core.answer import Answer, Transform
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, Usage
@@ -122,7 +123,7 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
     flow: Answer | None = None
     streams = False
     try:
-        if not gateway.keyring.open and names_objects(call.body):
+        if call.identity is not OPEN and not gateway.keyring.open and names_objects(call.body):
             await permit_objects(call, objects_of_chat(call.body))
         await gateway.admit(exchange)
         if call.request.received is not None:

@@ -1,0 +1,1 @@
+"""MangaAssist: a manga shop's assistant, the reference application of hapenny. It uses hapenny's public API alone."""

@@ -1,0 +1,5 @@
+"""`python -m mangaassist`."""
+
+from mangaassist.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""The operator's own test before a cheaper model is adopted: the same questions to all tiers, graded by the shop's key.
+
+What `hapenny train router` does with such outcomes: a model that a no dearer one beats on the same prompts gets nothing
+(paired tests, Holm), so its traffic goes to the one that won; everything else stays where it is. Where nothing is
+beaten, nothing is adopted, and the gateway's own audits decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from hapenny.routing.training import Logged, Outcome, save_router, train_router
+from hapenny.simulation.card import Deck
+from hapenny.simulation.loop import EPOCH
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Message
+from mangaassist_proof.play import Played, play_on, tiers_of
+
+_ASKED = ("fast", "balanced", "strong")
+_LEAST = 60
+"""Questions under which a test shows nothing."""
+
+
+class Evaluated(Struct, kw_only=True):
+    """What the test showed, and what it cost."""
+
+    trained: bytes | None
+    """The router; None: no model beat the strong one, nothing is adopted."""
+    beaten: dict[str, str]
+    """Model -> the model that beats it."""
+    prompts: int
+    requests: int
+    bill: int
+
+
+def evaluate(messages: Sequence[Message], shop: Shop, deck: Deck, seed: int) -> Evaluated:
+    """Asks every tier all questions that are the model's business."""
+    models = {tier: model for tier, model in tiers_of(deck).items() if tier in _ASKED}
+    runs: dict[str, Played] = {}
+    for model in models.values():
+        runs[model] = play_on(
+            messages, shop, deck, seed, on=("tokens",), off=("prune", "window"), model=model, holdout=0.0,
+            max_quality_loss=1.0,
+        )  # fmt: skip
+    rows = [
+        Logged(
+            prompt=message.text,
+            route="chat",
+            models={
+                model: Outcome(score=float(run.records[place].right), cost=(run.records[place].actual or 0) / 1e9)
+                for model, run in runs.items()
+                if not run.records[place].failure
+            },
+        )
+        for place, message in enumerate(messages)
+        if not any(run.scripted[place] for run in runs.values())
+    ]
+    asked = {
+        "prompts": len(rows),
+        "requests": sum(record.requests for run in runs.values() for record in run.records),
+        "bill": sum(run.bill for run in runs.values()),
+    }
+    if sum(len(row.models) == len(models) for row in rows) < _LEAST:
+        return Evaluated(trained=None, beaten={}, **asked)
+    trained = train_router(rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, wall=EPOCH)
+    beaten = {lost.model: lost.by for lost in trained.dominated}
+    return Evaluated(trained=save_router(trained) if models["strong"] in beaten else None, beaten=beaten, **asked)

@@ -1,0 +1,57 @@
+"""Experiments: what is compared, how far it is, and what it says; analysed aside, since it reads every exposed row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.place import Place
+from hapenny.evidence import analysis, units
+from hapenny.pages.evidence_charts import said
+
+STATE = Path(".hapenny/experiments.json")
+FRESH_S = 120.0
+
+
+def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
+    """Every experiment with its newest analysis."""
+    from hapenny.tuning.experiments import Experiment
+
+    path = desk.path
+    file = STATE if STATE.exists() else Path(path).parent / "experiments.json"
+    try:
+        known = msgspec.json.decode(file.read_bytes(), type=list[Experiment]) if file.exists() else []
+    except msgspec.DecodeError as error:
+        raise Empty("The experiments' file cannot be read", f"{file}: {error}", "hapenny experiment status") from None
+    rows = []
+    for one in sorted(known, key=lambda each: (not each.running, each.name)):
+        found, age = desk.aside(("experiment", path, one.name), lambda one=one: _analysed(path, one), FRESH_S)  # type: ignore[misc]
+        rows.append(
+            {
+                "one": one,
+                "arms": one.shares(),
+                "found": None if isinstance(found, Exception) else found,
+                "error": str(found) if isinstance(found, Exception) else "",
+                "age": age,
+            }
+        )
+    return {"rows": rows, "file": str(file), "said": said, "making": any(row["age"] is None for row in rows)}
+
+
+def _analysed(path: str, one: Any) -> analysis.Analysis:
+    seen, changed = units.gather(units.exposed(path, one.name), one.name, one.unit)
+    return analysis.analyse(
+        seen,
+        one.shares(),
+        metric=one.metric,
+        better=one.better,
+        guardrails=[(rail.metric, rail.margin, rail.better) for rail in one.guardrails],
+        secondary=one.secondary,
+        alpha=one.alpha,
+        horizon=one.horizon,
+        looks=one.looks,
+        changed_arm=changed,
+    )

@@ -1,0 +1,73 @@
+"""What a request is made of, told at a glance.
+
+A stage names what a request must have for it to have anything to do (`Stage.needs`); the pipeline asks no stage about a
+request that has none of it. One look for all of them: most requests are a few turns of plain text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hapenny.core.calls import Asked
+from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+
+TOOLS: Final = 1
+"""It offers tools."""
+TOOL_TURNS: Final = 2
+"""Tools were called in it."""
+RICH: Final = 4
+"""It holds more than plain text: images, documents, citations, …"""
+MARKUP: Final = 8
+"""One of its texts has tags, as retrieved passages often do."""
+TALK: Final = 16
+"""It is longer than one turn."""
+BRIEF: Final = 32
+"""Its last turn is short."""
+WARM: Final = 64
+"""Its answers differ from time to time: its temperature is not 0."""
+ROUTED: Final = 128
+"""The gateway chooses its model, or the operator has the name it asks for treated as another."""
+BACKED: Final = 256
+"""Other models may stand in for the one it asks for."""
+
+BRIEF_CHARACTERS: Final = 2_000
+"""Up to which a last turn counts as short."""
+
+
+def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
+    """The traits of a request whose model's name means `asked`, and the characters of its texts."""
+    messages = request.messages
+    traits = characters = last = 0
+    if asked is not None:
+        if asked.kind == "auto" or asked.named is not None:
+            traits = ROUTED
+        if asked.fallbacks:
+            traits |= BACKED
+    if request.tools:
+        traits |= TOOLS
+    if request.parameters.temperature != 0:
+        traits |= WARM
+    if len(messages) > 1:
+        traits |= TALK
+    for block in request.system:
+        if type(block) is Text:
+            characters += len(block.text)
+        else:
+            traits |= RICH
+    for message in messages:
+        last = 0
+        for part in message.content:
+            kind = type(part)
+            if type(part) is Text:
+                text = part.text
+                last = max(last, len(text))
+                characters += len(text)
+                if "<" in text and "</" in text:  # one character is looked for much faster than two
+                    traits |= MARKUP
+                if part.citations:
+                    traits |= RICH
+            elif kind is ToolUse or kind is ToolResult:
+                traits |= TOOL_TURNS
+            else:
+                traits |= RICH
+    return (traits | BRIEF if last <= BRIEF_CHARACTERS else traits), characters
