@@ -26,6 +26,7 @@ WANTS: dict[str, str | None] = {
     "batch": None,
     "guardrails": None,
     "latency": None,
+    "console": None,
 }
 
 

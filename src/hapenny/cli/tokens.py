@@ -11,6 +11,7 @@ import msgspec
 
 from hapenny.catalog import Catalog, default, overrides
 from hapenny.cli.printable import printable_all, say, say_json
+from hapenny.cli.token_count import count
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
@@ -46,6 +47,9 @@ def tokens() -> None:
     """See what the token stages do."""
 
 
+tokens.add_command(count)
+
+
 @tokens.command("explain")
 @click.argument("request_file", metavar="REQUEST.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--protocol", type=click.Choice(sorted(CODECS)), help="The request's dialect; guessed if not given.")
@@ -57,7 +61,7 @@ def explain_request(
     request_file: Path, protocol: str | None, model: str | None, share: float | None, config: str | None, as_json: bool
 ) -> None:
     """Show what would be removed from REQUEST.json and why, coloured, with money. Nothing is sent."""
-    request = _read(request_file.read_bytes(), protocol, model)
+    request = read(request_file.read_bytes(), protocol, model)
     options, templates, catalog = _settings(config)
     if share is not None:
         options.prune = msgspec.structs.replace(options.prune, share=share)
@@ -167,7 +171,8 @@ def guess(body: bytes) -> str:
     return "anthropic" if "system" in fields or b'"tool_use"' in body or b'"input_schema"' in body else "openai"
 
 
-def _read(body: bytes, protocol: str | None, model: str | None) -> Request:
+def read(body: bytes, protocol: str | None, model: str | None) -> Request:
+    """A request body of any dialect. Raises `ClickException`."""
     dialect = protocol or guess(body)
     named = (model or "unknown") if dialect in ("bedrock", "invoke") else None
     try:
