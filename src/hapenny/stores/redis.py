@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -51,6 +52,9 @@ def _reached(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
         try:
             return await call(*arguments, **named)
         except RedisError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the client takes a cancellation for a time-out
+                raise asyncio.CancelledError from None
             raise ConnectionError(f"the key-value store cannot be used: {type(error).__name__}") from error
 
     return wrapped
