@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parse
-from benchmarks.scaling import forecast, mixed, one_app, planning, quota, simulator
+from benchmarks.scaling import forecast, foretold, mixed, one_app, planning, quota, simulator
 from benchmarks.scaling.traces import requests
 
-SECTIONS = ("simulator", "one_app", "mixed", "forecast", "planner", "quota")
+SECTIONS = ("simulator", "one_app", "mixed", "forecast", "planner", "quota", "whatif")
 
 
 def main() -> None:
@@ -51,6 +51,8 @@ def main() -> None:
             later.append(("planner", planning.run(found, options.train, pool)))
         if "quota" in options.only:
             later.append(("quota", quota.run(options.data, pool, count)))
+        if "whatif" in options.only:
+            say("whatif", foretold.run(60 if options.quick else 240, 15.0 if options.quick else 60.0))
         if "forecast" in options.only:
             say("forecast", forecast.run(options.data))
         for name, collect in later:

@@ -105,7 +105,17 @@ def ours(cell: Cell) -> dict[str, float]:
         dispatcher: Dispatcher[tuple[asyncio.Task[int], Pass]] = Dispatcher(clock, gate)
         seen = _Seen()
 
+        coming = 0.0  # reserved by calls that have not reached the provider: its counter does not show them yet
+
+        def arrived(units: float) -> None:
+            nonlocal coming
+            coming -= units
+
         async def begin(row: Arrival, leave: Pass, begin_by: float) -> tuple[asyncio.Task[int], Pass]:
+            nonlocal coming
+            units = float(row.input + LIMIT)
+            coming += units
+            asyncio.get_running_loop().call_later(provider.card.network_s + 0.001, arrived, units)
             began = asyncio.get_running_loop().create_future()
 
             def on_begin() -> None:
@@ -131,7 +141,7 @@ def ours(cell: Cell) -> dict[str, float]:
                 call, leave = await dispatcher.begin(job, lambda leave, purpose: _begun(row, leave, purpose))
             except Shed:
                 seen.shed += 1
-                seen.shed_left += _left(provider, gate, job)
+                seen.shed_left += provider.quota.left - coming >= _needed(gate, job)
                 return
             except Failure:
                 seen.shed += 1
@@ -149,10 +159,10 @@ def ours(cell: Cell) -> dict[str, float]:
     return loop.run(main, SEED)
 
 
-def _left(provider: Provider, gate: Gate, job: Job) -> bool:
-    """Whether the provider's counter would have covered the job and all before it."""
+def _needed(gate: Gate, job: Job) -> float:
+    """Units that a job and all that wait before it reserve."""
     _, before = gate.queue.ahead(int(job.priority))
-    return provider.quota.left >= before + float(job.input_tokens + job.max_tokens)
+    return before + float(job.input_tokens + job.max_tokens)
 
 
 def oracle(cell: Cell) -> dict[str, float]:

@@ -46,7 +46,7 @@ def config(ledger: str) -> Config:
     text = {
         "backends": {"log": {"kind": "simulated"}},
         "tiers": {"fast": MODEL, "strong": STRONG},
-        "routes": {"default": {"stages": modes, "holdout": 0.0, "unproven": "open"}},
+        "routes": {"default": {"stages": modes, "holdout": 0.0, "unproven": "open", "audit_share": 0.0}},
         "stages": {"throughput": {"models": {MODEL: {"quota": {"tokens_per_minute": 100_000_000}}}}},
         "ledger": {"path": ledger},
     }

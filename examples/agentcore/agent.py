@@ -17,9 +17,7 @@ from typing import Any
 
 STEPS = 20
 INSTRUCTIONS = "\n".join(
-    [
-        "You plan journeys step by step. Name one step at a time, and end with a line that says DONE when nothing is left."
-    ]
+    ["You plan journeys step by step. Name one step at a time; end with a line that says DONE when nothing is left."]
     + [f"Rule {number}: keep to the timetable, name the platform, and never book twice." for number in range(1, 120)]
 )
 

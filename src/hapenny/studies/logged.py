@@ -9,18 +9,23 @@ where another model is asked than the log's, with that model's pace as the log h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from hapenny.backends.contract import Raw
+from hapenny.catalog import resolve
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Message, Parameters, Request, Text
+from hapenny.simulation.prompt import parts
+from hapenny.simulation.promptcache import Found, PromptCache
+from hapenny.simulation.tokenizer import tokenizer
 
 _COMMON = (
     "time way year work state part place case week point hand group fact night water room area money story month lot "
@@ -30,6 +35,10 @@ _COMMON = (
 _WORDS = _COMMON.split()
 """Common words, a token each in the usual vocabularies."""
 MARK = "request "
+TURN = 100
+"""Tokens of a turn of the history."""
+PREFILL = 0.5
+"""What of the time to a first token is the prompt's, and is not spent on what a prompt cache holds; assumed."""
 
 
 class Logged(Struct, frozen=True, kw_only=True):
@@ -83,9 +92,12 @@ def words(seed: str, tokens: int) -> str:
 def request(row: Logged, model: str, protocol: str = "bedrock") -> Request:
     """The request that stands for a row of a log."""
     messages = []
-    if row.history_tokens:
-        text = words(row.history, row.history_tokens)
-        messages = [Message("user", (Text(text),)), Message("assistant", (Text("yes"),))]
+    # In turns of equal size, so that a longer history begins as the shorter one did.
+    for place, left in enumerate(range(row.history_tokens, 0, -TURN)):
+        text = words(f"{row.history} {place}", min(TURN, left))
+        messages.append(Message("assistant" if place % 2 else "user", (Text(text),)))
+    if len(messages) % 2:
+        messages.append(Message("assistant", (Text("yes"),)))
     last = f"{MARK}{row.identity} {words(row.identity, max(1, row.input_tokens - 4))}"
     messages.append(Message("user", (Text(last),)))
     system = (Text(words("system " + row.system, row.system_tokens)),) if row.system_tokens else ()
@@ -114,7 +126,7 @@ class LoggedProvider:
         known = list(paces.values())
         count = max(1, len(known))
         self._mean = Pace(sum(p.first_s for p in known) / count, sum(p.token_s for p in known) / count)
-        self._seen: set[str] = set()
+        self._cache = PromptCache()
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
         """As in `Backend`. Raises `Failure` for a request that is not of the log."""
@@ -131,10 +143,29 @@ class LoggedProvider:
                 self.unknown += 1
                 pace = self._mean
             first, rest = pace.first_s, pace.token_s * (output - 1)
-        cached = min(row.cached_tokens, row.system_tokens + row.history_tokens + row.input_tokens)
         prompt = row.system_tokens + row.history_tokens + row.input_tokens
-        tokens = Tokens(input=prompt - cached, output=output, cache_read=cached)
-        return _Paced(self._clock, row.identity, target.model, tokens, first, rest)
+        found, share = self._cached(request, target)
+        read = round(found.read * share) if found.read or found.write else min(row.cached_tokens, prompt)
+        first *= 1 - PREFILL * max(0, read - row.cached_tokens) / max(1, prompt)
+        write, long = round(found.write * share), round(found.write_1h * share)
+        tokens = Tokens(
+            input=max(0, prompt - read - write - long), output=output, cache_read=read, cache_write=write,
+            cache_write_1h=long,
+        )  # fmt: skip
+        begun = partial(self._cache.keep, found)
+        return _Paced(self._clock, row.identity, target.model, tokens, first, rest, begun)
+
+    def _cached(self, request: Request, target: Target) -> tuple[Found, float]:
+        """What the provider's prompt cache does, and how long the logged prompt is against its stand-in."""
+        card = resolve(target.model)
+        if card is None or card.cache_mode is None:
+            return Found(), 1.0
+        prompt = parts(request, tokenizer(card.tokenizer))
+        row = self._rows[identity_of(request)]
+        logged = row.system_tokens + row.history_tokens + row.input_tokens
+        share = logged / max(1, sum(part.tokens for part in prompt))
+        scope = f"{target.region}/{target.endpoint}/{target.model}"
+        return self._cache.look(scope, card, prompt, self._clock.now()), share
 
     def notes(self, request: Request, target: Target) -> list[str]:
         """Nothing is changed."""
@@ -163,13 +194,17 @@ def identity_of(request: Request) -> str:
 class _Paced:
     """An answer of the log at its pace: the first words, then the rest."""
 
-    __slots__ = ("_clock", "_closed", "_events", "_rest")
+    __slots__ = ("_begun", "_clock", "_closed", "_events")
 
-    def __init__(self, clock: Clock, identity: str, model: str, tokens: Tokens, first: float, rest: float) -> None:
+    def __init__(
+        self, clock: Clock, identity: str, model: str, tokens: Tokens, first: float, rest: float,
+        begun: Callable[[float], None],
+    ) -> None:  # fmt: skip
         text = "answer " + identity
         whole = words("answer " + identity, max(1, tokens.output - 2))
         self._clock = clock
         self._closed = False
+        self._begun: Callable[[float], None] | None = begun
         self._events: list[tuple[float, Sequence[Event]]] = [
             (first, (Started("logged", model, clock.wall()), BlockStarted(0, "text"), TextDelta(text))),
             (rest, (TextDelta(" " + whole), BlockStopped(0), Stopped("end_turn"), Usage(tokens))),
@@ -182,6 +217,9 @@ class _Paced:
         seconds, events = self._events[0]
         if seconds > 0:
             await self._clock.sleep(seconds)
+        if self._begun is not None:
+            self._begun(self._clock.now())
+            self._begun = None
         if self._events:
             self._events.pop(0)
         return events
