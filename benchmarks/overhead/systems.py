@@ -95,7 +95,7 @@ class System:
         if self.process is None:
             return None
         family = [self.process, *self.process.children(recursive=True)]
-        return round(sum(each.memory_info().rss for each in family) / 1e6, 1)
+        return round(float(sum(each.memory_info().rss for each in family)) / 1e6, 1)
 
 
 def spent(pid: int) -> float:
@@ -105,7 +105,7 @@ def spent(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:  # another system, or gone
         with contextlib.suppress(psutil.Error):
-            return sum(psutil.Process(pid).cpu_times()[:2])
+            return float(sum(psutil.Process(pid).cpu_times()[:2]))
         return 0.0
 
 
