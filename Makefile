@@ -8,7 +8,7 @@ GET_UV = @$(UV) --version >/dev/null 2>&1 \
 	     && mkdir -p .tools/bin && ln -sf ../env/bin/uv .tools/bin/uv; } \
 	|| { echo "uv cannot be fetched. Fix: apt install python3-venv (or pip), or https://docs.astral.sh/uv/"; exit 2; }
 RUN := $(UV) run --no-sync
-EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt
+EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt --extra parquet
 DATA ?=
 
 .PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean

@@ -18,10 +18,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
 from benchmarks.arguments import parse
-from benchmarks.mangaassist.draws import CHANGES, Size, burst, draw, sensitivity, steps
-from benchmarks.mangaassist.report import SEED_PIE, SEED_TABLE, figures, not_reached, stepped, times
 from hapenny.simulation.cards import DECKS
 from hapenny.workload.mix import load
+from mangaassist_proof.draws import CHANGES, Size, burst, draw, sensitivity, steps
+from mangaassist_proof.report import SEED_PIE, SEED_TABLE, figures, not_reached, rush, short, stepped
 
 TOP, OTHER = "manga-2024", "current-2026"
 
@@ -53,14 +53,14 @@ def main() -> None:
         one_of_each = go(steps, TOP, mix, 1, size)
         draws = [go(draw, TOP, world(number), mix, number, size) for number in range(1, options.draws + 1)]
         others = [go(draw, OTHER, world(number), mix, number, size) for number in range(1, options.other_draws + 1)]
-        rush = go(burst, TOP, mix, 1)
+        crowd = go(burst, TOP, mix, 1)
         names = [] if options.quick else list(CHANGES)
         changes = {name: go(sensitivity, TOP, mix, 1, small, name) for name in names}
         a_day = mix.traffic.messages_per_day
         report: dict[str, Any] = figures([each.result() for each in draws], a_day)
         report |= stepped(one_of_each.result(), a_day)
-        report["burst"] = _burst(rush.result())
-        report["sensitivity"] = {name: _short(figures([each.result()], a_day)) for name, each in changes.items()}
+        report["burst"] = rush(crowd.result())
+        report["sensitivity"] = {name: short(figures([each.result()], a_day)) for name, each in changes.items()}
         card = {"name": TOP, "digest": DECKS[TOP].digest()}
         other = figures([each.result() for each in others], a_day) if others else {}
     report["card"] = card
@@ -69,30 +69,6 @@ def main() -> None:
     report["seed"] = {"table": SEED_TABLE, "pie": SEED_PIE, "saved_share": 0.7858}
     report["not_reached"] = not_reached(report)
     print(json.dumps(report, indent=None if options.json else 2))
-
-
-def _burst(rush: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {
-            **times(played.records),
-            "messages": len(played.records),
-            "right": round(sum(record.right for record in played.records) / len(played.records), 4),
-            "degraded_share": round(played.degraded / len(played.records), 5),
-            "lost_messages": sum(record.requests == 0 and not record.failure for record in played.records),
-            "identity_violations": played.identity_violations,
-        }
-        for name, played in rush.items()
-    }
-
-
-def _short(whole: dict[str, Any]) -> dict[str, Any]:
-    quality = whole["quality"]
-    return {
-        "saved_share": whole["saved_share"],
-        "quality_diff": quality["diff"],
-        "quality_diff_ci95": quality["diff_ci95"],
-        "noninferior_1pt": quality["noninferior_1pt"],
-    }
 
 
 if __name__ == "__main__":

@@ -265,6 +265,35 @@ content:
 """
 
 
+def test_a_teachers_answers_are_exported_also_those_that_audits_asked_for(run, tmp_path):
+    file = tmp_path / "hapenny.yaml"
+    routed = "holdout: 0, preset: demo, audit_share: 1.0, baseline: strong, stages: {semantic: off}"
+    file.write_text((CONTENT % (tmp_path, tmp_path)).replace("holdout: 0", routed))
+    questions = [f"hello, is the {thing} open" for thing in ("ferry", "toll", "lamp", "bridge", "quay", "mill")]
+    served = {}
+
+    async def asked():
+        async with Gateway.from_file(str(file)) as gateway:
+            for text in questions:
+                request = Request(protocol="openai", model="auto", messages=(Message("user", (Text(text),)),))
+                _, exchange = await gateway.complete(request)
+                served[text] = exchange.calls[0].target.model
+                await settled(gateway)
+            assert gateway.names.tiers["strong"].model not in served.values()
+
+    asyncio.run(asked())
+    export = ("train", "export", "-c", file, "--consent")
+    assert "6 of 6" in run(*export, "--teacher", "strong", "--out", "taught.jsonl")
+    taught = [json.loads(line)["messages"] for line in (tmp_path / "taught.jsonl").read_text().splitlines()]
+    assert sorted(turns[-2]["content"] for turns in taught) == sorted(questions)
+    assert "0 of 0" in run(*export, "--teacher", "max", "--out", "none.jsonl")  # it was never asked
+    assert "is not one model here" in run(*export, "--teacher", "nobody", "--out", "x.jsonl", ok=False)
+    parts = run(*export, "--teacher", "strong", "--out", "t.jsonl", "--validation", "v.jsonl")
+    assert parts.count(" answers") == 2
+    apart = [(tmp_path / name).read_text().splitlines() for name in ("t.jsonl", "v.jsonl")]
+    assert len(apart[0]) + len(apart[1]) == 6
+
+
 def test_training_data_and_evaluations_come_from_the_content_store(run, tmp_path):
     file = tmp_path / "hapenny.yaml"
     file.write_text(CONTENT % (tmp_path, tmp_path))

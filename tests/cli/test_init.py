@@ -10,6 +10,9 @@ from click.testing import CliRunner
 from hapenny.cli.main import main
 from hapenny.config import STAGES, load
 from hapenny.config.starter import CLIENTS, PROVIDERS, RUNS
+from hapenny.config.strategy import STRATEGIES
+from hapenny.gateway.gateway import Gateway
+from hapenny.routing.options import CASCADE_STAGE
 
 SECRETS = {"HAPENNY_KEY": "k" * 20, "HAPENNY_FINGERPRINT": "f" * 20, "OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
 
@@ -119,3 +122,32 @@ def test_what_is_no_such_file_is_told(run, tmp_path, text):
     assert done.exit_code == 1
     assert "Traceback" not in done.output
     assert not (tmp_path / "hapenny.yaml").exists()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "ap-northeast-1"])
+def test_every_strategy_loads_and_can_be_built(run, strategy, region):
+    done = run("--preset", strategy, "--region", region)
+    assert done.exit_code == 0, done.output
+    config = load("hapenny.yaml")
+    Gateway(config)  # names, tiers, models and stages fit
+    assert config.routes["default"].baseline == "strong"
+    assert "hapenny doctor" in done.output
+    text = Path("hapenny.yaml").read_text()
+    assert f"--preset {strategy}" in text
+    assert "@" not in text
+    for line in text.splitlines():
+        assert len(line) <= 120
+
+
+def test_strategies_differ_in_what_they_are_for(run):
+    made = {}
+    for strategy in STRATEGIES:
+        run("--preset", strategy, "--force")
+        made[strategy] = load("hapenny.yaml")
+    assert made["realtime"].fallbacks["strong"] == ["fast"]
+    assert made["documents"].batch is not None
+    assert made["documents"].routes["extract"].mode(CASCADE_STAGE) == "on"
+    assert {model.hourly_usd for model in made["own-fleet"].models.values()} == {4.0, 2.0, 1.0}
+    assert {options.kind for options in made["bedrock"].backends.values()} == {"bedrock"}
+    assert made["hybrid"].fallbacks["fast"] == ["balanced"]

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hapenny.cli.printable import say
+from hapenny.config.strategy import STRATEGIES
 
 
 @click.command()
@@ -17,6 +18,7 @@ from hapenny.cli.printable import say
 )
 @click.option("--run", "runs", type=click.Choice(["chat", "rag", "agent"]), help="What it does.")
 @click.option("--region", default="us-east-1", show_default=True, help="Of Bedrock.")
+@click.option("--preset", "strategy", type=click.Choice(STRATEGIES), help="A whole strategy instead of questions.")
 @click.option("--from-litellm", type=click.Path(dir_okay=False, path_type=Path), help="A litellm proxy's config.yaml.")
 @click.option("--from-portkey", type=click.Path(dir_okay=False, path_type=Path), help="A Portkey config, JSON.")
 @click.option(
@@ -30,6 +32,7 @@ def init(
     client: Any,
     runs: Any,
     region: str,
+    strategy: Any,
     from_litellm: Path | None,
     from_portkey: Path | None,
     from_bifrost: Path | None,
@@ -44,6 +47,13 @@ def init(
         if path is not None:
             _write(_carried(name, path), output)
             return
+    if strategy is not None:
+        from hapenny.config.strategy import strategy_text
+
+        _write(strategy_text(strategy, region), output)
+        if str(output) != "-":
+            say(f"next: set what its head names, then: hapenny doctor -c {output} && hapenny serve -c {output}")
+        return
     from hapenny.config.starter import CLIENTS, PROVIDERS, RUNS, starter
 
     provider = provider or _ask("Who serves your models? (own: vLLM and other OpenAI-compatible servers)", PROVIDERS)

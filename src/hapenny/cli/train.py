@@ -15,6 +15,7 @@ from hapenny.cli.printable import say
 from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
+    from hapenny.config import Config
     from hapenny.evidence.export import Example
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -111,14 +112,28 @@ def intents(labelled: Path, precision: float, out: Path) -> None:
 @click.option("-c", "--config", help="Instead: read the content store and the ledger of this configuration.")
 @click.option("--route", help="With --config: only this route's texts.")
 @click.option("--format", "shape", type=click.Choice(["openai", "bedrock"]), default="openai", show_default=True)
+@click.option("--teacher", help="With --config, for distillation: the model, tier or alias whose answers are taught.")
 @click.option("--min-score", default=0.9, show_default=True, help="Only answers verified at least this good.")
+@click.option("--validation", type=_OUT, help="A tenth of the questions, by their hash, goes to this file instead.")
 @click.option("--consent", is_flag=True, help="You confirm that these texts may be used for training.")
 @click.option("--out", type=_OUT, required=True)
 def export(
-    answers: Path | None, config: str | None, route: str | None, shape: str, min_score: float, consent: bool, out: Path
+    answers: Path | None,
+    config: str | None,
+    route: str | None,
+    shape: str,
+    teacher: str | None,
+    min_score: float,
+    validation: Path | None,
+    consent: bool,
+    out: Path,
 ) -> None:
-    """Write distillation and fine-tuning data: verified answers only, personal data redacted."""
-    from hapenny.evidence.export import Example, examples
+    """Write distillation and fine-tuning data: verified answers only, personal data redacted.
+
+    With --teacher only what that model said: answers that it served and that were verified, and those that audits asked
+    of it and held another answer against, which count as right.
+    """
+    from hapenny.evidence.export import Example, examples, kept_apart
 
     if not consent:
         raise click.ClickException("texts of clients leave the store only with --consent")
@@ -126,14 +141,23 @@ def export(
         if answers is not None:
             rows = [msgspec.json.decode(line, type=Example) for line in lines(answers)]
         elif config is not None:
-            rows = [example for _, example in kept(config, route)]
+            rows = [example for _, example in kept(config, route, teacher)]
         else:
             raise click.UsageError("give --answers or --config")
     except (msgspec.DecodeError, ValueError, ImportError) as error:
         raise click.ClickException(f"{answers or config}: {error}") from None
-    made = list(examples(rows, shape, min_score))
-    out.write_bytes(b"".join(made))
-    say(f"{out}: {len(made)} of {len(rows)} answers")
+    if teacher is not None and config is None:
+        raise click.UsageError("--teacher needs --config: a file of answers does not say whose they are")
+    parts = {out: rows}
+    if validation is not None:
+        parts = {
+            out: [row for row in rows if not kept_apart(row.prompt)],
+            validation: [row for row in rows if kept_apart(row.prompt)],
+        }
+    for path, chosen in parts.items():
+        made = list(examples(chosen, shape, min_score))
+        path.write_bytes(b"".join(made))
+        say(f"{path}: {len(made)} of {len(chosen)} answers")
 
 
 @train.command()
@@ -163,20 +187,22 @@ def outcomes(config: str, route: str | None, consent: bool, out: Path) -> None:
     say(f"{out}: {len(rows)} prompts with two models' outcomes")
 
 
-def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:
+def kept(config: str, route: str | None = None, teacher: str | None = None) -> list[tuple[str, Example]]:
     """(model, example) of every single question in the content store, with its verdict in the ledger. Texts are there
     only where their route opted in; those of a route that has opted out since are without consent. A corrected answer
-    stands in for the one that was given, and counts as verified.
+    stands in for the one that was given, and counts as verified. `teacher`: a model, tier or alias whose answers alone
+    are wanted, also where an audit asked for them.
 
     Raises:
-        ValueError: the configuration has no content store or no ledger.
+        ValueError: the teacher is unknown, or the configuration has no content store or no ledger.
     """
     from hapenny.config import ConfigError, load
     from hapenny.evidence.export import Example
     from hapenny.stores.sqlite import SqliteFile, SqliteRows
     from hapenny.telemetry.content import Content, ContentStore
+    from hapenny.telemetry.opened import open_ledger
     from hapenny.telemetry.rows import Row
-    from hapenny.telemetry.schema import find_row, open_ledger
+    from hapenny.telemetry.schema import find_row
 
     try:
         loaded = load(config)
@@ -184,6 +210,7 @@ def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:
         raise ValueError("; ".join(error.problems)) from None
     if loaded.content is None or loaded.ledger is None:
         raise ValueError("no content store or no ledger. Fix: set content and ledger")
+    wanted = _model(loaded, teacher) if teacher is not None else None
     options, clock = loaded.content.options, RealClock()
     path = loaded.content.path
 
@@ -203,17 +230,36 @@ def kept(config: str, route: str | None = None) -> list[tuple[str, Example]]:
             row: Row | None = find_row(ledger, content.request)
             if len(turns) != 1 or content.cut or row is None or row.outcome != "delivered":
                 continue
+            model, answer, score = row.model_served, content.answer, row.scores.get("quality")
+            rival = content.rival
+            if content.corrected is not None:
+                answer, score = content.corrected, 1.0
+            elif wanted is not None and rival is not None and not rival.candidate and rival.model == wanted != model:
+                # The audit's yardstick: the served answer was held against it.
+                model, answer, score = rival.model, rival.text, 1.0
+            elif wanted is not None and rival is not None and rival.candidate and model == wanted and score is None:
+                score = 1.0  # the served answer was the yardstick of a probe
+            if wanted is not None and model != wanted:
+                continue
             example = Example(
-                prompt=turns[0],
-                answer=content.corrected if content.corrected is not None else content.answer,
-                system=system[0] if system else None,
-                score=1.0 if content.corrected is not None else row.scores.get("quality"),
+                prompt=turns[0], answer=answer, system=system[0] if system else None, score=score,
                 consent=content.route in options.routes,
-            )
-            found.append((row.model_served, example))
+            )  # fmt: skip
+            found.append((model, example))
     finally:
         ledger.close()
     return found
+
+
+def _model(config: Config, name: str) -> str:
+    """The model's id behind a name. Raises ValueError."""
+    from hapenny.gateway.gateway import Gateway
+
+    quiet = msgspec.structs.replace(config, ledger=None, content=None, traces=None, batch=None, state="")
+    target = Gateway(quiet).names.resolve(name).target
+    if target is None:
+        raise ValueError(f"--teacher {name}: is not one model here. Fix: a model, a tier or an alias")
+    return target.model
 
 
 def lines(path: Path) -> Iterator[bytes]:

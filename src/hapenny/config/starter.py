@@ -69,6 +69,11 @@ _RUNS: dict[Runs, tuple[str, str]] = {
 }
 
 
+def geography(region: str) -> str:
+    """The geography of Bedrock's inference profiles that a region belongs to."""
+    return _GEO.get(region.partition("-")[0], "us")
+
+
 def starter(provider: Provider, client: Client, runs: Runs, region: str = "us-east-1") -> str:
     """A commented configuration, complete but for secrets, which come from the environment.
 
@@ -79,7 +84,7 @@ def starter(provider: Provider, client: Client, runs: Runs, region: str = "us-ea
         region: of Bedrock.
     """
     known = _PROVIDERS[provider]
-    words = {"region": region, "geo": _GEO.get(region.partition("-")[0], "us")}
+    words = {"region": region, "geo": geography(region)}
     fast, strong, backend = (text % words for text in (known.fast, known.strong, known.backend))
     of_route, more = _RUNS[runs]
     signed = ", sigv4_access_key: HAPENNYAPP" if client == "boto3" else ""

@@ -10,6 +10,7 @@ from hapenny.admission.gate import Gate, Held
 from hapenny.admission.isolation import TECHNIQUE as ISOLATION
 from hapenny.admission.isolation import Isolation
 from hapenny.backends.contract import Backend
+from hapenny.backends.opening import OPENED, Opening
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure, Unavailable
@@ -89,6 +90,8 @@ class ProviderCalls:
         # An answer that comes whole has begun only when it is finished.
         streams = exchange.request.stream
         until = limits.begin_by if streams else limits.finish_by
+        opened: list[Opening] = []
+        watch = OPENED.set(opened)
         try:
             if target.backend in self._bounded:
                 source = await backend.call(exchange.request, target, limits)
@@ -112,6 +115,10 @@ class ProviderCalls:
         except BaseException:
             exchange.end_call(call, "abandoned")
             raise
+        finally:
+            OPENED.reset(watch)
+            if opened:
+                call.opened = opened[-1]
         if answer.begun:
             call.began = self._clock.now()
             self._books.begun(exchange, call)

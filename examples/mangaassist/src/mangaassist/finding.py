@@ -66,3 +66,15 @@ def wish(asked: str) -> Wish:
         elif not age and int(text) <= 21:
             age = int(text)
     return Wish(genre=genre, age=age, most=most)
+
+
+def fits(volume: Volume, wish: Wish) -> bool:
+    """Whether a volume is in stock and what somebody wishes for."""
+    series = volume.series
+    if volume.stock <= 0 or (wish.age and series.age > wish.age) or (wish.most and float(volume.price) > wish.most):
+        return False
+    if wish.genre and fold(wish.genre) not in {fold(genre) for genre in series.genres.values()}:
+        return False
+    words = re.findall(r"\w{2,}", fold(wish.words))[:6]
+    text = fold(" ".join((*series.titles.values(), series.author, series.about)))
+    return not words or any(word in text for word in words)

@@ -166,13 +166,15 @@ class FrontDoor:
         skus = [str(each.result["sku"]) for each in told if "sku" in each.result]
         for each in told:
             skus += [str(volume["sku"]) for volume in each.result.get("volumes", [])]
-        citations = []
+        citations, shown = [], set[str]()
         for passage in reply.passages:
             head = passage.partition("\n")[0]
             series = self._shop.titles.in_head(head)
             if series in named:
+                named.discard(series)  # one card of a series will do
                 skus += _SKU.findall(head)[:1]
-            citations.append({"head": head, "text": passage, "used": series in named or _shares(passage, reply.text)})
+                shown.add(series)
+            citations.append({"head": head, "text": passage, "used": series in shown or _shares(passage, reply.text)})
         volumes = [await self._shop.of_sku(sku) for sku in dict.fromkeys(skus)]
         products = [_product(volume, reply.language) for volume in volumes if volume is not None][:4]
         return Cards(products, citations)

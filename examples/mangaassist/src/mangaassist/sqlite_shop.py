@@ -6,7 +6,6 @@ SQLite answers in microseconds from its page cache, so calls are made in place; 
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Sequence
 from datetime import date
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from mangaassist import data_files
 from mangaassist.catalogue import Order, Series, Volume
-from mangaassist.finding import Finding
+from mangaassist.finding import Finding, fits
 from mangaassist.recognise import Titles
 from mangaassist.shop import Wish
 
@@ -120,26 +119,18 @@ class SqliteShop:
 
     async def search(self, wish: Wish, count: int = 5) -> Sequence[Volume]:
         """Volumes in stock that fit a wish, the best first, one of each series."""
-        where, values = ["v.stock > 0"], list[object]()
-        if wish.genre:
-            where.append("? IN (lower(s.genre_en), s.genre_ja, lower(s.genre_vi))")
-            values.append(wish.genre.lower())
-        if wish.age:
-            where.append("s.age <= ?")
-            values.append(wish.age)
-        if wish.most:
-            where.append("CAST(v.price AS REAL) <= ?")
-            values.append(wish.most)
-        words = re.findall(r"\w{2,}", wish.words)[:6]
-        if words:
-            match = " OR ".join(
-                "instr(lower(s.en || ' ' || s.ja || ' ' || s.author || ' ' || s.about), ?)" for _ in words
-            )
-            where.append(f"({match})")
-            values += [word.lower() for word in words]
-        found = self._volumes(" AND ".join(where) + " ORDER BY s.age DESC, v.stock DESC", values, 200)
-        one = {volume.series.id: volume for volume in reversed(found)}
-        return [volume for volume in found if one[volume.series.id] is volume][:count]
+        most = wish.most or 1e9
+        young = self._volumes(
+            "v.stock > 0 AND s.age <= ? AND CAST(v.price AS REAL) <= ? ORDER BY s.age DESC, v.stock DESC",
+            (wish.age or 200, most), 5_000,
+        )  # fmt: skip
+        firsts: dict[str, Volume] = {}
+        for volume in young:
+            if volume.series.id not in firsts and fits(volume, wish):
+                firsts[volume.series.id] = volume
+                if len(firsts) >= count:
+                    break
+        return list(firsts.values())
 
     async def rule(self, id: str, language: str) -> str | None:
         """The sentence of one of the shop's rules."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from benchmarks.mangaassist.evaluate import evaluate
-from benchmarks.mangaassist.play import Played, paced, play_off, play_on
 from hapenny.simulation.card import Deck
 from hapenny.simulation.cards import DECKS
 from hapenny.simulation.provider import Limit
@@ -18,6 +16,8 @@ from hapenny.workload.chance import Draws
 from hapenny.workload.mix import Mix
 from hapenny.workload.shoppers import DAY, Message, Population
 from mangaassist.gateway_config import TECHNIQUES
+from mangaassist_proof.evaluate import evaluate
+from mangaassist_proof.play import Played, paced, play_off, play_on, tiers_of
 
 A_DAY = 40_000
 """Messages of a day, by which the stretch of time that is played follows from their number."""
@@ -100,19 +100,19 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     )
 
 
-def steps(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:
-    """One draw of each step in order, and of all but one: by name, `all`, `off`, STEP (that and those before it) and
-    `-STEP`."""
+def steps(card: str, mix: Mix, seed: int, size: Size, order: Sequence[str] = tuple(STEPS)) -> dict[str, Played]:
+    """One draw of each step in an order, and of all but one: by name, `all`, `off`, STEP (that and those before it)
+    and `-STEP`."""
     population, tested, lived, measured = traffic(mix, seed, size)
     deck, shop = deck_of(card, "gantt", mix), population.shop
     trained = evaluate(tested, shop, deck, seed).trained if tested else None
-    names = list(STEPS)
+    names = list(order)
     plans = {name: [STEPS[each] for each in names[: place + 1]] for place, name in enumerate(names)}
     plans |= {f"-{name}": [STEPS[each] for each in names if each != name] for name in names}
     played: dict[str, Played] = {"off": play_off(measured, shop, deck, seed)}
     known: dict[tuple[str, ...], Played] = {}
     for name, on in plans.items():
-        key = tuple(on)
+        key = tuple(each for each in TECHNIQUES if each in on)
         if key not in known:
             known[key] = play_on(
                 measured, shop, deck, seed, learn=lived[-_STEP_LEARNING:], on=key, trained=trained
@@ -121,6 +121,30 @@ def steps(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:
         say(f"{card}, {name}: {1 - played[name].bill / played['off'].bill:.3f} saved")
     played["all"] = known[TECHNIQUES]
     return played
+
+
+def tiers(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:
+    """One draw of the application with every question of a model asked of one tier, and of everything off (`off`)."""
+    population, _, lived, measured = traffic(mix, seed, size)
+    deck, shop = deck_of(card, "gantt", mix), population.shop
+    played = {"off": play_off(measured, shop, deck, seed)}
+    for tier, model in tiers_of(deck).items():
+        if tier != "max":
+            played[tier] = play_on(
+                measured, shop, deck, seed, learn=lived[-_STEP_LEARNING:], model=model, holdout=0.0,
+                on=("tokens", "batching", "caching"), off=("prune", "window"),
+            )  # fmt: skip
+    return played
+
+
+def in_real_time(card: str, mix: Mix, seed: int, count: int = 240, seconds: float = 20.0) -> Played:
+    """A short run by the wall clock, at the latency budget's speeds: what we ourselves take is measured."""
+    population = Population(mix, seed=seed)
+    messages = population.messages(count, count / A_DAY)
+    first, last = messages[0].at, messages[-1].at
+    scale = seconds / max(1e-9, last - first)
+    close = [msgspec.structs.replace(each, at=first + (each.at - first) * scale) for each in messages]
+    return play_on(close, population.shop, deck_of(card, "gantt", mix), seed, real=True)
 
 
 CHANGES = {
@@ -152,9 +176,17 @@ def changed(mix: Mix, *, repeat: float = 1.0, easy: float = 1.0, context: float 
     return replace(mix, intents=intents, documents_scale=mix.documents_scale * context)
 
 
+LIMITS = {
+    **{f"harder_{step:g}": {"harder": step} for step in (1.0, 1.5, 2.0)},
+    **{f"easy_{share:g}": {"easy": share} for share in (0.25, 0.0)},
+    "context_0.1": {"context": 0.1}, "no_repeats": {"repeat": 0.0},
+}  # fmt: skip
+"""Changes that go on until the claim breaks, or there is nothing left to change."""
+
+
 def sensitivity(card: str, mix: Mix, seed: int, size: Size, name: str) -> Draw:
     """One draw of a changed mix."""
-    return draw(card, "gantt", changed(mix, **CHANGES[name]), seed, size)
+    return draw(card, "gantt", changed(mix, **(CHANGES | LIMITS)[name]), seed, size)
 
 
 def burst(card: str, mix: Mix, seed: int, factor: float = 10.0) -> dict[str, Played]:

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.mangaassist.draws import STEPS, Draw, learnt
-from benchmarks.mangaassist.play import Played
 from hapenny.studies.paired import compare
 from hapenny.studies.player import Record
+from mangaassist_proof.draws import STEPS, Draw, learnt
+from mangaassist_proof.play import Played
 
 MARGIN = 0.01
 LIMIT_S = 3.0
@@ -164,13 +164,13 @@ def by_technique(draws: Sequence[Draw], off: int) -> dict[str, float]:
     return {name: round(nano / off, 4) for name, nano in sorted(sums.items(), key=lambda item: -item[1])}
 
 
-def stepped(played: Mapping[str, Played], a_day: int) -> dict[str, Any]:
-    """The steps in order beside the seed's table, and what is lost without each."""
+def stepped(played: Mapping[str, Played], a_day: int, order: Sequence[str] = tuple(STEPS)) -> dict[str, Any]:
+    """The steps in an order beside the seed's table, and what is lost without each."""
     messages = len(played["off"].records)
     right = {name: sum(record.right for record in each.records) / messages for name, each in played.items()}
     rows: dict[str, Any] = {}
     before = "off"
-    for name in STEPS:
+    for name in order:
         rows[name] = {
             "before": month(played[before].bill, messages, a_day),
             "after": month(played[name].bill, messages, a_day),
@@ -211,3 +211,29 @@ def not_reached(report: Mapping[str, Any]) -> list[str]:
     if report["under_3s_share"] < 0.999:
         lines.append(f"within 3 s: {report['under_3s_share']:.4f} of the answers, .999 wanted")
     return lines
+
+
+def rush(played: Mapping[str, Played]) -> dict[str, Any]:
+    """A rush, off and on."""
+    return {
+        name: {
+            **times(each.records),
+            "messages": len(each.records),
+            "right": round(sum(record.right for record in each.records) / len(each.records), 4),
+            "degraded_share": round(each.degraded / len(each.records), 5),
+            "lost_messages": sum(record.requests == 0 and not record.failure for record in each.records),
+            "identity_violations": each.identity_violations,
+        }
+        for name, each in played.items()
+    }
+
+
+def short(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Money and quality alone."""
+    quality = whole["quality"]
+    return {
+        "saved_share": whole["saved_share"],
+        "quality_diff": quality["diff"],
+        "quality_diff_ci95": quality["diff_ci95"],
+        "noninferior_1pt": quality["noninferior_1pt"],
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from benchmarks.mangaassist.shop import WorkloadShop
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import Config
+from hapenny.core.clock import Clock, RealClock
+from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Tool
 from hapenny.gateway.gateway import Gateway
+from hapenny.responsive.budget import used
 from hapenny.simulation import loop
 from hapenny.simulation.card import Deck
 from hapenny.simulation.loop import VirtualClock
@@ -31,6 +34,7 @@ from hapenny.workload.shoppers import Message
 from hapenny.workload.truth import Truth
 from mangaassist.gateway_config import TECHNIQUES, gateway_config
 from mangaassist.orchestrator import Orchestrator, Reply, Settings, Turn
+from mangaassist_proof.shop import WorkloadShop
 
 _CHUNK = 32
 """Tokens in a delta."""
@@ -55,6 +59,8 @@ class Played(Struct, kw_only=True):
     degraded: int = 0
     identity_violations: int = 0
     cpu_s: float = 0.0
+    steps: dict[str, list[float]] = {}
+    """Seconds by step of the latency budget, of each request."""
 
 
 def tiers_of(deck: Deck) -> dict[str, str]:
@@ -106,8 +112,10 @@ def play_on(
     quotas: Quotas = _OPEN,
     audit_budget_share: float | None = None,
     more: Mapping[str, Any] | None = None,
+    real: bool = False,
 ) -> Played:
-    """MangaAssist with the techniques of `on`; `learn` is sent before, its money and answers are kept apart."""
+    """MangaAssist with the techniques of `on`; `learn` is sent before, its money and answers are kept apart. `real`: in
+    real time, so that what we ourselves take is measured too."""
     with tempfile.TemporaryDirectory() as folder:
         router = Path(folder, "router.msgpack")
         if trained is not None:
@@ -120,13 +128,15 @@ def play_on(
         )  # fmt: skip
         settings = Settings(scripted="tokens" in on, sized="tokens" in on, model=model)
 
-        async def main(clock: VirtualClock) -> Played:
+        async def main(clock: Clock) -> Played:
             provider, backends = _provider(clock, deck, seed, config, quotas)
             async with Gateway(config, clock=clock, backends=backends) as gateway:
                 app = Customers(gateway, shop, provider, settings)
                 learning = await app.play(learn) if learn else []
                 await gateway.settled()
                 bill = provider.bill.nano
+                steps: dict[str, list[float]] = defaultdict(list)
+                gateway.parts.exchanges.observe(lambda exchange, row: _stepped(exchange, steps))
                 records = await app.play(messages)
                 await gateway.settled()
                 return Played(
@@ -138,21 +148,28 @@ def play_on(
                     scripted=app.scripted(messages),
                     degraded=app.degraded,
                     identity_violations=gateway.books.violations,
+                    steps=dict(steps),
                 )
 
-        return _timed(main, seed)
+        return _timed(main, seed, real=real)
+
+
+def _stepped(exchange: Exchange, steps: dict[str, list[float]]) -> None:
+    if not exchange.background:
+        for name, seconds in used(exchange).items():
+            steps[name].append(seconds)
 
 
 def _provider(
-    clock: VirtualClock, deck: Deck, seed: int, config: Config, quotas: Quotas
+    clock: Clock, deck: Deck, seed: int, config: Config, quotas: Quotas
 ) -> tuple[SimulatedProvider, dict[str, Any]]:
     provider = SimulatedProvider(clock, deck, seed=seed, latents=seed, truth=Truth(), quotas=dict(quotas), chunk=_CHUNK)
     return provider, {name: SimulatedBackend(name, provider) for name in config.backends}
 
 
-def _timed(main: Callable[[VirtualClock], Any], seed: int) -> Played:
+def _timed(main: Callable[[Any], Any], seed: int, *, real: bool = False) -> Played:
     before = os.times()
-    played: Played = loop.run(main, seed=seed)
+    played: Played = asyncio.run(main(RealClock(seed))) if real else loop.run(main, seed=seed)
     after = os.times()
     played.cpu_s = after.user + after.system - before.user - before.system
     return played

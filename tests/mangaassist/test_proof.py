@@ -1,0 +1,118 @@
+"""The proof's parts on small draws: pairs, steps, frontier, page."""
+
+import pytest
+
+from hapenny.studies.player import Record
+from hapenny.workload.mix import load
+from mangaassist_proof.draws import CHANGES, LIMITS, Size, changed, deck_of, draw, long_answer, traffic
+from mangaassist_proof.evaluate import evaluate
+from mangaassist_proof.frontier import by_tier, frontier
+from mangaassist_proof.page import page
+from mangaassist_proof.play import Played
+from mangaassist_proof.proof import disagreement, latency
+from mangaassist_proof.report import figures, not_reached, short, stepped
+
+
+@pytest.fixture(scope="module")
+def small():
+    return draw("manga-2024", "gantt", load(), 3, Size(messages=160, tested=0, lived=0))
+
+
+def record(intent: str, right: bool, actual: int) -> Record:
+    return Record(
+        number=0, question=f"{intent}-{right}-{actual}", intent=intent, language="en", how="new", at=0.0, right=right,
+        actual=actual, whole_s=1.0, first_s=0.5, requests=1, models=("m",),
+    )  # fmt: skip
+
+
+def played(*records: Record) -> Played:
+    return Played(
+        records=list(records), bill=sum(each.actual or 0 for each in records), templated=[False] * len(records)
+    )
+
+
+def test_a_draw_saves_loses_no_message_and_its_books_add_up(small):
+    row = figures([small], 1_000_000)
+    assert row["saved_share"] > 0.4
+    assert row["lost_messages"] == row["identity_violations"] == row["errors"] == 0
+    assert row["templates"]["wrong"] == 0
+    assert row["templates"]["share_of_messages"] > 0.3
+    assert row["quality"]["baseline"] < 1
+    assert row["p95_ms"] < 1_500
+    assert 0.008 < row["baseline_usd_month"] / 30_000_000 < 0.013
+
+
+def test_learning_asks_other_questions_than_those_that_are_measured():
+    _, tested, lived, measured = traffic(load(), 5, Size(messages=150, tested=120, lived=80))
+    asked = {message.item.id for message in measured}
+    assert tested
+    assert lived
+    assert not asked & {message.item.id for message in (*tested, *lived)}
+
+
+def test_a_test_on_few_questions_adopts_nothing():
+    population, tested, _, _ = traffic(load(), 5, Size(messages=20, tested=40, lived=0))
+    shown = evaluate(tested, population.shop, deck_of("manga-2024", "card", load()), 5)
+    assert shown.trained is None
+    assert shown.requests >= shown.prompts * 3
+
+
+def test_the_providers_speeds_are_the_latency_budgets():
+    deck = deck_of("manga-2024", "gantt", load())
+    for model in deck.models:
+        assert model.ttft_p95 == pytest.approx(0.330)
+        assert long_answer(load()) / model.rate_p95 == pytest.approx(0.650)
+    assert deck_of("manga-2024", "card", load()).models[0].rate_p50 == 223
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *LIMITS])
+def test_a_changed_mix_is_one_still(name):
+    mix = changed(load(), **(CHANGES | LIMITS)[name])
+    assert sum(intent.share for intent in mix.intents.values()) == pytest.approx(1)
+    assert all(intent.repeat + intent.rephrase <= 1 for intent in mix.intents.values())
+    assert all(abs(intent.difficulty) <= 3 for intent in mix.intents.values())
+
+
+def test_hindsight_takes_the_cheap_tier_where_it_loses_nothing():
+    off = played(record("easy", True, 100), record("hard", True, 100))
+    cheap = played(record("easy", True, 10), record("hard", False, 10))
+    rows = {row["loss"]: row["saved"] for row in frontier([{"off": off, "fast": cheap, "strong": off}])}
+    assert rows[0.0] == pytest.approx(0.45)
+    assert rows[-0.02] == 0.0
+    assert by_tier([{"off": off, "fast": cheap}])["fast"] == {"saved": 0.9, "quality_diff": -0.5}
+
+
+def test_steps_stand_beside_the_seeds_and_what_is_missed_is_said():
+    right = record("a", True, 100)
+    runs = {"off": played(right), "all": played(record("a", True, 20))}
+    for name, nano in (("token_efficiency", 50), ("tiering", 25), ("batching", 25), ("caching", 20)):
+        runs[name], runs[f"-{name}"] = played(record("a", True, nano)), played(record("a", True, 30))
+    report = stepped(runs, 1_000_000)
+    assert report["by_step"]["token_efficiency"]["share"] == 0.5
+    assert report["by_step"]["batching"] == {**report["by_step"]["batching"], "share": 0.0, "reached": False}
+    assert report["leave_one_out"]["tiering"] == {"saved_without": 0.7, "lost": 0.1, "quality_diff": 0.0}
+    whole = {**report, "saved_share": 0.5, "quality": {"noninferior_1pt": False}, "p95_ms": 2_000.0,
+             "at_card_rates": {"ttft_p95_ms": 100.0}, "under_3s_share": 1.0}  # fmt: skip
+    lines = "\n".join(not_reached(whole))
+    for word in ("batching", "caching", "saved_share", "quality", "whole answer"):
+        assert word in lines
+    assert "token_efficiency" not in lines
+
+
+def test_the_page_holds_money_and_quality_in_one_paragraph(small):
+    row = figures([small], 1_000_000)
+    right = record("a", True, 100)
+    names = ("off", "all", "token_efficiency", "tiering", "batching", "caching")
+    runs = {name: played(right) for name in (*names, *(f"-{name}" for name in names[2:]))}
+    row |= stepped(runs, 1_000_000)
+    row |= {"backwards": row["by_step"], "frontier": [{"loss": 0.0, "saved": 0.9}], "not_reached": ["<batching>"],
+            "by_tier": {"fast": {"saved": 0.8, "quality_diff": -0.01}}, "hindsight": {"saved": 0.9}}  # fmt: skip
+    made = page({
+        "mix": {"name": "m", "digest": "d", "assumed": 0.9}, "cards": {"manga-2024": row},
+        "sensitivity": {"harder": short(row)}, "claim_breaks": [], "latency_budget": latency(small.on),
+        "disagreement": disagreement(),
+    })  # fmt: skip
+    assert f"{row['saved_share']:.1%} saved" in made
+    assert "Right answers" in made
+    assert "&lt;batching&gt;" in made
+    assert made.count("<svg") == 3
