@@ -25,8 +25,14 @@ WANTS: dict[str, str | None] = {
     "throughput": "traces",
     "batch": None,
     "guardrails": None,
-    "latency": None,
     "console": None,
+    "latency": "",
+    "techniques": "",
+    "protection": None,
+    "firstday": None,
+    "mangaassist": None,
+    "scaling": "traces",
+    "scaleout": None,
 }
 
 
