@@ -31,7 +31,7 @@ def pages(*sections):
 
 
 def test_every_page_is_in_the_navigation():
-    assert sorted(pages()) == sorted(path.name for path in DOCS.glob("*.md"))
+    assert sorted(pages()) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
 
 
 def test_the_way_to_production_is_short():

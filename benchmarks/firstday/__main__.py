@@ -37,9 +37,9 @@ from hapenny.workload.shoppers import Message
 
 MAX_QUALITY_LOSS = 0.02
 STEPS = 4
-WEEKS = 8
+WEEKS = 5
 """The longest that a customer is followed."""
-GATHERING = 4
+GATHERING = 2
 """Weeks after which a step is measured though its evidence has opened nothing, or is still looked at often."""
 
 
@@ -177,10 +177,10 @@ def follow(name: str, day: int) -> dict[str, dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.firstday", description=__doc__)
-    parser.add_argument("--day", type=int, default=200, help="Messages a day.")
+    parser.add_argument("--day", type=int, default=400, help="Messages a day.")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="Processes.")
     options = parse(parser)
-    day = 40 if options.quick else options.day
+    day = 60 if options.quick else options.day
     names = ("rag", "faq", "agent")  # the longest first
     with ProcessPoolExecutor(options.workers) as pool:
         steps = dict(zip(names, pool.map(follow, names, [day] * len(names)), strict=True))

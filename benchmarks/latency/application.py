@@ -73,7 +73,7 @@ class Application:
         self._model = model
         self._answers: dict[int, asyncio.Future[str]] = {}
         self.sent: list[Sent] = []
-        self.right: list[bool] = []
+        self.right: dict[int, bool] = {}
         self.rows: dict[str, Row] = {}
         gateway.parts.exchanges.observe(lambda exchange, row: self.rows.__setitem__(row.id, row))
 
@@ -110,7 +110,7 @@ class Application:
             with loop.elsewhere():
                 body = self._answered(body, call, message.day)
         with loop.elsewhere():
-            self.right.append(bool(text) and message.item.grade(text))
+            self.right[message.number] = bool(text) and message.item.grade(text)
         self._answers[message.number].set_result(text or "(no answer)")
 
     def _body(self, message: Message, history: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from benchmarks.latency.application import KEY, Application, Sent
 from benchmarks.latency.worlds import Elsewhere, gantt, run
 from hapenny.backends.simulated import SimulatedBackend
+from hapenny.catalog import resolve
 from hapenny.config import Config, load
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, TextDelta, ToolCallDelta
@@ -36,6 +39,8 @@ from hapenny.workload.shoppers import DAY, Message, Population
 
 PRIMARY, OTHER = "us-east-1", "us-west-2"
 SLOW = 3.0
+STRONG_FROM = 0.30
+"""The score from which the cold-start rule takes a question for hard (`tiers.strong_from`)."""
 INSTRUCTION = "Use these sources where they help, and cite them as [1], [2].\n\nQuestion:"
 """With the word that tells the simulated model where the question begins."""
 _ROUNDS = 3
@@ -57,13 +62,12 @@ def traffic(mix: str | None, learn: int, count: int, rate: float, seed: int) -> 
     return Traffic(population, messages[:learn], messages[learn:])
 
 
-def decks(card: str, played: Traffic, seed: int) -> dict[str, Deck]:
+def decks(card: str, gantt_card: str, played: Traffic, seed: int) -> dict[str, Deck]:
     """The provider of each setting."""
-    deck = DECKS[card]
-    plain = [each for each in directly(deck, played, seed).sent if not each.failure and each.first is not None]
-    first = quantile([each.first or 0.0 for each in plain], 0.95) or 0.0
-    streaming = quantile([each.whole - (each.first or 0.0) for each in plain], 0.95) or 0.0
-    return {"gantt": gantt(deck, first / 1e3, streaming / 1e3), "card": deck}
+    plain = [each for each in directly(DECKS[gantt_card], played, seed).sent if not each.failure]
+    first = quantile([each.first for each in plain if each.first is not None], 0.95) or 0.0
+    streaming = quantile([each.whole - each.first for each in plain if each.first is not None], 0.95) or 0.0
+    return {"gantt": gantt(DECKS[gantt_card], first / 1e3, streaming / 1e3), "card": DECKS[card]}
 
 
 def index(folder: Path, played: Traffic) -> None:
@@ -82,9 +86,13 @@ def index(folder: Path, played: Traffic) -> None:
         close()
 
 
-def config(deck: Deck, collection: Path | None, **route: Any) -> Config:
+def config(deck: Deck, collection: Path | None, *, fastest: bool = False, **route: Any) -> Config:
     """Two regions for each model, hedges, a deadline, guardrails, limits of the key, and a search besides: the mix's
-    requests bring the passages that their application found, and the gateway adds what it finds."""
+    requests bring the passages that their application found, and the gateway adds what it finds.
+
+    `fastest`: the operator puts speed first: easy questions go to the fast tier by their score, without waiting for
+    evidence. (Claude is sold in no faster service tier.)
+    """
     tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
     places = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
     stages = {"latency": "on", "guard_input": "on", "guard_output": "on"}
@@ -104,6 +112,8 @@ def config(deck: Deck, collection: Path | None, **route: Any) -> Config:
         "ledger": {"path": ":memory:"},
         "log_level": "error",
     }
+    if fastest:
+        text["stages"]["tiers"] = {"balanced_from": STRONG_FROM, "strong_from": STRONG_FROM}
     if collection is not None:
         text["collections"] = {"shop": {"path": str(collection), "refresh_s": 3_600}}
     return load(text=json.dumps(text))
@@ -134,7 +144,8 @@ def through(deck: Deck, played: Traffic, made: Config, seed: int, *, slow: bool 
             client = Application(gateway, played.measured, played.population.shop, provider)
             await client.play()
             await asyncio.sleep(1.0)
-            return Played(client.sent, client.rows, client.right, provider.bill.nano - bill)
+            right = [client.right[message.number] for message in played.measured]
+            return Played(client.sent, client.rows, right, provider.bill.nano - bill)
 
     gc.collect()
     gc.freeze()
@@ -152,7 +163,8 @@ def directly(deck: Deck, played: Traffic, seed: int, *, tier: str = "strong", st
 
     async def main(clock: VirtualClock) -> Played:
         provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
-        shop, sent, right = played.population.shop, list[Sent](), list[bool]()
+        shop, sent, right = played.population.shop, list[Sent](), dict[int, bool]()
+        plain = (card := resolve(model.id)) is None or card.sampling.temperature == "any"
         answers: dict[int, asyncio.Future[str]] = {}
         place = {message.number: message for message in played.measured}
 
@@ -160,6 +172,8 @@ def directly(deck: Deck, played: Traffic, seed: int, *, tier: str = "strong", st
             history = [(place[n].text, await answers[n]) for n in message.earlier if n in answers]
             provider.truth.add(message.text, message.item, message.follows)
             asked, text = request(message, history, model=model.id, stream=stream), ""
+            if not plain:  # asked with a temperature it would refuse
+                asked = replace(asked, parameters=replace(asked.parameters, temperature=None))
             for number in range(_ROUNDS):
                 began, first, collector = clock.now(), None, Collector()
                 try:
@@ -182,7 +196,7 @@ def directly(deck: Deck, played: Traffic, seed: int, *, tier: str = "strong", st
                     break
                 result = shop.run(used.name, json.loads(used.arguments or "{}"), message.day)
                 asked = answered(asked, used.id, used.name, used.arguments, result)
-            right.append(bool(text) and message.item.grade(text))
+            right[message.number] = bool(text) and message.item.grade(text)
             answers[message.number].set_result(text or "(no answer)")
 
         start, tasks = clock.now(), []
@@ -191,7 +205,7 @@ def directly(deck: Deck, played: Traffic, seed: int, *, tier: str = "strong", st
             answers[message.number] = asyncio.get_running_loop().create_future()
             tasks.append(asyncio.get_running_loop().create_task(one(message)))
         await asyncio.gather(*tasks)
-        return Played(sent, {}, right, provider.bill.nano)
+        return Played(sent, {}, [right[message.number] for message in played.measured], provider.bill.nano)
 
     from hapenny.simulation import loop
 

@@ -17,11 +17,28 @@ def charge(amount, *, limit=100, account="tenant:a/usd/day", slice=NOW, first=NO
     return Charge(account, first, slice, limit, amount)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def build(kind, request, tmp_path):
+    clock = RealClock()
+    if kind == "memory":
+        return MemoryBudgets(clock)
+    if kind == "redis":
+        from hapenny.admission.budgets_redis import RedisBudgets
+
+        return RedisBudgets(request.getfixturevalue("redis_url"), clock)
+    if kind == "postgres":
+        from hapenny.admission.budgets_postgres import PostgresBudgets
+
+        return PostgresBudgets(request.getfixturevalue("postgres_dsn"), clock)
+    return SqliteBudgets(str(tmp_path / "budgets.db"), clock)
+
+
+REDIS = pytest.param("redis", marks=pytest.mark.redis)
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(params=["memory", "sqlite", REDIS, POSTGRES])
 async def budgets(request, tmp_path):
-    made = MemoryBudgets(RealClock()) if request.param == "memory" else SqliteBudgets(
-        str(tmp_path / "budgets.db"), RealClock()
-    )  # fmt: skip
+    made = build(request.param, request, tmp_path)
     yield made
     await made.aclose()
 

@@ -74,13 +74,65 @@ def test_the_policy_names_actions_that_aws_has():
     for prefix, service in (
         ("bedrock", "bedrock"),
         ("bedrock", "bedrock-runtime"),
+        ("bedrock", "bedrock-agent-runtime"),
         ("servicequotas", "service-quotas"),
     ):
         known |= {f"{prefix}:{name}" for name in session.get_service_model(service).operation_names}
-    known |= {"s3:GetObject", "s3:PutObject"}
+    known |= {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
     policy = json.loads((DEPLOY / "iam" / "policy.json").read_text())
     for statement in policy["Statement"]:
         assert set(statement["Action"]) <= known
         assert statement["Resource"] != "*" or all(
             action.split(":")[1].startswith(("Get", "List")) for action in statement["Action"]
         )
+
+
+def test_two_gateways_of_the_composition_act_as_one(monkeypatch):
+    root = DEPLOY.parent
+    compose = yaml.safe_load((root / "compose.shared.yaml").read_text())
+    services = compose["services"]
+    assert set(services) == {"hapenny", "valkey", "postgres", "prometheus", "grafana"}
+    for service in services.values():
+        for volume in service.get("volumes", []):
+            source = volume.rpartition(":/")[0] if volume.startswith("$") else volume.split(":")[0]
+            place = re.sub(r"\$\{[^:}]+:-([^}]+)\}", r"\1", source)
+            assert place in compose["volumes"] or (root / place).exists(), volume
+    for name in ("HAPENNY_FINGERPRINT", "VALKEY_PASSWORD", "POSTGRES_PASSWORD"):
+        monkeypatch.setenv(name, "a-long-random-word")
+    config = load(str(DEPLOY / "container" / "shared.yaml"))
+    assert config.shared == config.counter_store() == "redis://:a-long-random-word@valkey:6379/0"
+    assert config.budget_store().startswith("postgresql://")
+    assert "[redis,postgres]" in services["hapenny"]["build"]["args"]["EXTRAS"]
+    # What is spent must not be thrown out for want of memory.
+    assert "volatile-lru" in services["valkey"]["command"][2]
+    assert "--appendonly yes" in services["valkey"]["command"][2]
+
+
+def test_prometheus_and_grafana_of_the_composition_find_what_they_read():
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    source = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "hapenny.yaml").read_text())["providers"]
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+    scrape = yaml.safe_load((DEPLOY / "prometheus" / "shared.yaml").read_text())["scrape_configs"][0]
+    assert scrape["dns_sd_configs"][0]["names"] == ["hapenny"]
+
+
+def test_the_lambda_handler_answers_and_turns_strangers_away(monkeypatch, tmp_path):
+    import importlib.util
+
+    config = tmp_path / "hapenny.yaml"
+    config.write_text("ledger: null\nbackends: {simulated: {kind: simulated}}\n")
+    monkeypatch.setenv("HAPENNY_CONFIG", str(config))
+    monkeypatch.setenv("HAPENNY_KEY", "a key of ours")
+    spec = importlib.util.spec_from_file_location("handler", DEPLOY / "lambda" / "handler.py")
+    handler = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(handler)
+    body = {"model": "fast", "messages": [{"role": "user", "content": "When do you open?"}]}
+    event = {"headers": {"Authorization": "Bearer a key of ours"}, "body": json.dumps(body)}
+    answer = handler.handle(event, None)
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["choices"][0]["message"]["content"]
+    assert handler.handle({**event, "headers": {}}, None)["statusCode"] == 401
+    assert handler.handle({**event, "body": "no json"}, None)["statusCode"] == 400
+    assert handler.handle({**event, "body": json.dumps({"model": "fast"})}, None)["statusCode"] == 400

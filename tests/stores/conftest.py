@@ -45,6 +45,10 @@ def build(kind, what, request, tmp_path, clock):
         from hapenny.stores.postgres_kv import PostgresKeyValue
 
         return PostgresKeyValue(request.getfixturevalue("postgres_dsn"), clock)
+    if kind == "s3":
+        from hapenny.stores.s3_kv import S3KeyValue
+
+        return S3KeyValue(request.getfixturevalue("s3_url"), clock)
     if kind == "file":
         from hapenny.stores.file_kv import FileKeyValue
 
@@ -75,5 +79,20 @@ def time(clock, kv):
     return Time(clock, real=type(kv).__name__.startswith("Redis"))
 
 
-kv = _fixture("kv", ["memory", "file", "sqlite", REDIS, POSTGRES])
+@pytest.fixture
+def s3_url(monkeypatch):
+    """A bucket of moto's: what conditional writes say there is compared with S3's documentation, not with S3."""
+    from moto import mock_aws
+
+    with mock_aws():
+        import boto3
+
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="stores")
+        yield "s3://stores/hapenny"
+
+
+kv = _fixture("kv", ["memory", "file", "sqlite", "s3", REDIS, POSTGRES])
 rows = _fixture("rows", ["memory", "sqlite"])

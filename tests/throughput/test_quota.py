@@ -151,3 +151,30 @@ def test_without_the_shared_store_each_process_keeps_its_own_share():
         assert (await quota.reserve(job())).ticket
 
     loop.run(main)
+
+
+class Away(MemoryCounters):
+    """A shared store that can be away for a while."""
+
+    away = False
+
+    async def reserve(self, charges, ttl_s=600.0):
+        if self.away:
+            raise ConnectionError("gone")
+        return await super().reserve(charges, ttl_s)
+
+
+def test_what_was_taken_alone_is_taken_from_the_shared_store_when_it_is_back():
+    async def main(clock):
+        shared = Away(clock)
+        quota = made(clock, shared, tokens_per_minute=10_000)
+        assert (await quota.reserve(job())).ticket  # 2,000
+        shared.away = True
+        for _ in range(3):
+            assert (await quota.reserve(job())).ticket
+        shared.away = False
+        assert (await quota.reserve(job())).ticket
+        # Five calls of 2,000 are the whole minute, wherever they were counted.
+        assert (await quota.reserve(job())).ticket is None
+
+    loop.run(main)

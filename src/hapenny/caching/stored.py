@@ -8,7 +8,7 @@ by the documents it rests on in every layer that holds it, and goes stale with t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -110,6 +110,8 @@ class AnswerDedup:
         self._known: OrderedDict[bytes, bytes] = OrderedDict()
         self._changed: OrderedDict[str, float] = OrderedDict()
         self._all = 0.0
+        self.on_stale: Callable[[str, str], None] = lambda tag, keep: None
+        """Is told the tag of what went stale, and the tag of what did not."""
         self.merged = 0
         """Answers that were there already under another question."""
         self.stale = 0
@@ -171,6 +173,7 @@ class AnswerDedup:
         return {"merged": self.merged, "stale": self.stale}
 
     def _expire(self, tag: str, keep: str = "") -> int:
+        self.on_stale(tag, keep)
         count = sum(layer.expire(Selector(tag=tag), keep=keep) for layer in self.layers.values())
         if self.edge is not None:
             count += self.edge.withdraw(tag, keep=keep)

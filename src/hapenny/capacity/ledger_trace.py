@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from hapenny.telemetry.schema import open_ledger
+from hapenny.telemetry.opened import open_ledger
 from hapenny.workload.trace import Arrival, from_zero
 
 

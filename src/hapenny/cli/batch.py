@@ -29,6 +29,12 @@ def batch() -> None:
 
 def _shared(command: Command) -> Command:
     for option in (
+        click.option(
+            "--spread",
+            default="",
+            metavar="STORE",
+            help="Have workers (hapenny batch work STORE) send what no batch API takes: redis://…, postgresql://…, s3://…",
+        ),
         click.option("--region", default=REGION, show_default=True, help="Bedrock's, without a configuration."),
         click.option("--role", default="", help="Bedrock: ARN of the role that may read and write the bucket."),
         click.option("--bucket", default="", help="Bedrock: bucket for input and output; uses its batch API."),
@@ -57,11 +63,12 @@ def submit(
     bucket: str,
     role: str,
     region: str,
+    spread: str,
 ) -> None:
     """Take a file of records in; print the batch's id."""
     form, records = read(file.read_bytes(), model)
     chosen = Chosen.of(config, bucket, role, region)
-    with Opened(folder / form, form, chosen) as opened:
+    with Opened(folder / form, form, chosen, spread) as opened:
         try:
             id = opened.engine.submit(records, "", seconds(within), key=key, metadata=chosen.kept())
         except (ValueError, OSError) as error:
@@ -73,7 +80,7 @@ def submit(
 
 @batch.command()
 @_shared
-def run(folder: Path, config: str | None, bucket: str, role: str, region: str) -> None:
+def run(folder: Path, config: str | None, bucket: str, role: str, region: str, spread: str) -> None:
     """Work on all open batches until they are done; can be killed and started again at any time. Each goes on with what
     it was submitted with, unless a configuration or a bucket is given here."""
     given = Chosen.of(config, bucket, role, region)
@@ -83,7 +90,7 @@ def run(folder: Path, config: str | None, bucket: str, role: str, region: str) -
             if not batch.done:
                 groups.setdefault(given if given != Chosen() else chosen_for(batch), []).append(batch.id)
         for chosen, ids in groups.items():
-            with Opened(folder / form, form, chosen) as opened:
+            with Opened(folder / form, form, chosen, spread) as opened:
                 opened.run(work(opened.engine, *ids))
 
 
@@ -122,10 +129,22 @@ def fetch(id: str, output: Path | None, folder: Path) -> None:
     raise click.ClickException(f"no batch {id} in {folder}")
 
 
+@batch.command("work")
+@click.argument("store")
+@click.option("-c", "--config", type=click.Path(dir_okay=False), help="Configuration of the gateway.")
+@click.option("--idle", default="", metavar="SPAN", help="End after so long without work: 90s, 10m. None: never.")
+def work_(store: str, config: str | None, idle: str) -> None:
+    """Answer records of batches that somebody spreads over STORE (redis://…, postgresql://…, s3://BUCKET/PREFIX, or the
+    path of a SQLite file). As many workers as there are machines; one that is killed is made up for by the others."""
+    from hapenny.cli.batch_work import answer
+
+    answer(store, config, seconds(idle) if idle else None)
+
+
 @batch.command()
 @click.argument("id")
 @_shared
-def cancel(id: str, folder: Path, config: str | None, bucket: str, role: str, region: str) -> None:
+def cancel(id: str, folder: Path, config: str | None, bucket: str, role: str, region: str, spread: str) -> None:
     """Stop a batch; what has been answered is kept."""
     given = Chosen.of(config, bucket, role, region)
     for form, engine in look(folder).items():
@@ -162,6 +181,7 @@ def documents(
     bucket: str,
     role: str,
     region: str,
+    spread: str,
 ) -> None:
     """Summarise, extract from, classify or embed every document below DIRECTORY (text, Markdown, HTML, PDF, CSV, JSON
     lines). A run that was killed goes on where it was; a repeated one asks only for what is new or changed."""
@@ -180,7 +200,7 @@ def documents(
     options = DocumentOptions(task=task, model=model, join_model=join_model, within_s=seconds(within), shard=shard)
     form = EMBED if task == "embed" else "converse"
     chosen = Chosen.of(config, bucket, role, region)
-    with Opened(folder / form, form, chosen) as opened:
+    with Opened(folder / form, form, chosen, spread) as opened:
         run = f"{directory.resolve()}:{task}:{model}:{join_model}"
         work = Documents(opened.engine, options, run, metadata=chosen.kept())
         ahead = work.estimate(texts, opened.rates)

@@ -139,22 +139,34 @@ class Opened:
         folder: of the journal.
         form: of the records.
         chosen: configuration, and Bedrock's batch API.
+        spread: the store over which workers share the records that are sent one by one; empty: they are sent here.
     """
 
-    def __init__(self, folder: Path, form: str, chosen: Chosen) -> None:
+    def __init__(self, folder: Path, form: str, chosen: Chosen, spread: str = "") -> None:
         self._clock: Clock = RealClock()
         self._form = form
         self._gateway: Gateway | None = None
         self._config, apis = _configured(chosen)
-        self._answerer = _answerer(form)
+        self._answerer = answerer_of(form)
         try:
             self._journal = Journal(folder)
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
         options: BatchOptions = self._config.batch or BatchOptions(poll_s=15.0 if apis else 0.5)
-        self.engine = BatchEngine(
-            self._journal, self._providers(apis), Local(self._send, self._clock), self._clock, options
-        )
+        self.engine = BatchEngine(self._journal, self._providers(apis), self._local(spread), self._clock, options)
+
+    def _local(self, spread: str) -> Local:
+        if not spread:
+            return Local(self._send, self._clock)
+        from hapenny.batch.shards import Shards
+        from hapenny.batch.spread import SpreadLocal
+        from hapenny.stores.open_kv import open_kv
+
+        try:
+            self._shards = Shards(open_kv(spread, self._clock), self._clock)
+        except (ValueError, OSError, ImportError) as error:
+            raise click.ClickException(str(error)) from None
+        return SpreadLocal(self._shards, self._form, self._clock)
 
     def _providers(self, apis: tuple[BatchApiOptions, ...]) -> dict[str, BatchProvider]:
         from hapenny.jobs.embeddings import booked
@@ -275,7 +287,7 @@ def _is_converse(body: dict[str, Any]) -> bool:
     return isinstance(content, list) and bool(content) and "type" not in content[0]
 
 
-def _answerer(form: str) -> ClientAnswerer | None:
+def answerer_of(form: str) -> ClientAnswerer | None:
     """What records of a form are; None: a provider's own bodies."""
     if form == EMBED:
         return None

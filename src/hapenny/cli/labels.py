@@ -56,7 +56,8 @@ def read(file: Path, config: str, who: str) -> None:
     """Read labels from a CSV: request_id and said (of `export`), or request_id and score (0-1, up or down)."""
     from hapenny.console.queue import PREFIX, book
     from hapenny.evidence.labels import read_csv
-    from hapenny.telemetry.schema import find_row, open_ledger
+    from hapenny.telemetry.opened import open_ledger
+    from hapenny.telemetry.schema import find_row
 
     clock = RealClock()
     taken = 0

@@ -200,8 +200,9 @@ def kept(config: str, route: str | None = None, teacher: str | None = None) -> l
     from hapenny.evidence.export import Example
     from hapenny.stores.sqlite import SqliteFile, SqliteRows
     from hapenny.telemetry.content import Content, ContentStore
+    from hapenny.telemetry.opened import open_ledger
     from hapenny.telemetry.rows import Row
-    from hapenny.telemetry.schema import find_row, open_ledger
+    from hapenny.telemetry.schema import find_row
 
     try:
         loaded = load(config)

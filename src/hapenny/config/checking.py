@@ -14,6 +14,7 @@ from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides
 from hapenny.config.checking_admission import admission_problems
+from hapenny.config.checking_shared import shared_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -60,7 +61,11 @@ def _problems(config: Config) -> list[str]:
         problems += [f"{at}{'.' * bool(option)}{option}: {what}" for option, what in section]
     problems += _names(config)
     for name, collection in config.collections.items():
-        if not Path(collection.path).is_dir():
+        if (collection.knowledge_base is None) == (not collection.path):
+            problems.append(
+                f"$.collections.{name}: a folder or a knowledge base, one of the two. Fix: `path` or `knowledge_base`"
+            )
+        elif collection.path and not Path(collection.path).is_dir():
             problems.append(
                 f"$.collections.{name}.path: {collection.path!r} is no folder. "
                 f"Fix: hapenny index build {collection.path} FILES"
@@ -219,7 +224,16 @@ def _shared_beside_restricted(config: Config) -> list[str]:
         for route, options in config.routes.items()
         if options.cache_scope == "shared" and options.mode(RETRIEVAL_STAGE) != "off"
     ]
-    if collection is None or not shared or not Path(collection.path).is_dir():
+    if collection is None or not shared:
+        return []
+    base = collection.knowledge_base
+    if base is not None and not base.everybody:
+        return [
+            f"$.routes.{route}.cache_scope: `shared` gives everyone the same answers, and the knowledge base of "
+            f"collection {name!r} tells callers apart. Fix: cache_scope: tenant"
+            for route in shared
+        ]
+    if not collection.path or not Path(collection.path).is_dir():
         return []
     from hapenny.retrieval.restricted import holds_restricted  # the room is loaded where a route asks for it
 
@@ -258,7 +272,7 @@ def _embedders(config: Config, catalog: Catalog) -> list[str]:
 
 def _throughput(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
-    problems = []
+    problems = shared_problems(config)
     where = config.counters
     shown = re.sub(r"//[^@/]*@", "//***@", where)
     if where != "memory" and not re.match(r"rediss?://[^/]", where):

@@ -19,8 +19,9 @@ from hapenny.config.section import Section
 from hapenny.config.stages import StageOptions
 from hapenny.guarding.options import GuardrailOptions
 from hapenny.prefetch.options import PrefetchOptions
-from hapenny.retrieval.options import Remote
+from hapenny.retrieval.options import KnowledgeBaseOptions, Remote
 from hapenny.telemetry.alerts import AlertOptions
+from hapenny.telemetry.emf import EmfOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
@@ -193,9 +194,13 @@ class CountingOptions(Section):
 
 
 class CollectionOptions(Section):
-    """A collection of documents that `hapenny index build` made."""
+    """A collection of documents: one that `hapenny index build` made, or a knowledge base of Amazon Bedrock."""
 
-    path: Annotated[str, Meta(description="Folder that `hapenny index build` wrote.")]
+    path: Annotated[str, Meta(description="Folder that `hapenny index build` wrote.")] = ""
+    knowledge_base: Annotated[
+        KnowledgeBaseOptions | None,
+        Meta(description="Instead of a folder: a knowledge base of Amazon Bedrock, searched by `Retrieve`."),
+    ] = None
     remote: Annotated[
         Remote,
         Meta(
@@ -287,6 +292,10 @@ class Config(Section):
         Meta(description="Texts of requests, off unless a route opts in; needs the extra `content`."),
     ] = None
     traces: Annotated[TraceOptions | None, Meta(description="OpenTelemetry spans; needs the extra `otel`.")] = None
+    emf: Annotated[
+        EmfOptions | None,
+        Meta(description="CloudWatch metrics by model and feature, as lines of the Embedded Metric Format."),
+    ] = None
     batch: Annotated[BatchJobs | None, Meta(description="Batch jobs, off unless a journal is named.")] = None
     precompute: Annotated[
         PrefetchOptions,
@@ -296,11 +305,19 @@ class Config(Section):
         EdgeOptions,
         Meta(description="Published answers and the CDN in front of them."),
     ] = field(default_factory=EdgeOptions)
+    shared: Annotated[
+        str,
+        Meta(
+            description="`redis://…` or `rediss://…` (Redis, Valkey, ElastiCache, MemoryDB): several gateways act as "
+            "one. Stored answers, calls under way, quotas, keys and budgets are then shared there, but for what is "
+            "named elsewhere (`counters`, `admission.store`). All of them need the same `fingerprint_key`.",
+        ),
+    ] = ""
     counters: Annotated[
         str,
         Meta(
             description="Where quotas are counted: `memory`, or `redis://…` (`rediss://…`) to share them with "
-            "other gateways.",
+            "other gateways; with `shared` it is that.",
         ),
     ] = "memory"
     counting: CountingOptions = field(default_factory=CountingOptions)
@@ -325,26 +342,38 @@ class Config(Section):
         """Where learnt state is kept; None: nowhere."""
         if self.state is not None:
             return Path(self.state) if self.state else None
+        return self._beside_ledger(".state.db")
+
+    def _beside_ledger(self, suffix: str) -> Path | None:
+        """A file beside the ledger's; where that is a database, in the folder where a file would lie."""
         if self.ledger is None or self.ledger.path in ("", ":memory:"):
             return None
-        return Path(self.ledger.path).with_suffix(".state.db")
+        return Path(".hapenny/ledger.db" if "://" in self.ledger.path else self.ledger.path).with_suffix(suffix)
+
+    def counter_store(self) -> str:
+        """Where quotas are counted."""
+        return self.shared or "memory" if self.counters == "memory" else self.counters
 
     def admission_store(self) -> str:
         """Where keys, tenants and the pause switch are kept; `memory:`: nowhere."""
         if self.admission.store:
             return self.admission.store
-        if self.ledger is None or self.ledger.path in ("", ":memory:"):
-            return "memory:"
-        return str(Path(self.ledger.path).with_suffix(".admission.state.db"))
+        if self.ledger is not None and "://" in self.ledger.path:
+            return self.ledger.path
+        if self.shared and not self.shared.startswith("host:"):
+            return self.shared
+        file = self._beside_ledger(".admission.state.db")
+        return "memory:" if file is None else str(file)
 
-    def budget_file(self) -> str:
-        """The SQLite file in which budgets are counted; empty: they are in memory."""
+    def budget_store(self) -> str:
+        """The Redis, PostgreSQL or SQLite file in which budgets are counted; empty: they are in memory."""
         store = self.admission_store()
-        if "://" not in store and not store.endswith(".json") and store != "memory:":
+        if "://" in store:
             return store
-        if self.ledger is None or self.ledger.path in ("", ":memory:"):
-            return ""
-        return str(Path(self.ledger.path).with_suffix(".budgets.state.db"))
+        if not store.endswith(".json") and store != "memory:":
+            return store
+        file = self._beside_ledger(".budgets.state.db")
+        return "" if file is None else str(file)
 
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from hapenny.config import Config
 from hapenny.console.live import Live
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.telemetry.ledger_copy import copied
 from hapenny.telemetry.rolled import Rolled
 
 _KEPT = 64
@@ -26,12 +28,24 @@ class Empty(Exception):
         self.title, self.text, self.code = title, text, code
 
 
+def _place(path: str) -> tuple[int, int] | None:
+    try:
+        known = os.stat(path)
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino
+
+
 class Viewer(Struct, frozen=True):
     """Who looks. `tenant`: whose rows alone; None sees all. `admin`: may change things."""
 
     tenant: str | None = None
     admin: bool = True
     name: str = ""
+
+
+COPY_S = 3.0
+"""How old a copy of books in a database may be."""
 
 
 class Desk:
@@ -47,6 +61,8 @@ class Desk:
         self.config, self.clock, self.live = config, clock, live
         self._lock = threading.Lock()
         self._rolled: Rolled | None = None
+        self._place: tuple[int, int] | None = None
+        self._copied = 0.0
         self._aside: dict[Any, tuple[float, Any]] = {}
         self._making: set[Any] = set()
         self.people: Callable[[], str] = lambda: "Nobody has labelled an answer."
@@ -67,18 +83,32 @@ class Desk:
     def rolled(self) -> Rolled:
         """The ledger. Raises `Empty` where there is nothing in it."""
         with self._lock:
-            if self._rolled is None:
-                try:
-                    self._rolled = Rolled(self.path)
-                except FileNotFoundError:
-                    raise Empty(
-                        "There is no ledger yet",
-                        f"{self.path} appears with the first request. Serve, and send one.",
-                        "hapenny serve -c hapenny.yaml",
-                    ) from None
-                except ValueError as error:
-                    raise Empty("The ledger cannot be read", str(error), "pip install --upgrade hapenny") from None
+            try:
+                self._bring_up_to_date()
+                if self._rolled is not None and _place(self.path) != self._place:
+                    self._rolled = None  # another file is there now: whoever still reads the old one lets it go
+                if self._rolled is None:
+                    self._rolled, self._place = Rolled(self.path), _place(self.path)
+            except FileNotFoundError:
+                raise Empty(
+                    "There is no ledger yet",
+                    f"{self._shown} appears with the first request. Serve, and send one.",
+                    "hapenny serve -c hapenny.yaml",
+                ) from None
+            except ValueError as error:
+                raise Empty("The ledger cannot be read", str(error), "pip install --upgrade hapenny") from None
             return self._rolled
+
+    @property
+    def _shown(self) -> str:
+        """The ledger's place, for people."""
+        return "It" if "://" in self.path else self.path
+
+    def _bring_up_to_date(self) -> None:
+        """Takes in what is new of books in a database, which pages read from a copy of this machine."""
+        if "://" in self.path and (self._rolled is None or self.clock.now() - self._copied >= COPY_S):
+            copied(self.path)
+            self._copied = self.clock.now()
 
     def again(self) -> None:
         """Opens the ledger anew at the next look: somebody may have taken the file away."""

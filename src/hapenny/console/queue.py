@@ -18,8 +18,9 @@ from hapenny.config import Config
 from hapenny.core.clock import Clock
 from hapenny.stores.sqlite import SqliteFile, SqliteRows
 from hapenny.telemetry.content import Content, ContentStore
+from hapenny.telemetry.opened import open_ledger
 from hapenny.telemetry.rows import Row, verdict
-from hapenny.telemetry.schema import ENTRY, entry_values, find_row, insert, open_ledger, read_verdicts
+from hapenny.telemetry.schema import ENTRY, entry_values, find_row, insert, read_verdicts
 
 Said = Literal["a", "b", "tie", "right", "partly", "wrong"]
 SINGLE: dict[str, float] = {"right": 1.0, "partly": 0.5, "wrong": 0.0}

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from hapenny.evidence.analysis import Unit
+from hapenny.telemetry.opened import open_ledger
 from hapenny.telemetry.rows import Row
-from hapenny.telemetry.schema import open_ledger, read_row
+from hapenny.telemetry.schema import read_row
 
 METRICS = ("quality", "cost", "ttft", "e2e", "length", "escalated", "failed")
 """What the ledger knows of a request: score by judge or feedback, dollars, seconds, tokens of the answer, whether it

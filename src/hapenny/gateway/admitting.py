@@ -19,6 +19,8 @@ from hapenny.core.log import get_logger
 from hapenny.core.stage_spec import Mode
 from hapenny.core.tasks import Tasks
 from hapenny.gateway.shared_state import Shared, fresh_registry
+from hapenny.responsive.burn import BurnAlerts
+from hapenny.responsive.options import LATENCY_STAGE
 
 _log = get_logger("hapenny.admission")
 
@@ -111,6 +113,22 @@ def serve_admission(config: Config, shared: Shared, gate: Gate, tasks: Tasks) ->
     shared.budgets.on_spent = listener.spent
     table("hapenny_budget_spent", "Spent of a budget.", ("account", "unit"), listener.figures)
     table("hapenny_budget_limit", "Its limit.", ("account", "unit"), listener.limits)
+
+
+def burn_alerts(config: Config, shared: Shared, previous: BurnAlerts | None) -> BurnAlerts | None:
+    """Watches the deadlines of routes that have one; a reload that changes none goes on counting."""
+    options = config.stages[LATENCY_STAGE]
+    objectives = {
+        name: options.of(name).objective for name, route in config.routes.items() if route.mode(LATENCY_STAGE) != "off"
+    }
+    if not objectives:
+        return None
+    burn = previous
+    if burn is None or (burn.objectives, burn.alerts) != (objectives, shared.alerts):
+        burn = BurnAlerts(objectives, shared.alerts, shared.clock)
+    about = "How many times faster than the objective allows answers miss their deadline."
+    shared.recorder.metrics.table("hapenny_deadline_burn_rate", about, ("route", "window"), burn.rates)
+    return burn
 
 
 def kept_in_pause(modes: Mapping[str, Mode]) -> dict[str, Mode]:

@@ -31,8 +31,10 @@ from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
+    burn_alerts,
     holders_of,
     isolation_of,
     kept_in_pause,
@@ -56,6 +58,7 @@ from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
+from hapenny.responsive.burn import BurnAlerts
 from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.balance import Balancer
@@ -122,8 +125,8 @@ class Assembly:
     admin: CacheAdmin
     embeds: bool
     """Whether a stage will ask for vectors."""
-    timed: bool
-    """Whether a route has a deadline."""
+    burn: BurnAlerts | None
+    """Watches deadlines; None: no route has one."""
 
 
 def build(
@@ -160,7 +163,8 @@ def build(
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
     rates = tier_rates(catalog, resolver)
-    budgets = loss_budgets(config, clock, resolver, rates, recorder, previous.budgets if previous is not None else None)
+    known = previous.budgets if previous is not None else None
+    budgets = loss_budgets(config, clock, resolver, rates, recorder, known, shared.profit.halts)
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
     gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)
     isolation = isolation_of(config, shared.secret)
@@ -207,6 +211,7 @@ def build(
         dispatchers=dispatchers,
         experiments=read_experiments(config.stages[ARMS_STAGE].file),
         answers=shared.answers,
+        elsewhere=shared.elsewhere,
         edge=shared.edge,
         dedup=shared.dedup,
         profit=shared.profit,
@@ -233,12 +238,24 @@ def build(
     planner = _planner(config, shared, prefetcher)
     audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
     admin = CacheAdmin(
-        shared.answers, semantic, shared.paraphrases, shared.profit, shared.edge, planner, shared.dedup, watched
+        shared.answers,
+        semantic,
+        shared.paraphrases,
+        shared.profit,
+        shared.edge,
+        planner,
+        shared.dedup,
+        watched,
+        shared.elsewhere,
     )
     exchanges.observe(recorder.write, shared.profit.book)
     earning = shared.earnings.techniques
     if any(route.modes().get(name) == "on" for route in config.routes.values() for name in earning):
         exchanges.observe(shared.earnings.book)
+    burn = burn_alerts(config, shared, previous.burn if previous is not None else None)
+    if burn is not None:
+        watch = burn.observe
+        exchanges.observe(lambda exchange, row: watch(row))
     if planner is not None:
         exchanges.observe(planner.observe)
     if not audit.idle:
@@ -278,7 +295,7 @@ def build(
         live_audit=audit,
         budgets=budgets,
         admin=admin,
-        timed=_anywhere(config, LATENCY_STAGE),
+        burn=burn,
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 
@@ -292,6 +309,8 @@ async def start(parts: Assembly) -> None:
     clock, serve = parts.clock, parts.tasks.serve
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
+    if shared.elsewhere is not None:
+        await join_others(shared, parts.semantic, serve)
     if shared.state is not None:
         learning = learning_parts(
             shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices

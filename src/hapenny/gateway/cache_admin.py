@@ -9,8 +9,10 @@ import msgspec
 
 from hapenny.caching.edge import Edge
 from hapenny.caching.profit import LayerProfit
+from hapenny.caching.shared import SharedAnswers
 from hapenny.caching.store import Entry, Selector
 from hapenny.caching.stored import RESULT, AnswerDedup, Answers, Stored
+from hapenny.caching.withdrawals import Withdrawal
 from hapenny.prefetch.planner import PrefetchPlanner
 
 if TYPE_CHECKING:
@@ -50,10 +52,12 @@ class CacheAdmin:
         planner: PrefetchPlanner | None = None,
         dedup: AnswerDedup | None = None,
         watched: SemanticCache | None = None,
+        elsewhere: SharedAnswers | None = None,
     ) -> None:
         """`paraphrases`: the semantic layer's store; `profit`: what the layers earn; `edge`: published answers;
         `planner`: what is answered ahead; `dedup`: answers by what they say;
-        `watched`: the semantic layer of routes where it only watches."""
+        `watched`: the semantic layer of routes where it only watches; `elsewhere`: what other gateways have."""
+        self._elsewhere = elsewhere
         self._watched = watched
         self._edge = edge
         self._planner = planner
@@ -74,6 +78,8 @@ class CacheAdmin:
             out["judging"] = self._semantic.judging()
         if self._watched is not None:
             out["watched"] = msgspec.to_builtins(self._watched.stats())
+        if self._elsewhere is not None:
+            out["shared"] = self._elsewhere.stats()
         if self._planner is not None:
             out["precompute"] = msgspec.to_builtins(self._planner.stats())
         if self._profit is not None:
@@ -97,6 +103,24 @@ class CacheAdmin:
             for name, store in self._layers.items()
             for entry in store.select(Selector(prefix=key.lower() or None, tenant=tenant))
         ]  # fmt: skip
+
+    async def tell(self, which: Invalidation, tenant: str) -> None:
+        """Tells the other gateways what `invalidate` will remove here.
+
+        Raises:
+            ConnectionError: they cannot be told: then nothing was removed anywhere.
+        """
+        if self._elsewhere is not None and not which.dry_run:
+            both = which.tag is not None
+            await self._elsewhere.withdraw(
+                Withdrawal(
+                    tenant=tenant,
+                    tag=which.tag if both else _epoch(which),
+                    also=_epoch(which) if both else None,
+                    prefix=which.key.lower() if which.key is not None else None,
+                    older_than=which.older_than_s,
+                )
+            )
 
     def invalidate(
         self, which: Invalidation, tenant: str, may: Callable[[str], bool] | None = None

@@ -26,9 +26,9 @@ from hapenny.core.events import Tokens
 from hapenny.core.exchange import Exchange, Purpose, Target
 from hapenny.core.guardrails import GuardRequest, Verdict
 from hapenny.core.messages import Request
-from hapenny.core.notes import Note
 from hapenny.core.reranking import RerankRequest, estimated
 from hapenny.core.stage import Onward
+from hapenny.gateway.shared_vectors import LOCAL, PAID, SharedVectors
 from hapenny.telemetry.books import UNBILLED
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec, QueueFull
 from hapenny.vectors import Embedder
@@ -61,10 +61,6 @@ def paid_embedder(
     tier = "standard" if wanted.hourly_usd is None else "owned"
     target = Target(wanted.model, name, service_tier=tier)
     return PaidEmbedding(ApiEmbedder(backends[name], target, dim, embeds(wanted.model)), clock, gate)
-
-
-PAID_VECTORS: Note[dict[str, NDArray[np.float32]]] = Note("paid vectors", travels=True)
-"""Of the request's own texts, by text: the cache, the search and whoever else asks share one embedding."""
 
 
 class _Wanted(NamedTuple):
@@ -153,16 +149,16 @@ class ModelServices:
     async def embed(
         self, exchange: Exchange, texts: Sequence[str], *, technique: str, model: str | None = None
     ) -> NDArray[np.float32]:
-        """Unit vectors, one a text. A text that several stages ask for is paid once a request, and booked to the first.
+        """Unit vectors, one a text. What several stages ask for is embedded once a request, and booked to the first.
         Raises `Failure`: the provider's."""
         api = self.api
         if api is None or (model is not None and model != api.api.name):
-            return await self._embedder().embed(texts)
-        known = exchange.stage_notes.setdefault(PAID_VECTORS, {})
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            known.update(zip(new, await api.embed(exchange, new, technique), strict=True))
-        return np.stack([known[text] for text in texts])
+            local = self._embedder()
+            return await exchange.stage_notes.setdefault(LOCAL, SharedVectors()).of(texts, local.embed)
+        paid = api
+        return await exchange.stage_notes.setdefault(PAID, SharedVectors()).of(
+            texts, lambda new: paid.embed(exchange, new, technique)
+        )
 
     async def rerank(
         self, exchange: Exchange, query: str, documents: Sequence[str], *, technique: str, model: str | None = None

@@ -15,6 +15,7 @@ from hapenny.caching.edge import Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
 from hapenny.caching.profit import LayerProfit
+from hapenny.caching.shared import SharedAnswers
 from hapenny.caching.store import Store
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.config import LOSSY, Config, ConfigError
@@ -26,9 +27,10 @@ from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
 from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.routing.options import CASCADE_STAGE
-from hapenny.stores.counters import Counters, MemoryCounters
+from hapenny.stores.counters import Counters
 from hapenny.stores.learnt import Learnt
 from hapenny.stores.open_kv import open_kv
+from hapenny.stores.open_space import open_counters, open_space
 from hapenny.telemetry.alerts import Alerts
 from hapenny.telemetry.recorder import Recorder
 from hapenny.throughput.embedding import GatheredEmbedder
@@ -41,7 +43,7 @@ from hapenny.vectors.hashed import HashedEmbedder
 _log = get_logger("hapenny.gateway")
 
 if TYPE_CHECKING:
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Shared:
     """The exact layer's store."""
     paraphrases: Answers
     """The semantic layer's store."""
+    elsewhere: SharedAnswers | None
+    """Exact answers as other gateways have them; None: this one is alone."""
     edge: Edge
     dedup: AnswerDedup
     profit: LayerProfit
@@ -80,7 +84,7 @@ class Shared:
     embedder: ChosenEmbedder
     gathered: GatheredEmbedder
     """The embedder, with calls under way at once gathered into few."""
-    collections: dict[str, Collection]
+    collections: dict[str, Searchable]
     prefetch: PrefetchMemory
     guards: list[Guard] = field(default_factory=list)
     """Of background tasks that outlive a reload."""
@@ -101,26 +105,28 @@ class Shared:
         edge.settle(config.edge)
         path = config.state_path()
         embedder = _embedder(config, clock)
+        recorder = Recorder(clock, config.ledger, config.content, config.traces, config.emf)
         return cls(
             config=config,
             clock=clock,
             secret=secret,
             draw=secret if config.fingerprint_key or path is None else kept_draw(path, clock),
             estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
-            recorder=Recorder(clock, config.ledger, config.content, config.traces),
+            recorder=recorder,
             state=Learnt(path, clock) if path is not None else None,
             step_back=StepBack([spec.name for spec in LOSSY]),
             earnings=Earnings([CASCADE_STAGE.name, WINDOW_STAGE.name]),
             answers=answers,
             paraphrases=paraphrases,
+            elsewhere=_elsewhere(config, clock, answers, secret),
             edge=edge,
             dedup=AnswerDedup(Keys(secret), answers, clock, paraphrases, edge),
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
             sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
-            counters=_counters(config, clock),
+            counters=open_counters(config.counter_store(), clock),
             registry=fresh_registry(config, clock),
             budgets=_budgets(config, clock),
-            alerts=Alerts(config.alerts, clock),
+            alerts=Alerts(config.alerts, clock, book=recorder.book),
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
@@ -144,10 +150,17 @@ class Shared:
         return replace(
             previous,
             config=config,
-            counters=previous.counters if config.counters == old.counters else _counters(config, clock),
+            counters=previous.counters
+            if config.counter_store() == old.counter_store()
+            else open_counters(config.counter_store(), clock),
+            elsewhere=previous.elsewhere
+            if config.shared == old.shared
+            else _elsewhere(config, clock, previous.answers, previous.secret),
             registry=previous.registry if _same_store(config, old) else fresh_registry(config, clock),
-            budgets=previous.budgets if config.budget_file() == old.budget_file() else _budgets(config, clock),
-            alerts=previous.alerts if config.alerts == old.alerts else Alerts(config.alerts, clock),
+            budgets=previous.budgets if config.budget_store() == old.budget_store() else _budgets(config, clock),
+            alerts=previous.alerts
+            if config.alerts == old.alerts
+            else Alerts(config.alerts, clock, book=previous.recorder.book),
             embedder=embedder,
             gathered=gathered,
             collections=previous.collections if same_collections else _collections(config, embedder, clock),
@@ -167,6 +180,8 @@ class Shared:
         """Lets go of all that no successor goes on with."""
         if successor is None or successor.counters is not self.counters:
             await self.counters.aclose()
+        if self.elsewhere is not None and (successor is None or successor.elsewhere is not self.elsewhere):
+            await self.elsewhere.aclose()
         if successor is None or successor.alerts is not self.alerts:
             await self.alerts.flush()
             await self.alerts.aclose()
@@ -207,12 +222,9 @@ def kept_draw(state: Path, clock: Clock) -> bytes:
     return drawn
 
 
-def _counters(config: Config, clock: Clock) -> Counters:
-    if config.counters == "memory":
-        return MemoryCounters(clock)
-    from hapenny.stores.counters_redis import RedisCounters
-
-    return RedisCounters(config.counters, clock)
+def _elsewhere(config: Config, clock: Clock, answers: Answers, secret: bytes) -> SharedAnswers | None:
+    space = open_space(config.shared, clock)
+    return None if space is None else SharedAnswers(space, answers, secret, clock)
 
 
 def _same_store(config: Config, old: Config) -> bool:
@@ -231,9 +243,18 @@ def fresh_registry(config: Config, clock: Clock) -> Registry:
 
 
 def _budgets(config: Config, clock: Clock) -> BudgetStore:
-    path = config.budget_file()
+    path = config.budget_store()
     if not path:
         return MemoryBudgets(clock)
+    scheme = path.partition("://")[0] if "://" in path else ""
+    if scheme in ("postgres", "postgresql"):
+        from hapenny.admission.budgets_postgres import PostgresBudgets
+
+        return PostgresBudgets(path, clock)
+    if scheme:
+        from hapenny.admission.budgets_redis import RedisBudgets
+
+        return RedisBudgets(path.replace("valkey:", "redis:", 1), clock)
     from hapenny.admission.budgets_sqlite import SqliteBudgets
 
     return SqliteBudgets(path, clock)
@@ -249,10 +270,15 @@ def _embedder(config: Config, clock: Clock) -> ChosenEmbedder:
     return ChosenEmbedder(_embedder_name(config), clock)
 
 
-def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, Collection]:
+def _collections(config: Config, embedder: Embedder, clock: Clock) -> dict[str, Searchable]:
     """Opens what is configured, for reading."""
-    opened = {}
+    opened: dict[str, Searchable] = {}
     for name, options in config.collections.items():
+        if options.knowledge_base is not None:
+            from hapenny.retrieval.search.knowledge_base import build as build_knowledge_base
+
+            opened[name] = build_knowledge_base(name, options.knowledge_base, clock)
+            continue
         from hapenny.retrieval.folder import Folder
 
         folder = Folder(Path(options.path), embedder, read_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +21,8 @@ from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
 from hapenny.caching.profit import LayerProfit
 from hapenny.caching.publishing import Publisher
+from hapenny.caching.shared import SharedAnswers
+from hapenny.caching.shared_stage import SharedExactStage
 from hapenny.caching.stored import AnswerDedup, Answers
 from hapenny.catalog import Catalog
 from hapenny.config import STAGES, RouteOptions, StageOptions
@@ -77,7 +79,8 @@ from hapenny.vectors.hashed import HashedEmbedder
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
-    from hapenny.retrieval.search.collection import Collection
+    from hapenny.retrieval.search.collection import Searchable
+    from hapenny.retrieval.stage import RetrievalStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,8 @@ class StageParts:
     experiments: Sequence[Experiment]
     answers: Answers
     """The exact layer's store."""
+    elsewhere: SharedAnswers | None
+    """Exact answers as other gateways have them."""
     edge: Edge
     dedup: AnswerDedup
     profit: LayerProfit
@@ -109,7 +114,7 @@ class StageParts:
     watched: SemanticCache | None
     """The same where it only watches."""
     clock: Clock
-    collections: Mapping[str, Collection]
+    collections: Mapping[str, Searchable]
     reranks: bool
     """Whether a reranking model is configured."""
     guardrails: Mapping[str, GuardrailOptions]
@@ -144,6 +149,29 @@ class RouteParts:
             ttl = parts.options[EXACT_STAGE].ttl_s
             self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
 
+    @cached_property
+    def retrieval(self) -> RetrievalStage:
+        """The search of the route, which may begin before its stage is reached."""
+        from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
+
+        shared = self.shared
+        fast = shared.names.tiers.get("fast")
+        return RetrievalStage(
+            shared.collections, self.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=self.keys.shared,
+            acts=self.route.mode(RETRIEVAL_STAGE) == "on",
+        )  # fmt: skip
+
+    def ahead(self) -> Stage | None:
+        """What begins the search beside the look-up of the semantic cache; None: it begins behind it."""
+        route, wanted = self.route, self.options[RETRIEVAL_STAGE].beside_cache
+        if wanted is None:
+            wanted = route.mode(LATENCY_STAGE) == "on"
+        if not wanted or route.mode(SEMANTIC_STAGE) != "on" or route.mode(RETRIEVAL_STAGE) != "on":
+            return None
+        from hapenny.retrieval.ahead import AheadStage
+
+        return AheadStage(self.retrieval)
+
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:
     """The stages of the route `name` in the order of a request's life. Those that are off on it are not built, nor
@@ -156,8 +184,18 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
     for spec in STAGES:
         if spec is EXACT_STAGE and route.mode(spec) == "on" and not route.cache_any_temperature:
             built.append(ConsentWatch(here.keys, parts.options[EXACT_STAGE].ttl_s, Sampler(parts.clock)))
+        if spec is SEMANTIC_STAGE and (ahead := here.ahead()) is not None:
+            built.append(ahead)
         if route.mode(spec) != "off":
             built.append(BUILDERS[spec](here))
+        if spec is FLIGHTS_STAGE and parts.elsewhere is not None and route.mode(EXACT_STAGE) == "on":
+            exact = parts.options[EXACT_STAGE]
+            built.append(
+                SharedExactStage(
+                    parts.elsewhere, here.keys, parts.dedup, ttl=exact.ttl_s, stale=exact.stale_s,
+                    any_temperature=route.cache_any_temperature,
+                )
+            )  # fmt: skip
         if spec is TIERS_STAGE:
             built.append(FallbackStage(parts.names, parts.facts.lacks))
             if route.mode(LATENCY_STAGE) != "off":
@@ -166,7 +204,7 @@ def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list
 
 
 ALWAYS: Mapping[str, Mode] = {FallbackStage.name: "on", SpeedStage.name: "on"}
-WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow"}
+WATCHING: Mapping[str, Mode] = {ConsentWatch.name: "shadow", "retrieval_ahead": "shadow"}
 """Modes of what only ever watches, and not in the holdout."""
 
 
@@ -296,14 +334,7 @@ def _semantic(here: RouteParts) -> Stage | None:
 
 
 def _retrieval(here: RouteParts) -> Stage:
-    from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
-
-    shared = here.shared
-    fast = shared.names.tiers.get("fast")
-    return RetrievalStage(
-        shared.collections, here.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=here.keys.shared,
-        acts=here.route.mode(RETRIEVAL_STAGE) == "on",
-    )  # fmt: skip
+    return here.retrieval
 
 
 def _tiers(here: RouteParts) -> Stage:

@@ -167,6 +167,11 @@ class Codec(ABC):
             Failure: `upstream`, when the body is no answer of this dialect, or the error that it holds.
         """
 
+    def verbatim(self, body: bytes) -> list[Event] | None:
+        """The events of a whole answer that may go on to clients of the same dialect as it came, byte by byte; None
+        for one that is read and written."""
+        return None
+
     @abstractmethod
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         """The body of a whole answer."""

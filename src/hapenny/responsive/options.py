@@ -20,41 +20,40 @@ assert get_args(Reaction) == REACTIONS
 class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A route's deadline, and what may be done to keep it."""
 
-    deadline_s: Annotated[
-        float,
-        Meta(description="Seconds for the whole answer."),
-    ] = round(sum(step.limit_ms for step in STEPS) + RESERVE_MS) / 1e3
+    deadline_s: Annotated[float, Meta(description="Seconds for the whole answer.")] = (
+        round(sum(step.limit_ms for step in STEPS) + RESERVE_MS) / 1e3
+    )
     steps: Annotated[
         dict[str, float],
         Meta(
-            description="Milliseconds of steps whose limit is not the usual one (`routing`, `auth`, `cache`, "
-            "`model_selection`, `compression`, `query_preprocessing`, `hybrid_search`, `first_token`, "
-            "`streaming`, `guardrails`, `format`).",
+            description="Milliseconds of steps whose limit is not the usual one: `routing`, `auth`, `cache`, "
+            "`model_selection`, `compression`, `query_preprocessing`, `hybrid_search`, `first_token`, `streaming`, "
+            "`guardrails`, `format`.",
         ),
     ] = field(default_factory=dict)
     react: Annotated[
         list[Reaction],
         Meta(
             description="What may be done where the deadline would be missed. `hedge`, `faster_tier` and "
-            "`other_region` change no answer and may cost more; the others may change one: "
-            "`no_expansion`, `smaller_rerank` and `no_rerank` search with less, `faster_model` asks a "
-            "faster model (of `auto` alone), `shorter_answer` asks for brevity, `stale_answer` serves "
-            "what has just expired.",
+            "`other_region` change no answer and may cost more; the others may change one: `no_expansion`, "
+            "`smaller_rerank` and `no_rerank` search with less, `faster_model` asks a faster model (of `auto` alone), "
+            "`shorter_answer` asks for brevity, `stale_answer` serves what has just expired.",
         ),
     ] = field(default_factory=lambda: list(get_args(Reaction)))
     most_degraded: Annotated[
-        float,
-        Meta(description="The largest share of requests whose answer may be changed so."),
+        float, Meta(description="The largest share of requests whose answer may be changed so.")
     ] = 0.03
     stale_s: Annotated[
         float,
-        Meta(description="How long past its time a stored answer may still stand in (`stale_answer`); 0: not at all."),
+        Meta(
+            description="How long past its time a stored answer may still stand in (`stale_answer`); 0: not at all.",
+        ),
     ] = 0.0
     objective: Annotated[
         float,
         Meta(
-            description="The share of answers that are to keep the deadline; alerts tell how fast what may miss "
-            "it is used up.",
+            description="The share of answers that are to keep the deadline; alerts tell how fast what may miss it is "
+            "used up.",
         ),
     ] = 0.99
 
@@ -73,10 +72,9 @@ class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
 class LatencyOptions(LatencyRules, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Deadlines of answers."""
 
-    routes: Annotated[
-        dict[str, LatencyRules],
-        Meta(description="Rules of a route in place of these."),
-    ] = field(default_factory=dict)
+    routes: Annotated[dict[str, LatencyRules], Meta(description="Rules of a route in place of these.")] = field(
+        default_factory=dict
+    )
 
     def of(self, route: str) -> LatencyRules:
         """The rules of a route."""

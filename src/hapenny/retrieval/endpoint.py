@@ -9,7 +9,7 @@ import msgspec
 
 from hapenny.core.errors import Failure
 from hapenny.retrieval.filters import FilterError, parse
-from hapenny.retrieval.search.collection import Collection, Embed
+from hapenny.retrieval.search.collection import Embed, Searchable
 from hapenny.retrieval.search.model_steps import Helpers
 
 MAX_RESULTS = 100
@@ -29,7 +29,7 @@ class RetrieveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 async def retrieve(
     body: bytes,
-    collections: Mapping[str, Collection],
+    collections: Mapping[str, Searchable],
     embed: Embed,
     *,
     tenant: str = "",
@@ -59,19 +59,24 @@ async def retrieve(
         where = parse(asked.filter) if asked.filter is not None else None
     except FilterError as error:
         raise Failure("invalid_request", str(error), field="filter") from None
-    result = await collection.search(
-        asked.query,
-        embed,
-        history=asked.history,
-        answer=asked.answer,
-        where=where,
-        tenant=tenant,
-        groups=groups,
-        k=asked.k,
-        rerank=help.rerank if help else None,
-        rewrite=help.rewrite if help else None,
-        until=until,
-    )
+    try:
+        result = await collection.search(
+            asked.query,
+            embed,
+            history=asked.history,
+            answer=asked.answer,
+            where=where,
+            tenant=tenant,
+            groups=groups,
+            k=asked.k,
+            rerank=help.rerank if help else None,
+            rewrite=help.rewrite if help else None,
+            until=until,
+        )
+    except FilterError as error:  # this kind of collection cannot be asked that
+        raise Failure("invalid_request", str(error), field="filter") from None
+    except ConnectionError as error:
+        raise Failure("unavailable", f"collection {name!r} cannot be searched now: {error}", retry_after=1.0) from None
     return {
         "object": "list",
         "collection": name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -36,6 +36,13 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = False
     rerank_model: Annotated[str | None, Meta(description="A name under `rerankers`; the first if left out.")] = None
+    beside_cache: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the search begins beside the look-up of the semantic cache: sooner, and in vain where "
+            "that answers. None: on routes with a deadline.",
+        ),
+    ] = None
     instruction: Annotated[
         str,
         Meta(description="What the model is told above the passages."),
@@ -48,6 +55,42 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             from hapenny.retrieval.filters import parse  # only where there is one: the room is loaded when it is used
 
             parse(self.filter)
+
+
+class KnowledgeBaseOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A knowledge base of Amazon Bedrock. Who may see a document says its metadata: `tenant_field` names a text,
+    `group_field` a list of texts, and `*` there means everybody; a document without the field is seen by nobody.
+    `everybody`: there is no such metadata, and every caller may see everything."""
+
+    id: Annotated[str, Meta(description="Its id: ten letters and digits.")]
+    region: Annotated[str, Meta(description="AWS region.")] = "us-east-1"
+    tenant_field: Annotated[
+        str, Meta(description="The metadata that names whose a document is, `*` for everybody's.")
+    ] = ""
+    group_field: Annotated[
+        str, Meta(description="The metadata that lists the groups that may see a document, `*` for all.")
+    ] = ""
+    everybody: Annotated[bool, Meta(description="Every caller may see every document.")] = False
+    search: Annotated[
+        Literal["HYBRID", "SEMANTIC"],
+        Meta(description="By words and meaning, or by meaning alone (not every vector store has the former)."),
+    ] = "HYBRID"
+    results: Annotated[int, Meta(description="Passages to ask for, of which those that leave are chosen.")] = 10
+    seconds: Annotated[
+        float, Meta(description="How long it may take; after that the request goes on without passages.")
+    ] = 2.0
+    profile: Annotated[str, Meta(description="Profile of the AWS credentials file.")] = ""
+    base_url: Annotated[str, Meta(description="URL instead of the region's.")] = ""
+
+    def __post_init__(self) -> None:
+        if not (len(self.id) == 10 and self.id.isalnum()):
+            raise ValueError(f"id: {self.id[:64]!r} is no knowledge base's; it has ten letters and digits")
+        if not 1 <= self.results <= 100:
+            raise ValueError(f"results: {self.results}; give 1 to 100")
+        if not 0 < self.seconds <= 60:
+            raise ValueError(f"seconds: {self.seconds:g}; give more than 0 and at most 60")
+        if self.everybody == bool(self.tenant_field or self.group_field):
+            raise ValueError("say who may see its documents: tenant_field or group_field, or everybody: true")
 
 
 class Remote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

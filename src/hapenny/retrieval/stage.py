@@ -5,6 +5,7 @@ They go behind the last cache point of the last user turn, so the provider's cac
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
 from hapenny.retrieval.options import RETRIEVAL_STAGE, RetrievalOptions
-from hapenny.retrieval.search.collection import Collection, SearchResult
+from hapenny.retrieval.search.collection import Searchable, SearchResult
 from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.model_steps import Helpers, helpers
 from hapenny.retrieval.stores.lexical import spelt
@@ -55,13 +56,17 @@ _SEARCHED: Note[tuple[SearchResult, str, Ask, dict[str, Any]]] = Note("retrieval
 """What was found, the question, how models are asked, and vectors of texts embedded so far."""
 
 
+AHEAD: Note[tuple[Request, asyncio.Future[Retrieved | None]]] = Note("retrieval.ahead")
+"""A search that began beside the look-up of a cache, and for which request."""
+
+
 class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
     """`collections` by name; `rewriter` is the target of the fast tier, if it may help with references; `reranks`:
     the deployment has a reranking model."""
 
     def __init__(
         self,
-        collections: Mapping[str, Collection],
+        collections: Mapping[str, Searchable],
         options: RetrievalOptions,
         rewriter: Target | None = None,
         *,
@@ -82,7 +87,17 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         self._filter: Filter | None = parse(options.filter) if options.filter is not None else None
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Retrieved | None:
-        """Searches for the last user turn. Nothing to do without a question or without anything found."""
+        """Searches for the last user turn, or takes the search that began before the caches were asked."""
+        begun = exchange.stage_notes.get(AHEAD)
+        if begun is not None:
+            request, task = begun
+            if request is exchange.request:
+                return await task
+            task.cancel()  # something changed the question meanwhile
+        return await self.look(exchange, ask)
+
+    async def look(self, exchange: Exchange, ask: Ask) -> Retrieved | None:
+        """Searches. Nothing to do without a question or without anything found."""
         collection = self._collections.get(self._options.collection)
         request = exchange.request
         if collection is None or not request.messages or request.messages[-1].role != "user":
@@ -120,7 +135,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
 
     async def _search(
         self,
-        collection: Collection,
+        collection: Searchable,
         question: str,
         exchange: Exchange,
         ask: Ask,

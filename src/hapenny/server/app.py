@@ -55,8 +55,8 @@ class App:
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
-    async def start(self, host: str | None = None, port: int | None = None) -> int:
-        """Listens; returns the port (0 asks for a free one).
+    async def start(self, host: str | None = None, port: int | None = None, *, together: bool = False) -> int:
+        """Listens; returns the port (0 asks for a free one). `together`: with the other workers of this host.
 
         Raises:
             ConfigError: the batch journal is taken, or the port.
@@ -76,7 +76,7 @@ class App:
         self.host = where
         where_port = options.port if port is None else port
         try:
-            return await self._server.start(where, where_port, _tls(options))
+            return await self._server.start(where, where_port, _tls(options), together=together)
         except OSError as error:
             why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             taken = error.errno == errno.EADDRINUSE
@@ -111,7 +111,7 @@ class App:
     def accept(self, request: Request) -> Admitted | Response:
         """Judges a request by its head; see `Service`."""
         perimeter, gateway = self._perimeter, self.services.gateway
-        if gateway.parts.timed:
+        if gateway.parts.burn is not None:
             request.received = gateway.clock.now()
         match: Match | None = None
         try:

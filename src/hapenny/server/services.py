@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from hapenny.config import ConfigError
 from hapenny.core.log import get_logger
@@ -24,6 +24,18 @@ class Closes(Protocol):
 
     async def aclose(self) -> None:
         """Lets go of everything."""
+
+
+class Siblings(Protocol):
+    """The other workers that share the port. Methods raise `ConnectionError` or `TimeoutError`."""
+
+    number: int
+
+    async def pages(self) -> dict[str, Any]:
+        """`pages`: number and metrics of each; `alive`, `workers`, `restarts`."""
+
+    async def standing(self) -> dict[str, Any]:
+        """`alive`, `workers`, `restarts`."""
 
 
 class Services:
@@ -45,6 +57,8 @@ class Services:
         self.prefetch_jobs: PrefetchJobs | None = None
         self.adapter: Closes | None = None
         """Of API Gateway's WebSocket API, once it was asked."""
+        self.siblings: Siblings | None = None
+        """The other workers that share the port, where there are any."""
         self.draining = False
         self._active: dict[Gateway, int] = {}
         self._idle = asyncio.Event()

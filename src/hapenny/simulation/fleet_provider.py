@@ -27,12 +27,14 @@ class ProviderCard(msgspec.Struct, kw_only=True, frozen=True):
 
     `window`: refill = a token bucket that saves up to a minute of quota; minute = counted from each full minute.
     A call takes `network_s` to reach the provider and its end as long to come back; a refusal takes `refuse_s` there.
-    `slow_share` of calls take `slow_factor` times as long to their first token. `outages`: (from, until).
+    `burst_s`: seconds of quota that a refilling bucket saves, a minute's unless given. `slow_share` of calls take
+    `slow_factor` times as long to their first token. `outages`: (from, until).
     """
 
     tokens_per_minute: float = 400_000
     requests_per_minute: float | None = None
     window: Literal["refill", "minute"] = "refill"
+    burst_s: float | None = None
     burndown: float = 5.0
     ttft_s: float = 0.5
     tokens_per_s: float = 80.0
@@ -47,11 +49,14 @@ class ProviderCard(msgspec.Struct, kw_only=True, frozen=True):
 class ProviderQuota:
     """Units of one pool, as the provider counts them."""
 
-    def __init__(self, clock: Clock, per_minute: float, window: Literal["refill", "minute"]) -> None:
+    def __init__(
+        self, clock: Clock, per_minute: float, window: Literal["refill", "minute"], burst_s: float | None = None
+    ) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._window = window
-        self._left = per_minute
+        self.most = per_minute if burst_s is None or window == "minute" else per_minute * burst_s / 60
+        self._left = self.most
         self._seen = clock.wall()
 
     @property
@@ -62,20 +67,20 @@ class ProviderQuota:
             if int(wall // 60) != int(self._seen // 60):
                 self._left = self._per_minute
         else:
-            self._left = min(self._per_minute, self._left + (wall - self._seen) / 60 * self._per_minute)
+            self._left = min(self.most, self._left + (wall - self._seen) / 60 * self._per_minute)
         self._seen = wall
         return self._left
 
     def take(self, units: float) -> bool:
         """Reserves `units` if there is room."""
-        if self.left < min(units, self._per_minute) - 1e-6 * self._per_minute:
+        if self.left < min(units, self.most) - 1e-6 * self.most:
             return False
         self._left -= units
         return True
 
     def charge(self, units: float) -> None:
         """Settles a difference: positive takes more, negative gives back."""
-        self._left = min(self._per_minute, self.left - units)
+        self._left = min(self.most, self.left - units)
 
 
 class Provider:
@@ -84,7 +89,7 @@ class Provider:
     def __init__(self, clock: Clock, card: ProviderCard) -> None:
         self.clock = clock
         self.card = card
-        self.quota = ProviderQuota(clock, card.tokens_per_minute, card.window)
+        self.quota = ProviderQuota(clock, card.tokens_per_minute, card.window, card.burst_s)
         self.requests = (
             ProviderQuota(clock, card.requests_per_minute, card.window) if card.requests_per_minute else None
         )

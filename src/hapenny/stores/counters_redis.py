@@ -9,6 +9,7 @@ background, and wait for a server that is lost; what is lost for good is settled
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from hapenny.stores.counters import Charge, Grant, Limit, Ticket
 from hapenny.stores.counters_redis_scripts import CORRECT, EXPIRE, LEVEL, RESERVE, SETTLE
 from hapenny.stores.redis_line import Command, RedisLine
 
+MOST_RECENT = 10_000
+"""Counters whose limits are remembered, for a server that comes back empty."""
 EXPIRE_EVERY_S = 30.0
 """How often a process that reserves also settles the tickets of processes that died."""
 
@@ -38,6 +41,8 @@ class RedisCounters:
         self._line = RedisLine(url, clock, "counter store", f"{prefix}probe")
         self._tags: dict[str, None] = {}
         self._expired_at = clock.now()
+        self._recent: OrderedDict[str, Limit] = OrderedDict()
+        self._line.emptied = self._begin_empty
 
     @property
     def guards(self) -> Sequence[Guard]:
@@ -62,6 +67,10 @@ class RedisCounters:
         arguments: list[Any] = [self._now(), ttl_s]
         for charge in charges:
             limit = charge.limit
+            if charge.key not in self._recent or self._recent[charge.key] is not limit:
+                self._recent[charge.key] = limit
+                if len(self._recent) > MOST_RECENT:
+                    self._recent.popitem(last=False)
             arguments += [limit.kind, limit.amount, limit.window_s, limit.capacity, charge.amount]
         undo = self._settlement(ticket, [0.0] * len(charges))
         granted, wait, level, taken = await self._line.ask(Command(RESERVE, keys, tuple(arguments)), undo)
@@ -97,6 +106,13 @@ class RedisCounters:
     async def aclose(self) -> None:
         """As in `Counters`."""
         await self._line.aclose()
+
+    def _begin_empty(self) -> None:
+        """The server has forgotten what was taken of late: its buckets fill up from nothing, so that a quota is not
+        used twice. What is held and budgets of a period do not come back by time, and stay as they are there."""
+        for key, limit in self._recent.items():
+            if limit.kind in ("refill", "fixed"):
+                self.correct(key, limit, 0.0)
 
     def _settlement(self, ticket: Ticket, actual: Sequence[float]) -> Command:
         return Command(SETTLE, self._ticket(ticket), (self._now(), *actual))

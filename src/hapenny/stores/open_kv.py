@@ -7,7 +7,8 @@ from hapenny.stores.kv import KeyValue
 
 
 def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
-    """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`, or the path of a
+    """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`,
+    `s3://BUCKET/PREFIX`, or the path of a
     file: JSON where it ends with `.json`, else SQLite.
 
     Args:
@@ -32,8 +33,12 @@ def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
         from hapenny.stores.postgres_kv import PostgresKeyValue
 
         return PostgresKeyValue(url, clock, space)
+    if scheme == "s3":
+        from hapenny.stores.s3_kv import S3KeyValue
+
+        return S3KeyValue(url, clock)
     if "://" in url or not url:
-        raise ValueError(f"no store has the URL {scheme}:…; use memory:, redis://…, postgresql://… or a path")
+        raise ValueError(f"no store has the URL {scheme}:…; use memory:, redis://…, postgresql://…, s3://… or a path")
     if url.endswith(".json"):
         from hapenny.stores.file_kv import FileKeyValue
 

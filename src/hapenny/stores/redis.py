@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from hapenny.stores.kv import MAX_SCAN
 
@@ -35,6 +37,25 @@ def connect(url: str) -> Any:
     )
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _reached(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Tells a lost server as every other store does."""
+
+    @functools.wraps(call)
+    async def wrapped(*arguments: P.args, **named: P.kwargs) -> T:
+        from redis.exceptions import RedisError
+
+        try:
+            return await call(*arguments, **named)
+        except RedisError as error:
+            raise ConnectionError(f"the key-value store cannot be used: {type(error).__name__}") from error
+
+    return wrapped
+
+
 class RedisKeyValue:
     """Key-value. `scan` walks the whole key space of the server: for administration, not for the hot path."""
 
@@ -43,25 +64,30 @@ class RedisKeyValue:
         self._space = f"{space}:kv:".encode()
         self._cas = self._client.register_script(_COMPARE_AND_SET)
 
+    @_reached
     async def get(self, key: str) -> bytes | None:
         """The live value."""
         found: bytes | None = await self._client.get(self._key(key))
         return found
 
+    @_reached
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Puts a value."""
         await self._client.set(self._key(key), value, px=_milliseconds(ttl))
 
+    @_reached
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
         """Puts a value if the present one is as expected."""
         span = _milliseconds(ttl)
         arguments = [int(expected is not None), expected or b"", value, "" if span is None else span]
         return bool(await self._cas(keys=[self._key(key)], args=arguments))
 
+    @_reached
     async def delete(self, key: str) -> bool:
         """Removes a value."""
         return bool(await self._client.delete(self._key(key)))
 
+    @_reached
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = MAX_SCAN) -> list[tuple[str, bytes]]:
         """Pairs by prefix, sorted."""
         pattern = b"".join(_literal(byte) for byte in self._key(prefix)) + b"*"

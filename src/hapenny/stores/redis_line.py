@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hapenny.core.clock import Clock, within
@@ -29,6 +30,8 @@ TOGETHER = 256
 MOST_QUEUED = 100_000
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 2.0
+MARK_S = 86_400
+"""How long a server is marked as one that was used; later it counts as one that lost its data, to be sure."""
 TRIES = 3
 """Times that a script which fails by itself is sent."""
 
@@ -44,12 +47,19 @@ class Command(NamedTuple):
 
 
 class _Queued:
-    __slots__ = ("command", "reply", "tries", "undo")
+    __slots__ = ("command", "reply", "then", "tries", "undo")
 
-    def __init__(self, command: Command, reply: asyncio.Future[Any] | None = None, undo: Command | None = None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        reply: asyncio.Future[Any] | None = None,
+        undo: Command | None = None,
+        then: Callable[[Any], None] | None = None,
+    ) -> None:
         self.command = command
         self.reply = reply
         self.undo = undo
+        self.then = then
         self.tries = 0
 
 
@@ -83,18 +93,21 @@ class RedisLine:
         self.guard = Guard(f"line to the {what}", clock)
         self.dropped = 0
         """Posted scripts that were given up."""
+        self.emptied: Callable[[], None] = lambda: None
+        """Is called when a server came back without what it held before."""
+        self._marked = False
 
     @property
     def lost(self) -> bool:
         """Whether the server cannot be used now."""
         return self._lost_at is not None
 
-    def post(self, command: Command) -> None:
-        """Queues a script whose reply nobody needs."""
+    def post(self, command: Command, then: Callable[[Any], None] | None = None) -> None:
+        """Queues a script whose reply nobody waits for; `then` is told it, where it comes."""
         if len(self._queue) >= MOST_QUEUED:
             self.dropped += 1
             return
-        self._put(_Queued(command))
+        self._put(_Queued(command, then=then))
 
     async def ask(self, command: Command, undo: Command | None = None) -> Any:
         """The reply to a script. `undo`: is run instead where the asker left, or the server was lost, before the reply
@@ -162,6 +175,9 @@ class RedisLine:
     async def _execute(self, commands: list[Command]) -> list[Any]:
         from redis.exceptions import NoScriptError
 
+        if not self._marked:
+            await self._redis.set(self._probe + ":held", b"1", ex=MARK_S)
+            self._marked = True
         # Before anything runs: what is missing would run behind what came after it.
         for script in {command.script for command in commands} - self._loaded:
             await self._redis.script_load(script)
@@ -205,7 +221,8 @@ class RedisLine:
                 else:
                     self.dropped += 1
             elif queued.reply is None:
-                continue
+                if queued.then is not None:
+                    queued.then(reply)
             elif not queued.reply.done():
                 queued.reply.set_result(reply)
             elif queued.undo is not None:
@@ -258,9 +275,23 @@ class RedisLine:
             except Exception:
                 continue
             break
+        await self._look_whether_emptied()
         lost, self._lost_at = self._lost_at, None
         away = self._clock.now() - lost if lost is not None else 0.0
         _log.info("a shared store is back", source=self._what, seconds=round(away, 1), waiting=len(self._queue))
+
+    async def _look_whether_emptied(self) -> None:
+        """Tells of a server that has lost its data: the mark of who used it is gone."""
+        if not self._marked:
+            return
+        try:
+            with within(DEADLINE_S):
+                emptied = await self._redis.set(self._probe + ":held", b"1", nx=True, ex=MARK_S)
+        except Exception:  # it is gone again: the next return looks again
+            return
+        if emptied:
+            _log.warning("a shared store came back empty", source=self._what)
+            self.emptied()
 
 
 def _words(error: Exception) -> str:

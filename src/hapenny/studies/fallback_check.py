@@ -57,7 +57,8 @@ def check_fallbacks(config: Config) -> list[Tried]:
     if not config.fallbacks:
         return []
     quiet = msgspec.structs.replace(
-        config, ledger=None, state="", content=None, traces=None, batch=None, counters="memory", collections={},
+        config, ledger=None, state="", content=None, traces=None, batch=None, counters="memory", shared="",
+        collections={},
         routes={name: _plain(route) for name, route in config.routes.items()},
     )  # fmt: skip
     return [

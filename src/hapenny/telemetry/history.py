@@ -7,7 +7,7 @@ import sqlite3
 
 from msgspec import Struct
 
-from hapenny.telemetry import schema
+from hapenny.telemetry.opened import open_ledger
 
 
 class History(Struct):
@@ -27,7 +27,7 @@ def history(path: str, since: float, background: str, spent_since: float) -> His
     if path == ":memory:":
         return History()
     try:
-        with contextlib.closing(schema.open_ledger(path, read_only=True)) as books:
+        with contextlib.closing(open_ledger(path, read_only=True)) as books:
             hours = books.execute(
                 "SELECT CAST(wall / 3600 AS INTEGER), count(*) FROM requests"
                 " WHERE wall >= ? AND background = '' GROUP BY 1",

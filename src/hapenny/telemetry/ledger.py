@@ -14,23 +14,28 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
 from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
-from hapenny.telemetry import schema, spill
+from hapenny.telemetry import spill
 from hapenny.telemetry.ledger_file import LedgerFile
 from hapenny.telemetry.rollup import Folded
 from hapenny.telemetry.rows import Entry, Row, quality
 
+if TYPE_CHECKING:
+    from hapenny.telemetry.ledger_postgres import PostgresLedger
+
+T = TypeVar("T")
+
 BATCH = 1024
 """Rows a transaction at most. Each costs a change of threads and some fights for the interpreter's lock, so that many
 small ones do not keep up with a busy process; large ones let the others run every few milliseconds all the same."""
-MAX_BACKOFF = 5.0
+MAX_BACKOFF = 2.0
 CLOSE_S = 8.0
 """Seconds that the last rows get to be written; a file that is locked is waited for up to 5."""
 _ROWS_OWN_FAULT = (
@@ -50,7 +55,10 @@ class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
     path: Annotated[
         str,
-        Meta(description="The SQLite file; its folder is made. `:memory:` keeps nothing."),
+        Meta(
+            description="The SQLite file; its folder is made. `postgresql://…` keeps the books of all gateways in one "
+            "database (extra `postgres`). `:memory:` keeps nothing.",
+        ),
     ] = ".hapenny/ledger.db"
     flush_s: Annotated[
         float,
@@ -78,6 +86,14 @@ class LedgerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"queue: {self.queue} holds nothing; give at least 1")
 
 
+def _opened(path: str, clock: Clock) -> LedgerFile | PostgresLedger:
+    if "://" not in path:
+        return LedgerFile(path)
+    from hapenny.telemetry.ledger_postgres import PostgresLedger
+
+    return PostgresLedger(path, clock)
+
+
 class Ledger:
     """Takes rows, writes them, finds them.
 
@@ -93,7 +109,7 @@ class Ledger:
         self._queue = options.queue
         self._retention = options.retention_days
         self._sync_s = options.sync_s
-        self.file = LedgerFile(path)
+        self.file: LedgerFile | PostgresLedger = _opened(path, clock)
         self._pending: OrderedDict[int, Row | Entry] = OrderedDict()
         self._ids: dict[str, Row] = {}
         self._next = 0
@@ -156,7 +172,7 @@ class Ledger:
 
     async def get(self, request_id: str) -> Row | None:
         """The row of a request, written or not; the newest where an id came twice."""
-        row = self._ids.get(request_id) or schema.find_row(self.file.reader, request_id)
+        row = self._ids.get(request_id) or await self._look(lambda: self.file.find(request_id))
         if row is None:
             return None
         waiting = {
@@ -165,8 +181,12 @@ class Ledger:
             if isinstance(item, Entry) and item.kind == "feedback" and item.request == request_id
         }
         if waiting:
-            row.scores["quality"] = quality(schema.read_verdicts(self.file.reader, request_id) | waiting)
+            verdicts = await self._look(lambda: self.file.verdicts(request_id))
+            row.scores["quality"] = quality(verdicts | waiting)
         return row
+
+    async def _look(self, look: Callable[[], T]) -> T:
+        return await self._clock.work("ledger reader", 1.0, look) if self.file.remote else look()
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -318,7 +338,7 @@ class Ledger:
         """Writes what an earlier process put aside; what cannot be written now stays for the next start."""
         if self.path == ":memory:":
             return
-        for path in spill.left(self.path):
+        for path in spill.left(self.file.spill):
             try:
                 items, damaged = spill.load(path)
                 rows = await self._clock.work(
@@ -336,7 +356,7 @@ class Ledger:
         items: list[Row | Entry] = list(self._pending.values())
         rows = len(items) + self._folded.rows
         items += self._folded.entries(self._clock.wall()) if self._folded.rows else []
-        path = spill.save(self.path, items, self._clock.new_id()) if self.path != ":memory:" else None
+        path = spill.save(self.file.spill, items, self._clock.new_id()) if self.path != ":memory:" else None
         if path is None:
             self._log.error("rows are lost: neither the ledger nor another disk takes them", rows=rows)
         else:

@@ -30,8 +30,11 @@ class LedgerFile:
         ValueError: it cannot be written, or is no ledger; with the fix.
     """
 
+    remote = False
+    """Whether to look something up may take a while."""
+
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path = self.spill = path
         self._kept = path != ":memory:"
         self.connection = _open(path)
         self.reader = schema.open_ledger(path, read_only=True) if self._kept else self.connection
@@ -62,6 +65,14 @@ class LedgerFile:
                 finally:
                     os.close(file)
                 return
+
+    def find(self, request_id: str) -> Row | None:
+        """The row of a request; the newest where an id came twice."""
+        return schema.find_row(self.reader, request_id)
+
+    def verdicts(self, request_id: str) -> dict[str, float]:
+        """The newest score each source gave to the answer of a request."""
+        return schema.read_verdicts(self.reader, request_id)
 
     def close(self) -> None:
         """Closes both connections. Idempotent."""

@@ -40,6 +40,7 @@ def save(ledger: str, items: Sequence[Row | Entry], name: str) -> Path | None:
     for folder, prefix in _places(ledger):
         path = folder / f"{prefix}{name}"
         try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
         except OSError:
             continue

@@ -19,6 +19,7 @@ from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
 from hapenny.throughput.retry import Backoff, RetryBudget
+from hapenny.throughput.waits import AFTER_REFUSAL_S
 
 T = TypeVar("T")
 Attempt = Callable[[Pass, Purpose], Awaitable[T]]
@@ -67,6 +68,10 @@ class Dispatcher(Generic[T]):
             else:
                 leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
             try:
+                if self.hedger is None and job.priority != Priority.BACKGROUND:
+                    result = await attempt(leave, purpose)
+                    self._begun(leave, result)
+                    return result
                 return await self._attempt(job, leave, attempt, purpose)
             except _Yielded:
                 tried, yielded = max(tried, 1), True
@@ -102,7 +107,8 @@ class Dispatcher(Generic[T]):
 
         Raises `Unavailable` where that is longer than is worth waiting: then the client had better wait itself.
         """
-        most = min(max(self.gate.spec.patience_s, self.backoff.max_delay_s), job.patience)
+        patience = self.gate.spec.patience_s
+        most = min(max(AFTER_REFUSAL_S if patience is None else patience, self.backoff.max_delay_s), job.patience)
         if len(self.gate.endpoints) < 2:
             if wait > most + self.backoff.jitter_s:
                 raise Unavailable(failure.message, cause=failure) from failure

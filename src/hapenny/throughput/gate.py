@@ -47,9 +47,12 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     """The queue in front of a full quota."""
 
     patience_s: Annotated[
-        float,
-        Meta(description="The longest wait worth starting, where the deadline would allow more."),
-    ] = 2.0
+        float | None,
+        Meta(
+            description="The longest wait worth starting, where the deadline would allow more. Left out: until the "
+            "deadline for a known quota or a place, 2 s for a provider that refuses or a quota that is only learnt.",
+        ),
+    ] = None
     queue: Annotated[int, Meta(description="Requests that may wait at once.")] = 10_000
     ttft_s: Annotated[
         float,
@@ -226,7 +229,9 @@ class Gate:
         estimate = self.estimate(job)
         if self._refused():  # waiting mends no account
             raise self._shed(estimate, 0.0)
-        patience = math.inf if returning else self.spec.patience_s if patience_s is None else patience_s
+        patience = math.inf if returning else patience_s
+        if patience is None:
+            patience = self.waits.patience(self.spec.patience_s)
         allowed = min(self._allowed(job), patience, job.patience)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)

@@ -35,6 +35,10 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
         Literal["refill", "minute"],
         Meta(description="How the provider counts: `refill` (a token bucket) or `minute` (from each full minute)."),
     ] = "refill"
+    burst_s: Annotated[
+        float | None,
+        Meta(description="Seconds of quota that a refilling bucket saves; a minute's if left out."),
+    ] = None
     output_burndown: Annotated[
         float | None,
         Meta(description="Units that a settled token of an answer costs; the catalog's figure if left out."),
@@ -56,6 +60,8 @@ class QuotaSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: {value} would let nothing through; leave it out if there is no such limit")
+        if self.burst_s is not None and not self.burst_s > 0:
+            raise ValueError(f"burst_s: {self.burst_s} saves nothing; give seconds above 0, or leave it out")
         if (self.output_burndown or 0) < 0 or self.cache_read_share < 0:
             raise ValueError("output_burndown and cache_read_share are factors and cannot be negative")
 

@@ -22,8 +22,9 @@ from hapenny.throughput.retry import Backoff
 
 TRICKLE_S = 5.0
 """A limit that is only guessed lets a call through at least so often: else nobody would learn that it is wrong."""
-GUESSED_S = 60.0
-"""Seconds after a refusal during which what is left of a known quota counts as guessed."""
+TURN_S = 0.05
+"""So long before a window ends no call is started: it would reach the provider in the next one, and be counted
+there."""
 
 
 class Quota:
@@ -69,7 +70,8 @@ class Quota:
         self._burndown = spec.output_burndown if spec.output_burndown is not None else self._default_burndown
         self._tokens = None
         if spec.tokens_per_minute is not None:
-            self._tokens, self.learner = Limit(amount=spec.tokens_per_minute, kind=kind), None
+            burst = spec.tokens_per_minute * spec.burst_s / 60 if spec.burst_s is not None else None
+            self._tokens, self.learner = Limit(amount=spec.tokens_per_minute, kind=kind, burst=burst), None
         elif spec.learn and self.learner is None:
             self.learner = Learner(self._clock)
         self._requests = Limit(amount=spec.requests_per_minute, kind=kind) if spec.requests_per_minute else None
@@ -149,7 +151,9 @@ class Quota:
         """Whether what is believed to be left of the tokens a minute is no more than a guess."""
         if self.learner is not None:
             return self.learner.limit() is not None
-        return self.window_s > 0 and self._clock.now() - self._refused_at < GUESSED_S
+        # A new window is full again, whatever was left of the one in which a call was refused.
+        window = self.window_s
+        return window > 0 and self._clock.now() - self._refused_at < self._clock.wall() % window
 
     def why(self) -> str:
         """Why a call is held back now, for people."""
@@ -170,6 +174,9 @@ class Quota:
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
         grant = await self._take(charges)
         if grant.ticket is not None:
+            if (turn := self._turns()) > 0:
+                self._store(grant.ticket).settle(grant.ticket, [0.0] * len(charges))
+                return Grant(None, turn, grant.level, grant.taken)
             self._own_taken += charges[0].amount
             self._made(learner, charges[0].amount)
         elif learner is not None:
@@ -182,8 +189,18 @@ class Quota:
             return grant._replace(wait_s=min(grant.wait_s, TRICKLE_S - still))
         return grant
 
+    def _turns(self) -> float:
+        """Seconds until a new window, where this one is about to end; else 0."""
+        window = self.window_s
+        if window <= 0:
+            return 0.0
+        left = window - self._clock.wall() % window
+        return left + 0.001 if left < TURN_S else 0.0
+
     async def _take(self, charges: list[Charge]) -> Grant:
         try:
+            if self._alone:
+                await self._pay_back(charges)
             grant = await self._counters.reserve(charges, self._ttl_s)
         except ConnectionError:
             return self._take_alone(charges)
@@ -263,6 +280,21 @@ class Quota:
             for charge in own:
                 self._spare.correct(charge.key, charge.limit, max(0.0, self._level) * charge.limit.capacity)
         return self._spare.reserve_now(own, self._ttl_s)
+
+    async def _pay_back(self, charges: list[Charge]) -> None:
+        """The shared store is back: takes there what was taken alone of late. Raises `ConnectionError`."""
+        assert self._spare is not None
+        share = max(0.01, self._share)
+        for charge in charges:
+            own = charge._replace(limit=msgspec.structs.replace(charge.limit, amount=charge.limit.amount * share))
+            taken = own.limit.capacity - self._spare.levels_now([own])[0]
+            if taken <= 0:
+                continue
+            grant = await self._counters.reserve([charge._replace(amount=taken)], self._ttl_s)
+            if grant.ticket is not None:
+                self._counters.settle(grant.ticket, [taken])
+            else:  # less than that is left
+                self._counters.correct(charge.key, charge.limit, 0.0)
 
     def _store(self, ticket: Ticket) -> Counters:
         return self._spare if self._spare is not None and ticket.scope == self._spare.scope else self._counters

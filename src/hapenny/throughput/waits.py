@@ -10,6 +10,10 @@ from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.queue import FairQueue, Job
 from hapenny.throughput.quota import Quota
 
+AFTER_REFUSAL_S = 2.0
+"""How long a call that the provider refused for lack of quota is kept waiting, where no patience is configured: the
+client is told what the provider said instead."""
+
 
 class Waits:
     """Estimates of one gate. `ttft_s` and `tpot_s`: how fast its answers begin and go on, as learnt so far."""
@@ -43,6 +47,17 @@ class Waits:
         self.ttft_s += 0.05 * (first_s - self.ttft_s)
         if tpot_s is not None:
             self.tpot_s += 0.05 * (tpot_s - self.tpot_s)
+
+    def patience(self, configured: float | None) -> float:
+        """The longest wait worth starting. Where none is configured: until the deadline for a quota that refills or a
+        place that becomes free, but not for a provider that refuses, or a quota that is only learnt from refusals."""
+        if configured is not None:
+            return configured
+        for endpoint in self._endpoints:
+            quota = endpoint.quota
+            if quota is None or (quota.learner is None and quota.held_s() <= 0):
+                return math.inf
+        return AFTER_REFUSAL_S
 
     def estimate(self, job: Job, queue: FairQueue, *, idle: bool = False) -> float:
         """Seconds until `job` could start if it joined the queue now. `idle`: nobody waits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -67,6 +68,29 @@ class Lookup(Struct):
     entry: Entry[Stored] | None = None
 
 
+class Others(Protocol):
+    """Is told of what was learnt and forgotten here. Must neither wait nor raise."""
+
+    def learnt(self, found: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
+        """A question was stored, beside another one with the same answer; `wrong`: the candidate's label."""
+
+    def labelled(self, route: str, looked: Looked, wrong: bool) -> None:
+        """A served answer was reported."""
+
+    def forgotten(self, entry: int) -> None:
+        """An entry that was wrong is gone."""
+
+
+class Kept(Struct, frozen=True):
+    """An answer and how it is kept; `at`: since when (epoch seconds), None: now."""
+
+    stored: Stored
+    size: int
+    ttl: float
+    tags: tuple[str, ...]
+    at: float | None = None
+
+
 class SemanticCache:
     """Bounded: 2,000 namespaces, 50,000 questions each, answers in a byte-bounded store of their own."""
 
@@ -82,6 +106,8 @@ class SemanticCache:
         self._next = 0
         self._places: dict[int, bytes] = {}
         self._served: OrderedDict[str, tuple[str, int, Looked, str]] = OrderedDict()
+        self.others: Others | None = None
+        """Gateways that learn together with this one."""
 
     def judged_by(self, asks: Asks | None) -> None:
         """Has open comparisons decided by another model from now on, or by none."""
@@ -176,6 +202,9 @@ class SemanticCache:
         stored = self._answers.peek(_key(entry))
         if stored is not None and withdraw is not None:
             withdraw(stored)
+        if self.others is not None:
+            self.others.forgotten(entry)
+            self.others.labelled(route, looked, True)
         self.remove(entry)
         if route in self._deciders:
             self._deciders[route].report_wrong(looked)
@@ -192,6 +221,7 @@ class SemanticCache:
         self._judge.begin(exchange)
         steps = decider.verify(found.looked, self._open(found.space, len(found.vector)).memory)
         answer: int | None = None
+        first, wrong = found.looked.candidate, None
         try:
             entry = next(steps)
             while True:
@@ -201,23 +231,61 @@ class SemanticCache:
                     equal = await self._judge.equal(exchange, found.question, text_of(other.value), text)
                 if equal and other is not None and verified is not None:
                     verified(other.value)
+                if first is not None and entry == first.entry and equal is not None:
+                    wrong = not equal
                 entry = steps.send(equal)
         except StopIteration as done:
             answer = done.value
         if current is not None and not current(stored, exchange.wall):
             return  # made from documents that changed meanwhile
-        there = self._open(found.space, len(found.vector))
+        kept = Kept(stored, size, ttl, tags)
+        beside = self._open(found.space, len(found.vector)).memory.member(answer)
+        number = self.adopt(found.space, found.terms, found.vector, kept, beside)
+        if number is not None and self.others is not None:
+            self.others.learnt(found, number, kept, beside, wrong)
+
+    def adopt(self, space: bytes, terms: Terms, vector: Vectors, kept: Kept, beside: int | None) -> int | None:
+        """Stores a question with its answer, which it shares with the entry `beside` it; its number, None where the
+        answer is too large."""
+        there = self._open(space, len(vector))
         number = self._next
         self._next += 1
-        put = self._answers.put(_key(number), stored, size + 4 * len(found.vector), ttl, tags, tenant=stored.tenant)
+        size = kept.size + 4 * len(vector)
+        put = self._answers.put(_key(number), kept.stored, size, kept.ttl, kept.tags, tenant=kept.stored.tenant)
         if put is None:
-            return
-        there.memory.add(number, found.terms, answer)
-        there.index.add([number], found.vector[None, :])
-        there.questions[number] = found.question
-        self._places[number] = found.space
+            return None
+        if kept.at is not None:
+            put.stored, put.expires, put.dies = kept.at, kept.at + kept.ttl, kept.at + kept.ttl
+        answer = there.memory.answer_of(beside) if beside is not None else None
+        there.memory.add(number, terms, answer)
+        there.index.add([number], vector[None, :])
+        there.questions[number] = ""
+        self._places[number] = space
         while len(there.questions) > MAX_ENTRIES:
             self.remove(next(iter(there.questions)))
+        return number
+
+    def judged(self, space: bytes, entry: int, equal: bool) -> None:
+        """Another gateway found out whether an entry was right as a candidate."""
+        there = self._spaces.get(space)
+        answer = there.memory.answer_of(entry) if there is not None else None
+        if there is not None and answer is not None:
+            there.memory.judged(entry, answer, equal)
+
+    def learning(self, route: str, versions: tuple[str, ...]) -> Decider | None:
+        """The route's decider, where it has one that learns under these versions."""
+        policy = self._policies.get(route)
+        return self._deciders.get(route) if policy is not None and policy.versions == versions else None
+
+    def versions(self, route: str) -> tuple[str, ...]:
+        """What the route's labels are learnt under."""
+        policy = self._policies.get(route)
+        return policy.versions if policy is not None else ()
+
+    @property
+    def embedder(self) -> str:
+        """The name of the embedder of questions."""
+        return self._embedder
 
     def remove(self, entry: int) -> bool:
         """Forgets an entry everywhere."""

@@ -71,6 +71,16 @@ class Memory:
         self.vocabulary.add(terms)
         return answer
 
+    def answer_of(self, entry: int) -> int | None:
+        """The answer that a question is stored under."""
+        known = self._entries.get(entry)
+        return None if known is None else known.answer
+
+    def member(self, answer: int | None) -> int | None:
+        """A question that is stored under an answer."""
+        known = self._answers.get(answer) if answer is not None else None
+        return min(known.entries) if known is not None and known.entries else None
+
     def remove(self, entry: int) -> bool:
         """Forgets a question; its answer too when it was the last."""
         gone = self._entries.pop(entry, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -48,6 +48,39 @@ class SearchResult(msgspec.Struct, kw_only=True):
 
 Sentences: TypeAlias = Callable[[str], tuple[list[str], Matrix] | None]
 """A chunk's sentences and their unit vectors, shape (n, d), by its id; None where none were kept. May block."""
+
+
+class Searchable(Protocol):
+    """What a collection can do, wherever its documents lie."""
+
+    name: str
+    embedder: str
+    remote: Remote
+
+    async def refresh(self) -> list[str] | None:
+        """Takes in what changed: the documents, [] for nothing, None for any of them."""
+
+    async def search(
+        self,
+        question: str,
+        embed: Embed,
+        *,
+        history: Sequence[str] = (),
+        answer: str = "",
+        where: Filter | None = None,
+        tenant: str = "",
+        groups: Sequence[str] = (),
+        k: int | None = None,
+        rerank: Rerank | None = None,
+        rewrite: Rewrite | None = None,
+        until: float = float("inf"),
+        stated: bool = True,
+        haste: Haste | None = None,
+    ) -> SearchResult:
+        """See `Collection.search`."""
+
+    async def sentence_vectors(self, hits: Sequence[Hit]) -> dict[str, tuple[list[str], Matrix]]:
+        """Sentences of hits and their unit vectors, by the hit's id, where they are kept."""
 
 
 class Collection:

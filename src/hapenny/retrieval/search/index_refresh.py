@@ -10,7 +10,7 @@ from pathlib import Path
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.retrieval.ingest.manifest import Manifest
-from hapenny.retrieval.search.collection import Collection
+from hapenny.retrieval.search.collection import Searchable
 
 _log = get_logger("hapenny.retrieval")
 
@@ -45,7 +45,7 @@ class Changes:
 
 
 async def follow(
-    collection: Collection, clock: Clock, every: float, tell: Callable[[str, list[str] | None], object]
+    collection: Searchable, clock: Clock, every: float, tell: Callable[[str, list[str] | None], object]
 ) -> None:
     """Looks every so many seconds, without end; `tell(collection, ids)` when something changed (None: anything may)."""
     while True:

@@ -46,6 +46,11 @@ async def explain(call: Call) -> Response:
 async def invalidate(call: Call) -> Response:
     """Removes entries of the tenant, and withdraws what was published of routes the key may use."""
     which = read(call.body or b"{}", Invalidation)
+    try:
+        await call.gateway.admin.tell(which, call.tenant)
+    except ConnectionError:
+        message = "the other gateways cannot be told, and nothing was removed"
+        raise Failure("unavailable", message, retry_after=1.0) from None
     return as_json(call.gateway.admin.invalidate(which, call.tenant, call.identity.may_route))
 
 

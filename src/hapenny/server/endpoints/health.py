@@ -37,6 +37,14 @@ async def ready(call: Call) -> Response:
     if ledger is not None and ledger.failed_writes and ledger.waiting:
         reasons.append("the ledger cannot be written")
     reasons += [f"a background task failed and was begun again: {name}" for name in gateway.failing()]
+    siblings = call.services.siblings
+    if siblings is not None:
+        try:
+            standing = await siblings.standing()
+            if standing["alive"] < standing["workers"]:
+                reasons.append(f"{standing['workers'] - standing['alive']} of {standing['workers']} workers are away")
+        except (ConnectionError, TimeoutError):
+            reasons.append("the process that watches over the workers does not answer")
     status, code = ("degraded" if reasons else "ready"), 200
     if call.services.draining:
         status, code = "draining", 503

@@ -52,10 +52,12 @@ class Server:
         self._refused = 0
         self._said = float("-inf")
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listens; returns the port. Raises `OSError`."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, *, together: bool = False) -> int:
+        """Listens, `together` with other processes where they all say so; returns the port. Raises `OSError`."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(self, loop), host, port, backlog=4096, ssl=tls)
+        self._listener = await loop.create_server(
+            lambda: Connection(self, loop), host, port, backlog=4096, ssl=tls, reuse_port=together or None
+        )
         self._sweeper = loop.call_later(self.limits.linger_s, self._sweep)
         return int(self._listener.sockets[0].getsockname()[1])
 

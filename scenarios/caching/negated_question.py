@@ -1,0 +1,28 @@
+"""The semantic cache is asked the opposite of what it holds."""
+
+from scenarios.scene import Scenario, Scene
+
+SCENARIO = Scenario(
+    skill="4.1.4",
+    title="The semantic cache is asked a negated question",
+    happens="“Can volumes be returned once they are opened?” is stored. Then somebody asks what cannot be returned. "
+    "The two sentences share nearly all their words, and their vectors are close.",
+    does="Negations and opposites, numbers and names block a hit, whatever the similarity says; a rewording is served.",
+    sees="`Cache-Status` says why it was no hit; `hapenny cache explain KEY` and the console show the pair.",
+    act="Nothing. Pairs that look wrong are judged in `hapenny labels`, which moves the border.",
+)
+CACHED = {"stages": {"semantic": {"similarity": 0.5}}, "routes": {"default": {"stages": {"semantic": "on"}}}}
+
+
+async def run(scene: Scene) -> None:
+    async with scene.open(CACHED, says=lambda request, target: f"About: {request.messages[-1].text}"):
+        await scene.ask("when can opened volumes be returned")
+        for negated in ("when can opened volumes not be returned", "when can closed volumes be returned"):
+            text, exchange = await scene.ask(negated)
+            assert text == f"About: {negated}"
+            assert exchange.cache is not None
+            assert not exchange.cache.hit
+        text, exchange = await scene.ask("so when can opened volumes be returned")
+        assert exchange.cache is not None
+        assert (exchange.cache.layer, exchange.cache.hit) == ("semantic", True)
+        assert text == "About: when can opened volumes be returned"

@@ -1,0 +1,1 @@
+"""Scenarios of skill 4.1.2."""

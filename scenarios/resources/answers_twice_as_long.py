@@ -1,0 +1,32 @@
+"""A new model version talks more, and the tokens of a minute run out."""
+
+from typing import Any
+
+from scenarios.scene import Scenario, Scene
+
+SCENARIO = Scenario(
+    skill="4.2.5",
+    title="Answers become twice as long",
+    happens="The provider's new version writes twice as much. Output tokens count several times against the quota.",
+    does="Sizes of answers are learnt by intent: reservations, predictions and the planner follow, and `hapenny "
+    "plan` on the new ledger asks for what is really needed.",
+    sees="`hapenny_output_tokens_total`, the report's tokens by kind, the planner's need.",
+    act="`brevity` as an experiment, an `answer_size` limit, or more quota.",
+)
+
+
+async def run(scene: Scene) -> None:
+    words = {"count": 30}
+
+    def says(request: Any, target: object) -> str:
+        return "It is about a bridge. " * words["count"]
+
+    async with scene.open({"routes": {"default": {"stages": {"exact": "off", "answer_size": "shadow"}}}}, says=says):
+        sizes = []
+        for count in (30, 60):
+            words["count"] = count
+            for number in range(80):
+                await scene.ask(f"Volume {number} of {count}?", intent="summary", max_tokens=2_000)
+            _, exchange = await scene.ask("And volume 1?", intent="summary", max_tokens=2_000)
+            sizes.append(scene.gateway.shared.sizes.typical(exchange.intent) or 0)
+        assert sizes[1] > 1.5 * sizes[0] > 0

@@ -1,0 +1,36 @@
+"""A shopper asks in Japanese for a volume by its title."""
+
+from scenarios.scene import Scenario, Scene
+
+SCENARIO = Scenario(
+    skill="4.2.2",
+    real=True,
+    title="A Japanese title is searched",
+    happens="Shoppers type Japanese titles without spaces, sometimes one kanji. English tokenisers find nothing.",
+    does="The language of a collection is read off its documents; Japanese terms are pairs of characters beside "
+    "Latin words, and single kanji are looked for where they stand alone.",
+    sees="`POST /v1/retrieve` with `explain` shows the terms; the citations of the answer.",
+    act="Nothing. `hapenny index tune` with questions of your own shows the rest.",
+    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+)
+FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
+
+
+def over(folder: str) -> dict[str, object]:
+    """A gateway's configuration over a collection."""
+    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
+
+
+TITLES = ["橋の番人", "渡し船の少女", "水車小屋の秘密", "鉄の巨人", "夜明けの図書館", "海辺のパン屋"]
+
+
+async def run(scene: Scene) -> None:
+    rows = [
+        {"id": str(n), "title": f"{title} 第{n + 1}巻", "text": f"{title}の第{n + 1}巻です。値段は{480 + n}円です。"}
+        for n, title in enumerate(TITLES)
+    ]
+    folder = await scene.indexed(rows)
+    async with scene.open(over(folder), says=lambda request, target: "[1]"):
+        for number, title in enumerate(TITLES):
+            _, exchange = await scene.ask(f"{title}の値段はいくらですか")
+            assert [cited.title for cited in exchange.answer.citations][:1] == [f"{title} 第{number + 1}巻"]

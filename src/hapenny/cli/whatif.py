@@ -1,0 +1,82 @@
+"""`hapenny whatif`: what configurations would have done with logged traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hapenny.cli.printable import printable, say_json
+
+if TYPE_CHECKING:
+    from hapenny.studies.whatif import Outcome
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--log", type=_FILE, required=True, help="A ledger, or a CSV trace.")
+@click.option("-c", "--config", "files", type=_FILE, multiple=True, required=True, help="A configuration; several.")
+@click.option("--json", "as_json", is_flag=True)
+def whatif(log: Path, files: tuple[Path, ...], as_json: bool) -> None:
+    """Replays logged traffic through configurations, side by side; no model is called.
+
+    \b
+    hapenny whatif --log ledger.db -c now.yaml -c new.yaml
+    """
+    import msgspec
+
+    from hapenny.config import load
+    from hapenny.config.problems import ConfigError
+    from hapenny.studies.whatif import compare, read, settled
+
+    try:
+        configs = {str(path): load(str(path)) for path in files}
+        found = compare(read(log), configs)
+    except (ValueError, OSError, ConfigError) as error:
+        raise click.ClickException(printable(str(error))) from None
+    left = {name: settled(config)[1] for name, config in configs.items()}
+    if as_json:
+        shown = {name: {**msgspec.to_builtins(each), "left_out": left[name]} for name, each in found.items()}
+        say_json(msgspec.json.encode(shown))
+    else:
+        _show(found, left)
+
+
+def _show(found: dict[str, Outcome], left: dict[str, list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None)
+    table.add_column("")
+    for name in found:
+        table.add_column(Path(name).name, justify="right")
+    lines: dict[str, Callable[[Outcome], str]] = {
+        "requests": lambda each: f"{each.requests:,}",
+        "paid": lambda each: f"${each.paid_usd:,.4f}",
+        "saved of the baseline": lambda each: _span(each.saved_share.low, each.saved_share.high),
+        "answered by a cache": lambda each: f"{each.answered_by_cache:.1%}",
+        "turned away": lambda each: f"{each.turned_away:.1%}",
+        "first token p50 / p95": lambda each: f"{each.first_p50_s:.2f} / {each.first_p95_s:.2f} s",
+        "whole answer p50 / p95": lambda each: f"{each.whole_p50_s:.2f} / {each.whole_p95_s:.2f} s",
+        "waited for a quota p95": lambda each: f"{each.queued_p95_s:.2f} s",
+    }
+    for label, show in lines.items():
+        table.add_row(label, *(show(each) for each in found.values()))
+    for name in sorted({name for each in found.values() for name in each.by_technique_usd}):
+        table.add_row(f"  {name}", *(f"${each.by_technique_usd.get(name, 0.0):,.4f}" for each in found.values()))
+    console.print(table)
+    for name, each in found.items():
+        if each.watched_usd:
+            console.print(f"{Path(name).name}: the interval is what {', '.join(each.watched_usd)} noted in the log.")
+        if each.unknown_pace:
+            console.print(f"{Path(name).name}: {each.unknown_pace:.0%} of calls go to models the log has no times of.")
+        if left[name]:
+            console.print(f"{Path(name).name}: not replayed, since it hangs on text: {', '.join(left[name])}.")
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.1%}" if high - low < 0.0005 else f"{low:.1%} to {high:.1%}"

@@ -1,0 +1,89 @@
+"""What a gateway does to act as one with others: it hears what they withdraw, and tells them what it withdraws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hapenny.caching.stored import RESULT
+from hapenny.caching.withdrawals import Withdrawal
+from hapenny.core.clock import Clock
+from hapenny.core.log import get_logger
+from hapenny.gateway.shared_state import Shared
+from hapenny.telemetry.metrics import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hapenny.caching.semantic.cache import SemanticCache
+
+_log = get_logger("hapenny.gateway")
+
+
+Serve: TypeAlias = Callable[[str, Clock, Callable[[], Coroutine[Any, Any, None]]], None]
+
+
+async def join_others(shared: Shared, semantic: SemanticCache | None, serve: Serve) -> None:
+    """Reads what was withdrawn before this gateway came, and follows it from now on. A store that is not there yet is
+    waited for in the background."""
+    elsewhere, dedup, clock = shared.elsewhere, shared.dedup, shared.clock
+    assert elsewhere is not None
+
+    def withdrawn(withdrawal: Withdrawal) -> None:
+        published = set[str]()
+        for layer in dedup.layers.values():
+            if withdrawal.stale:
+                layer.expire(withdrawal.selector, keep=withdrawal.keep)
+                continue
+            for entry in layer.select(withdrawal.selector):
+                published.update(tag for tag in entry.tags if tag.startswith(RESULT))
+            layer.purge(withdrawal.selector)
+        if withdrawal.stale and withdrawal.tag is not None:
+            shared.edge.withdraw(withdrawal.tag, keep=withdrawal.keep)
+        elif published:
+            shared.edge.withdraw(*sorted(published))
+
+    queue: list[Withdrawal] = []
+
+    def stale(tag: str, keep: str) -> None:
+        """What went stale here went stale everywhere; told until somebody hears it, each once."""
+        withdrawal = Withdrawal(tag=tag, keep=keep, stale=True)
+        if withdrawal not in queue and len(queue) < 10_000:
+            queue.append(withdrawal)
+
+    async def tell() -> None:
+        while True:
+            while queue:
+                try:
+                    await elsewhere.withdraw(queue[0])
+                except ConnectionError:
+                    break
+                del queue[0]
+            await clock.sleep(0.1)
+
+    elsewhere.on_withdrawn = withdrawn
+    dedup.on_stale = stale
+    try:
+        await elsewhere.catch_up()
+    except ConnectionError as error:
+        _log.warning("the shared store is not there yet; this gateway goes on alone until it is", error=error)
+    serve("news of other gateways", clock, elsewhere.follow)
+    if semantic is not None:
+        from hapenny.caching.semantic.shared import SharedSemantic
+
+        together = semantic.others
+        if not isinstance(together, SharedSemantic):  # else it goes on over a reload, from where it was
+            together = semantic.others = SharedSemantic(elsewhere, semantic, clock)
+        serve("what gateways learn together", clock, together.follow)
+    serve("news for other gateways", clock, tell)
+    shared.recorder.metrics.source("shared answers", lambda: _series(shared))
+
+
+def _series(shared: Shared) -> Iterator[Series]:
+    if shared.elsewhere is not None:
+        what = "Look-ups of answers that gateways share: hits, misses, waits for another, gone on alone, refused."
+        names = {"hits": "hit", "misses": "miss", "waits": "wait", "alone": "alone", "refused": "refused"}
+        stats: dict[tuple[str, ...], float] = {
+            (names[name],): float(count) for name, count in shared.elsewhere.stats().items() if name in names
+        }
+        yield Series("hapenny_shared_answers_total", what, ("outcome",), stats)

@@ -1,0 +1,283 @@
+"""What a configuration would have done with traffic that was logged: no model is called, no text is needed.
+
+Theory of operation. Each logged request becomes one of the same sizes (`logged`), and all go through a whole gateway of
+the new configuration in virtual time, at their own times. The provider is the log: it answers with the tokens and at
+the pace that were logged, and keeps a prompt cache as providers do. What caches, coalescing, prefix points, quotas,
+queues and service tiers do is therefore run, not guessed.
+
+What hangs on the text, the log cannot know: whether a paraphrase is a semantic hit, whether a cheaper tier would have
+been right, what pruning would cut. Such techniques do not act in the replay; where the log's gateway had them watch,
+what they would have saved stands in it, and the saving is an interval from nothing to that. No log tells temperatures:
+its requests are taken to be deterministic, as applications that are worth caching send them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hapenny.admission.keys import OPEN
+from hapenny.backends.contract import Backend
+from hapenny.config import STAGES, Config
+from hapenny.config.stages import LOSSY
+from hapenny.core.errors import Failure
+from hapenny.core.messages import Context
+from hapenny.gateway.gateway import Gateway
+from hapenny.simulation import loop
+from hapenny.simulation.loop import VirtualClock
+from hapenny.studies.logged import Logged, LoggedProvider, Pace, request
+from hapenny.studies.virtual_run import quiet_collector
+from hapenny.telemetry.rows import Row
+from hapenny.telemetry.schema import open_ledger, read_row
+from hapenny.workload.trace import from_csv
+
+MOST = 20_000
+"""Requests of a log that are replayed at most: its newest."""
+_BLIND = ("guard_input", "guard_context", "guard_output", "retrieval", "arms", "parameters", "structure")
+"""Stages that read text, which the replay has not."""
+
+
+class Span(Struct, frozen=True):
+    """From what is certain to what is possible."""
+
+    low: float
+    high: float
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a configuration comes to on a log. Dollars, seconds, shares of requests."""
+
+    requests: int
+    paid_usd: float
+    baseline_usd: float
+    saved_share: Span
+    """Of the baseline."""
+    by_technique_usd: dict[str, float]
+    first_p50_s: float
+    first_p95_s: float
+    whole_p50_s: float
+    whole_p95_s: float
+    answered_by_cache: float
+    turned_away: float
+    queued_p95_s: float
+    unknown_pace: float
+    """Share of calls to models that the log has no answers of: their pace is that of the others."""
+    watched_usd: dict[str, float]
+    """What techniques that hang on the text would have saved, as the log's gateway noted: the width of the interval."""
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """Requests of a log, what its models were like, and what watching techniques noted."""
+
+    rows: list[Logged]
+    paces: dict[str, Pace]
+    features: list[tuple[str, str, str]]
+    """Feature, session and tenant of each row."""
+    asked: list[str]
+    """The model each request named."""
+    watched: dict[str, float] = {}
+    source: str = ""
+
+
+def read(path: Path) -> Log:
+    """A ledger (SQLite) or a trace (CSV).
+
+    Raises:
+        ValueError: it is neither, or empty.
+    """
+    with path.open("rb") as file:
+        ledger = file.read(16) == b"SQLite format 3\x00"
+    return _ledger(path) if ledger else _trace(path)
+
+
+def _trace(path: Path) -> Log:
+    """A trace tells sizes and times alone: nothing comes twice, nothing is shared, and models answer as is usual."""
+    rows = [
+        Logged(
+            at=each.at, identity=f"t{number}", input_tokens=each.input, output_tokens=each.output,
+            cached_tokens=each.cached, history=f"t{number}", cacheable=False, first_s=0.5,
+            rest_s=each.output / 80,
+        )
+        for number, each in enumerate(from_csv(path)[-MOST:])
+    ]  # fmt: skip
+    return Log(
+        rows=rows, paces={"": Pace(0.5, 1 / 80)}, features=[("", "", "default")] * len(rows), asked=[""] * len(rows),
+        source="trace: times of answers are assumed (0.5 s, 80 tokens a second)",
+    )  # fmt: skip
+
+
+def _ledger(path: Path) -> Log:
+    connection = open_ledger(str(path), read_only=True)
+    try:
+        found = connection.execute(
+            "SELECT * FROM requests WHERE background IS NULL OR background = '' ORDER BY wall DESC LIMIT ?", (MOST,)
+        ).fetchall()
+        rows = [read_row(connection, values) for values in reversed(found)]
+    finally:
+        connection.close()
+    rows = [row for row in rows if row.outcome in ("delivered", "left", "refused")]
+    if not rows:
+        raise ValueError(f"{path}: no requests. Fix: a ledger with traffic in it")
+    start = rows[0].wall
+    logged, features, asked = [], [], []
+    answers: dict[str, tuple[int, ...]] = {}
+    paces: dict[str, list[tuple[float, float, int]]] = {}
+    watched: dict[str, float] = {}
+    for row in rows:
+        for name, nano in row.would_save.items():
+            watched[name] = watched.get(name, 0.0) + max(0, nano) / 1e9
+        entry = _logged(row, row.wall - start, answers)
+        if entry is None:
+            continue
+        logged.append(entry)
+        features.append((row.feature, row.session.hex() if row.session else "", row.tenant))
+        asked.append(row.model_asked)
+        if entry.first_s is not None and entry.rest_s is not None:
+            paces.setdefault(entry.model, []).append((entry.first_s, entry.rest_s, entry.output_tokens))
+    means = {
+        model: Pace(
+            float(np.mean([each[0] for each in seen])),
+            sum(each[1] for each in seen) / max(1, sum(each[2] - 1 for each in seen)),
+        )
+        for model, seen in paces.items()
+    }
+    return Log(rows=logged, paces=means, features=features, asked=asked, watched=watched, source="ledger")
+
+
+def _logged(row: Row, at: float, answers: dict[str, tuple[int, ...]]) -> Logged | None:
+    """A row of a ledger as a request; None where its sizes are not known."""
+    parts = row.parts
+    identity = f"{row.fingerprint.hex() if row.fingerprint else row.id}-{'-'.join(map(str, parts.values()))}"
+    call = next((each for each in row.calls if each.adopted and each.purpose != "embed"), None)
+    if call is None:  # a store answered: what the first answer to it was is known, where that is in the log
+        known = answers.get(identity)
+        if known is None:
+            known = (sum(parts.values()), row.output_tokens)
+        prompt, output, model, first, rest = known[0], known[1], "", None, None
+    else:
+        prompt = call.input + call.cache_read + call.cache_write + call.cache_write_1h
+        output, model = call.output, call.model
+        answers[identity] = (prompt, output)
+        first = call.began - call.started if call.began is not None else None
+        rest = call.ended - call.began if call.began is not None and call.ended is not None else None
+    # As estimated, not scaled to this prompt: what is shared has to come out alike in all that share it.
+    system, history = parts.get("system", 0) + parts.get("tools", 0), parts.get("history", 0)
+    return Logged(
+        at=at, identity=identity.replace(" ", ""), system=f"{parts.get('system', 0)}/{parts.get('tools', 0)}",
+        system_tokens=system, history=row.session.hex() if row.session else row.id, history_tokens=history,
+        input_tokens=max(1, prompt - system - history), output_tokens=max(1, output), model=model, first_s=first,
+        rest_s=rest, stream=row.stream,
+    )  # fmt: skip
+
+
+def settled(config: Config) -> tuple[Config, list[str]]:
+    """A configuration as it can be replayed, and the techniques that had to be left out of it."""
+    left = set()
+    blind = {spec.name for spec in LOSSY} | set(_BLIND)
+    routes = {}
+    for name, route in config.routes.items():
+        modes = dict(route.stages)
+        for spec in STAGES:
+            if spec.name in blind and route.mode(spec) != "off":
+                if spec.name not in ("tiers", "cascade") and route.mode(spec) == "on":
+                    left.add(spec.name)
+                modes[spec.name] = "off"
+        routes[name] = replace(route, stages=modes, audit_share=0.0)
+    bare = replace(config, routes=routes, ledger=None, keys=[], guardrails={}, collections={}, embedders={})
+    return bare, sorted(left)
+
+
+def replay(log: Log, config: Config, *, seed: int = 7) -> Outcome:
+    """Runs the log through a gateway of `config` in virtual time."""
+    settings, _ = settled(config)
+    known = {row.identity: row for row in log.rows}
+    rows: list[Row] = []
+    providers: list[LoggedProvider] = []
+    turned = [0]
+
+    async def main(clock: VirtualClock) -> None:
+        backends: dict[str, Backend] = {}
+        for name in settings.backends:
+            provider = LoggedProvider(name, clock, known, log.paces)
+            providers.append(provider)
+            backends[name] = provider
+        async with Gateway(settings, clock=clock, backends=backends) as gateway:
+            gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
+
+            async def one(place: int) -> None:
+                row, (feature, session, tenant) = log.rows[place], log.features[place]
+                model = log.asked[place] or "strong"
+                context = Context(feature=feature or None, session=session or None, tenant=tenant)
+                exchange = None
+                try:
+                    exchange = gateway.open(request(row, model), context, OPEN)
+                    answer = await gateway.answer(exchange)
+                    async for _ in answer:
+                        pass
+                except Failure:
+                    turned[0] += 1
+                finally:
+                    if exchange is not None:
+                        gateway.close(exchange)
+
+            start = clock.now()
+            tasks: set[asyncio.Task[None]] = set()
+            for place, row in enumerate(log.rows):
+                if start + row.at > clock.now():
+                    await clock.sleep(start + row.at - clock.now())
+                task = asyncio.get_running_loop().create_task(one(place))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            while tasks:
+                await asyncio.wait(list(tasks))
+
+    with quiet_collector():
+        loop.run(main, seed)
+    return _outcome(log, settings, rows, providers, turned[0])
+
+
+def _outcome(
+    log: Log, config: Config, rows: Sequence[Row], providers: Sequence[LoggedProvider], turned: int
+) -> Outcome:
+    served = [row for row in rows if not row.background and row.outcome == "delivered"]
+    paid = sum(row.actual or 0 for row in rows) / 1e9
+    baseline = sum(row.baseline or 0 for row in served) / 1e9
+    techniques: dict[str, float] = {}
+    for row in served:
+        for name, nano in row.savings.items():
+            techniques[name] = techniques.get(name, 0.0) + nano / 1e9
+    share = 1 - paid / baseline if baseline else 0.0
+    watched = {name: usd for name, usd in log.watched.items() if usd > 0 and name not in techniques}
+    more = sum(watched.values()) / baseline if baseline else 0.0
+    calls = sum(provider.calls for provider in providers)
+    return Outcome(
+        requests=len(log.rows),
+        paid_usd=paid,
+        baseline_usd=baseline,
+        saved_share=Span(share, min(1.0, share + more)),
+        by_technique_usd=techniques,
+        first_p50_s=_percentile([row.ttft for row in served], 50),
+        first_p95_s=_percentile([row.ttft for row in served], 95),
+        whole_p50_s=_percentile([row.e2e for row in served], 50),
+        whole_p95_s=_percentile([row.e2e for row in served], 95),
+        answered_by_cache=sum(row.cache_hit for row in served) / max(1, len(served)),
+        turned_away=turned / max(1, len(log.rows)),
+        queued_p95_s=_percentile([row.queued for row in served], 95),
+        unknown_pace=sum(provider.unknown for provider in providers) / max(1, calls),
+        watched_usd=watched,
+    )
+
+
+def _percentile(values: Sequence[float | None], percent: float) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.percentile(known, percent)) if known else 0.0
+
+
+def compare(log: Log, configs: Mapping[str, Config]) -> dict[str, Outcome]:
+    """Each configuration over the same log."""
+    return {name: replay(log, config) for name, config in configs.items()}
