@@ -74,8 +74,8 @@ async def _fired(url: str, serial: int, kept: bool) -> float:
 def workers(folder: Path) -> dict[str, Any]:
     """Processor a request of two workers against one, on the same requests; they take turns.
 
-    `cpu_ratio_2` is of requests whose answers are all shared, half of them new: the dearest there are;
-    `cpu_ratio_2_plain` of requests that say no temperature, whose answers nobody keeps.
+    `cpu_ratio_2` is of requests whose answers are all shared, half of them new: the dearest there are.
+    `cpu_ratio_2_plain` is of requests that say no temperature, whose answers nobody keeps.
     """
     provider = Process("benchmarks.scaleout.provider", "0.002")
     one = fleet.Fleet(folder / "w1", 1, provider, None, None)
