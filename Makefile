@@ -8,7 +8,7 @@ GET_UV = @$(UV) --version >/dev/null 2>&1 \
 	     && mkdir -p .tools/bin && ln -sf ../env/bin/uv .tools/bin/uv; } \
 	|| { echo "uv cannot be fetched. Fix: apt install python3-venv (or pip), or https://docs.astral.sh/uv/"; exit 2; }
 RUN := $(UV) run --no-sync
-EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt
+EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt --extra parquet
 DATA ?=
 
 .PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean
@@ -91,6 +91,12 @@ bench: setup
 rivals:
 	@$(UV) venv --quiet --allow-existing .venv-rivals
 	@VIRTUAL_ENV=$(CURDIR)/.venv-rivals $(UV) pip install --quiet -r benchmarks/rivals.txt
+	@$(UV) venv --quiet --allow-existing --python 3.11 .venv-gateways
+	@VIRTUAL_ENV=$(CURDIR)/.venv-gateways $(UV) pip install --quiet -r benchmarks/overhead/rivals.txt \
+	  || echo "not measured: the gateways of benchmarks/overhead/rivals.txt cannot be had from PyPI here"
+	@mkdir -p .venv-gateways/node && cd .venv-gateways/node \
+	  && npm install --silent --no-audit --no-fund --ignore-scripts @portkey-ai/gateway@1.15.2 \
+	  || echo "not measured: Portkey cannot be had from npm here"
 
 clean:
 	rm -rf .venv .venv-* .tools dist site .mypy_cache .ruff_cache

@@ -25,6 +25,14 @@ WANTS: dict[str, str | None] = {
     "throughput": "traces",
     "batch": None,
     "guardrails": None,
+    "console": None,
+    "latency": "",
+    "techniques": "",
+    "protection": None,
+    "firstday": None,
+    "mangaassist": None,
+    "scaling": "traces",
+    "scaleout": None,
 }
 
 

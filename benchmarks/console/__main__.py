@@ -84,6 +84,7 @@ def ask(path: str) -> dict[str, dict[str, float]]:
             for label, scope in scopes.items():
                 taken = []
                 for _ in range(RUNS):
+                    rolled.forget()
                     began = time.perf_counter()
                     question(scope)
                     taken.append((time.perf_counter() - began) * 1e3)
@@ -104,8 +105,8 @@ class Then(RealClock):
         return self._until
 
 
-def visit(path: str, until: float) -> dict[str, dict[str, float]] | None:
-    """Milliseconds of each page over each range in a browser; None where there is none."""
+def visit(path: str, until: float) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]] | None:
+    """Milliseconds of each page over each range in a browser: the median, the first visit; None without a browser."""
     program = browser.found()
     if program is None:
         return None
@@ -116,20 +117,23 @@ def visit(path: str, until: float) -> dict[str, dict[str, float]] | None:
     thread = threading.Thread(target=console.run)
     thread.start()
     times: dict[str, dict[str, float]] = {}
+    first: dict[str, dict[str, float]] = {}
     try:
         with browser.Browser(program) as tab:
             tab.size(1280)
             tab.open(f"http://127.0.0.1:{port}/labels")  # the browser itself is warm
             for page in PAGES:
-                times[page.view] = {}
+                times[page.view], first[page.view] = {}, {}
                 for label in ("24h", "7d", "all") if page.ranged else ("24h",):
                     url = f"http://127.0.0.1:{port}{page.path}?range={label}"
-                    times[page.view][label] = round(statistics.median(tab.open(url) for _ in range(RUNS)), 1)
+                    taken = [tab.open(url) for _ in range(RUNS)]
+                    times[page.view][label] = round(statistics.median(taken), 1)
+                    first[page.view][label] = round(taken[0], 1)
                 print(page.path, times[page.view], file=sys.stderr)
     finally:
         console.stop()
         thread.join()
-    return times
+    return times, first
 
 
 def main() -> None:
@@ -148,7 +152,8 @@ def main() -> None:
             until = (rolled.last or UNTIL) + 1.0
             (rows,) = rolled.connection.execute("SELECT count(*) FROM requests").fetchone()
         rolled.close()
-        asked, pages = ask(path), visit(path, until)
+        asked, visited = ask(path), visit(path, until)
+    pages, first = visited if visited is not None else (None, None)
     factor = calibrate()["factor"]
     slowest = max((ms, name, label) for name, each in asked.items() for label, ms in each.items())
     drawn = max(((ms, name, label) for name, each in (pages or {}).items() for label, ms in each.items()), default=None)
@@ -157,6 +162,7 @@ def main() -> None:
         "write": written,
         "queries_ms": asked,
         "pages_ms": pages,
+        "pages_first_visit_ms": first,
         "worst_query": {"ms": slowest[0], "name": slowest[1], "range": slowest[2], "limit_ms": QUERY_MS},
         "worst_page": None
         if drawn is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,15 +22,15 @@ class Shot(NamedTuple):
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
 
-def body(model: str, *, stream: bool = False, serial: int | None = None) -> bytes:
-    """A chat request of about 3 KB; with `serial` no two are the same."""
-    text = "What does it cost to cross the bridge? " * 60
+def body(model: str, *, stream: bool = False, serial: int | None = None, kb: float = 3.0, chunks: int = 0) -> bytes:
+    """A chat request of about `kb` KB; with `serial` no two are the same. `chunks`: how many a mock streams."""
+    text = "What does it cost to cross the bridge? " * max(1, round((kb * 1_000 - 200) / 39 if kb != 3.0 else 60))
     content = text if serial is None else f"{serial} {text}"
     request: dict[str, object] = {
         "model": model,
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}],
         "temperature": 0,
-        "max_tokens": 256,
+        "max_tokens": chunks or 256,
     }
     if stream:
         request["stream"] = True
@@ -76,9 +77,14 @@ async def fire(
     first: int = 0,
     path: str = "/v1/chat/completions",
     key: str = "key",
+    headers: Mapping[str, str] | None = None,
+    kb: float = 3.0,
+    chunks: int = 20,
 ) -> Shot:
-    """Sends `requests` over `concurrency` connections and waits for all."""
-    clients = [_Client(url, path, {"Authorization": f"Bearer {key}"}) for _ in range(concurrency)]
+    """Sends `requests` over `concurrency` connections and waits for all. `headers`: further ones of a system; `kb`: the
+    size of bodies; `chunks`: of a stream."""
+    sent = {"Authorization": f"Bearer {key}", **(headers or {})}
+    clients = [_Client(url, path, sent) for _ in range(concurrency)]
     await asyncio.gather(*[client.connect() for client in clients])
     serial = iter(range(first, first + requests))
     latencies: list[float] = []
@@ -87,7 +93,8 @@ async def fire(
     async def work(client: _Client) -> None:
         nonlocal failed
         for number in serial:
-            payload = body(model, stream=stream, serial=None if same else number)
+            serial_ = None if same else number
+            payload = body(model, stream=stream, serial=serial_, kb=kb, chunks=chunks if stream else 0)
             began = time.perf_counter()
             if not await client.send(payload):
                 failed += 1

@@ -1,8 +1,9 @@
 """The scenes of live protection: traffic, a gateway that has learnt it, and what changes midway.
 
-At most a third of the traffic is routed: the cheap model was certified on some intents beforehand (its pairs are drawn
-from the hidden world of the same draw, before the change), so that the scenes are about protection and not about
-learning. The change comes at half of the requests.
+At most a third of the traffic is routed: the application asks for `auto` on some intents and for the strong model on
+all others. On those the cheap model was certified beforehand (its pairs are drawn from the hidden world of the same
+draw, before the change), so that the scenes are about protection and not about learning. The change comes at half of
+the requests.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from hapenny.config import Config
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.cards import DECKS
 from hapenny.simulation.changes import Change
@@ -25,6 +29,7 @@ CARD = "current-2026"
 ROUTED = ("order_status", "shipping", "small_talk", "returns")
 """About a third of the traffic, tools included."""
 LOSS = 0.01
+MODES = {"semantic": "off", "prune": "off", "window": "off", "templates": "off"}
 _A_DAY = 40_000
 
 
@@ -50,8 +55,7 @@ def traffic(mix: Mix, seed: int, requests: int) -> tuple[Population, list[Messag
 
 def config(card: str = CARD, **route: Any) -> Config:
     """The gateway: tiers alone, within a point of loss."""
-    modes = {"semantic": "off", "prune": "off", "window": "off", "templates": "off"}
-    return everything("balanced", card, max_quality_loss=LOSS, holdout=0.0, stages=modes, **route)
+    return everything("balanced", card, max_quality_loss=LOSS, holdout=0.0, stages=MODES, **route)
 
 
 def certify(gateway: Gateway, messages: Sequence[Message], seed: int, routed: Sequence[str] = ROUTED) -> None:
@@ -67,14 +71,24 @@ def certify(gateway: Gateway, messages: Sequence[Message], seed: int, routed: Se
         item = message.item
         for part in ("+tools", "+result") if item.call is not None else ("",):
             where = f"{message.intent}{part}"
-            opening.seen(where, 1.0, question=part != "+result")
             if message.intent in routed:
+                opening.seen(where, 1.0, question=part != "+result")
                 right = [
                     latents.right(each, item.kind, item.id, message.text, item.difficulty) for each in (cheap, dear)
                 ]
                 opening.add(where, "fast", float(right[1]) - float(right[0]), 0.1)
     while budget.look(0.1):
         pass
+
+
+def asked_for(message: Message) -> str:
+    """What the application asks for: routing on some intents, else the strong model."""
+    return "auto" if message.intent in ROUTED else DECKS[CARD].baseline
+
+
+def named(message: Message, request: Request) -> Request:
+    """A message's request, with what the application asks for in it."""
+    return replace(request, model=asked_for(message))
 
 
 def worse(share: float) -> Callable[[SimulatedProvider], None]:
@@ -106,7 +120,7 @@ def play(mix: Mix, seed: int, requests: int, change: Callable[[SimulatedProvider
     middle = messages[len(messages) // 2]
     result = run(
         messages, population.shop, config=config(), card=CARD, seed=seed, latents=seed,
-        hooks={middle.number: change}, ready=ready,
+        hooks={middle.number: change}, ready=ready, shape=named,
     )  # fmt: skip
     return watched.outcome(result.records, middle.at, result.bill)
 

@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="200 requests over sockets, one seed of 300 after 600")
     parser.add_argument("--requests", type=int, default=2100, help="over sockets, each card")
-    parser.add_argument("--seeds", type=int, default=10, help="in virtual time, each card")
+    parser.add_argument("--seeds", type=int, default=4, help="in virtual time, each card; 10 take about half an hour")
     parser.add_argument("--messages", type=int, default=5000, help="that are measured in each seed")
     parser.add_argument("--learning", type=int, default=10_000, help="on other questions, before them")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="seeds played at once")

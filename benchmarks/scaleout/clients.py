@@ -33,8 +33,9 @@ class Asked(NamedTuple):
 class Client:
     """One client with a connection to each gateway that it has met."""
 
-    def __init__(self, urls: list[str], tenant: str, seed: int, *, pause_s: float = 0.0) -> None:
+    def __init__(self, urls: list[str], tenant: str, seed: int, *, pause_s: float = 0.0, kept: bool = True) -> None:
         self.urls, self.tenant, self.pause_s = urls, tenant, pause_s
+        self.sent = {"temperature": 0} if kept else {}
         self.random = random.Random(seed)
         self.connections: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self.asked: list[Asked] = []
@@ -80,7 +81,7 @@ class Client:
             self.connections[gateway] = await asyncio.open_connection(place.hostname, place.port)
         reader, writer = self.connections[gateway]
         body = json.dumps(
-            {"model": model, "temperature": 0, "max_tokens": 50, "messages": [{"role": "user", "content": question}]}
+            {**self.sent, "model": model, "max_tokens": 50, "messages": [{"role": "user", "content": question}]}
         ).encode()
         writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

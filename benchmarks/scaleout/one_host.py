@@ -14,7 +14,7 @@ from benchmarks.scaleout.servers import Process, Redis, log
 
 ROUNDS = 5
 REQUESTS = 300
-LOADED = 3_000
+LOADED = 2_000
 CONNECTIONS = 32
 CORES_FOR_SPEED = 6
 
@@ -51,14 +51,14 @@ def redis_ms(folder: Path, redis: Redis) -> dict[str, Any]:
     return {"redis_ms_p50": round(statistics.median(added), 3), "alone_ms_p50": round(statistics.median(bases), 3)}
 
 
-async def _fired(url: str, serial: int, mixed: bool) -> float:
-    """Requests a second. `mixed`: half of them were asked before."""
+async def _fired(url: str, serial: int, kept: bool) -> float:
+    """Requests a second. `kept`: their answers may be kept and shared, and half of them were asked before."""
     share = LOADED // CONNECTIONS
 
     async def one(number: int) -> None:
-        client = clients.Client([url], "red", number)
+        client = clients.Client([url], "red", number, kept=kept)
         for count in range(share):
-            again = mixed and count % 2
+            again = kept and count % 2
             question = f"asked by many {count % 40}" if again else f"{serial} {number} {count} asked once"
             await client.ask(0, question)
         if any(each.status != 200 for each in client.asked):
@@ -72,21 +72,31 @@ async def _fired(url: str, serial: int, mixed: bool) -> float:
 
 
 def workers(folder: Path) -> dict[str, Any]:
-    """Processor a request of two workers against one, on the same requests; they take turns."""
+    """Processor a request of two workers against one, on the same requests; they take turns.
+
+    `cpu_ratio_2` is of requests whose answers are all shared, half of them new: the dearest there are.
+    `cpu_ratio_2_plain` is of requests that say no temperature, whose answers nobody keeps.
+    """
     provider = Process("benchmarks.scaleout.provider", "0.002")
     one = fleet.Fleet(folder / "w1", 1, provider, None, None)
     two = fleet.Fleet(folder / "w2", 1, provider, None, None, more=("--workers", "2"))
-    ratios, speeds, costs = [], [], []
+    ratios, plain, speeds, costs = [], [], [], []
     try:
         for round_ in range(ROUNDS + 1):
-            cost, rate = [], []
+            cost: list[float] = []
+            rate: list[float] = []
+            bare: list[float] = []
             for group in (one, two):
                 gateway = group.gateways[0]
-                before = gateway.cpu()
-                rate.append(asyncio.run(_fired(gateway.url, round_, mixed=True)))
-                cost.append((gateway.cpu() - before) / (LOADED // CONNECTIONS * CONNECTIONS) * 1e6)
+                for kept, costs_ in ((True, cost), (False, bare)):
+                    before = gateway.cpu()
+                    speed = asyncio.run(_fired(gateway.url, round_, kept))
+                    costs_.append((gateway.cpu() - before) / (LOADED // CONNECTIONS * CONNECTIONS) * 1e6)
+                    if kept:
+                        rate.append(speed)
             if round_:
                 ratios.append(cost[1] / cost[0])
+                plain.append(bare[1] / bare[0])
                 speeds.append(rate[1] / rate[0])
                 costs.append([round(each) for each in cost])
     finally:
@@ -97,6 +107,7 @@ def workers(folder: Path) -> dict[str, Any]:
     many = (os.cpu_count() or 1) >= CORES_FOR_SPEED
     return {
         "cpu_ratio_2": round(statistics.median(ratios), 4),
+        "cpu_ratio_2_plain": round(statistics.median(plain), 4),
         "speedup_2": round(statistics.median(speeds), 3) if many else None,
         "cpu_us": costs,
     }

@@ -30,15 +30,18 @@ class Case:
     titles: list[bool] = field(default_factory=list)  # the passage's title, kept with any of its sentences, answers
     own: int | None = None  # the passage that was annotated, where others may hold the answer string too
 
-    def kept(self, places: Collection[tuple[int, int]], *, strict: bool = False) -> float:
+    def kept(self, places: Collection[tuple[int, int]], *, strict: bool = False, titled: bool = True) -> float:
         """The share of evidence that survives at the kept (passage, sentence) places.
 
-        `strict`: only in the annotated passage.
+        `strict`: only in the annotated passage. `titled`: a title that answers counts, since it is sent and paid for
+        with any sentence of its passage.
         """
         gold = [(p, s) for p, row in enumerate(self.evidence) for s, is_gold in enumerate(row) if is_gold]
         if not self.share:
             wanted = {place for place in gold if not strict or self.own in (None, place[0])}
-            headed = {p for p, is_gold in enumerate(self.titles) if is_gold and (not strict or p == self.own)}
+            headed = {
+                p for p, is_gold in enumerate(self.titles) if titled and is_gold and (not strict or p == self.own)
+            }
             return float(any(place in wanted or place[0] in headed for place in places))
         sizes = [self.weights[p][s] if self.weights else 1.0 for p, s in gold]
         return sum(size for size, place in zip(sizes, gold, strict=True) if place in places) / max(sum(sizes), 1e-9)

@@ -109,6 +109,7 @@ def measure(
                 strict = item.case.kept(places, strict=True)
                 part = "prune_vectors" if with_vectors else "prune"
                 row = {"part": part, "set": name, "share": label, "kept": value, "own_passage": strict}
+                row["sentences_only"] = item.case.kept(places, titled=False)
                 record({**row, "capped": item.case.kept(capped), "true_share": round(true, 4)})
     return results
 
@@ -134,7 +135,7 @@ def run(directory: Path, record: Record, *, quick: bool = False, cache: Path | N
         record(line)
 
     result: dict[str, Any] = {"prune": _means(measure(items, record=keep))}
-    for key in ("true_share", "capped", "own_passage"):
+    for key in ("true_share", "capped", "own_passage", "sentences_only"):
         result[f"prune_{key}"] = _grouped(lines, key)
     result |= _speed(items, quick)
     meetings = prepare(contexts.qmsum(directory, count, 24 if quick else None), count)

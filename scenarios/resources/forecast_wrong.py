@@ -3,7 +3,6 @@
 import math
 
 from hapenny.capacity.forecast import DayForecast
-
 from scenarios.scene import Scenario, Scene
 
 SCENARIO = Scenario(

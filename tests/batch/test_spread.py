@@ -130,6 +130,25 @@ async def test_a_journal_that_died_finds_what_was_answered_since(store):
     assert set(model.paid.values()) == {1}
 
 
+async def test_a_journal_that_died_goes_on_with_the_shards_it_had_put_there(store):
+    model = Model(slow=0.05)
+    local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=30)
+    dying = asyncio.create_task(local.run(RECORDS, Kept(), FOREVER))
+    workers = [asyncio.create_task(worker(store, model).run()) for _ in range(2)]
+    while len(model.paid) < 8:
+        await asyncio.sleep(0.01)
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    kept = Kept()
+    # It shards otherwise, and what workers have under way is answered once all the same.
+    await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
+    for each in workers:
+        each.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    assert len(kept.results) == len(RECORDS)
+    assert set(model.paid.values()) == {1}
+
+
 async def test_a_worker_that_dies_is_made_up_for_and_what_it_answered_stays(store, monkeypatch):
     monkeypatch.setattr(module, "LEASE_S", 1.5)
     model, kept = Model(slow=0.05), Kept()

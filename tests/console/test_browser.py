@@ -95,3 +95,19 @@ def test_without_its_script_a_page_works(chromium, port):
         assert chromium.run("document.querySelectorAll('main tr[data-row] a').length") > 3
     finally:
         chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_the_report_for_a_manager_fits_a_telephone(chromium, tmp_path):
+    from click.testing import CliRunner
+
+    from hapenny.cli.main import main
+
+    made(tmp_path / "l.db", 800)
+    page = tmp_path / "report.html"
+    done = CliRunner().invoke(main, ["report", "--ledger", str(tmp_path / "l.db"), "--html", str(page)])
+    assert done.exit_code == 0
+    for width in (390, 1280):
+        chromium.size(width)
+        chromium.open(page.as_uri())
+        assert chromium.problems() == []
+        assert chromium.run("document.documentElement.scrollWidth") <= width

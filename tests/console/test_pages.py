@@ -165,6 +165,11 @@ def test_a_ledger_that_appears_later_and_one_that_is_damaged_are_told(tmp_path):
         assert "There is no ledger yet" in ask("GET", "/")[1]
         made(tmp_path / "l.db", 200)
         assert "adds up to the nano-dollar" in ask("GET", "/?range=all")[1]
+        for name in ("l.db", "l.db-wal", "l.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        assert "There is no ledger yet" in ask("GET", "/")[1]
+        rows = made(tmp_path / "l.db", 90, days=0.5)
+        assert f"requests {sum(not row.background for row in rows)}" in text(ask("GET", "/?range=all")[1])
     (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 9_000)
     with serving(configured(tmp_path / "damaged.db")) as (_, ask):
         status, body, _ = ask("GET", "/")

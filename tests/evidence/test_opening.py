@@ -5,7 +5,7 @@ import random
 import pytest
 
 from hapenny.evidence.loss_budget import RouteBudget, parts
-from hapenny.evidence.opening import CONTROL, Opening
+from hapenny.evidence.opening import Opening
 from hapenny.studies import certificates
 
 LIMIT = 0.01
@@ -67,8 +67,8 @@ def test_only_cells_that_bear_it_are_opened():
 def test_a_share_is_always_left_for_comparison():
     opening = taught(6_000)
     assert opening.part == 1.0
-    assert opening.acts("a", 1 - CONTROL - 0.01) == "fast"
-    assert opening.acts("a", 1 - CONTROL + 0.01) is None
+    assert opening.acts("a", 1 - opening.control - 0.01) == "fast"
+    assert opening.acts("a", 1 - opening.control + 0.01) is None
 
 
 def test_worse_answers_suspend_it_and_then_close_it():
@@ -124,6 +124,50 @@ def test_what_was_learnt_outlives_a_restart():
     assert again.acts("a") == "fast"
 
 
+def test_pairs_are_wanted_where_they_may_open_more():
+    opening = Opening("tiers", ["fast", "balanced"])
+    draw = random.Random(5)
+    for number in range(3_000):
+        where, worth = (("dear", 10.0), ("cheap", 1.0))[number % 2]
+        opening.seen(where, worth)
+        for option, worse, cost in (("fast", 0.25, 0.1), ("balanced", 0.005, 0.3)):
+            opening.add(where, option, float(draw.random() < worse), cost * worth)
+        opening.look(LIMIT)
+    assert opening.wanted("dear", lambda chance: False) == ["balanced"]
+    assert opening.interest("dear") == 1.0
+
+
+def test_an_option_that_costs_more_and_loses_more_is_not_asked_further():
+    opening = Opening("tiers", ["fast", "balanced"])
+    for number in range(200):
+        opening.seen("a", 1.0)
+        opening.add("a", "fast", 0.0, 0.1)
+        opening.add("a", "balanced", float(number % 10 == 0), 0.3)
+    assert opening.wanted("a", lambda chance: True) == ["fast"]
+
+
+def test_gains_of_one_option_make_room_for_a_cheaper_one():
+    draw = random.Random(7)
+    opening = Opening("tiers", ["fast", "balanced"])
+    for _ in range(8_000):
+        where = draw.choice("abcd")
+        opening.seen(where, 1.0)
+        for option, net in (("fast", 0.02), ("balanced", -0.06)):
+            at = draw.random()
+            opening.add(where, option, 1.0 if at < 0.03 + net / 2 else -1.0 if at < 0.06 else 0.0, 0.1)
+        opening.look(LIMIT)
+    assert set(opening.policy) == set("abcd")
+    assert opening.bound <= LIMIT + 1e-9
+
+
+def test_a_limit_that_shrinks_is_kept_at_once():
+    opening = taught(4_000, worse=0.02, better=0.016)
+    wide = opening.part
+    assert opening.look(LIMIT / 4)
+    assert opening.part < wide
+    assert opening.bound <= LIMIT / 4 + 1e-9
+
+
 def test_the_budget_of_a_route_is_divided_and_closed_techniques_lend_their_part():
     shared = parts(LIMIT, ["tiers", "semantic", "prune"])
     assert sum(shared.values()) == pytest.approx(LIMIT)
@@ -131,6 +175,14 @@ def test_the_budget_of_a_route_is_divided_and_closed_techniques_lend_their_part(
     budget = RouteBudget(LIMIT, ["tiers", "semantic", "prune"], {"tiers": ["fast"], "prune": ["on"]})
     assert budget.limit_of("tiers") == pytest.approx(shared["tiers"] + shared["prune"])
     assert budget.limit_of("prune") == shared["prune"]
+
+
+def test_a_technique_that_stands_aside_lends_its_part_too():
+    aside = set()
+    budget = RouteBudget(LIMIT, ["tiers", "semantic"], {"tiers": ["fast"]}, aside=aside.__contains__)
+    part = budget.limit_of("tiers")
+    aside.add("semantic")
+    assert part < budget.limit_of("tiers") == pytest.approx(LIMIT)
 
 
 def test_without_a_judge_nothing_opens_and_that_is_said():

@@ -20,8 +20,8 @@ def test_the_first_look_is_as_many_requests_away_as_pairs_are_missing():
     ahead = outlook(opening(40), 0.05, LIMIT)
     assert ahead[0].share == 0.0
     assert ahead[1].share > 0
-    # 80 certifying pairs are three quarters of 107; 40 are there, and each takes ten requests.
-    assert abs(ahead[1].requests - 667) < 15
+    # 60 certifying pairs are four fifths of 75; 40 are there, and each takes ten requests.
+    assert abs(ahead[1].requests - 350) < 15
 
 
 def test_more_evidence_of_the_same_kind_opens_more_and_each_request_is_spared_what_pairs_show():

@@ -1,5 +1,7 @@
 """The LLM judge, audits, labels and other tools' shapes."""
 
+import asyncio
+
 import botocore.session
 import numpy as np
 import pytest
@@ -66,27 +68,63 @@ async def test_a_failed_audit_harms_nobody():
     assert auditor.wants()
 
 
-async def test_without_a_share_audits_cost_a_part_of_what_is_paid_and_more_only_to_settle_a_suspicion():
+async def test_without_a_share_audits_never_cost_more_than_their_part_of_the_bill():
     auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.05), RealClock(seed=3))
+    paid = 0
 
     async def audit():
         return "same", NANO // 100
 
     assert not auditor.wants(dear=False, watching=False)
-    paid = audits = 0
     for _ in range(2_000):
         auditor.earn(NANO // 100)
         paid += NANO // 100
         if auditor.wants(dear=False, watching=False):
             await auditor.run(audit())
-            audits += 1
-    assert 0.03 < auditor.spent / paid <= 0.051
-    settled = 0
-    for _ in range(100):
-        if auditor.wants(watching=True, suspicious=True):
-            await auditor.run(audit())
-            settled += 1
-    assert settled > 40
+        assert auditor.spent <= 0.05 * (paid + auditor.spent) + NANO // 100
+    assert auditor.spent >= 0.04 * paid
+
+
+async def test_a_reserve_stays_for_the_watch_of_what_is_in_force():
+    auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.05), RealClock(seed=3))
+
+    async def audit():
+        return "same", NANO // 100
+
+    async def asked(turns, **how):
+        count = 0
+        for _ in range(turns):
+            auditor.earn(NANO // 100)
+            if auditor.wants(dear=False, **how):
+                await auditor.run(audit())
+                count += 1
+        return count
+
+    await asked(100, watching=True)
+    explored = await asked(2_000, watching=False, held=True)
+    settled = await asked(200, watching=True, suspicious=True)
+    assert explored <= 20
+    assert settled >= 80
+
+
+async def test_an_audit_under_way_holds_back_what_it_will_cost():
+    auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.5), RealClock(seed=3))
+    auditor.earn(NANO)
+    auditor.charge(NANO // 10, dear=False)
+    began = asyncio.Event()
+
+    async def audit():
+        began.set()
+        await asyncio.sleep(3600)
+        return "same", NANO // 10
+
+    under_way = [asyncio.create_task(auditor.run(audit())) for _ in range(2)]
+    await began.wait()
+    assert not any(auditor.wants(dear=False) for _ in range(50))
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+    assert any(auditor.wants(dear=False) for _ in range(50))
 
 
 def test_feedback_scores():

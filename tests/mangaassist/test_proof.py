@@ -5,6 +5,7 @@ import pytest
 from hapenny.studies.player import Record
 from hapenny.workload.mix import load
 from mangaassist_proof.draws import CHANGES, LIMITS, Size, changed, deck_of, draw, long_answer, traffic
+from mangaassist_proof.evaluate import evaluate
 from mangaassist_proof.frontier import by_tier, frontier
 from mangaassist_proof.page import page
 from mangaassist_proof.play import Played
@@ -47,6 +48,13 @@ def test_learning_asks_other_questions_than_those_that_are_measured():
     assert tested
     assert lived
     assert not asked & {message.item.id for message in (*tested, *lived)}
+
+
+def test_a_test_on_few_questions_adopts_nothing():
+    population, tested, _, _ = traffic(load(), 5, Size(messages=20, tested=40, lived=0))
+    shown = evaluate(tested, population.shop, deck_of("manga-2024", "card", load()), 5)
+    assert shown.trained is None
+    assert shown.requests >= shown.prompts * 3
 
 
 def test_the_providers_speeds_are_the_latency_budgets():

@@ -102,3 +102,21 @@ async def test_without_a_webhook_it_is_a_line_of_the_log(capsys):
 def test_an_address_that_is_none_is_refused_at_start():
     with pytest.raises(ValueError, match="alerts"):
         load(text="alerts: {webhook: nowhere}")
+
+
+async def test_each_is_written_down_for_the_console_without_a_webhook_too(tmp_path):
+    from hapenny.telemetry import sampled
+    from hapenny.telemetry.ledger import Ledger, LedgerOptions
+    from hapenny.telemetry.schema import open_ledger
+
+    clock = Clock()
+    ledger = Ledger(LedgerOptions(path=str(tmp_path / "l.db")), clock)
+    alerts = Alerts(AlertOptions(), clock, book=ledger.book)
+    alerts.send("budget", "tenant-01 used 80 % of its day", limit=5.0, spent=4.0)
+    await ledger.aclose()
+    connection = open_ledger(str(tmp_path / "l.db"), read_only=True)
+    (kept,) = sampled.entries(connection, "alert", 0.0, 1e12)
+    connection.close()
+    assert (kept["alert"], kept["subject"], kept["limit"]) == ("budget", "tenant-01 used 80 % of its day", 5.0)
+    assert kept["actual"] == kept["saved"] == 0
+    await alerts.aclose()

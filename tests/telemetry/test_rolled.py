@@ -261,3 +261,24 @@ def test_a_busy_hour_keeps_some_of_its_times(tmp_path):
     assert totals.e2e.count == totals.e2e_n > 3_000
     assert 300 <= kept < 1_500
     reader.close()
+
+
+def test_wide_ranges_are_kept_while_next_to_nothing_came(tmp_path):
+    path = str(tmp_path / "l.db")
+    file = LedgerFile(path)
+    rows = list(made_rows(3_010, UNTIL, days=6))
+    file.insert(rows[:3_000])
+    reader = Rolled(path)
+    with reader.look():
+        before = reader.totals(Scope()).actual
+    file.insert(rows[3_000:3_002])
+    with reader.look():
+        assert reader.totals(Scope()).actual == before
+        today = reader.totals(Scope(since=UNTIL - 43_200))
+        reader.forget()
+        assert reader.totals(Scope(since=UNTIL - 43_200)).actual == today.actual
+    file.insert(rows[3_002:])
+    file.close()
+    with reader.look():
+        assert reader.totals(Scope()).actual == sum(row.actual or 0 for row in rows)
+    reader.close()

@@ -156,6 +156,30 @@ async def test_prune_reads_tagged_passages_and_keeps_what_is_outside():
     assert sent.count("<document ") == sent.count("</document>")
 
 
+async def test_prune_reads_the_system_prompt_unless_it_comes_again_or_the_conversation_goes_on():
+    passages = "\n\n".join(
+        f"The bridge of {town} was opened in {1800 + place}. Boats passed under it. Its arches are of stone."
+        for place, town in enumerate(("Lyon", "Porto", "Graz", "Gent", "Brno", "Turku", "Split", "Cork", "Ulm", "Bern"))
+    )
+    system = (Text(f"Answer from these.\n\nContext:\n\n{passages}"),)
+    stage = STAGES["prune"]()
+
+    async def sent(*turns: Message) -> str:
+        _, terminal = await served(stage, exchange(system=system, messages=turns))
+        return "".join(block.text for block in terminal.seen[-1][0].system)
+
+    def asks(text: str) -> Message:
+        return Message("user", (Text(text),))
+
+    first = await sent(asks("When was the bridge of Graz opened?"))
+    assert "Graz was opened in 1802" in first
+    assert len(first) < 0.8 * len(system[0].text)
+    assert await sent(asks("When was the bridge of Graz opened?")) == first
+    assert await sent(asks("When was the bridge of Ulm opened?")) == system[0].text
+    told = Message("assistant", (Text("In 1802."),))
+    assert await sent(asks("When was the bridge of Graz opened?"), told, asks("and its arches?")) == system[0].text
+
+
 async def test_an_old_turns_context_is_pruned_the_same_way_again():
     stage = STAGES["prune"]()
     first = Message("user", (*documents(), Text("when was the bridge opened?")))

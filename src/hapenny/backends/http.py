@@ -55,6 +55,9 @@ async def exchange(
             id = answered.get("x-amzn-requestid", "") or clock.new_id("msg_")
             if not request.stream:
                 whole = await lease.whole()
+                events = codec.verbatim(whole)
+                if events is not None:
+                    return Replay(events, {codec.name: (whole, {"content-type": "application/json"})})
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)

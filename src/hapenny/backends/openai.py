@@ -61,6 +61,8 @@ class OpenAIBackend:
         """Whether the server answers a further dialect, by dialect and model, as far as that is known."""
         self._responses = responses
         self._streams = streams
+        self.bounded = True
+        """Nothing is waited for but the answer, which has the call's limits (`backends.http.exchange`)."""
         self._credentials = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._fitting = Fitting(find)
 

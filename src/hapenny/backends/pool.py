@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hapenny.backends.http1 import Broken, Connection, head
+from hapenny.backends.opening import Opener, Opening
 from hapenny.backends.proxy import Proxy
 from hapenny.backends.url import Url
 from hapenny.core.clock import Clock
@@ -84,6 +85,9 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._using: set[Connection] = set()
         self._closed = False
+        self._opener = Opener(clock)
+        self.reused = 0
+        """Requests that went out on a kept connection."""
 
     @classmethod
     def control(cls, clock: Clock, **rest: Any) -> Pool:
@@ -99,6 +103,16 @@ class Pool:
     def limit(self, limit: int) -> None:
         self._limit = max(1, limit)
         self._wake()
+
+    def health(self) -> dict[str, float | int | str]:
+        """How its connections fare: seconds are means of an opening."""
+        opened, spent = self._opener.count, self._opener.spent
+        return {
+            "limit": self._limit, "busy": self.busy, "idle": sum(map(len, self._idle.values())), "opened": opened,
+            "reused": self.reused, "queued": self.queued, "name_s": spent.name / opened if opened else 0.0,
+            "connect_s": spent.connect / opened if opened else 0.0, "tls_s": spent.tls / opened if opened else 0.0,
+            "connect_limit_s": self._connect_s, "idle_limit_s": self.idle_s, "lifetime_s": self._lifetime_s,
+        }  # fmt: skip
 
     async def send(self, method: str, url: Url, headers: Mapping[str, str], body: bytes) -> Lease:
         """Sends a request; returns when the answer's headers are there.
@@ -130,6 +144,7 @@ class Pool:
             if connection is not None:
                 try:
                     await self._begin(connection, request, body, method)
+                    self.reused += 1
                     return Lease(self, connection, key)
                 except Broken:
                     again = method in _HARMLESS or "idempotency-key" in headers
@@ -186,14 +201,15 @@ class Pool:
 
     async def _connect(self, key: _Key) -> Connection:
         secure, host, port = key
-        loop = asyncio.get_running_loop()
         context = self._context() if secure else None
         try:
             async with asyncio.timeout(self._connect_s):
                 if self._proxy is not None:
+                    began = self._clock.now()
                     connection = await self._proxy.connect(host, port, context)
+                    self._opener.note(Opening(0.0, self._clock.now() - began, 0.0))
                 else:
-                    _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
+                    connection = await self._opener.open(host, port, context)
         except TimeoutError:
             raise Failure(
                 "unavailable", f"no connection to {host} in {self._connect_s:g} s", upstream_type="ConnectTimeout"

@@ -87,6 +87,23 @@ class Shards:
         """Its answer is in the journal. Raises `ConnectionError`."""
         await self._store.delete(f"{self._space}/answer/{record_key(record)}")
 
+    async def outstanding(self, form: str) -> dict[str, set[str]]:
+        """Shards of a dialect that wait for a worker or have one, with the keys of their records: what a journal that
+        died has put there. Raises `ConnectionError`."""
+        shards: dict[str, set[str]] = {}
+        after, prefix = "", f"{self._space}/lease/"
+        while True:
+            page = await self._store.scan(prefix, after=after, limit=_PAGE)
+            for name, data in page:
+                if msgspec.json.decode(data, type=Lease).form == form:
+                    id = name.removeprefix(prefix)
+                    records = await self._store.get(f"{self._space}/input/{id}")
+                    if records is not None:
+                        shards[id] = {record_key(each) for each in msgspec.json.decode(records, type=list[Record])}
+            if len(page) < _PAGE:
+                return shards
+            after = page[-1][0]
+
     async def open(self, id: str) -> bool:
         """Whether a shard still waits for a worker, or for the one that has it. Raises `ConnectionError`."""
         return await self._store.get(f"{self._space}/lease/{id}") is not None

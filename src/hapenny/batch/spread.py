@@ -16,7 +16,7 @@ from typing import TypeAlias
 from hapenny.batch import shards as leases
 from hapenny.batch.local import Keep, Local
 from hapenny.batch.records import Record, Result
-from hapenny.batch.shards import Shard, Shards
+from hapenny.batch.shards import Shard, Shards, record_key
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 
@@ -54,9 +54,12 @@ class SpreadLocal(Local):
         began, total = clock.now(), len(records)
         left: list[Record] = list(records)
         out: dict[str, list[Record]] = {}  # shards that workers have, or that wait for one
-        kept = True
+        kept, known = True, False
         while (left or out) and kept and clock.wall() < until:
             try:
+                if not known:
+                    left = await self._found(left, out)
+                    known = True
                 for id, shard in list(out.items()):
                     if not await self._shards.open(id):
                         left += shard  # what of them was answered is taken in below
@@ -83,6 +86,20 @@ class SpreadLocal(Local):
         elapsed = clock.now() - began
         if total - missing >= 10 and elapsed > 0:
             self.per_s += 0.5 * ((total - missing) / elapsed - self.per_s)
+
+    async def _found(self, records: list[Record], out: dict[str, list[Record]]) -> list[Record]:
+        """Goes on with shards that a journal which died has put there: nothing of them is put there twice. Returns the
+        records that are in none."""
+        shards = await self._shards.outstanding(self._form)
+        places = {key: id for id, keys in shards.items() for key in keys}
+        rest: list[Record] = []
+        for record in records:
+            id = places.get(record_key(record))
+            if id is None:
+                rest.append(record)
+            else:
+                out.setdefault(id, []).append(record)
+        return rest
 
     async def _collect(self, records: Sequence[Record], keep: Keep) -> tuple[bool, list[Record]]:
         """Takes the answers that are there: whether the journal took them, and the records without one."""

@@ -168,6 +168,11 @@ class LayerProfit:
         """How many layers are stopped."""
         return sum(layer.stopped for layer in self._layers.values())
 
+    def halts(self, name: str, route: str) -> bool:
+        """Whether a layer is stopped on a route; unlike `stopped`, asking counts for nothing."""
+        layer = self._layers.get((name, route))
+        return layer is not None and layer.stopped
+
     def stopped(self, name: str, route: str) -> bool:
         """Whether a layer is stopped on a route, as it lost money; asking counts as a request it did not look at."""
         layer = self._layers.get((name, route))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hapenny.cli.printable import printable, say_json
+from hapenny.cli.printable import printable, say, say_json
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ABOVE = click.FloatRange(min=0, min_open=True)
@@ -77,7 +77,7 @@ def autoscale(
         say_json(msgspec.json.encode({"course": course, "documents": documents}))
         return
     for row in course:
-        click.echo(f"{row['at_s'] / 60:7.0f} min  {row['servers']:3d} servers  {row['why']}")
+        say(f"{row['at_s'] / 60:7.0f} min  {row['servers']:3d} servers  {row['why']}")
     for name, document in documents.items():
         shown = document if isinstance(document, str) else msgspec.json.format(msgspec.json.encode(document)).decode()
-        click.echo(f"\n{name}:\n{shown}")
+        say(f"\n{name}:\n{shown}")

@@ -21,9 +21,12 @@ from hapenny.throughput.service_quotas import Found
 @click.option("--error", "message", default="", help="A provider's error message or body, to be explained.")
 @click.option("--model", default="", help="The model or inference profile that the error is about.")
 @click.option("--quotas", is_flag=True, help="Read the account's Bedrock quotas (needs credentials and hapenny[aws]).")
-@click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas are read.")
+@click.option("--region", default="us-east-1", show_default=True, help="Region whose quotas or metrics are read.")
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: problems, and what was proved.")
+@click.option("--reconcile", "reconciles", is_flag=True, help="Compare the ledger with CloudWatch and Cost Explorer.")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 90), help="With --reconcile: whole days.")
+@click.option("--tag", default="", help="With --reconcile: a cost allocation tag whose values are the tenants.")
 @click.option("--url", default="", help="A running gateway: what holds calls back there now.")
 @click.option("--key", envvar="HAPENNY_KEY", default="", help="With --url: a hapenny key.")
 def doctor(
@@ -34,6 +37,9 @@ def doctor(
     region: str,
     file: str | None,
     as_json: bool,
+    reconciles: bool,
+    days: int,
+    tag: str,
     url: str,
     key: str,
 ) -> None:
@@ -73,6 +79,10 @@ def doctor(
             for each in error.problems:
                 say(f"configuration: {each}")
         raise SystemExit(1) from None
+    if reconciles:
+        from hapenny.cli.reconcile import reconcile
+
+        raise SystemExit(1 if reconcile(config, region, days, tag, as_json) else 0)
     problems, proved = look(config)
     if as_json:
         _print_json(problems, proved)

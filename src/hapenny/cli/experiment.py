@@ -88,6 +88,8 @@ def stop(state: Path, name: str) -> None:
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the intervals as SVG.")
 @click.option("--cloudwatch", "metrics", is_flag=True, help="Print a PutMetricData request instead.")
 @click.option("--sagemaker", "runs", is_flag=True, help="Print SageMaker experiment runs instead.")
+@click.option("--send", is_flag=True, help="With either: write them there (needs credentials and hapenny[aws]).")
+@click.option("--region", default="us-east-1", show_default=True, help="With --send.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
 def analyse(
@@ -98,6 +100,8 @@ def analyse(
     plot: Path | None,
     metrics: bool,
     runs: bool,
+    send: bool,
+    region: str,
     as_json: bool,
 ) -> None:
     """Analyse NAME from the ledger: sample ratio, the metric, guardrails, secondary metrics."""
@@ -105,6 +109,8 @@ def analyse(
     from hapenny.evidence.labels import Labels, read_csv
     from hapenny.pages import evidence_charts as charts
 
+    if send and not (metrics or runs):
+        raise click.UsageError("--send needs --cloudwatch or --sagemaker: where to")
     known = _read(state)
     if name not in known:
         raise click.ClickException(f"no experiment {name!r}; known: {', '.join(known) or 'none'}")
@@ -135,11 +141,19 @@ def analyse(
     wall = RealClock().wall()
     if plot is not None:
         plot.write_text(charts.intervals([*found.effects, *found.secondary], one.name), encoding="utf-8")
+    settings = {arm: msgspec.to_builtins(what) for arm, what in one.arms.items()}
+    if send:
+        from hapenny.cli.sending import send_metrics, send_runs
+
+        if metrics:
+            say(send_metrics(formats.cloudwatch(name, seen, wall), region))
+        if runs:
+            say(send_runs(formats.sagemaker(name, found, settings, wall), name, region))
+        return
     if metrics:
         say_json(msgspec.json.encode(formats.cloudwatch(name, seen, wall)).decode())
         return
     if runs:
-        settings = {arm: msgspec.to_builtins(what) for arm, what in one.arms.items()}
         say_json(msgspec.json.encode(formats.sagemaker(name, found, settings, wall)).decode())
         return
     if as_json:

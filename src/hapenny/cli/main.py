@@ -16,6 +16,8 @@ VERBS = {
     "demo": "demo",
     "proof": "proof",
     "report": "report",
+    "ledger": "ledger",
+    "profile": "profile",
     "keys": "keys",
     "pause": "pause",
     "resume": "pause",

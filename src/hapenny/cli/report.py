@@ -43,7 +43,7 @@ def report(
     html: str | None,
 ) -> None:
     """Print the savings waterfall with latency percentiles, from the ledger."""
-    path = path or _configured(config)
+    path = path or configured(config)
     start = RealClock().wall() - span(since) if since else None
     try:
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
@@ -89,11 +89,14 @@ def show(summary: Summary, console: Console) -> None:
 
     console.print(f"\n[bold]hapenny report[/]  [dim]{period(summary)}[/]")
     console.print(
-        f"{summary.exchange_rows:,} requests, {summary.background_rows:,} background rows, {summary.errors:,} failed\n"
+        f"{summary.exchange_rows:,} requests, {summary.errors:,} failed; background work:"
+        f" {summary.background_rows:,} rows for {money(summary.background_cost)}\n",
+        highlight=False,
     )
     _headline(summary, console)
     console.print(waterfall(summary, console.width))
     console.print("[dim]alone: what would be lost without this one technique, the others as they were[/]")
+    _explained(summary, console)
     _checks(summary, console)
     console.print(_latencies(summary))
     if len(summary.tenants) > 1:
@@ -132,6 +135,7 @@ def _quality(summary: Summary, console: Console) -> None:
             ("loss budget", "left"), ("state", "left"), ("may lose", "right"), ("at most", "right"), ("seen", "right"),
             ("pairs", "right"), ("acts on", "right"),
         )  # fmt: skip
+        table.columns[1].no_wrap = False  # it has words enough for two lines where the others have figures
         for row in budget_lines(summary.budgets):
             table.add_row(*row)
         console.print(table)
@@ -211,6 +215,15 @@ def waterfall(summary: Summary, width: int) -> Table:
     return table
 
 
+def _explained(summary: Summary, console: Console) -> None:
+    """What the techniques of the table are, in plain words."""
+    from hapenny.pages.words import words
+
+    for technique in summary.techniques:
+        if words(technique.name):
+            _wrapped(console, f"  {shown(technique.name)}: ", words(technique.name), style="dim")
+
+
 def _checks(summary: Summary, console: Console) -> None:
     if summary.identity_violations:
         console.print(f"[bold red]{summary.identity_violations:,} rows do not add up[/]")
@@ -235,13 +248,16 @@ def _times(latency: Latency) -> list[str]:
 
 def _groups(name: str, groups: list[Group], width: int) -> Table:
     said = [spoken(group.name) for group in groups]
-    names, rows = [], [("requests", "without", "saved", "paid", "share", "first p95")]
+    narrow = width < 92  # the share can be read off the two amounts before it
+    heads = ("requests", "without", "saved", "paid", "background", "share", "first p95")
+    names, rows = [], [tuple(head for head in heads if head != "share" or not narrow)]
     for group, brief in zip(groups[:12], said, strict=False):
         share = f"{group.saved / group.baseline:.1%}" if group.baseline else "–"
         first = "–" if group.ttft_p95 is None else seconds(group.ttft_p95)
-        amounts = (money(group.baseline), money(group.saved), money(group.actual))
+        beside = money(group.background) if group.background else "–"
+        amounts = (money(group.baseline), money(group.saved), money(group.actual), beside)
         names.append(brief if said.count(brief) == 1 else group.name)
-        rows.append((f"{group.requests:,}", *amounts, share, first))
+        rows.append((f"{group.requests:,}", *amounts, *(() if narrow else (share,)), first))
     figures = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
     room = max(12, width - figures - 2)  # the figures are read whole, a long name is cut in its middle
     table = _table((name, "left"), *((title, "right") for title in rows[0]))
@@ -257,18 +273,28 @@ def _prompts(summary: Summary) -> Table:
     from rich.markup import escape
 
     parts = list(summary.parts)
-    table = _table(("prompt tokens, estimated", "left"), *((part, "right") for part in parts), ("in all", "right"))
+    table = _table(("estimated tokens", "left"), *((part, "right") for part in parts), ("in all", "right"))
 
     def add(name: str, found: dict[str, int]) -> None:
-        figures = [f"{found[part]:,}" if part in found else "–" for part in parts]
-        table.add_row(name, *figures, f"{sum(found.values()):,}")
+        figures = [rounded(found[part]) if part in found else "–" for part in parts]
+        table.add_row(name, *figures, rounded(sum(found.values())))
 
     add("all", summary.parts)
     for dimension, groups in summary.prompts.items():
         if len(groups) > 1:
             for name, found in list(groups.items())[:8]:
-                add(escape(short(f"{dimension} {spoken(name)}", 34)), found)
+                add(escape(short(f"{dimension} {spoken(name)}", 27)), found)
     return table
+
+
+def rounded(count: int) -> str:
+    """A number of tokens in at most five characters."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= 10 * size:
+            return f"{count / size:,.0f}{unit}"
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
 
 
 def _table(*columns: tuple[str, str]) -> Table:
@@ -281,7 +307,8 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _configured(config: str | None) -> str:
+def configured(config: str | None) -> str:
+    """The ledger's file of a configuration. Raises `ClickException` where it keeps none."""
     from hapenny.config import ConfigError, load
 
     try:

@@ -21,6 +21,7 @@ from hapenny.guarding.options import GuardrailOptions
 from hapenny.prefetch.options import PrefetchOptions
 from hapenny.retrieval.options import KnowledgeBaseOptions, Remote
 from hapenny.telemetry.alerts import AlertOptions
+from hapenny.telemetry.emf import EmfOptions
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.recorder import KeptTexts
 from hapenny.telemetry.traces import TraceOptions
@@ -291,6 +292,10 @@ class Config(Section):
         Meta(description="Texts of requests, off unless a route opts in; needs the extra `content`."),
     ] = None
     traces: Annotated[TraceOptions | None, Meta(description="OpenTelemetry spans; needs the extra `otel`.")] = None
+    emf: Annotated[
+        EmfOptions | None,
+        Meta(description="CloudWatch metrics by model and feature, as lines of the Embedded Metric Format."),
+    ] = None
     batch: Annotated[BatchJobs | None, Meta(description="Batch jobs, off unless a journal is named.")] = None
     precompute: Annotated[
         PrefetchOptions,

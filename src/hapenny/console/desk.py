@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,14 @@ class Empty(Exception):
     def __init__(self, title: str, text: str, code: str = "") -> None:
         super().__init__(title)
         self.title, self.text, self.code = title, text, code
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    try:
+        known = os.stat(path)
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino
 
 
 class Viewer(Struct, frozen=True):
@@ -52,6 +61,7 @@ class Desk:
         self.config, self.clock, self.live = config, clock, live
         self._lock = threading.Lock()
         self._rolled: Rolled | None = None
+        self._place: tuple[int, int] | None = None
         self._copied = 0.0
         self._aside: dict[Any, tuple[float, Any]] = {}
         self._making: set[Any] = set()
@@ -75,8 +85,10 @@ class Desk:
         with self._lock:
             try:
                 self._bring_up_to_date()
+                if self._rolled is not None and _place(self.path) != self._place:
+                    self._rolled = None  # another file is there now: whoever still reads the old one lets it go
                 if self._rolled is None:
-                    self._rolled = Rolled(self.path)
+                    self._rolled, self._place = Rolled(self.path), _place(self.path)
             except FileNotFoundError:
                 raise Empty(
                     "There is no ledger yet",

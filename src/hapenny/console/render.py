@@ -9,44 +9,10 @@ from typing import Any
 
 from hapenny.pages.charts import money, seconds, shown
 from hapenny.pages.lines import sparkline
+from hapenny.pages.words import words
 
 _HERE = Path(__file__).parent
 STATIC = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
-_WORDS = {
-    "exact": "the same question again, answered from the cache",
-    "semantic": "a question that means the same, answered from the cache",
-    "edge": "answers published for a CDN",
-    "precompute": "answers made ahead of the question",
-    "results": "results of tools that were kept",
-    "flights": "one call for questions that came at the same time",
-    "templates": "answers from a template, without a model",
-    "tiers": "a cheaper model where it does as well",
-    "cascade": "a cheap model first, the dear one only where needed",
-    "routing": "a cheaper model where it does as well",
-    "prefix": "the provider's prompt cache, used and kept warm",
-    "prune": "less context in the prompt, where it does not matter",
-    "window": "old turns of a conversation left out or summed up",
-    "lossless": "the same content in fewer tokens",
-    "structure": "the same content in fewer tokens",
-    "answer_size": "answers no longer than they need be",
-    "retrieval": "documents found for the question",
-    "regions": "a cheaper region of the same model",
-    "service_tier": "a cheaper service tier of the same model",
-    "batch": "work that can wait, at batch prices",
-    "provisioned": "capacity that is paid by the hour",
-    "owned": "servers of one's own",
-    "reserved": "capacity that is reserved",
-    "hedging": "a second call where the first is late",
-    "evidence": "audits and judges: what it costs to know the quality",
-    "serve": "calls that delivered nothing",
-    "retry": "calls made again",
-    "escalate": "the dear model after the cheap one",
-}
-
-
-def words(technique: str) -> str:
-    """What a technique is, in plain words; empty where nobody wrote it down."""
-    return _WORDS.get(technique, "")
 
 
 def share(value: float | None, digits: int = 1) -> str:
@@ -61,7 +27,12 @@ def moment(wall: float | None) -> str:
 
 def duration(value: float | None) -> str:
     """Seconds for people; a dash where nothing was measured."""
-    return "–" if value is None else seconds(value)
+    if value is None:
+        return "–"
+    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if value >= 2 * length:
+            return f"{value / length:.0f} {unit}"
+    return seconds(value)
 
 
 def amount(nano: int | None) -> str:

@@ -57,10 +57,15 @@ class Source(Protocol):
 
 
 class Replay:
-    """A source of events that are already there."""
+    """A source of events that are already there.
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    `forms`: the whole answer as it may be written, by protocol (`Answer.forms`)."""
+
+    __slots__ = ("_events", "forms")
+
+    def __init__(self, events: Sequence[Event], forms: dict[str, tuple[bytes, dict[str, str]]] | None = None) -> None:
         self._events: Sequence[Event] | None = events
+        self.forms = forms
 
     async def read(self) -> Sequence[Event] | None:
         """All events at once, then None."""
@@ -210,8 +215,8 @@ class Answer:
         self._clock: Clock | None = None
         self.outcome: Outcome | None = None
         self.forms = forms
-        """Body and headers by protocol, as the whole answer was written before: of one that is served again and again;
-        None where it may be another one each time."""
+        """Body and headers by protocol, as the whole answer was written before, or came: it goes out like that. None
+        where what goes out is another one each time."""
 
     @property
     def head(self) -> Sequence[Event]:
@@ -365,7 +370,7 @@ async def begin(source: Source, patience: float = float("inf")) -> Answer:
         else:
             with within(patience):
                 await _first(source, head)
-        return Answer(source, head)
+        return Answer(source, head, source.forms if type(source) is Replay else None)
     except TimeoutError:
         return Answer(source, head, begun=False)
     except BaseException:

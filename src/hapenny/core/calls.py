@@ -99,6 +99,7 @@ class Call:
         "failure",
         "id",
         "lesson",
+        "opened",
         "outcome",
         "output",
         "provenance",
@@ -145,6 +146,8 @@ class Call:
         """What was generated so far, for an estimate where no usage was reported."""
         self.waited: float | None = None
         """Seconds spent waiting for upstream after the first content; None: not measured."""
+        self.opened: tuple[float, float, float] | None = None
+        """Seconds that its connection took to open: name, TCP, TLS; None: one that was kept, or not measured."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -103,7 +103,7 @@ class Flight:
         except BaseException:
             reader.close()
             raise
-        return Answer(reader, begun=self._content)
+        return Answer(reader, forms=self._answer.forms, begun=self._content)
 
     async def _begin(self) -> None:
         try:

@@ -83,6 +83,8 @@ FIELDS = frozenset(
         "where",
         "why",
         "workers",
+        "code",
+        "worker",
     ]
 )
 """Names a log field may have. None of them could carry what a client wrote; new ones are added here."""

@@ -12,29 +12,34 @@ import re
 _PASSAGE = re.compile(r"<(documents?|docs?|passages?|chunks?|sources?|context|search_results?|snippets?)\b[^<>]*>")
 """How retrieved context begins where applications write it into a turn."""
 _MARK = r"\s{0,8}(?:[#>*_\-]{1,6}\s{0,4}){0,3}"
-_ASKS = re.compile(
+ASKS = re.compile(
     _MARK + r"(?:the |user'?s? |my |customer'?s? )?"
     r"(?:question|query|user input|user message|task|frage|pregunta|pergunta|domanda|質問|问题|問題|질문|câu hỏi|hỏi)"
     r"(?: from the (?:user|customer))?\s{0,4}[*_]{0,3}\s{0,4}(?:[:：]|$)[*_]{0,3}",
     re.IGNORECASE,
 )
-_GIVES = re.compile(
+GIVES = re.compile(
     _MARK + r"(?:[\w' ,]{0,40}\b)?(?:contexts?|sources?|documents?|passages?|excerpts?|snippets?|references?|"
     r"search results?|knowledge(?: base)?|background|kontext|quellen|contexto|contesto|ngữ cảnh|tài liệu|nguồn|"
-    r"文脈|資料|参考|コンテキスト|検索結果|上下文)"
-    r"(?: information| below| from [\w ]{1,40}| are| is)?\s{0,4}[*_]{0,3}\s{0,4}(?:[:：]|$)[*_]{0,3}",
+    r"文脈|参考資料|参考情報|参考文献|資料|参考|コンテキスト|検索結果|上下文)"
+    r"(?: information)?(?: is| are)?(?: below| from [\w ]{1,40}| are| is)?\s{0,4}[*_]{0,3}\s{0,4}"
+    r"(?:[:：]|\.?$)[*_]{0,3}"
+    r"|" + _MARK + r"use (?:only )?(?:the (?:following|below)|these|this|following)(?: [\w']{1,15}){0,3} "
+    r"(?:contexts?|sources?|documents?|passages?|excerpts?|information)\b[^:\n]{0,90}(?:[:.]|$)",
     re.IGNORECASE,
 )
-_ENDS = re.compile(
-    _MARK + r"(?:answer|response|antwort|respuesta|回答|答え|trả lời)\s{0,4}[*_]{0,3}\s{0,4}(?:[:：]|$)", re.IGNORECASE
+ENDS = re.compile(
+    _MARK + r"(?:helpful |final |your |the )?(?:answer|response|antwort|respuesta|回答|答え|trả lời)"
+    r"\s{0,4}[*_]{0,3}\s{0,4}(?:[:：]|$)",
+    re.IGNORECASE,
 )
-_NUMBERED = re.compile(
+NUMBERED = re.compile(
     r"\s{0,8}(?:[-*]\s)?(?:\[\^?\d{1,4}\]|\(\d{1,4}\)|(?:source|document|passage|doc|chunk) ?#?\d{1,4}\b)",
     re.IGNORECASE,
 )
 _LEAST = 200
 """Characters below which a turn is a question and nothing else."""
-_LONGEST_LABEL = 160
+LONGEST_LABEL = 160
 """Characters of a line's beginning that are looked at for a label."""
 
 
@@ -49,7 +54,7 @@ def question_of(text: str) -> str:
 
 def without_passages(text: str) -> str:
     """A text without the passages in tags it holds, in linear time whatever is left open."""
-    if "</" not in text:
+    if "<" not in text or "</" not in text:
         return text
     kept: list[str] = []
     open_for_good: set[str] = set()
@@ -72,22 +77,22 @@ def without_passages(text: str) -> str:
 def _labelled(text: str, apart: bool) -> str:
     """The question where labels, headings or numbers tell it from its context; "" where they do not. `apart`: context
     was taken out already, and a label may be left."""
-    lines = text.splitlines()
-    if len(lines) == 1 and ":" not in text[:_LONGEST_LABEL] and "：" not in text[:_LONGEST_LABEL]:
+    head = text[:LONGEST_LABEL]
+    if "\n" not in text and "\r" not in text and ":" not in head and "：" not in head:
         return ""  # no label stands before one line, and it is no heading
     asked: list[str] = []
     loose: list[list[str]] = [[]]
     where, gives, numbered, asks = "loose", False, 0, False
-    for line in lines:
-        head = line[:_LONGEST_LABEL]
-        label = _ASKS.match(head)
+    for line in text.splitlines():
+        head = line[:LONGEST_LABEL]
+        label = ASKS.match(head)
         if label is not None:
             where, asks, asked = "asked", True, [line[label.end() :]]
-        elif _GIVES.match(head) is not None:
+        elif GIVES.match(head) is not None:
             where, gives = "given", True
-        elif _ENDS.match(head) is not None:
+        elif ENDS.match(head) is not None:
             where = "end"
-        elif _NUMBERED.match(head) is not None:
+        elif NUMBERED.match(head) is not None:
             where, numbered = "given" if where != "asked" or asked[0].strip() else where, numbered + 1
         elif not line.strip():
             loose.append([])

@@ -127,7 +127,7 @@ class _Rest:
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None,
-        closed: Callable[[str, Exchange], bool] | None,
+        closed: Callable[[str, Exchange], int | None] | None,
     ) -> None:
         self.links = links
         self._closed = closed
@@ -146,11 +146,16 @@ class _Rest:
             if needs and not needs & traits:
                 continue
             kept = False
+            stands_for: int | None = None
             if on and lossy:
                 if stepped_back is not None and stepped_back(name):
                     continue
-                if self._closed is not None and self._closed(name, exchange):
-                    on, kept = False, True
+                if self._closed is not None:
+                    stands_for = self._closed(name, exchange)
+                    if stands_for == 0:
+                        continue
+                    if stands_for is not None:
+                        on, kept = False, True
             error: str | None = None
             decision: Decision | None = None
             try:
@@ -168,6 +173,7 @@ class _Rest:
             if decision is not None or error is not None:
                 exchange.decisions.append(Taken(name, "on" if on else "shadow", decision, now - before, error))
                 if kept and decision is not None:
+                    decision.weight = stands_for or 1
                     preview = stage.preview(decision, exchange)
                     if preview is not None:
                         exchange.stage_notes.setdefault(PREVIEWS, {})[name] = preview
@@ -210,7 +216,8 @@ class Pipeline(_Rest):
         ask: what stages call models with.
         stepped_back: whether the stage of that name is to behave as off for now. Stages that cannot change an answer
             never are, and are not asked about.
-        closed: whether the stage of that name is to watch this request only, though it is on; asked about the same.
+        closed: whether the stage of that name is to watch this request only, though it is on, and then for how many
+            requests it stands (0: not even that); None: it acts. Asked about the same.
     """
 
     __slots__ = ("modes", "stages")
@@ -222,7 +229,7 @@ class Pipeline(_Rest):
         terminal: Onward,
         ask: Ask,
         stepped_back: Callable[[str], bool] | None = None,
-        closed: Callable[[str, Exchange], bool] | None = None,
+        closed: Callable[[str, Exchange], int | None] | None = None,
     ) -> None:
         self.stages = tuple(stages)
         self.modes = {stage.name: modes.get(stage.name, "off") for stage in stages}

@@ -24,7 +24,6 @@ from hapenny.evidence.audits import CHANGED as _CHANGED
 from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.facts import Said
 from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
-from hapenny.evidence.opening import CONTROL
 from hapenny.evidence.pair_judge import PairJudge, Verdict
 from hapenny.evidence.step_back import StepBack
 from hapenny.telemetry.rows import Row
@@ -36,8 +35,6 @@ Judged: TypeAlias = Callable[[Said], Awaitable[Verdict]]
 
 _SEMANTIC = 0.1
 """Chance of a drawn semantic hit to be audited here: the cache verifies a share of its hits by itself."""
-_DEARER = 0.25
-"""Chance of a drawn request to be asked of a dearer option that promises no less loss than the cheapest."""
 _DEAR = 0.05
 """Chance of a drawn request to be asked of the dear model once more, to see what less context would do."""
 
@@ -127,19 +124,23 @@ class LiveAudit:
         auditor = self.auditors.get(exchange.route)
         if auditor is None:
             return
-        auditor.earn((row.actual or 0) * (2 if self._beginning(exchange.route) else 1))
+        auditor.earn(row.actual or 0)
         if not fit(exchange, row):
             return
         budget = self.budgets.routes[exchange.route]
         budget.seen(exchange, float(row.baseline or 0), routed=auto(exchange))
         changed = changed_by(exchange, self._switch.techniques)
-        tiers = budget.openings.get(TIERS)
+        tiers = budget.openings.get(TIERS) if auto(exchange) else None
         where = cell(exchange)
-        watching = bool(changed)
-        if not changed and tiers is not None and auto(exchange) and tiers.would(where) is not None:
-            watching = tiers.state == "suspended" or self._draw(min(1.0, 2 * CONTROL / tiers.compared))
-        suspicious = budget.suspicious and not (tiers is not None and tiers.state == "suspended" and changed)
-        if not auditor.wants(dear=bool(changed), watching=watching, suspicious=suspicious):
+        suspended = tiers is not None and tiers.state == "suspended"
+        watching, interest = bool(changed), 1.0
+        if not changed and tiers is not None:
+            interest = tiers.interest(where)
+            if tiers.would(where) is not None:
+                watching = suspended or self._draw(min(1.0, 2 * tiers.control / tiers.compared))
+        if not auditor.wants(
+            dear=bool(changed), watching=watching, suspicious=suspended, held=budget.in_force, interest=interest
+        ):
             return
         if exchange.arms:
             self._spawn(self._grade(auditor, exchange))
@@ -162,11 +163,6 @@ class LiveAudit:
             if probe is None or not probe.would:
                 self._book(exchange, (), 0.0, routed=auto(exchange))
 
-    def _beginning(self, route: str) -> bool:
-        """Whether there is too little evidence where it saves most: then it may cost twice as much."""
-        tiers = self.budgets.routes[route].openings.get(TIERS)
-        return tiers is not None and tiers.few and self.judges[route].reads
-
     # -- one request ---------------------------------------------------------------------------------------------
 
     async def _audit(self, auditor: Auditor, exchange: Exchange, row: Row, changed: tuple[str, ...]) -> None:
@@ -184,16 +180,18 @@ class LiveAudit:
         where, tier = cell(exchange), self._router.served(exchange)
         for name in changed:
             option = tier if name == TIERS else "on"
-            budget.paired(name, where, option, verdict.net, float(row.actual or 0))
+            budget.paired(name, where, option, verdict.net, float(row.actual or 0), verdict.cost)
             if budget.watch(name, verdict.net) is not None:
                 self.budgets.tell(exchange.route, name)
         if changed == (TIERS,):
             self._router.paired(exchange.route, exchange.intent, row.scores.get(TIERS, 0.0), max(0.0, verdict.net))
         self._book(exchange, changed, verdict.net, routed=TIERS in changed)
         opening = budget.openings.get(TIERS)
-        if opening is not None and auto(exchange) and tier in opening.options and budget.thin:
-            for option in opening.options[: opening.options.index(tier)]:
-                await self._try(auditor, budget, exchange, option, reference)
+        if opening is not None and auto(exchange) and tier in opening.options:
+            cheaper = opening.options[: opening.options.index(tier)]
+            for option in opening.wanted(where, self._draw):
+                if option in cheaper:
+                    await self._try(auditor, budget, exchange, option, reference)
         self._look_at(exchange.route)
 
     async def _probe(self, auditor: Auditor, budget: RouteBudget, exchange: Exchange) -> None:
@@ -201,11 +199,11 @@ class LiveAudit:
         reference = heard(exchange)
         opening = budget.openings.get(TIERS)
         if opening is not None and auto(exchange):
-            for option in opening.options:
+            for option in opening.wanted(cell(exchange), self._draw):
                 await self._try(auditor, budget, exchange, option, reference)
         for name, preview in _previews(exchange).items():
             closed = budget.openings.get(name)
-            if closed is None or not closed.hopeful(cell(exchange), "on"):
+            if closed is None or "on" not in closed.wanted(cell(exchange), self._draw):
                 continue
             if isinstance(preview, str):
                 verdict = await self._compared(auditor, exchange, Said(preview), reference)
@@ -223,17 +221,14 @@ class LiveAudit:
         self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, option: str, reference: Said
     ) -> None:
         """What would a cheaper tier have said, beside what everything-off says?"""
-        opening, where, target = budget.openings[TIERS], cell(exchange), self._router.tier(option)
-        doubted = opening.would(where) == option
-        wanted = budget.thin and opening.hopeful(where, option)
-        wanted = wanted and (opening.promising(option) or self._draw(_DEARER))
-        if target is None or not (doubted or wanted):
+        target = self._router.tier(option)
+        if target is None:
             return
         costs: list[int] = []
         verdict = await self._rival(auditor, exchange, plain(exchange), target, reference, TIERS, costs.append)
         if verdict is not None:
             self.probed += 1
-            budget.paired(TIERS, where, option, verdict.net, costs[0])
+            budget.paired(TIERS, cell(exchange), option, verdict.net, costs[0], verdict.cost)
             self._doubt(budget, exchange, TIERS, option, verdict)
 
     def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: Verdict) -> None:
@@ -279,7 +274,7 @@ class LiveAudit:
             reference, cost = await self._ask(exchange, plain(exchange), target, judged)
             return reference, cost + verdicts[0].cost
 
-        reference = await auditor.run(asking())
+        reference = await auditor.run(asking(), dear=True)
         return (reference, verdicts[0]) if reference is not None else None
 
     async def _rival(

@@ -4,7 +4,8 @@ Theory of operation. The operator states `max_quality_loss`: of the answers that
 that may be lost, net. Each technique that is on has a part of it. Some keep their part themselves (the semantic cache
 has a decider of its own; a cascade acts from the first request on, and is watched); the others are closed until an
 `Opening` lets them act, cell by cell. A closed technique needs no part: it lends it to the tiers, where it saves most,
-until it claims it by a certificate of its own; then the tiers are looked at again under what is left.
+until it claims it by a certificate of its own; then the tiers are looked at again under what is left. So does one that
+stands aside because it costs more than it saves.
 
 Where no model judges, nothing opens: words and vectors cannot tell a right answer from a wrong one.
 """
@@ -30,6 +31,10 @@ WEIGHTS: Mapping[str, float] = {"tiers": 6, "semantic": 2, "cascade": 2, "prune"
 EVIDENCED = ("tiers", "templates", "window", "prune")
 """Techniques that are closed until evidence lets them act."""
 TIERS = "tiers"
+SAMPLED: Mapping[str, int] = {"prune": 8}
+"""Techniques whose decision takes milliseconds of processor time: while closed they watch one request in so many."""
+_WATCHED = 500.0
+"""Requests of a route of which all are watched."""
 _DELTA = 0.05
 """Chance that any technique of a route ever loses more than its part while it is open."""
 
@@ -74,6 +79,7 @@ class RouteBudget:
         options: what each technique may try, the cheapest first; those without are not opened here.
         at_once: whether all act from the first request on, as the operator said.
         judged: whether a model judges.
+        aside: whether a technique of that name stands aside for now and needs no part.
     """
 
     def __init__(
@@ -84,8 +90,9 @@ class RouteBudget:
         *,
         at_once: bool = False,
         judged: bool = True,
+        aside: Callable[[str], bool] = lambda technique: False,
     ) -> None:
-        self.limit, self.at_once, self.judged = limit, at_once, judged
+        self.limit, self.at_once, self.judged, self._aside = limit, at_once, judged, aside
         self.parts = parts(limit, techniques)
         evidenced = [] if at_once else [name for name in EVIDENCED if name in self.parts and options.get(name)]
         shares = {name: WEIGHTS[name] ** 2 for name in evidenced}  # most of it where most is at stake
@@ -99,18 +106,25 @@ class RouteBudget:
         part = self.parts.get(technique, 0.0)
         if technique != TIERS:
             return part
-        return part + sum(
-            self.parts[name] for name, each in self.openings.items() if name != TIERS and each.state != "open"
-        )
+        lent = [name for name, each in self.openings.items() if name != TIERS and each.state != "open"]
+        lent += [name for name in self.parts if name not in self.openings and self._aside(name)]
+        return part + sum(self.parts[name] for name in lent)
 
     def acts(self, technique: str, exchange: Exchange) -> str | None:
         """The option of a technique that may act on a request; None: closed there."""
         opening = self.openings.get(technique)
         return opening.acts(cell(exchange), place(technique, exchange)) if opening is not None else None
 
-    def closed(self, technique: str, exchange: Exchange) -> bool:
-        """Whether a technique is to watch this request only."""
-        return technique in self.openings and technique != TIERS and self.acts(technique, exchange) is None
+    def closed(self, technique: str, exchange: Exchange) -> int | None:
+        """Whether a technique is to watch this request only, and for how many it then stands (0: it does not even
+        watch); None: it may act."""
+        opening = self.openings.get(technique)
+        if opening is None or technique == TIERS or self.acts(technique, exchange) is not None:
+            return None
+        every = SAMPLED.get(technique, 1)
+        if every == 1 or opening.asked < _WATCHED:
+            return 1
+        return every if exchange.clock.random.random() * every < 1 else 0
 
     def seen(self, exchange: Exchange, worth: float, *, routed: bool) -> None:
         """A finished request that could be audited; `routed`: routing chooses its model."""
@@ -119,11 +133,13 @@ class RouteBudget:
             if routed or name != TIERS:
                 opening.seen(where, worth, question=question)
 
-    def paired(self, technique: str, where: str, option: str, net: float, cost: float = 0.0) -> None:
+    def paired(
+        self, technique: str, where: str, option: str, net: float, cost: float = 0.0, judging: float = 0.0
+    ) -> None:
         """A pair for a technique's certificate."""
         opening = self.openings.get(technique)
         if opening is not None and option in opening.options:
-            opening.add(where, option, net, cost)
+            opening.add(where, option, net, cost, judging)
 
     def look(self, hidden: float) -> list[Opening]:
         """Looks at all that is due; those that changed what may act."""
@@ -145,15 +161,9 @@ class RouteBudget:
         return state
 
     @property
-    def suspicious(self) -> bool:
-        """Whether a technique is suspended."""
-        return any(each.state == "suspended" for each in self.openings.values())
-
-    @property
-    def thin(self) -> bool:
-        """Whether the tiers, where it saves most, want for evidence."""
-        tiers = self.openings.get(TIERS)
-        return tiers is not None and tiers.thin
+    def in_force(self) -> bool:
+        """Whether a technique acts by evidence, or did until it was suspended."""
+        return any(each.state in ("open", "suspended") for each in self.openings.values())
 
     def outlook(self, technique: str) -> list[Ahead]:
         """What a technique may act on now and after so many more requests; empty where evidence opens nothing."""
@@ -203,10 +213,10 @@ class LossBudgets:
         """The budget of a route."""
         return self.routes.get(route)
 
-    def closed(self, route: str, technique: str, exchange: Exchange) -> bool:
-        """Whether a technique is to watch this request only."""
+    def closed(self, route: str, technique: str, exchange: Exchange) -> int | None:
+        """Whether a technique is to watch this request only (`RouteBudget.closed`)."""
         budget = self.routes.get(route)
-        return budget is not None and budget.closed(technique, exchange)
+        return budget.closed(technique, exchange) if budget is not None else None
 
     def listen(self, listener: Callable[[str, Standing], None]) -> None:
         """Tells `listener` of changes as well."""

@@ -1,98 +1,49 @@
 """Opens one technique of a route to the traffic on which evidence shows that it may act, and closes it again.
 
-Theory of operation. Traffic falls into cells (an intent, or the application's own label), a technique has options (the
-cheap tiers, say). Pairs of a drawn request, what the option answers beside what everything-off answers, give a net loss
-in [-1, 1] for a cell and option. A policy says which option may act in each cell; its loss over the route's traffic is
-the sum over cells of their share times their mean loss.
-
-One pair in four proposes, the others certify. From the proposing ones comes an order of (cell, option) by loss for each
-saving, losses shrunk to the option's mean; of its beginnings the one is taken that promises most, and only that one is
-tested on the certifying pairs, which its choice has not seen: so the many that were possible need no correction. The
-upper bound U of its loss is the stratified mean plus a normal quantile of its standard error, with lost answers added
-where the sample is thinnest, as for a Poisson count, since no loss seen is not no loss. A policy with U above the limit
-acts on the share limit / U of its requests, drawn by session: the worst case fits the limit, and the share grows as U
-falls. Looks are taken as the pairs grow by .6 and share the allowed error. A small share of the requests on which a
+Theory of operation. Pairs (`pairs`) show what the options of a technique lose in each cell of the traffic; of the
+policies that may be chosen (`policy`) the one is taken that promises most, by an upper bound U of its loss. A policy
+with U above the limit acts on the share limit / U of its requests, drawn by session: the worst case fits the limit, and
+the share grows as U falls. Looks are taken as the pairs grow by a quarter; the allowed error is divided among the times
+by which they grow by .6, since nearer looks are nearly the same look. A small share of the requests on which a
 technique may act is always left to everything-off: there a cheap answer beside the dear one is evidence for little.
 
-In force, worse answers among such pairs are watched: the promise "net loss at most the limit" means that worse answers
-are at most as frequent as better ones plus the limit. Page's cumulative sum (1954) against a rate 2.5 times as high
-raises a suspicion; then the technique stops acting, and Wald's sequential test of the two rates settles it by probes. A
-refuted technique is closed, its pairs are forgotten, and it starts anew with half the allowed error.
+In force, worse answers among such pairs are watched (`suspicion`). A suspicion stops the technique at once, and a
+sequential test of probes settles it: refuted, it is closed, its pairs are forgotten, and it starts anew with half the
+allowed error.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
+from hapenny.evidence import policy as policies
+from hapenny.evidence.pairs import Cell, Pairs
+from hapenny.evidence.policy import Policy
 from hapenny.evidence.special import normal_ppf
+from hapenny.evidence.suspicion import Suspicion
 
 State: TypeAlias = Literal["closed", "open", "suspended", "refuted"]
 
-CELLS = 64
-"""Cells of a technique; further ones share the last."""
-_OTHER = "(other)"
-FIRST_LOOK, GROWTH, _LOOKS = 80, 1.6, 8
-_LEAST = 25
-"""Certifying pairs of a cell under which it is looked at together with other small ones."""
-_SHRUNK = 40.0
-"""Pairs that a cell's own mean loss must outweigh."""
-_POOLED = 5.0
-_ENOUGH = 5_000.0
-_KEPT = 40_000.0
-"""Pairs after which old ones begin to fade."""
-CONTROL = 0.08
-"""Share of the requests on which a technique may act that everything-off answers."""
+FIRST_LOOK, _NEXT, GROWTH, _LOOKS = 60, 1.25, 1.6, 8
+_NEAR = 1.5
+"""How much more of the error looks take in all that are nearer than the growth it is divided by; simulated worlds
+(`studies.certificates`) show that it suffices."""
+_CONTROL = 0.03
+"""Share of the route's requests that everything-off answers though the technique might, for comparison."""
+_CONTROL_RANGE = (0.04, 0.1)
+"""The same as a share of the requests on which it might act: at least, and at most."""
 _LEAST_SHARE = 0.05
 """A policy that may act on less than that is not worth its doubts."""
-_WORSE = 2.5
-"""How much more frequent worse answers are, against which they are watched."""
-_SUSPECT, _REFUTED, _CLEARED = 2.7, 4.6, -2.3
-"""Sums of log likelihood ratios: a suspicion; odds of 100 to 1 for it; of 10 to 1 against it."""
-
-
-class Sums(Struct):
-    """Pairs of one kind: their number, the sum of their losses and of the squares."""
-
-    n: float = 0.0
-    loss: float = 0.0
-    square: float = 0.0
-
-    def add(self, net: float) -> None:
-        """One more pair."""
-        self.n += 1
-        self.loss += net
-        self.square += net * net
-
-    @property
-    def mean(self) -> float:
-        """Mean net loss, 0 without pairs."""
-        return self.loss / self.n if self.n else 0.0
-
-
-class Tried(Struct):
-    """An option in a cell."""
-
-    proposing: Sums = field(default_factory=Sums)
-    certifying: Sums = field(default_factory=Sums)
-    worse: float = 0.0
-    better: float = 0.0
-    seen: int = 0
-    cost: float = 0.0
-    """Nano-dollars its answers cost in all."""
-
-
-class Cell(Struct):
-    """A part of the traffic."""
-
-    asked: float = 0.0
-    worth: float = 0.0
-    """Nano-dollars that everything-off would have cost."""
-    options: dict[str, Tried] = {}
+_COMPARED = 40
+"""Pairs of each of two options from which on it counts which loses less."""
+_ELSEWHERE, _OTHERWISE = 0.3, 0.1
+"""Chance of a request outside the aim to be drawn, as a share of that of one inside; and of another option than the
+one that is aimed at to be tried beside it."""
 
 
 class Kept(Struct):
@@ -101,14 +52,16 @@ class Kept(Struct):
     options: list[str]
     cells: dict[str, Cell]
     questions: float
-    policy: dict[str, str]
+    policy: Policy
     part: float
     state: State
     bound: float
-    looks: int
+    due: float
+    begun: float
     generation: int
-    doubt: float
+    doubts: list[float]
     why: str
+    aim: Policy
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -139,63 +92,80 @@ class Opening:
 
     def __init__(self, technique: str, options: Sequence[str], delta: float = 0.05) -> None:
         self.technique, self.options, self._delta = technique, tuple(options), delta
-        self._cells: dict[str, Cell] = {}
-        self._questions = 0.0
-        self.policy: dict[str, str] = {}
+        self._pairs = Pairs(options)
+        self.policy: Policy = {}
         self.state: State = "closed"
         self.why = "no evidence yet"
         self.bound = 0.0
         self._limit = 0.0
         self.part = 0.0
         """Share of the policy's requests on which it acts."""
-        self._looks = self._generation = 0
-        self._doubt = 0.0
+        self._due = float(FIRST_LOOK)
+        self._begun = 0.0
+        """Pairs there were when the error began to be spent anew."""
+        self._generation = 0
+        self._suspicion = Suspicion()
+        self._aim: Policy = {}
 
     # -- traffic and evidence ------------------------------------------------------------------------------------
 
     def seen(self, cell: str, worth: float, *, question: bool = True) -> None:
         """A request of the route that the technique could have acted on or not; `worth`: nano-dollars with everything
         off; `question`: it asks anew and does not bring a tool's result."""
-        known = self._cell(cell)
-        known.asked += 1
-        known.worth += worth
-        self._questions += question
+        self._pairs.seen(cell, worth, question=question)
 
-    def add(self, cell: str, option: str, net: float, cost: float = 0.0) -> None:
-        """A pair: the net loss in [-1, 1] of an option's answer, and what it cost, nano-dollars."""
-        tried = self._cell(cell).options.setdefault(option, Tried())
-        (tried.proposing if tried.seen % 4 == 0 else tried.certifying).add(net)
-        tried.seen += 1
-        tried.cost += cost
-        tried.worse += net > 0
-        tried.better += net < 0
+    def add(self, cell: str, option: str, net: float, cost: float = 0.0, judging: float = 0.0) -> None:
+        """A pair: the net loss in [-1, 1] of an option's answer, and what it cost and what judging it did,
+        nano-dollars."""
+        self._pairs.add(cell, option, net, cost, judging)
 
     def acts(self, cell: str, place: float = 0.0) -> str | None:
         """The option that may act in a cell now; None: none. `place`: of the session, drawn in [0, 1)."""
-        if self.state != "open" or place >= min(self.part, 1 - CONTROL):
+        if self.state != "open" or place >= min(self.part, 1 - self.control):
             return None
-        return self.policy.get(self._name(cell))
+        return self.policy.get(self._pairs.name(cell))
 
     def would(self, cell: str) -> str | None:
         """The same, also while it is suspended."""
-        return self.policy.get(self._name(cell)) if self.state in ("open", "suspended") else None
+        return self.policy.get(self._pairs.name(cell)) if self.state in ("open", "suspended") else None
 
-    def hopeful(self, cell: str, option: str) -> bool:
+    def wanted(self, cell: str, draw: Callable[[float], bool]) -> list[str]:
+        """The options whose answers to a request of this cell are worth their price as evidence: those that are watched
+        there, and those that may open more. `draw`: true with the chance it is told."""
+        doubted = self.would(cell)
+        aimed = self._aim.get(self._pairs.name(cell))
+        options = []
+        for option in self.options:
+            if option != doubted:
+                if self.state == "suspended" or not self.thin:
+                    continue
+                if not self._hopeful(cell, option) or self._dominated(option):
+                    continue
+                if aimed is not None and option != aimed and not draw(_OTHERWISE):
+                    continue
+            options.append(option)
+        return options
+
+    def interest(self, cell: str) -> float:
+        """How much a pair of this cell is worth, beside those that are aimed at, in (0, 1]."""
+        return 1.0 if not self._aim or self._pairs.name(cell) in self._aim else _ELSEWHERE
+
+    def _hopeful(self, cell: str, option: str) -> bool:
         """Whether more pairs of an option in a cell may open it: not once they show that it loses too much."""
-        tried = self._cell(cell).options.get(option)
-        if tried is None or tried.seen < 30:
-            return True
-        both = Sums(
-            tried.proposing.n + tried.certifying.n,
-            tried.proposing.loss + tried.certifying.loss,
-            tried.proposing.square + tried.certifying.square,
-        )
-        error = math.sqrt((both.square + 1) / (both.n * (both.n + 1)))
-        return both.mean - 2 * error < max(4 * self._limit, 0.02)
+        both = self._pairs.all_of(option, [self._pairs.name(cell)])
+        return both.n < 30 or both.mean - 2 * both.error < max(4 * self._limit, 0.02)
 
-    def promising(self, option: str) -> bool:
-        """Whether a dearer option seems to lose less than the cheapest one, so that it is worth as many pairs."""
-        return option == self.options[0] or self._pooled(option)[0] <= self._pooled(self.options[0])[0]
+    def _dominated(self, option: str) -> bool:
+        """Whether another option costs less and loses no more, by what pairs show."""
+        mine = self._pairs.all_of(option)
+        if mine.n < _COMPARED:
+            return False
+        price = self._pairs.ratio(option)
+        others = [(other, self._pairs.all_of(other)) for other in self.options if other != option]
+        return any(
+            sums.n >= _COMPARED and sums.mean <= mine.mean and self._pairs.ratio(other) < price
+            for other, sums in others
+        )
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -206,109 +176,38 @@ class Opening:
             limit: the share of the route's answers that the technique may lose.
             hidden: the share of losses that verdicts hide; the limit is lowered by it.
         """
+        less = self.state == "open" and limit < self._limit * 0.999
         self._limit = limit
-        if self.state == "suspended" or self._pairs() < FIRST_LOOK * GROWTH**self._looks:
+        certifying = self._pairs.certifying
+        if self.state == "suspended" or (certifying < self._due and not less):
             return False
-        self._fade()
-        z = normal_ppf(1 - self._spend())
-        self._looks += 1
+        if self._pairs.fade():
+            certifying = self._pairs.certifying
+            self._begun = certifying / GROWTH
         allowed = limit * (1 - hidden)
-        policy = self._proposed(allowed, z)
-        upper = self._upper(policy, z, certifying=True) if policy else 0.0
-        part = min(1.0, allowed / upper) if upper > 0 else 1.0
+        z = normal_ppf(1 - self._spend(certifying))
+        if certifying >= self._due:
+            self._due = _NEXT * certifying
+        borne = policies.best(self._pairs, allowed, z)
+        self._aim = policies.aim(self._pairs, allowed, z)
+        part = min(1.0, allowed / borne.upper) if borne.upper > 0 else 1.0
         before = (self.policy, round(self.part, 3), self.state)
-        if not policy or part < _LEAST_SHARE:
-            self.policy, self.part, self.bound, self.state = {}, 0.0, 0.0, "closed"
+        if not borne.policy or part < _LEAST_SHARE:
+            self.policy, self.part, self.bound = {}, 0.0, 0.0
+            self.state = "closed"
             self.why = "the evidence does not bear any opening within the limit"
         else:
-            self.policy, self.part, self.bound = policy, part, max(0.0, part * upper / (1 - hidden))
+            self.policy, self.part = borne.policy, part
+            self.bound = max(0.0, part * borne.upper / (1 - hidden))
             self.state, self.why = "open", ""
         return before != (self.policy, round(self.part, 3), self.state)
 
-    def _spend(self) -> float:
-        part = self._delta * 0.5**self._generation / (_LOOKS + 1)
-        return float(part if self._looks < _LOOKS else part * 0.5 ** (self._looks - _LOOKS + 1))
-
-    def _proposed(self, allowed: float, z: float) -> dict[str, str]:
-        """The beginning of the order that promises most, by the proposing pairs alone."""
-        means = {option: self._pooled(option) for option in self.options}
-        worth_of_all = max(1e-9, sum(cell.worth for cell in self._cells.values()))
-        items: list[tuple[float, float, tuple[str, ...], str]] = []
-        for names in self._groups():
-            for option in self.options:
-                cells = [self._cells[name] for name in names if option in self._cells[name].options]
-                if len(cells) < len(names) or sum(each.options[option].certifying.n for each in cells) < _LEAST:
-                    continue
-                proposing = [each.options[option].proposing for each in cells]
-                n = sum(sums.n for sums in proposing)
-                loss = (sum(sums.loss for sums in proposing) + _SHRUNK * means[option][0]) / (n + _SHRUNK)
-                saving = sum(self._saving(each, option) for each in cells) / worth_of_all
-                weight = sum(self._weight(name) for name in names)
-                if saving > 0:
-                    items.append((weight * loss / saving, saving, names, option))
-        best: dict[str, str] = {}
-        policy: dict[str, str] = {}
-        most, saved = 0.0, dict[str, float]()
-        for _, saving, names, option in sorted(items):
-            if saving <= saved.get(names[0], 0.0):
-                continue
-            saved[names[0]] = saving
-            policy = policy | dict.fromkeys(names, option)
-            upper = self._upper(policy, z, certifying=False)
-            promised = sum(saved.values()) * (min(1.0, allowed / upper) if upper > 0 else 1.0)
-            if promised > most:
-                most, best = promised, policy
-        return best
-
-    def _groups(self) -> list[tuple[str, ...]]:
-        """Cells, the small ones together: pairs of the option that has most decide which are small."""
-        small: list[str] = []
-        groups: list[tuple[str, ...]] = []
-        for name, cell in self._cells.items():
-            pairs = max((tried.certifying.n for tried in cell.options.values()), default=0.0)
-            if pairs >= _LEAST:
-                groups.append((name,))
-            elif pairs:
-                small.append(name)
-        return [*groups, tuple(small)] if small else groups
-
-    def _saving(self, cell: Cell, option: str) -> float:
-        tried = cell.options[option]
-        return cell.worth - cell.asked * tried.cost / max(1, tried.seen)
-
-    def _pooled(self, option: str) -> tuple[float, float]:
-        both = [cell.options[option].proposing for cell in self._cells.values() if option in cell.options]
-        n = sum(each.n for each in both)
-        square = (sum(each.square for each in both) + 1) / (n + 1)
-        return (sum(each.loss for each in both) / n if n else 0.0), square
-
-    def _upper(self, policy: dict[str, str], z: float, *, certifying: bool) -> float:
-        """Upper bound of the policy's loss, as a share of the route's questions; or what it is likely to be, by the
-        proposing pairs. Small cells count as one."""
-        small = {name for group in self._groups() if len(group) > 1 for name in group}
-        sums: dict[tuple[str, str], tuple[float, Sums, float]] = {}
-        for name, option in policy.items():
-            tried = self._cells[name].options[option]
-            key = ("" if name in small else name, option)
-            weight, total, pairs = sums.get(key, (0.0, Sums(), 0.0))
-            mine = tried.certifying if certifying else tried.proposing
-            total = Sums(total.n + mine.n, total.loss + mine.loss, total.square + mine.square)
-            sums[key] = (weight + self._weight(name), total, pairs + tried.certifying.n)
-        each = list(sums.values())
-        pooled = (sum(total.square for _, total, _ in each) + 1) / (sum(total.n for _, total, _ in each) + 1)
-        mean = sum(weight * self._shrunk(total, option, certifying) for (_, option), (weight, total, _) in sums.items())
-        variance = sum(
-            weight**2 * (total.square + _POOLED * pooled) / (total.n + _POOLED) / max(1.0, pairs)
-            for weight, total, pairs in each
-        )
-        thinnest = max(weight / max(1.0, pairs) for weight, _, pairs in each)
-        # Rare losses are skewed: the last term is Poisson's, by which the normal bound falls short.
-        return mean + z * math.sqrt(variance + thinnest**2) + (z * z + 2) / 3 * thinnest
-
-    def _shrunk(self, total: Sums, option: str, certifying: bool) -> float:
-        if certifying:
-            return total.mean
-        return (total.loss + _SHRUNK * self._pooled(option)[0]) / (total.n + _SHRUNK)
+    def _spend(self, pairs: float) -> float:
+        """The error that a look at so many pairs may make."""
+        grown = pairs / max(self._begun, FIRST_LOOK)
+        turn = max(0, int(math.log(max(1.0, grown)) / math.log(GROWTH)))
+        part = self._delta * 0.5**self._generation / (_NEAR * (_LOOKS + 1))
+        return float(part * 0.5 ** max(0, turn - _LOOKS + 1))
 
     # -- watching ------------------------------------------------------------------------------------------------
 
@@ -317,81 +216,89 @@ class Opening:
         `limit`: share of the route's answers that the technique may lose."""
         if self.state not in ("open", "suspended"):
             return None
-        rate = min(0.3, limit / max(self.share * self.part, 0.02) + self._better())
-        bad = min(0.9, _WORSE * rate)
-        self._doubt += math.log(bad / rate) if net > 0 else math.log((1 - bad) / (1 - rate))
+        usual = min(0.3, limit / max(self.share * self.part, 0.02) + self._better())
+        self._suspicion.take(net > 0, usual, settling=self.state == "suspended")
         if self.state == "open":
-            self._doubt = max(0.0, self._doubt)
-            if self._doubt < _SUSPECT:
+            if not self._suspicion.raised:
                 return None
-            self.state, self.why, self._doubt = "suspended", "suspicion: worse answers among few audits", 0.0
+            self.state, self.why = "suspended", "suspicion: worse answers among few audits"
+            self._suspicion.reset()
             return "suspended"
-        if self._doubt >= _REFUTED:
+        if self._suspicion.proven:
             return self.refute("audits refute the promise")
-        if self._doubt <= _CLEARED:
-            self.state, self.why, self._doubt = "open", "", 0.0
+        if self._suspicion.cleared:
+            self.state, self.why = "open", ""
+            self._suspicion.reset()
             return "open"
         return None
 
     def refute(self, why: str) -> State:
         """Closes the technique at once; what was known is forgotten."""
         self.state, self.why = "refuted", why
-        self.policy, self.part, self.bound = {}, 0.0, 0.0
-        for cell in self._cells.values():
-            cell.options.clear()
-        self._looks, self._doubt = 2, 0.0
+        self.policy, self.part, self.bound, self._aim = {}, 0.0, 0.0, {}
+        self._pairs.forget()
+        self._suspicion.reset()
         self._generation += 1
+        self._due = self._begun = FIRST_LOOK * GROWTH**2
         return self.state
 
     def _better(self) -> float:
         """How often the options in force are better than everything-off."""
-        each = [self._cells[name].options.get(option, Tried()) for name, option in self.policy.items()]
-        pairs = sum(tried.seen for tried in each)
-        return (sum(tried.better for tried in each) + 1) / (pairs + 20)
+        each = [self._pairs.cells[name].options.get(option) for name, option in self.policy.items()]
+        tried = [one for one in each if one is not None]
+        return (sum(one.better for one in tried) + 1) / (sum(one.seen for one in tried) + 20)
 
     @property
     def share(self) -> float:
         """Share of the route's requests that the policy covers."""
-        return sum(self._cells[name].asked for name in self.policy) / max(1.0, self._asked())
+        return sum(self._pairs.cells[name].asked for name in self.policy) / max(1.0, self._pairs.asked)
 
     # -- the rest ------------------------------------------------------------------------------------------------
 
     @property
-    def few(self) -> bool:
-        """Whether there are fewer pairs than it takes to show its limit at all, as much as they scatter."""
-        if not self._limit:
-            return True
-        square = min(self._pooled(option)[1] for option in self.options)
-        return self._pairs() < min(_ENOUGH, square * (normal_ppf(1 - self._spend()) / self._limit) ** 2)
+    def asked(self) -> float:
+        """Requests seen."""
+        return self._pairs.asked
+
+    @property
+    def control(self) -> float:
+        """Share of the requests in cells of the policy that everything-off always answers."""
+        least, most = _CONTROL_RANGE
+        return min(most, max(least, _CONTROL / max(self.share, 1e-9)))
 
     @property
     def compared(self) -> float:
         """Share of the requests on which it may act that everything-off answers."""
-        return max(CONTROL, 1.0 - self.part) if self.policy else 1.0
+        return max(self.control, 1.0 - self.part) if self.policy else 1.0
 
     @property
     def thin(self) -> bool:
-        """Whether more evidence may open more: nothing is open, or less than nine tenths."""
-        return self.state != "open" or self.share * self.part < 0.9
+        """Whether more evidence may open more: the cheapest option acts on less than nine tenths."""
+        if self.state != "open":
+            return True
+        cells = self._pairs.cells
+        cheapest = sum(cells[name].asked for name, option in self.policy.items() if option == self.options[0])
+        return self.part * cheapest < 0.9 * self._pairs.asked
 
     def standing(self, limit: float) -> Standing:
         """Where it stands."""
+        pairs = self._pairs
         loss = sum(
-            self._weight(name) * self._cells[name].options[option].certifying.mean
+            pairs.weight(name) * pairs.cells[name].options[option].certifying.mean
             for name, option in self.policy.items()
-            if option in self._cells[name].options
+            if option in pairs.cells[name].options
         )
         return Standing(
             technique=self.technique, state=self.state, why=self.why, limit=limit, bound=self.bound, loss=loss,
-            pairs=int(self._all_pairs()), share=self.share * min(self.part, 1 - CONTROL), cells=dict(self.policy),
+            pairs=int(pairs.count), share=self.share * min(self.part, 1 - self.control), cells=dict(self.policy),
         )  # fmt: skip
 
     def dumps(self) -> bytes:
         """What `loads` takes over after a restart."""
         return msgspec.msgpack.encode(
             Kept(
-                list(self.options), self._cells, self._questions, self.policy, self.part, self.state, self.bound,
-                self._looks, self._generation, self._doubt, self.why,
+                list(self.options), self._pairs.cells, self._pairs.questions, self.policy, self.part, self.state,
+                self.bound, self._due, self._begun, self._generation, self._suspicion.sums, self.why, self._aim,
             )
         )  # fmt: skip
 
@@ -400,51 +307,8 @@ class Opening:
         kept = msgspec.msgpack.decode(data, type=Kept)
         if kept.options != list(self.options):
             return
-        self._cells, self._questions, self.policy, self.part = kept.cells, kept.questions, kept.policy, kept.part
+        self._pairs = Pairs(self.options, kept.cells, kept.questions)
+        self.policy, self.part, self._aim = kept.policy, kept.part, kept.aim
         self.state, self.bound, self.why = kept.state, kept.bound, kept.why
-        self._looks, self._generation, self._doubt = kept.looks, kept.generation, kept.doubt
-
-    def _cell(self, name: str) -> Cell:
-        name = self._name(name)
-        cell = self._cells.get(name)
-        if cell is None:
-            cell = self._cells[name] = Cell(options={})
-        return cell
-
-    def _name(self, cell: str) -> str:
-        return cell if cell in self._cells or len(self._cells) < CELLS else _OTHER
-
-    def _weight(self, cell: str) -> float:
-        """Requests of a cell for each question of the route."""
-        return self._cells[cell].asked / max(1.0, self._questions)
-
-    def _asked(self) -> float:
-        return sum(cell.asked for cell in self._cells.values())
-
-    def _pairs(self) -> float:
-        """Certifying pairs of the option that has most."""
-        return max(
-            (
-                sum(cell.options[option].certifying.n for cell in self._cells.values() if option in cell.options)
-                for option in self.options
-            ),
-            default=0.0,
-        )
-
-    def _all_pairs(self) -> float:
-        return sum(tried.seen for cell in self._cells.values() for tried in cell.options.values())
-
-    def _fade(self) -> None:
-        """Halves what is old, once there is much of it."""
-        if self._pairs() < _KEPT:
-            return
-        for cell in self._cells.values():
-            cell.asked /= 2
-            cell.worth /= 2
-            for tried in cell.options.values():
-                for sums in (tried.proposing, tried.certifying):
-                    sums.n, sums.loss, sums.square = sums.n / 2, sums.loss / 2, sums.square / 2
-                tried.worse, tried.better, tried.seen = tried.worse / 2, tried.better / 2, tried.seen // 2
-                tried.cost /= 2
-        self._questions /= 2
-        self._looks = max(0, self._looks - 1)
+        self._due, self._begun, self._generation = kept.due, kept.begun, kept.generation
+        self._suspicion = Suspicion(kept.doubts)

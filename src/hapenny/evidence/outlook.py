@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from hapenny.evidence.opening import CONTROL, FIRST_LOOK, GROWTH, Kept, Opening, Sums
+from hapenny.evidence.opening import GROWTH, Kept, Opening
+from hapenny.evidence.pairs import Sums
 from hapenny.telemetry.figures import Ahead
 
 LOOKS = 4
@@ -27,18 +28,18 @@ def outlook(opening: Opening, delta: float, limit: float, hidden: float = 0.0) -
         hidden: share of losses that verdicts hide.
     """
     kept = msgspec.msgpack.decode(opening.dumps(), type=Kept)
-    acting = opening.share * min(kept.part, 1 - CONTROL) if kept.state == "open" else 0.0
+    acting = opening.standing(limit).share if kept.state == "open" else 0.0
     ahead = [Ahead(0, acting, _spares(kept))]
     pairs, asked = _pairs(kept), sum(cell.asked for cell in kept.cells.values())
     if not pairs or kept.state == "suspended":
         return ahead
-    for looks in range(kept.looks, kept.looks + LOOKS):
-        wanted = FIRST_LOOK * GROWTH**looks
+    for step in range(LOOKS):
+        wanted = kept.due * GROWTH**step
         later = Opening(opening.technique, opening.options, delta)
-        later.loads(msgspec.msgpack.encode(_grown(kept, max(1.0, wanted / pairs), looks)))
+        later.loads(msgspec.msgpack.encode(_grown(kept, max(1.0, wanted / pairs))))
         later.look(limit, hidden)
         share = later.standing(limit).share if later.state == "open" else 0.0
-        requests, last = max(0, round((wanted - pairs) / pairs * asked)), ahead[-1]
+        requests, last = max(1, round((wanted - pairs) / pairs * asked)), ahead[-1]
         if share > last.share:
             decided = msgspec.msgpack.decode(later.dumps(), type=Kept)
             ahead.append(Ahead(requests, share, _spares(decided)))
@@ -56,7 +57,7 @@ def _pairs(kept: Kept) -> float:
     return max(counts.values(), default=0.0)
 
 
-def _grown(kept: Kept, times: float, looks: int) -> Kept:
+def _grown(kept: Kept, times: float) -> Kept:
     """The same evidence, each pair counted `times` times."""
 
     def more(sums: Sums) -> Sums:
@@ -74,7 +75,7 @@ def _grown(kept: Kept, times: float, looks: int) -> Kept:
         )
         for name, cell in kept.cells.items()
     }
-    return msgspec.structs.replace(kept, cells=cells, looks=looks, state="closed", policy={}, part=0.0)
+    return msgspec.structs.replace(kept, cells=cells, due=0.0, state="closed", policy={}, part=0.0)
 
 
 def _spares(kept: Kept) -> float:

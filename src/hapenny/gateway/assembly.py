@@ -163,7 +163,8 @@ def build(
     books = Books(catalog, shared.estimators, clock, key=shared.secret, owned=prepaid(capacities(config)))
     tasks = Tasks()
     rates = tier_rates(catalog, resolver)
-    budgets = loss_budgets(config, clock, resolver, rates, recorder, previous.budgets if previous is not None else None)
+    known = previous.budgets if previous is not None else None
+    budgets = loss_budgets(config, clock, resolver, rates, recorder, known, shared.profit.halts)
     exchanges = Exchanges(config, clock, resolver, books, read_intents(config.intents), budgets.epochs.__getitem__)
     gate = Gate(holders_of(config, shared.registry), shared.budgets, shared.counters, books.prices, clock)
     isolation = isolation_of(config, shared.secret)

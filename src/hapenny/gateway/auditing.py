@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import astuple
 
@@ -65,8 +66,10 @@ def loss_budgets(
     rates: Mapping[str, Rates],
     recorder: Recorder,
     previous: LossBudgets | None,
+    aside: Callable[[str, str], bool] = lambda technique, route: False,
 ) -> LossBudgets:
-    """The budgets of all routes; it goes on with what was known where a route is configured as it was."""
+    """The budgets of all routes; it goes on with what was known where a route is configured as it was. `aside`: whether
+    a technique stands aside on a route and needs nothing of its budget."""
     budgets = {}
     tiers = config.stages[TIERS_STAGE]
     for name, route in config.routes.items():
@@ -81,6 +84,7 @@ def loss_budgets(
             options,
             at_once=route.acts_unproven(),
             judged=judged_by(route, resolver),
+            aside=partial(_aside_on, aside, name),
         )
 
     def changed(route: str, now: Standing) -> None:
@@ -91,6 +95,10 @@ def loss_budgets(
     if previous is not None:
         found.keep(previous, lambda name: previous.about.get(name) == found.about.get(name))
     return found
+
+
+def _aside_on(aside: Callable[[str, str], bool], route: str, technique: str) -> bool:
+    return aside(technique, route)
 
 
 def book(recorder: Recorder, clock: Clock, route: str, now: Standing, ahead: Sequence[Ahead] = ()) -> None:

@@ -10,6 +10,7 @@ from hapenny.admission.gate import Gate, Held
 from hapenny.admission.isolation import TECHNIQUE as ISOLATION
 from hapenny.admission.isolation import Isolation
 from hapenny.backends.contract import Backend
+from hapenny.backends.opening import OPENED, Opening
 from hapenny.core.answer import Answer, begin
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure, Unavailable
@@ -45,6 +46,8 @@ class ProviderCalls:
         self._gate = gate
         self._isolation = isolation
         self._backends = backends
+        self._bounded = frozenset(name for name, each in backends.items() if getattr(each, "bounded", False))
+        """Those that keep to the limits of a call by themselves, whatever hangs."""
         self._books = books
         self._clock = clock
         self._refusals = Refusals(clock)
@@ -87,11 +90,18 @@ class ProviderCalls:
         # An answer that comes whole has begun only when it is finished.
         streams = exchange.request.stream
         until = limits.begin_by if streams else limits.finish_by
+        opened: list[Opening] = []
+        watch = OPENED.set(opened)
         try:
-            with within(until - self._clock.now()):
+            if target.backend in self._bounded:
                 source = await backend.call(exchange.request, target, limits)
                 if not streams:
                     answer = await begin(source)
+            else:
+                with within(until - self._clock.now()):
+                    source = await backend.call(exchange.request, target, limits)
+                    if not streams:
+                        answer = await begin(source)
             if streams:  # the provider has accepted: from here on the limits of streams hold
                 answer = await begin(source, limits.head_after)
         except TimeoutError:
@@ -105,6 +115,10 @@ class ProviderCalls:
         except BaseException:
             exchange.end_call(call, "abandoned")
             raise
+        finally:
+            OPENED.reset(watch)
+            if opened:
+                call.opened = opened[-1]
         if answer.begun:
             call.began = self._clock.now()
             self._books.begun(exchange, call)

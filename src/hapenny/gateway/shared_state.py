@@ -105,13 +105,14 @@ class Shared:
         edge.settle(config.edge)
         path = config.state_path()
         embedder = _embedder(config, clock)
+        recorder = Recorder(clock, config.ledger, config.content, config.traces, config.emf)
         return cls(
             config=config,
             clock=clock,
             secret=secret,
             draw=secret if config.fingerprint_key or path is None else kept_draw(path, clock),
             estimators=Estimators.best() if config.counting.vocabulary else Estimators(),
-            recorder=Recorder(clock, config.ledger, config.content, config.traces),
+            recorder=recorder,
             state=Learnt(path, clock) if path is not None else None,
             step_back=StepBack([spec.name for spec in LOSSY]),
             earnings=Earnings([CASCADE_STAGE.name, WINDOW_STAGE.name]),
@@ -125,7 +126,7 @@ class Shared:
             counters=open_counters(config.counter_store(), clock),
             registry=fresh_registry(config, clock),
             budgets=_budgets(config, clock),
-            alerts=Alerts(config.alerts, clock),
+            alerts=Alerts(config.alerts, clock, book=recorder.book),
             embedder=embedder,
             gathered=GatheredEmbedder(embedder, clock),
             collections=_collections(config, embedder, clock),
@@ -157,7 +158,9 @@ class Shared:
             else _elsewhere(config, clock, previous.answers, previous.secret),
             registry=previous.registry if _same_store(config, old) else fresh_registry(config, clock),
             budgets=previous.budgets if config.budget_store() == old.budget_store() else _budgets(config, clock),
-            alerts=previous.alerts if config.alerts == old.alerts else Alerts(config.alerts, clock),
+            alerts=previous.alerts
+            if config.alerts == old.alerts
+            else Alerts(config.alerts, clock, book=previous.recorder.book),
             embedder=embedder,
             gathered=gathered,
             collections=previous.collections if same_collections else _collections(config, embedder, clock),

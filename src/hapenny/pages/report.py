@@ -8,6 +8,7 @@ from html import escape
 
 from hapenny.pages.charts import course, distribution, money, seconds, share_bar, shown, waterfall
 from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines
+from hapenny.pages.words import words
 from hapenny.telemetry.summary import Group, Summary
 
 STYLE = """
@@ -61,7 +62,7 @@ table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 th{font-weight:500;font-size:12.5px;color:var(--soft);text-align:right;padding:6px 0 6px 18px;white-space:nowrap}
 td{text-align:right;padding:7px 0 7px 18px;border-top:1px solid var(--grid);white-space:nowrap}
 th:first-child,td:first-child{text-align:left;padding-left:0}
-td:first-child{white-space:normal;overflow-wrap:anywhere}
+td:first-child{white-space:normal;overflow-wrap:anywhere}td small{display:block;color:var(--soft);font-size:12.5px}
 .plus{color:var(--good);font-weight:560}.minus{color:var(--bad);font-weight:560}
 .meter{display:inline-block;width:64px;height:6px;border-radius:3px;background:var(--grid);vertical-align:2px;
 margin-left:10px;overflow:hidden}.meter i{display:block;height:100%;background:var(--saved)}
@@ -118,6 +119,7 @@ def page(summary: Summary, title: str = "hapenny report") -> str:
         "<section><h2>Time to the last token</h2><p>From arrival to the end of the answer.</p>"
         f"{distribution(summary.e2e, [(3.0, '3 s')], 'Time to the last token')}</section></div>"
         f"{_quality(summary)}{_techniques(summary)}{_judging(summary)}"
+        f"{_groups('By tenant', 'Whose key asked.', summary.tenants) if len(summary.tenants) > 1 else ''}"
         f"{_groups('By feature', 'The label callers send in x-hapenny-feature.', summary.features)}"
         f"{_groups('By model', 'Who answered. Hits stand for themselves.', summary.models)}"
         f"{_groups('By route', '', summary.routes) if len(summary.routes) > 1 else ''}"
@@ -195,7 +197,8 @@ def _techniques(summary: Summary) -> str:
         return ""
     top = max(1, *(technique.saved for technique in summary.techniques))
     rows = "".join(
-        f"<tr><td>{escape(shown(technique.name))}</td><td>{technique.requests:,}</td>"
+        f"<tr><td>{escape(shown(technique.name))}<small>{escape(words(technique.name))}</small></td>"
+        f"<td>{technique.requests:,}</td>"
         f"<td>{money(technique.cost) if technique.cost else '–'}</td><td>{_signed(technique.saved)}"
         f'<span class="meter"><i style="width:{max(0.0, technique.saved / top):.1%}"></i></span></td>'
         f"<td>{technique.saved / summary.baseline if summary.baseline else 0:.1%}</td>"
@@ -249,13 +252,24 @@ def _groups(title: str, about: str, groups: Sequence[Group]) -> str:
     rows = "".join(
         f"<tr><td>{escape(group.name)}</td><td>{group.requests:,}</td><td>{money(group.baseline)}</td>"
         f"<td>{_signed(group.saved)}</td><td>{money(group.actual)}</td>"
+        f"<td>{money(group.background) if group.background else '–'}</td>"
         f"<td>{group.saved / group.baseline if group.baseline else 0:.1%}</td>"
         f"<td>{_time(group.ttft_p95)}</td><td>{_time(group.e2e_p95)}</td></tr>"
         for group in groups[:20]
     )
     if len(groups) > 20:
-        rows += f'<tr><td colspan="8">and {len(groups) - 20} more</td></tr>'
-    heads = (title.removeprefix("By "), "requests", "without", "saved", "paid", "share", "first p95", "whole p95")
+        rows += f'<tr><td colspan="9">and {len(groups) - 20} more</td></tr>'
+    heads = (
+        title.removeprefix("By "),
+        "requests",
+        "without",
+        "saved",
+        "paid",
+        "background",
+        "share",
+        "first p95",
+        "whole p95",
+    )
     return _table(title, about, heads, rows)
 
 

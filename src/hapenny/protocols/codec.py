@@ -1,6 +1,6 @@
 """The contract of a wire dialect: bytes in, words of `core` out, and back; no I/O.
 
-One `Codec` serves both banks: near the client it decodes requests and encodes answers, near the provider it encodes
+One `Codec` serves both sides: near the client it decodes requests and encodes answers, near the provider it encodes
 requests and decodes answers. A codec keeps no state; a `StreamDecoder` or `StreamEncoder` lives for one answer.
 
 `extras` of requests and blocks belong to the dialect the request came in (`Request.protocol`). `extras` of events
@@ -166,6 +166,11 @@ class Codec(ABC):
         Raises:
             Failure: `upstream`, when the body is no answer of this dialect, or the error that it holds.
         """
+
+    def verbatim(self, body: bytes) -> list[Event] | None:
+        """The events of a whole answer that may go on to clients of the same dialect as it came, byte by byte; None
+        for one that is read and written."""
+        return None
 
     @abstractmethod
     def encode_answer(self, completion: Completion, request: Request) -> bytes:

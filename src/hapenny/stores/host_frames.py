@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+PATIENCE_S = 0.004
+"""How long something may wait that nobody waits for."""
 MOST_BYTES = 8_000_000
 """The longest frame; whoever sends a longer one is cut off."""
 
@@ -37,7 +39,8 @@ class FrameProtocol(asyncio.Protocol):
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
         self._out: list[bytes] = []
-        self._flushing = False
+        self._flushing: asyncio.Handle | None = None
+        self._soon = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
 
@@ -62,7 +65,7 @@ class FrameProtocol(asyncio.Protocol):
     def post(self, name: str, *arguments: Any) -> None:
         """Says something that wants no answer."""
         if self.alive:
-            self._send([0, name, arguments])
+            self._send([0, name, arguments], soon=False)
 
     def close(self) -> None:
         """Ends the connection, after what is written."""
@@ -139,15 +142,20 @@ class FrameProtocol(asyncio.Protocol):
         if number and self.alive:
             self._send(reply)
 
-    def _send(self, frame: Any) -> None:
+    def _send(self, frame: Any, *, soon: bool = True) -> None:
+        """Writes at the end of this turn of the loop, with all that was said in it; what nobody waits for goes with the
+        next that somebody does, or after `PATIENCE_S`: each write wakes a process."""
         data = _encode(frame)
         self._out.append(len(data).to_bytes(4, "big") + data)
-        if not self._flushing:  # what is said in one turn of the loop goes with one call
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if self._flushing is not None:
+            if not soon or self._soon:
+                return
+            self._flushing.cancel()
+        loop, self._soon = asyncio.get_running_loop(), soon
+        self._flushing = loop.call_soon(self._flush) if soon else loop.call_later(PATIENCE_S, self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = None
         out, self._out = self._out, []
         if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(out))

@@ -47,6 +47,8 @@ class Seen(Struct, frozen=True):
     error: str | None = None
     asked: Request | None = None
     """The first request that was sent, for judges."""
+    models: tuple[str, ...] = ()
+    """Who answered each request, by their own word."""
 
 
 class _Function(Struct):
@@ -70,6 +72,7 @@ class _Choice(Struct):
 
 
 class _Chunk(Struct):
+    model: str = ""
     choices: list[_Choice] = []
     error: dict[str, object] | None = None
 
@@ -82,6 +85,7 @@ class _Heard(Struct):
     call: tuple[str, str, str] | None = None
     saved: bool = False
     error: str | None = None
+    model: str = ""
 
 
 async def drive(
@@ -91,12 +95,12 @@ async def drive(
     clock: Clock,
     *,
     seconds: float,
-    model: str = "auto",
+    model: str | Callable[[Message], str] = "auto",
     key: str = "",
     watch: Callable[[Seen], None] = lambda seen: None,
 ) -> list[Seen]:
     """Sends each message at its time, all within `seconds` (a follow-up not before the answer it refers to), streamed,
-    in the OpenAI dialect; tools are run by the shop."""
+    in the OpenAI dialect; tools are run by the shop. `model`: what is asked for, of all messages or of each."""
     start = clock.now()
     begin, end = messages[0].at, messages[-1].at
     scale = seconds / (end - begin) if end > begin else 0.0
@@ -109,7 +113,8 @@ async def drive(
         await clock.sleep(max(0.0, start + (message.at - begin) * scale - clock.now()))
         before = [place[number] for number in message.earlier if number in place]
         history = [(messages[each].text, await answers[each]) for each in before]
-        seen = await _converse(line, message, request(message, history, model=model), shop, clock)
+        wanted = model if isinstance(model, str) else model(message)
+        seen = await _converse(line, message, request(message, history, model=wanted), shop, clock)
         answers[index].set_result(seen.text or "(no answer)")
         watch(seen)
         return seen
@@ -125,8 +130,10 @@ async def _converse(line: _Line, message: Message, asked: Request, shop: Shop, c
     current, saved = asked, True
     first: float | None = None
     heard = _Heard()
+    models: list[str] = []
     for _ in range(_ROUNDS):
         heard = await _ask(line, message, current, clock)
+        models.append(heard.model)
         saved = saved and heard.saved
         first = first if first is not None else (heard.first - began if heard.first is not None else None)
         if heard.call is None or heard.error:
@@ -135,7 +142,7 @@ async def _converse(line: _Line, message: Message, asked: Request, shop: Shop, c
         current = answered(current, id, name, arguments, shop.run(name, _decoded(arguments), message.day))
     error = heard.error or (None if heard.text else "empty answer")
     whole = clock.now() - began if error is None else None
-    return Seen(message.number, first, whole, heard.text, saved, error, asked)
+    return Seen(message.number, first, whole, heard.text, saved, error, asked, tuple(models))
 
 
 def _decoded(arguments: str) -> dict[str, object]:
@@ -187,6 +194,7 @@ def _hear(line: bytes, heard: _Heard, parts: list[str], calls: dict[int, list[st
     if not line.startswith(b"data: {"):
         return
     chunk = msgspec.json.decode(line[6:], type=_Chunk)
+    heard.model = chunk.model or heard.model
     if chunk.error is not None:
         heard.error = str(chunk.error.get("message", "error in the stream"))
     for choice in chunk.choices:

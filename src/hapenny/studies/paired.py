@@ -2,7 +2,8 @@
 
 The unit is the distinct question, since the same question asked again is no new evidence: each is its own mean
 difference over its messages and runs, weighted by how often it was asked, and the interval is a percentile bootstrap
-over questions.
+over questions. Where few questions differ, or none, resampling cannot show what was not seen: the interval is then at
+least as wide as the exact one of a share (Clopper and Pearson; without any difference the rule of three).
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from collections.abc import Iterable
 import numpy as np
 from msgspec import Struct
 
+from hapenny.evidence.bounds import clopper_pearson
+from hapenny.evidence.special import Floats
+
 _RESAMPLES = 2_000
+_FEW = 10
+"""Questions that differ in a direction, up to which the exact interval is asked."""
 
 
 class Paired(Struct, frozen=True, kw_only=True):
@@ -59,6 +65,10 @@ def compare(pairs: Iterable[tuple[str, bool, bool]], seed: int = 0) -> Paired:
     means = (drawn @ difference) / np.maximum(drawn @ counts, 1.0)
     low, high = np.quantile(means, (0.025, 0.975))
     total = counts.sum()
+    # A question may lose, or gain, at most once for each time it was asked.
+    lost, won = _unseen(counts, -difference), _unseen(counts, difference)
+    middle = difference.sum() / total
+    low, high = min(low, max(-1.0, middle - lost)), max(high, min(1.0, middle + won))
     return Paired(
         ours=float(table[:, 1].sum() / total),
         baseline=float(table[:, 2].sum() / total),
@@ -67,3 +77,14 @@ def compare(pairs: Iterable[tuple[str, bool, bool]], seed: int = 0) -> Paired:
         messages=int(total),
         distinct=len(table),
     )
+
+
+def _unseen(counts: Floats, against: Floats) -> float:
+    """How much more of the answers may differ in one direction than was seen, by the exact interval of the share of
+    questions that do; 0 where many do."""
+    seen = int((against > 0).sum())
+    if seen > _FEW:
+        return 0.0
+    _, most = clopper_pearson(seen, len(counts))
+    weight = float((counts**2).sum() / counts.sum() ** 2) * len(counts)  # some questions are asked more often
+    return float(most - seen / len(counts)) * weight

@@ -25,6 +25,7 @@ from msgspec import Struct
 from hapenny.backends.contract import Backend
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import STAGES, Config, load
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.cards import DECKS
@@ -120,6 +121,7 @@ def run(
     hooks: Mapping[int, Hook] | None = None,
     label: bool = True,
     ready: Callable[[Gateway], None] | None = None,
+    shape: Callable[[Message, Request], Request] | None = None,
 ) -> Result:
     """Sends `messages` through a gateway of `config` in virtual time.
 
@@ -136,6 +138,7 @@ def run(
         hooks: by message number, what is done to the provider before it is sent.
         label: the application names the intent of each message as its feature.
         ready: called with the started gateway, before anything is sent.
+        shape: how the application writes a message's request, where it is not as usual.
     """
     asked_for = model or ("auto" if _routed(config) else DECKS[card].baseline)
 
@@ -149,7 +152,7 @@ def run(
                 ready(gateway)
 
             async def play(sent: Sequence[Message], hooks: Mapping[int, Hook] | None) -> list[Record]:
-                player = Player(gateway, sent, shop, provider, model=asked_for, hooks=hooks, label=label)
+                player = Player(gateway, sent, shop, provider, model=asked_for, hooks=hooks, label=label, shape=shape)
                 records = await player.play()
                 await gateway.settled()
                 return records

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +22,7 @@ from hapenny.backends.url import Url, address
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
+from hapenny.telemetry.rows import Entry
 
 WAITING = 1_000
 TRIES = 6
@@ -59,9 +61,17 @@ class Alerts:
         options: where they go.
         clock: the deployment's clock.
         pool: sends; of its own where none is given.
+        book: writes each down, for the console; None: nowhere.
     """
 
-    def __init__(self, options: AlertOptions, clock: Clock, pool: Pool | None = None) -> None:
+    def __init__(
+        self,
+        options: AlertOptions,
+        clock: Clock,
+        pool: Pool | None = None,
+        book: Callable[[Entry], None] | None = None,
+    ) -> None:
+        self._book = book
         self._options = options
         self._clock = clock
         self._pool = pool or Pool.control(clock)
@@ -78,6 +88,9 @@ class Alerts:
             id=self._clock.new_id("alert_"), kind=kind, subject=subject[:300], wall=self._clock.wall(), detail=detail
         )
         _log.warning("alert", kind=kind, name=subject, limit=detail.get("limit"), cost=detail.get("cost"))
+        if self._book is not None:
+            told: dict[str, int | float | str] = {"alert": kind, "subject": alert.subject, **detail}
+            self._book(Entry(kind="alert", wall=alert.wall, technique="", actual=0, detail=told))
         if self._url is None:
             return
         try:

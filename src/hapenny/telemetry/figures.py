@@ -40,6 +40,8 @@ class Group(Struct, kw_only=True):
     baseline: int
     saved: int
     actual: int
+    background: int = 0
+    """What background work under the same label cost; not in `actual`."""
     ttft_p95: float | None = None
     e2e_p95: float | None = None
 
@@ -222,6 +224,7 @@ class Summary(Struct, kw_only=True):
     last: float | None
     exchange_rows: int
     background_rows: int
+    background_cost: int = 0
     errors: int
     left: int
     refused: int

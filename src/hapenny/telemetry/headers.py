@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.latency import BUDGET
-from hapenny.core.money import Totals, dollars
+from hapenny.core.money import NANO, Totals, dollars
 
 _FORWARDED = {
     "": "miss",
@@ -31,7 +32,7 @@ MAX_VALUE = 1_000
 def at_commit(exchange: Exchange) -> dict[str, str]:
     """Headers known when the first byte goes out: for streams, and the first part of any answer's."""
     headers = {
-        "x-request-id": safe(exchange.id),
+        "x-request-id": exchange.id,  # our own
         "x-hapenny-route": safe(exchange.route),
         "x-hapenny-model": safe(served_model(exchange)),
         "Cache-Status": cache_status(exchange.cache),
@@ -90,7 +91,9 @@ def served_model(exchange: Exchange) -> str:
 
 def amount(nano: int | None) -> str:
     """Dollars with nine decimals: nothing is rounded away."""
-    return "unknown" if nano is None else dollars(nano, 9)
+    if nano is None:
+        return "unknown"
+    return f"{nano // NANO}.{nano % NANO:09d}" if nano >= 0 else dollars(nano, 9)
 
 
 def cache_status(fact: CacheFact | None) -> str:
@@ -111,7 +114,7 @@ def cache_status(fact: CacheFact | None) -> str:
     if fact.ttl is not None:
         parts.append(f"ttl={int(fact.ttl)}")
     if fact.key:
-        parts.append(f'key="{_string(fact.key)}"')
+        parts.append(f'key="{fact.key if fact.key.isalnum() else _string(fact.key)}"')
     if detail:
         parts.append(f"detail={detail}" if _TOKEN.fullmatch(detail) else f'detail="{_string(detail)}"')
     return "; ".join(parts)
@@ -124,7 +127,9 @@ def server_timing(exchange: Exchange) -> str:
     for taken in exchange.decisions:
         if taken.seconds >= 5e-6:
             spent[taken.stage] = spent.get(taken.stage, 0.0) + taken.seconds
-    parts = [f"{name};dur={seconds * 1e3:.2f}" for name, seconds in spent.items()]
+    parts: list[str] = []
+    for name, seconds in spent.items():
+        parts.append(f"{name};dur={seconds * 1e3:.2f}")
     adopted = exchange.adopted
     if adopted is not None:
         parts.append(f"queue;dur={(adopted.started - exchange.arrived) * 1e3:.2f}")
@@ -141,6 +146,7 @@ def server_timing(exchange: Exchange) -> str:
     return ", ".join(parts)
 
 
+@lru_cache(4_096)
 def safe(text: str) -> str:
     """`text` as a header value: printable ASCII, bounded."""
     if text.isascii() and text.isprintable() and len(text) <= MAX_VALUE:  # nearly always

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,8 @@ FEATURES_A_TENANT = 50
 """Features of one tenant that have series of their own; its further ones are counted under `other`."""
 MAX_PROMPT_SERIES = 50_000
 """The same for tokens by tenant, feature, model and part, where tenants are those of the keys."""
+TOGETHER = 64
+"""Requests that are counted in one go."""
 OTHER = "other"
 NANO = 1e-9
 
@@ -44,6 +47,18 @@ class Counts(dict[tuple[str, ...], float]):
         else:
             rest = (OTHER,) * len(labels)
             self[rest] = self.get(rest, 0.0) + by
+
+    def take(self, sums: Sums, unit: float = 1.0) -> None:
+        """Adds what many requests bring, in units of `unit`."""
+        for labels, by in sums.items():
+            self.inc(labels, by * unit)
+
+
+class Sums(defaultdict[tuple[str, ...], float]):
+    """What many requests add to a counter."""
+
+    def __init__(self) -> None:
+        super().__init__(float)
 
 
 class Labels:
@@ -143,6 +158,8 @@ class Metrics:
 
     def __init__(self, live: Live) -> None:
         self.in_flight = 0
+        self._rows: list[Row] = []
+        """Requests that wait to be counted."""
         self.live = live
         self.canonical: Callable[[str], str] = str
         """The one name of a model, by which it is labelled whatever it was called."""
@@ -176,72 +193,86 @@ class Metrics:
         self._sources[name] = read
 
     def observe(self, exchange: Exchange, row: Row) -> None:
-        """Counts a finished request, and shows its calls to the live measures."""
-        labels, models = self.labels, {}
+        """Takes a finished request, and shows its calls to the live measures. Requests are counted many at once: when
+        some have come, or somebody asks."""
         for attempt in exchange.calls:
-            answered = attempt.outcome != "failed"
-            name = models[attempt.target.model] = labels.model(self.canonical(attempt.target.model), answered)
+            name = self.labels.model(self.canonical(attempt.target.model), attempt.outcome != "failed")
             if name != OTHER:
                 self.live.observe(attempt)
-        route, tenant = row.route, row.tenant
-        served = labels.model(self.canonical(row.model_served), row.outcome == "delivered")
-        self._requests.inc((route, row.outcome))
-        self._by_tenant.inc((tenant, row.outcome))
-        if row.actual:
-            self._tenant_cost.inc((tenant,), row.actual * NANO)
-        if row.saved:
-            self._tenant_saved.inc((tenant,), row.saved * NANO)
-        if row.tokens is not None:
-            self._tenant_tokens.inc((tenant, "prompt"), row.tokens.prompt)
-            self._tenant_tokens.inc((tenant, "output"), row.tokens.output)
-        if row.e2e is not None:
-            self._e2e.observe((route,), row.e2e)
-        if row.deadline is not None:
-            self._timed(row, row.deadline)
-        if row.ttft is not None:
-            self._ttft.observe((route, served), row.ttft)
-        for stage, seconds in row.decide.items():
-            self._decide.observe((stage,), seconds)
-        if row.cache_layer is not None:
-            self._cache.inc((row.cache_layer, "hit" if row.cache_hit else "miss"))
-        if row.parts:
-            feature = labels.feature(row.tenant, row.feature)
-            for part, count in row.parts.items():
-                if count:
-                    self._prompts.inc((row.tenant, feature, served, part), count)
-        if freed := row.scores.get("answer_freed"):
-            self._freed.inc((route,), freed)
-        for call in row.calls:
-            model = models.get(call.model) or labels.model(self.canonical(call.model), call.outcome != "failed")
-            self._calls.inc((model, call.purpose, call.outcome))
-            if call.cost:
-                self._cost.inc((model,), call.cost * NANO)
-            for kind, count in (
-                ("input", call.input),
-                ("output", call.output),
-                ("cache_read", call.cache_read),
-                ("cache_write", call.cache_write + call.cache_write_1h),
-            ):
-                if count:
-                    self._tokens.inc((model, kind), count)
-        if row.unpriced:
-            self._unpriced.inc((route,))
-            return
-        if row.baseline:
-            self._baseline.inc((route,), row.baseline * NANO)
-        for technique, nano in row.savings.items():
-            self._saved.inc((technique,), nano * NANO)
-        if row.estimate_error:
-            self._error.inc((route,), abs(row.estimate_error) * NANO)
+        self._rows.append(row)
+        if len(self._rows) >= TOGETHER:
+            self.catch_up()
 
-    def _timed(self, row: Row, deadline: float) -> None:
-        """Counts what a request with a deadline did with its time."""
-        for step, seconds in row.steps.items():
-            self._steps.observe((row.route, step), seconds)
-        for reaction in row.reactions:
-            self._reactions.inc((row.route, reaction))
-        if row.outcome == "failed" or (row.e2e or 0.0) + row.steps.get("routing", 0.0) > deadline:
-            self._missed.inc((row.route,))
+    def catch_up(self) -> None:
+        """Counts the requests that wait for it."""
+        rows, self._rows = self._rows, []
+        model = self._model
+        requests, tenants, caches, calls, tokens = Sums(), Sums(), Sums(), Sums(), Sums()
+        cost, baseline, saved, errors, unpriced = Sums(), Sums(), Sums(), Sums(), Sums()
+        tenant_cost, tenant_saved, tenant_tokens, prompts, freed = Sums(), Sums(), Sums(), Sums(), Sums()
+        for row in rows:
+            route, tenant = row.route, row.tenant
+            served = model(row.model_served, row.outcome == "delivered")
+            requests[route, row.outcome] += 1
+            tenants[tenant, row.outcome] += 1
+            if row.actual:
+                tenant_cost[(tenant,)] += row.actual
+            if not row.unpriced and row.savings:
+                tenant_saved[(tenant,)] += sum(row.savings.values())
+            if row.tokens is not None:
+                tenant_tokens[tenant, "prompt"] += row.tokens.prompt
+                tenant_tokens[tenant, "output"] += row.tokens.output
+            if row.e2e is not None:
+                self._e2e.observe((route,), row.e2e)
+            if row.ttft is not None:
+                self._ttft.observe((route, served), row.ttft)
+            for stage, seconds in row.decide.items():
+                self._decide.observe((stage,), seconds)
+            if row.cache_layer is not None:
+                caches[row.cache_layer, "hit" if row.cache_hit else "miss"] += 1
+            if row.parts:
+                feature = self.labels.feature(tenant, row.feature)
+                for part, count in row.parts.items():
+                    if count:
+                        prompts[tenant, feature, served, part] += count
+            if row.scores and (given_up := row.scores.get("answer_freed")):
+                freed[(route,)] += given_up
+            for call in row.calls:
+                name = model(call.model, call.outcome != "failed")
+                calls[name, call.purpose, call.outcome] += 1
+                if call.cost:
+                    cost[(name,)] += call.cost
+                if call.input:
+                    tokens[name, "input"] += call.input
+                if call.output:
+                    tokens[name, "output"] += call.output
+                if call.cache_read:
+                    tokens[name, "cache_read"] += call.cache_read
+                if call.cache_write or call.cache_write_1h:
+                    tokens[name, "cache_write"] += call.cache_write + call.cache_write_1h
+            if row.unpriced:
+                unpriced[(route,)] += 1
+                continue
+            if row.baseline:
+                baseline[(route,)] += row.baseline
+            for technique, nano in row.savings.items():
+                saved[(technique,)] += nano
+            if row.estimate_error:
+                errors[(route,)] += abs(row.estimate_error)
+        for sums, counts in (
+            (requests, self._requests), (tenants, self._by_tenant), (caches, self._cache), (calls, self._calls),
+            (tokens, self._tokens), (tenant_tokens, self._tenant_tokens), (prompts, self._prompts),
+            (freed, self._freed), (unpriced, self._unpriced),
+        ):  # fmt: skip
+            counts.take(sums)
+        for sums, counts in (
+            (cost, self._cost), (baseline, self._baseline), (saved, self._saved), (errors, self._error),
+            (tenant_cost, self._tenant_cost), (tenant_saved, self._tenant_saved),
+        ):  # fmt: skip
+            counts.take(sums, NANO)
+
+    def _model(self, name: str, answered: bool) -> str:
+        return self.labels.model(self.canonical(name), answered)
 
     def bill(self, entry: Entry) -> None:
         """Counts what was paid for an hour of capacity."""
@@ -261,6 +292,7 @@ class Metrics:
         """For the registry."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+        self.catch_up()
         counters = (
             ("hapenny_requests", "Finished requests.", ("route", "outcome"), self._requests),
             ("hapenny_tenant_requests", "The same by tenant.", ("tenant", "outcome"), self._by_tenant),

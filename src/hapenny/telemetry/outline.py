@@ -27,7 +27,7 @@ class Outline:
         self.sizes = _plain(request) or _any(request)
         """Bytes by part, in the order of `PARTS`."""
         question = request.question
-        self.question = fingerprint(levelled(question)) if question else None
+        self.question = fingerprint(levelled(_ends(question))) if question else None
         self.size = sum(self.sizes)
         self._known: tuple[int, dict[str, int]] = (-1, {})
 
@@ -79,6 +79,15 @@ def _any(request: Request) -> list[int]:
     for text, kind in zip(layout.texts, layout.kinds, strict=True):
         sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return sizes
+
+
+_LONG = 16_384
+"""Characters of a question that its mark is made of; of a longer one both ends and the length."""
+
+
+def _ends(text: str) -> str:
+    half = _LONG // 2
+    return text if len(text) <= _LONG else f"{text[:half]}\0{len(text)}\0{text[-half:]}"
 
 
 def levelled(text: str) -> str:

@@ -38,7 +38,9 @@ _SURE = 0.01
 """The mean error from which on samples are lessons enough, and how many of the last counts it is taken over."""
 _LOOKS = 32
 _EVERY = 8
-"""Of how many reports one is a lesson then."""
+"""Of how many reports one is a lesson then; so it is of long requests, which cost more to read."""
+_COSTLY = 1 << 16
+"""Characters of a long request."""
 _MISSES = 64
 """Newest errors, and sizes of answers, that a bound rests on: older ones are those of counts that have learnt since."""
 _ENOUGH = 12
@@ -190,15 +192,18 @@ class Place:
     def later(self, request: Request, text: str, tokens: Tokens) -> None:
         """Keeps reported usage as a lesson, until a count is asked for or a few are there; `text` is the whole answer,
         or "" where it is not known. Where counts are good, a sample of the reports is enough."""
-        if self._sure:
+        size = len(text)
+        for message in request.messages:
+            for block in message.content:
+                if type(block) is Text:
+                    size += len(block.text)
+        if self._sure or (size > _COSTLY and self.prompts.learned > _LOOKS):
             self._turn += 1
             if self._turn % _EVERY:
                 return
         due = self._due
         due.append((request, text, tokens))
-        self._due_size += len(text) + sum(
-            len(block.text) for message in request.messages for block in message.content if type(block) is Text
-        )
+        self._due_size += size
         if len(due) >= _LESSONS or self._due_size > _LESSON_CHARACTERS:
             self.catch_up()
 

@@ -14,6 +14,7 @@ from hapenny.core.tasks import Tasks
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.content import ContentOptions, ContentStore
 from hapenny.telemetry.count_audit import CountChecks
+from hapenny.telemetry.emf import Emf, EmfOptions
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.live import Live
 from hapenny.telemetry.metrics import Metrics
@@ -40,6 +41,7 @@ class Recorder:
         ledger: where the books are kept; None keeps none.
         content: texts, encrypted and opt-in; None keeps none.
         traces: where spans go; None sends none.
+        emf: where lines for CloudWatch go; None writes none.
 
     Raises:
         ImportError: an extra that is wanted is not installed.
@@ -52,11 +54,13 @@ class Recorder:
         ledger: LedgerOptions | None,
         content: KeptTexts | None,
         traces: TraceOptions | None,
+        emf: EmfOptions | None = None,
     ) -> None:
         self.live = Live(clock)
         self.metrics = Metrics(self.live)
         self.ledger = Ledger(ledger, clock) if ledger is not None else None
-        self.traces = Traces.open(traces) if traces is not None else None
+        self.traces = Traces.open(traces, clock) if traces is not None else None
+        self.emf = Emf(emf, clock) if emf is not None else None
         self.content = _content(content, clock) if content is not None else None
         self.tasks = Tasks()
         """Texts on their way to the content store."""
@@ -108,8 +112,15 @@ class Recorder:
             self.ledger.write(row)
         if self.traces is not None:
             self.traces.observe(exchange, row)
+        if self.emf is not None:
+            self.emf.observe(row)
         if self.content is not None and self.content.wanted(exchange):
             self.tasks.spawn(_keep(self.content, exchange))
+
+    def book(self, entry: Entry) -> None:
+        """Takes an entry that is no request and no bill. Never waits."""
+        if self.ledger is not None:
+            self.ledger.book(entry)
 
     def bill(self, entry: Entry) -> None:
         """Takes an hour of paid capacity; one that it has is not taken again. Never waits."""
@@ -133,6 +144,8 @@ class Recorder:
             await self.ledger.aclose()
         if self.traces is not None:
             self.traces.close()
+        if self.emf is not None:
+            self.emf.flush()
 
 
 def _content(kept: KeptTexts, clock: Clock) -> ContentStore:

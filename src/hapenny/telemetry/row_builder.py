@@ -140,5 +140,5 @@ def _call_row(call: Call, arrived: float, adopted: bool) -> CallRow:
         call.began - arrived if call.began is not None else None,
         call.ended - arrived if call.ended is not None else None,
         adopted,
-        tokens.units,
+        tokens.units, call.opened,
     )  # fmt: skip

@@ -38,6 +38,8 @@ class CallRow(Struct, frozen=True, gc=False):
     adopted: bool
     units: tuple[tuple[str, int], ...] = ()
     """What was used beside text, by the names of `Tokens.units`."""
+    opened: tuple[float, float, float] | None = None
+    """Seconds that its connection took to open (name, TCP, TLS); None: it was kept from an earlier call."""
 
 
 class Row(Struct, kw_only=True, gc=False):

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from hapenny.telemetry import rollups
 from hapenny.telemetry.figures import Scope, Spent
+from hapenny.telemetry.schema import columns_of
 
 NEWEST = 4_000
 """Requests of a sample."""
@@ -125,6 +126,46 @@ def _adopted(
             some,
         ).fetchall()
     return found
+
+
+def connecting(connection: sqlite3.Connection, scope: Scope) -> tuple[float, int]:
+    """Mean seconds that a call of the newest `NEWEST` requests spent on opening connections; how many opened one."""
+    if "opened" not in columns_of(connection, "calls"):
+        return 0.0, 0
+    where, values = condition(scope)
+    rows = connection.execute(
+        "SELECT c.opened FROM calls c JOIN (SELECT seq FROM requests"
+        f" WHERE {where} ORDER BY wall DESC LIMIT {NEWEST}) r ON c.request = r.seq WHERE c.adopted",
+        values,
+    ).fetchall()
+    spent = [sum(msgspec.json.decode(text)) for (text,) in rows if text]
+    return (sum(spent) / len(rows) if rows else 0.0), len(spent)
+
+
+def busiest(connection: sqlite3.Connection, scope: Scope) -> float:
+    """Calls under way at once at the busiest moment of the newest `NEWEST` requests."""
+    where, values = condition(scope)
+    rows = connection.execute(
+        "SELECT r.wall + c.started, r.wall + c.ended FROM calls c JOIN (SELECT seq, wall FROM requests"
+        f" WHERE {where} ORDER BY wall DESC LIMIT {NEWEST}) r ON c.request = r.seq WHERE c.ended IS NOT NULL",
+        values,
+    ).fetchall()
+    moments = sorted([(start, 1) for start, _ in rows] + [(end, -1) for _, end in rows])
+    most = now = 0
+    for _, step in moments:
+        now += step
+        most = max(most, now)
+    return float(most)
+
+
+def prompt_p95(connection: sqlite3.Connection, scope: Scope) -> int:
+    """Tokens of prompts, 95th percentile of the newest `NEWEST` requests; 0 where there are none."""
+    where, values = condition(scope)
+    rows = connection.execute(
+        f"SELECT prompt_tokens FROM requests WHERE {where} AND background = '' ORDER BY wall DESC LIMIT {NEWEST}",
+        values,
+    ).fetchall()
+    return int(np.percentile([value for (value,) in rows], 95)) if rows else 0
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:

@@ -12,7 +12,7 @@ from hapenny.core.events import Tokens
 from hapenny.telemetry import rollups
 from hapenny.telemetry.rows import CallRow, Entry, Row, quality
 
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 CREATE TABLE requests (
@@ -97,6 +97,7 @@ CREATE TABLE calls (
   ended REAL,
   adopted INTEGER NOT NULL,
   units TEXT,
+  opened TEXT,
   PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
 CREATE TABLE entries (
@@ -177,7 +178,7 @@ def call_values(seq: int, number: int, call: CallRow) -> tuple[Any, ...]:
         seq, number, call.purpose, call.technique, call.model, call.backend, call.region, call.service_tier,
         call.input, call.output, call.cache_read, call.cache_write, call.cache_write_1h, call.reasoning, call.cost,
         call.outcome, call.provenance, call.failure, call.started, call.began, call.ended, call.adopted,
-        _json(call.units),
+        _json(call.units), _json(call.opened),
     )  # fmt: skip
 
 
@@ -221,7 +222,7 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
 
 ADDED_COLUMNS = (
     ("requests", ("alone TEXT", "freed TEXT", "deadline REAL", "steps TEXT", "reactions TEXT")),
-    ("calls", ("units TEXT",)),
+    ("calls", ("units TEXT", "opened TEXT")),
 )
 """Columns that came after the first version."""
 
@@ -307,4 +308,5 @@ def _read_call(values: tuple[Any, ...]) -> CallRow:
     del named["request"], named["number"]
     named["adopted"] = bool(named["adopted"])
     units = msgspec.json.decode(named["units"], type=tuple[tuple[str, int], ...]) if named["units"] else ()
-    return CallRow(**(named | {"units": units}))
+    opened = msgspec.json.decode(named["opened"], type=tuple[float, float, float]) if named["opened"] else None
+    return CallRow(**(named | {"units": units, "opened": opened}))

@@ -105,6 +105,7 @@ class _Reader:
             last=last,
             exchange_rows=rows - int(background),
             background_rows=int(background),
+            background_cost=self._rows("coalesce(sum(actual), 0)", also=" AND background != ''")[0][0],
             errors=int(errors),
             left=int(left),
             refused=int(refused),
@@ -304,6 +305,15 @@ class _Reader:
                 also=" AND NOT unpriced AND background = ''",
             )
         ]
+        known = {group.name: group for group in groups}
+        for name, cost in self._rows(
+            f"{label}, coalesce(sum(actual), 0)", "GROUP BY 1", also=" AND NOT unpriced AND background != ''"
+        ):
+            if name not in known and cost:
+                known[name] = Group(name=name, requests=0, baseline=0, saved=0, actual=0)
+                groups.append(known[name])
+            if name in known:
+                known[name].background = cost
         times: dict[str, tuple[list[float], list[float]]] = {}
         for name, ttft, e2e in self._rows(f"{label}, ttft, e2e", also=" AND NOT unpriced AND background = ''"):
             first, whole = times.setdefault(name, ([], []))

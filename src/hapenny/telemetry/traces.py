@@ -6,13 +6,17 @@ is on the hot path, and no text of a request can get into a span.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from hapenny.backends.kinds import KINDS
+from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
+from hapenny.telemetry.genai_metrics import GenAiMetrics
 from hapenny.telemetry.rows import CallRow, Row
+from hapenny.telemetry.xray import exporter, region_of
 
 PROVIDERS = {kind.name: kind.telemetry for kind in KINDS.values()} | {
     "invoke": KINDS["bedrock"].telemetry,
@@ -28,12 +32,27 @@ NANO = 1e-9
 class TraceOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where spans go."""
 
-    endpoint: Annotated[str, Meta(description="An OTLP/HTTP collector: http://host:4318/v1/traces.")]
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="An OTLP/HTTP collector: `http://host:4318/v1/traces`, or X-Ray's own endpoint "
+            "`https://xray.REGION.amazonaws.com/v1/traces`, which is asked with a signature.",
+        ),
+    ]
+    metrics: Annotated[
+        str,
+        Meta(description="An OTLP/HTTP address for the GenAI metrics, e.g. `http://host:4318/v1/metrics`."),
+    ] = ""
     service: Annotated[str, Meta(description="The service name of the spans.")] = "hapenny"
     sample: Annotated[
         float,
-        Meta(description="Share of requests, 0 to 1; a caller's own `traceparent` decides for itself."),
+        Meta(
+            description="Share of requests, 0 to 1; a caller's own `traceparent` decides for itself. Slow, failed and "
+            "costly requests are always kept.",
+        ),
     ] = 1.0
+    slow_s: Annotated[float, Meta(description="Seconds of a whole answer from which it is slow.")] = 3.0
+    costly_usd: Annotated[float, Meta(description="Dollars from which a request is costly.")] = 0.1
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:
@@ -44,10 +63,12 @@ class Traces:
     """Turns rows into spans.
 
     Args:
-        provider: an OpenTelemetry `TracerProvider`.
+        provider: an OpenTelemetry `TracerProvider` that takes every span.
+        options: what is kept of them; None keeps all.
+        metrics: GenAI metrics beside the spans.
     """
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: Any, options: TraceOptions | None = None, metrics: GenAiMetrics | None = None) -> None:
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -55,28 +76,40 @@ class Traces:
         self._provider = provider
         self._tracer = provider.get_tracer("hapenny")
         self._propagator = TraceContextTextMapPropagator()
+        self._options, self._metrics = options, metrics
 
     @classmethod
-    def open(cls, options: TraceOptions) -> Traces:
+    def open(cls, options: TraceOptions, clock: Clock) -> Traces:
         """Traces that are sent in batches to a collector. Raises `ImportError` without the `otel` extra."""
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
-            from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+            from opentelemetry.sdk.trace.sampling import ALWAYS_ON
         except ImportError:
             raise ImportError("traces need OpenTelemetry: pip install 'hapenny[otel]'") from None
         provider = TracerProvider(
             resource=Resource.create({"service.name": options.service}),
-            sampler=ParentBased(TraceIdRatioBased(options.sample)),
+            sampler=ALWAYS_ON,  # spans are made when a request is over: which are kept is known before
         )
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=options.endpoint)))
-        return cls(provider)
+        region = region_of(options.endpoint)
+        sender: Any
+        if region is not None:
+            sender = exporter(options.endpoint, region, clock)
+        else:
+            sender = OTLPSpanExporter(endpoint=options.endpoint)
+        provider.add_span_processor(BatchSpanProcessor(sender))
+        metrics = GenAiMetrics.open(options.metrics, options.service) if options.metrics else None
+        return cls(provider, options, metrics)
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Makes the spans of a finished request."""
+        if self._metrics is not None:
+            self._metrics.observe(row, [(call, *_named(row, call)) for call in row.calls])
         parent = self._propagator.extract(exchange.context.headers)
+        if not self.keeps(row, self._api.get_current_span(parent).get_span_context()):
+            return
         span = self._tracer.start_span(
             f"hapenny {row.route}",
             context=parent,
@@ -93,12 +126,27 @@ class Traces:
                 self._call(exchange, row, call, inside)
         span.end(_nanoseconds(row.wall + (row.e2e or 0.0)))
 
+    def keeps(self, row: Row, parent: Any) -> bool:
+        """Whether a request's spans are kept: by its caller's word, else by chance; whatever is slow, failed or costly
+        in any case. The chance is drawn from its id, so that it is the same wherever it is asked."""
+        options = self._options
+        if options is None or row.failure is not None or (row.e2e or 0.0) >= options.slow_s:
+            return True
+        if (row.actual or 0) * NANO >= options.costly_usd:
+            return True
+        if parent.is_valid:
+            return bool(parent.trace_flags.sampled)
+        draw = int.from_bytes(blake2b(row.id.encode(), digest_size=8).digest(), "big")
+        return draw < options.sample * 2**64
+
     def close(self) -> None:
         """Sends what waits."""
         self._provider.shutdown()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def _call(self, exchange: Exchange, row: Row, call: CallRow, inside: Any) -> None:
-        operation = OPERATIONS.get(call.purpose, "chat")
+        operation, _ = _named(row, call)
         span = self._tracer.start_span(
             f"{operation} {call.model}",
             context=inside,
@@ -134,11 +182,17 @@ def _request(row: Row) -> dict[str, Any]:
     return found | {name: value for name, value in more if value is not None}
 
 
+def _named(row: Row, call: CallRow) -> tuple[str, str]:
+    """A call's operation and provider, in the words of the conventions."""
+    provider = PROVIDERS.get(call.backend, PROVIDERS.get(row.protocol, call.backend))
+    return OPERATIONS.get(call.purpose, "chat"), provider
+
+
 def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> dict[str, Any]:
     parameters = exchange.request.parameters
     found: dict[str, Any] = {
         "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": PROVIDERS.get(call.backend, PROVIDERS.get(row.protocol, call.backend)),
+        "gen_ai.provider.name": _named(row, call)[1],
         "gen_ai.request.model": call.model,
         "gen_ai.response.model": call.model,
         # The conventions count cached tokens among the input tokens.

@@ -68,6 +68,10 @@ class Dispatcher(Generic[T]):
             else:
                 leave = await self.gate.enter(job, last=last, returning=yielded, patience_s=patience)
             try:
+                if self.hedger is None and job.priority != Priority.BACKGROUND:
+                    result = await attempt(leave, purpose)
+                    self._begun(leave, result)
+                    return result
                 return await self._attempt(job, leave, attempt, purpose)
             except _Yielded:
                 tried, yielded = max(tried, 1), True

@@ -1,4 +1,5 @@
-"""Finding retrieved context in a request: document blocks, tagged passages in a turn's text, search results."""
+"""Finding retrieved context in a request: document blocks, passages in a turn's text or the system prompt (in tags,
+under a label or heading, numbered), results of tools that search."""
 
 from __future__ import annotations
 
@@ -10,7 +11,18 @@ import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Document, Message, Text, ToolResult, ToolUse
+from hapenny.core.questions import ASKS, LONGEST_LABEL, question_of
+from hapenny.tokens.labelled import LEAST, labelled
 from hapenny.tokens.window import is_human
+
+SYSTEM = -1
+"""The place of the system prompt among messages."""
+_SEARCHES = frozenset(
+    ("search", "searches", "retrieve", "retrieval", "retriever", "rag", "lookup", "knowledge", "kb", "docs",
+     "documents", "wiki", "faq", "passages")
+)  # fmt: skip
+"""Words in a tool's name that say its results are retrieved text."""
+_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _ELEMENTS = frozenset(
     ("document", "doc", "passage", "chunk", "source", "context", "search_result", "snippet", "article")
@@ -26,7 +38,7 @@ class Piece(msgspec.Struct, frozen=True):
     """One passage of a turn: where it stands, its title and its text.
 
     `span` is the text's place inside the block's text and `whole` that of the element around it; None for a document
-    or tool result that is a passage by itself.
+    or tool result that is a passage by itself. `message` is `SYSTEM` in the system prompt.
     """
 
     message: int
@@ -44,23 +56,27 @@ class Turn(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
 
 
-def _any_carries(messages: Sequence[Message], tools: Sequence[str]) -> bool:
-    for message in messages:
-        for block in message.content:
-            if _may_carry(block, tools):
-                return True
-    return False
+def searching(tool: str) -> bool:
+    """Whether a tool's name says that its results are retrieved text."""
+    return any(word.lower() in _SEARCHES for word in _NAME_WORDS.findall(tool[:200]))
 
 
-def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[Turn]:
-    """All turns that carry passages. A document with the provider's own citations is left alone."""
-    if not _any_carries(messages, tools):
+def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system: Sequence[Block] = ()) -> list[Turn]:
+    """All turns that carry passages. A document with the provider's own citations is left alone.
+
+    Args:
+        messages: of the request.
+        tools: whose results are retrieved text, beside those whose name says so (`searching`).
+        system: the system prompt; its passages belong to the last question, and come as the first turn.
+    """
+    may = any(_may_carry(block, tools) for message in messages for block in message.content)
+    if not may and not any(_may_carry(block, tools) for block in system):
         return []
     searches = {
         block.id
         for message in messages
         for block in message.content
-        if isinstance(block, ToolUse) and block.name in tools
+        if isinstance(block, ToolUse) and (block.name in tools or searching(block.name))
     }
     found: list[Turn] = []
     question = ""
@@ -73,9 +89,9 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> lis
                 if isinstance(block, Document) and block.text and not block.citations:
                     pieces.append(Piece(place, number, block.name or "", block.text))
                 elif isinstance(block, Text) and not block.citations:
-                    inside = _elements(place, number, block.text)
+                    inside, outside = _inside(place, number, block.text)
                     pieces += inside
-                    (around if inside else alone).append(_outside(block.text, inside))
+                    (around if inside else alone).append(outside)
             # What stands in a block of its own is the question; beside passages stand instructions about them.
             question = "\n".join(filter(None, alone)) or "\n".join(around)
         for number, block in enumerate(message.content):
@@ -85,14 +101,51 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = ()) -> lis
                     pieces.append(Piece(place, number, "", inner.text))
         if pieces and question.strip():
             found.append(Turn(question.strip(), tuple(pieces)))
+    given = [
+        piece
+        for number, block in enumerate(system)
+        if isinstance(block, Text) and not block.checkpoint
+        for piece in _inside(SYSTEM, number, block.text)[0]
+    ]
+    if given and question.strip():
+        found.insert(0, Turn(question.strip(), tuple(given)))
     return found
+
+
+def _inside(place: int, number: int, text: str) -> tuple[list[Piece], str]:
+    """The passages of a text, and what it asks beside them."""
+    pieces = _elements(place, number, text)
+    if pieces:
+        outside = _outside(text, pieces)
+        label = ASKS.match(outside[:LONGEST_LABEL])
+        return pieces, outside[label.end() :].strip() if label is not None else outside
+    spans = labelled(text) if place != SYSTEM else labelled(text + _ASKED_ELSEWHERE)
+    pieces = [
+        Piece(
+            place,
+            number,
+            span.title,
+            text[span.start : span.end],
+            (span.start, span.end),
+            (span.opens, min(span.closes, len(text))),
+        )
+        for span in spans
+        if span.end <= len(text)
+    ]
+    return pieces, question_of(text) if pieces else _outside(text, [])
+
+
+_ASKED_ELSEWHERE = "\n\nQuestion: ?"
+"""The question of passages in the system prompt stands in the last turn."""
 
 
 def _may_carry(block: Block, tools: Sequence[str]) -> bool:
     """Whether a block can hold passages: told at a glance, since most requests have none."""
     if isinstance(block, Text):
-        return "</" in block.text
-    return isinstance(block, Document) or (isinstance(block, ToolUse) and block.name in tools)
+        return len(block.text) >= LEAST or "</" in block.text
+    return isinstance(block, Document) or (
+        isinstance(block, ToolUse) and (block.name in tools or searching(block.name))
+    )
 
 
 def _elements(message: int, block: int, text: str) -> list[Piece]:
@@ -168,22 +221,34 @@ def rewrite(
     `order`: tagged passages of one text that are all in it and in `kept` are sent in this order, each with its own tags
     and so with its own number.
     """
-    ranks = {piece: rank for rank, piece in enumerate(order)}
-    by_block: dict[tuple[int, int], list[tuple[Piece, str]]] = {}
-    for piece, text in kept:
-        by_block.setdefault((piece.message, piece.block), []).append((piece, text))
-    touched = {message for message, _ in by_block}
+    touched = {piece.message for piece, _ in kept}
     result: list[Message] = []
     for place, message in enumerate(messages):
-        if place not in touched:
-            result.append(message)
-            continue
-        content: list[Block] = []
-        for number, block in enumerate(message.content):
-            changes = by_block.get((place, number))
-            content += [block] if changes is None else _changed(block, changes, ranks)
-        result.append(replace(message, content=tuple(content)) if content else message)
+        content = _rewritten(place, message.content, kept, order) if place in touched else ()
+        result.append(replace(message, content=content) if content else message)
     return tuple(result)
+
+
+def rewrite_system(
+    system: Sequence[Block], kept: Sequence[tuple[Piece, str]], order: Sequence[Piece] = ()
+) -> tuple[Block, ...]:
+    """The same for the system prompt."""
+    return _rewritten(SYSTEM, system, kept, order) or tuple(system)
+
+
+def _rewritten(
+    place: int, content: Sequence[Block], kept: Sequence[tuple[Piece, str]], order: Sequence[Piece]
+) -> tuple[Block, ...]:
+    ranks = {piece: rank for rank, piece in enumerate(order)}
+    by_block: dict[int, list[tuple[Piece, str]]] = {}
+    for piece, text in kept:
+        if piece.message == place:
+            by_block.setdefault(piece.block, []).append((piece, text))
+    blocks: list[Block] = []
+    for number, block in enumerate(content):
+        changes = by_block.get(number)
+        blocks += [block] if changes is None else _changed(block, changes, ranks)
+    return tuple(blocks)
 
 
 def _changed(block: Block, changes: list[tuple[Piece, str]], ranks: dict[Piece, int]) -> list[Block]:
@@ -211,7 +276,8 @@ def _changed(block: Block, changes: list[tuple[Piece, str]], ranks: dict[Piece, 
             whole = block.text[piece.whole[0] : place]
             parts += [next(left), whole[len(whole.rstrip()) :]]
     parts.append(block.text[place:])
-    return [replace(block, text="".join(parts))]
+    whole = "".join(parts)
+    return [replace(block, text=whole)] if whole.strip() else []
 
 
 def _element(block: str, piece: Piece, text: str) -> str:

@@ -20,6 +20,7 @@ from hapenny.tokens.prune import prune
 from hapenny.tokens.structure_stage import defined, structured
 from hapenny.tokens.template_stage import turn_of
 from hapenny.tokens.templates import Templates
+from hapenny.tokens.unfound import unfound
 from hapenny.tokens.window import block_texts, texts_of
 
 Verdict = Literal["kept", "removed", "rewritten", "answered"]
@@ -186,7 +187,10 @@ def _context(request: Request, exchange: Exchange, prices: Prices, options: Toke
     count = counter(prices, exchange)
     settings = options.prune
     lines: list[Line] = []
-    for turn in context_turns(request.messages, settings.tools):
+    turns = context_turns(request.messages, settings.tools, request.system)
+    for text, reason in unfound(request, turns, settings.tools):
+        lines.append(Line(technique="prune", verdict="kept", text=text, reason=reason, tokens=round(count(text))))
+    for turn in turns:
         passages = [analyse(piece.title, piece.text, count) for piece in turn.pieces]
         tokens = sum(passage.cost for passage in passages)
         if tokens < settings.floor:

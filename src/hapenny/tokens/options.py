@@ -84,7 +84,13 @@ class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="Whether the passages are sent best first instead of in their order."),
     ] = False
     seconds: Annotated[float, Meta(description="The bound on the work.", extra=INSIDE)] = 0.008
-    tools: Annotated[tuple[str, ...], Meta(description="Tools whose results are retrieved text.")] = ()
+    tools: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Tools whose results are retrieved text, beside those whose name says so (search, retrieve, "
+            "lookup, knowledge, docs …)."
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or not 0 < self.mass <= 1 or self.floor < 0 or self.seconds <= 0:

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from hapenny.core.answer import Answer
 from hapenny.core.arms import arm_setting
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message, Request
+from hapenny.core.messages import Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES
 from hapenny.core.shape import MARKUP, RICH, TOOL_TURNS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
-from hapenny.tokens.context import Piece, Turn, context_turns, rewrite
+from hapenny.tokens.context import SYSTEM, Piece, Turn, context_turns, rewrite, rewrite_system
 from hapenny.tokens.money import counter, worth
 from hapenny.tokens.options import PRUNE_STAGE, PruneOptions
 from hapenny.tokens.passages import Cost, Passage, aligned, analyse
@@ -53,12 +53,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[int, ...] = ()
 
 
-_PRUNED: Note[tuple[Message, ...]] = Note("prune.messages")
+_PRUNED: Note[Request] = Note("prune.request")
 
 
 class PruneStage(Stage, spec=PRUNE_STAGE):
-    """Prunes documents, tagged passages and search results.
+    """Prunes documents, passages in texts and the system prompt, and search results.
 
+    Passages in the system prompt are left alone where that comes again with another question, or goes on before
+    further turns: what stays the same is read from the provider's prompt cache for less than pruning would save.
     Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
 
@@ -71,6 +73,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         self._known: OrderedDict[int, Outcome] = OrderedDict()
         self._analysed: OrderedDict[int, Passage] = OrderedDict()
         self._most_analysed = analysed
+        self._systems: OrderedDict[int, int] = OrderedDict()
 
     def ingest(self, title: str, text: str, cost: Cost) -> None:
         """Analyse a chunk when it is indexed, so that no request has to wait for it."""
@@ -89,8 +92,10 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Pruning | None:
         """None when there is no context, or nothing of it goes."""
-        messages = exchange.request.messages
-        turns = context_turns(messages, self._options.tools)
+        request = exchange.request
+        turns = context_turns(request.messages, self._options.tools, request.system)
+        if turns and turns[0].pieces[0].message == SYSTEM and self._comes_again(request, turns[0].question):
+            turns = turns[1:]
         if not turns:
             return None
         count = counter(self._prices, exchange)
@@ -102,7 +107,11 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         ):
             return None
         order = [turn.pieces[place] for turn, outcome in outcomes for place in outcome.order]
-        exchange.stage_notes[_PRUNED] = rewrite(messages, changes, order)
+        exchange.stage_notes[_PRUNED] = replace(
+            request,
+            messages=rewrite(request.messages, changes, order),
+            system=rewrite_system(request.system, changes, order),
+        )
         before = sum(outcome.before for _, outcome in outcomes)
         after = sum(outcome.after for _, outcome in outcomes)
         last = outcomes[-1][1]
@@ -118,12 +127,23 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
 
     async def apply(self, decision: Pruning, exchange: Exchange, onward: Onward) -> Answer:
         """Sends what stays."""
-        exchange.request = replace(exchange.request, messages=exchange.stage_notes.pop(_PRUNED))
+        exchange.request = exchange.stage_notes.pop(_PRUNED)
         return await onward(exchange)
 
     def preview(self, decision: Pruning, exchange: Exchange) -> Request:
         """The request with what stays."""
-        return replace(exchange.request, messages=exchange.stage_notes.pop(_PRUNED))
+        return exchange.stage_notes.pop(_PRUNED)
+
+    def _comes_again(self, request: Request, question: str) -> bool:
+        """Whether the system prompt is a prefix that others share: another question had it, or turns follow."""
+        if any(message.role == "assistant" for message in request.messages):
+            return True
+        key, asked = hash(tuple(block.text for block in request.system if isinstance(block, Text))), hash(question)
+        first = self._systems.setdefault(key, asked)
+        self._systems.move_to_end(key)
+        if len(self._systems) > self._remembered:
+            self._systems.popitem(last=False)
+        return first != asked
 
     def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
         share = arm_setting(exchange, "prune.share", self._options.share, 0.01, 1.0)

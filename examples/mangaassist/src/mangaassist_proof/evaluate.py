@@ -19,6 +19,8 @@ from hapenny.workload.shoppers import Message
 from mangaassist_proof.play import Played, play_on, tiers_of
 
 _ASKED = ("fast", "balanced", "strong")
+_LEAST = 60
+"""Questions under which a test shows nothing."""
 
 
 class Evaluated(Struct, kw_only=True):
@@ -55,14 +57,13 @@ def evaluate(messages: Sequence[Message], shop: Shop, deck: Deck, seed: int) -> 
         for place, message in enumerate(messages)
         if not any(run.scripted[place] for run in runs.values())
     ]
-    trained = train_router(
-        rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, wall=EPOCH,
-    )  # fmt: skip
+    asked = {
+        "prompts": len(rows),
+        "requests": sum(record.requests for run in runs.values() for record in run.records),
+        "bill": sum(run.bill for run in runs.values()),
+    }
+    if sum(len(row.models) == len(models) for row in rows) < _LEAST:
+        return Evaluated(trained=None, beaten={}, **asked)
+    trained = train_router(rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, wall=EPOCH)
     beaten = {lost.model: lost.by for lost in trained.dominated}
-    return Evaluated(
-        trained=save_router(trained) if models["strong"] in beaten else None,
-        beaten=beaten,
-        prompts=len(rows),
-        requests=sum(record.requests for run in runs.values() for record in run.records),
-        bill=sum(run.bill for run in runs.values()),
-    )
+    return Evaluated(trained=save_router(trained) if models["strong"] in beaten else None, beaten=beaten, **asked)

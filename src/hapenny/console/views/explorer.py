@@ -74,7 +74,7 @@ def story(desk: Desk, id: str, viewer: Viewer) -> dict[str, Any]:
         "timeline": timeline(steps(row), whole, seconds, "What happened when"),
         "sum": None if row.unpriced else sum(row.savings.values()),
         "decide": sorted(row.decide.items(), key=lambda item: -item[1]),
-        "extra": {name: getattr(row, name, None) for name in ("deadline", "steps", "reactions")},
+        "extra": {"deadline": row.deadline, "steps": row.steps, "reactions": row.reactions},
     }
 
 
@@ -90,6 +90,12 @@ def steps(row: Row) -> list[Step]:
     if first is not None and first - at > 1e-3:
         found.append(Step("queue and sending", at, first - at, "error", "waited for quota or a connection"))
     for call in row.calls:
+        if call.opened is not None:
+            at_call = call.started
+            for part, spent in zip(("looking up the name", "connecting", "TLS"), call.opened, strict=True):
+                if spent >= 1e-4:
+                    found.append(Step(part, at_call, spent, "error", "a new connection"))
+                    at_call += spent
         name = call.model if call.purpose == "serve" else f"{call.purpose} {call.model}"
         if call.began is not None:
             found.append(Step(f"{name}: first content", call.started, call.began - call.started, "hist", call.region))

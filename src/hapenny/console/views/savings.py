@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from hapenny.console.desk import Desk, Viewer
 from hapenny.console.place import Place
-from hapenny.console.render import words
 from hapenny.pages.charts import shown, waterfall
 from hapenny.pages.quality import holdout_lines
+from hapenny.pages.words import words
 from hapenny.telemetry import sampled
 from hapenny.telemetry.figures import Holdout, Scope, Spent
 from hapenny.telemetry.holdout import against_totals, ratio
@@ -124,4 +124,10 @@ def held_out(rolled: Rolled, scope: Scope) -> Holdout | None:
     where, values = sampled.condition(scope)
     hours = [(each.requests, each.baseline, each.actual, each.hits) for each in rolled.baselines(scope).values()]
     judged = (sum(each.count for each in scored), sum(each.count * each.mean for each in scored))
-    return against_totals(rolled.connection, where, values, hours, judged)
+    span = rolled.plain(scope)
+    key = ("holdout", span.since, span.until, scope.tenant, scope.route, scope.feature, scope.model, scope.key)
+    found: Holdout | None = rolled.kept(
+        key, span.until - span.since > 2 * 86_400,
+        lambda: against_totals(rolled.connection, where, values, hours, judged),
+    )  # fmt: skip
+    return found

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hapenny.core.events import Completion, Event
 from hapenny.core.messages import Protocol, Request
 from hapenny.protocols.codec import StreamDecoder, StreamEncoder, Wire
-from hapenny.protocols.openai import answer, chunks, compose, request, stream
+from hapenny.protocols.openai import answer, chunks, compose, plain, request, stream
 from hapenny.protocols.openai.wire import OpenAIWire
 
 
@@ -22,7 +22,7 @@ class OpenAI(OpenAIWire):
     def decode_request(
         self, body: bytes, *, model: str | None, stream: bool | None, headers: Mapping[str, str]
     ) -> Request:
-        return request.decode(body, stream)
+        return plain.request(body, stream) or request.decode(body, stream)
 
     def encode_request(self, request: Request, *, model: str) -> Wire:
         return Wire("/chat/completions", self.headers(request), compose.encode(request, model))
@@ -34,6 +34,9 @@ class OpenAI(OpenAIWire):
         self, body: bytes, headers: Mapping[str, str], *, model: str = "", id: str = "", created: float = 0.0
     ) -> list[Event]:
         return answer.decode(body, model, id, created)
+
+    def verbatim(self, body: bytes) -> list[Event] | None:
+        return plain.answer(body)
 
     def encode_answer(self, completion: Completion, request: Request) -> bytes:
         return answer.encode(completion, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from hapenny.core.messages import (
@@ -43,7 +44,9 @@ def encode(request: Request, model: str) -> bytes:
         ("store", request.store),
         ("user", request.user),
     )
-    out.update((key, value) for key, value in values if value is not None)
+    for key, value in values:
+        if value is not None:
+            out[key] = value  # noqa: PERF403  (a comprehension is a call)
     if p.stop:
         out["stop"] = p.stop
     if request.tools:
@@ -71,6 +74,7 @@ def encode(request: Request, model: str) -> bytes:
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "standard_only": "default"}
 
 
+@lru_cache(1_024)
 def _modern(model: str) -> bool:
     """Whether `model` is one of OpenAI's reasoning models, which refuse the older `max_tokens`."""
     name = model.rpartition("/")[2]
@@ -95,6 +99,8 @@ def _messages_out(request: Request, own: bool) -> list[dict[str, Any]]:
 
 
 def _system_out(system: tuple[Block, ...], own: bool) -> list[dict[str, Any]]:
+    if len(system) == 1 and type(only := system[0]) is Text and not (only.extras or only.checkpoint):
+        return [{"role": "system", "content": only.text}]
     out: list[dict[str, Any]] = []
     last: Any = None
     for i, block in enumerate(system):

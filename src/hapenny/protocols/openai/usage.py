@@ -37,6 +37,10 @@ def decode(usage: dict[str, Any]) -> Tokens:
 def counted(usage: dict[str, Any], later: dict[str, Any] | None = None) -> Usage:
     """The event that a usage object makes; `later`: fields of the answer as a whole that came after its beginning."""
     extras: dict[str, Any] = {}
+    if len(usage) == 3 and not later:
+        prompt, output, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+        if type(prompt) is int and type(output) is int and prompt >= 0 <= output and total == prompt + output < 1 << 62:
+            return Usage(Tokens(input=prompt, output=output), extras)
     if left := rest(usage):
         extras["openai.usage"] = left
     if later:

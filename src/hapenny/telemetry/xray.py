@@ -1,0 +1,143 @@
+"""Spans for X-Ray, by its OTLP endpoint: `https://xray.REGION.amazonaws.com/v1/traces`, HTTP alone, signed (SigV4).
+
+It takes at most 5 MB (before compression) and 10,000 spans a request; what is more goes in several. Transaction Search
+must be on in the account (spans go to CloudWatch Logs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hapenny.backends.credential_chain import chain
+from hapenny.core.clock import Clock
+from hapenny.protocols.sigv4 import Credentials, sign
+
+SPANS = 10_000
+BYTES = 5_000_000
+_RENEW_S = 300.0
+_HOST = re.compile(r"https://(xray)\.([a-z0-9-]{1,30})\.amazonaws\.com(?:\.cn)?(?:/|$)")
+
+
+def region_of(endpoint: str) -> str | None:
+    """The region of an X-Ray endpoint; None for another collector."""
+    known = _HOST.match(endpoint)
+    return known[2] if known is not None else None
+
+
+class Signature:
+    """Signs what the exporter sends: an `auth` of the requests library.
+
+    Args:
+        region: of the endpoint.
+        clock: dates signatures.
+        credentials: finds them; None: the usual places.
+    """
+
+    def __init__(self, region: str, clock: Clock, credentials: Callable[[], Credentials] | None = None) -> None:
+        self._region, self._clock = region, clock
+        self._find = credentials or self._chain
+        self._held: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Any) -> Any:
+        """Adds the headers to a prepared request."""
+        from urllib.parse import urlsplit
+
+        where = urlsplit(request.url)
+        body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+        headers = {name: str(value) for name, value in request.headers.items() if name.lower() == "content-type"}
+        request.headers.update(
+            sign(
+                request.method, where.netloc, where.path, headers, body, credentials=self._current(),
+                region=self._region, now=self._clock.wall(), service="xray",
+            )
+        )  # fmt: skip
+        return request
+
+    def _current(self) -> Credentials:
+        with self._lock:
+            held = self._held
+            if held is None or (held.expires and held.expires - self._clock.wall() < _RENEW_S):
+                held = self._held = self._find()
+            return held
+
+    def _chain(self) -> Credentials:
+        async def find() -> Credentials:
+            places = chain(self._clock, region=self._region)
+            try:
+                return await places.get()
+            finally:
+                await places.aclose()
+
+        return asyncio.run(find())
+
+
+class Bounded:
+    """An exporter that sends no more at once than an endpoint takes.
+
+    Args:
+        exporter: sends.
+        size: bytes of spans as they are sent.
+        spans: the most at once.
+        most: the most bytes at once.
+    """
+
+    def __init__(
+        self, exporter: Any, size: Callable[[Sequence[Any]], int], spans: int = SPANS, most: int = BYTES
+    ) -> None:
+        self._exporter, self._size, self._spans, self._most = exporter, size, spans, most
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        """Sends spans; the worst result of several requests. One span beyond the bound is left out."""
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        waiting, worst = [list(spans)], SpanExportResult.SUCCESS
+        while waiting:
+            part = waiting.pop(0)
+            if len(part) > self._spans or (len(part) > 1 and self._size(part) > self._most):
+                half = len(part) // 2
+                waiting[:0] = [part[:half], part[half:]]
+                continue
+            if not part or self._size(part) > self._most:
+                continue
+            result = self._exporter.export(part)
+            if result is not SpanExportResult.SUCCESS:
+                worst = result
+        return worst
+
+    def shutdown(self) -> None:
+        """Ends it."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Sends what waits."""
+        return bool(self._exporter.force_flush(timeout_millis))
+
+
+def exporter(
+    endpoint: str,
+    region: str,
+    clock: Clock,
+    credentials: Callable[[], Credentials] | None = None,
+    spans: int = SPANS,
+    most: int = BYTES,
+) -> Bounded:
+    """An exporter to an X-Ray endpoint; `spans` and `most` (bytes) go in one request at most.
+
+    Raises:
+        ImportError: the extra `otel` is not installed.
+    """
+    import requests
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    session = requests.Session()
+    session.auth = Signature(region, clock, credentials)
+    session.headers["Content-Type"] = "application/x-protobuf"
+    sender = OTLPSpanExporter(endpoint=endpoint, session=session, compression=Compression.Gzip)
+    return Bounded(sender, lambda some: int(encode_spans(some).ByteSize()), spans, most)

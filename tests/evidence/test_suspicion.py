@@ -1,0 +1,48 @@
+"""Worse answers raise a suspicion and prove it; as many as the promise allows do not."""
+
+import random
+
+from hapenny.evidence.suspicion import Suspicion
+
+USUAL = 0.04
+
+
+def until(rate, reached, seed, settling=False, most=2_000):
+    """Answers until something is reached, at a rate of worse ones."""
+    suspicion, draw = Suspicion(), random.Random(seed)
+    for count in range(1, most):
+        suspicion.take(draw.random() < rate, USUAL, settling=settling)
+        if reached(suspicion):
+            return count
+    return most
+
+
+def test_the_more_often_answers_are_worse_the_sooner_it_is_suspected():
+    counts = {
+        rate: sorted(until(rate, lambda each: each.raised, seed) for seed in range(41))[20]
+        for rate in (0.3, 0.12, 0.03)
+    }
+    assert counts[0.3] <= 12
+    assert counts[0.12] <= 60
+    assert counts[0.03] > 2 * counts[0.12]
+
+
+def test_what_the_promise_allows_is_hardly_ever_proven_and_a_change_hardly_ever_cleared():
+    def outcome(rate, seed):
+        suspicion, draw = Suspicion(), random.Random(seed)
+        while not (suspicion.proven or suspicion.cleared):
+            suspicion.take(draw.random() < rate, USUAL, settling=True)
+        return suspicion.proven
+
+    assert sum(outcome(USUAL, seed) for seed in range(300)) <= 9
+    assert sum(outcome(3 * USUAL, seed) for seed in range(100)) >= 90
+
+
+def test_it_goes_on_from_where_it_was_left():
+    suspicion = Suspicion()
+    suspicion.take(True, USUAL, settling=False)
+    again = Suspicion(suspicion.sums)
+    for each in (suspicion, again):
+        for _ in range(3):
+            each.take(True, USUAL, settling=False)
+    assert again.raised and again.sums == suspicion.sums
