@@ -4,9 +4,10 @@ One gateway serves all weeks of a customer; a step reloads its configuration, so
 acts as soon as it is switched on is taken first, one at a time. Then what evidence has to open: such a step is
 switched on, and weeks pass until the report says that evidence opened something and that it is looked at next in more
 than a week (`gathering` has each, with what it cost). Then comes the measured week. `saved_predicted` is what the
-report says on its eve: what was saved in the week before, and the gain that it promises for as much traffic again.
-`saved_share` is what was then saved, with all that ran beside it. Quality is that of the step's weeks, those of
-gathering included, against everything off over the same messages in the same hidden world, paired by question.
+report says on its eve: what was saved since the step began (for the first, since `safe` began), and the gain that it
+promises for as much traffic again. `saved_share` is what was then saved, with all that ran beside it. Quality is that
+of the step's weeks, those of gathering included, against everything off over the same messages in the same hidden
+world, paired by question.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from hapenny.workload.shoppers import Message
 
 MAX_QUALITY_LOSS = 0.02
 STEPS = 4
-WEEKS = 5
+WEEKS = 6
 """The longest that a customer is followed."""
-GATHERING = 2
+GATHERING = 3
 """Weeks after which a step is measured though its evidence has opened nothing, or is still looked at often."""
 
 
@@ -108,7 +109,7 @@ class Followed:
                 at_once, evidenced = _worth(last.advised.steps)
                 if at_once:
                     taken, gathering = at_once[:1], list[Ran]()
-                    predicted = last.saved + taken[0].saves / last.baseline
+                    predicted = last.reported + taken[0].saves / last.so_far[1]
                     await gateway.change(changed, taken)
                 elif evidenced:
                     taken, gathering, before = evidenced, [], last
@@ -116,7 +117,7 @@ class Followed:
                     while len(self._left) > 1 and len(gathering) < GATHERING and not before.settled:
                         before = await self._week(f"{name}: gathering evidence", gateway)
                         gathering.append(before)
-                    predicted = before.saved + before.coming
+                    predicted = before.reported + before.coming
                 else:
                     break
                 name = "+".join([name, *(step.name for step in taken)])
@@ -177,7 +178,7 @@ def follow(name: str, day: int) -> dict[str, dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.firstday", description=__doc__)
-    parser.add_argument("--day", type=int, default=400, help="Messages a day.")
+    parser.add_argument("--day", type=int, default=300, help="Messages a day.")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="Processes.")
     options = parse(parser)
     day = 60 if options.quick else options.day

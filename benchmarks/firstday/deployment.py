@@ -33,6 +33,8 @@ class Ran(msgspec.Struct):
     paid: int
     baseline: int
     background: int
+    so_far: tuple[int, int]
+    """Paid and baseline since the configuration was changed last: what the report is about."""
     advised: Advised
 
     @property
@@ -46,9 +48,15 @@ class Ran(msgspec.Struct):
         return self.background / self.paid if self.paid else 0.0
 
     @property
+    def reported(self) -> float:
+        """Share of the baseline that was not paid since the configuration was changed last."""
+        paid, baseline = self.so_far
+        return 1 - paid / baseline if baseline else 0.0
+
+    @property
     def coming(self) -> float:
-        """What techniques under way are likely to save more next week, as a share of the baseline."""
-        return sum(way.gain for way in self.advised.underway) / self.baseline
+        """What techniques under way are likely to save more in as much traffic again, as a share of the baseline."""
+        return sum(way.gain for way in self.advised.underway) / max(1, self.so_far[1])
 
     @property
     def settled(self) -> bool:
@@ -59,13 +67,13 @@ class Ran(msgspec.Struct):
     def told(self) -> list[str]:
         """The advice in a line each."""
         steps = [
-            f"{step.what}: {'up to ' if step.after else ''}+ {step.saves / max(1, self.baseline):.3f}"
+            f"{step.what}: {'up to ' if step.after else ''}+ {step.saves / max(1, self.so_far[1]):.3f}"
             + (f" after about {step.after} requests, {step.days:.1f} days" if step.after else "")
             for step in self.advised.steps
         ]
         return steps + [
             f"{way.name} is {way.state} and acts on {way.share:.2f}, by {way.pairs} pairs; next look after {way.after} "
-            f"requests, {way.days:.1f} days; likely + {way.gain / max(1, self.baseline):.3f}"
+            f"requests, {way.days:.1f} days; likely + {way.gain / max(1, self.so_far[1]):.3f}"
             for way in self.advised.underway
         ]
 
@@ -89,6 +97,7 @@ class Deployment:
         self._backends: dict[str, Backend] = {name: SimulatedBackend(name, self._provider) for name in config.backends}
         self._clock = clock
         self._rows: list[Row] = []
+        self._paid, self._weeks = 0, 0
         self._gateway = Gateway(config, clock=clock, backends=self._backends)
         self._watch()
 
@@ -106,6 +115,7 @@ class Deployment:
         for step in steps:
             self._config = changed(self._config, step.change)
             self.model = str(step.change.get("model") or self.model)
+        self._rows, self._paid, self._weeks = [], 0, 0
         before = self._gateway
         self._gateway = Gateway(self._config, clock=self._clock, backends=self._backends, previous=before)
         self._watch()
@@ -114,28 +124,31 @@ class Deployment:
 
     async def week(self, messages: list[Message]) -> Ran:
         """Plays a week."""
-        self._rows.clear()
-        before = self._provider.bill.nano
+        seen, before = len(self._rows), self._provider.bill.nano
         customer = self.customer
         player = Player(
             self._gateway, messages, customer.shop, self._provider, model=self.model, shape=customer.shape, label=True
         )
         records = await player.play()
         await self._gateway.settled()
+        paid = self._provider.bill.nano - before
+        self._paid, self._weeks = self._paid + paid, self._weeks + 1
+        rows = self._rows[seen:]
         return Ran(
             messages,
             records,
-            self._provider.bill.nano - before,
-            sum(row.baseline or 0 for row in self._rows if not row.background),
-            sum(row.actual or 0 for row in self._rows if row.background),
-            self._advised(self._provider.bill.nano - before),
+            paid,
+            sum(row.baseline or 0 for row in rows if not row.background),
+            sum(row.actual or 0 for row in rows if row.background),
+            (self._paid, sum(row.baseline or 0 for row in self._rows if not row.background)),
+            self._advised(self._paid),
         )
 
     def _watch(self) -> None:
         self._gateway.parts.exchanges.observe(lambda exchange, row: self._rows.append(row))
 
     def _advised(self, paid: int) -> Advised:
-        """What `hapenny report` says of the week."""
+        """What `hapenny report` says of the time since the configuration was changed last."""
         clients = [row for row in self._rows if not row.background and not row.unpriced]
         budgets = [
             Spent(
@@ -157,4 +170,6 @@ class Deployment:
                 sum(row.actual or 0 for row in left),
             )
         watched = [Watched(row.actual or 0, row.would_save, row.route) for row in clients if row.would_save]
-        return advise(watched, paid, requests=len(clients), seconds=DAYS * 86_400, budgets=budgets, acted=acted)
+        return advise(
+            watched, paid, requests=len(clients), seconds=self._weeks * DAYS * 86_400, budgets=budgets, acted=acted
+        )

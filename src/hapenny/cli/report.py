@@ -135,6 +135,7 @@ def _quality(summary: Summary, console: Console) -> None:
             ("loss budget", "left"), ("state", "left"), ("may lose", "right"), ("at most", "right"), ("seen", "right"),
             ("pairs", "right"), ("acts on", "right"),
         )  # fmt: skip
+        table.columns[1].no_wrap = False  # it has words enough for two lines where the others have figures
         for row in budget_lines(summary.budgets):
             table.add_row(*row)
         console.print(table)
@@ -272,18 +273,28 @@ def _prompts(summary: Summary) -> Table:
     from rich.markup import escape
 
     parts = list(summary.parts)
-    table = _table(("prompt tokens, estimated", "left"), *((part, "right") for part in parts), ("in all", "right"))
+    table = _table(("estimated tokens", "left"), *((part, "right") for part in parts), ("in all", "right"))
 
     def add(name: str, found: dict[str, int]) -> None:
-        figures = [f"{found[part]:,}" if part in found else "–" for part in parts]
-        table.add_row(name, *figures, f"{sum(found.values()):,}")
+        figures = [rounded(found[part]) if part in found else "–" for part in parts]
+        table.add_row(name, *figures, rounded(sum(found.values())))
 
     add("all", summary.parts)
     for dimension, groups in summary.prompts.items():
         if len(groups) > 1:
             for name, found in list(groups.items())[:8]:
-                add(escape(short(f"{dimension} {spoken(name)}", 34)), found)
+                add(escape(short(f"{dimension} {spoken(name)}", 27)), found)
     return table
+
+
+def rounded(count: int) -> str:
+    """A number of tokens in at most five characters."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= 10 * size:
+            return f"{count / size:,.0f}{unit}"
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
 
 
 def _table(*columns: tuple[str, str]) -> Table:

@@ -39,7 +39,7 @@ def outlook(opening: Opening, delta: float, limit: float, hidden: float = 0.0) -
         later.loads(msgspec.msgpack.encode(_grown(kept, max(1.0, wanted / pairs))))
         later.look(limit, hidden)
         share = later.standing(limit).share if later.state == "open" else 0.0
-        requests, last = max(0, round((wanted - pairs) / pairs * asked)), ahead[-1]
+        requests, last = max(1, round((wanted - pairs) / pairs * asked)), ahead[-1]
         if share > last.share:
             decided = msgspec.msgpack.decode(later.dumps(), type=Kept)
             ahead.append(Ahead(requests, share, _spares(decided)))

@@ -40,8 +40,8 @@ EVIDENCE_SHARE = 0.03
 twice that while there is little of it."""
 _PAIRS = 0.12
 """Pairs of answers that this buys for each request while evidence is thin, at half a request's price for each."""
-_FIRST = 80 / 0.75 / _PAIRS
-"""Requests until the evidence is first looked at, at that pace; a quarter of the pairs only proposes."""
+_FIRST = 60 / 0.8 / _PAIRS
+"""Requests until the evidence is first looked at, at that pace; a fifth of the pairs only proposes."""
 _DAY = 86_400.0
 _AUDIT = (
     "evidence, which it gathers once it is on: it changes no answer until pairs of answers bear it within "
@@ -247,7 +247,7 @@ def _underway(each: Spent, watched: _Sum | None, acted: Acted | None, days: floa
         hoped = max((step.spares for step in each.ahead), default=0.0)
         most = seen.baseline_left * max(0.0, hoped - (1 - left))
         gain = seen.baseline * (now.share - before) * max(0.0, now.spares - (1 - left))
-    following = next((step for step in each.ahead[1:] if step.requests), None)
+    following = each.ahead[1] if len(each.ahead) > 1 else None
     after, likely = (following.requests, following.share) if following is not None else (0, now.share)
     return Underway(
         name=each.technique, route=each.route, state=each.state, why=each.why, pairs=each.pairs, share=each.share,

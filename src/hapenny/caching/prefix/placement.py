@@ -30,6 +30,8 @@ _BEHIND, _CAUGHT_UP = 0.006, 0.003
 which it may still be behind when it acts again."""
 _PATIENCE = 100_000.0
 """Input tokens by which it may be behind besides, so that the first few requests decide nothing."""
+_PAYS_AFTER = 0.3
+"""Part of a lifetime after which a cheap write is counted: most of its reads have come by then."""
 
 
 class Plan(Struct, frozen=True):
@@ -105,7 +107,7 @@ class _Paper:
         if written and tariff.dear:
             self.cost += tariff.premium * written
         elif written:
-            self._due.append((now + tariff.ttl, tariff.premium * written))
+            self._due.append((now + _PAYS_AFTER * tariff.ttl, tariff.premium * written))
         while self._due and self._due[0][0] <= now:
             self.cost += self._due.popleft()[1]
 
@@ -210,7 +212,8 @@ class Planner:
         behind = self._paper.cost - cost
         if self._acting == "learnt":
             if behind > _BEHIND * self._asked + _PATIENCE:
-                self._acting, self._learnt = other, dict(self._live)
+                self._acting = other
+                self._learnt = {segment: _Live(live.until, live.account) for segment, live in self._live.items()}
         elif behind < _CAUGHT_UP * self._asked:
             self._acting, self._learnt = "learnt", self._live
         else:
