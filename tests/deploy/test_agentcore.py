@@ -15,7 +15,12 @@ from hapenny.config import load
 from tests.server.house import running
 
 AGENT = Path(__file__).parents[2] / "examples" / "agentcore" / "agent.py"
-CONFIG = "ledger: null\nauth: open\nbackends: {simulated: {kind: simulated, card: current-2026}}\nroutes: {default: {holdout: 0}}\n"
+CONFIG = """
+ledger: null
+auth: open
+backends: {simulated: {kind: simulated, card: current-2026}}
+routes: {default: {holdout: 0}}
+"""
 
 
 @pytest.fixture
