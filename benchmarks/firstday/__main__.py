@@ -27,7 +27,7 @@ from benchmarks.firstday.customers import DAYS, Customer, customers
 from benchmarks.firstday.deployment import CARD, Deployment, Ran
 from hapenny.config import Config
 from hapenny.simulation import loop
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
 from hapenny.studies.paired import compare
 from hapenny.studies.player import Record
@@ -185,7 +185,7 @@ def main() -> None:
     names = ("rag", "faq", "agent")  # the longest first
     with ProcessPoolExecutor(options.workers) as pool:
         steps = dict(zip(names, pool.map(follow, names, [day] * len(names)), strict=True))
-    print(json.dumps({"customer": steps, "card": DECKS[CARD].digest()}))
+    print(json.dumps({"customer": steps, "card": LINEUPS[CARD].digest()}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hapenny.backends.contract import Backend
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import Config
 from hapenny.gateway.gateway import Gateway
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
 from hapenny.studies.player import Player, Record
@@ -92,7 +92,7 @@ class Deployment:
     def __init__(self, customer: Customer, config: Config, model: str, clock: VirtualClock, seed: int) -> None:
         self.customer, self.model, self._config = customer, model, config
         self._provider = SimulatedProvider(
-            clock, DECKS[CARD], seed=seed, latents=3, truth=Truth(), quotas={"*": Limit()}, chunk=32
+            clock, LINEUPS[CARD], seed=seed, latents=3, truth=Truth(), quotas={"*": Limit()}, chunk=32
         )
         self._backends: dict[str, Backend] = {name: SimulatedBackend(name, self._provider) for name in config.backends}
         self._clock = clock

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.arguments import parse
 from benchmarks.latency import parts, settings
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--learning", type=int, default=600, help="before them")
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--card", default="manga-2024", choices=sorted(DECKS))
-    parser.add_argument("--gantt-card", default="current-2026", choices=sorted(DECKS), help="whose times are brought")
+    parser.add_argument("--card", default="manga-2024", choices=sorted(LINEUPS))
+    parser.add_argument("--gantt-card", default="current-2026", choices=sorted(LINEUPS), help="whose times are brought")
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
     parser.add_argument("--only", action="append", choices=parts.PARTS, help="may be repeated")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
@@ -58,7 +58,7 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {"gantt": {}, "card": {}}
     for (setting, _), figures in zip(whats, outcomes, strict=True):
         found[setting] |= figures
-    report = {**found["gantt"], "card": found["card"], "cards": {name: deck.name for name, deck in decks.items()}}
+    report = {**found["gantt"], "card": found["card"], "cards": {name: lineup.name for name, lineup in decks.items()}}
     print(json.dumps(report, indent=None if arguments.json else 2))
 
 

@@ -26,8 +26,8 @@ from hapenny.responsive.budget import STEPS
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.folder import Folder
 from hapenny.retrieval.ingest import Ingest
-from hapenny.simulation.card import Deck
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.card import Lineup
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.faults import Fault
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit
@@ -62,12 +62,12 @@ def traffic(mix: str | None, learn: int, count: int, rate: float, seed: int) -> 
     return Traffic(population, messages[:learn], messages[learn:])
 
 
-def decks(card: str, gantt_card: str, played: Traffic, seed: int) -> dict[str, Deck]:
+def decks(card: str, gantt_card: str, played: Traffic, seed: int) -> dict[str, Lineup]:
     """The provider of each setting."""
-    plain = [each for each in directly(DECKS[gantt_card], played, seed).sent if not each.failure]
+    plain = [each for each in directly(LINEUPS[gantt_card], played, seed).sent if not each.failure]
     first = quantile([each.first for each in plain if each.first is not None], 0.95) or 0.0
     streaming = quantile([each.whole - each.first for each in plain if each.first is not None], 0.95) or 0.0
-    return {"gantt": gantt(DECKS[gantt_card], first / 1e3, streaming / 1e3), "card": DECKS[card]}
+    return {"gantt": gantt(LINEUPS[gantt_card], first / 1e3, streaming / 1e3), "card": LINEUPS[card]}
 
 
 def index(folder: Path, played: Traffic) -> None:
@@ -86,14 +86,14 @@ def index(folder: Path, played: Traffic) -> None:
         close()
 
 
-def config(deck: Deck, collection: Path | None, *, fastest: bool = False, **route: Any) -> Config:
+def config(lineup: Lineup, collection: Path | None, *, fastest: bool = False, **route: Any) -> Config:
     """Two regions for each model, hedges, a deadline, guardrails, limits of the key, and a search besides: the mix's
     requests bring the passages that their application found, and the gateway adds what it finds.
 
     `fastest`: the operator puts speed first: easy questions go to the fast tier by their score, without waiting for
     evidence. (Claude is sold in no faster service tier.)
     """
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
     places = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
     stages = {"latency": "on", "guard_input": "on", "guard_output": "on"}
     if collection is not None:
@@ -128,12 +128,12 @@ class Played(NamedTuple):
     bill: int
 
 
-def through(deck: Deck, played: Traffic, made: Config, seed: int, *, slow: bool = False) -> Played:
+def through(lineup: Lineup, played: Traffic, made: Config, seed: int, *, slow: bool = False) -> Played:
     """Plays the messages through a gateway. `slow`: from the first measured message on the primary region takes three
     times as long."""
 
     async def main(clock: VirtualClock) -> Played:
-        provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
+        provider = Elsewhere(clock, lineup, seed=seed, quotas={"*": Limit()})
         async with Gateway(made, clock=clock, backends={"aws": SimulatedBackend("aws", provider)}) as gateway:
             if played.learn:
                 warm = Application(gateway, played.learn, played.population.shop, provider)
@@ -156,13 +156,13 @@ def through(deck: Deck, played: Traffic, made: Config, seed: int, *, slow: bool 
     return result
 
 
-def directly(deck: Deck, played: Traffic, seed: int, *, tier: str = "strong", stream: bool = True) -> Played:
+def directly(lineup: Lineup, played: Traffic, seed: int, *, tier: str = "strong", stream: bool = True) -> Played:
     """The same messages to the provider itself, passages and all, on one model."""
-    model = deck.of_tier(tier)
+    model = lineup.of_tier(tier)
     assert model is not None
 
     async def main(clock: VirtualClock) -> Played:
-        provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
+        provider = Elsewhere(clock, lineup, seed=seed, quotas={"*": Limit()})
         shop, sent, right = played.population.shop, list[Sent](), dict[int, bool]()
         plain = (card := resolve(model.id)) is None or card.sampling.temperature == "any"
         answers: dict[int, asyncio.Future[str]] = {}

@@ -25,7 +25,7 @@ from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.parallel import parallel
 from hapenny.responsive.parallel import Part
-from hapenny.simulation.card import Deck
+from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit
 from hapenny.simulation.tokenizer import tokenizer
@@ -39,19 +39,19 @@ _PREFIXES = 2.5
 """Length of the common prefix, in the least that the model's cache takes."""
 
 
-def measure(deck: Deck, played: Traffic, seed: int) -> dict[str, Any]:
+def measure(lineup: Lineup, played: Traffic, seed: int) -> dict[str, Any]:
     """All techniques before one provider."""
     some = Traffic(played.population, [], played.measured[:MESSAGES])
-    strong = directly(deck, some, seed)
-    side_by_side = _parallel(deck, some, seed)
+    strong = directly(lineup, some, seed)
+    side_by_side = _parallel(lineup, some, seed)
     return {
         "parallel": {name: side_by_side[name] for name in ("speedup", "of_ideal")},
         "techniques": {
-            "streaming": _streaming(strong, directly(deck, some, seed, stream=False)),
-            "small_model": _small(strong, directly(deck, some, seed, tier="fast"), some),
-            "precomputed": _precomputed(deck, some, seed),
+            "streaming": _streaming(strong, directly(lineup, some, seed, stream=False)),
+            "small_model": _small(strong, directly(lineup, some, seed, tier="fast"), some),
+            "precomputed": _precomputed(lineup, some, seed),
             "parallel": side_by_side,
-            "prompt_cache": _prompt_cache(deck, seed),
+            "prompt_cache": _prompt_cache(lineup, seed),
         },
     }
 
@@ -88,8 +88,8 @@ def _small(strong: Played, fast: Played, played: Traffic) -> dict[str, Any]:
     }
 
 
-def _config(deck: Deck, *on: str, ledger: bool = True) -> Config:
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+def _config(lineup: Lineup, *on: str, ledger: bool = True) -> Config:
+    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
     stages = {spec.name: "on" if spec.name in (*on, "throughput", "parameters") else "off" for spec in STAGES}
     route = {"baseline": "strong", "holdout": 0, "stages": stages, "cache_any_temperature": True}
     text = {
@@ -122,15 +122,15 @@ async def _waited(gateway: Gateway, request: Request) -> tuple[float, float]:
     return whole if first is None else first, whole
 
 
-def _precomputed(deck: Deck, played: Traffic, seed: int) -> dict[str, Any]:
+def _precomputed(lineup: Lineup, played: Traffic, seed: int) -> dict[str, Any]:
     """Questions that were asked ahead, asked again."""
     distinct = {message.text: message for message in played.measured if not message.tools}
     messages = list(distinct.values())[:QUESTIONS]
 
     async def main(clock: VirtualClock) -> dict[str, Any]:
-        provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
+        provider = Elsewhere(clock, lineup, seed=seed, quotas={"*": Limit()})
         backends = {"aws": SimulatedBackend("aws", provider)}
-        async with Gateway(_config(deck, "exact"), clock=clock, backends=backends) as gateway:
+        async with Gateway(_config(lineup, "exact"), clock=clock, backends=backends) as gateway:
             requests = []
             for message in messages:
                 provider.truth.add(message.text, message.item, message.follows)
@@ -154,18 +154,18 @@ def _precomputed(deck: Deck, played: Traffic, seed: int) -> dict[str, Any]:
     return found
 
 
-def _parallel(deck: Deck, played: Traffic, seed: int) -> dict[str, Any]:
+def _parallel(lineup: Lineup, played: Traffic, seed: int) -> dict[str, Any]:
     """Questions of the mix, four to a request: side by side, and all in one."""
     messages = [message for message in played.measured if not message.tools and not message.follows]
     groups = [messages[start : start + PARTS] for start in range(0, COMPOUND * PARTS, PARTS)]
     groups = [group for group in groups if len(group) == PARTS]
 
     async def main(clock: VirtualClock) -> dict[str, Any]:
-        provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
+        provider = Elsewhere(clock, lineup, seed=seed, quotas={"*": Limit()})
         backends = {"aws": SimulatedBackend("aws", provider)}
         for message in messages:
             provider.truth.add(message.text, message.item, message.follows)
-        async with Gateway(_config(deck), clock=clock, backends=backends) as gateway:
+        async with Gateway(_config(lineup), clock=clock, backends=backends) as gateway:
             spent = in_turn = slowest = 0.0
             for group in groups:
                 parts = [Part(question=message.content) for message in group]
@@ -197,16 +197,16 @@ def _prompts(provider: Elsewhere) -> int:
     return sum(each.tokens.prompt for each in provider.bill.lines)
 
 
-def _prompt_cache(deck: Deck, seed: int) -> dict[str, Any]:
+def _prompt_cache(lineup: Lineup, seed: int) -> dict[str, Any]:
     """A long common prefix, marked by the prefix stage and not."""
     tier, least = next(
         ((tier, card.cache_min) for tier in ("strong", "balanced", "fast", "max")
-         if (model := deck.of_tier(tier)) and (card := resolve(model.id)) and card.cache_min and card.cache_mode),
+         if (model := lineup.of_tier(tier)) and (card := resolve(model.id)) and card.cache_min and card.cache_mode),
         ("", 0),
     )  # fmt: skip
     if not tier:
-        return {"ttft_ratio": None, "why": f"no model of {deck.name} has a prompt cache"}
-    model = deck.of_tier(tier)
+        return {"ttft_ratio": None, "why": f"no model of {lineup.name} has a prompt cache"}
+    model = lineup.of_tier(tier)
     assert model is not None
     card = resolve(model.id)
     assert card is not None
@@ -219,9 +219,9 @@ def _prompt_cache(deck: Deck, seed: int) -> dict[str, Any]:
         system, number = f"{system} {sentence.format(n=number)}", number + 1
 
     async def main(clock: VirtualClock, *on: str) -> tuple[list[float], int]:
-        provider = Elsewhere(clock, deck, seed=seed, quotas={"*": Limit()})
+        provider = Elsewhere(clock, lineup, seed=seed, quotas={"*": Limit()})
         backends = {"aws": SimulatedBackend("aws", provider)}
-        async with Gateway(_config(deck, *on), clock=clock, backends=backends) as gateway:
+        async with Gateway(_config(lineup, *on), clock=clock, backends=backends) as gateway:
             times = []
             for number in range(PREFIXED):
                 times.append((await _waited(gateway, _asked(f"Where is volume {number}?", system, tier)))[0])

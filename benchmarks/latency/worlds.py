@@ -16,7 +16,7 @@ import msgspec
 
 from hapenny.responsive.budget import STEPS
 from hapenny.simulation.call import SimulatedCall
-from hapenny.simulation.card import Deck
+from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualLoop
 from hapenny.simulation.provider import SimulatedProvider
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 LIMITS = {step.name: step.limit_ms / 1e3 for step in STEPS}
 
 
-def gantt(card: Deck, first: float, streaming: float) -> Deck:
+def gantt(card: Lineup, first: float, streaming: float) -> Lineup:
     """The card at the reference budget's times.
 
     Args:

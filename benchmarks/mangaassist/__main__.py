@@ -18,7 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
 from benchmarks.arguments import parse
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.workload.mix import load
 from mangaassist_proof.draws import CHANGES, Size, burst, draw, sensitivity, steps
 from mangaassist_proof.report import SEED_PIE, SEED_TABLE, figures, not_reached, rush, short, stepped
@@ -61,10 +61,10 @@ def main() -> None:
         report |= stepped(one_of_each.result(), a_day)
         report["burst"] = rush(crowd.result())
         report["sensitivity"] = {name: short(figures([each.result()], a_day)) for name, each in changes.items()}
-        card = {"name": TOP, "digest": DECKS[TOP].digest()}
+        card = {"name": TOP, "digest": LINEUPS[TOP].digest()}
         other = figures([each.result() for each in others], a_day) if others else {}
     report["card"] = card
-    report["cards"] = {OTHER: other | {"card": {"name": OTHER, "digest": DECKS[OTHER].digest()}}} if other else {}
+    report["cards"] = {OTHER: other | {"card": {"name": OTHER, "digest": LINEUPS[OTHER].digest()}}} if other else {}
     report["mix"] = {"name": mix.name, "digest": mix.digest(), "assumed_share": round(mix.assumed(), 3)}
     report["seed"] = {"table": SEED_TABLE, "pie": SEED_PIE, "saved_share": 0.7858}
     report["not_reached"] = not_reached(report)

@@ -18,7 +18,7 @@ from benchmarks.techniques.__main__ import bill, launch
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.gateway.gateway import Gateway
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.studies.driver import Seen, drive
 from hapenny.telemetry.summary import summarise
 from hapenny.workload import truth_file
@@ -41,8 +41,8 @@ def play(mix: Mix, seed: int, count: int, rate: float, wrong: float = 0.3) -> Ou
     """One run, `rate` messages a second: the cheap model gets a share of its questions wrong from the middle on."""
     population, messages = scenes.traffic(mix, seed, count)
     earlier = Population(mix, seed=seed + 10_000).messages(4 * count, 4 * count / 40_000)
-    deck = DECKS[CARD]
-    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := deck.of_tier(tier))}
+    lineup = LINEUPS[CARD]
+    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := lineup.of_tier(tier))}
     half = len(messages) // 2
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")

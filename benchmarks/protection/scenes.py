@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from hapenny.config import Config
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.changes import Change
 from hapenny.simulation.latents import Latents
 from hapenny.simulation.provider import SimulatedProvider
@@ -64,8 +64,8 @@ def certify(gateway: Gateway, messages: Sequence[Message], seed: int, routed: Se
     the change; the other intents stay unknown and closed."""
     budget = gateway.parts.budgets.routes["default"]
     opening = budget.openings["tiers"]
-    deck = DECKS[CARD]
-    latents, cheap, dear = Latents(deck, seed), deck.of_tier("fast"), deck.of_tier("strong")
+    lineup = LINEUPS[CARD]
+    latents, cheap, dear = Latents(lineup, seed), lineup.of_tier("fast"), lineup.of_tier("strong")
     assert cheap is not None
     assert dear is not None
     for message in messages:
@@ -84,7 +84,7 @@ def certify(gateway: Gateway, messages: Sequence[Message], seed: int, routed: Se
 
 def asked_for(message: Message) -> str:
     """What the application asks for: routing on some intents, else the strong model."""
-    return "auto" if message.intent in ROUTED else DECKS[CARD].baseline
+    return "auto" if message.intent in ROUTED else LINEUPS[CARD].baseline
 
 
 def named(message: Message, request: Request) -> Request:
@@ -94,7 +94,7 @@ def named(message: Message, request: Request) -> Request:
 
 def worse(share: float) -> Callable[[SimulatedProvider], None]:
     """The cheap model gets a share of its questions wrong from now on."""
-    model = DECKS[CARD].of_tier("fast")
+    model = LINEUPS[CARD].of_tier("fast")
     assert model is not None
 
     def change(provider: SimulatedProvider) -> None:
@@ -150,7 +150,7 @@ class Watched:
         begin = records[0].at
         refuted = [at for at, state in self.events if state == "refuted" and at + begin >= changed_at]
         end = refuted[0] + begin if refuted else float("inf")
-        cheap = DECKS[CARD].of_tier("fast")
+        cheap = LINEUPS[CARD].of_tier("fast")
         assert cheap is not None
         routed = [record for record in records if cheap.id in record.models]
         after = [record for record in records if changed_at <= record.at < end]

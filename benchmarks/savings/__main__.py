@@ -32,7 +32,7 @@ from benchmarks.savings import quality
 from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from benchmarks.second_invoice import second_invoice
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.telemetry.summary import summarise
 from hapenny.workload.mix import Mix
 from hapenny.workload.mix import load as load_mix
@@ -106,8 +106,8 @@ def live(card: str, items: list[Item], times: list[float], records: Path | None)
         key = secrets.token_hex(16)
         ledger = Path(folder.name, "ledger.db")
         config = Path(folder.name, "hapenny.yaml")
-        deck = DECKS[card]
-        models = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+        lineup = LINEUPS[card]
+        models = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
         tiers = "\n".join(f"  {tier}: {model}" for tier, model in models.items())
         config.write_text(
             CONFIG.format(provider=provider_url, key=key, access_key=ACCESS_KEY, ledger=ledger, tiers=tiers)
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=5000, help="that are measured in each seed")
     parser.add_argument("--learning", type=int, default=10_000, help="on other questions, before them")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="seeds played at once")
-    parser.add_argument("--cards", nargs="+", default=["manga-2024", "current-2026"], choices=sorted(DECKS))
+    parser.add_argument("--cards", nargs="+", default=["manga-2024", "current-2026"], choices=sorted(LINEUPS))
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
     parser.add_argument("--records", type=Path)
     parser.add_argument("--compress", type=float, default=4.0)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hapenny.routing.complexity import score
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.studies.paired import Paired, compare
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import Result, apart, everything, run
@@ -52,7 +52,7 @@ def traffic(mix: Mix, seed: int, requests: int, learning: int) -> tuple[Populati
 def play(card: str, mix: Mix, seed: int, requests: int, learning: int, preset: str = "balanced") -> Seed:
     """Runs one seed."""
     population, learn, messages = traffic(mix, seed, requests, learning)
-    deck = DECKS[card]
+    lineup = LINEUPS[card]
 
     def go(config: Any, model: str | None = None, learn: Sequence[Message] = ()) -> Result:
         return run(
@@ -65,7 +65,7 @@ def play(card: str, mix: Mix, seed: int, requests: int, learning: int, preset: s
     tiers = {
         tier: go(off, model.id)
         for tier in ("fast", "balanced")
-        if (model := deck.of_tier(tier)) is not None and model.id != deck.baseline
+        if (model := lineup.of_tier(tier)) is not None and model.id != lineup.baseline
     }
     return Seed(messages, ours, go(off), tiers)
 

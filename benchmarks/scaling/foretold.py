@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.savings.__main__ import launch
 from hapenny.config import STAGES, load
 from hapenny.core.clock import RealClock
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.studies.driver import drive
 from hapenny.studies.whatif import read, replay
 from hapenny.telemetry.schema import open_ledger
@@ -37,14 +37,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def _config(provider: str, ledger: Path, route: dict[str, Any], key: str) -> dict[str, Any]:
-    deck = DECKS[CARD]
+    lineup = LINEUPS[CARD]
     modes = {spec.name: "off" for spec in STAGES} | route.get("stages", {})
     return {
         "server": {"port": 0},
         "backends": {
             "bedrock": {"kind": "bedrock", "region": "us-east-1", "base_url": provider, "api_key": "simulated"}
         },
-        "tiers": {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))},
+        "tiers": {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))},
         "routes": {"default": {"baseline": "strong", **route, "stages": modes, "holdout": 0.0}},
         "keys": [{"key": key, "tenant": "benchmark"}],
         "ledger": {"path": str(ledger)},

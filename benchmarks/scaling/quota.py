@@ -26,7 +26,7 @@ from hapenny.simulation.loop import VirtualClock
 from hapenny.stores.counters import MemoryCounters
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, Outcome, Pass
+from hapenny.throughput.gate import CallOutcome, Gate, Pass
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job, Shed
 from hapenny.throughput.quota import Quota
@@ -147,7 +147,7 @@ def ours(cell: Cell) -> dict[str, float]:
                 seen.shed += 1
                 return
             made = await call
-            leave.done(Outcome.OK, Used(row.input, made))
+            leave.done(CallOutcome.OK, Used(row.input, made))
             seen.used.append((clock.now(), row.input + BURNDOWN * made))
 
         async def _begun(row: Arrival, leave: Pass, purpose: Purpose) -> tuple[asyncio.Task[int], Pass]:

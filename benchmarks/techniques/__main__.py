@@ -25,7 +25,7 @@ from benchmarks.arguments import parse
 from benchmarks.techniques.workloads import KINDS, Workload, build
 from hapenny.config import STAGES
 from hapenny.core.clock import RealClock
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.paired import compare
 from hapenny.telemetry.figures import Scope
@@ -98,8 +98,8 @@ def bill(url: str) -> int:
 
 def run(workload: Workload, technique: str, card: str, rate: float, model: str) -> Run:
     """One run with a technique on ("": none), `rate` messages a second."""
-    deck = DECKS[card]
-    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := deck.of_tier(tier))}
+    lineup = LINEUPS[card]
+    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := lineup.of_tier(tier))}
     modes = {spec.name: "on" if spec.name == technique else "off" for spec in STAGES}
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400, help="that are measured")
     parser.add_argument("--learn", type=int, default=400, help="that are sent before")
     parser.add_argument("--rate", type=float, default=20.0, help="messages a second")
-    parser.add_argument("--card", default="manga-2024", choices=sorted(DECKS))
+    parser.add_argument("--card", default="manga-2024", choices=sorted(LINEUPS))
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parse(parser)
@@ -186,7 +186,7 @@ def main() -> None:
             if technique in (arguments.only or TECHNIQUES) and name in (arguments.workload or KINDS):
                 plan.setdefault(name, []).append(technique)
     rows: dict[str, dict[str, Any]] = {}
-    strong = DECKS[arguments.card].baseline
+    strong = LINEUPS[arguments.card].baseline
     for name, techniques in plan.items():
         workload = build(name, learn, count, arguments.seed, arguments.mix)
         off = run(workload, "", arguments.card, arguments.rate, strong)

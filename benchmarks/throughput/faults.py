@@ -19,7 +19,7 @@ from hapenny.simulation.loop import VirtualClock
 from hapenny.stores.counters import MemoryCounters
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, Outcome
+from hapenny.throughput.gate import CallOutcome, Gate
 from hapenny.throughput.hedge import Hedger, HedgeSpec
 from hapenny.throughput.microbatch import MicroBatcher, MicroBatchSpec
 from hapenny.throughput.pools import Used
@@ -164,7 +164,7 @@ def overhead(calls: int = 20_000) -> dict[str, float]:
             job = Job(input_tokens=1_000, max_tokens=MAX_TOKENS, begin_by=clock.now() + 30, arrived=clock.now())
             leave = await gate.enter(job)
             leave.begun()
-            leave.done(Outcome.OK, Used(0, 0))
+            leave.done(CallOutcome.OK, Used(0, 0))
             took.append(time.perf_counter() - started)
         p50, p99 = np.percentile(took, [50, 99])
         return {"p50": round(float(p50) * 1e6, 2), "p99": round(float(p99) * 1e6, 2)}

@@ -10,7 +10,7 @@ from hapenny.core.clock import Clock
 from hapenny.core.exchange import Purpose
 from hapenny.simulation.fleet_provider import Provider
 from hapenny.throughput.dispatch import Dispatcher
-from hapenny.throughput.gate import Gate, Outcome, Pass
+from hapenny.throughput.gate import CallOutcome, Gate, Pass
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Shed
 
@@ -51,14 +51,14 @@ class Hapenny:
                 if call.cancel():
                     await asyncio.wait([call])
                     used = Used(row.input, round(seen * self.clock.random.lognormvariate(0.0, 0.03)))
-                    leave.done(Outcome.ABANDONED, used)
+                    leave.done(CallOutcome.ABANDONED, used)
                     return self._units(leave, used)
             made = await call
         except BaseException:
-            leave.done(Outcome.FAILED)
+            leave.done(CallOutcome.FAILED)
             raise
         used = Used(row.input, made)
-        leave.done(Outcome.OK, used)
+        leave.done(CallOutcome.OK, used)
         return self._units(leave, used)
 
     def _units(self, leave: Pass, used: Used) -> float:

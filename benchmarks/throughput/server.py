@@ -20,7 +20,7 @@ from hapenny.throughput.aimd import AimdLimit
 from hapenny.throughput.concurrency import SLO, ConcurrencyLimit, FixedLimit
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, GateSpec, Outcome, Pass
+from hapenny.throughput.gate import CallOutcome, Gate, GateSpec, Pass
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Shed
 
@@ -80,7 +80,7 @@ def goodput(rows: list[Arrival], kind: Callable[[VirtualClock], ConcurrencyLimit
                 counts["shed"] += 1
                 return
             made = await task
-            leave.done(Outcome.OK, Used(row.input, made))
+            leave.done(CallOutcome.OK, Used(row.input, made))
             counts["answers"] += 1
             pace = (clock.now() - call.first) / max(1, made - 1)
             if call.first - arrived <= SLO_TTFT_S and pace <= SLO_TPOT_S:

@@ -9,7 +9,7 @@ from hapenny.core.events import Started, Stopped, TextDelta, Tokens, Usage
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.routing.pareto import Dominated
-from hapenny.routing.training import Logged, Outcome, save_router, train_router
+from hapenny.routing.training import Logged, TrainingOutcome, save_router, train_router
 from hapenny.simulation.loop import clock, run
 from tests.routing.test_scorer import traffic
 from tests.server.house import SONNET, Scripted
@@ -40,7 +40,7 @@ class Minds(Scripted):
 def router(path, **more):
     prompts, weak, strong, _ = traffic(1_500)
     rows = [
-        Logged(prompt=p, models={HAIKU: Outcome(score=w), SONNET: Outcome(score=s)})
+        Logged(prompt=p, models={HAIKU: TrainingOutcome(score=w), SONNET: TrainingOutcome(score=s)})
         for p, w, s in zip(prompts, weak, strong, strict=True)
     ]
     made = train_router(rows, weak=HAIKU, strong=SONNET, max_quality_loss=0.05, **{"wall": 0.0, **more})

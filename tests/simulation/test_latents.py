@@ -10,7 +10,7 @@ import pytest
 
 import hapenny
 from hapenny.simulation import latents, make_tables
-from hapenny.simulation.cards import DECKS, MANGA_2024
+from hapenny.simulation.cards import LINEUPS, MANGA_2024
 from hapenny.simulation.latents import Latents
 from hapenny.workload.truth import KINDS, Kind
 from tests.simulation.helpers import questions
@@ -133,6 +133,6 @@ def test_apgr_of_a_perfect_and_of_no_score() -> None:
 
 def test_a_check_of_questions_names_every_model() -> None:
     lines = make_tables.check(QUESTIONS[:60], draws=2)
-    for deck in DECKS.values():
-        for model in deck.models:
-            assert any(f"{deck.name} {model.id}: right in" in line for line in lines)
+    for lineup in LINEUPS.values():
+        for model in lineup.models:
+            assert any(f"{lineup.name} {model.id}: right in" in line for line in lines)

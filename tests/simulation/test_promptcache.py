@@ -2,7 +2,7 @@
 
 from hapenny.catalog import Card, resolve
 from hapenny.simulation.prompt import Part
-from hapenny.simulation.promptcache import Found, PromptCache
+from hapenny.simulation.promptcache import PrefixMatch, PromptCache
 
 
 def card(name: str) -> Card:
@@ -14,7 +14,7 @@ def card(name: str) -> Card:
 SONNET = card("anthropic.claude-sonnet-4-6")  # minimum 1,024 tokens
 
 
-def look(cache: PromptCache, parts: list[Part], now: float, *, scope: str = "a", of: Card = SONNET) -> Found:
+def look(cache: PromptCache, parts: list[Part], now: float, *, scope: str = "a", of: Card = SONNET) -> PrefixMatch:
     found = cache.look(scope, of, parts, now)
     cache.keep(found, now)
     return found
@@ -50,8 +50,8 @@ def test_an_hour_is_written_apart_and_lasts() -> None:
 def test_under_the_minimum_nothing_happens_silently() -> None:
     cache = PromptCache()
     short = [Part(b"system", 1023, "5m")]
-    assert look(cache, short, 0) == look(cache, short, 1) == Found()
-    assert look(cache, [Part(b"x", 5000, "5m")], 0, of=card("claude-3-sonnet")) == Found()  # has no prompt cache
+    assert look(cache, short, 0) == look(cache, short, 1) == PrefixMatch()
+    assert look(cache, [Part(b"x", 5000, "5m")], 0, of=card("claude-3-sonnet")) == PrefixMatch()  # has no prompt cache
 
 
 def test_a_growing_conversation_reads_what_came_before() -> None:

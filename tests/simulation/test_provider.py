@@ -11,7 +11,7 @@ from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Event, Started, Stopped, TextDelta, Usage
 from hapenny.core.messages import Message, Request, Text, Thinks, Tool, ToolChoice
-from hapenny.simulation.cards import CURRENT_2026, DECKS, MANGA_2024, Deck
+from hapenny.simulation.cards import CURRENT_2026, LINEUPS, MANGA_2024, Lineup
 from hapenny.simulation.faults import Fault
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import Limit, SimulatedProvider
@@ -349,13 +349,13 @@ def test_what_the_model_refuses_is_refused() -> None:
 
 def test_cards_are_frozen_dated_and_sourced() -> None:
     assert MANGA_2024.digest() != CURRENT_2026.digest()
-    for deck in DECKS.values():
-        assert len(deck.digest()) == 16
-        assert deck.find(deck.baseline) is not None
-        assert any(deck.digest() in line for line in deck.describe())
+    for lineup in LINEUPS.values():
+        assert len(lineup.digest()) == 16
+        assert lineup.find(lineup.baseline) is not None
+        assert any(lineup.digest() in line for line in lineup.describe())
         for tier in ("fast", "balanced", "strong", "max"):
-            assert deck.of_tier(tier) is not None
-        for model in deck.models:
+            assert lineup.of_tier(tier) is not None
+        for model in lineup.models:
             card = resolve(model.id)
             assert card is not None, model.id
             assert card.rates() is not None, model.id
@@ -363,20 +363,20 @@ def test_cards_are_frozen_dated_and_sourced() -> None:
             assert figures | set(KINDS) == set(model.sources), model.id
             assert set(model.correctness) == set(KINDS), model.id
             assert all(0 < share < 1 for share in model.correctness.values())
-        assert set(deck.shared) == set(deck.sources) == set(KINDS)
+        assert set(lineup.shared) == set(lineup.sources) == set(KINDS)
 
 
 def test_a_changed_card_gets_a_new_date() -> None:
     frozen = {"manga-2024": ("2026-11-30", "0117083931ee2858"), "current-2026": ("2026-11-30", "20fc73a5319c0d92")}
-    assert {name: (deck.date, deck.digest()) for name, deck in DECKS.items()} == frozen
+    assert {name: (lineup.date, lineup.digest()) for name, lineup in LINEUPS.items()} == frozen
 
 
 def test_a_card_of_another_name_is_the_same_world() -> None:
     renamed = msgspec.structs.replace(MANGA_2024, name="another")
     assert renamed.digest() != MANGA_2024.digest()
 
-    async def answers(clock: VirtualClock, deck: Deck) -> list[str]:
-        provider = SimulatedProvider(clock, deck, quotas={"*": Limit()})
+    async def answers(clock: VirtualClock, lineup: Lineup) -> list[str]:
+        provider = SimulatedProvider(clock, lineup, quotas={"*": Limit()})
         return [text_of((await drain(provider, ask(question)))[0]) for question in questions(60)]
 
     assert run(lambda clock: answers(clock, renamed)) == run(lambda clock: answers(clock, MANGA_2024))

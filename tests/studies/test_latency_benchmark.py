@@ -4,7 +4,7 @@ import pytest
 from benchmarks.latency import settings, techniques
 
 from hapenny.responsive.budget import STEPS
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_whole_answers_and_steps_are_measured(played, decks, tmp_path):
 def test_techniques_show_their_price_beside_the_gain(played, monkeypatch):
     for name, size in (("MESSAGES", 30), ("QUESTIONS", 10), ("COMPOUND", 3), ("PREFIXED", 6)):
         monkeypatch.setattr(techniques, name, size)
-    measured = techniques.measure(DECKS["current-2026"], played, 7)
+    measured = techniques.measure(LINEUPS["current-2026"], played, 7)
     assert measured["parallel"]["of_ideal"] > 0.9
     found = measured["techniques"]
     assert set(found) == {"streaming", "small_model", "precomputed", "parallel", "prompt_cache"}

@@ -7,7 +7,7 @@ from hapenny.simulation import loop
 from hapenny.throughput.concurrency import FixedLimit
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, GateSpec, Outcome
+from hapenny.throughput.gate import CallOutcome, Gate, GateSpec
 from hapenny.throughput.hedge import Hedger, HedgeSpec
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority, Shed
@@ -113,7 +113,7 @@ def test_an_account_that_is_refused_somewhere_is_served_elsewhere():
         upstream = Upstream(clock, [SPENT])
         for _ in range(10):
             _, leave = await made.begin(job(clock), upstream)
-            leave.done(Outcome.OK)
+            leave.done(CallOutcome.OK)
         return upstream.calls
 
     calls = loop.run(main)
@@ -126,7 +126,7 @@ def test_one_request_that_may_not_be_made_does_not_stop_the_others():
 
     async def main(clock):
         made = dispatcher(clock)
-        (await made.begin(job(clock), Upstream(clock)))[1].done(Outcome.OK)
+        (await made.begin(job(clock), Upstream(clock)))[1].done(CallOutcome.OK)
         for left in range(4, -1, -1):
             with pytest.raises(Unavailable):
                 await made.begin(job(clock), Upstream(clock, [DENIED]))
@@ -158,7 +158,7 @@ def test_a_slow_call_is_raced_and_the_loser_let_go():
         made = dispatcher(clock, 2, hedger=hedger)
         upstream = Upstream(clock, slow=[0])
         number, leave = await made.begin(job(clock), upstream)
-        leave.done(Outcome.OK, Used(1, 1))
+        leave.done(CallOutcome.OK, Used(1, 1))
         await clock.sleep(0)
         assert [e.inflight for e in made.gate.endpoints] == [0, 0]
         return number, clock.now(), upstream
@@ -179,7 +179,7 @@ def test_hedges_stop_at_their_cost_cap():
         upstream = Upstream(clock)  # suddenly everything is ten times slower than it was
         for _ in range(300):
             _, leave = await made.begin(job(clock), upstream)
-            leave.done(Outcome.OK, Used(100, 100))
+            leave.done(CallOutcome.OK, Used(100, 100))
         return hedger.hedges
 
     assert loop.run(main) <= 15
@@ -226,7 +226,7 @@ def test_a_long_background_call_yields_to_an_urgent_one_and_is_answered_later():
 
         async def one(name, priority, begin_by):
             _, leave = await made.begin(job(clock, priority=priority, begin_by=begin_by), upstream)
-            leave.done(Outcome.OK, Used(1, 1))
+            leave.done(CallOutcome.OK, Used(1, 1))
             ended[name] = clock.now()
 
         slow = asyncio.create_task(one("background", Priority.BACKGROUND, 1000))
@@ -246,7 +246,7 @@ def test_an_account_that_was_served_just_now_is_not_given_up_for_one_refusal():
 
     async def main(clock):
         made = dispatcher(clock)
-        (await made.begin(job(clock), Upstream(clock)))[1].done(Outcome.OK)
+        (await made.begin(job(clock), Upstream(clock)))[1].done(CallOutcome.OK)
         for left in range(4, -1, -1):
             with pytest.raises(Unavailable):
                 await made.begin(job(clock), Upstream(clock, [SPENT]))

@@ -8,7 +8,7 @@ from hapenny.stores.counters import Charge, MemoryCounters
 from hapenny.throughput.breaker import BreakerSpec
 from hapenny.throughput.concurrency import FixedLimit
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, GateSpec, Outcome
+from hapenny.throughput.gate import CallOutcome, Gate, GateSpec
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job, Priority, Shed
 from hapenny.throughput.quota import Quota
@@ -37,8 +37,8 @@ def test_reserves_input_and_max_tokens_and_settles_what_was_used():
         leave = await gate.enter(job(clock))
         assert level(gate, counters) == pytest.approx(58_000)
         leave.begun()
-        leave.done(Outcome.OK, Used(1000, 100, cached=500))
-        leave.done(Outcome.OK, Used(1000, 100))
+        leave.done(CallOutcome.OK, Used(1000, 100, cached=500))
+        leave.done(CallOutcome.OK, Used(1000, 100))
         assert level(gate, counters) == pytest.approx(60_000 - 1_500)
 
     loop.run(main)
@@ -104,7 +104,7 @@ def test_cancelling_at_any_moment_leaks_nothing():
             done, _ = await asyncio.wait(tasks)
             for task in done:
                 if not task.cancelled() and task.exception() is None:
-                    task.result().done(Outcome.UNCALLED)
+                    task.result().done(CallOutcome.UNCALLED)
             await clock.sleep(60)
             assert level(gate, counters) == pytest.approx(60_000)
             assert gate.endpoints[0].inflight == 0
@@ -132,7 +132,7 @@ def test_urgent_goes_first_and_places_are_never_exceeded():
             await clock.sleep(1)
             running -= 1
             leave.begun()
-            leave.done(Outcome.OK, Used(10, 10))
+            leave.done(CallOutcome.OK, Used(10, 10))
 
         names = [("n", Priority.NORMAL)] * 4 + [("b", Priority.BACKGROUND)] * 2 + [("u", Priority.URGENT)] * 2
         await asyncio.gather(*(one(*each) for each in names))
@@ -178,7 +178,7 @@ def test_an_outage_costs_one_probe_an_interval():
                 shed += 1
             else:
                 calls += 1
-                leave.done(Outcome.FAILED)
+                leave.done(CallOutcome.FAILED)
             await clock.sleep(0.1)
         leave = None
         while leave is None:
@@ -187,7 +187,7 @@ def test_an_outage_costs_one_probe_an_interval():
             except Shed:
                 await clock.sleep(0.1)
         leave.begun()
-        leave.done(Outcome.OK, Used(1, 1))
+        leave.done(CallOutcome.OK, Used(1, 1))
         await gate.enter(job(clock))
         return calls, shed, clock.now()
 
@@ -206,7 +206,7 @@ def test_traffic_moves_to_the_healthy_endpoint_and_back():
             down = leave.endpoint.name == "one" and step < 200
             if not down:
                 leave.begun()
-            leave.done(Outcome.FAILED if down else Outcome.OK, Used(1, 1))
+            leave.done(CallOutcome.FAILED if down else CallOutcome.OK, Used(1, 1))
             if step < 200:
                 served[leave.endpoint.name] += 1
             elif step > 250:
@@ -232,7 +232,7 @@ def test_an_endpoint_that_fails_now_and_then_is_ejected_but_never_the_last_one()
             bad += leave.endpoint.name == "bad"
             if not failed:
                 leave.begun()
-            leave.done(Outcome.FAILED if failed else Outcome.OK, Used(1, 1))
+            leave.done(CallOutcome.FAILED if failed else CallOutcome.OK, Used(1, 1))
             await clock.sleep(0.1)
         return bad
 
@@ -265,7 +265,7 @@ def test_affinity_keeps_a_prefix_on_one_server_until_it_is_busy():
             leave = await gate.enter(job(clock, prefix="shop"))
             homes.add(leave.endpoint.name)
             leave.begun()
-            leave.done(Outcome.OK, Used(1, 1))
+            leave.done(CallOutcome.OK, Used(1, 1))
         others = {(await gate.enter(job(clock, prefix=f"p{n}"))).endpoint.name for n in range(40)}
         flood = [(await gate.enter(job(clock, prefix="shop"))).endpoint.name for _ in range(200)]
         return homes, others, flood

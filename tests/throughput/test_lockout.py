@@ -19,7 +19,7 @@ from hapenny.stores.counters import MemoryCounters, Ticket
 from hapenny.throughput.breaker import BreakerSpec
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.gate import Gate, GateSpec, Outcome
+from hapenny.throughput.gate import CallOutcome, Gate, GateSpec
 from hapenny.throughput.hold import Hold
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job, Shed
@@ -176,7 +176,7 @@ def test_a_learnt_quota_that_is_far_too_low_lets_a_trickle_through_and_rises(wro
             last = clock.now()
             await clock.sleep(0.2)
             leave.begun()
-            leave.done(Outcome.OK, Used(500, 100))
+            leave.done(CallOutcome.OK, Used(500, 100))
             through += clock.now() > began + 480
             await clock.sleep(1.0)
         return waits, through
@@ -200,7 +200,7 @@ def test_nobody_waits_longer_than_allowed_behind_one_who_may():
             started = clock.now()
             job = Job(input_tokens=8, max_tokens=8, begin_by=started + begin_s)
             with contextlib.suppress(Shed):
-                (await gate.enter(job)).done(Outcome.OK, Used(8, 8))
+                (await gate.enter(job)).done(CallOutcome.OK, Used(8, 8))
             waits[name] = clock.now() - started
 
         await asyncio.gather(one("head", 100.0), one("second", 40.0), one("hurried", 3.0))
@@ -257,7 +257,7 @@ def test_the_providers_word_when_to_come_back_is_kept_to(quota):
         attempt, made = throttled(1, retry_after=2.0)
         job = Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30)
         here = dispatcher(clock, Backoff(), **quota)
-        (await here.begin(job, attempt(clock))).done(Outcome.OK)
+        (await here.begin(job, attempt(clock))).done(CallOutcome.OK)
         return made
 
     first, second = loop.run(main)
@@ -290,7 +290,7 @@ def test_no_word_of_a_provider_closes_a_pool_for_longer_than_a_minute():
             await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), attempt(clock))
         await clock.sleep(80)
         (await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), attempt(clock))).done(
-            Outcome.OK
+            CallOutcome.OK
         )
 
     loop.run(main)
@@ -317,7 +317,7 @@ def test_a_probe_in_a_black_hole_keeps_nobody_from_being_served():
     async def main(clock):
         gate = Gate(clock, [Endpoint("only", clock, breaker=BreakerSpec(failures=2))])
         for _ in range(2):
-            (await gate.enter(Job(input_tokens=1, max_tokens=1, begin_by=clock.now() + 30))).done(Outcome.FAILED)
+            (await gate.enter(Job(input_tokens=1, max_tokens=1, begin_by=clock.now() + 30))).done(CallOutcome.FAILED)
         held = None
         while held is None:  # the probe, which never comes back
             try:
@@ -332,7 +332,7 @@ def test_a_probe_in_a_black_hole_keeps_nobody_from_being_served():
                 await clock.sleep(0.1)
                 continue
             leave.begun()
-            leave.done(Outcome.OK, Used(1, 1))
+            leave.done(CallOutcome.OK, Used(1, 1))
             served = clock.now() - began
         assert served < 6
         await gate.enter(Job(input_tokens=1, max_tokens=1, begin_by=clock.now() + 30))
@@ -347,7 +347,7 @@ def test_without_learning_one_calls_refusal_says_nothing_to_the_others():
         call = attempt(clock)
         with pytest.raises(Unavailable):
             await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), call)
-        (await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), call)).done(Outcome.OK)
+        (await here.begin(Job(input_tokens=10, max_tokens=10, begin_by=clock.now() + 30), call)).done(CallOutcome.OK)
         assert len(made) == 2
         assert clock.now() < 1
 

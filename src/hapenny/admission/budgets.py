@@ -41,7 +41,7 @@ class Standing(NamedTuple):
     reserved: int
 
 
-class Verdict(NamedTuple):
+class BudgetVerdict(NamedTuple):
     """The answer to `reserve`: the number of the charge that did not fit, -1 for none; and how its account stood (of
     the first one, if all fit)."""
 
@@ -68,7 +68,7 @@ class BudgetStore(Protocol):
 
     on_spent: OnSpent
 
-    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> Verdict:
+    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
         """Reserves all charges or none. An `id` that is known already is not reserved twice. `now` and `dies`: epoch
         seconds."""
         ...
@@ -115,10 +115,9 @@ class MemoryBudgets:
         self._sweep_at = 1_024
         self.on_spent: OnSpent = unheard
 
-    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> Verdict:
-        """As in `BudgetStore`."""
+    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
         if id in self._open:
-            return Verdict(-1, self._standing(charges[0].account, charges[0].first))
+            return BudgetVerdict(-1, self._standing(charges[0].account, charges[0].first))
         if len(self._open) >= self._sweep_at:
             await self.expire(now)
             self._sweep_at = 2 * len(self._open) + 1_024
@@ -128,16 +127,15 @@ class MemoryBudgets:
                 await self.expire(now)
                 standing = self._standing(charge.account, charge.first)
                 if standing.spent + standing.reserved + charge.amount > charge.limit:
-                    return Verdict(number, standing)
+                    return BudgetVerdict(number, standing)
         before = self._standing(charges[0].account, charges[0].first) if charges else Standing(0, 0)
         for charge in charges:
             slices = self._reserved.setdefault(charge.account, {})
             slices[charge.slice] = slices.get(charge.slice, 0) + charge.amount
         self._open[id] = _Open(tuple(charges), dies)
-        return Verdict(-1, before)
+        return BudgetVerdict(-1, before)
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        """As in `BudgetStore`."""
         opened = self._open.pop(id, None)
         if opened is None:
             return
@@ -154,12 +152,10 @@ class MemoryBudgets:
                 self.on_spent(Spent(charge.account, charge.slice, before, before + amount))
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
-        """As in `BudgetStore`."""
         await self.expire(now)
         return self._standing(account, first)
 
     async def expire(self, now: int) -> int:
-        """As in `BudgetStore`."""
         late = [id for id, opened in self._open.items() if opened.dies <= now]
         count = 0
         for id in late:
@@ -173,7 +169,6 @@ class MemoryBudgets:
         return count
 
     async def aclose(self) -> None:
-        """As in `BudgetStore`."""
         self._open.clear()
 
     def _standing(self, account: str, first: int) -> Standing:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from hapenny.admission.budgets import KEPT_S, Charge, OnSpent, Spent, Standing, Verdict, unheard
+from hapenny.admission.budgets import KEPT_S, BudgetVerdict, Charge, OnSpent, Spent, Standing, unheard
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.stores.postgres_link import PostgresLink, Step
@@ -52,12 +52,11 @@ class PostgresBudgets:
         self._writer: asyncio.Task[None] | None = None
         self.on_spent: OnSpent = unheard
 
-    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> Verdict:
-        """As in `BudgetStore`."""
+    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
         charges = tuple(charges)
         await self._settle_waiting()
 
-        async def work(db: Any) -> Verdict:
+        async def work(db: Any) -> BudgetVerdict:
             await _lock(db, [charge.account for charge in charges])
             before = Standing(0, 0)
             for number, charge in enumerate(charges):
@@ -66,9 +65,9 @@ class PostgresBudgets:
                     before = standing
                     known = await db.execute("SELECT 1 FROM budget_reserved WHERE id = %s", (id,))
                     if await known.fetchone() is not None:
-                        return Verdict(-1, standing)
+                        return BudgetVerdict(-1, standing)
                 if standing.spent + standing.reserved + charge.amount > charge.limit:
-                    return Verdict(number, standing)
+                    return BudgetVerdict(number, standing)
             async with db.cursor() as cursor:
                 await cursor.executemany(
                     "INSERT INTO budget_reserved VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -77,23 +76,21 @@ class PostgresBudgets:
                         for place, each in enumerate(charges)
                     ],
                 )
-            return Verdict(-1, before)
+            return BudgetVerdict(-1, before)
 
         return await self._link.run(work)
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        """As in `BudgetStore`."""
         self._waiting.append((id, dict(amounts) if amounts is not None else None))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
-        """As in `BudgetStore`."""
         await self._settle_waiting()
         return await self._link.run(lambda db: _standing(db, account, first, now))
 
     async def expire(self, now: int) -> int:
-        """As in `BudgetStore`. What lapsed counts no more from its `dies` on; here it is written down."""
+        """What lapsed counts no more from its `dies` on; here it is written down."""
         await self._settle_waiting()
 
         async def work(db: Any) -> int:
@@ -106,7 +103,6 @@ class PostgresBudgets:
         return await self._link.run(work)
 
     async def aclose(self) -> None:
-        """As in `BudgetStore`."""
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)

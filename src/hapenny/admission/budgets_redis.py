@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hapenny.admission.budgets import KEPT_S, Charge, OnSpent, Spent, Standing, Verdict, unheard
+from hapenny.admission.budgets import KEPT_S, BudgetVerdict, Charge, OnSpent, Spent, Standing, unheard
 from hapenny.core.clock import Clock
 from hapenny.stores.redis_line import Command, RedisLine
 
@@ -150,30 +150,26 @@ class RedisBudgets:
         self._keys = (f"{prefix}{{budgets}}",)
         self.on_spent: OnSpent = unheard
 
-    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> Verdict:
-        """As in `BudgetStore`. One round trip."""
+    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
+        """One round trip."""
         arguments: list[Any] = [now, KEPT_S, id, dies]
         for charge in charges:
             arguments += [charge.account, charge.first, charge.slice, charge.limit, charge.amount]
         undo = self._settlement(id, None)
         refused, spent, held = await self._line.ask(Command(_RESERVE, self._keys, tuple(arguments)), undo)
-        return Verdict(int(refused), Standing(int(spent), int(held)))
+        return BudgetVerdict(int(refused), Standing(int(spent), int(held)))
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        """As in `BudgetStore`."""
         self._line.post(self._settlement(id, amounts), self._grown)
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
-        """As in `BudgetStore`."""
         spent, held = await self._line.ask(Command(_STANDING, self._keys, (now, KEPT_S, account, first)))
         return Standing(int(spent), int(held))
 
     async def expire(self, now: int) -> int:
-        """As in `BudgetStore`."""
         return int(await self._line.ask(Command(_EXPIRE, self._keys, (now, KEPT_S))))
 
     async def aclose(self) -> None:
-        """As in `BudgetStore`."""
         await self._line.aclose()
 
     def _settlement(self, id: str, amounts: Mapping[str, int] | None) -> Command:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from hapenny.admission.budgets import KEPT_S, Charge, OnSpent, Spent, Standing, Verdict, unheard
+from hapenny.admission.budgets import KEPT_S, BudgetVerdict, Charge, OnSpent, Spent, Standing, unheard
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.stores.sqlite import SqliteFile
@@ -51,20 +51,19 @@ class SqliteBudgets:
         self._writer: asyncio.Task[None] | None = None
         self.on_spent: OnSpent = unheard
 
-    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> Verdict:
-        """As in `BudgetStore`."""
+    async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
         charges = tuple(charges)
 
-        def work(db: sqlite3.Connection) -> Verdict:
+        def work(db: sqlite3.Connection) -> BudgetVerdict:
             before = Standing(0, 0)
             for number, charge in enumerate(charges):
                 standing = _standing(db, charge.account, charge.first, now)
                 if number == 0:
                     before = standing
                 if db.execute("SELECT 1 FROM budget_reserved WHERE id = ?", (id,)).fetchone() is not None:
-                    return Verdict(-1, standing)
+                    return BudgetVerdict(-1, standing)
                 if standing.spent + standing.reserved + charge.amount > charge.limit:
-                    return Verdict(number, standing)
+                    return BudgetVerdict(number, standing)
             db.executemany(
                 "INSERT INTO budget_reserved VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -72,22 +71,20 @@ class SqliteBudgets:
                     for place, each in enumerate(charges)
                 ],
             )
-            return Verdict(-1, before)
+            return BudgetVerdict(-1, before)
 
         return await self._run(work)
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        """As in `BudgetStore`."""
         self._waiting.append((id, dict(amounts) if amounts is not None else None))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
-        """As in `BudgetStore`."""
         return await self._run(lambda db: _standing(db, account, first, now))
 
     async def expire(self, now: int) -> int:
-        """As in `BudgetStore`. What lapsed counts no more from its `dies` on; here it is written down."""
+        """What lapsed counts no more from its `dies` on; here it is written down."""
 
         def work(db: sqlite3.Connection) -> int:
             db.execute("DELETE FROM budget_reserved WHERE dies <= ?", (now - KEPT_S,))
@@ -99,7 +96,6 @@ class SqliteBudgets:
         return await self._run(work)
 
     async def aclose(self) -> None:
-        """As in `BudgetStore`."""
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)

@@ -17,7 +17,7 @@ from hapenny.catalog import Card, amount
 from hapenny.core.calls import Target
 from hapenny.core.events import Tokens
 from hapenny.core.messages import Request
-from hapenny.telemetry.pricing import Place, Prices
+from hapenny.telemetry.pricing import Meter, Prices
 
 SAFETY = 1.5
 MARKUP = 64
@@ -54,7 +54,7 @@ def of_tokens(prices: Prices, target: Target, most: Tokens, wall: float) -> Wors
     return Worst(most.prompt + most.output, dearest(prices.place(target), target.service_tier, most, wall))
 
 
-def dearest(place: Place, tier: str, most: Tokens, wall: float) -> int | None:
+def dearest(place: Meter, tier: str, most: Tokens, wall: float) -> int | None:
     """The most that so many tokens may be billed; None: the price is not known."""
     rates = place.rates(tier, wall)
     if rates is None or (rates.input is None and rates.query is None):

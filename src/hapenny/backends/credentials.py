@@ -108,12 +108,12 @@ class CredentialChain:
     async def _fetch(self) -> Credentials:
         # A source that once worked is asked alone: credentials must not silently become somebody else's.
         for place in [self._source] if self._source is not None else self._places:
-            found = await place.fetch()
-            if found is not None:
+            credentials = await place.fetch()
+            if credentials is not None:
                 if self._source is None:
                     _log.info("credentials found", name=place.name)
-                self._source, self._held = place, found
-                return found
+                self._source, self._held = place, credentials
+                return credentials
         raise Failure(
             "authentication",
             "no AWS credentials found: neither environment, profile, web identity, container nor instance has any",

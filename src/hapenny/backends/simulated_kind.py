@@ -43,16 +43,16 @@ class SimulatedOptions(BackendOptions, kw_only=True, tag="simulated"):
 
 def _build(name: str, options: SimulatedOptions, clock: Clock, find: Find | None) -> Backend:
     from hapenny.backends.simulated import SimulatedBackend
-    from hapenny.simulation.cards import DECKS
+    from hapenny.simulation.cards import LINEUPS
     from hapenny.simulation.provider import Limit, SimulatedProvider
 
-    deck = DECKS.get(options.card)
-    if deck is None:
-        raise ValueError(f"card: {options.card!r} is no card of simulated models. Fix: one of {', '.join(DECKS)}")
+    lineup = LINEUPS.get(options.card)
+    if lineup is None:
+        raise ValueError(f"card: {options.card!r} is no card of simulated models. Fix: one of {', '.join(LINEUPS)}")
     quotas = {"*": Limit(options.quota.rpm, options.quota.tpm)} if options.quota is not None else None
     provider = SimulatedProvider(
         clock,
-        deck,
+        lineup,
         seed=options.seed,
         latents=options.latents,
         truth=_truth(options.truth),

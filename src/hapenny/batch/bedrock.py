@@ -107,11 +107,11 @@ class BedrockBatch:
         self.turnaround_s = turnaround_s
 
     def serves(self, model: str) -> bool:
-        """As in `BatchProvider`: whether the service has batch for it, it says itself."""
+        """Whether the service has batch for it, it says itself."""
         return True
 
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
-        """As in `BatchProvider`: the token is the job's name, its folder and its `clientRequestToken`."""
+        """The token is the job's name, its folder and its `clientRequestToken`."""
         if len(records) < self.least:
             raise BatchRefused(f"{len(records)} records; a job needs at least {self.least}")
         source = f"{self._prefix}/{token}/input.jsonl"
@@ -137,34 +137,32 @@ class BedrockBatch:
         return await self._call(create)
 
     async def status(self, job: str) -> JobStatus:
-        """As in `BatchProvider`."""
         arn = job.split(" ", 1)[1]
-        found = await self._call(lambda: self._control.get_model_invocation_job(jobIdentifier=arn))
+        answered = await self._call(lambda: self._control.get_model_invocation_job(jobIdentifier=arn))
         return JobStatus(
-            _STATES.get(found["status"], "running"),
-            int(found.get("processedRecordCount") or 0),
-            int(found.get("totalRecordCount") or 0),
-            found.get("message") or "",
+            _STATES.get(answered["status"], "running"),
+            int(answered.get("processedRecordCount") or 0),
+            int(answered.get("totalRecordCount") or 0),
+            answered.get("message") or "",
         )
 
     async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
-        """As in `BatchProvider`: every line of every `.jsonl.out` below the job's folder, joined by record id."""
+        """Every line of every `.jsonl.out` below the job's folder, joined by record id."""
         token = job.split(" ", 1)[0]
 
         def read() -> list[Result]:
-            found: dict[str, Result] = {}
+            results: dict[str, Result] = {}
             for key in self._bucket.list(f"{self._prefix}/{token}/out/"):
                 if key.endswith(".jsonl.out"):
                     for line in self._bucket.get(key).splitlines():
                         result = parse_line(line)
-                        if result is not None and (result.id not in found or result.output is not None):
-                            found[result.id] = result
-            return list(found.values())
+                        if result is not None and (result.id not in results or result.output is not None):
+                            results[result.id] = result
+            return list(results.values())
 
         return await self._call(read)
 
     async def stop(self, job: str) -> None:
-        """As in `BatchProvider`."""
         arn = job.split(" ", 1)[1]
         await self._call(lambda: self._control.stop_model_invocation_job(jobIdentifier=arn))
 

@@ -65,12 +65,12 @@ def lines(named: Iterable[tuple[str, Any]]) -> bytes:
 
 def read(data: bytes) -> Read:
     """The lines of a file. Never raises."""
-    found: list[Line] = []
+    lines: list[Line] = []
     at = 0
     for each, end in _walk(data):
-        found.append(each)
+        lines.append(each)
         at = end
-    return Read(found, at)
+    return Read(lines, at)
 
 
 def _walk(data: bytes) -> Iterator[tuple[Line, int]]:

@@ -84,7 +84,7 @@ class Done(msgspec.Struct, frozen=True):
 def chunks(text: str, tokens: int) -> list[str]:
     """`text` in pieces of at most `tokens` tokens (by characters), cut between paragraphs, sentences or words."""
     most = int(tokens * CHARS_PER_TOKEN)
-    found, rest = [], text.strip()
+    pieces, rest = [], text.strip()
     while len(rest) > most:
         cut = -1
         for mark in ("\n\n", "\n", ". ", " "):
@@ -93,9 +93,9 @@ def chunks(text: str, tokens: int) -> list[str]:
                 cut += len(mark)
                 break
         cut = cut if cut > 0 else most
-        found.append(rest[:cut].strip())
+        pieces.append(rest[:cut].strip())
         rest = rest[cut:].strip()
-    return [*found, rest] if rest else found
+    return [*pieces, rest] if rest else pieces
 
 
 class Documents:
@@ -223,9 +223,9 @@ class Documents:
             metadata = {**self._metadata, "run": f"{self._run}/{stage}"}
             made = self._engine.submit(new, model, self._options.within_s, metadata=metadata)
             owners.update((record.id, made) for record in new)
-        found = {key: owners[key] for key in texts}
-        self._used.update(found.values())
-        return found
+        mine = {key: owners[key] for key in texts}
+        self._used.update(mine.values())
+        return mine
 
     def _place_parts(self, shard: Sequence[tuple[str, str]]) -> dict[str, str]:
         options = self._options
@@ -235,16 +235,16 @@ class Documents:
     async def _shard(self, shard: Sequence[tuple[str, str]], owners: dict[str, str]) -> list[Done]:
         options = self._options
         answers = await self._outputs(owners)
-        found: dict[int, Done] = {}
+        done: dict[int, Done] = {}
         joins: dict[int, str] = {}
         for place, (name, text) in enumerate(shard):
             keys = [_hash(part) for part in chunks(text, options.chunk_tokens)]
             errors = [answers[key][1] for key in keys if answers[key][0] is None]
             if errors:
-                found[place] = Done(name, error=errors[0] or "no answer")
+                done[place] = Done(name, error=errors[0] or "no answer")
             elif options.task == "embed" or len(keys) <= 1:
                 values = [answers[key][0] for key in keys]
-                found[place] = Done(name, values if options.task == "embed" else (values[0] if values else ""))
+                done[place] = Done(name, values if options.task == "embed" else (values[0] if values else ""))
             else:
                 joins[place] = "\n\n".join(str(answers[key][0]) for key in keys)
         if joins:
@@ -253,18 +253,18 @@ class Documents:
             joined = await self._outputs(made)
             for place, text in joins.items():
                 value, error = joined[_hash(text)]
-                found[place] = Done(shard[place][0], value, error if value is None else "")
-        return [found[place] for place in range(len(shard))]
+                done[place] = Done(shard[place][0], value, error if value is None else "")
+        return [done[place] for place in range(len(shard))]
 
     async def _outputs(self, owners: dict[str, str]) -> dict[str, tuple[Any, str]]:
         for id in set(owners.values()):
             while not self._engine.batches[id].done:
                 await self._engine.clock.sleep(self._engine.options.poll_s)
-        found = {}
+        outputs = {}
         for key, id in owners.items():
             result = self._engine.batches[id].results.get(key)
-            found[key] = (output_of(result.output), result.error) if result is not None else (None, "no answer")
-        return found
+            outputs[key] = (output_of(result.output), result.error) if result is not None else (None, "no answer")
+        return outputs
 
     def _body(self, prompt: str, text: str) -> dict[str, Any]:
         """A Converse request, which every provider's dialect can be made of; Titan's for an embedding."""

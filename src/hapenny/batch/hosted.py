@@ -43,8 +43,8 @@ def _checked(status: int, body: bytes) -> dict[str, Any]:
     if status >= 300:
         message = f"the batch API answered {status}"
         raise Failure("rate_limited" if status == 429 else "upstream", message, upstream_status=status)
-    found: dict[str, Any] = msgspec.json.decode(body)
-    return found
+    fields: dict[str, Any] = msgspec.json.decode(body)
+    return fields
 
 
 class OpenAIBatch:
@@ -61,11 +61,9 @@ class OpenAIBatch:
         self.turnaround_s = 86_400.0
 
     def serves(self, model: str) -> bool:
-        """As in `BatchProvider`."""
         return True
 
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
-        """As in `BatchProvider`."""
         listed = await _json(self._http, "GET", "/v1/batches?limit=100")
         for batch in listed.get("data", ()):
             if (batch.get("metadata") or {}).get("hapenny_token") == token:
@@ -92,7 +90,6 @@ class OpenAIBatch:
         return str((await _json(self._http, "POST", "/v1/batches", value))["id"])
 
     async def status(self, job: str) -> JobStatus:
-        """As in `BatchProvider`."""
         batch = await _json(self._http, "GET", f"/v1/batches/{job}")
         counts = batch.get("request_counts") or {}
         done = int(counts.get("completed", 0)) + int(counts.get("failed", 0))
@@ -102,20 +99,19 @@ class OpenAIBatch:
         return JobStatus("ended" if ended else "running", done, int(counts.get("total", 0)))
 
     async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
-        """As in `BatchProvider`: the output and the error file."""
+        """The output and the error file."""
         batch = await _json(self._http, "GET", f"/v1/batches/{job}")
-        found = []
+        results = []
         for field in ("output_file_id", "error_file_id"):
             if not batch.get(field):
                 continue
             status, body = await self._http("GET", f"/v1/files/{batch[field]}/content")
             if status >= 300:
                 raise Failure("upstream", f"the file of a batch answered {status}", upstream_status=status)
-            found += [self._result(msgspec.json.decode(line)) for line in body.splitlines() if line.strip()]
-        return found
+            results += [self._result(msgspec.json.decode(line)) for line in body.splitlines() if line.strip()]
+        return results
 
     async def stop(self, job: str) -> None:
-        """As in `BatchProvider`."""
         await _json(self._http, "POST", f"/v1/batches/{job}/cancel")
 
     def _result(self, row: dict[str, Any]) -> Result:
@@ -141,11 +137,10 @@ class AnthropicBatch:
         self.turnaround_s = 86_400.0
 
     def serves(self, model: str) -> bool:
-        """As in `BatchProvider`."""
         return True
 
     async def create(self, token: str, model: str, records: Sequence[Record]) -> str:
-        """As in `BatchProvider`. Ids may hold letters, digits, `_` and `-`, 64 at most."""
+        """Ids may hold letters, digits, `_` and `-`, 64 at most."""
         bad = next(
             (r.id for r in records if len(r.id) > 64 or not r.id.replace("_", "").replace("-", "").isalnum()), None
         )
@@ -163,7 +158,6 @@ class AnthropicBatch:
         return id
 
     async def status(self, job: str) -> JobStatus:
-        """As in `BatchProvider`."""
         self._mine.add(job)
         batch = await _json(self._http, "GET", f"/v1/messages/batches/{job}")
         counts = batch.get("request_counts") or {}
@@ -172,14 +166,12 @@ class AnthropicBatch:
         return JobStatus("ended" if ended else "running", total - int(counts.get("processing", 0)), total)
 
     async def results(self, job: str, records: Sequence[Record] = ()) -> list[Result]:
-        """As in `BatchProvider`."""
         status, body = await self._http("GET", f"/v1/messages/batches/{job}/results")
         if status >= 300:
             return []
         return [self._result(msgspec.json.decode(line)) for line in body.splitlines() if line.strip()]
 
     async def stop(self, job: str) -> None:
-        """As in `BatchProvider`."""
         await _json(self._http, "POST", f"/v1/messages/batches/{job}/cancel")
 
     async def _holds(self, batch: dict[str, Any], records: Sequence[Record]) -> bool:
@@ -188,8 +180,8 @@ class AnthropicBatch:
             created = datetime.fromisoformat(batch["created_at"].replace("Z", "+00:00")).timestamp()
             return self._clock.wall() - created < YOUNG_S
         ids = {record.id for record in records}
-        found = await self.results(batch["id"])
-        return bool(found) and all(result.id in ids for result in found)
+        results = await self.results(batch["id"])
+        return bool(results) and all(result.id in ids for result in results)
 
     def _result(self, row: dict[str, Any]) -> Result:
         outcome = row["result"]

@@ -155,13 +155,13 @@ class LayerProfit:
 
     def resume(self, name: str, route: str = "") -> int:
         """Lets a stopped layer try again at once, on one route or on all; how many were stopped."""
-        found = [
+        paused = [
             layer for (layer_, route_), layer in self._layers.items()
             if layer_ == name and route in ("", route_) and layer.stopped
         ]  # fmt: skip
-        for layer in found:
+        for layer in paused:
             layer.resume()
-        return len(found)
+        return len(paused)
 
     @property
     def halted(self) -> int:

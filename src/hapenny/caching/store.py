@@ -235,8 +235,8 @@ class Store(Generic[V]):
 
     def _candidates(self, which: Selector) -> list[Entry[V]]:
         if which.key is not None:
-            found = self._small.get(which.key) or self._main.get(which.key)
-            return [found] if found else []
+            entry = self._small.get(which.key) or self._main.get(which.key)
+            return [entry] if entry else []
         if which.tag is not None:
             keys = sorted(self._by_tag.get(which.tag, ()))
             return [self._small.get(key) or self._main[key] for key in keys]

@@ -64,7 +64,7 @@ class Point(Struct, frozen=True, kw_only=True):
     spilled: float
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class CapacityPlan(Struct, frozen=True, kw_only=True):
     """The ways, cheapest first among those that hold, and what they stand on."""
 
     model: str
@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     assumed: list[str]
 
 
-def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) -> Plan:
+def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) -> CapacityPlan:
     """Plans for a trace.
 
     Raises:
@@ -99,7 +99,7 @@ def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) 
         choices = choose(demand, expected)
         frontier = [Point(units=each.units, usd_per_h=each.usd_per_h, spilled=each.spilled) for each in choices]
     options.sort(key=lambda option: (not option.holds, option.usd_per_h))
-    return Plan(
+    return CapacityPlan(
         model=card.id,
         requests=len(arrivals),
         hours=demand.hours,

@@ -150,9 +150,9 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
             return None
         for contract in self.negotiated:
             if contract.since <= wall < contract.until:
-                found = _pick(contract.prices, region_class, tier)
-                if found is not None:
-                    return found
+                rates = _pick(contract.prices, region_class, tier)
+                if rates is not None:
+                    return rates
         return _pick(self.prices, region_class, tier)
 
 

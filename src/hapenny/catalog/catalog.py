@@ -47,16 +47,16 @@ class Catalog:
 
         None for what cannot be known from the name: application profiles, provisioned and imported models.
         """
-        found = self.cards.get(name) or self._names.get(name) or self._resolved.get(name)
-        if found is not None:
-            return found
+        card = self.cards.get(name) or self._names.get(name) or self._resolved.get(name)
+        if card is not None:
+            return card
         base = base_id(name)
-        found = self.cards.get(base) or self._names.get(base)
-        if found is None:
-            found = self.cards.get(lower := base.lower()) or self._names.get(lower)
-        if found is not None and len(self._resolved) < _RESOLVED:
-            self._resolved[name] = found
-        return found
+        card = self.cards.get(base) or self._names.get(base)
+        if card is None:
+            card = self.cards.get(lower := base.lower()) or self._names.get(lower)
+        if card is not None and len(self._resolved) < _RESOLVED:
+            self._resolved[name] = card
+        return card
 
     def served(self, name: str, providers: Iterable[str] = ()) -> Card | None:
         """The card of a public name (`naming`) as one of `providers` serves it, the first of them that does; whoever

@@ -243,22 +243,22 @@ _SPEECHLESS = re.compile(r"amazon\.titan-t(ext|g1)|mistral\.mi(s|x)tral-(8x)?7b-
 
 def capabilities(name: str, flags: dict[str, Any]) -> frozenset[str]:
     """The capabilities that the price file states."""
-    found = {word for flag, word in _FLAGS.items() if flags.get(flag)}
+    able = {word for flag, word in _FLAGS.items() if flags.get(flag)}
     if flags["mode"] in ("chat", "responses"):
-        found.add("stream")
+        able.add("stream")
         if flags.get("supports_system_messages") is not False and not _SPEECHLESS.search(name):
-            found.add("system")
+            able.add("system")
     made = claude(name)
     nova = "nova" in name
     if made is not None and made.version >= (3, 0) and made != Claude("haiku", (3, 5)):
-        found.add("vision")
-    if "tool_choice" in found and flags.get("supports_forced_tool_use") is not False:
-        found.add("forced_tools")
+        able.add("vision")
+    if "tool_choice" in able and flags.get("supports_forced_tool_use") is not False:
+        able.add("forced_tools")
     # The file's `supports_response_schema` also counts a schema that LiteLLM says by a tool.
     if (made is not None and made.version < (4, 5)) or (nova and "bedrock" in flags["litellm_provider"]):
-        found.discard("json_schema")
+        able.discard("json_schema")
     if made is not None:
-        (found.add if made.version < (4, 6) else found.discard)("prefill")
+        (able.add if made.version < (4, 6) else able.discard)("prefill")
     elif nova:
-        found.add("prefill")
-    return frozenset(found)
+        able.add("prefill")
+    return frozenset(able)

@@ -69,25 +69,25 @@ def rates(entry: dict[str, Any], tier: ServiceTier) -> Rates | None:
             query=pico(entry.get("input_cost_per_query")) if tier == "standard" and not above else None,
         )
 
-    found = read()
-    if found == Rates():
+    listed = read()
+    if listed == Rates():
         return None
     units = {unit: value for unit, key in _UNITS.items() if (value := pico(entry.get(key + suffix))) is not None}
-    found = msgspec.structs.replace(found, units=units, source=_LISTED)
+    listed = msgspec.structs.replace(listed, units=units, source=_LISTED)
     threshold = next((name for name in _LONG if f"input_cost_per_token_{name}_tokens" in entry), None)
     if threshold is not None:
-        found = msgspec.structs.replace(found, long_over=_LONG[threshold], long=read(f"_{threshold}_tokens"))
-    return found
+        listed = msgspec.structs.replace(listed, long_over=_LONG[threshold], long=read(f"_{threshold}_tokens"))
+    return listed
 
 
 def tiers(entry: dict[str, Any]) -> dict[ServiceTier, Rates]:
     """All service tiers of which at least one rate is stated."""
-    found: dict[ServiceTier, Rates] = {}
+    by_tier: dict[ServiceTier, Rates] = {}
     for tier in _SUFFIX:
         one = rates(entry, tier)
         if one is not None:
-            found[tier] = one
-    return found
+            by_tier[tier] = one
+    return by_tier
 
 
 def place(key: str, entry: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -233,7 +233,7 @@ def build(file: dict[str, Any]) -> CardFile:
     premiums: dict[str, dict[str, Any]] = {}
     for (provider, name), places in grouped.items():
         best = min(places, key=lambda where: ("in_region", "global", "geo:us", where).index(where))
-        prices: Prices = {where: found for where, entry in sorted(places.items()) if (found := tiers(entry))}
+        prices: Prices = {where: by_tier for where, entry in sorted(places.items()) if (by_tier := tiers(entry))}
         cards.append(make_card(provider, name, places[best], prices))
         premiums[name] = places[best].get("provider_specific_entry", {})
     source = {key: str(value) for key, value in file["_source"].items()}

@@ -148,8 +148,8 @@ def _contract(line: PriceLine, card: Card, where: str) -> Negotiated:
     prices: Prices = {}
     for place in places:
         place = "geo:us" if place == "geo" else place
-        found = own
-        if found is None:
+        contract = own
+        if contract is None:
             listed = card.prices.get(place, {}).get(line.service_tier)
             if listed is None:
                 if line.region_class is None:
@@ -157,8 +157,8 @@ def _contract(line: PriceLine, card: Card, where: str) -> Negotiated:
                 raise ValueError(
                     f"{where}.discount: {card.id} has no {line.service_tier} price in {place}. Fix: give rates"
                 )
-            found = _discounted(listed, _decimal(line.discount, f"{where}.discount"), where)
-        prices[place] = {line.service_tier: found}
+            contract = _discounted(listed, _decimal(line.discount, f"{where}.discount"), where)
+        prices[place] = {line.service_tier: contract}
     if not prices:
         raise ValueError(f"{where}.discount: {card.id} has no {line.service_tier} price to discount. Fix: give rates")
     return Negotiated(
@@ -171,7 +171,7 @@ def _contract(line: PriceLine, card: Card, where: str) -> Negotiated:
 
 def _rates(line: RateLine, where: str) -> Rates | None:
     """Pico-dollars per token: one dollar per million tokens is a million of them."""
-    found: dict[str, int] = {}
+    given: dict[str, int] = {}
     for name in _RATES:
         value = getattr(line, name)
         if value is None:
@@ -180,8 +180,8 @@ def _rates(line: RateLine, where: str) -> Rates | None:
         if exact < 0 or exact != int(exact):
             fix = "a value from 0 on with at most six decimals"
             raise ValueError(f"{where}.{name}: {value!r} is no price in dollars per million tokens. Fix: {fix}")
-        found[name] = int(exact)
-    return msgspec.structs.replace(Rates(), **found) if found else None
+        given[name] = int(exact)
+    return msgspec.structs.replace(Rates(), **given) if given else None
 
 
 def _discounted(listed: Rates, share: Decimal, where: str) -> Rates:

@@ -72,11 +72,11 @@ def explain(target: tuple[str, str], key: str, as_json: bool) -> None:
     """The entries behind KEY, as the header Cache-Status shows it; all of them without KEY."""
     if key.strip("0123456789abcdefABCDEF"):
         raise click.UsageError(f"{key[:64]!r} is no key: give hex digits, as the header Cache-Status shows them")
-    found = call_gateway(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
-    if not found and not as_json:
+    answer = call_gateway(target, "GET", f"/v1/cache/explain/{quote(key, safe='')}")
+    if not answer and not as_json:
         say(f"no entry of yours begins with {key}" if key else "nothing is stored for you")
         return
-    _shown(found, as_json, cache_tables.entries)
+    _shown(answer, as_json, cache_tables.entries)
 
 
 @cache.command()
@@ -123,8 +123,8 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
     knows the requests of routes named under `precompute.routes` since it started; the ledger holds no text.
     """
     if questions is None:
-        found = call_gateway(target, "POST", "/v1/cache/warm", {"most": most})
-        _shown(found, as_json, lambda told: say(f"{told['answered']} questions were answered ahead"))
+        answer = call_gateway(target, "POST", "/v1/cache/warm", {"most": most})
+        _shown(answer, as_json, lambda told: say(f"{told['answered']} questions were answered ahead"))
         return
     lines = questions.read_text(encoding="utf-8").splitlines()
     texts = [_text(line, number) for number, line in enumerate(lines, 1) if line.strip()]
@@ -145,8 +145,8 @@ def warm(target: tuple[str, str], questions: Path | None, most: int, model: str,
 @click.pass_obj
 def resume(target: tuple[str, str], layer: str, route: str, as_json: bool) -> None:
     """Let a layer that was stopped for losing money try again at once, with empty books."""
-    found = call_gateway(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
-    _shown(found, as_json, lambda told: say(f"{layer} tries again on {told['resumed']} routes"))
+    answer = call_gateway(target, "POST", "/v1/cache/resume", {"layer": layer, "route": route})
+    _shown(answer, as_json, lambda told: say(f"{layer} tries again on {told['resumed']} routes"))
 
 
 @cache.command()
@@ -167,10 +167,10 @@ def calibrate(labelled: Path, max_error: float, embedder: str) -> None:
         raise click.ClickException(f"{labelled}: {len(rows)} questions are too few; at least 100")
     chosen = ChosenEmbedder(embedder, RealClock())
     vectors = asyncio.run(chosen.embed([row["text"] for row in rows]))
-    found = find(vectors, [str(row["label"]) for row in rows], max_error)
-    if found is None:
+    threshold = find(vectors, [str(row["label"]) for row in rows], max_error)
+    if threshold is None:
         raise click.ClickException(f"no threshold keeps wrong answers at or below {max_error:g}")
-    _shown({"embedder": chosen.name, **msgspec.to_builtins(found)}, True, click.echo)
+    _shown({"embedder": chosen.name, **msgspec.to_builtins(threshold)}, True, click.echo)
 
 
 def _text(line: str, number: int) -> str:

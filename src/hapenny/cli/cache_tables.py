@@ -13,17 +13,17 @@ _WIDTH = 118
 """Columns a table may take where nobody says how many there are."""
 
 
-def stats(found: dict[str, Any]) -> None:
+def stats(layers: dict[str, Any]) -> None:
     """Layers, what each earns on each route, the semantic layer's promise, and answers ahead."""
     rows = [
         [
             name, f"{row['entries']:,}", f"{row['bytes'] / 1e6:,.1f}", f"{row['capacity'] / 1e6:,.0f}",
             *(f"{row[count]:,}" for count in _COUNTS), _share(row["hits"], row["misses"]),
         ]
-        for name, row in found.items() if name in ("exact", "semantic")
+        for name, row in layers.items() if name in ("exact", "semantic")
     ]  # fmt: skip
     _table("Layers", ["layer", "entries", "MB", "of MB", *_COUNTS, "hit share"], rows)
-    if returns := found.get("returns"):
+    if returns := layers.get("returns"):
         rows = [
             [
                 row["layer"], row["route"], f"{row['requests']:,}", f"{row['hits']:,}",
@@ -36,18 +36,18 @@ def stats(found: dict[str, Any]) -> None:
             "Returns (dollars, over a layer's last requests)", ["layer", "route", "requests", "hits", *_MONEY, ""], rows
         )
     for key, title in (("routes", "Semantic"), ("watched", "Semantic, where it only watches")):
-        if routes := found.get(key):
+        if routes := layers.get(key):
             names = list(dict.fromkeys(name for row in routes.values() for name in row if name != "outlook"))
             rows = [[route, *(_short(row.get(name)) for name in names)] for route, row in routes.items()]
             _table(title, ["route", *names], rows)
             _table("Opens", ["", ""], [[route, row.get("outlook", "")] for route, row in routes.items()], head=False)
     for name in ("precompute", "results", "edge", "judging"):
-        if name in found:
-            rows = [[key, _value(key, value)] for key, value in found[name].items()]
+        if name in layers:
+            rows = [[key, _value(key, value)] for key, value in layers[name].items()]
             _table(name.capitalize(), ["", ""], rows, head=False)
 
 
-def entries(found: list[dict[str, Any]]) -> None:
+def entries(kept: list[dict[str, Any]]) -> None:
     """Stored answers, without their text."""
     rows = [
         [
@@ -56,15 +56,15 @@ def entries(found: list[dict[str, Any]]) -> None:
             str(row["hits"]), f"{row['bytes']:,}", row["model"],
             " ".join(tag for tag in row["tags"] if not tag.startswith("model:")),
         ]
-        for row in found
+        for row in kept
     ]  # fmt: skip
     _table("Entries", ["layer", "key", "age", "expires in", "hits", "bytes", "model", "tags"], rows)
 
 
-def removed(found: dict[str, Any]) -> None:
+def removed(counts: dict[str, Any]) -> None:
     """What an invalidation took, or would take."""
-    dry = any(row["dry_run"] for row in found.values())
-    rows = [[name, f"{row['entries']:,}", f"{row['bytes']:,}"] for name, row in found.items()]
+    dry = any(row["dry_run"] for row in counts.values())
+    rows = [[name, f"{row['entries']:,}", f"{row['bytes']:,}"] for name, row in counts.items()]
     _table("Would go" if dry else "Gone", ["layer", "entries", "bytes"], rows)
 
 

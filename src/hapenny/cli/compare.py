@@ -64,13 +64,13 @@ def compare(
     wanted = [name.strip() for name in (models or "").split(",") if name.strip()]
     try:
         if outcomes is not None:
-            found = _logged(outcomes, wanted)
+            by_model = _logged(outcomes, wanted)
         elif prompts is not None and wanted:
             rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
-            found = asyncio.run(_ask_all(config, wanted, rows, judge, judge_model))
+            by_model = asyncio.run(_ask_all(config, wanted, rows, judge, judge_model))
         else:
             raise click.UsageError("give --models and --prompts, or --outcomes")
-        table = standings(found)
+        table = standings(by_model)
         monthly = {name: float(value) for name, _, value in (one.rpartition("=") for one in fixed)}
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
@@ -83,7 +83,7 @@ def compare(
             if first != second and first in by_name and second in by_name:
                 volume = break_even(monthly[first], by_name[first].cost, monthly[second], by_name[second].cost)
                 points.append({"cheaper": first, "than": second, "from_requests_a_month": volume})
-    beaten = dominated({n: f.quality for n, f in found.items()}, {n: by_name[n].cost for n in found})
+    beaten = dominated({n: f.quality for n, f in by_model.items()}, {n: by_name[n].cost for n in by_model})
     if plot is not None:
         from hapenny.pages.evidence_charts import pareto
 
@@ -110,18 +110,18 @@ def _logged(path: Path, wanted: list[str]) -> dict[str, Outcomes]:
     from hapenny.routing.performance import Outcomes
     from hapenny.routing.training import read_outcomes
 
-    found: dict[str, Outcomes] = {}
+    by_model: dict[str, Outcomes] = {}
     for row in read_outcomes(lines(path)):
         for name, done in row.models.items():
             if (wanted and name not in wanted) or done.score is None or done.cost is None:
                 continue
-            into = found.setdefault(name, Outcomes(quality=[], cost=[]))
+            into = by_model.setdefault(name, Outcomes(quality=[], cost=[]))
             into.quality.append(done.score)
             into.cost.append(done.cost)
             into.latency.append(done.latency if done.latency is not None else math.nan)
-    if not found:
+    if not by_model:
         raise ValueError(f"{path}: no model has both score and cost")
-    return found
+    return by_model
 
 
 async def _ask_all(
@@ -136,7 +136,7 @@ async def _ask_all(
     loaded = load(config)
     loaded.ledger = loaded.ledger if config else None
     clock = RealClock()
-    found = {name: Outcomes(quality=[], cost=[]) for name in models}
+    by_model = {name: Outcomes(quality=[], cost=[]) for name in models}
     async with Gateway(loaded) as gateway:
         for row in rows:
             answers: dict[str, str] = {}
@@ -155,12 +155,12 @@ async def _ask_all(
                 answers[name] = done.text
                 costs = [call.cost for call in exchange.calls]
                 known = [cost for cost in costs if cost is not None]
-                found[name].cost.append(sum(known) / 1e9 if len(known) == len(costs) else math.nan)
-                found[name].latency.append(clock.now() - began)
+                by_model[name].cost.append(sum(known) / 1e9 if len(known) == len(costs) else math.nan)
+                by_model[name].latency.append(clock.now() - began)
             for name in models:
                 against = answers[models[-1]]
-                found[name].quality.append(await quality(gateway, row, answers[name], against, judge, judge_model))
-    return found
+                by_model[name].quality.append(await quality(gateway, row, answers[name], against, judge, judge_model))
+    return by_model
 
 
 async def quality(gateway: Gateway, row: Prompt, answer: str, against: str, judge: str, judge_model: str) -> float:

@@ -136,7 +136,7 @@ def _line(console: Console, summary: Summary, seen: list[Seen], bill: int) -> No
 def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], messages: list[Message]) -> None:
     """Whether the answers stayed right, paired with what the baseline would have said: the workload knows the truth,
     the gateway does not."""
-    strong = backend.provider.deck.baseline
+    strong = backend.provider.lineup.baseline
     pairs = []
     for each, message in zip(seen, messages, strict=True):
         if each.asked is not None:

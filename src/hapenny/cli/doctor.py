@@ -13,7 +13,7 @@ from hapenny.config import Config, ConfigError, load
 from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.throughput.options import THROUGHPUT_STAGE, RegionPolicy, ThroughputOptions
 from hapenny.throughput.regions import Problem, check, diagnose, places
-from hapenny.throughput.service_quotas import Found
+from hapenny.throughput.service_quotas import ServiceQuota
 
 
 @click.command()
@@ -257,25 +257,25 @@ def _quotas(region: str, file: str | None) -> None:
     from hapenny.throughput.service_quotas import read
 
     try:
-        found = read(boto3.client("service-quotas", region_name=region))
+        listed = read(boto3.client("service-quotas", region_name=region))
     except Exception as error:
         raise click.ClickException(
             f"Service Quotas cannot be read in {region} ({error}). Fix: the right servicequotas:ListServiceQuotas"
         ) from None
-    for quota in sorted(found):
+    for quota in sorted(listed):
         say(f"{quota.model} ({quota.scope}): {quota.field}: {quota.value:,.0f}")
     if file is not None:
-        write(found, region, file)
+        write(listed, region, file)
 
 
-def write(found: list[Found], region: str, file: str) -> None:
+def write(listed: list[ServiceQuota], region: str, file: str) -> None:
     """Writes quotas as a fragment of a configuration; says which models have no card."""
     import yaml
 
     from hapenny.throughput.service_quotas import fragment
 
     made, unknown = fragment(
-        found, [card.id for card in default().cards.values() if card.provider == "bedrock"], region
+        listed, [card.id for card in default().cards.values() if card.provider == "bedrock"], region
     )
     with open(file, "w", encoding="utf-8") as out:
         out.write(f"# Bedrock's quotas in {region}, from Service Quotas.\n")

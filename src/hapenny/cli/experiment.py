@@ -35,21 +35,21 @@ def start(state: Path, file: Path) -> None:
     import yaml
 
     try:
-        found = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
+        given = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise click.ClickException(f"{file}: {error}") from None
-    if problems := found.problems():
+    if problems := given.problems():
         raise click.ClickException("\n".join(problems))
     known = _read(state)
-    if found.name in known:
-        how = "is running" if known[found.name].running else "has run before"
+    if given.name in known:
+        how = "is running" if known[given.name].running else "has run before"
         raise click.ClickException(
-            f"{found.name} {how}: its rows in the ledger would be mixed with the new ones. "
-            f"Fix: give the new experiment another name, e.g. {_free(found.name, known)}"
+            f"{given.name} {how}: its rows in the ledger would be mixed with the new ones. "
+            f"Fix: give the new experiment another name, e.g. {_free(given.name, known)}"
         )
-    known[found.name] = msgspec.structs.replace(found, design=found.assignment())
+    known[given.name] = msgspec.structs.replace(given, design=given.assignment())
     _write(state, known)
-    say(f"{found.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in found.shares().items())}")
+    say(f"{given.name}: {', '.join(f'{arm} {share:.0%}' for arm, share in given.shares().items())}")
 
 
 @experiment.command()
@@ -126,7 +126,7 @@ def analyse(
         raise click.ClickException(f"there is no ledger at {ledger}; name one with --ledger") from None
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    found = analysis.analyse(
+    result = analysis.analyse(
         seen,
         one.shares(),
         metric=one.metric,
@@ -140,7 +140,7 @@ def analyse(
     )
     wall = RealClock().wall()
     if plot is not None:
-        plot.write_text(charts.intervals([*found.effects, *found.secondary], one.name), encoding="utf-8")
+        plot.write_text(charts.intervals([*result.effects, *result.secondary], one.name), encoding="utf-8")
     settings = {arm: msgspec.to_builtins(what) for arm, what in one.arms.items()}
     if send:
         from hapenny.cli.sending import send_metrics, send_runs
@@ -148,26 +148,26 @@ def analyse(
         if metrics:
             say(send_metrics(formats.cloudwatch(name, seen, wall), region))
         if runs:
-            say(send_runs(formats.sagemaker(name, found, settings, wall), name, region))
+            say(send_runs(formats.sagemaker(name, result, settings, wall), name, region))
         return
     if metrics:
         say_json(msgspec.json.encode(formats.cloudwatch(name, seen, wall)).decode())
         return
     if runs:
-        say_json(msgspec.json.encode(formats.sagemaker(name, found, settings, wall)).decode())
+        say_json(msgspec.json.encode(formats.sagemaker(name, result, settings, wall)).decode())
         return
     if as_json:
-        say_json(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(result).decode())
         return
-    say(f"{name}: {', '.join(f'{arm} {count}' for arm, count in found.counts.items())} units")
-    if found.changed_arm:
-        say(f"{found.changed_arm} {one.unit}s were seen in more than one arm and left out")
-    say(f"sample ratio p = {found.sample_ratio_p:.4f}")
-    for effect in found.effects:
-        say(f"{effect.arm}: {found.verdicts[effect.arm]}; {_said(effect)}")
-    for rail in found.guardrails:
+    say(f"{name}: {', '.join(f'{arm} {count}' for arm, count in result.counts.items())} units")
+    if result.changed_arm:
+        say(f"{result.changed_arm} {one.unit}s were seen in more than one arm and left out")
+    say(f"sample ratio p = {result.sample_ratio_p:.4f}")
+    for effect in result.effects:
+        say(f"{effect.arm}: {result.verdicts[effect.arm]}; {_said(effect)}")
+    for rail in result.guardrails:
         say(f"  guardrail {rail.metric} (margin {rail.margin:g}): {rail.state}; {_said(rail.effect)}")
-    for effect in found.secondary:
+    for effect in result.secondary:
         say(f"  {_said(effect)}")
 
 
@@ -201,7 +201,7 @@ def replay(
         rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
         if problems := one.problems():
             raise ValueError("\n".join(problems))
-        found = asyncio.run(_replayed(one, rows, judge, judge_model, model, config))
+        replayed = asyncio.run(_replayed(one, rows, judge, judge_model, model, config))
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
     except (yaml.YAMLError, msgspec.DecodeError, ValueError) as error:
@@ -209,7 +209,7 @@ def replay(
     control, *variants = one.arms
     level = one.alpha / max(1, len(variants))
     effects = [
-        paired_effect(metric, arm, found[control][metric], found[arm][metric], alpha=level, horizon=len(rows))
+        paired_effect(metric, arm, replayed[control][metric], replayed[arm][metric], alpha=level, horizon=len(rows))
         for arm in variants
         for metric in _REPLAYED
     ]
@@ -238,7 +238,7 @@ async def _replayed(
 
     loaded = load(config)
     loaded.ledger = loaded.ledger if config else None
-    found: dict[str, dict[str, list[float]]] = {arm: {metric: [] for metric in _REPLAYED} for arm in one.arms}
+    by_arm: dict[str, dict[str, list[float]]] = {arm: {metric: [] for metric in _REPLAYED} for arm in one.arms}
     control = next(iter(one.arms))
     async with Gateway(loaded) as gateway:
         for row in rows:
@@ -261,14 +261,14 @@ async def _replayed(
                 except Failure as failure:
                     raise ValueError(f"{name}: {failure}") from None
                 against = done.text if name == control else against
-                into, began = found[name], exchange.calls[-1].began if exchange.calls else None
+                into, began = by_arm[name], exchange.calls[-1].began if exchange.calls else None
                 into["ttft"].append((began if began is not None else gateway.clock.now()) - exchange.arrived)
                 into["e2e"].append((exchange.finished or gateway.clock.now()) - exchange.arrived)
                 into["cost"].append(sum(call.cost or 0 for call in exchange.calls) / 1e9)
                 into["length"].append(float(len(done.text)))
                 into["escalated"].append(float(any(call.purpose == "escalate" for call in exchange.calls)))
                 into["quality"].append(await quality(gateway, row, done.text, against, judge, judge_model))
-    return found
+    return by_arm
 
 
 def _free(name: str, known: dict[str, Experiment]) -> str:
@@ -307,10 +307,10 @@ def export_evaluations(config: str, route: str | None, out: Path) -> None:
     from hapenny.telemetry.redact import redact
 
     try:
-        found = [(model, one) for model, one in kept(config, route) if one.consent]
+        examples = [(model, one) for model, one in kept(config, route) if one.consent]
     except (ValueError, ImportError) as error:
         raise click.ClickException(f"{config}: {error}") from None
-    rows = [Evaluated(prompt=redact(one.prompt), model=model, response=redact(one.answer)) for model, one in found]
+    rows = [Evaluated(prompt=redact(one.prompt), model=model, response=redact(one.answer)) for model, one in examples]
     out.write_bytes(b"".join(to_bedrock(rows)))
     say(f"{out}: {len(rows)} responses")
 

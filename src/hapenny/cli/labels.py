@@ -100,13 +100,13 @@ def judge(config: str, route: str | None, as_json: bool) -> None:
 
     queue = _queue(config, route)
     loaded = queue.config
-    found = asyncio.run(pairs(queue, ChosenEmbedder(loaded.stages[SEMANTIC_STAGE].embedder, RealClock())))
-    if not found:
+    labelled = asyncio.run(pairs(queue, ChosenEmbedder(loaded.stages[SEMANTIC_STAGE].embedder, RealClock())))
+    if not labelled:
         raise click.ClickException("nobody has labelled a pair yet. Fix: hapenny console, or labels export and import")
     options = loaded.routes.get(route or "default")
-    now = agreement(found, options.audit_alike, options.audit_apart) if options else agreement(found)
+    now = agreement(labelled, options.audit_alike, options.audit_apart) if options else agreement(labelled)
     try:
-        best = calibrate(found)
+        best = calibrate(labelled)
     except ValueError as error:
         best = None
         why = str(error)

@@ -11,7 +11,7 @@ import click
 from hapenny.cli.printable import printable, say_json
 
 if TYPE_CHECKING:
-    from hapenny.capacity.planner import Plan
+    from hapenny.capacity.planner import CapacityPlan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -85,7 +85,7 @@ def plan(
         _show(made)
 
 
-def _requests(made: Plan) -> list[dict[str, object]]:
+def _requests(made: CapacityPlan) -> list[dict[str, object]]:
     """`RequestServiceQuotaIncrease` calls, but for the code, which `hapenny setup quotas` reads from the account."""
     return [
         {"ServiceCode": "bedrock", "QuotaName": f"{name} for {made.model}", "DesiredValue": value}
@@ -93,7 +93,7 @@ def _requests(made: Plan) -> list[dict[str, object]]:
     ]
 
 
-def _show(made: Plan) -> None:
+def _show(made: CapacityPlan) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -77,16 +77,16 @@ async def _credentials(options: BedrockOptions) -> str:
     from hapenny.core.clock import RealClock
     from hapenny.core.errors import Failure
 
-    found = chain(RealClock(), profile=options.profile, region=options.region)
+    signing = chain(RealClock(), profile=options.profile, region=options.region)
     try:
         async with asyncio.timeout(_CREDENTIALS_S):
-            await found.get()
+            await signing.get()
     except TimeoutError:
         return "no AWS credentials found in time"
     except Failure as failure:
         return failure.message
     finally:
-        await found.aclose()
+        await signing.aclose()
     return ""
 
 

@@ -113,10 +113,10 @@ def show(summary: Summary, console: Console) -> None:
     for promise in summary.certificates:
         where = promise.route if promise.intent == "unknown" else f"{promise.route}/{promise.intent}"
         console.print(f"certificate of {where}: {promise.certificate} [dim]({promise.requests:,} requests)[/]")
-    for found in summary.audits:
+    for audit in summary.audits:
         console.print(
-            f"audits of {found.route}: {found.audits:,} answers compared with the baseline's, mean loss"
-            f" {found.loss:.4f}, for {money(found.cost)}"
+            f"audits of {audit.route}: {audit.audits:,} answers compared with the baseline's, mean loss"
+            f" {audit.loss:.4f}, for {money(audit.cost)}"
         )
     if summary.judging:
         spent = ", ".join(f"{shown(each.technique)} {money(each.cost)}" for each in summary.judging)
@@ -275,15 +275,15 @@ def _prompts(summary: Summary) -> Table:
     parts = list(summary.parts)
     table = _table(("estimated tokens", "left"), *((part, "right") for part in parts), ("in all", "right"))
 
-    def add(name: str, found: dict[str, int]) -> None:
-        figures = [rounded(found[part]) if part in found else "–" for part in parts]
-        table.add_row(name, *figures, rounded(sum(found.values())))
+    def add(name: str, by_part: dict[str, int]) -> None:
+        figures = [rounded(by_part[part]) if part in by_part else "–" for part in parts]
+        table.add_row(name, *figures, rounded(sum(by_part.values())))
 
     add("all", summary.parts)
     for dimension, groups in summary.prompts.items():
         if len(groups) > 1:
-            for name, found in list(groups.items())[:8]:
-                add(escape(short(f"{dimension} {spoken(name)}", 27)), found)
+            for name, by_part in list(groups.items())[:8]:
+                add(escape(short(f"{dimension} {spoken(name)}", 27)), by_part)
     return table
 
 

@@ -50,15 +50,15 @@ def select(text: str, intent: str, route: str, trained: Path | None, config: str
         raise click.ClickException("\n".join(error.problems)) from None
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise click.ClickException(f"the trained router cannot be read: {error}") from None
-    found = decide(Question(text=text, intent=intent, route=route), router, models, mode=mode, baseline=baseline)
+    choice = decide(Question(text=text, intent=intent, route=route), router, models, mode=mode, baseline=baseline)
     if as_json:
-        say_json(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(choice).decode())
         return
-    say(f"{found.tier}  {found.model or '(no model configured)'}  score {found.score:.3f}  {found.why}")
-    if found.serves != found.model:
+    say(f"{choice.tier}  {choice.model or '(no model configured)'}  score {choice.score:.3f}  {choice.why}")
+    if choice.serves != choice.model:
         say(
-            f"on route {route} the stage `tiers` is in {found.mode}: {found.serves} answers `auto` there. "
+            f"on route {route} the stage `tiers` is in {choice.mode}: {choice.serves} answers `auto` there. "
             f"Fix: stages: {{tiers: on}} on that route, or preset: balanced"
         )
-    if found.certificate:
-        say(f"certificate: {found.certificate}")
+    if choice.certificate:
+        say(f"certificate: {choice.certificate}")

@@ -64,17 +64,17 @@ def provider(
     def invoice() -> dict[str, Any]:
         return {"calls": bill.calls, "nano": bill.nano, "usd": float(bill.total), "unpriced": bill.unpriced}
 
-    def deck() -> dict[str, Any]:
+    def lineup() -> dict[str, Any]:
         return {
-            "card": backend.provider.deck.name,
-            "digest": backend.provider.deck.digest(),
+            "card": backend.provider.lineup.name,
+            "digest": backend.provider.lineup.digest(),
             "lines": describe(backend),
         }
 
     def calls() -> dict[str, Any]:
         return {"calls": [record(line) for line in bill.lines], "dropped": bill.calls - len(bill.lines)}
 
-    pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": deck}
+    pages = {"/simulate/bill": invoice, "/simulate/calls": calls, "/simulate/card": lineup}
     batch = None
     if folder is not None:
         batch = JobPages(folder, backend.provider, gateway.clock, gateway.parts.tasks.spawn, **jobs)
@@ -84,7 +84,7 @@ def provider(
 
 def describe(backend: SimulatedBackend) -> list[str]:
     """What is simulated, whence it comes and what is assumed."""
-    return backend.provider.deck.describe()
+    return backend.provider.lineup.describe()
 
 
 @click.command()

@@ -65,18 +65,18 @@ def explain_request(
     if share is not None:
         options.prune = msgspec.structs.replace(options.prune, share=share)
     prices = Prices(catalog, Estimators.best())
-    found = explain(request, Target(model or request.model), prices, RealClock(), options, templates)
+    explanation = explain(request, Target(model or request.model), prices, RealClock(), options, templates)
     if as_json:
-        say_json(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(explanation).decode())
         return
     from rich.console import Console
 
-    found = msgspec.convert(printable_all(msgspec.to_builtins(found)), Explanation)
+    explanation = msgspec.convert(printable_all(msgspec.to_builtins(explanation)), Explanation)
     console = Console()
-    for technique in dict.fromkeys(line.technique for line in found.lines):
-        console.print(_heading(found, technique))
-        console.print(_shown([line for line in found.lines if line.technique == technique]))
-    console.print(_sum(found))
+    for technique in dict.fromkeys(line.technique for line in explanation.lines):
+        console.print(_heading(explanation, technique))
+        console.print(_shown([line for line in explanation.lines if line.technique == technique]))
+    console.print(_sum(explanation))
 
 
 @tokens.command("suggest")
@@ -104,17 +104,17 @@ def suggest_templates(
         where = kept.path if kept is not None else f"{config}: no section `content`"
         raise click.ClickException(f"{where}: no texts are kept. Fix: let a route opt in under `content`")
     turns = asyncio.run(_kept_turns(kept, route, days, limit))
-    found = suggest(turns, least_turns=least_turns, least_users=least_users, agreement=agreement)
+    suggestions = suggest(turns, least_turns=least_turns, least_users=least_users, agreement=agreement)
     if as_json:
-        say_json(msgspec.json.encode(found).decode())
+        say_json(msgspec.json.encode(suggestions).decode())
         return
     import yaml
 
-    say(f"# {len(turns)} kept turns, {len(found)} candidates; all are off: read each, then remove `enabled`.")
-    for each in found:
+    say(f"# {len(turns)} kept turns, {len(suggestions)} candidates; all are off: read each, then remove `enabled`.")
+    for each in suggestions:
         asked = " ".join(each.user.split())  # a line of its own would be no comment any more
         say(f"# {each.turns} turns, {each.users} users, {100 * each.agreement:.0f} % alike: {asked}")
-    fields = msgspec.to_builtins(drafts(found))
+    fields = msgspec.to_builtins(drafts(suggestions))
     for template in fields["templates"]:
         for name in [
             name for name, value in template.items() if value in (None, False, "", [], {}) and name != "enabled"
@@ -131,12 +131,12 @@ async def _kept_turns(kept: KeptTexts, route: str | None, days: float, limit: in
     rows = SqliteRows(SqliteFile(kept.path, clock))
     try:
         store = ContentStore(kept.options, rows, clock)
-        found = await store.find(route=route, since=clock.wall() - days * 86_400, limit=limit)
+        texts = await store.find(route=route, since=clock.wall() - days * 86_400, limit=limit)
     except (ImportError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     finally:
         await rows.aclose()
-    return [turn for each in found if not each.cut and (turn := _turn(each)) is not None]
+    return [turn for each in texts if not each.cut and (turn := _turn(each)) is not None]
 
 
 def _turn(content: Content) -> tuple[str, str, str, str] | None:
@@ -151,8 +151,8 @@ def _turn(content: Content) -> tuple[str, str, str, str] | None:
 def _settings(config: str | None) -> tuple[TokenOptions, Templates, Catalog]:
     if config is None:
         return TokenOptions(), Templates.shipped(), default()
-    found = load(config)
-    stages = found.stages
+    loaded = load(config)
+    stages = loaded.stages
     wanted = stages[TEMPLATES_STAGE]
     files = [Path(each) for each in wanted.files]
     templates = Templates.of_files([*(Templates.shipped_files() if wanted.shipped else []), *files])
@@ -163,16 +163,23 @@ def _settings(config: str | None) -> tuple[TokenOptions, Templates, Catalog]:
         answer_size=stages[ANSWER_SIZE_STAGE],
         templates=wanted,
     )
-    return options, templates, overrides.load(found.prices, default()) if found.prices else default()
+    return options, templates, overrides.load(loaded.prices, default()) if loaded.prices else default()
 
 
-def _heading(found: Explanation, technique: str) -> Text:
+def _heading(explanation: Explanation, technique: str) -> Text:
     from rich.text import Text
 
-    saved = found.saved_by(technique)
+    saved = explanation.saved_by(technique)
     text = Text(f"\n{technique}", style="bold")
-    if saved and found.cost_before is not None and found.cost_after is not None and found.before > found.after:
-        nano = round((found.cost_before - found.cost_after) * saved / (found.before - found.after))
+    if (
+        saved
+        and explanation.cost_before is not None
+        and explanation.cost_after is not None
+        and explanation.before > explanation.after
+    ):
+        nano = round(
+            (explanation.cost_before - explanation.cost_after) * saved / (explanation.before - explanation.after)
+        )
         text.append(f"  {saved:,} tokens, {money(nano)} a request", style="green")
     elif saved:
         text.append(f"  {saved:,} tokens", style="green")
@@ -205,9 +212,9 @@ def _shown(lines: list[Line]) -> Table:
     return table
 
 
-def _sum(found: Explanation) -> str:
-    share = 100 * (1 - found.after / found.before) if found.before else 0.0
-    line = f"{found.before} -> {found.after} tokens of input for {found.model} ({share:.1f} % less)"
-    if found.cost_before is None or found.cost_after is None:
+def _sum(explanation: Explanation) -> str:
+    share = 100 * (1 - explanation.after / explanation.before) if explanation.before else 0.0
+    line = f"{explanation.before} -> {explanation.after} tokens of input for {explanation.model} ({share:.1f} % less)"
+    if explanation.cost_before is None or explanation.cost_after is None:
         return f"{line}; the model's price is not known"
-    return f"{line}; {money(found.cost_before)} -> {money(found.cost_after)} a request"
+    return f"{line}; {money(explanation.cost_before)} -> {money(explanation.cost_after)} a request"

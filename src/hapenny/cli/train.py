@@ -221,7 +221,7 @@ def kept(config: str, route: str | None = None, teacher: str | None = None) -> l
         finally:
             await rows.aclose()
 
-    found = []
+    examples = []
     ledger = open_ledger(loaded.ledger.path, read_only=True)
     try:
         for content in asyncio.run(texts()):
@@ -245,10 +245,10 @@ def kept(config: str, route: str | None = None, teacher: str | None = None) -> l
                 prompt=turns[0], answer=answer, system=system[0] if system else None, score=score,
                 consent=content.route in options.routes,
             )  # fmt: skip
-            found.append((model, example))
+            examples.append((model, example))
     finally:
         ledger.close()
-    return found
+    return examples
 
 
 def _model(config: Config, name: str) -> str:

@@ -294,8 +294,8 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
     for name, model in config.stages[THROUGHPUT_STAGE].models.items():
         at = f"$.stages.throughput.models.{name}"
         if model.regions is not None:
-            found = check_regions(name, model.regions, catalog.resolve(name), f"{at}.regions")
-            problems += [f"{each.path}: {each.message}. Fix: {each.fix}" for each in found]
+            wrong = check_regions(name, model.regions, catalog.resolve(name), f"{at}.regions")
+            problems += [f"{each.path}: {each.message}. Fix: {each.fix}" for each in wrong]
         backends = [("endpoints", each.backend) for each in model.endpoints]
         backends.append(("regions.second_endpoint", model.regions.second_endpoint if model.regions is not None else ""))
         problems += [

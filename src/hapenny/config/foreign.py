@@ -229,5 +229,5 @@ class _Made:
 def _secret(value: Any) -> str:
     """A value as ours refer to the environment; a secret written in the open stays, as it stood."""
     text = str(value)
-    found = _ENV.fullmatch(text) or re.fullmatch(r"env\.([A-Za-z_][A-Za-z0-9_]*)", text)
-    return f"${{{found[1]}}}" if found else text
+    match = _ENV.fullmatch(text) or re.fullmatch(r"env\.([A-Za-z_][A-Za-z0-9_]*)", text)
+    return f"${{{match[1]}}}" if match else text

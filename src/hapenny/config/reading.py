@@ -114,13 +114,13 @@ def _expand(value: Any, path: str, problems: list[str]) -> Any:
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.groups()
-        found: str | None = os.environ.get(name, default)
-        if found is None:
+        value_of: str | None = os.environ.get(name, default)
+        if value_of is None:
             problems.append(
                 f"{path}: environment variable {name} is not set. Fix: export {name}, or ${{{name}:-default}}"
             )
             return ""
-        return found
+        return value_of
 
     return _ENV.sub(replace, value)
 

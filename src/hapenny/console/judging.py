@@ -9,11 +9,11 @@ from hapenny.evidence.answers import ALIKE, APART, Agreement, Labelled, agreemen
 from hapenny.vectors.embedder import Embedder
 
 
-def agreed(found: Iterable[tuple[Item, float, dict[str, float]]]) -> Agreement | None:
+def agreed(judged: Iterable[tuple[Item, float, dict[str, float]]]) -> Agreement | None:
     """Agreement on pairs that both a person and an audit judged; None where there is none."""
     pairs = [
         Labelled(1.0 - verdicts["audit"], 0.0, 1.0 - score)
-        for one, score, verdicts in found
+        for one, score, verdicts in judged
         if len(one.answers) == 2 and "audit" in verdicts
     ]
     return agreement(pairs, ALIKE, APART) if pairs else None
@@ -21,9 +21,9 @@ def agreed(found: Iterable[tuple[Item, float, dict[str, float]]]) -> Agreement |
 
 async def pairs(queue: Queue, embedder: Embedder) -> list[Labelled]:
     """Every labelled pair as the judge without a model sees it."""
-    found = []
+    both = []
     for one, score, _ in queue.labelled():
         if len(one.answers) == 2:
             candidate, baseline = one.answers[one.candidate], one.answers[1 - one.candidate]
-            found.append(await labelled(candidate, baseline, 1.0 - score, embedder.embed))
-    return found
+            both.append(await labelled(candidate, baseline, 1.0 - score, embedder.embed))
+    return both

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hapenny.console.queue import Queue
-from hapenny.routing.training import Logged, Outcome
+from hapenny.routing.training import Logged, TrainingOutcome
 from hapenny.telemetry.redact import redact
 from hapenny.telemetry.rows import Row
 
@@ -25,9 +25,9 @@ def collected(queue: Queue) -> Iterator[Logged]:
         score = judged.scores.get("quality", judged.scores.get("audit"))
         if score is None or row.model_served == rival.model:
             continue
-        served, other = Outcome(score=score, cost=_dollars(row), latency=row.e2e), Outcome(score=1.0)
+        served, other = TrainingOutcome(score=score, cost=_dollars(row), latency=row.e2e), TrainingOutcome(score=1.0)
         if rival.candidate:
-            served.score, other = 1.0, Outcome(score=score, cost=_dollars(judged), latency=judged.e2e)
+            served.score, other = 1.0, TrainingOutcome(score=score, cost=_dollars(judged), latency=judged.e2e)
         yield Logged(
             prompt=redact(turns[-1]),
             models={row.model_served: served, rival.model: other},

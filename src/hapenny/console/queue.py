@@ -102,13 +102,13 @@ class Queue:
         Raises:
             ValueError: no such item or answer, or nobody says it.
         """
-        found = self._items.get(id)
-        if found is None:
+        item = self._items.get(id)
+        if item is None:
             raise ValueError(f"id: {id[:64]!r} is not in the queue")
         if not who.strip():
             raise ValueError("who: empty. Fix: your name, so that two people's labels stay apart")
-        score = found.score(said)
-        book(self._ledger, found.judges, score, PREFIX + who.strip()[:40], self._clock.wall())
+        score = item.score(said)
+        book(self._ledger, item.judges, score, PREFIX + who.strip()[:40], self._clock.wall())
         return score
 
     def counts(self, who: str) -> tuple[int, int]:
@@ -133,11 +133,11 @@ class Queue:
         self._ledger.close()
 
     def _labelled(self, who: str) -> set[str]:
-        found = self._ledger.execute(
+        rows = self._ledger.execute(
             "SELECT request FROM entries WHERE kind = 'feedback' AND json_extract(detail, '$.source') = ?",
             (PREFIX + who.strip()[:40],),
         ).fetchall()
-        return {request for (request,) in found}
+        return {request for (request,) in rows}
 
     def _contents(self) -> list[Content]:
         async def read() -> list[Content]:

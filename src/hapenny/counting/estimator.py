@@ -104,11 +104,11 @@ class Estimator:
         """
         weights, segment = self._weights, self.cache.segment
         total = float(weights[REQUEST]) + float(weights[TOOLS]) * offers
-        found = []
+        sums = []
         for text, more in zip(texts, extra, strict=True):
             total += float(weights @ segment(text)) + more
-            found.append(total)
-        return found
+            sums.append(total)
+        return sums
 
     def tokens(self, text: str) -> float:
         """The expected tokens of one segment, unrounded: for comparing forms of the same content."""

@@ -42,18 +42,18 @@ class Estimators:
     def get(self, provider: str, model: str) -> Estimator:
         """The estimator of a model; a new one starts from what its provider's last used model has learned."""
         key = (provider, model)
-        found = self._known.get(key)
-        if found is None:
-            found = Estimator(self.cache)
+        estimator = self._known.get(key)
+        if estimator is None:
+            estimator = Estimator(self.cache)
             kin = next((e for (p, _), e in reversed(self._known.items()) if p == provider and e.learned >= 50), None)
             if kin is not None:
-                found.adopt(kin)
-            self._known[key] = found
+                estimator.adopt(kin)
+            self._known[key] = estimator
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
         else:
             self._known.move_to_end(key)
-        return found
+        return estimator
 
     def join(self, provider: str, model: str, family: str) -> Estimator:
         """The estimator of a model whose tokenizer others have too: one for all of `family`, taught by all.

@@ -185,10 +185,10 @@ def analyse(
     effects, checks, more = [], [], []
     verdicts: dict[str, Verdict] = {}
     for arm in variants:
-        found = effect(
+        measured = effect(
             metric, arm, values(control, metric), values(arm, metric), alpha=level, horizon=horizon, looks=looks
         )
-        effects.append(found)
+        effects.append(measured)
         for name, margin, good in guardrails:
             # One-sided at alpha: the two-sided interval at twice the level.
             side = effect(name, arm, values(control, name), values(arm, name), alpha=2 * level, horizon=horizon)
@@ -202,9 +202,9 @@ def analyse(
         broken = any(check.state == "broken" for check in checks if check.arm == arm)
         if ratio < BLOCKING:
             verdicts[arm] = "blocked"
-        elif sign * (found.low if sign > 0 else found.high) > 0 and not broken:
+        elif sign * (measured.low if sign > 0 else measured.high) > 0 and not broken:
             verdicts[arm] = "better"
-        elif sign * (found.high if sign > 0 else found.low) < 0 or broken:
+        elif sign * (measured.high if sign > 0 else measured.low) < 0 or broken:
             verdicts[arm] = "worse"
         else:
             verdicts[arm] = "no verdict yet"

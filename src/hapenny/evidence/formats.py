@@ -96,18 +96,18 @@ def cloudwatch(
 
 
 def sagemaker(
-    experiment: str, found: Analysis, parameters: Mapping[str, Mapping[str, Any]], wall: float
+    experiment: str, analysis: Analysis, parameters: Mapping[str, Mapping[str, Any]], wall: float
 ) -> list[dict[str, Any]]:
     """One run an arm: the `CreateTrialComponent` and `BatchPutMetrics` requests, under `component` and `metrics`."""
     when = datetime.fromtimestamp(wall, UTC)
     runs = []
-    for arm in found.counts:
+    for arm in analysis.counts:
         name = f"{experiment}-{arm}".replace("_", "-")[:120]
-        values: dict[str, float] = {"units": float(found.counts[arm])}
-        for one in (*found.effects, *found.secondary, *(check.effect for check in found.guardrails)):
+        values: dict[str, float] = {"units": float(analysis.counts[arm])}
+        for one in (*analysis.effects, *analysis.secondary, *(check.effect for check in analysis.guardrails)):
             if arm == one.arm:
                 values |= {one.metric: one.arm_mean, f"{one.metric}_difference": one.difference}
-            elif arm not in {e.arm for e in found.effects}:
+            elif arm not in {e.arm for e in analysis.effects}:
                 values[one.metric] = one.control_mean
         settings = {
             key: {"NumberValue": float(value)} if isinstance(value, int | float) else {"StringValue": str(value)}

@@ -65,8 +65,8 @@ def numeric(answer: str, reference: str, relative: float = 1e-6) -> float:
     wanted = number(reference)
     if wanted is None:
         return 0.0
-    found = [m.group() for m in _NUMBER.finditer(answer) if any(c.isdigit() for c in m.group())]
-    got = number(answer) if number(answer) is not None else number(found[-1]) if found else None
+    numbers = [m.group() for m in _NUMBER.finditer(answer) if any(c.isdigit() for c in m.group())]
+    got = number(answer) if number(answer) is not None else number(numbers[-1]) if numbers else None
     return float(got is not None and math.isclose(got, wanted, rel_tol=relative, abs_tol=relative))
 
 

@@ -69,8 +69,8 @@ class Labels:
 
     def score(self, request_id: str) -> float | None:
         """Mean over sources, or None."""
-        found = self._scores.get(request_id)
-        return sum(found.values()) / len(found) if found else None
+        score = self._scores.get(request_id)
+        return sum(score.values()) / len(score) if score else None
 
     def __len__(self) -> int:
         return len(self._scores)

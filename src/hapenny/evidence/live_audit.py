@@ -24,13 +24,13 @@ from hapenny.evidence.audits import CHANGED as _CHANGED
 from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.facts import Said
 from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
-from hapenny.evidence.pair_judge import PairJudge, Verdict
+from hapenny.evidence.pair_judge import PairJudge, PairVerdict
 from hapenny.evidence.step_back import StepBack
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
 
-Judged: TypeAlias = Callable[[Said], Awaitable[Verdict]]
+Judged: TypeAlias = Callable[[Said], Awaitable[PairVerdict]]
 """Told the answer that was asked for, gives the verdict on it."""
 
 _SEMANTIC = 0.1
@@ -231,7 +231,7 @@ class LiveAudit:
             budget.paired(TIERS, cell(exchange), option, verdict.net, costs[0], verdict.cost)
             self._doubt(budget, exchange, TIERS, option, verdict)
 
-    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: Verdict) -> None:
+    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: PairVerdict) -> None:
         """A probe in a cell and with the option in which a technique acts on other requests, or did until it was
         suspended, is evidence about it."""
         acts = budget.openings[name].would(cell(exchange)) == option
@@ -261,12 +261,12 @@ class LiveAudit:
 
     # -- asking and judging --------------------------------------------------------------------------------------
 
-    async def _reference(self, auditor: Auditor, exchange: Exchange, target: Target) -> tuple[Said, Verdict] | None:
+    async def _reference(self, auditor: Auditor, exchange: Exchange, target: Target) -> tuple[Said, PairVerdict] | None:
         """The baseline's answer, and the verdict on ours beside it."""
-        verdicts: list[Verdict] = []
+        verdicts: list[PairVerdict] = []
         judge = self.judges[exchange.route]
 
-        async def judged(other: Said) -> Verdict:
+        async def judged(other: Said) -> PairVerdict:
             verdicts.append(await judge.judge(exchange, heard(exchange), other))
             return verdicts[0]
 
@@ -286,24 +286,24 @@ class LiveAudit:
         reference: Said,
         name: str,
         paid: Callable[[int], None] = lambda nano: None,
-    ) -> Verdict | None:
+    ) -> PairVerdict | None:
         """The verdict on what `target` answers, beside the reference; `paid` is told what the answer cost."""
         judge = self.judges[exchange.route]
-        verdicts: list[Verdict] = []
+        verdicts: list[PairVerdict] = []
 
-        async def judged(other: Said) -> Verdict:
+        async def judged(other: Said) -> PairVerdict:
             verdicts.append(await judge.judge(exchange, other, reference))
             return verdicts[0]
 
-        async def asking() -> tuple[Verdict, int]:
+        async def asking() -> tuple[PairVerdict, int]:
             _, cost = await self._ask(exchange, request, target, judged, probe=name)
             paid(cost)
             return verdicts[0], cost + verdicts[0].cost
 
         return await auditor.run(asking())
 
-    async def _compared(self, auditor: Auditor, exchange: Exchange, other: Said, reference: Said) -> Verdict | None:
-        async def judging() -> tuple[Verdict, int]:
+    async def _compared(self, auditor: Auditor, exchange: Exchange, other: Said, reference: Said) -> PairVerdict | None:
+        async def judging() -> tuple[PairVerdict, int]:
             verdict = await self.judges[exchange.route].judge(exchange, other, reference)
             return verdict, verdict.cost
 

@@ -74,7 +74,7 @@ def _fill(question: str, first: str, second: str, reference: str) -> str:
 
 
 def _read(text: str) -> float | None:
-    found = _VERDICT.findall(text)
+    verdicts = _VERDICT.findall(text)
     bare = _BARE.fullmatch(text.strip())
-    word = (found[-1] if found else bare[1] if bare else "").lower()
+    word = (verdicts[-1] if verdicts else bare[1] if bare else "").lower()
     return {"a": 1.0, "b": 0.0, "tie": 0.5}.get(word)

@@ -36,7 +36,7 @@ _PRIOR_PAIRS, _PRIOR_SWAPPED = 20.0, 1.5
 """Such pairs, and verdicts that changed with the places, before there are any."""
 
 
-class Verdict(Struct, frozen=True):
+class PairVerdict(Struct, frozen=True):
     """`net`: loss in [-1, 1] of the candidate; `cost`: nano-dollars; `by`: text, model or vectors."""
 
     net: float
@@ -91,7 +91,7 @@ class PairJudge:
         upper = min(0.5, mean + math.sqrt(mean * (1 - mean) / asked))
         return min(0.5, 2 * upper)
 
-    async def judge(self, audited: Exchange, candidate: Said, reference: Said) -> Verdict:
+    async def judge(self, audited: Exchange, candidate: Said, reference: Said) -> PairVerdict:
         """The verdict on a candidate."""
         record = self.record
         same = compared(candidate, reference) == "same"
@@ -99,11 +99,11 @@ class PairJudge:
             record.by_facts += 1
             equal = candidate.shown().strip() == reference.shown().strip()
             if self._model is None or equal or self._clock.random.random() >= _CHECKED:
-                return Verdict(0.0, 0, "text")
+                return PairVerdict(0.0, 0, "text")
         if self._model is None:
             if candidate.calls != reference.calls:
-                return Verdict(1.0, 0, "text")
-            return Verdict(await self._distance(candidate.text, reference.text), 0, "vectors")
+                return PairVerdict(1.0, 0, "text")
+            return PairVerdict(await self._distance(candidate.text, reference.text), 0, "vectors")
         draw = self._clock.random.random
         both, turned = draw() < _BOTH, draw() < 0.5
         first, second = (reference, candidate) if turned else (candidate, reference)
@@ -117,7 +117,7 @@ class PairJudge:
         if same:
             record.checked += 1
             record.missed += net != 0
-        return Verdict(net, cost, "model")
+        return PairVerdict(net, cost, "model")
 
     def dumps(self) -> bytes:
         """What `loads` takes over."""

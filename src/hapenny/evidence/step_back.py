@@ -84,8 +84,8 @@ class StepBack:
 
     def off(self, route: str, technique: str) -> bool:
         """Whether the technique has stepped back on that route."""
-        found = self._off.get(route)
-        return found is not None and technique in found
+        until = self._off.get(route)
+        return until is not None and technique in until
 
     def observe(self, route: str, techniques: Collection[str], loss: float, limit: float) -> str | None:
         """Adds a drawn request: `techniques` that changed its answer (none: its loss is 0), its loss in [-1, 1], the

@@ -18,22 +18,22 @@ was escalated, whether it failed."""
 
 def values(row: Row, label: float | None = None) -> dict[str, float]:
     """The metrics of one request; what is unknown is left out. `label` goes before the judge's score."""
-    found: dict[str, float] = {
+    by_metric: dict[str, float] = {
         "failed": float(row.outcome == "failed"),
         "escalated": float(any(call.purpose == "escalate" for call in row.calls)),
     }
     quality = label if label is not None else row.scores.get("quality")
     if quality is not None:
-        found["quality"] = quality
+        by_metric["quality"] = quality
     if row.outcome == "delivered":
-        found["length"] = float(row.output_tokens)
+        by_metric["length"] = float(row.output_tokens)
     if row.actual is not None and not row.unpriced:
-        found["cost"] = row.actual / 1e9
+        by_metric["cost"] = row.actual / 1e9
     if row.ttft is not None:
-        found["ttft"] = row.ttft
+        by_metric["ttft"] = row.ttft
     if row.e2e is not None:
-        found["e2e"] = row.e2e
-    return found
+        by_metric["e2e"] = row.e2e
+    return by_metric
 
 
 class Gathered(NamedTuple):
@@ -80,10 +80,10 @@ def exposed(path: str, experiment: str, since: float = 0.0) -> list[Row]:
     """
     connection = open_ledger(path, read_only=True)
     try:
-        found = connection.execute(
+        read = connection.execute(
             "SELECT * FROM requests WHERE wall >= ? AND arms LIKE ?", (since, f'%"{experiment}"%')
         ).fetchall()
-        rows = [read_row(connection, one) for one in found]
+        rows = [read_row(connection, one) for one in read]
     finally:
         connection.close()
     return [row for row in rows if experiment in row.arms]

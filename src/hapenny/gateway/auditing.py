@@ -90,11 +90,11 @@ def loss_budgets(
     def changed(route: str, now: Standing) -> None:
         book(recorder, clock, route, now, budgets[route].outlook(now.technique))
 
-    found = LossBudgets(budgets, changed)
-    found.about = settings(config)
+    losses = LossBudgets(budgets, changed)
+    losses.about = settings(config)
     if previous is not None:
-        found.keep(previous, lambda name: previous.about.get(name) == found.about.get(name))
-    return found
+        losses.keep(previous, lambda name: previous.about.get(name) == losses.about.get(name))
+    return losses
 
 
 def _aside_on(aside: Callable[[str, str], bool], route: str, technique: str) -> bool:

@@ -176,9 +176,9 @@ class ModelServices:
         most = _most(estimated(asked), documents) if estimated(asked).input else estimated(asked)
         call = await begun(self._gate, exchange, target, "rerank", technique, most)
         with paid(exchange, call, estimated(asked)):
-            found = await reranker.rerank(asked, exchange.limits.finish_by)
-            call.tokens, call.provenance = found.tokens, "reported" if found.reported else "estimated"
-        return list(found.scores)
+            scores = await reranker.rerank(asked, exchange.limits.finish_by)
+            call.tokens, call.provenance = scores.tokens, "reported" if scores.reported else "estimated"
+        return list(scores.scores)
 
     async def guard(
         self, exchange: Exchange, asked: GuardRequest, *, technique: str, model: str, deadline: float

@@ -127,9 +127,9 @@ def _sentence(text: str, start: int, end: int) -> Instruction:
     return Instruction(begin, after.end() if after is not None else min(len(text), end + 200))
 
 
-def _joined(found: list[Instruction]) -> list[Instruction]:
+def _joined(instructions: list[Instruction]) -> list[Instruction]:
     out: list[Instruction] = []
-    for each in sorted(found):
+    for each in sorted(instructions):
         if out and each.start <= out[-1].end:
             out[-1] = Instruction(out[-1].start, max(out[-1].end, each.end))
         else:

@@ -56,7 +56,7 @@ class RemoteGuard:
         tenant = exchange.context.tenant
         keys = [self._digest(tenant, direction, text) for text in texts]
         new = [place for place, key in enumerate(keys) if key not in self._passed and texts[place].strip()]
-        found: tuple[str, ...] = ()
+        kinds: tuple[str, ...] = ()
         out = [
             text if (known := self._passed.get(key)) is None else known for text, key in zip(texts, keys, strict=True)
         ]
@@ -67,13 +67,13 @@ class RemoteGuard:
                 return Ruling(tuple(out))
             if verdict.blocked:
                 return Ruling(tuple(out), verdict.blocked, verdict.message, verdict.found)
-            found = verdict.found
+            kinds = verdict.found
             for place, text in zip(new, verdict.texts, strict=True):
                 out[place] = text
                 self._passed[keys[place]] = None if text == texts[place] else text
             while len(self._passed) > _REMEMBERED:
                 self._passed.popitem(last=False)
-        return Ruling(tuple(out), found=found)
+        return Ruling(tuple(out), found=kinds)
 
     async def _asked(self, exchange: Exchange, ask: Ask, asked: GuardRequest) -> Verdict | None:
         try:

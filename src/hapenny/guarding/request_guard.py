@@ -98,13 +98,13 @@ class RequestGuard:
         redactor = Redactor(self._policy, tally)
         out, blocked = redactor.text(text), redactor.blocked
         if foreign and self._injections != "off" and not blocked:
-            found = injection.find(text if out == text else out)
-            if found:
-                tally.add(_DONE[self._injections], len(found))
+            instructions = injection.find(text if out == text else out)
+            if instructions:
+                tally.add(_DONE[self._injections], len(instructions))
                 if self._injections == "block":
                     blocked = "injection"
                 elif self._injections == "redact":
-                    for each in reversed(found):
+                    for each in reversed(instructions):
                         out = out[: each.start] + INSTRUCTION + out[each.end :]
         judged = Judged(None if out == text else out, tuple(tally.items()), blocked)
         self._remember(key, judged)

@@ -84,9 +84,9 @@ def train(texts: Sequence[str], labels: Sequence[str], precision: float = 0.9) -
     fold = np.arange(len(rows)) % _FOLDS
     held = np.flatnonzero(fold == 0)
     weights, idf = _solve([rows[i] for i in np.flatnonzero(fold)], target[fold > 0], len(names))
-    found = [_best(rows[i][0], rows[i][1], weights, idf) for i in held]
-    scores = np.array([score for _, score in found])
-    right = np.array([best for best, _ in found]) == target[held]
+    guesses = [_best(rows[i][0], rows[i][1], weights, idf) for i in held]
+    scores = np.array([score for _, score in guesses])
+    right = np.array([best for best, _ in guesses]) == target[held]
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
     enough = np.flatnonzero(hits / np.arange(1, len(held) + 1) >= precision)
@@ -104,8 +104,8 @@ def train(texts: Sequence[str], labels: Sequence[str], precision: float = 0.9) -
 
 
 def _terms(features: Features) -> Terms:
-    found, count = np.unique(np.concatenate((features.words, features.pairs)) & _MASK, return_counts=True)
-    return found.astype(np.intp), 1 + np.log(count)
+    ids, count = np.unique(np.concatenate((features.words, features.pairs)) & _MASK, return_counts=True)
+    return ids.astype(np.intp), 1 + np.log(count)
 
 
 def _solve(rows: list[Terms], target: npt.NDArray[np.intp], labels: int) -> tuple[npt.NDArray[np.float32], Floats]:

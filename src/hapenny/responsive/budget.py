@@ -56,14 +56,14 @@ _PREPARED = "query"
 
 def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
     """Seconds by step, with an operator's own in milliseconds. Raises `ValueError` for a name that is no step's."""
-    found = {step.name: step.limit_ms / 1e3 for step in STEPS}
+    seconds = {step.name: step.limit_ms / 1e3 for step in STEPS}
     for name, limit_ms in (changed or {}).items():
-        if name not in found:
-            raise ValueError(f"steps.{name}: no such step; one of {', '.join(found)}")
+        if name not in seconds:
+            raise ValueError(f"steps.{name}: no such step; one of {', '.join(seconds)}")
         if not limit_ms >= 0:
             raise ValueError(f"steps.{name}: {limit_ms:g} is no time; give milliseconds")
-        found[name] = limit_ms / 1e3
-    return found
+        seconds[name] = limit_ms / 1e3
+    return seconds
 
 
 def behind(allowed: Mapping[str, float]) -> dict[str, float]:

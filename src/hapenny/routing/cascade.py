@@ -78,10 +78,10 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
             return None  # the cheap ones have failed, or were asked already
         alone = options.gate == "confidence"
         names = (options.first[0], options.first[0] if alone else options.first[-1], options.strong)
-        found = [self._find(name) for name in names]
-        if exchange.request.tools or any(target is None for target in found):
+        targets = [self._find(name) for name in names]
+        if exchange.request.tools or any(target is None for target in targets):
             return None
-        first, second, strong = (target for target in found if target is not None)
+        first, second, strong = (target for target in targets if target is not None)
         if len({first.model, second.model, strong.model}) < (2 if alone else 3):
             return None
         if any(self._lacks(exchange, target) for target in (first, second, strong)):

@@ -102,15 +102,15 @@ class About:
             winners = [tier for tier in self._tiers if self._means(tier, one.by)]
             if winners:
                 beaten |= dict.fromkeys(losers, winners[0])
-        found = {}
+        others = {}
         for tier, by in beaten.items():
             seen = {tier}
             while by in beaten and by not in seen:
                 seen.add(by)
                 by = beaten[by]
             if by not in seen:
-                found[tier] = by
-        return found
+                others[tier] = by
+        return others
 
     def _means(self, tier: str, said: str) -> bool:
         """Whether a name means the tier's model."""
@@ -125,6 +125,6 @@ class About:
         if said in (tier, target.model):
             return said
         card, mine = self._card(said), self._card(target.model)
-        found = self._find(said)
-        same = found == target or (card is not None and mine is not None and card.id == mine.id)
+        meant = self._find(said)
+        same = meant == target or (card is not None and mine is not None and card.id == mine.id)
         return said if said and same else target.model

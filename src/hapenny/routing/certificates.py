@@ -103,10 +103,10 @@ def certify(
     steps = candidates(score) if thresholds is None and len(score) else thresholds
     threshold, share, mean, bound = None, 0.0, 0.0, 1.0
     if steps is not None and len(score) >= wanted:
-        found = nested_sequence(score, loss, steps, max_quality_loss, delta)
-        if found.index >= 0:
-            threshold = float(steps[found.index])
-            share, mean, bound = float((score <= threshold).mean()), found.loss, found.bound
+        nested = nested_sequence(score, loss, steps, max_quality_loss, delta)
+        if nested.index >= 0:
+            threshold = float(steps[nested.index])
+            share, mean, bound = float((score <= threshold).mean()), nested.loss, nested.bound
     return Certificate(
         about=about,
         max_quality_loss=max_quality_loss,

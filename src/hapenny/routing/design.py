@@ -60,16 +60,16 @@ def terms(features: Features) -> tuple[npt.NDArray[np.uint64], Floats]:
     pairs |= _HALF
     if not len(words):
         return words, np.zeros(0)
-    found = np.concatenate((words, pairs))
-    found.sort()
-    edge = np.empty(len(found), dtype=bool)
+    both = np.concatenate((words, pairs))
+    both.sort()
+    edge = np.empty(len(both), dtype=bool)
     edge[0] = True
-    np.not_equal(found[1:], found[:-1], out=edge[1:])
+    np.not_equal(both[1:], both[:-1], out=edge[1:])
     at = edge.nonzero()[0]
     count = np.empty(len(at))
     count[:-1] = at[1:] - at[:-1]
-    count[-1] = len(found) - at[-1]
-    return found.take(at), 1 + np.log(count)
+    count[-1] = len(both) - at[-1]
+    return both.take(at), 1 + np.log(count)
 
 
 def salt(task: str) -> int:
@@ -88,10 +88,10 @@ class Design:
 
     def __init__(self, rows: Sequence[Features], tasks: Sequence[str | None] | None, options: Options) -> None:
         self.rows = len(rows)
-        found = [terms(row) for row in rows]
-        sizes = np.array([len(at) for at, _ in found])
-        self.at = np.concatenate([at for at, _ in found]).astype(np.intp)
-        tf = np.concatenate([count for _, count in found])
+        by_row = [terms(row) for row in rows]
+        sizes = np.array([len(at) for at, _ in by_row])
+        self.at = np.concatenate([at for at, _ in by_row]).astype(np.intp)
+        tf = np.concatenate([count for _, count in by_row])
         self.owner = owner = np.repeat(np.arange(self.rows), sizes)
         seen = np.bincount(self.at, minlength=BUCKETS)
         self.idf: Floats = np.where(seen > 0, np.log((self.rows + 1) / (seen + 1)) + 1, 0.0)

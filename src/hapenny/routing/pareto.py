@@ -47,4 +47,4 @@ def dominated(scores: Mapping[str, npt.ArrayLike], costs: Mapping[str, float], a
                 p_value=float(p),
                 cost_ratio=costs[model] / costs[other] if costs[other] else float("inf"),
             )
-    return sorted(best.values(), key=lambda found: found.model)
+    return sorted(best.values(), key=lambda pair: pair.model)

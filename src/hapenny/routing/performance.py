@@ -42,7 +42,7 @@ class Standing(Struct, kw_only=True, frozen=True):
 
 def standings(outcomes: Mapping[str, Outcomes], alpha: float = 0.05) -> list[Standing]:
     """Every model's line, the best ratio first."""
-    lines = [_standing(name, found, alpha) for name, found in outcomes.items()]
+    lines = [_standing(name, each, alpha) for name, each in outcomes.items()]
     front = [
         not any(
             other.quality >= line.quality
@@ -56,8 +56,8 @@ def standings(outcomes: Mapping[str, Outcomes], alpha: float = 0.05) -> list[Sta
     return sorted(lines, key=lambda line: (-line.ratio if math.isfinite(line.ratio) else -math.inf, line.model))
 
 
-def _standing(model: str, found: Outcomes, alpha: float) -> Standing:
-    quality, cost = np.array(found.quality, dtype=np.float64), np.array(found.cost, dtype=np.float64)
+def _standing(model: str, outcomes: Outcomes, alpha: float) -> Standing:
+    quality, cost = np.array(outcomes.quality, dtype=np.float64), np.array(outcomes.cost, dtype=np.float64)
     known = ~np.isnan(quality) & ~np.isnan(cost)
     quality, cost = quality[known], cost[known]
     n = len(quality)
@@ -74,7 +74,7 @@ def _standing(model: str, found: Outcomes, alpha: float) -> Standing:
         low, high = ratio * math.exp(-width), ratio * math.exp(width)
     elif c > 0:
         ratio, low, high = 0.0, 0.0, 0.0
-    times = np.array(found.latency, dtype=np.float64)
+    times = np.array(outcomes.latency, dtype=np.float64)
     times = times[~np.isnan(times)]
     return Standing(
         model=model,

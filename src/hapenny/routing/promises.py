@@ -110,18 +110,18 @@ class Promises:
 
     def held(self) -> list[Held]:
         """Every certificate and how it stands, the renewed ones first."""
-        found = []
+        held = []
         for one in (*self.renewed.values(), *self._trained.values()):
             key = one.about.route, one.about.intent
             monitor = self.monitors.get(key)
             if one.threshold is None:
-                found.append(Held(certificate=one, state="nothing proven"))
+                held.append(Held(certificate=one, state="nothing proven"))
             elif one is not self._current(key) or monitor is None:
-                found.append(Held(certificate=one, state="void"))
+                held.append(Held(certificate=one, state="void"))
             else:
                 state = "refuted" if monitor.alarmed else "in force"
-                found.append(Held(certificate=one, state=state, seen=monitor.n, loss=monitor.mean))
-        return found
+                held.append(Held(certificate=one, state=state, seen=monitor.n, loss=monitor.mean))
+        return held
 
     def dumps(self) -> bytes:
         """What was learnt of this traffic."""
@@ -130,12 +130,12 @@ class Promises:
 
     def loads(self, data: bytes) -> None:
         """Goes on from `dumps`; of another training nothing is taken over."""
-        found = msgspec.msgpack.decode(data, type=Learnt)
-        if found.version != self.version:
+        learnt = msgspec.msgpack.decode(data, type=Learnt)
+        if learnt.version != self.version:
             return
-        self.recertifier.restore(found.collected)
-        self.renewed = {(one.about.route, one.about.intent): one for one in found.renewed}
-        for route, intent, state in found.monitors:
+        self.recertifier.restore(learnt.collected)
+        self.renewed = {(one.about.route, one.about.intent): one for one in learnt.renewed}
+        for route, intent, state in learnt.monitors:
             self.monitors[route, intent] = LossMonitor.restore(state)
 
     def _current(self, key: Key) -> Certificate | None:

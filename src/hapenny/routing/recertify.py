@@ -48,36 +48,36 @@ class Recertifier:
         wall: float,
     ) -> Certificate | None:
         """Adds a pair; a certificate where this pair completed a look at which something could be proven."""
-        found = self._known.get(about)
-        if found is None:
-            found = self._known[about] = Collected(about)
+        certificate = self._known.get(about)
+        if certificate is None:
+            certificate = self._known[about] = Collected(about)
             if len(self._known) > _SUBJECTS:
                 self._known.popitem(last=False)
         self._known.move_to_end(about)
         least = self._per_intent if about.intent else self._least
-        if found.looks >= _LOOKS:
+        if certificate.looks >= _LOOKS:
             return None
-        found.scores.append(score)
-        found.losses.append(loss)
-        if len(found.scores) < least << found.looks:
+        certificate.scores.append(score)
+        certificate.losses.append(loss)
+        if len(certificate.scores) < least << certificate.looks:
             return None
-        found.looks += 1
+        certificate.looks += 1
         made = certify(
             about,
-            found.scores,
-            found.losses,
+            certificate.scores,
+            certificate.losses,
             max_quality_loss=max_quality_loss,
             confidence=confidence,
             dated=wall,
             least=least,
-            spend=0.5**found.looks,
+            spend=0.5**certificate.looks,
         )
         return made if made.threshold is not None else None
 
     def pairs(self, about: Fingerprint) -> int:
         """How many pairs a subject has."""
-        found = self._known.get(about)
-        return len(found.scores) if found is not None else 0
+        certificate = self._known.get(about)
+        return len(certificate.scores) if certificate is not None else 0
 
     def state(self) -> list[Collected]:
         """Everything, for a restart."""

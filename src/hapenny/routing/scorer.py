@@ -131,19 +131,21 @@ def fit(
     design = Design(rows, tasks, chosen)
     # With labels each word stands in two columns: the same prior spread over both wants half as much penalty again.
     penalty = chosen.penalty * (1.5 if design.names else 1.0)
-    found = design.solve(rest - rest.mean(), penalty, chosen.steps)
+    weights = design.solve(rest - rest.mean(), penalty, chosen.steps)
     mean, scale = design.mean, design.scale
     return Scorer(
         version=version,
         trained_on=len(rows),
-        text=found.text.astype(np.float32).tobytes(),
+        text=weights.text.astype(np.float32).tobytes(),
         idf=design.idf.astype(np.float32).tobytes(),
         shape_mean=mean.tolist(),
         shape_scale=scale.tolist(),
-        shape=found.shape.tolist(),
-        tasks={name: round(float(value), 6) for name, value in zip(design.names, found.labels, strict=True)},
-        crossed=found.crossed.astype(np.float32).tobytes(),
-        task_shape={name: slopes.round(6).tolist() for name, slopes in zip(design.names, found.by_label, strict=True)},
+        shape=weights.shape.tolist(),
+        tasks={name: round(float(value), 6) for name, value in zip(design.names, weights.labels, strict=True)},
+        crossed=weights.crossed.astype(np.float32).tobytes(),
+        task_shape={
+            name: slopes.round(6).tolist() for name, slopes in zip(design.names, weights.by_label, strict=True)
+        },
         cold=base,
         cold_mean=float(guess.mean()),
         cold_slope=slope,

@@ -21,7 +21,7 @@ from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit
 
 
-class Outcome(Struct, kw_only=True):
+class TrainingOutcome(Struct, kw_only=True):
     """What one model did on one prompt: `score` in [0, 1], `cost` in dollars, `latency` in seconds."""
 
     score: float | None = None
@@ -33,7 +33,7 @@ class Logged(Struct, kw_only=True):
     """One line of an outcomes file: a prompt, its intent (or task) and route, and what models did on it."""
 
     prompt: str
-    models: dict[str, Outcome]
+    models: dict[str, TrainingOutcome]
     intent: str | None = None
     task: str | None = None
     route: str = "default"
@@ -50,14 +50,14 @@ def read_outcomes(lines: Iterable[bytes]) -> list[Logged]:
     Raises:
         ValueError: naming the line and what is wrong with it.
     """
-    found = []
+    logged = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                found.append(msgspec.json.decode(line, type=Logged))
+                logged.append(msgspec.json.decode(line, type=Logged))
             except msgspec.DecodeError as error:
                 raise ValueError(f"line {number}: {error}. Fix: prompt, and models with a score each") from None
-    return found
+    return logged
 
 
 def train_router(
@@ -149,7 +149,9 @@ def beaten(rows: Sequence[Logged]) -> list[Dominated]:
     names = sorted({name for row in rows for name in row.models})
     scores, costs = {}, {}
     for name in names:
-        paid = [found.cost for row in rows if (found := row.models.get(name)) is not None and found.cost is not None]
+        paid = [
+            outcome.cost for row in rows if (outcome := row.models.get(name)) is not None and outcome.cost is not None
+        ]
         if paid:
             values = [_score(row, name) for row in rows]
             scores[name] = np.array([np.nan if value is None else value for value in values])
@@ -182,8 +184,8 @@ def save_router(trained: Trained) -> bytes:
 
 
 def _score(row: Logged, model: str) -> float | None:
-    found = row.models.get(model)
-    return found.score if found is not None else None
+    outcome = row.models.get(model)
+    return outcome.score if outcome is not None else None
 
 
 def _draw(prompt: str) -> bool:

@@ -22,7 +22,7 @@ from hapenny.server.call import Call
 from hapenny.server.passable_request import Body, models_of, objects_of, read
 
 
-class Place(Struct, frozen=True):
+class Destination(Struct, frozen=True):
     """Where a request goes, and what it says there."""
 
     name: str
@@ -44,7 +44,7 @@ class Place(Struct, frozen=True):
         return self.targets.get(self.asked[0]) if self.asked else None
 
 
-async def place(call: Call) -> Place:
+async def place(call: Call) -> Destination:
     """Finds it.
 
     Raises:
@@ -96,7 +96,7 @@ async def place(call: Call) -> Place:
     else:
         name = await _keeper(call, able, objects)
     opened = open_ways[gateway.config.backends[name].kind]
-    return Place(name, gateway.backends[name], opened[0], body, asked, targets, objects)
+    return Destination(name, gateway.backends[name], opened[0], body, asked, targets, objects)
 
 
 def _family(call: Call) -> PathFamily:
@@ -131,7 +131,7 @@ async def _keeper(call: Call, able: list[str], objects: list[str]) -> str:
     return able[0]
 
 
-def path_of(call: Call, spot: Place) -> str:
+def path_of(call: Call, spot: Destination) -> str:
     """The path that is sent, with the provider's own id of the model and the query as it came."""
     request = call.request
     options = call.gateway.config.backends[spot.name]

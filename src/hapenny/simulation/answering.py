@@ -53,21 +53,21 @@ class Draft(Struct, kw_only=True):
 
 def words(text: str) -> list[str]:
     """Content words, folded, with a plain plural taken off."""
-    found = [word for word in _WORD.findall(text.casefold()) if word not in _STOP]
-    return [word[:-1] if len(word) > 3 and word.endswith("s") and word.isascii() else word for word in found]
+    kept = [word for word in _WORD.findall(text.casefold()) if word not in _STOP]
+    return [word[:-1] if len(word) > 3 and word.endswith("s") and word.isascii() else word for word in kept]
 
 
 def sentences(context: list[str], limit: int = 600) -> list[str]:
     """The sentences and lines of a context, each once, at most `limit`."""
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for text in context:
         for sentence in _SENTENCE.split(text):
             plain = " ".join(sentence.split())
             if len(plain) > 8:
-                found.setdefault(plain[:400])
-                if len(found) >= limit:
-                    return list(found)
-    return list(found)
+                lines.setdefault(plain[:400])
+                if len(lines) >= limit:
+                    return list(lines)
+    return list(lines)
 
 
 def ranked(question: str, candidates: list[str]) -> list[tuple[float, str]]:

@@ -31,8 +31,8 @@ def answers(
         collector = Collector()
         for event in provider.batched(request, model, region=region):
             collector.feed(event)
-        found: dict[str, Any] = msgspec.json.decode(dialect.encode_answer(collector.finish(), request))
-        return found
+        fields: dict[str, Any] = msgspec.json.decode(dialect.encode_answer(collector.finish(), request))
+        return fields
 
     return answer
 

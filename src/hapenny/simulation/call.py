@@ -22,7 +22,7 @@ from hapenny.core.events import (
 from hapenny.core.messages import Json
 from hapenny.simulation.faults import Fault, midway
 from hapenny.simulation.latents import chance
-from hapenny.simulation.promptcache import Found
+from hapenny.simulation.promptcache import PrefixMatch
 
 if TYPE_CHECKING:
     from hapenny.simulation.answering import Draft
@@ -35,14 +35,14 @@ CHUNK = 4
 class Settlement(Protocol):
     """What the provider does when a call begins and ends."""
 
-    def began(self, found: Found) -> None:
+    def began(self, cached: PrefixMatch) -> None:
         """The first token is out."""
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
         """The call is over; called once."""
 
 
-class Plan:
+class CallPlan:
     """An answer cut to size: steps of (events, tokens so far), and how fast they come."""
 
     __slots__ = ("chunk", "fault", "first", "found", "rate", "reason", "reasoning", "sequence", "steps", "total")
@@ -58,7 +58,7 @@ class Plan:
         self.first = 0.0
         self.rate = 1.0
         self.fault: Fault | None = None
-        self.found = Found()
+        self.found = PrefixMatch()
 
 
 class SimulatedCall:
@@ -71,7 +71,7 @@ class SimulatedCall:
     def __init__(
         self,
         clock: Clock,
-        plan: Plan,
+        plan: CallPlan,
         *,
         id: str,
         model: str,
@@ -191,9 +191,9 @@ class SimulatedCall:
             settle.ended(self.id, self._usage(output), outcome)
 
 
-def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...], chunk: int = CHUNK) -> Plan:
+def cut(draft: Draft, tokenizer: Tokenizer, most: int, stop: tuple[str, ...], chunk: int = CHUNK) -> CallPlan:
     """`draft` as steps of at least `chunk` tokens, cut at `most` output tokens and before a stop sequence."""
-    plan = Plan(chunk)
+    plan = CallPlan(chunk)
     text = draft.text
     for sequence in stop:
         place = text.find(sequence) if sequence else -1
@@ -220,7 +220,7 @@ def hash_text(text: str) -> int:
 
 
 def _block(
-    plan: Plan, block: int, text: str, tokenizer: Tokenizer, most: int, kind: str, id: str = "", name: str = ""
+    plan: CallPlan, block: int, text: str, tokenizer: Tokenizer, most: int, kind: str, id: str = "", name: str = ""
 ) -> None:
     events: list[Event] = [BlockStarted(block, kind, 0, id, name)]  # type: ignore[arg-type]
     pending: list[str] = []

@@ -44,7 +44,7 @@ class SimulatedModel(Struct, frozen=True, kw_only=True):
     """By field, for `correctness` by kind: source with date, or `assumed`."""
 
 
-class Deck(Struct, frozen=True, kw_only=True, dict=True):
+class Lineup(Struct, frozen=True, kw_only=True, dict=True):
     """A card: its models and what they share."""
 
     name: str

@@ -6,7 +6,7 @@ a table lacks takes the figure of one that equals it elsewhere, and that is said
 
 from __future__ import annotations
 
-from hapenny.simulation.card import ANSWER, ASSUMED, Deck, SimulatedModel
+from hapenny.simulation.card import ANSWER, ASSUMED, Lineup, SimulatedModel
 from hapenny.workload.truth import Kind
 
 RACE = "RACE-H, 5-shot: reading for one answer; Claude 3 model card, in nikostro/benchmark-extractor @ f5a7010"
@@ -62,7 +62,7 @@ _MEASURED = {
     "ttft_p50": FASTEST, "rate_p50": RATE,
 }  # fmt: skip
 
-MANGA_2024 = Deck(
+MANGA_2024 = Lineup(
     name="manga-2024",
     date="2026-11-30",
     baseline="anthropic.claude-3-sonnet-20240229-v1:0",

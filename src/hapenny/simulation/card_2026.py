@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hapenny.simulation.card import Deck, SimulatedModel
+from hapenny.simulation.card import Lineup, SimulatedModel
 from hapenny.simulation.card_2024 import HUMANEVAL, SHARED, SHARED_SOURCES, shares, sources
 from hapenny.workload.truth import Kind
 
@@ -52,7 +52,7 @@ def _model(
     )
 
 
-CURRENT_2026 = Deck(
+CURRENT_2026 = Lineup(
     name="current-2026",
     date="2026-11-30",
     baseline="anthropic.claude-sonnet-5-5",

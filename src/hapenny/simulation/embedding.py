@@ -104,23 +104,23 @@ async def embed(
     if len(parts) != 4 or parts[1] != "model" or parts[3] != "invoke":
         return None
     name = unquote(parts[2])
-    found = resolve(name)
-    if found is None or found.kind != "embedding":
+    model = resolve(name)
+    if model is None or model.kind != "embedding":
         return None
     counted: dict[str, Any]
-    if found.family == "titan":
+    if model.family == "titan":
         one = _read(body, Titan)
-        vectors, tokens = await _vectors(provider, found, name, [one.inputText], one.dimensions, region)
+        vectors, tokens = await _vectors(provider, model, name, [one.inputText], one.dimensions, region)
         counted = {"embedding": vectors[0].tolist(), "inputTextTokenCount": tokens}
-    elif found.family == "nova":
+    elif model.family == "nova":
         asked_of = _read(body, Nova).singleEmbeddingParams
         vectors, tokens = await _vectors(
-            provider, found, name, [asked_of.text.value], asked_of.embeddingDimension, region
+            provider, model, name, [asked_of.text.value], asked_of.embeddingDimension, region
         )
         counted = {"embeddings": [{"embeddingType": "TEXT", "embedding": vectors[0].tolist()}]}
     else:
         many = _read(body, Cohere)
-        vectors, tokens = await _vectors(provider, found, name, many.texts, many.output_dimension, region)
+        vectors, tokens = await _vectors(provider, model, name, many.texts, many.output_dimension, region)
         rows = vectors.tolist()
         typed = many.embedding_types is not None
         counted = {

@@ -156,16 +156,16 @@ class FolderJobs:
 
     def list_model_invocation_jobs(self, **arguments: Any) -> dict[str, Any]:
         """Jobs, newest first; `statusEquals`, `nameContains`, `maxResults` and `nextToken` as in the service."""
-        found = []
+        listed = []
         jobs = sorted((self._job(id) for id in self.ids()), key=lambda job: (-job["created"], job["jobArn"]))
         for job in jobs:
             status = self._settle(job)
             wanted = arguments.get("statusEquals")
             if (wanted is None or wanted == status) and (arguments.get("nameContains") or "") in job["jobName"]:
-                found.append(self._summary(job, status))
+                listed.append(self._summary(job, status))
         start, most = int(arguments.get("nextToken") or 0), int(arguments.get("maxResults") or 100)
-        answer: dict[str, Any] = {"invocationJobSummaries": found[start : start + most]}
-        if start + most < len(found):
+        answer: dict[str, Any] = {"invocationJobSummaries": listed[start : start + most]}
+        if start + most < len(listed):
             answer["nextToken"] = str(start + most)
         return answer
 
@@ -327,15 +327,15 @@ class FolderJobs:
             return [each for each in self._bucket.list(key) if each.endswith(".jsonl")]
 
     def _inputs(self, job: Job) -> list[dict[str, Any]]:
-        found = []
+        records = []
         for number, line in enumerate(line for source in job["sources"] for line in self._lines(source)):
             try:
                 row = msgspec.json.decode(line)
             except msgspec.DecodeError:
                 row = None
             row = row if isinstance(row, dict) else {}
-            found.append({**row, "recordId": str(row.get("recordId") or f"{number:011d}")})
-        return found
+            records.append({**row, "recordId": str(row.get("recordId") or f"{number:011d}")})
+        return records
 
     def _lines(self, source: str) -> list[bytes]:
         return [line for line in self._bucket.get(source).splitlines() if line.strip()]

@@ -1,7 +1,7 @@
 """What nobody outside may know: how hard a question is, and whether a model gets it right.
 
-A question's difficulty is standard normal and the same for all models; a part of it shows in the text (`Deck.visible`),
-the rest does not. A model is right where its ability exceeds difficulty and luck:
+A question's difficulty is standard normal and the same for all models; a part of it shows in the text
+(`Lineup.visible`), the rest does not. A model is right where its ability exceeds difficulty and luck:
 
     sqrt(shared) * difficulty + sqrt(1 - shared) * luck < normal quantile of the model's share for that kind of work
 
@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 from statistics import NormalDist
 
-from hapenny.simulation.card import Deck, SimulatedModel
+from hapenny.simulation.card import Lineup, SimulatedModel
 from hapenny.workload.truth import Kind
 
 _NORMAL = NormalDist()
@@ -88,9 +88,9 @@ class Latents:
         seed: which draw.
     """
 
-    def __init__(self, deck: Deck, seed: int = 0) -> None:
+    def __init__(self, lineup: Lineup, seed: int = 0) -> None:
         self.seed = seed
-        self._deck = deck
+        self._deck = lineup
 
     @property
     def pace(self) -> float:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from hapenny.simulation import latents
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.latents import Latents
 from hapenny.workload.truth import Kind
 
@@ -88,26 +88,26 @@ def apgr(weak: Sequence[float], strong: Sequence[float], score: Sequence[float])
 def check(questions: Sequence[str], kind: Kind = "reasoning", draws: int = 20) -> list[str]:
     """What the cards' models do with `questions` as one kind of work, over several draws of the latents."""
     lines = [f"{len(questions)} questions as {kind}, {draws} draws"]
-    for deck in DECKS.values():
+    for lineup in LINEUPS.values():
         shares: dict[str, list[float]] = defaultdict(list)
         gained: dict[str, list[float]] = defaultdict(list)
         for seed in range(draws):
-            world = Latents(deck, seed)
+            world = Latents(lineup, seed)
             score = [latents.visible(text, kind, seed) for text in questions]
             right = {
                 model.id: [float(world.right(model, kind, latents.same(text), text)) for text in questions]
-                for model in deck.models
+                for model in lineup.models
             }
             for name, row in right.items():
                 shares[name].append(sum(row) / len(row))
-            for model in deck.models:
+            for model in lineup.models:
                 if model.tier == "fast":
-                    gained[model.id].append(apgr(right[model.id], right[deck.baseline], score))
-        for model in deck.models:
+                    gained[model.id].append(apgr(right[model.id], right[lineup.baseline], score))
+        for model in lineup.models:
             mean = sum(shares[model.id]) / draws
-            lines.append(f"  {deck.name} {model.id}: right in {mean:.3f}, card {model.correctness[kind]:.3f}")
+            lines.append(f"  {lineup.name} {model.id}: right in {mean:.3f}, card {model.correctness[kind]:.3f}")
         lines += [
-            f"  {deck.name} {name} > baseline: APGR {median(each):.3f} by the visible score"
+            f"  {lineup.name} {name} > baseline: APGR {median(each):.3f} by the visible score"
             for name, each in gained.items()
         ]
     return lines

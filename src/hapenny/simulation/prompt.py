@@ -22,33 +22,33 @@ class Part(Struct, frozen=True):
 
 def parts(request: Request, tokenizer: Tokenizer) -> list[Part]:
     """The prompt's blocks in the order in which prefixes are cached."""
-    found: list[Part] = []
+    pieces: list[Part] = []
     for number, tool in enumerate(request.tools):
         plain = msgspec.structs.replace(tool, checkpoint="") if tool.checkpoint else tool
         content = msgspec.json.encode(plain, order="deterministic")
         tokens = tokenizer.count(f"{tool.name} {tool.description or ''} {_json(tool.schema)}")
-        found.append(Part(b"tool:" + content, tokens + (TOOLS if number == 0 else 0), _ttl(tool.checkpoint)))
+        pieces.append(Part(b"tool:" + content, tokens + (TOOLS if number == 0 else 0), _ttl(tool.checkpoint)))
     for block in request.system:
-        found.append(_part(b"system:", block, tokenizer, 0))
+        pieces.append(_part(b"system:", block, tokenizer, 0))
     last = len(request.messages) - 1
     for number, message in enumerate(request.messages):
-        found.extend(_message(message, tokenizer, _ttl(request.checkpoint) if number == last else ""))
-    if not found:
-        found.append(Part(b"", 0))
-    found[0] = msgspec.structs.replace(found[0], tokens=found[0].tokens + REQUEST)
-    return found
+        pieces.extend(_message(message, tokenizer, _ttl(request.checkpoint) if number == last else ""))
+    if not pieces:
+        pieces.append(Part(b"", 0))
+    pieces[0] = msgspec.structs.replace(pieces[0], tokens=pieces[0].tokens + REQUEST)
+    return pieces
 
 
 def _message(message: Message, tokenizer: Tokenizer, closing: str) -> list[Part]:
     head = f"{message.role}:{message.name or ''}:".encode()
-    found = []
+    pieces = []
     for number, block in enumerate(message.content):
-        found.append(_part(head, block, tokenizer, MESSAGE if number == 0 else 0))
-    if not found:
-        found.append(Part(head, MESSAGE))
-    if closing and not found[-1].ttl:
-        found[-1] = msgspec.structs.replace(found[-1], ttl=closing)
-    return found
+        pieces.append(_part(head, block, tokenizer, MESSAGE if number == 0 else 0))
+    if not pieces:
+        pieces.append(Part(head, MESSAGE))
+    if closing and not pieces[-1].ttl:
+        pieces[-1] = msgspec.structs.replace(pieces[-1], ttl=closing)
+    return pieces
 
 
 def _part(head: bytes, block: Any, tokenizer: Tokenizer, extra: int) -> Part:
@@ -93,10 +93,10 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value, enc_hook=str).decode()
 
 
-def fingerprint(found: list[Part]) -> str:
+def fingerprint(pieces: list[Part]) -> str:
     """A short name of a whole prompt."""
     digest = hashlib.blake2b(digest_size=12)
-    for part in found:
+    for part in pieces:
         digest.update(part.content)
         digest.update(b"\x00")
     return digest.hexdigest()

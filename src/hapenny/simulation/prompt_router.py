@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from hapenny.core.messages import Request
-from hapenny.simulation.card import Deck
+from hapenny.simulation.card import Lineup
 from hapenny.simulation.request_text import question_of
 
 _ROUTER = re.compile(
@@ -25,13 +25,13 @@ def is_router(name: str) -> bool:
     return _ROUTER.fullmatch(name) is not None
 
 
-def chosen(deck: Deck, name: str, request: Request) -> tuple[str, str] | None:
+def chosen(lineup: Lineup, name: str, request: Request) -> tuple[str, str] | None:
     """The id of the model that a router chooses for a request, and its ARN; None for what is no router of the card."""
     match = _ROUTER.fullmatch(name)
     if match is None:
         return None
     region, maker = match[1], match[2].partition(":")[0].partition(".")[0]
-    own = [model for model in deck.models if model.id.partition(".")[0] == maker] or list(deck.models)
+    own = [model for model in lineup.models if model.id.partition(".")[0] == maker] or list(lineup.models)
     tiers = ("fast", "balanced", "strong", "max")
     own.sort(key=lambda model: tiers.index(model.tier))
     question = question_of(request)

@@ -21,7 +21,7 @@ LOOKBACK = 20
 LIMIT = 100_000
 
 
-class Found(Struct, frozen=True):
+class PrefixMatch(Struct, frozen=True):
     """What the cache did for one prompt, in tokens."""
 
     read: int = 0
@@ -39,14 +39,14 @@ class PromptCache:
         self.hits = 0
         self.misses = 0
 
-    def look(self, scope: str, card: Card, parts: Sequence[Part], now: float) -> Found:
+    def look(self, scope: str, card: Card, parts: Sequence[Part], now: float) -> PrefixMatch:
         """Searches the longest known prefix and renews it; `scope` separates accounts, regions and models."""
         if card.cache_mode is None:
-            return Found()
+            return PrefixMatch()
         explicit = card.cache_mode == "explicit"
         points = [index for index, part in enumerate(parts) if part.ttl] if explicit else list(range(len(parts)))
         if not points:
-            return Found()
+            return PrefixMatch()
         digest = hashlib.blake2b(scope.encode(), digest_size=16)
         ends: list[tuple[bytes, int]] = []
         total = 0
@@ -60,8 +60,8 @@ class PromptCache:
         if not explicit:
             keep = tuple((key, 300.0) for key, tokens in ends if tokens >= least)
             if read < least:
-                return Found(keep=keep)
-            return Found(read=read - read % 128, keep=keep)
+                return PrefixMatch(keep=keep)
+            return PrefixMatch(read=read - read % 128, keep=keep)
         written = {"5m": 0, "1h": 0}
         stored: list[tuple[bytes, float]] = []
         at = read
@@ -77,11 +77,11 @@ class PromptCache:
             self.hits += 1
         elif stored:
             self.misses += 1
-        return Found(read=read, write=written["5m"], write_1h=written["1h"], keep=tuple(stored))
+        return PrefixMatch(read=read, write=written["5m"], write_1h=written["1h"], keep=tuple(stored))
 
-    def keep(self, found: Found, now: float) -> None:
+    def keep(self, match: PrefixMatch, now: float) -> None:
         """Makes what a call wrote readable: called when its answer begins."""
-        for key, seconds in found.keep:
+        for key, seconds in match.keep:
             known = self._until.get(key)
             if known is None or known[0] < now + seconds:
                 self._until[key] = (now + seconds, seconds)

@@ -21,14 +21,14 @@ from hapenny.core.messages import Request
 from hapenny.protocols.registry import codec
 from hapenny.protocols.rules import HOME, Service, broken
 from hapenny.simulation.bill import Bill
-from hapenny.simulation.call import CHUNK, Plan, SimulatedCall, cut
-from hapenny.simulation.cards import MANGA_2024, Deck, SimulatedModel
+from hapenny.simulation.call import CHUNK, CallPlan, SimulatedCall, cut
+from hapenny.simulation.cards import MANGA_2024, Lineup, SimulatedModel
 from hapenny.simulation.changes import Change, Changes
 from hapenny.simulation.faults import Fault, Faults, asked, before
 from hapenny.simulation.latents import Latents, chance
 from hapenny.simulation.prompt import fingerprint, parts
 from hapenny.simulation.prompt_router import chosen
-from hapenny.simulation.promptcache import Found, PromptCache
+from hapenny.simulation.promptcache import PrefixMatch, PromptCache
 from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
 from hapenny.simulation.voice import Voice, lognormal
@@ -64,7 +64,7 @@ class SimulatedProvider:
     def __init__(
         self,
         clock: Clock,
-        deck: Deck = MANGA_2024,
+        lineup: Lineup = MANGA_2024,
         *,
         seed: int = 0,
         latents: int = 0,
@@ -75,9 +75,9 @@ class SimulatedProvider:
         chunk: int = CHUNK,
     ) -> None:
         self.clock = clock
-        self.deck = deck
+        self.lineup = lineup
         self.seed = seed
-        self.voice = Voice(Latents(deck, latents), truth if truth is not None else Truth(), Changes(changes))
+        self.voice = Voice(Latents(lineup, latents), truth if truth is not None else Truth(), Changes(changes))
         self._chunk = chunk
         self.calls = 0
         """Calls taken so far."""
@@ -107,36 +107,36 @@ class SimulatedProvider:
 
     def find(self, name: str) -> tuple[SimulatedModel, Card]:
         """The model behind `name`. Raises `Failure('not_found')`."""
-        found = self.deck.find(name)
-        if found is None:
+        simulated = self.lineup.find(name)
+        if simulated is None:
             raise Failure(
                 "not_found",
-                f"The simulated provider has no model {name!r} on its card {self.deck.name}.",
+                f"The simulated provider has no model {name!r} on its card {self.lineup.name}.",
                 field="model",
-                fix="one of " + ", ".join(model.id for model in self.deck.models),
+                fix="one of " + ", ".join(model.id for model in self.lineup.models),
                 upstream_status=404,
                 upstream_type="ResourceNotFoundException",
             )
-        return found
+        return simulated
 
     def count(self, request: Request, name: str | None = None) -> int:
         """Prompt tokens of `request` as the model's own tokenizer counts them."""
         called = name or request.model
-        router = chosen(self.deck, called, request)
+        router = chosen(self.lineup, called, request)
         _, card = self.find(router[0] if router is not None else called)
         return sum(part.tokens for part in parts(request, tokenizer(card.tokenizer)))
 
     def quota(self, model: str, region: str = "us-east-1", account: str = "") -> Quota:
         """The quota of a model of the card in one region and account."""
         key = (account, region, model)
-        found = self._quotas.get(key)
-        if found is None:
+        quota = self._quotas.get(key)
+        if quota is None:
             limit = self._limits.get(model) or self._limits.get("*")
             if limit is None:
                 card = self.find(model)[0]
                 limit = Limit(card.rpm, card.tpm)
-            found = self._quotas[key] = Quota(limit.rpm, limit.tpm, self.clock.now())
-        return found
+            quota = self._quotas[key] = Quota(limit.rpm, limit.tpm, self.clock.now())
+        return quota
 
     async def call(
         self,
@@ -156,7 +156,7 @@ class SimulatedProvider:
             Failure: not_found, invalid_request, context_overflow, rate_limited, or what a fault brings.
         """
         called = name or request.model
-        router = chosen(self.deck, called, request)
+        router = chosen(self.lineup, called, request)
         if router is not None:
             called = router[0]
         model, card = self.find(called)
@@ -183,19 +183,19 @@ class SimulatedProvider:
         if reason is not None:
             await self.clock.sleep(REFUSAL_SECONDS)
             raise Failure("rate_limited", reason, upstream_status=429, upstream_type="ThrottlingException")
-        found = self.cache.look(f"{account}/{region}/{model.id}", card, prompt, now)
+        match = self.cache.look(f"{account}/{region}/{model.id}", card, prompt, now)
         tokens = Tokens(
-            input=total - found.read - found.write - found.write_1h,
-            cache_read=found.read,
-            cache_write=found.write,
-            cache_write_1h=found.write_1h,
+            input=total - match.read - match.write - match.write_1h,
+            cache_read=match.read,
+            cache_write=match.write,
+            cache_write_1h=match.write_1h,
         )
         self.open_calls += 1
         return SimulatedCall(
             self.clock,
-            self._plan(request, model, card, found, total, draws, fault, service_tier),
+            self._plan(request, model, card, match, total, draws, fault, service_tier),
             id=self.clock.new_id("msg_sim_"),
-            model=self.deck.plays(model, card),
+            model=self.lineup.plays(model, card),
             prompt=tokens,
             stream=request.stream,
             settle=_Settlement(self, quota, reserved, card.burndown, card.id, called, region, service_tier),
@@ -214,14 +214,14 @@ class SimulatedProvider:
         self._validate(request, name, card, total, HOME[request.protocol])
         draws = (self.seed, self.latents.seed, model.id, fingerprint(prompt), "batch")
         self.calls += 1
-        plan = self._plan(request, model, card, Found(), total, draws, None, "batch")
+        plan = self._plan(request, model, card, PrefixMatch(), total, draws, None, "batch")
         tokens = Tokens(input=total, output=plan.total, reasoning=min(plan.reasoning, plan.total))
         id = self.clock.new_id("msg_sim_")
         self.bill.add(
             id=id, model=card.id, called=name, region=region, service_tier="batch", tokens=tokens, outcome="complete",
             at=self.clock.wall(),
         )  # fmt: skip
-        events: list[Event] = [Started(id, self.deck.plays(model, card), self.clock.wall())]
+        events: list[Event] = [Started(id, self.lineup.plays(model, card), self.clock.wall())]
         for step, _ in plan.steps:
             events += step
         return [*events, Stopped(plan.reason, 0, plan.sequence), Usage(tokens)]
@@ -255,35 +255,35 @@ class SimulatedProvider:
         request: Request,
         model: SimulatedModel,
         card: Card,
-        found: Found,
+        match: PrefixMatch,
         total: int,
         draws: tuple[object, ...],
         fault: Fault | None,
         service_tier: str,
-    ) -> Plan:
+    ) -> CallPlan:
         draft = self.voice.draft(request, model, card, self.calls)
         most = request.parameters.max_tokens or card.max_output or 4096
         vocabulary = tokenizer(card.tokenizer)
-        pace = self.deck.tier_pace.get(service_tier, 1.0) * self.latents.pace
+        pace = self.lineup.tier_pace.get(service_tier, 1.0) * self.latents.pace
         if fault is not None and fault.kind == "slow":
             pace *= fault.factor
-        cached = found.read / total if total else 0.0
+        cached = match.read / total if total else 0.0
         first = lognormal(model.ttft_p50, model.ttft_p95, chance("ttft", *draws)) * self._late(draws)
-        first *= self.deck.prefill_floor + (1 - self.deck.prefill_floor) * (1 - cached)
+        first *= self.lineup.prefill_floor + (1 - self.lineup.prefill_floor) * (1 - cached)
         rate = lognormal(model.rate_p50, model.rate_p95, chance("rate", *draws))
         plan = cut(draft, vocabulary, most, request.parameters.stop, self._chunk)
         plan.first = first * pace
         plan.rate = rate / pace
         plan.fault = fault
-        plan.found = found
+        plan.found = match
         return plan
 
     def _late(self, draws: tuple[object, ...]) -> float:
         """The heavy tail of first tokens: 1 for most calls."""
         draw = chance("late", *draws)
-        if draw >= self.deck.tail_share:
+        if draw >= self.lineup.tail_share:
             return 1.0
-        return float(min(20.0, (draw / self.deck.tail_share + 1e-9) ** (-1 / self.deck.tail_power)))
+        return float(min(20.0, (draw / self.lineup.tail_share + 1e-9) ** (-1 / self.lineup.tail_power)))
 
 
 def composed(request: Request, service: Service, model: str) -> dict[str, Any]:
@@ -324,9 +324,9 @@ class _Settlement:
         self._region = region
         self._service_tier = service_tier
 
-    def began(self, found: Found) -> None:
+    def began(self, cached: PrefixMatch) -> None:
         """The first token is out: what the call wrote to the prompt cache can be read."""
-        self._provider.cache.keep(found, self._provider.clock.now())
+        self._provider.cache.keep(cached, self._provider.clock.now())
 
     def ended(self, id: str, tokens: Tokens, outcome: str) -> None:
         """The call is over: what it used is known, however it ended. Only one that failed is not billed."""

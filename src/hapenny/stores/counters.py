@@ -180,7 +180,6 @@ class MemoryCounters:
         self._sweep_at = 4096
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
-        """As in `Counters`."""
         return self.reserve_now(charges, ttl_s)
 
     def reserve_now(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
@@ -219,7 +218,6 @@ class MemoryCounters:
         return Grant(ticket, 0.0, level, taken)
 
     def settle(self, ticket: Ticket, actual: Sequence[float]) -> None:
-        """As in `Counters`."""
         if self._open.pop(ticket.id, None) is None:
             return
         now, wall = self._clock.now(), self._clock.wall()
@@ -233,7 +231,6 @@ class MemoryCounters:
             bucket.available = min(limit.capacity, bucket.available + back)
 
     def correct(self, key: str, limit: Limit, at_most: float) -> None:
-        """As in `Counters`."""
         now, wall = self._clock.now(), self._clock.wall()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -243,28 +240,25 @@ class MemoryCounters:
         bucket.available = min(bucket.available, at_most)
 
     async def levels(self, charges: Sequence[Charge]) -> list[float]:
-        """As in `Counters`."""
         return self.levels_now(charges)
 
     def levels_now(self, charges: Sequence[Charge]) -> list[float]:
         """`levels` without the event loop."""
         now, wall = self._clock.now(), self._clock.wall()
-        found = []
+        levels = []
         for key, limit, _ in charges:
             bucket = self._buckets.get(key)
             if bucket is None:
-                found.append(limit.capacity)
+                levels.append(limit.capacity)
             else:
                 bucket.turn(limit, now, wall)
-                found.append(bucket.available)
-        return found
+                levels.append(bucket.available)
+        return levels
 
     async def expire(self) -> int:
-        """As in `Counters`."""
         return self._expire(self._clock.now())
 
     async def aclose(self) -> None:
-        """As in `Counters`."""
         self._open.clear()
 
     def _expire(self, now: float) -> int:

@@ -46,7 +46,6 @@ class RedisCounters:
 
     @property
     def guards(self) -> Sequence[Guard]:
-        """As in `Counters`."""
         return (self._line.guard,)
 
     @property
@@ -55,7 +54,7 @@ class RedisCounters:
         return self._line.dropped
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
-        """As in `Counters`. One round trip; settlements that were not sent yet go first."""
+        """One round trip; settlements that were not sent yet go first."""
         tag = _tag(charges[0].key) if charges else ""
         self._tags.setdefault(tag)
         if self._clock.now() - self._expired_at > EXPIRE_EVERY_S:
@@ -80,16 +79,13 @@ class RedisCounters:
         return Grant(ticket, 0.0, float(level), float(taken))
 
     def settle(self, ticket: Ticket, actual: Sequence[float]) -> None:
-        """As in `Counters`."""
         self._line.post(self._settlement(ticket, actual))
 
     def correct(self, key: str, limit: Limit, at_most: float) -> None:
-        """As in `Counters`."""
         arguments = (self._now(), limit.kind, limit.amount, limit.window_s, limit.capacity, at_most)
         self._line.post(Command(CORRECT, (self._prefix + key,), arguments))
 
     async def levels(self, charges: Sequence[Charge]) -> list[float]:
-        """As in `Counters`."""
         levels = []
         for key, limit, _ in charges:
             arguments = (self._now(), limit.kind, limit.amount, limit.window_s, limit.capacity)
@@ -97,14 +93,13 @@ class RedisCounters:
         return levels
 
     async def expire(self) -> int:
-        """As in `Counters`, for the pools this process has used."""
+        """For the pools this process has used."""
         count = 0
         for tag in list(self._tags):
             count += int(await self._line.ask(Command(EXPIRE, (self._index(tag),), (self._now(),))))
         return count
 
     async def aclose(self) -> None:
-        """As in `Counters`."""
         await self._line.aclose()
 
     def _begin_empty(self) -> None:

@@ -148,32 +148,25 @@ class HostSpace:
         self._line = line
 
     async def look(self, key: str, holder: str = "", lease_s: float = 0.0, after: float = 0.0) -> Seen:
-        """As in `Space`."""
         return Seen(*await self._line.ask("look", key, holder, lease_s, after))
 
     def keep(self, key: str, holder: str, value: bytes, life_s: float) -> None:
-        """As in `Space`."""
         self._line.post("keep", key, holder, value, life_s)
 
     def let_go(self, key: str, holder: str) -> None:
-        """As in `Space`."""
         self._line.post("let_go", key, holder)
 
     def renew(self, key: str, holder: str, lease_s: float) -> None:
-        """As in `Space`."""
         self._line.post("renew", key, holder, lease_s)
 
     async def tell(self, data: bytes, channel: str = "news") -> float:
-        """As in `Space`."""
         return float(await self._line.ask("tell", data, channel))
 
     async def heard(self, after: str = "", channel: str = "news") -> Heard:
-        """As in `Space`."""
         messages, oldest, missed = await self._line.ask("heard", after, channel)
         return Heard([Message(*each) for each in messages], oldest, missed)
 
     async def aclose(self) -> None:
-        """As in `Space`."""
         await self._line.aclose()
 
 
@@ -186,7 +179,6 @@ class HostCounters:
         self._line = line
 
     async def reserve(self, charges: Sequence[Charge], ttl_s: float = 600.0) -> Grant:
-        """As in `Counters`."""
         granted: list[Any] = []
 
         def late(reply: asyncio.Future[Any]) -> None:
@@ -205,23 +197,18 @@ class HostCounters:
         return Grant(None if ticket is None else Ticket(ticket[0], tuple(charges), "host"), wait_s, level, taken)
 
     def settle(self, ticket: Ticket, actual: Sequence[float]) -> None:
-        """As in `Counters`."""
         self._line.post("settle", ticket, list(actual))
 
     def correct(self, key: str, limit: Limit, at_most: float) -> None:
-        """As in `Counters`."""
         self._line.post("correct", key, limit, at_most)
 
     async def levels(self, charges: Sequence[Charge]) -> list[float]:
-        """As in `Counters`."""
         return [float(level) for level in await self._line.ask("levels", charges)]
 
     async def expire(self) -> int:
-        """As in `Counters`."""
         return int(await self._line.ask("expire"))
 
     async def aclose(self) -> None:
-        """As in `Counters`."""
         await self._line.aclose()
 
 

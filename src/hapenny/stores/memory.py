@@ -24,10 +24,10 @@ class MemoryKeyValue:
 
     async def get(self, key: str) -> bytes | None:
         """The live value."""
-        found = self._values.get(key)
-        if found is None:
+        entry = self._values.get(key)
+        if entry is None:
             return None
-        value, dies = found
+        value, dies = entry
         if dies is not None and self._clock.wall() >= dies:
             del self._values[key]
             return None
@@ -106,14 +106,14 @@ class MemoryRows:
         first = 0 if since is None else bisect_left(order, (since, ""))
         last = len(order) if until is None else bisect_left(order, (until, ""))
         span = order[first:last]
-        found: list[Record] = []
+        records: list[Record] = []
         for _, id in reversed(span) if newest else span:
-            if len(found) >= limit:
+            if len(records) >= limit:
                 break
             record = rows[id]
             if matches(record.body, where):
-                found.append(record)
-        return found
+                records.append(record)
+        return records
 
     async def delete(
         self,

@@ -76,8 +76,8 @@ class RedisKeyValue:
     @_reached
     async def get(self, key: str) -> bytes | None:
         """The live value."""
-        found: bytes | None = await self._client.get(self._key(key))
-        return found
+        value: bytes | None = await self._client.get(self._key(key))
+        return value
 
     @_reached
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
@@ -102,15 +102,15 @@ class RedisKeyValue:
         pattern = b"".join(_literal(byte) for byte in self._key(prefix)) + b"*"
         floor = self._key(after)
         keys = sorted({key async for key in self._client.scan_iter(match=pattern, count=_PAGE) if key > floor})
-        found: list[tuple[str, bytes]] = []
+        pairs: list[tuple[str, bytes]] = []
         for start in range(0, len(keys), _PAGE):
             page = keys[start : start + _PAGE]
             for key, value in zip(page, await self._client.mget(page), strict=True):
                 if value is not None:
-                    found.append((key[len(self._space) :].decode("utf-8", "surrogatepass"), value))
-            if len(found) >= limit:
+                    pairs.append((key[len(self._space) :].decode("utf-8", "surrogatepass"), value))
+            if len(pairs) >= limit:
                 break
-        return found[:limit]
+        return pairs[:limit]
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -69,7 +69,7 @@ def checked(where: Mapping[str, Scalar] | None) -> Mapping[str, Scalar]:
 def matches(body: Mapping[str, Any], where: Mapping[str, Scalar] | None) -> bool:
     """Whether a row's fields are as `where` says (True is not 1)."""
     for name, value in (where or {}).items():
-        found = body.get(name)
-        if found != value or isinstance(found, bool) is not isinstance(value, bool):
+        held = body.get(name)
+        if held != value or isinstance(held, bool) is not isinstance(value, bool):
             return False
     return True

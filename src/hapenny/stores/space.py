@@ -134,7 +134,6 @@ class MemorySpace:
         self._sweep_at = 10_000
 
     async def look(self, key: str, holder: str = "", lease_s: float = 0.0, after: float = 0.0) -> Seen:
-        """As in `Space`."""
         return self.look_now(key, holder, lease_s, after)
 
     def look_now(self, key: str, holder: str = "", lease_s: float = 0.0, after: float = 0.0) -> Seen:
@@ -157,7 +156,6 @@ class MemorySpace:
         return Seen(None, 0.0, now, True)
 
     def keep(self, key: str, holder: str, value: bytes, life_s: float) -> None:
-        """As in `Space`."""
         self.let_go(key, holder)
         if len(value) > MOST_BYTES or life_s <= 0:
             return
@@ -170,19 +168,16 @@ class MemorySpace:
             self._drop(next(iter(self._values)))
 
     def let_go(self, key: str, holder: str) -> None:
-        """As in `Space`."""
         lease = self._leases.get(key)
         if lease is not None and lease[0] == holder:
             del self._leases[key]
 
     def renew(self, key: str, holder: str, lease_s: float) -> None:
-        """As in `Space`."""
         lease = self._leases.get(key)
         if lease is None or lease[0] == holder:
             self._leases[key] = (holder, self._clock.wall() + lease_s)
 
     async def tell(self, data: bytes, channel: str = "news") -> float:
-        """As in `Space`."""
         return self.tell_now(data, channel)
 
     def tell_now(self, data: bytes, channel: str = "news") -> float:
@@ -190,7 +185,6 @@ class MemorySpace:
         return self._channels[channel].tell(data, self._clock.wall())
 
     async def heard(self, after: str = "", channel: str = "news") -> Heard:
-        """As in `Space`."""
         return self.heard_now(after, channel)
 
     def heard_now(self, after: str = "", channel: str = "news") -> Heard:
@@ -198,7 +192,6 @@ class MemorySpace:
         return self._channels[channel].heard(after)
 
     async def aclose(self) -> None:
-        """As in `Space`."""
         self._values.clear()
         self._leases.clear()
         self._bytes = 0

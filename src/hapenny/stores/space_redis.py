@@ -94,11 +94,10 @@ class RedisSpace:
 
     @property
     def guards(self) -> Sequence[Guard]:
-        """As in `Space`."""
         return (self._line.guard,)
 
     async def look(self, key: str, holder: str = "", lease_s: float = 0.0, after: float = 0.0) -> Seen:
-        """As in `Space`. One round trip."""
+        """One round trip."""
         arguments = (holder, _milliseconds(lease_s), round(after * 1000))
         value, now, mine = await self._line.ask(Command(LOOK, self._keys(key), arguments))
         at = int(now) / 1000
@@ -107,31 +106,25 @@ class RedisSpace:
         return Seen(value[13:], int(value[:13]) / 1000, at, False)
 
     def keep(self, key: str, holder: str, value: bytes, life_s: float) -> None:
-        """As in `Space`."""
         life = _milliseconds(life_s) if len(value) <= MOST_BYTES and life_s > 0 else 0
         self._line.post(Command(KEEP, self._keys(key), (holder, value if life else b"", life)))
 
     def let_go(self, key: str, holder: str) -> None:
-        """As in `Space`."""
         self._line.post(Command(KEEP, self._keys(key), (holder, b"", 0)))
 
     def renew(self, key: str, holder: str, lease_s: float) -> None:
-        """As in `Space`."""
         self._line.post(Command(RENEW, self._keys(key)[1:], (holder, _milliseconds(lease_s))))
 
     async def tell(self, data: bytes, channel: str = "news") -> float:
-        """As in `Space`."""
         return _at(await self._line.ask(Command(TELL, self._streams(channel), (data, MOST_NEWS))))
 
     async def heard(self, after: str = "", channel: str = "news") -> Heard:
-        """As in `Space`."""
         left, first, *pairs = await self._line.ask(Command(HEARD, self._streams(channel), (after, PAGE)))
         messages = [Message(id.decode(), _at(id), data) for id, data in zip(pairs[::2], pairs[1::2], strict=True)]
         missed = bool(left) and (not after or _order(after.encode()) < _order(left))
         return Heard(messages, _at(first) if left and first else 0.0, missed)
 
     async def aclose(self) -> None:
-        """As in `Space`."""
         await self._line.aclose()
 
     def _streams(self, channel: str) -> tuple[str, str]:

@@ -50,12 +50,12 @@ class SqliteFile:
                 connection = self._connection
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    found = work(connection)
+                    result = work(connection)
                 except BaseException:
                     connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
-                return found
+                return result
 
         return await self.clock.work("sqlite", 1.0, locked)
 
@@ -116,8 +116,8 @@ class SqliteKeyValue:
             sql += " AND key < ?"
             values.append(high)
         values.append(limit)
-        found = await self._file.run(lambda db: db.execute(sql + " ORDER BY key LIMIT ?", values).fetchall())
-        return [(key.decode("utf-8", "surrogatepass"), value) for key, value in found]
+        rows = await self._file.run(lambda db: db.execute(sql + " ORDER BY key LIMIT ?", values).fetchall())
+        return [(key.decode("utf-8", "surrogatepass"), value) for key, value in rows]
 
     async def aclose(self) -> None:
         """Closes the file."""
@@ -142,8 +142,8 @@ class SqliteRows:
     async def get(self, table: str, id: str) -> Record | None:
         """A row by id."""
         sql = 'SELECT id, at, body FROM rows WHERE "table" = ? AND id = ?'
-        found = await self._file.run(lambda db: db.execute(sql, (table, id)).fetchone())
-        return None if found is None else _record(found)
+        row = await self._file.run(lambda db: db.execute(sql, (table, id)).fetchone())
+        return None if row is None else _record(row)
 
     async def find(
         self,
@@ -159,8 +159,8 @@ class SqliteRows:
         tests, values = _tests(table, None, where, since, until)
         order = "at DESC, id DESC" if newest else "at, id"
         sql = f"SELECT id, at, body FROM rows WHERE {tests} ORDER BY {order} LIMIT ?"
-        found = await self._file.run(lambda db: db.execute(sql, [*values, limit]).fetchall())
-        return [_record(values) for values in found]
+        rows = await self._file.run(lambda db: db.execute(sql, [*values, limit]).fetchall())
+        return [_record(values) for values in rows]
 
     async def delete(
         self,
@@ -190,8 +190,8 @@ def _key(key: str) -> bytes:
 
 
 def _get(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
-    found = db.execute("SELECT value FROM kv WHERE key = ? AND (dies IS NULL OR dies > ?)", (_key(key), now)).fetchone()
-    return None if found is None else bytes(found[0])
+    row = db.execute("SELECT value FROM kv WHERE key = ? AND (dies IS NULL OR dies > ?)", (_key(key), now)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _set(db: sqlite3.Connection, key: str, value: bytes, now: float, ttl: float | None, sweep: bool) -> None:
@@ -212,11 +212,11 @@ def _tests(
     until: float | None,
 ) -> tuple[str, list[Any]]:
     tests, values = ['"table" = ?'], [table]
-    found: list[Any] = list(values)
+    arguments: list[Any] = list(values)
     for test, value in (("id = ?", id), ("at >= ?", since), ("at < ?", until)):
         if value is not None:
             tests.append(test)
-            found.append(value)
+            arguments.append(value)
     for name, wanted in checked(where).items():
         path = f'$."{name}"'
         kind = f"json_type(body, {_quoted(path)})"
@@ -227,8 +227,8 @@ def _tests(
         else:
             names = "('text')" if isinstance(wanted, str) else "('integer', 'real')"
             tests.append(f"{kind} IN {names} AND json_extract(body, {_quoted(path)}) = ?")
-            found.append(wanted)
-    return " AND ".join(tests), found
+            arguments.append(wanted)
+    return " AND ".join(tests), arguments
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from hapenny.catalog import Card, resolve
 from hapenny.catalog.catalog import DATA
 from hapenny.core.clock import RealClock
-from hapenny.simulation.cards import DECKS, Deck
+from hapenny.simulation.cards import LINEUPS, Lineup
 from hapenny.simulation.provider import SimulatedProvider
 from hapenny.workload.mix import load
 from hapenny.workload.requests import answered, request
@@ -35,13 +35,13 @@ class Cost(Struct, frozen=True):
     usd: float
 
 
-def costs(population: Population, deck: Deck, count: int, days: float) -> dict[str, Cost]:
+def costs(population: Population, lineup: Lineup, count: int, days: float) -> dict[str, Cost]:
     """By intent, and under "" for all: what `count` messages over `days` cost on the deck's baseline model."""
-    card = resolve(deck.baseline)
+    card = resolve(lineup.baseline)
     if card is None:
-        raise KeyError(deck.baseline)
+        raise KeyError(lineup.baseline)
     price_in, price_out = _rates(card)
-    provider = SimulatedProvider(RealClock(0), deck)
+    provider = SimulatedProvider(RealClock(0), lineup)
     messages = population.messages(count, days)
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for message in messages:
@@ -57,7 +57,7 @@ def costs(population: Population, deck: Deck, count: int, days: float) -> dict[s
 
 
 def _tokens(message: Message, messages: Sequence[Message], shop: Shop, provider: SimulatedProvider) -> tuple[int, int]:
-    model = provider.deck.baseline
+    model = provider.lineup.baseline
     history = [(messages[number].text, messages[number].item.right[0]) for number in message.earlier]
     asked = request(message, history)
     prompt = provider.count(asked, model)
@@ -80,15 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="hapenny.studies.baseline", description=__doc__)
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
-    parser.add_argument("--card", default="manga-2024", choices=sorted(DECKS))
+    parser.add_argument("--card", default="manga-2024", choices=sorted(LINEUPS))
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--days", type=float, default=28.0)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
     mix = load(options.mix)
     population = Population(mix, seed=options.seed)
-    table = costs(population, DECKS[options.card], options.messages, options.days)
-    print(f"mix {mix.name} of {mix.date}, {mix.digest()}; card {options.card}, {DECKS[options.card].digest()}")
+    table = costs(population, LINEUPS[options.card], options.messages, options.days)
+    print(f"mix {mix.name} of {mix.date}, {mix.digest()}; card {options.card}, {LINEUPS[options.card].digest()}")
     print(f"{'intent':16}{'share':>8}{'prompt':>9}{'answer':>8}{'$/message':>11}")
     for name, cost in sorted(table.items(), key=lambda pair: -pair[1].messages):
         share = cost.messages / options.messages

@@ -31,7 +31,7 @@ from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.watching import guards
 from hapenny.simulation import loop
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.faults import KINDS, Fault
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
@@ -106,8 +106,8 @@ def draw(seed: int, requests: int) -> _Plan:
 
 def config(tokens_per_minute: float) -> Config:
     """What the day runs through: caches, coalescing, quotas, fallbacks; nothing that asks a judge."""
-    deck = DECKS[CARD]
-    strong, fast = deck.of_tier("strong"), deck.of_tier("fast")
+    lineup = LINEUPS[CARD]
+    strong, fast = lineup.of_tier("strong"), lineup.of_tier("fast")
     assert strong is not None
     assert fast is not None
     modes = {spec.name: "off" for spec in STAGES} | {"exact": "on", "flights": "on", "prefix": "on", "throughput": "on"}
@@ -131,7 +131,7 @@ class _Run:
         self.clock = clock
         limits = {"*": Limit(None, plan.tokens_per_minute)}
         self.provider = SimulatedProvider(
-            clock, DECKS[CARD], seed=seed, truth=Truth(), quotas=limits, faults=plan.faults, chunk=32
+            clock, LINEUPS[CARD], seed=seed, truth=Truth(), quotas=limits, faults=plan.faults, chunk=32
         )
         self.settings = config(plan.tokens_per_minute)
         self.rows: list[Row] = []

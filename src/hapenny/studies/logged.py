@@ -24,7 +24,7 @@ from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stop
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.simulation.prompt import parts
-from hapenny.simulation.promptcache import Found, PromptCache
+from hapenny.simulation.promptcache import PrefixMatch, PromptCache
 from hapenny.simulation.tokenizer import tokenizer
 
 _COMMON = (
@@ -129,7 +129,7 @@ class LoggedProvider:
         self._cache = PromptCache()
 
     async def call(self, request: Request, target: Target, limits: Limits) -> Source:
-        """As in `Backend`. Raises `Failure` for a request that is not of the log."""
+        """Raises `Failure` for a request that is not of the log."""
         row = self._rows.get(identity_of(request))
         if row is None:
             raise Failure("upstream", "the log has no such request", upstream_status=500)
@@ -155,11 +155,11 @@ class LoggedProvider:
         begun = partial(self._cache.keep, found)
         return _Paced(self._clock, row.identity, target.model, tokens, first, rest, begun)
 
-    def _cached(self, request: Request, target: Target) -> tuple[Found, float]:
+    def _cached(self, request: Request, target: Target) -> tuple[PrefixMatch, float]:
         """What the provider's prompt cache does, and how long the logged prompt is against its stand-in."""
         card = resolve(target.model)
         if card is None or card.cache_mode is None:
-            return Found(), 1.0
+            return PrefixMatch(), 1.0
         prompt = parts(request, tokenizer(card.tokenizer))
         row = self._rows[identity_of(request)]
         logged = row.system_tokens + row.history_tokens + row.input_tokens

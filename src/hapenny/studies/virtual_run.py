@@ -28,7 +28,7 @@ from hapenny.config import STAGES, Config, load
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
 from hapenny.studies.paired import Paired, compare
@@ -92,13 +92,13 @@ def everything(preset: str, card: str, **route: Any) -> Config:
         card: name of the card.
         route: further options of the route.
     """
-    deck = DECKS[card]
+    lineup = LINEUPS[card]
     options: dict[str, Any] = {"baseline": "strong", **route}
     if preset == "off":
         options |= {"stages": {spec.name: "off" for spec in STAGES}, "holdout": 0.0}
     else:
         options |= {"preset": preset}
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
     text = {
         "backends": {"simulated": {"kind": "simulated", "card": card}},
         "tiers": tiers,
@@ -140,11 +140,11 @@ def run(
         ready: called with the started gateway, before anything is sent.
         shape: how the application writes a message's request, where it is not as usual.
     """
-    asked_for = model or ("auto" if _routed(config) else DECKS[card].baseline)
+    asked_for = model or ("auto" if _routed(config) else LINEUPS[card].baseline)
 
     async def main(clock: VirtualClock) -> tuple[list[Record], list[Record], SimulatedProvider, int, int]:
         provider = SimulatedProvider(
-            clock, DECKS[card], seed=seed, latents=latents, truth=Truth(), quotas={"*": Limit()}, chunk=_CHUNK
+            clock, LINEUPS[card], seed=seed, latents=latents, truth=Truth(), quotas={"*": Limit()}, chunk=_CHUNK
         )
         backends: dict[str, Backend] = {name: SimulatedBackend(name, provider) for name in config.backends}
         async with Gateway(config, clock=clock, backends=backends) as gateway:
@@ -171,7 +171,7 @@ def run(
         calls=provider.bill.calls - calls,
         learning=learning,
         learning_bill=bill,
-        card=provider.deck.digest(),
+        card=provider.lineup.digest(),
         latents=latents,
         virtual_s=provider.clock.now(),
         cpu_s=_cpu() - began,
@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Everything off against everything on, over the same messages and the same hidden world."""
     parser = argparse.ArgumentParser(prog="hapenny.studies.virtual_run", description=main.__doc__)
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
-    parser.add_argument("--card", default="manga-2024", choices=sorted(DECKS))
+    parser.add_argument("--card", default="manga-2024", choices=sorted(LINEUPS))
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--days", type=float, default=0.05)

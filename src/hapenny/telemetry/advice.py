@@ -189,11 +189,11 @@ def advise(
     several = len({route for route, _ in sums}) > 1
     days = seconds / _DAY / requests if requests else 0.0
     steps = []
-    for (route, name), found in sums.items():
+    for (route, name), sums_of in sums.items():
         step = _STEPS.get(name)
         if step is None or (route, name.partition(":")[0]) in on:
             continue
-        gain = found.total - (EVIDENCE_SHARE * paid if step.lossy else 0.0)
+        gain = sums_of.total - (EVIDENCE_SHARE * paid if step.lossy else 0.0)
         if gain <= 0:
             continue
         after = round(_FIRST) if step.lossy else 0
@@ -204,11 +204,11 @@ def advise(
                 what=f"{route}: {step.what}" if several else step.what,
                 change=step.change,
                 saves=round(gain),
-                low=round(gain - found.half),
-                high=round(gain + found.half),
+                low=round(gain - sums_of.half),
+                high=round(gain + sums_of.half),
                 share=gain / paid if paid else 0.0,
-                requests=found.rows,
-                evidence=f"{step.evidence}, on {found.rows:,} requests",
+                requests=sums_of.rows,
+                evidence=f"{step.evidence}, on {sums_of.rows:,} requests",
                 missing=f"{step.missing}; {_wait(after, after * days)}, {_cost()}" if after else step.missing,
                 route=route,
                 after=after,

@@ -27,7 +27,7 @@ from hapenny.telemetry.layout import Layout, has_points
 from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
 from hapenny.telemetry.outline import Outline
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
-from hapenny.telemetry.pricing import SMALL, Place, Prices, Resolves, divided, hidden, never_owned
+from hapenny.telemetry.pricing import SMALL, Meter, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.settling import UNBILLED, plausible, refine, settle, settle_prefix, split, whole
@@ -339,7 +339,7 @@ class Books:
         prices: list[tuple[str, int | None]] = []
         parts: list[Part] = []
         last = len(states) - 1
-        before: tuple[Layout, Place, int, int] | None = None
+        before: tuple[Layout, Meter, int, int] | None = None
         for index, (technique, request, target, free) in enumerate(states):
             if free:
                 prices.append((technique, 0))

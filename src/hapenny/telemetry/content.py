@@ -281,7 +281,7 @@ def _bound(request_id: str, route: str) -> bytes:
 
 def _texts(request: Request) -> tuple[list[tuple[str, str]], bool]:
     room, cut = MAX_TEXT, False
-    found: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     turns = [("system", request.system), *((message.role, message.content) for message in request.messages)]
     for role, blocks in turns:
         parts: list[str] = []
@@ -298,6 +298,6 @@ def _texts(request: Request) -> tuple[list[tuple[str, str]], bool]:
         text = "\n".join(parts)
         if text:
             cut = cut or len(text) > room
-            found.append((role, text[:room]))
+            texts.append((role, text[:room]))
             room -= min(room, len(text))
-    return found, cut
+    return texts, cut

@@ -117,14 +117,14 @@ class Live:
     def pace(self, model: str, region: str = "") -> Pace:
         """The measures of a model."""
         key = (model, region)
-        found = self._paces.get(key)
-        if found is None:
-            found = self._paces[key] = Pace(self._window)
+        pace = self._paces.get(key)
+        if pace is None:
+            pace = self._paces[key] = Pace(self._window)
             if len(self._paces) > MODELS:
                 self._paces.popitem(last=False)
         else:
             self._paces.move_to_end(key)
-        return found
+        return pace
 
     def ttft(self, model: str, q: float = 0.5, region: str = "") -> float | None:
         """Seconds to the first token, a quantile of the window; None: not measured."""
@@ -147,11 +147,11 @@ class Live:
     def snapshot(self) -> dict[str, dict[str, float | int | None]]:
         """All models, for the console: seconds, counts, shares."""
         now = self._clock.now()
-        found = {}
+        paces = {}
         for (model, region), pace in self._paces.items():
             for window in (pace.ttft, pace.tpot, pace.whole, pace.failures):
                 window.expire(now)
-            found[f"{model}@{region}" if region else model] = {
+            paces[f"{model}@{region}" if region else model] = {
                 "calls": len(pace.failures),
                 "ttft_p50_s": pace.ttft.quantile(0.5),
                 "ttft_p95_s": pace.ttft.quantile(0.95),
@@ -160,4 +160,4 @@ class Live:
                 "whole_p95_s": pace.whole.quantile(0.95),
                 "failure_share": pace.failure_share,
             }
-        return found
+        return paces

@@ -115,11 +115,11 @@ class Histogram:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """As Prometheus wants them."""
-        seen, found = 0, []
+        seen, buckets = 0, []
         for bound, count in zip((*map(str, self.buckets), "+Inf"), self.counts, strict=True):
             seen += count
-            found.append((bound, float(seen)))
-        return found
+            buckets.append((bound, float(seen)))
+        return buckets
 
 
 class Histograms(dict[tuple[str, ...], Histogram]):
@@ -131,13 +131,13 @@ class Histograms(dict[tuple[str, ...], Histogram]):
 
     def observe(self, labels: tuple[str, ...], value: float) -> None:
         """Takes a value."""
-        found = self.get(labels)
-        if found is None:
+        histogram = self.get(labels)
+        if histogram is None:
             if len(self) >= MAX_SERIES:
                 labels = (OTHER,) * len(labels)
-            found = self.setdefault(labels, Histogram(self._buckets))
-        found.counts[bisect_left(found.buckets, value)] += 1
-        found.total += value
+            histogram = self.setdefault(labels, Histogram(self._buckets))
+        histogram.counts[bisect_left(histogram.buckets, value)] += 1
+        histogram.total += value
 
 
 class Series(NamedTuple):
@@ -361,8 +361,8 @@ class Metrics:
         )
         for name, what, labels, series in histograms:
             histogram = HistogramMetricFamily(name, what, labels=labels)
-            for values, found in list(series.items()):
-                histogram.add_metric(values, found.cumulative(), found.total)
+            for values, measured in list(series.items()):
+                histogram.add_metric(values, measured.cumulative(), measured.total)
             yield histogram
         yield GaugeMetricFamily("hapenny_requests_in_flight", "Requests under way.", value=self.in_flight)
         for name, (what, read) in self._gauges.items():

@@ -102,7 +102,7 @@ class Misses:
         return self._known
 
 
-class Place:
+class Meter:
     """What is known of a (model, region): its card, its rates, the estimators of its prompts and answers.
 
     Models of one tokenizer share estimators and words: a baseline that nobody is sent to any more is counted well.
@@ -298,21 +298,21 @@ class Prices:
         self._catalog = catalog
         self._estimators = estimators
         self._owned = owned
-        self._places: OrderedDict[tuple[str, str, str, str], Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str, str, str], Meter] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
         self._canonical: dict[str, str] = {}
         self._bags = Bags()
         self._words: OrderedDict[str, Words] = OrderedDict()
 
-    def place(self, target: Target) -> Place:
+    def place(self, target: Target) -> Meter:
         """What is known of where a call goes."""
         key = (target.model, target.region, target.backend, target.geo)
-        found = self._places.get(key)
-        if found is None:
+        place = self._places.get(key)
+        if place is None:
             card = self._catalog.resolve(target.model)
             provider, model = (target.backend, target.model) if card is None else (card.provider, card.id)
             family = f"tokenizer {card.tokenizer}" if card is not None and card.tokenizer else model
-            found = self._places[key] = Place(
+            place = self._places[key] = Meter(
                 card,
                 f"geo:{target.geo}" if target.geo else region_class(target.model, target.region),
                 self._estimators.join(provider, model, family),
@@ -321,15 +321,15 @@ class Prices:
             )
             if len(self._places) > _KEPT:
                 self._places.popitem(last=False)[1].catch_up()
-        return found
+        return place
 
     def _family(self, name: str) -> Words:
-        found = self._words.get(name)
-        if found is None:
-            found = self._words[name] = Words(self._bags)
+        words = self._words.get(name)
+        if words is None:
+            words = self._words[name] = Words(self._bags)
             if len(self._words) > _KEPT:
                 self._words.popitem(last=False)
-        return found
+        return words
 
     def canonical(self, model: str) -> str:
         """The catalog's own id of a model, however it was called; its name where the catalog does not know it."""
@@ -372,7 +372,7 @@ class Prices:
         return self._cached(call, place, Tokens(input=tokens.prompt, output=output))
 
     @staticmethod
-    def _cached(call: Call, place: Place, counted: Tokens) -> Tokens:
+    def _cached(call: Call, place: Meter, counted: Tokens) -> Tokens:
         """`counted` with the prompt cache's part as it is expected."""
         if call.cached is None:
             return counted
@@ -390,9 +390,9 @@ class Prices:
 
     def layout(self, request: Request) -> Layout:
         """The segments of a request, kept while it is under way; small ones until newer ones take their place."""
-        found = self._layouts.get(id(request))
-        if found is not None and found[0] is request:
-            return found[1]
+        kept = self._layouts.get(id(request))
+        if kept is not None and kept[0] is request:
+            return kept[1]
         layout = Layout(request)
         self._layouts[id(request)] = (request, layout)
         if len(self._layouts) > _KEPT:
@@ -401,8 +401,8 @@ class Prices:
 
     def release(self, request: Request) -> None:
         """The request is over: lets go of its text, if that is much."""
-        found = self._layouts.get(id(request))
-        if found is not None and found[1].size > SMALL:
+        kept = self._layouts.get(id(request))
+        if kept is not None and kept[1].size > SMALL:
             del self._layouts[id(request)]
 
     def prompt(self, request: Request, target: Target) -> int:

@@ -48,12 +48,12 @@ class Folded:
 
     def entries(self, wall: float, kind: Literal["overflow", "adjustment"] = "overflow") -> list[Entry]:
         """One entry for what was paid, one for each technique's savings."""
-        found = [
+        entries = [
             Entry(
                 kind=kind, wall=wall, technique="", actual=self.actual, baseline=self.baseline, rows=self.rows,
                 estimate_error=self.estimate_error, detail={"unpriced": self.unpriced},
             )
         ]  # fmt: skip
         for technique, nano in sorted(self.savings.items()):
-            found.append(Entry(kind=kind, wall=wall, technique=technique, actual=0, saved=nano))
-        return found
+            entries.append(Entry(kind=kind, wall=wall, technique=technique, actual=0, saved=nano))
+        return entries

@@ -265,19 +265,17 @@ def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def read_verdicts(connection: sqlite3.Connection, request_id: str) -> dict[str, float]:
     """The newest score each source gave to the answer of a request."""
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT detail FROM entries WHERE request = ? AND kind = 'feedback' ORDER BY seq", (request_id,)
     ).fetchall()
-    details = [msgspec.json.decode(detail) for (detail,) in found if detail]
+    details = [msgspec.json.decode(detail) for (detail,) in rows if detail]
     return {str(each["source"]): float(each["score"]) for each in details}
 
 
 def find_row(connection: sqlite3.Connection, request_id: str) -> Row | None:
     """The row of a request; the newest where an id came twice."""
-    found = connection.execute(
-        "SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)
-    ).fetchone()
-    return None if found is None else read_row(connection, found)
+    row = connection.execute("SELECT * FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1", (request_id,)).fetchone()
+    return None if row is None else read_row(connection, row)
 
 
 def read_row(connection: sqlite3.Connection, values: tuple[Any, ...]) -> Row:

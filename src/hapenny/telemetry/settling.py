@@ -26,7 +26,7 @@ from hapenny.core.exchange import Call, Target
 from hapenny.protocols.billing import Billed, apart, billed
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split, Upto
-from hapenny.telemetry.pricing import Place, Prices
+from hapenny.telemetry.pricing import Meter, Prices
 
 UNBILLED: frozenset[Kind] = frozenset(
     {
@@ -144,7 +144,7 @@ def refused(call: Call) -> bool:
 
 
 def split(
-    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Place, start: float, began: float
+    prefixes: Prefixes, world: tuple[object, ...], layout: Layout, place: Meter, start: float, began: float
 ) -> Split:
     """What the prompt cache of `place` would do with a prompt in `world`, sent at `start`, readable from `began` on."""
     card = place.card
@@ -160,7 +160,7 @@ def settle_prefix(
     prefixes: Prefixes,
     world: tuple[object, ...],
     layout: Layout,
-    place: Place,
+    place: Meter,
     tokens: Tokens,
     start: float,
     began: float,
@@ -177,7 +177,7 @@ def settle_prefix(
             prefixes.measured(card.id, layout, layout.points[-1].at, covered)
 
 
-def anchored(prefixes: Prefixes, layout: Layout, place: Place) -> Upto:
+def anchored(prefixes: Prefixes, layout: Layout, place: Meter) -> Upto:
     """Tokens of a prompt's prefixes on `place`: estimates, corrected by the deepest prefix whose tokens are known."""
     card = place.card
     anchor = prefixes.anchor(card.id, layout) if card is not None else None
@@ -193,7 +193,7 @@ def anchored(prefixes: Prefixes, layout: Layout, place: Place) -> Upto:
     return upto
 
 
-def whole(prefixes: Prefixes, layout: Layout, place: Place, prompt: int) -> int:
+def whole(prefixes: Prefixes, layout: Layout, place: Meter, prompt: int) -> int:
     """`prompt`, the estimated tokens of all of `layout` on `place`, corrected in the same way."""
     card = place.card
     anchor = prefixes.anchor(card.id, layout) if card is not None and layout.points else None

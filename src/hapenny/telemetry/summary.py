@@ -168,7 +168,7 @@ class _Reader:
         return int(self._connection.execute(sql, self._values).fetchone()[0])
 
     def _techniques(self) -> dict[str, Technique]:
-        found = {
+        techniques = {
             name: Technique(name=name, requests=count, saved=nano, cost=0)
             for name, count, nano in self._rows(
                 "technique, count(*), sum(nano)",
@@ -181,9 +181,9 @@ class _Reader:
             "technique, sum(cost)", "GROUP BY technique", "requests JOIN calls ON calls.request = seq",
             " AND NOT unpriced AND NOT adopted",
         ):  # fmt: skip
-            if cost and name in found:
-                found[name].cost = cost
-        return found
+            if cost and name in techniques:
+                techniques[name].cost = cost
+        return techniques
 
     def _alone(self, techniques: dict[str, Technique]) -> None:
         """Leave-one-out beside the waterfall."""
@@ -342,14 +342,14 @@ class _Reader:
         )  # fmt: skip
 
     def _prompts(self, label: str) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
+        by_model: dict[str, dict[str, int]] = {}
         rows = self._rows(
             f"{label}, key, sum(value)", "GROUP BY 1, 2 ORDER BY 3 DESC", "requests, json_each(requests.parts)",
             " AND parts IS NOT NULL",
         )  # fmt: skip
         for name, part, tokens in rows:
-            found.setdefault(name, {})[part] = tokens
-        return found
+            by_model.setdefault(name, {})[part] = tokens
+        return by_model
 
     def _latency(self, column: str) -> Latency:
         also = f" AND {column} IS NOT NULL AND background = '' AND outcome = 'delivered'"
@@ -359,9 +359,9 @@ class _Reader:
         low, high = max(1e-4, float(values.min())), max(2e-4, float(values.max()))
         edges = np.geomspace(low, max(high, low * 1.01), BINS + 1)
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-        found = [float(value) for value in np.percentile(values, PERCENTILES)]
+        percentiles = [float(value) for value in np.percentile(values, PERCENTILES)]
         return Latency(
-            count=len(values), p50=found[0], p90=found[1], p95=found[2], p99=found[3],
+            count=len(values), p50=percentiles[0], p90=percentiles[1], p95=percentiles[2], p99=percentiles[3],
             edges=edges.tolist(), counts=counts.tolist(),
         )  # fmt: skip
 
@@ -380,16 +380,16 @@ class _Reader:
         times: list[list[float]] = [[] for _ in slices]
         for wall, baseline, actual, ttft in self._rows("wall, baseline, actual, ttft", also=" AND NOT unpriced"):
             index = min(SLICES - 1, int((wall - first) / width))
-            found = slices[index]
-            found.requests += 1
-            found.baseline += baseline
-            found.actual += actual
+            piece = slices[index]
+            piece.requests += 1
+            piece.baseline += baseline
+            piece.actual += actual
             if ttft is not None:
                 times[index].append(ttft)
         if self._whole:
             self._spread_capacity(slices, width)
-        for found, values in zip(slices, times, strict=True):
-            found.ttft_p95 = _percentile(values, 95)
+        for piece, values in zip(slices, times, strict=True):
+            piece.ttft_p95 = _percentile(values, 95)
         return slices
 
     def _spread_capacity(self, slices: list[Slice], width: float) -> None:

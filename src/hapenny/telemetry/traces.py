@@ -163,7 +163,7 @@ class Traces:
 
 
 def _request(row: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "hapenny.request.id": row.id,
         "hapenny.route": row.route,
         "hapenny.tenant": row.tenant,
@@ -179,7 +179,7 @@ def _request(row: Row) -> dict[str, Any]:
         ("hapenny.cost_usd", None if row.actual is None else row.actual * NANO),
         ("hapenny.saved_usd", None if row.saved is None else row.saved * NANO),
     )
-    return found | {name: value for name, value in more if value is not None}
+    return attributes | {name: value for name, value in more if value is not None}
 
 
 def _named(row: Row, call: CallRow) -> tuple[str, str]:
@@ -190,7 +190,7 @@ def _named(row: Row, call: CallRow) -> tuple[str, str]:
 
 def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> dict[str, Any]:
     parameters = exchange.request.parameters
-    found: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": _named(row, call)[1],
         "gen_ai.request.model": call.model,
@@ -212,7 +212,7 @@ def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str) -> 
         ("cloud.region", call.region or None),
         ("hapenny.cost_usd", None if call.cost is None else call.cost * NANO),
     )
-    return found | {name: value for name, value in more if value is not None}
+    return attributes | {name: value for name, value in more if value is not None}
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -71,10 +71,10 @@ class Bags:
         if known is not None:
             self._known.move_to_end(key)
             return known
-        found = self._known[key] = bag(text)
+        counted = self._known[key] = bag(text)
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
-        return found
+        return counted
 
 
 class Words:

@@ -15,7 +15,7 @@ from hapenny.telemetry.pricing import Prices
 
 def counterfactuals(exchange: Exchange, adopted: Call | None, prices: Prices) -> dict[str, int]:
     """Nano-dollars by stage, or by stage and what it would take (`tiers:auto`); what has no known price is left out."""
-    found: dict[str, int] = {}
+    by_technique: dict[str, int] = {}
     for taken in exchange.decisions:
         decision = taken.decision
         if decision is None or taken.mode != "shadow":
@@ -29,8 +29,8 @@ def counterfactuals(exchange: Exchange, adopted: Call | None, prices: Prices) ->
         if saves is None:
             continue
         name = f"{taken.stage}:{decision.label}" if decision.label else taken.stage
-        found[name] = found.get(name, 0) + saves * decision.weight
-    return found
+        by_technique[name] = by_technique.get(name, 0) + saves * decision.weight
+    return by_technique
 
 
 def _moved(adopted: Call | None, instead: Target, prices: Prices, wall: float) -> int | None:

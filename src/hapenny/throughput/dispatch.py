@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, Unavailable
 from hapenny.core.exchange import Purpose
-from hapenny.throughput.gate import Gate, Outcome, Pass
+from hapenny.throughput.gate import CallOutcome, Gate, Pass
 from hapenny.throughput.hedge import Hedger
 from hapenny.throughput.pools import Used
 from hapenny.throughput.queue import Job, Priority
@@ -78,7 +78,7 @@ class Dispatcher(Generic[T]):
                 continue
             except Failure as failure:
                 outcome, probe = verdict(failure), leave.probe
-                used = Used(0, 0) if outcome is not Outcome.OK else Used(job.input_tokens, 0)
+                used = Used(0, 0) if outcome is not CallOutcome.OK else Used(job.input_tokens, 0)
                 leave.done(outcome, used, failure.retry_after)
                 tried += 1
                 if not failure.retryable or not may_retry():
@@ -89,7 +89,7 @@ class Dispatcher(Generic[T]):
                     raise Unavailable(failure.message, cause=failure) from failure
                 if failure.kind == "provider_account" and len(self.gate.endpoints) < 2:
                     raise Unavailable(failure.message, cause=failure) from failure  # only another provider can help
-                if outcome is Outcome.THROTTLED:
+                if outcome is CallOutcome.THROTTLED:
                     patience = await self._again(job, wait, failure)
                     continue
                 down = all(e.breaker.state == "open" for e in self.gate.endpoints)
@@ -99,7 +99,7 @@ class Dispatcher(Generic[T]):
                 if len(self.gate.endpoints) < 2:
                     await self.clock.sleep(wait)
             except BaseException:
-                leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+                leave.done(CallOutcome.ABANDONED, Used(job.input_tokens, 0))
                 raise
 
     async def _again(self, job: Job, wait: float, failure: Failure) -> float:
@@ -159,7 +159,7 @@ class Dispatcher(Generic[T]):
             task.cancel()
             current = asyncio.current_task()
             if asked and not (current is not None and current.cancelling()):
-                leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+                leave.done(CallOutcome.ABANDONED, Used(job.input_tokens, 0))
                 raise _Yielded from None
             raise
         self._begun(leave, result)
@@ -208,11 +208,11 @@ class Dispatcher(Generic[T]):
         """Lets go of a racing call without waiting for it."""
         if not task.done():
             task.cancel()
-            leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+            leave.done(CallOutcome.ABANDONED, Used(job.input_tokens, 0))
         elif not task.cancelled() and task.exception() is not None:
             leave.done(verdict(task.exception()))
         else:
-            leave.done(Outcome.ABANDONED, Used(job.input_tokens, 0))
+            leave.done(CallOutcome.ABANDONED, Used(job.input_tokens, 0))
             if not task.cancelled() and self.release is not None:
                 self.release(task.result())
 
@@ -233,14 +233,14 @@ def _began(task: asyncio.Future[T]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-def verdict(failure: BaseException | None) -> Outcome:
+def verdict(failure: BaseException | None) -> CallOutcome:
     """What a failed attempt says about its endpoint."""
     if not isinstance(failure, Failure):
-        return Outcome.FAILED
+        return CallOutcome.FAILED
     if failure.kind == "rate_limited":
-        return Outcome.THROTTLED
+        return CallOutcome.THROTTLED
     if failure.kind == "provider_account":
-        return Outcome.DENIED if failure.upstream_status in _DOUBTFUL else Outcome.REFUSED
+        return CallOutcome.DENIED if failure.upstream_status in _DOUBTFUL else CallOutcome.REFUSED
     if failure.kind in ("timeout", "overloaded", "unavailable", "upstream", "truncated"):
-        return Outcome.FAILED
-    return Outcome.OK  # the upstream works; the request was wrong
+        return CallOutcome.FAILED
+    return CallOutcome.OK  # the upstream works; the request was wrong

@@ -40,12 +40,10 @@ class GatheredEmbedder:
 
     @property
     def name(self) -> str:
-        """As in `Embedder`."""
         return self._embedder.name
 
     @property
     def dim(self) -> int:
-        """As in `Embedder`."""
         return self._embedder.dim
 
     async def embed(self, texts: Sequence[str]) -> Vectors:

@@ -31,7 +31,7 @@ NOTHING = Used(0, 0)
 _NOTHING_TAKEN = Ticket("", ())
 
 
-class Outcome(enum.Enum):
+class CallOutcome(enum.Enum):
     """How a call ended, as far as the gate cares."""
 
     OK = "ok"
@@ -117,7 +117,7 @@ class Pass:
                 self.endpoint.breaker.succeeded(True)
                 self._gate.wake()
 
-    def done(self, outcome: Outcome, used: Used = NOTHING, retry_after: float | None = None) -> None:
+    def done(self, outcome: CallOutcome, used: Used = NOTHING, retry_after: float | None = None) -> None:
         """The call is over. Synchronous and idempotent: quota, place and verdict are settled here.
 
         `retry_after`: seconds after which a provider that refused the call wants to be asked again, if it said so.
@@ -246,7 +246,7 @@ class Gate:
     def settle(
         self,
         leave: Pass,
-        outcome: Outcome,
+        outcome: CallOutcome,
         used: Used,
         ttft: float | None,
         granted: float,
@@ -258,26 +258,26 @@ class Gate:
         endpoint.inflight -= 1
         quota, breaker = endpoint.quota, endpoint.breaker
         if quota is not None:
-            if outcome is Outcome.THROTTLED:
+            if outcome is CallOutcome.THROTTLED:
                 quota.refused(job, leave.ticket, granted, retry_after)
-            elif outcome is Outcome.UNCALLED:
+            elif outcome is CallOutcome.UNCALLED:
                 quota.cancelled(leave.ticket)
             else:
                 quota.settle(job, leave.ticket, used)
-        if outcome is Outcome.OK:
+        if outcome is CallOutcome.OK:
             breaker.succeeded(leave.probe)
             self._learn(leave, used, ttft, now - granted)
-        elif outcome is Outcome.FAILED:
+        elif outcome is CallOutcome.FAILED:
             breaker.failed(leave.probe)
             if breaker.outlier([other.breaker for other in self.endpoints]):
                 breaker.eject()
-        elif outcome in (Outcome.REFUSED, Outcome.DENIED):
-            breaker.refused(leave.probe, whole=outcome is Outcome.REFUSED)
+        elif outcome in (CallOutcome.REFUSED, CallOutcome.DENIED):
+            breaker.refused(leave.probe, whole=outcome is CallOutcome.REFUSED)
         else:
             breaker.cancelled(leave.probe)
-        if outcome in (Outcome.OK, Outcome.ABANDONED, Outcome.FAILED):
+        if outcome in (CallOutcome.OK, CallOutcome.ABANDONED, CallOutcome.FAILED):
             self.waits.ended(endpoint)
-        if outcome in (Outcome.FAILED, Outcome.THROTTLED) and endpoint.limit is not None:
+        if outcome in (CallOutcome.FAILED, CallOutcome.THROTTLED) and endpoint.limit is not None:
             endpoint.limit.observe(Sample(now - granted, None, leave.inflight, True, now - granted))
         self._wake.set()
 
@@ -344,7 +344,7 @@ class Gate:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                future.result().done(Outcome.UNCALLED)
+                future.result().done(CallOutcome.UNCALLED)
             raise
         finally:
             if overdue is not None:
@@ -381,7 +381,7 @@ class Gate:
                 continue
             if leave is not None:
                 if future.done():
-                    leave.done(Outcome.UNCALLED)
+                    leave.done(CallOutcome.UNCALLED)
                 else:
                     self.queue.take(entry)
                     future.set_result(leave)

@@ -17,7 +17,7 @@ from msgspec import Meta
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.throughput.pools import QuotaSpec
-from hapenny.throughput.service_quotas import Found, fragment
+from hapenny.throughput.service_quotas import ServiceQuota, fragment
 
 _log = get_logger("hapenny.quotas")
 AGAIN_S = 6 * 3600.0
@@ -57,9 +57,9 @@ def of_file(path: str) -> dict[Place, QuotaSpec]:
         ) from None
 
 
-def of_account(found: Iterable[Found], ids: Iterable[str], region: str) -> dict[Place, QuotaSpec]:
+def of_account(listed: Iterable[ServiceQuota], ids: Iterable[str], region: str) -> dict[Place, QuotaSpec]:
     """What Service Quotas says in one region, for the models of the catalog's `ids`."""
-    made, _ = fragment(found, ids, region)
+    made, _ = fragment(listed, ids, region)
     models: dict[str, Any] = made["stages"]["throughput"]["models"]
     return {(region, name): msgspec.convert(model["quota"], QuotaSpec) for name, model in models.items()}
 
@@ -73,8 +73,8 @@ async def keep(
         pause = AGAIN_S
         for region in wanted:
             try:
-                found = await clock.work("control", 1, lambda where=region: _read(where))  # type: ignore[misc]
-                quotas = of_account(found, known, region)
+                listed = await clock.work("control", 1, lambda where=region: _read(where))  # type: ignore[misc]
+                quotas = of_account(listed, known, region)
             except Exception as error:
                 _log.warning("quotas not imported", region=region, error=f"{type(error).__name__}: {error}"[:300])
                 pause = RETRY_S
@@ -86,7 +86,7 @@ async def keep(
         await clock.sleep(pause)
 
 
-def _read(region: str) -> list[Found]:
+def _read(region: str) -> list[ServiceQuota]:
     import boto3
 
     from hapenny.throughput.service_quotas import read

@@ -35,7 +35,7 @@ _DATED = re.compile(r"(-20\d{6})?(-v\d+(:\d+)?)?$")
 """What ids of the second endpoint family do not have: date and version."""
 
 
-class Place(NamedTuple):
+class ServingPlace(NamedTuple):
     """A way to call a model: `price` is pico-dollars of a typical call (3 input tokens to 1 output), None unknown;
     `backend` is the second endpoint family's, where it is called there."""
 
@@ -67,7 +67,7 @@ Resolve: TypeAlias = Callable[[str], Card | None]
 """The card of a model, at the prices of a deployment."""
 
 
-def places(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve) -> list[Place]:
+def places(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve) -> list[ServingPlace]:
     """Where `card`'s model may be called under `policy`, provisioned first, then cheapest first.
 
     A place is offered only if the catalog lists its region class for the model; an unknown price comes last.
@@ -81,28 +81,30 @@ def places(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve)
                 break
     if policy.residency == "anywhere" and "global" in card.prices:
         names.append(("global", f"global.{base}"))
-    found = []
+    served = []
     for scope, model in names:
         kind = region_class(model, policy.source)
         if scope == "region" and "in_region" not in card.prices and kind not in card.prices:
             continue
         for tier in policy.tiers:
             price = _price(card, tier, kind)
-            found.append(Place(f"{scope}-{tier}", model, policy.source, tier, "", price))
+            served.append(ServingPlace(f"{scope}-{tier}", model, policy.source, tier, "", price))
             if policy.second_endpoint and scope == "region":
                 plain = _DATED.sub("", base)
                 if resolve(f"bedrock_mantle/{plain}") is not None:
-                    found.append(Place(f"second-{tier}", plain, policy.source, tier, policy.second_endpoint, price))
-    found.sort(key=lambda place: (place.price is None, place.price or 0))
+                    served.append(
+                        ServingPlace(f"second-{tier}", plain, policy.source, tier, policy.second_endpoint, price)
+                    )
+    served.sort(key=lambda place: (place.price is None, place.price or 0))
     if policy.provisioned:
-        found.insert(0, Place("provisioned", policy.provisioned, policy.source, "provisioned", "", 0))
-    return found
+        served.insert(0, ServingPlace("provisioned", policy.provisioned, policy.source, "provisioned", "", 0))
+    return served
 
 
 def endpoints(card: Card, policy: RegionPolicy, resolve: Resolve = default_resolve) -> tuple[EndpointOptions, ...]:
     """The same as endpoints of the throughput stage: cheaper ones are used up before dearer ones."""
-    found = places(card, policy, resolve)
-    least = min((p.price for p in found if p.price), default=1)
+    served = places(card, policy, resolve)
+    least = min((p.price for p in served if p.price), default=1)
     return tuple(
         EndpointOptions(
             name=place.name,
@@ -112,7 +114,7 @@ def endpoints(card: Card, policy: RegionPolicy, resolve: Resolve = default_resol
             profile=place.model,
             cost_factor=2.0 if place.price is None else round(place.price / least, 4),
         )
-        for place in found
+        for place in served
     )
 
 
@@ -165,10 +167,10 @@ _DENIED = re.compile(
 
 def diagnose(message: str, model: str, allowed: Sequence[str] = ()) -> Problem | None:
     """What an access error of a profile call really says: a service control policy that denies one of its regions."""
-    found = _DENIED.search(message)
-    if found is None:
+    denied = _DENIED.search(message)
+    if denied is None:
         return None
-    region, kind = found["region"], region_class(model)
+    region, kind = denied["region"], region_class(model)
     if kind == "global":
         fix = "allow `unspecified` as aws:RequestedRegion for bedrock:InvokeModel* on global profiles, or leave global"
     elif kind.startswith("geo:"):

@@ -13,7 +13,7 @@ _NAME = re.compile(
 )
 
 
-class Found(NamedTuple):
+class ServiceQuota(NamedTuple):
     """One quota: `scope` on-demand, cross-region or global cross-region; `field` of `QuotaSpec`; the model's name."""
 
     scope: str
@@ -24,16 +24,16 @@ class Found(NamedTuple):
     code: str
 
 
-def parse(quotas: Iterable[dict[str, Any]]) -> list[Found]:
+def parse(quotas: Iterable[dict[str, Any]]) -> list[ServiceQuota]:
     """Those of ListServiceQuotas' entries that limit inference, by model."""
-    found = []
+    listed = []
     for quota in quotas:
         name = _NAME.search(quota.get("QuotaName", ""))
         if name is None or quota.get("Value") is None:
             continue
         span = "day" if name["span"].lower() == "day" else "minute"
-        found.append(
-            Found(
+        listed.append(
+            ServiceQuota(
                 name["scope"].lower(),
                 f"{name['unit'].lower()}_per_{span}",
                 name["model"].strip(),
@@ -42,10 +42,10 @@ def parse(quotas: Iterable[dict[str, Any]]) -> list[Found]:
                 str(quota.get("QuotaCode", "")),
             )
         )
-    return found
+    return listed
 
 
-def read(client: Any) -> list[Found]:
+def read(client: Any) -> list[ServiceQuota]:
     """All inference quotas, through boto3's `service-quotas` client (blocking)."""
     pages = client.get_paginator("list_service_quotas").paginate(ServiceCode="bedrock")
     return parse(quota for page in pages for quota in page.get("Quotas", ()))
@@ -55,7 +55,7 @@ _PREFIXES = {"us-gov-": "us-gov.", "us-": "us.", "eu-": "eu.", "ap-": "apac."}
 _DATE = re.compile(r"20\d{6}")
 
 
-def fragment(found: Iterable[Found], ids: Iterable[str], region: str) -> tuple[dict[str, Any], list[str]]:
+def fragment(listed: Iterable[ServiceQuota], ids: Iterable[str], region: str) -> tuple[dict[str, Any], list[str]]:
     """Quotas as a part of the configuration, and the names of models that are none of the catalog's `ids`.
 
     Cross-region quotas are those of the geography's inference profile, called from `region`. Batch quotas limit jobs,
@@ -70,7 +70,7 @@ def fragment(found: Iterable[Found], ids: Iterable[str], region: str) -> tuple[d
     prefixes = {"on-demand": "", "cross-region": geography, "global cross-region": "global."}
     models: dict[str, Any] = {}
     unknown: set[str] = set()
-    for quota in sorted(found):
+    for quota in sorted(listed):
         if quota.scope not in prefixes or (quota.scope == "cross-region" and not geography) or quota.value <= 0:
             continue
         meant = by_words.get(_words(quota.model), [])

@@ -145,7 +145,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
                 answer = await onward(there)
             except Failure as failure:
                 if len(exchange.calls) == calls:  # refused before any call was made
-                    leave.done(gates.Outcome.UNCALLED)
+                    leave.done(gates.CallOutcome.UNCALLED)
                     raise _Refused(failure) from failure
                 if len(route.targets) > 1 and (denied := _denied(failure, target)) is not None:
                     raise denied from failure
@@ -197,10 +197,10 @@ class _Settle(Transform):
         return ()
 
 
-_OUTCOMES: dict[Outcome, gates.Outcome] = {
-    "complete": gates.Outcome.OK,
-    "failed": gates.Outcome.FAILED,
-    "abandoned": gates.Outcome.ABANDONED,
+_OUTCOMES: dict[Outcome, gates.CallOutcome] = {
+    "complete": gates.CallOutcome.OK,
+    "failed": gates.CallOutcome.FAILED,
+    "abandoned": gates.CallOutcome.ABANDONED,
 }
 
 

@@ -13,10 +13,10 @@ from hapenny.throughput.endpoint import Endpoint
 
 def view(routes: Dispatchers) -> list[dict[str, Any]]:
     """One object for each target in use: its queue, its running totals, its endpoints."""
-    found = []
+    rows = []
     for target, route in routes.routes().items():
         gate = route.dispatcher.gate
-        found.append(
+        rows.append(
             {
                 "model": target.model,
                 "backend": target.backend,
@@ -27,7 +27,7 @@ def view(routes: Dispatchers) -> list[dict[str, Any]]:
                 "endpoints": [_endpoint(endpoint) for endpoint in gate.endpoints],
             }
         )
-    return found
+    return rows
 
 
 def series(routes: Dispatchers, known: Callable[[str], bool] = lambda model: True) -> Iterator[Series]:

@@ -65,17 +65,17 @@ def terms(text: str, *, pairs: bool = False) -> list[str]:
     if text.isascii():
         return [_STEMS[word] for word in _TOKEN.findall(text.lower())]
     tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
-    found: list[str] = []
+    terms_of: list[str] = []
     for token in tokens:
         if _IS_CJK.match(token):
             if len(token) == 1:
-                found.append(token)
-            found += [token[i : i + 2] for i in range(len(token) - 1)]
+                terms_of.append(token)
+            terms_of += [token[i : i + 2] for i in range(len(token) - 1)]
         else:
-            found.append(_STEMS[token])
+            terms_of.append(_STEMS[token])
     if pairs:
-        found += [f"{a} {b}" for a, b in itertools.pairwise(tokens)]
-    return found
+        terms_of += [f"{a} {b}" for a, b in itertools.pairwise(tokens)]
+    return terms_of
 
 
 def query_weights(words: Iterable[str]) -> dict[str, float]:

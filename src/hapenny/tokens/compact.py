@@ -105,9 +105,9 @@ def _shape(values: Sequence[Json], depth: int = 0) -> Shape:
     whole = len(present) == len(values)
     first = present[0]
     if isinstance(first, dict) and whole and depth < 8:
-        found = _record(present, depth)
-        if found is not None:
-            return found
+        shape = _record(present, depth)
+        if shape is not None:
+            return shape
     elif isinstance(first, list) and depth < 8 and whole:
         found_items = _items(present, depth)
         if found_items is not None:
@@ -181,10 +181,10 @@ def _merged(values: Sequence[dict[str, Json]]) -> list[str] | None:
         place = 0
         for key in value:
             if key in order:
-                found = order.index(key)
-                if found < place:
+                at = order.index(key)
+                if at < place:
                     return None
-                place = found + 1
+                place = at + 1
             else:
                 order.insert(place, key)
                 place += 1

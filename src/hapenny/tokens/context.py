@@ -78,7 +78,7 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system
         for block in message.content
         if isinstance(block, ToolUse) and (block.name in tools or searching(block.name))
     }
-    found: list[Turn] = []
+    turns: list[Turn] = []
     question = ""
     for place, message in enumerate(messages):
         pieces: list[Piece] = []
@@ -100,7 +100,7 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system
                 if isinstance(inner, Text):
                     pieces.append(Piece(place, number, "", inner.text))
         if pieces and question.strip():
-            found.append(Turn(question.strip(), tuple(pieces)))
+            turns.append(Turn(question.strip(), tuple(pieces)))
     given = [
         piece
         for number, block in enumerate(system)
@@ -108,8 +108,8 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system
         for piece in _inside(SYSTEM, number, block.text)[0]
     ]
     if given and question.strip():
-        found.insert(0, Turn(question.strip(), tuple(given)))
-    return found
+        turns.insert(0, Turn(question.strip(), tuple(given)))
+    return turns
 
 
 def _inside(place: int, number: int, text: str) -> tuple[list[Piece], str]:
@@ -188,14 +188,14 @@ def _tags(text: str, names: frozenset[str], start: int, end: int) -> Iterator[_E
         if name not in names or name in unclosed:
             continue
         closing = f"</{name}>"
-        found = text.find(closing, place, end)
-        if found < 0:
+        close = text.find(closing, place, end)
+        if close < 0:
             unclosed.add(name)
             continue
-        closes = found + len(closing)
+        closes = close + len(closing)
         while closes < end and text[closes].isspace():
             closes += 1
-        yield _Element(match.group(2), match.start(), place, found, closes)
+        yield _Element(match.group(2), match.start(), place, close, closes)
         place = closes
 
 

@@ -39,8 +39,8 @@ class Definitions:
 
     def __call__(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
         """The tools as they should be sent; the very same tuple if nothing gets shorter."""
-        found = tuple(self._one(tool) for tool in tools)
-        return found if any(a is not b for a, b in zip(found, tools, strict=True)) else tools
+        smaller = tuple(self._one(tool) for tool in tools)
+        return smaller if any(a is not b for a, b in zip(smaller, tools, strict=True)) else tools
 
     def _one(self, tool: Tool) -> Tool:
         if tool.kind or (tool.schema is None and not tool.description):
@@ -84,21 +84,21 @@ def meaning(schema: Json, name: str = "") -> Json:
 
 
 def _schema(schema: dict[str, Json], name: str, *, strict: bool, root: bool = True) -> dict[str, Json]:
-    found: dict[str, Json] = {}
+    fields: dict[str, Json] = {}
     for key, value in schema.items():
         if not strict and _says_nothing(key, value, name, root):
             continue
         if key == "description" and isinstance(value, str):
-            found[key] = tidy(value)
+            fields[key] = tidy(value)
         elif key in _BY_NAME and isinstance(value, dict):
-            found[key] = {inner: _inside(each, inner, strict) for inner, each in value.items()}
+            fields[key] = {inner: _inside(each, inner, strict) for inner, each in value.items()}
         elif key in _LISTS and isinstance(value, list):
-            found[key] = [_inside(each, name, strict) for each in value]
+            fields[key] = [_inside(each, name, strict) for each in value]
         elif key in _SCHEMAS:
-            found[key] = _inside(value, name, strict)
+            fields[key] = _inside(value, name, strict)
         else:
-            found[key] = value
-    return found
+            fields[key] = value
+    return fields
 
 
 def _inside(value: Json, name: str, strict: bool) -> Json:

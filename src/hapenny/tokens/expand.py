@@ -129,13 +129,13 @@ class _Reader:
         return value
 
     def members(self, between: str, end: str | None) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         while True:
             key = self.key()
             self.take(":")
-            found[key] = self.value()
+            members[key] = self.value()
             if self.done(end):
-                return found
+                return members
             self.take(between)
 
     def done(self, end: str | None) -> bool:
@@ -155,11 +155,11 @@ class _Reader:
         return rows
 
     def fields(self) -> list[tuple[str, Shape]]:
-        found: list[tuple[str, Shape]] = []
+        fields: list[tuple[str, Shape]] = []
         while True:
-            found.append((self.key(), self.field()))
+            fields.append((self.key(), self.field()))
             if self.peek() != ",":
-                return found
+                return fields
             self.place += 1
 
     def field(self) -> Shape:
@@ -200,16 +200,16 @@ class _Reader:
         if isinstance(shape, Const):
             return shape.value
         if isinstance(shape, Record):
-            found = {}
+            values = {}
             for key, inner in shape.fields:
                 if isinstance(inner, Leaf):
                     first.pass_comma(self)
                     if self.peek() in ("", ",", "\n", "}", "]"):
                         continue
-                    found[key] = self.leaf(inner)
+                    values[key] = self.leaf(inner)
                 else:
-                    found[key] = self.row(inner, first)
-            return found
+                    values[key] = self.row(inner, first)
+            return values
         if isinstance(shape, Items):
             if shape.length is not None:
                 return [self.row(shape.record, first) for _ in range(shape.length)]

@@ -134,19 +134,19 @@ class Shrinker:
         if known is not None:
             self._known.move_to_end(key)
             return known
-        found = self._known[key] = smallest(text, count, self._compact_forms)
-        self._held += len(found.text)
+        smaller = self._known[key] = smallest(text, count, self._compact_forms)
+        self._held += len(smaller.text)
         while len(self._known) > self._capacity or self._held > self._characters:
             _, dropped = self._known.popitem(last=False)
             self._held -= len(dropped.text)
-        return found
+        return smaller
 
 
 def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise Refused("an object has the same key twice")
-    return found
+    return members
 
 
 def _refuse(text: str) -> Json:

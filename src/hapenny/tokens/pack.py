@@ -14,9 +14,9 @@ from hapenny.tokens.window import (
     CachePrices,
     Count,
     Packed,
-    Plan,
     Sessions,
     WindowOptions,
+    WindowPlan,
     append_only,
     call_cost,
     clearing_pays,
@@ -104,7 +104,7 @@ class Window:
         first = replace(first, content=(*content, note))
         return replace(packed, messages=(first, *packed.messages[1:]), lost=())
 
-    def _plan(self, session: str | None, messages: Sequence[Message]) -> Plan:
+    def _plan(self, session: str | None, messages: Sequence[Message]) -> WindowPlan:
         key = hash((session, *(tuple(texts_of(message)) for message in messages[:_KNOWN_BY])))
         plan = self.sessions.get(key)
         end = max(plan.cleared, plan.dropped)
@@ -118,7 +118,7 @@ class Window:
         return sum(count(text) for text in texts_of(message) if text) + _OVERHEAD
 
     def _book(
-        self, plan: Plan, before: list[float], after: list[float], lead: float, prices: CachePrices | None
+        self, plan: WindowPlan, before: list[float], after: list[float], lead: float, prices: CachePrices | None
     ) -> None:
         """What appending the smaller forms saved with this call."""
         if prices is None:
@@ -130,7 +130,7 @@ class Window:
         plan.saved += max(0.0, plain - ours)
 
     def _clear(
-        self, plan: Plan, packed: Sequence[Message], sizes: list[float], count: Count, prices: CachePrices
+        self, plan: WindowPlan, packed: Sequence[Message], sizes: list[float], count: Count, prices: CachePrices
     ) -> None:
         """Clear old tool results in one batch if that pays."""
         end = len(packed) - self.options.recent
@@ -160,7 +160,7 @@ class Window:
             plan.cleared = end
 
     def _drop(
-        self, plan: Plan, packed: Sequence[Message], sizes: list[float], room: float, count: Count, question: str,
+        self, plan: WindowPlan, packed: Sequence[Message], sizes: list[float], room: float, count: Count, question: str,
         *, cached: bool,
     ) -> None:  # fmt: skip
         """Drop the oldest whole turns, recall the most relevant of them, never the first turn nor the last ones."""
@@ -201,7 +201,7 @@ class Window:
             plan.summary = ""
             plan.facts = min(2 * self.options.facts, int(max(0.0, left - keep) * _FACT_LETTERS))
 
-    def _apply(self, plan: Plan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
+    def _apply(self, plan: WindowPlan, packed: Sequence[Message], shortened: int, references: int) -> Packed:
         messages = list(packed)
         cleared = 0
         for place in range(min(plan.cleared, len(messages))):

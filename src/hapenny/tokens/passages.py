@@ -99,19 +99,19 @@ def analyse(title: str, text: str | Sequence[str], cost: Cost, vectors: Any = No
     pairs = is_vietnamese(title) or any(is_vietnamese(part) for part in cut[:8])
     sizes = [len(part.encode()) for part in cut]
     rate = cost("".join(cut)) / max(1, sum(sizes))
-    found = tuple(
+    sentences = tuple(
         _unit(part, size * rate, pairs, place < pinned)
         for place, (part, size) in enumerate(zip(cut, sizes, strict=True))
     )
-    head = sum(unit.cost for unit in found[:pinned])
-    words = frozenset(term for unit in found for term in unit.terms)
+    head = sum(unit.cost for unit in sentences[:pinned])
+    words = frozenset(term for unit in sentences for term in unit.terms)
     families: dict[str, tuple[str, ...]] = {}
     for word in words:
         if len(word) >= STEM:
             families[word[:STEM]] = (*families.get(word[:STEM], ()), word)
     return Passage(
         title,
-        found,
+        sentences,
         tuple(term for term in terms(title, pairs=pairs) if term not in STOP_WORDS),
         head + (cost(title + "\n") if title else 0.0),
         frame,
@@ -149,15 +149,15 @@ def near_duplicates(passages: Sequence[Passage], similarity: float = 0.85) -> li
 
     Passages that differ in a number are never the same: two quarters' reports share every word but those.
     """
-    found: list[int] = []
+    repeated: list[int] = []
     firsts: list[frozenset[str]] = []
     for place, passage in enumerate(passages):
         words = passage.words
         if any(_same(words, other, similarity) for other in firsts):
-            found.append(place)
+            repeated.append(place)
         else:
             firsts.append(words)
-    return found
+    return repeated
 
 
 def _same(a: frozenset[str], b: frozenset[str], similarity: float) -> bool:
@@ -181,11 +181,11 @@ def aligned(passage: Passage, texts: Sequence[str], vectors: npt.NDArray[np.floa
     sums = np.zeros((len(passage.units), vectors.shape[1]))
     place = 0
     for text, vector in zip(texts, vectors, strict=True):
-        found = whole.find(text, place)
-        if found < 0:
+        at = whole.find(text, place)
+        if at < 0:
             continue
-        place = found + len(text)
-        first, last = np.searchsorted(ends, [found, place - 1], side="right")
+        place = at + len(text)
+        first, last = np.searchsorted(ends, [at, place - 1], side="right")
         sums[first : last + 1] += vector
     lost = ~sums.any(1)
     if lost.any():

@@ -42,7 +42,7 @@ class Pruning(Decision):
     unread: int = 0
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class PruneOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one turn's passages, without their text: indices of kept units, None for a passage unread."""
 
     kept: tuple[tuple[int, ...] | None, ...]
@@ -70,7 +70,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         self._prices = prices
         self._options = options
         self._remembered = remembered
-        self._known: OrderedDict[int, Outcome] = OrderedDict()
+        self._known: OrderedDict[int, PruneOutcome] = OrderedDict()
         self._analysed: OrderedDict[int, Passage] = OrderedDict()
         self._most_analysed = analysed
         self._systems: OrderedDict[int, int] = OrderedDict()
@@ -145,7 +145,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
             self._systems.popitem(last=False)
         return first != asked
 
-    def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> Outcome:
+    def _outcome(self, turn: Turn, count: Cost, exchange: Exchange, until: float) -> PruneOutcome:
         share = arm_setting(exchange, "prune.share", self._options.share, 0.01, 1.0)
         key = hash((turn.question, share, tuple(piece.text for piece in turn.pieces)))
         known = self._known.get(key)
@@ -157,7 +157,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
             self._known.popitem(last=False)
         return outcome
 
-    def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float, share: float) -> Outcome:
+    def _decide(self, turn: Turn, count: Cost, exchange: Exchange, until: float, share: float) -> PruneOutcome:
         options = self._options
         known = exchange.stage_notes.get(STORED_SENTENCES)
         vectors = known.passages if known is not None else {}
@@ -178,7 +178,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
             tokens += passage.cost
         unread = len(turn.pieces) - len(passages)
         everything = tuple(tuple(range(len(passage.units))) for passage in passages) + (None,) * unread
-        whole = Outcome(kept=everything, before=tokens, after=tokens, mass=1.0, duplicates=0)
+        whole = PruneOutcome(kept=everything, before=tokens, after=tokens, mass=1.0, duplicates=0)
         if tokens < options.floor:
             return whole
         pruned = prune(
@@ -193,7 +193,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         # Passages that were not read cannot be ranked: then all stay in their order.
         return _result(pruned, unread, ordered=options.best_first and not unread)
 
-    def _changes(self, turn: Turn, outcome: Outcome, count: Cost) -> Sequence[tuple[Piece, str]]:
+    def _changes(self, turn: Turn, outcome: PruneOutcome, count: Cost) -> Sequence[tuple[Piece, str]]:
         changes = []
         for piece, units in zip(turn.pieces, outcome.kept, strict=True):
             if units is None:
@@ -206,9 +206,9 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
         return changes
 
 
-def _result(pruned: Pruned, unread: int, *, ordered: bool) -> Outcome:
+def _result(pruned: Pruned, unread: int, *, ordered: bool) -> PruneOutcome:
     kept: tuple[tuple[int, ...] | None, ...] = tuple(tuple(units) for units in pruned.kept)
-    return Outcome(
+    return PruneOutcome(
         kept=kept + (None,) * unread,
         before=pruned.before,
         after=pruned.after,

@@ -39,14 +39,14 @@ VECTOR_NAMES: tuple[str, ...] = ("cosine", "cosine_best", "cosine_near", "cosine
 
 def probabilities(question: str, passages: Sequence[Passage], vector: Any = None) -> Floats:
     """The chance of each unit, in context order, to hold the evidence; sums to 1. float64, shape (units,)."""
-    found = featurise(question, passages)
-    if not len(found):
+    features = featurise(question, passages)
+    if not len(features):
         return np.zeros(0)
-    logits = found @ _LEXICAL_WEIGHTS
+    logits = features @ _LEXICAL_WEIGHTS
     # The local embedder reads English; for other scripts its vectors say less than the words do.
     if vector is not None and question.isascii() and all(passage.vectors is not None for passage in passages):
         words = lexical_share(question, passages)
-        near = vector_features(passages, vector, found, logits) @ _VECTOR_WEIGHTS
+        near = vector_features(passages, vector, features, logits) @ _VECTOR_WEIGHTS
         logits = words * logits + (1 - words) * near
     odds = np.exp(logits - logits.max())
     chances: Floats = odds / odds.sum()
@@ -140,11 +140,11 @@ def featurise(question: str, passages: Sequence[Passage]) -> Floats:
             row += 1
     owner = np.repeat(np.arange(len(passages)), sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
-    found = _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior, is_named)
+    features = _combine(question, passages, counts, titles, pairs, lengths, owner, starts, prior, is_named)
     if total:
         np.maximum(near, counts > 0, out=near)
-        found[:, _AT["with_before"] :] = _joined(near, titled[owner], owner, prior)
-    return found
+        features[:, _AT["with_before"] :] = _joined(near, titled[owner], owner, prior)
+    return features
 
 
 _AKIN = 0.6
@@ -152,11 +152,11 @@ _AKIN = 0.6
 
 def _akin(column: dict[str, int]) -> dict[str, list[int]]:
     """Columns of the query's words by their first letters: "intercepted" is nearly said by "interceptions"."""
-    found: dict[str, list[int]] = {}
+    by_stem: dict[str, list[int]] = {}
     for term, place in column.items():
         if len(term) >= STEM and term.isascii() and term not in STOP_WORDS and " " not in term:
-            found.setdefault(term[:STEM], []).append(place)
-    return found
+            by_stem.setdefault(term[:STEM], []).append(place)
+    return by_stem
 
 
 def _joined(present: Floats, titled: Floats, owner: npt.NDArray[np.intp], prior: Floats) -> Floats:
@@ -227,9 +227,9 @@ def _combine(
 ) -> Floats:  # fmt: skip
     sizes = [len(passage.units) for passage in passages]
     total = len(counts)
-    found = np.zeros((total, len(NAMES)))
+    features = np.zeros((total, len(NAMES)))
     if not total:
-        return found
+        return features
     unit, coverage = _bm25(counts, lengths, prior, 0.4)
     titled, covered = _bm25(counts + 0.5 * titles[owner], lengths, prior, 0.4)
     whole = np.zeros((len(passages), counts.shape[1]))
@@ -252,23 +252,23 @@ def _combine(
         (counts > 0) @ is_named / max(1.0, is_named.sum()),
     ]  # fmt: skip
     for place, values in enumerate(columns):
-        found[:, place] = values
+        features[:, place] = values
     hop = len(columns)
     first = _share(titled) + 0.5 * _share(passage)[owner]
-    expand(question, passages, first, owner, starts, found[:, hop : hop + 4])
-    wants(question, passages, found[:, hop + 6 : hop + 13], found[:, _AT["known"] : _AT["known"] + 3])
+    expand(question, passages, first, owner, starts, features[:, hop : hop + 4])
+    wants(question, passages, features[:, hop + 6 : hop + 13], features[:, _AT["known"] : _AT["known"] + 3])
     if total <= _TRANSCRIPT:
         place = _AT["mentioned_first"]
-        bridges(question, passages, first, owner, starts, found[:, place : place + 4])
-    found[:, hop + 4] = np.log1p(lengths) / 3
-    found[:, hop + 5] = lengths < 5
-    found[:, _AT["open_first"]] *= local == 0
+        bridges(question, passages, first, owner, starts, features[:, place : place + 4])
+    features[:, hop + 4] = np.log1p(lengths) / 3
+    features[:, hop + 5] = lengths < 5
+    features[:, _AT["open_first"]] *= local == 0
     if total > _TRANSCRIPT:  # what is asked for is a stretch, not a sentence
-        found[:, _AT["long_unit"]] = found[:, 1]
-        found[:, _AT["long_wide"]] = found[:, 14]
-        found[:, _AT["long_wider"]] = _share(_smooth(unit, starts, sizes, 25.0))
-    found[:, _AT["alone"]] = np.array(sizes)[owner] == 1
-    return found
+        features[:, _AT["long_unit"]] = features[:, 1]
+        features[:, _AT["long_wide"]] = features[:, 14]
+        features[:, _AT["long_wider"]] = _share(_smooth(unit, starts, sizes, 25.0))
+    features[:, _AT["alone"]] = np.array(sizes)[owner] == 1
+    return features
 
 
 _LEXICAL_WEIGHTS = np.array(LEXICAL or [0.0] * len(NAMES))

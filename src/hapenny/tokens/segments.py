@@ -17,7 +17,7 @@ _LINES = re.compile(r"\n+")
 
 def sentences(text: str) -> list[str]:
     """The sentences of running text; joined together they give the text again, byte for byte."""
-    found: list[str] = []
+    pieces: list[str] = []
     start = 0
     for match in _BOUNDARY.finditer(text):
         end = match.end()
@@ -26,25 +26,25 @@ def sentences(text: str) -> list[str]:
         before = text[max(start, match.start() - 40) : match.start()].rstrip("\"'”’)]")
         if before.endswith(".") and _ABBREVIATION.search(before[-12:]):
             continue
-        found.append(text[start:end])
+        pieces.append(text[start:end])
         start = end
     if start < len(text):
-        found.append(text[start:])
-    return found
+        pieces.append(text[start:])
+    return pieces
 
 
 def units(text: str) -> list[str]:
     """Sentences within paragraphs; lines of lists, tables and records stay whole. Joined: the text, byte for byte."""
     if "\n" not in text:
         return sentences(text)
-    found: list[str] = []
+    pieces: list[str] = []
     start = 0
     for match in _LINES.finditer(text):
-        found += sentences(text[start : match.end()])
+        pieces += sentences(text[start : match.end()])
         start = match.end()
     if start < len(text):
-        found += sentences(text[start:])
-    return found
+        pieces += sentences(text[start:])
+    return pieces
 
 
 def cut_units(text: str) -> tuple[list[str], tuple[str, str, str], int]:
@@ -66,16 +66,16 @@ def cut_units(text: str) -> tuple[list[str], tuple[str, str, str], int]:
 def json_records(text: str) -> list[str] | None:
     """The texts of a JSON array's elements, as they stand; None if the text is no array of at least two."""
     decoder = json.JSONDecoder()
-    found: list[str] = []
+    records: list[str] = []
     place = 1
     try:
         while True:
             place = _skip(text, place)
             _, end = decoder.raw_decode(text, place)
-            found.append(text[place:end])
+            records.append(text[place:end])
             place = _skip(text, end)
             if text[place] == "]":
-                return found if len(found) > 1 and not text[place + 1 :].strip() else None
+                return records if len(records) > 1 and not text[place + 1 :].strip() else None
             if text[place] != ",":
                 return None
             place += 1

@@ -207,7 +207,7 @@ class _Compiled:
         return self._filled(text, turn.result) if template.tool else text
 
     def _filled(self, text: str, result: Mapping[str, Any] | None) -> str | None:
-        found: dict[str, str] = {}
+        values: dict[str, str] = {}
         for field in _FIELD.findall(text):
             value: Any = result
             for step in field.split("."):
@@ -218,8 +218,8 @@ class _Compiled:
             said = str(value) if words is None else words.get(str(value))
             if said is None:
                 return None
-            found[field] = said
-        return _FIELD.sub(lambda match: found[match.group(1)], text)
+            values[field] = said
+        return _FIELD.sub(lambda match: values[match.group(1)], text)
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,17 +237,17 @@ def drafts(suggestions: Iterable[Suggestion]) -> Library:
     """Templates as suggested, switched off: for a person to read, correct and enable. An answer that holds braces is
     left out, because a template would fill them."""
     made: list[Template] = []
-    for found in suggestions:
-        if _FIELD.search(found.answer) or not found.user:
+    for suggestion in suggestions:
+        if _FIELD.search(suggestion.answer) or not suggestion.user:
             continue
-        before = found.after.split()
+        before = suggestion.after.split()
         made.append(
             Template(
-                name="-".join(found.user.split()[:6]) + f"-{len(made) + 1}",
-                user=Pattern(any=[rf"^\W*{_spaced(found.user.split())}\W*$"]),
+                name="-".join(suggestion.user.split()[:6]) + f"-{len(made) + 1}",
+                user=Pattern(any=[rf"^\W*{_spaced(suggestion.user.split())}\W*$"]),
                 after=Pattern(any=[rf"{_spaced(before)}\W*$"]) if before else None,
                 first=not before,
-                text=[found.answer],
+                text=[suggestion.answer],
                 enabled=False,
             )
         )
@@ -272,7 +272,7 @@ def suggest(
         group = groups.setdefault(key, {"users": set(), "answers": []})
         group["users"].add(who)  # type: ignore[union-attr]
         group["answers"].append(answer)  # type: ignore[union-attr]
-    found = []
+    suggestions = []
     for (user, after), group in groups.items():
         answers = list(group["answers"])
         plain: dict[str, list[str]] = {}
@@ -281,7 +281,7 @@ def suggest(
         best = max(plain.values(), key=len)
         share = len(best) / len(answers)
         if len(answers) >= least_turns and len(group["users"]) >= least_users and share >= agreement:
-            found.append(
+            suggestions.append(
                 Suggestion(
                     user=user,
                     after=after,
@@ -291,4 +291,4 @@ def suggest(
                     agreement=share,
                 )
             )
-    return sorted(found, key=lambda suggestion: -suggestion.turns)
+    return sorted(suggestions, key=lambda suggestion: -suggestion.turns)

@@ -96,10 +96,10 @@ class Packed(msgspec.Struct, kw_only=True):
 
 def texts_of(message: Message) -> list[str]:
     """Every text of a message that the model reads."""
-    found: list[str] = []
+    texts: list[str] = []
     for block in message.content:
-        found += block_texts(block)
-    return found
+        texts += block_texts(block)
+    return texts
 
 
 def block_texts(block: Block) -> list[str]:
@@ -234,16 +234,16 @@ _FACT = re.compile(
 def facts_of(texts: Sequence[str], room: int, said: str = "") -> str:
     """Identifiers, numbers, dates, names and addresses, verbatim, each once, in order, within `room` characters; those
     that stand in `said` are left out."""
-    found: dict[str, None] = {}
+    facts: dict[str, None] = {}
     left = room
     for text in texts:
         for match in _FACT.findall(text):
-            if match not in found and match not in said:
+            if match not in facts and match not in said:
                 left -= len(match) + 2
                 if left < 0:
-                    return ", ".join(found)
-                found[match] = None
-    return ", ".join(found)
+                    return ", ".join(facts)
+                facts[match] = None
+    return ", ".join(facts)
 
 
 class Sessions:
@@ -251,27 +251,27 @@ class Sessions:
     but a summary where one was asked for."""
 
     def __init__(self, capacity: int = 10_000) -> None:
-        self._plans: OrderedDict[int, Plan] = OrderedDict()
+        self._plans: OrderedDict[int, WindowPlan] = OrderedDict()
         self._capacity = capacity
 
-    def get(self, key: int) -> Plan:
+    def get(self, key: int) -> WindowPlan:
         """The plan of a conversation; a new one if it was never seen."""
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan()
+            plan = self._plans[key] = WindowPlan()
             if len(self._plans) > self._capacity:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)
         return plan
 
-    def renew(self, key: int) -> Plan:
+    def renew(self, key: int) -> WindowPlan:
         """A new plan in place of what was decided."""
-        self._plans[key] = Plan()
+        self._plans[key] = WindowPlan()
         return self._plans[key]
 
 
-class Plan(msgspec.Struct, kw_only=True):
+class WindowPlan(msgspec.Struct, kw_only=True):
     """What was decided for a conversation: tool results of messages before `cleared` are replaced by their facts,
     messages from the second turn to `dropped` are gone but for `recalled`, `summary` stands for them; `saved` in plain
     input tokens. `mark` is the hash of the messages that was decided on, `facts`

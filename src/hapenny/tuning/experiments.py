@@ -78,22 +78,22 @@ class Experiment(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
     def problems(self) -> list[str]:
         """What is wrong with it, as `path: what. Fix: how` lines."""
-        at, found = f"experiments.{self.name}", []
+        at, problems = f"experiments.{self.name}", []
         if len(self.arms) < 2:
-            found.append(f"{at}.arms: {len(self.arms)} given. Fix: name a control and at least one variant")
+            problems.append(f"{at}.arms: {len(self.arms)} given. Fix: name a control and at least one variant")
         for name, arm in self.arms.items():
             if not arm.share > 0:
-                found.append(f"{at}.arms.{name}.share: {arm.share:g}. Fix: a share above 0")
+                problems.append(f"{at}.arms.{name}.share: {arm.share:g}. Fix: a share above 0")
         if not 0 < self.alpha < 1:
-            found.append(f"{at}.alpha: {self.alpha:g}. Fix: a level between 0 and 1, e.g. 0.05")
+            problems.append(f"{at}.alpha: {self.alpha:g}. Fix: a level between 0 and 1, e.g. 0.05")
         if self.design and self.design != self.assignment():
-            found.append(
+            problems.append(
                 f"{at}: its arms, shares or salt were changed while its name was in use, which moves sessions from "
                 "arm to arm. Fix: put back what it was, or stop it and start the new one under another name"
             )
         if self.looks and (self.horizon is None or sorted(set(self.looks)) != self.looks or self.looks[-1] > 1):
-            found.append(f"{at}.looks: {self.looks}. Fix: rising shares up to 1, and a horizon")
-        return found
+            problems.append(f"{at}.looks: {self.looks}. Fix: rising shares up to 1, and a horizon")
+        return problems
 
     def assignment(self) -> str:
         """A digest of what decides which unit sees what."""

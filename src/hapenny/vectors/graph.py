@@ -63,8 +63,8 @@ class GraphIndex:
         """The k nearest, approximately; scores are rounded to half precision."""
         if k <= 0 or not len(self):
             return Hits(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
-        found = self._graph.search(np.asarray(vector, dtype=np.float32), min(k, len(self)), threads=1)
-        return Hits(found.keys.astype(np.int64), np.asarray(1.0 - found.distances, dtype=np.float32))
+        matches = self._graph.search(np.asarray(vector, dtype=np.float32), min(k, len(self)), threads=1)
+        return Hits(matches.keys.astype(np.int64), np.asarray(1.0 - matches.distances, dtype=np.float32))
 
     def save(self, path: Path) -> None:
         """Writes usearch's own format."""

@@ -112,8 +112,8 @@ def vectors(style: Style, answer: Any) -> Vectors:
     if style == "nova":
         return np.array([each["embedding"] for each in answer["embeddings"]], dtype=np.float32)
     if style == "cohere":
-        found = answer["embeddings"]
-        return np.array(found["float"] if isinstance(found, dict) else found, dtype=np.float32)
+        given = answer["embeddings"]
+        return np.array(given["float"] if isinstance(given, dict) else given, dtype=np.float32)
     ordered = sorted(answer["data"], key=lambda item: int(item["index"]))
     rows = [item["embedding"] for item in ordered]
     return np.stack(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from hapenny.simulation.card import Deck
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.card import Lineup
+from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.provider import Limit
 from hapenny.studies.virtual_run import apart
 from hapenny.workload.chance import Draws
@@ -49,12 +49,12 @@ class Draw(Struct, kw_only=True):
     learning_usd: float = 0.0
 
 
-def deck_of(card: str, world: str, mix: Mix) -> Deck:
+def deck_of(card: str, world: str, mix: Mix) -> Lineup:
     """The card's models at the card's speeds, or at the latency budget's: an answer of the mix's 95th percentile."""
-    deck = DECKS[card]
+    lineup = LINEUPS[card]
     if world == "card":
-        return deck
-    return paced(deck, first_s=FIRST_S, streaming_s=STREAMING_S, tokens=long_answer(mix))
+        return lineup
+    return paced(lineup, first_s=FIRST_S, streaming_s=STREAMING_S, tokens=long_answer(mix))
 
 
 def long_answer(mix: Mix) -> int:
@@ -85,10 +85,10 @@ def traffic(mix: Mix, seed: int, size: Size) -> tuple[Population, list[Message],
 def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     """Plays one draw."""
     population, tested, lived, measured = traffic(mix, seed, size)
-    deck, shop = deck_of(card, world, mix), population.shop
-    off = play_off(measured, shop, deck, seed)
-    test = evaluate(tested, shop, deck, seed) if tested else None
-    on = play_on(measured, shop, deck, seed, learn=lived, trained=test.trained if test is not None else None)
+    lineup, shop = deck_of(card, world, mix), population.shop
+    off = play_off(measured, shop, lineup, seed)
+    test = evaluate(tested, shop, lineup, seed) if tested else None
+    on = play_on(measured, shop, lineup, seed, learn=lived, trained=test.trained if test is not None else None)
     say(f"{card}, {world}, draw {seed}: saved {1 - on.bill / off.bill:.3f}, {off.cpu_s + on.cpu_s:.0f} s")
     return Draw(
         world=world,
@@ -104,18 +104,18 @@ def steps(card: str, mix: Mix, seed: int, size: Size, order: Sequence[str] = tup
     """One draw of each step in an order, and of all but one: by name, `all`, `off`, STEP (that and those before it)
     and `-STEP`."""
     population, tested, lived, measured = traffic(mix, seed, size)
-    deck, shop = deck_of(card, "gantt", mix), population.shop
-    trained = evaluate(tested, shop, deck, seed).trained if tested else None
+    lineup, shop = deck_of(card, "gantt", mix), population.shop
+    trained = evaluate(tested, shop, lineup, seed).trained if tested else None
     names = list(order)
     plans = {name: [STEPS[each] for each in names[: place + 1]] for place, name in enumerate(names)}
     plans |= {f"-{name}": [STEPS[each] for each in names if each != name] for name in names}
-    played: dict[str, Played] = {"off": play_off(measured, shop, deck, seed)}
+    played: dict[str, Played] = {"off": play_off(measured, shop, lineup, seed)}
     known: dict[tuple[str, ...], Played] = {}
     for name, on in plans.items():
         key = tuple(each for each in TECHNIQUES if each in on)
         if key not in known:
             known[key] = play_on(
-                measured, shop, deck, seed, learn=lived[-_STEP_LEARNING:], on=key, trained=trained
+                measured, shop, lineup, seed, learn=lived[-_STEP_LEARNING:], on=key, trained=trained
             )  # fmt: skip
         played[name] = known[key]
         say(f"{card}, {name}: {1 - played[name].bill / played['off'].bill:.3f} saved")
@@ -126,12 +126,12 @@ def steps(card: str, mix: Mix, seed: int, size: Size, order: Sequence[str] = tup
 def tiers(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:
     """One draw of the application with every question of a model asked of one tier, and of everything off (`off`)."""
     population, _, lived, measured = traffic(mix, seed, size)
-    deck, shop = deck_of(card, "gantt", mix), population.shop
-    played = {"off": play_off(measured, shop, deck, seed)}
-    for tier, model in tiers_of(deck).items():
+    lineup, shop = deck_of(card, "gantt", mix), population.shop
+    played = {"off": play_off(measured, shop, lineup, seed)}
+    for tier, model in tiers_of(lineup).items():
         if tier != "max":
             played[tier] = play_on(
-                measured, shop, deck, seed, learn=lived[-_STEP_LEARNING:], model=model, holdout=0.0,
+                measured, shop, lineup, seed, learn=lived[-_STEP_LEARNING:], model=model, holdout=0.0,
                 on=("tokens", "batching", "caching"), off=("prune", "window"),
             )  # fmt: skip
     return played
@@ -202,12 +202,12 @@ def burst(card: str, mix: Mix, seed: int, factor: float = 10.0) -> dict[str, Pla
     rush = release.minutes * 60 / DAY * factor
     day = population.messages(round(a_day * (1 + rush)), 1.0, release.day)
     measured = [message for message in day if begin - 300 <= message.at < begin + release.minutes * 60 + 300]
-    deck, shop = deck_of(card, "gantt", mix), population.shop
+    lineup, shop = deck_of(card, "gantt", mix), population.shop
     minute = 2 * 1.35 * a_day / 1440
     quotas = {"*": Limit(rpm=max(4, round(minute)), tpm=round(minute * 4_000))}
     return {
-        "off": play_off(measured, shop, deck, seed, quotas=quotas),
-        "on": play_on(measured, shop, deck, seed, quotas=quotas),
+        "off": play_off(measured, shop, lineup, seed, quotas=quotas),
+        "on": play_on(measured, shop, lineup, seed, quotas=quotas),
     }
 
 

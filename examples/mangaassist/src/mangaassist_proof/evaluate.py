@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hapenny.routing.training import Logged, Outcome, save_router, train_router
-from hapenny.simulation.card import Deck
+from hapenny.routing.training import Logged, TrainingOutcome, save_router, train_router
+from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import EPOCH
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
@@ -35,14 +35,14 @@ class Evaluated(Struct, kw_only=True):
     bill: int
 
 
-def evaluate(messages: Sequence[Message], shop: Shop, deck: Deck, seed: int) -> Evaluated:
+def evaluate(messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int) -> Evaluated:
     """Asks the tiers all questions that are a model's business; the cheapest one, of which less hangs, a quarter."""
-    models = {tier: model for tier, model in tiers_of(deck).items() if tier in _ASKED}
+    models = {tier: model for tier, model in tiers_of(lineup).items() if tier in _ASKED}
     runs: dict[str, Played] = {}
     for tier, model in models.items():
         some = messages[: len(messages) // 4] if tier == "fast" else messages
         runs[model] = play_on(
-            some, shop, deck, seed, on=("tokens",), off=("prune", "window"), model=model, holdout=0.0,
+            some, shop, lineup, seed, on=("tokens",), off=("prune", "window"), model=model, holdout=0.0,
             max_quality_loss=1.0,
         )  # fmt: skip
     rows = [
@@ -50,7 +50,9 @@ def evaluate(messages: Sequence[Message], shop: Shop, deck: Deck, seed: int) -> 
             prompt=message.text,
             route="chat",
             models={
-                model: Outcome(score=float(run.records[place].right), cost=(run.records[place].actual or 0) / 1e9)
+                model: TrainingOutcome(
+                    score=float(run.records[place].right), cost=(run.records[place].actual or 0) / 1e9
+                )
                 for model, run in runs.items()
                 if place < len(run.records) and not run.records[place].failure
             },

@@ -25,7 +25,7 @@ from hapenny.core.messages import Tool
 from hapenny.gateway.gateway import Gateway
 from hapenny.responsive.budget import used
 from hapenny.simulation import loop
-from hapenny.simulation.card import Deck
+from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
 from hapenny.studies.player import Player, Record
@@ -63,30 +63,30 @@ class Played(Struct, kw_only=True):
     """Seconds by step of the latency budget, of each request."""
 
 
-def tiers_of(deck: Deck) -> dict[str, str]:
+def tiers_of(lineup: Lineup) -> dict[str, str]:
     """Model by tier."""
-    return {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
+    return {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
 
 
-def off_config(deck: Deck) -> Config:
+def off_config(lineup: Lineup) -> Config:
     """Nothing is on, and nobody learns."""
-    return gateway_config(tiers_of(deck), _backend(deck), on=(), holdout=0.0, max_quality_loss=1.0)
+    return gateway_config(tiers_of(lineup), _backend(lineup), on=(), holdout=0.0, max_quality_loss=1.0)
 
 
-def _backend(deck: Deck) -> dict[str, Any]:
-    return {"kind": "simulated", "card": deck.name}
+def _backend(lineup: Lineup) -> dict[str, Any]:
+    return {"kind": "simulated", "card": lineup.name}
 
 
 def play_off(
-    messages: Sequence[Message], shop: Shop, deck: Deck, seed: int, *, model: str = "", quotas: Quotas = _OPEN
+    messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int, *, model: str = "", quotas: Quotas = _OPEN
 ) -> Played:
     """Everything off."""
-    config = off_config(deck)
+    config = off_config(lineup)
 
     async def main(clock: VirtualClock) -> Played:
-        provider, backends = _provider(clock, deck, seed, config, quotas)
+        provider, backends = _provider(clock, lineup, seed, config, quotas)
         async with Gateway(config, clock=clock, backends=backends) as gateway:
-            player = Player(gateway, messages, shop, provider, model=model or deck.baseline, label=False)
+            player = Player(gateway, messages, shop, provider, model=model or lineup.baseline, label=False)
             records = await player.play()
             await gateway.settled()
             return Played(
@@ -99,7 +99,7 @@ def play_off(
 def play_on(
     messages: Sequence[Message],
     shop: Shop,
-    deck: Deck,
+    lineup: Lineup,
     seed: int,
     *,
     learn: Sequence[Message] = (),
@@ -121,7 +121,7 @@ def play_on(
         if trained is not None:
             router.write_bytes(trained)
         config = gateway_config(
-            tiers_of(deck), _backend(deck), on=on, off=off, holdout=holdout,
+            tiers_of(lineup), _backend(lineup), on=on, off=off, holdout=holdout,
             max_quality_loss=max_quality_loss, more=more,
             trained=str(router) if trained is not None and "tiering" in on else None,
             audit_budget_share=audit_budget_share,
@@ -129,7 +129,7 @@ def play_on(
         settings = Settings(scripted="tokens" in on, sized="tokens" in on, model=model)
 
         async def main(clock: Clock) -> Played:
-            provider, backends = _provider(clock, deck, seed, config, quotas)
+            provider, backends = _provider(clock, lineup, seed, config, quotas)
             async with Gateway(config, clock=clock, backends=backends) as gateway:
                 app = Customers(gateway, shop, provider, settings)
                 learning = await app.play(learn) if learn else []
@@ -161,9 +161,11 @@ def _stepped(exchange: Exchange, steps: dict[str, list[float]]) -> None:
 
 
 def _provider(
-    clock: Clock, deck: Deck, seed: int, config: Config, quotas: Quotas
+    clock: Clock, lineup: Lineup, seed: int, config: Config, quotas: Quotas
 ) -> tuple[SimulatedProvider, dict[str, Any]]:
-    provider = SimulatedProvider(clock, deck, seed=seed, latents=seed, truth=Truth(), quotas=dict(quotas), chunk=_CHUNK)
+    provider = SimulatedProvider(
+        clock, lineup, seed=seed, latents=seed, truth=Truth(), quotas=dict(quotas), chunk=_CHUNK
+    )
     return provider, {name: SimulatedBackend(name, provider) for name in config.backends}
 
 
@@ -250,13 +252,13 @@ def _tools(tokens: int) -> tuple[Tool, ...]:
     return tuple(Tool(*tool) for tool in Shop.tools(tokens)) if tokens else ()
 
 
-def paced(deck: Deck, *, first_s: float, streaming_s: float, tokens: int) -> Deck:
+def paced(lineup: Lineup, *, first_s: float, streaming_s: float, tokens: int) -> Lineup:
     """The same models at other speeds: first token and an answer of `tokens` at these 95th percentiles."""
     models = tuple(
         msgspec.structs.replace(
             model, ttft_p50=first_s / 1.53, ttft_p95=first_s, rate_p50=tokens / streaming_s / 0.75,
             rate_p95=tokens / streaming_s,
         )
-        for model in deck.models
+        for model in lineup.models
     )  # fmt: skip
-    return msgspec.structs.replace(deck, models=models, pace_range=(1.0, 1.0))
+    return msgspec.structs.replace(lineup, models=models, pace_range=(1.0, 1.0))

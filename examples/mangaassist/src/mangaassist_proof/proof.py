@@ -17,7 +17,7 @@ import msgspec
 
 from hapenny.responsive.budget import RESERVE_MS
 from hapenny.responsive.budget import STEPS as BUDGET
-from hapenny.simulation.cards import DECKS
+from hapenny.simulation.cards import LINEUPS
 from hapenny.workload.mix import Mix, load
 from mangaassist_proof.draws import CHANGES, LIMITS, STEPS, Size, burst, draw, in_real_time, sensitivity, steps, tiers
 from mangaassist_proof.frontier import by_tier, frontier
@@ -89,7 +89,7 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
             found["hindsight"] = {"loss": 0.01, "saved": best}
             found["captured"] = round(found["saved_share"] / best, 4) if best else 0.0
             found["burst"] = rush(each["burst"].result())
-            found["card"] = {"name": card, "digest": DECKS[card].digest()}
+            found["card"] = {"name": card, "digest": LINEUPS[card].digest()}
             found["quotas"] = quotas(card, mix, [one.result() for one in each["draws"]])
             found["not_reached"] = not_reached(found)
             cards[card] = found
@@ -146,7 +146,7 @@ def quotas(card: str, mix: Mix, draws: Sequence[Any]) -> dict[str, Any]:
             }
             for model, count in sorted(calls.items())
         }
-    rows["card_rpm"] = {model.id: model.rpm for model in DECKS[card].models}
+    rows["card_rpm"] = {model.id: model.rpm for model in LINEUPS[card].models}
     return rows
 
 

@@ -30,41 +30,43 @@ class Finding(Struct, frozen=True):
 
 def lint(request: Request) -> list[Finding]:
     """Findings on one request, in the order of the prefix: tools, system, messages."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     names = [tool.name for tool in request.tools]
     if names != sorted(names):
-        found.append(Finding("unsorted-tools", "tools", "send tools in one fixed order: a new order is a new prefix"))
+        findings.append(
+            Finding("unsorted-tools", "tools", "send tools in one fixed order: a new order is a new prefix")
+        )
     for at, tool in enumerate(request.tools):
-        found += _volatile(tool.description or "", f"tools[{at}].description")
+        findings += _volatile(tool.description or "", f"tools[{at}].description")
     for at, block in enumerate(request.system):
         if isinstance(block, Text):
-            found += _volatile(block.text, f"system[{at}]")
+            findings += _volatile(block.text, f"system[{at}]")
     if len(request.messages) > 2 and _grounded(request.messages[0].content):
-        found.append(
+        findings.append(
             Finding(
                 "chunks-before-history",
                 "messages[0]",
                 "put retrieved passages into the last user turn: in front of the history they change every turn",
             )
         )
-    return found
+    return findings
 
 
 def drift(before: Request, now: Request) -> list[Finding]:
     """What of the earlier turn's prefix is no longer the same in this one."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if before.tools != now.tools:
         same = sorted(tool.name for tool in before.tools) == sorted(tool.name for tool in now.tools)
-        found.append(
+        findings.append(
             Finding("tools-reordered" if same else "tools-changed", "tools", "keep tools and their order fixed")
         )
     if before.system != now.system:
-        found.append(Finding("system-changed", "system", "move what changes into the last user turn"))
+        findings.append(Finding("system-changed", "system", "move what changes into the last user turn"))
     for at, (one, other) in enumerate(zip(before.messages, now.messages, strict=False)):
         if one != other:
-            found.append(Finding("history-rewritten", f"messages[{at}]", "append to the history, never rewrite it"))
+            findings.append(Finding("history-rewritten", f"messages[{at}]", "append to the history, never rewrite it"))
             break
-    return found
+    return findings
 
 
 def _volatile(text: str, where: str) -> list[Finding]:

@@ -34,7 +34,7 @@ _PAYS_AFTER = 0.3
 """Part of a lifetime after which a cheap write is counted: most of its reads have come by then."""
 
 
-class Plan(Struct, frozen=True):
+class PrefixPlan(Struct, frozen=True):
     """Depths (numbers of leading segments) behind which a cache point goes, deepest first.
 
     `ttls` are the lifetimes to ask for, seconds, never rising with depth, as providers want; `reads` is the depth that
@@ -164,7 +164,7 @@ class Planner:
         """Input tokens planned for."""
         self._swept = 0.0
 
-    def plan(self, chain: Sequence[Hashable], tokens: Sequence[int], now: float) -> Plan:
+    def plan(self, chain: Sequence[Hashable], tokens: Sequence[int], now: float) -> PrefixPlan:
         """Plans one request and learns from it.
 
         Args:
@@ -202,7 +202,7 @@ class Planner:
         for each in self._alls:
             each.follow(chain, depths, self._minimum, now)
         self._sweep(now)
-        return Plan(tuple(points), ttls, read, written, saved + best_gain)
+        return PrefixPlan(tuple(points), ttls, read, written, saved + best_gain)
 
     def _choose(self) -> None:
         """Who acts on the next request."""

@@ -13,7 +13,7 @@ from hapenny.caching.options import PREFIX_STAGE, PrefixOptions
 from hapenny.caching.prefix.arrange import Arranger
 from hapenny.caching.prefix.lint import Finding, lint
 from hapenny.caching.prefix.marks import PARTS, Place, Segment, mark, marked, proof, segments
-from hapenny.caching.prefix.placement import MOST_POINTS, Plan, Planner
+from hapenny.caching.prefix.placement import MOST_POINTS, Planner, PrefixPlan
 from hapenny.caching.prefix.reuse import Tariff
 from hapenny.core.answer import Answer, Outcome, Recorder, Transform
 from hapenny.core.events import Event
@@ -64,7 +64,7 @@ class _Planned(Struct):
 
     planner: Planner
     chain: list[Segment]
-    plan: Plan
+    plan: PrefixPlan
     request: Request
     """As arranged, unmarked."""
 

@@ -175,17 +175,17 @@ class SemanticCache:
             self.remove(entry)
         near = [neighbour for neighbour in near if neighbour.entry not in gone]
         looked = decider.look(terms, near, there.memory, max_error=max_error)
-        found = Lookup(space, route, question, terms, vector, looked)
+        lookup = Lookup(space, route, question, terms, vector, looked)
         if looked.action == "serve" and looked.candidate is not None:
             entry_ = self._answers.get(_key(looked.candidate.entry))
             if entry_ is not None and tenant in (None, entry_.value.tenant) and entry_.fresh(self._clock.wall()):
-                found.entry = entry_
-        return found
+                lookup.entry = entry_
+        return lookup
 
-    def served(self, request: str, found: Lookup, tenant: str = "") -> None:
+    def served(self, request: str, lookup: Lookup, tenant: str = "") -> None:
         """Remembers which entry answered a tenant's request, for feedback; the last 10,000."""
-        if found.looked.candidate is not None:
-            self._served[request] = (found.route, found.looked.candidate.entry, found.looked, tenant)
+        if lookup.looked.candidate is not None:
+            self._served[request] = (lookup.route, lookup.looked.candidate.entry, lookup.looked, tenant)
             while len(self._served) > 10_000:
                 self._served.popitem(last=False)
 
@@ -211,24 +211,24 @@ class SemanticCache:
         return True
 
     async def learn(
-        self, exchange: Exchange, found: Lookup, stored: Stored, text: str, *,
+        self, exchange: Exchange, lookup: Lookup, stored: Stored, text: str, *,
         size: int, ttl: float, tags: tuple[str, ...], verified: Callable[[Stored], object] | None = None,
         current: Callable[[Stored, float], bool] | None = None,
     ) -> None:  # fmt: skip
         """Stores a miss's question with its answer, after verifying which stored answers it equals (off the path)."""
-        decider = self._deciders[found.route]
+        decider = self._deciders[lookup.route]
         decider.hidden = self._judge.error
         self._judge.begin(exchange)
-        steps = decider.verify(found.looked, self._open(found.space, len(found.vector)).memory)
+        steps = decider.verify(lookup.looked, self._open(lookup.space, len(lookup.vector)).memory)
         answer: int | None = None
-        first, wrong = found.looked.candidate, None
+        first, wrong = lookup.looked.candidate, None
         try:
             entry = next(steps)
             while True:
                 other = self._answers.peek(_key(entry))
                 equal: bool | None = False
                 if other is not None:
-                    equal = await self._judge.equal(exchange, found.question, text_of(other.value), text)
+                    equal = await self._judge.equal(exchange, lookup.question, text_of(other.value), text)
                 if equal and other is not None and verified is not None:
                     verified(other.value)
                 if first is not None and entry == first.entry and equal is not None:
@@ -239,10 +239,10 @@ class SemanticCache:
         if current is not None and not current(stored, exchange.wall):
             return  # made from documents that changed meanwhile
         kept = Kept(stored, size, ttl, tags)
-        beside = self._open(found.space, len(found.vector)).memory.member(answer)
-        number = self.adopt(found.space, found.terms, found.vector, kept, beside)
+        beside = self._open(lookup.space, len(lookup.vector)).memory.member(answer)
+        number = self.adopt(lookup.space, lookup.terms, lookup.vector, kept, beside)
         if number is not None and self.others is not None:
-            self.others.learnt(found, number, kept, beside, wrong)
+            self.others.learnt(lookup, number, kept, beside, wrong)
 
     def adopt(self, space: bytes, terms: Terms, vector: Vectors, kept: Kept, beside: int | None) -> int | None:
         """Stores a question with its answer, which it shares with the entry `beside` it; its number, None where the
@@ -312,8 +312,8 @@ class SemanticCache:
 
     def _alive(self, entry: int) -> bool:
         """Whether an answer is there and current: one that went stale with its documents is no measure of a new one."""
-        found = self._answers.peek(_key(entry))
-        return found is not None and found.fresh(self._clock.wall())
+        answer = self._answers.peek(_key(entry))
+        return answer is not None and answer.fresh(self._clock.wall())
 
     def _open(self, space: bytes, dim: int) -> _Space:
         there = self._spaces.get(space)

@@ -147,29 +147,29 @@ class Decider:
         if not close:
             self._see(None)
             return Looked("miss", close, reason="no neighbour")
-        found = candidate(asked, close, memory, self._differences)
-        against = contradiction(asked, found.terms, memory.variety(found.answer))
+        nearest = candidate(asked, close, memory, self._differences)
+        against = contradiction(asked, nearest.terms, memory.variety(nearest.answer))
         if against:
             self._see(None)
-            return Looked("miss", close, found, reason=against)
-        score = self.model.error(found.features)
-        self._see(found.features)
+            return Looked("miss", close, nearest, reason=against)
+        score = self.model.error(nearest.features)
+        self._see(nearest.features)
         if self._fixed is not None:
-            action: Action = "serve" if found.similarity >= self._fixed else "miss"
+            action: Action = "serve" if nearest.similarity >= self._fixed else "miss"
             counts.hits += action == "serve"
-            return Looked(action, close, found, score, score, "fixed similarity", bounded=False)
+            return Looked(action, close, nearest, score, score, "fixed similarity", bounded=False)
         limit = self._threshold
         if max_error is not None and max_error < self.promise.max_error:
             limit = min(limit, self._compute(max_error)) if max_error > 0 else 0.0
         if score > limit or limit == 0.0:
-            return Looked("miss", close, found, score, reason="closed" if limit == 0.0 else "not sure enough")
+            return Looked("miss", close, nearest, score, reason="closed" if limit == 0.0 else "not sure enough")
         error = self._evidence.estimate(score)
         if self._clock.random.random() < self.promise.audit_share:
             counts.audits += 1
-            return Looked("audit", close, found, score, error, "audit")
+            return Looked("audit", close, nearest, score, error, "audit")
         counts.hits += 1
         self._allowance.spend(error / (1 - self.hidden))
-        return Looked("serve", close, found, score, error)
+        return Looked("serve", close, nearest, score, error)
 
     def verify(self, looked: Looked, memory: Memory) -> Generator[int, bool | None, int | None]:
         """What to find out about a question that the model has just answered.
@@ -178,15 +178,15 @@ class Decider:
         store the question under, or None for a new one. The first entry is the candidate whose label counts.
         """
         seen: set[int] = set()
-        found = looked.candidate
-        if found is not None and not looked.reason.startswith(_CONTRADICTED):
-            equal = yield found.entry
+        nearest = looked.candidate
+        if nearest is not None and not looked.reason.startswith(_CONTRADICTED):
+            equal = yield nearest.entry
             if equal is not None:
-                self._learn(looked, found, wrong=not equal)
-                memory.judged(found.entry, found.answer, equal)
+                self._learn(looked, nearest, wrong=not equal)
+                memory.judged(nearest.entry, nearest.answer, equal)
             if equal:
-                return found.answer
-            seen.add(found.answer)
+                return nearest.answer
+            seen.add(nearest.answer)
         for neighbour in looked.near[:_JUDGED_AMONG]:
             if neighbour.answer in seen:
                 continue
@@ -290,16 +290,16 @@ class Decider:
         self._stale = True
         self._refresh()
 
-    def _learn(self, looked: Looked, found: Candidate, *, wrong: bool) -> None:
+    def _learn(self, looked: Looked, nearest: Candidate, *, wrong: bool) -> None:
         self._counts.labels += 1
         self._stale = True
         if looked.action == "audit":
             self._counts.audits_wrong += wrong
             self._allowance.audited(looked.error, wrong)
             self._watch(wrong=wrong)
-        self._differences.learn(found.differing, wrong)
+        self._differences.learn(nearest.differing, wrong)
         # An audit that found a hit wrong is looked at now, not at the next turn.
-        if self.model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
+        if self.model.learn(nearest.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def _watch(self, *, wrong: bool) -> None:

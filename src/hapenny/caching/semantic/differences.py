@@ -30,12 +30,12 @@ class Differences:
         """The largest log odds of "wrong" among differing stems, relative to all labels; 0 for none or unknown."""
         base = self._wrongs / (self._wrongs + self._rights)
         wrong, right = _PRIOR * base, _PRIOR * (1 - base)
-        found = 0.0
+        worst = 0.0
         for number, stem in enumerate(stems):
             at = zlib.crc32(stem.encode()) % BUCKETS
             odds = (self._wrong[at] + wrong) / (self._right[at] + right)
-            found = odds if number == 0 else max(found, odds)
-        return math.log(found * (1 - base) / base) if found else 0.0
+            worst = odds if number == 0 else max(worst, odds)
+        return math.log(worst * (1 - base) / base) if worst else 0.0
 
     def learn(self, stems: Iterable[str], wrong: bool) -> None:
         """Counts a label for each differing stem."""

@@ -91,7 +91,6 @@ class SharedSemantic:
     # -- what was learnt here --------------------------------------------------------------------------------------
 
     def learnt(self, found: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
-        """As in `Others`."""
         answer = encoded(kept.stored, kept.size, kept.ttl, 0.0, kept.tags)
         if answer is None:
             return
@@ -107,14 +106,12 @@ class SharedSemantic:
         )  # fmt: skip
 
     def labelled(self, route: str, looked: Looked, wrong: bool) -> None:
-        """As in `Others`."""
         label = self._label(route, looked, wrong)
         if label is not None:
             label.reported = True
             self._out.append(_Told(self._me, self._cache.embedder, label=label))
 
     def forgotten(self, entry: int) -> None:
-        """As in `Others`."""
         name = self._names.get(entry)
         if name is not None:
             self._out.append(_Told(self._me, self._cache.embedder, gone=name))

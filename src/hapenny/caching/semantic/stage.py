@@ -92,16 +92,16 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
             vector = (await ask.embed(exchange, [question], technique=self.name))[0]
         except Failure:  # a paid embedder that is down takes no request with it; its call stands in the books
             return None
-        found = self._cache.look(
+        lookup = self._cache.look(
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
             tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
         )  # fmt: skip
-        if found.entry is not None and exchange.context.cache_control:
+        if lookup.entry is not None and exchange.context.cache_control:
             now = exchange.clock.wall()
-            if refuses(exchange.context.cache_control, found.entry.age(now), found.entry.expires - now):
-                found.entry = None
-        exchange.stage_notes[LOOKED_UP] = found
-        looked = found.looked
+            if refuses(exchange.context.cache_control, lookup.entry.age(now), lookup.entry.expires - now):
+                lookup.entry = None
+        exchange.stage_notes[LOOKED_UP] = lookup
+        looked = lookup.looked
         return SemanticDecision(
             reason=looked.reason,
             action=looked.action,
@@ -113,11 +113,11 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
 
     async def apply(self, decision: SemanticDecision, exchange: Exchange, onward: Onward) -> Answer:
         """Replays the stored answer, or goes onward and learns from what comes back."""
-        found = exchange.stage_notes[LOOKED_UP]
-        entry = found.entry
+        lookup = exchange.stage_notes[LOOKED_UP]
+        entry = lookup.entry
         if entry is None:
             answer = await onward(exchange)
-            return answer.through(_Learn(self, exchange, found, answer.recorded()))
+            return answer.through(_Learn(self, exchange, lookup, answer.recorded()))
         now = exchange.clock.wall()
         proof = f"error={decision.error:.4f}" if decision.bounded else "unproven"
         exchange.cache = CacheFact(
@@ -129,10 +129,10 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        self._cache.served(exchange.id, found, exchange.context.tenant)
+        self._cache.served(exchange.id, lookup, exchange.context.tenant)
         return Answer(Replay(entry.value.events))
 
-    def learn(self, exchange: Exchange, found: Lookup, stored: Stored, text: str, size: int) -> None:
+    def learn(self, exchange: Exchange, lookup: Lookup, stored: Stored, text: str, size: int) -> None:
         """Verifies and stores, off the path."""
         tags, results = tags_of(exchange, stored), self._results
         if results is not None:
@@ -140,7 +140,7 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
         verified = self._publisher.verified if self._publisher is not None else None
         self._spawn(
             self._cache.learn(
-                exchange, found, stored, text, size=size, ttl=self._ttl, tags=tags, verified=verified,
+                exchange, lookup, stored, text, size=size, ttl=self._ttl, tags=tags, verified=verified,
                 current=results.current if results is not None else None,
             )
         )  # fmt: skip
@@ -151,8 +151,8 @@ class _Learn(Transform):
 
     watches = True
 
-    def __init__(self, stage: SemanticStage, exchange: Exchange, found: Lookup, recorder: Recorder) -> None:
-        self._stage, self._exchange, self._found = stage, exchange, found
+    def __init__(self, stage: SemanticStage, exchange: Exchange, lookup: Lookup, recorder: Recorder) -> None:
+        self._stage, self._exchange, self._found = stage, exchange, lookup
         self._recorder = recorder
         recorder.whole()
 

@@ -61,24 +61,24 @@ class SemanticWatch(Stage, spec=SEMANTIC_STAGE):
         self._cache.policy(exchange.route, exchange.policy, exchange.original.model)
         vector = (await self._embedder.embed([question]))[0]
         tenant = None if self._keys.shared else exchange.context.tenant
-        found = self._cache.look(
+        lookup = self._cache.look(
             namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
             tenant=tenant, max_error=caution(exchange),
         )  # fmt: skip
-        exchange.on_end(partial(self._ended, exchange, found))  # also of would-be hits: here their truth costs nothing
-        looked = found.looked
+        exchange.on_end(partial(self._ended, exchange, lookup))  # also of would-be hits: here their truth costs nothing
+        looked = lookup.looked
         return SemanticDecision(
             reason=looked.reason,
             action=looked.action,
             score=looked.score,
             error=looked.error,
             similarity=looked.candidate.similarity if looked.candidate is not None else 0.0,
-            spared=found.entry is not None,
+            spared=lookup.entry is not None,
             weight=weight,
             label="" if self._consent or exchange.request.parameters.temperature == 0 else CONSENT,
         )
 
-    def _ended(self, exchange: Exchange, found: Lookup) -> None:
+    def _ended(self, exchange: Exchange, lookup: Lookup) -> None:
         """Learns from whole answers alone."""
         text = exchange.output
         if not exchange.delivered or exchange.failure is not None or exchange.stopped != "end_turn" or not text:
@@ -86,4 +86,4 @@ class SemanticWatch(Stage, spec=SEMANTIC_STAGE):
         adopted = exchange.adopted
         model = adopted.target.model if adopted is not None else exchange.answer.model
         stored = Stored((TextDelta(text),), Tokens(), model, exchange.context.tenant)
-        self._spawn(self._cache.learn(exchange, found, stored, text, size=len(text), ttl=self._ttl, tags=()))
+        self._spawn(self._cache.learn(exchange, lookup, stored, text, size=len(text), ttl=self._ttl, tags=()))

@@ -57,7 +57,7 @@ class ApplyGuardrail:
         counted = tuple(
             (name, usage[key]) for key, name in _UNITS.items() if type(usage.get(key)) is int and usage[key]
         )
-        found, blocks = _found(answer.get("assessments"))
+        kinds, blocks = _found(answer.get("assessments"))
         outputs = [
             each["text"]
             for each in answer.get("outputs") or ()
@@ -69,13 +69,13 @@ class ApplyGuardrail:
         texts, blocked, message = request.texts, "", ""
         if action == "GUARDRAIL_INTERVENED":
             # Where nothing says that it only anonymised, it blocked: an answer that we do not read is no permission.
-            if blocks or not found or len(outputs) != len(request.texts):
-                blocked = ", ".join(blocks or found) or "guardrail"
+            if blocks or not kinds or len(outputs) != len(request.texts):
+                blocked = ", ".join(blocks or kinds) or "guardrail"
                 message = "\n".join(outputs)
             else:
                 texts = tuple(outputs)
         return Verdict(
-            texts=texts, blocked=blocked, message=message, found=tuple(found), tokens=Tokens(units=counted),
+            texts=texts, blocked=blocked, message=message, found=tuple(kinds), tokens=Tokens(units=counted),
             reported=bool(usage),
         )  # fmt: skip
 
@@ -91,7 +91,7 @@ class ApplyGuardrail:
 
 def _found(assessments: Any) -> tuple[list[str], list[str]]:
     """What policies found, and which of it they block; in words of the policies, without any text."""
-    found: dict[str, None] = {}
+    kinds: dict[str, None] = {}
     blocks: dict[str, None] = {}
     for assessment in assessments if isinstance(assessments, list) else ():
         for policy, value in assessment.items() if isinstance(assessment, dict) else ():
@@ -104,10 +104,10 @@ def _found(assessments: Any) -> tuple[list[str], list[str]]:
                         continue
                     said = str(entry.get(word) or "")[:40] if list_name == name else ""
                     label = f"{policy.removesuffix('Policy')} {said}".strip()
-                    found.setdefault(label)
+                    kinds.setdefault(label)
                     if entry["action"] == "BLOCKED":
                         blocks.setdefault(label)
-    return list(found), list(blocks)
+    return list(kinds), list(blocks)
 
 
 def _object(body: bytes) -> dict[str, Any]:

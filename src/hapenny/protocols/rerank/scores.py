@@ -35,7 +35,7 @@ def ordered(results: Any, name: str, count: int) -> tuple[float, ...]:
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise Failure("upstream", f"the reranker's answer holds no score for passage {at}")
         scores[at] = float(score)
-    found = tuple(score for score in scores if score is not None)
-    if len(found) != count:
-        raise Failure("upstream", f"the reranker scored {len(found)} of {count} passages")
-    return found
+    given = tuple(score for score in scores if score is not None)
+    if len(given) != count:
+        raise Failure("upstream", f"the reranker scored {len(given)} of {count} passages")
+    return given

@@ -69,10 +69,10 @@ class TextsRerank:
 
 
 def _object(data: Any, name: str) -> dict[str, Any]:
-    found = data.get(name) if isinstance(data, dict) else None
-    return found if isinstance(found, dict) else {}
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _count(data: Mapping[str, Any], name: str) -> int | None:
-    found = data.get(name)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) and found >= 0 else None
+    value = data.get(name)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None

@@ -30,16 +30,16 @@ def ends_in_space(text: str) -> bool:
 
 def cache_points(service: Service, points: Sequence[str], subject: Subject) -> Iterator[Breach]:
     """Breaches of the rules about cache points: lifetimes in the order tools, system, messages ("" is none)."""
-    found = [ttl for ttl in points if ttl]
-    if not found:
+    lifetimes = [ttl for ttl in points if ttl]
+    if not lifetimes:
         return
     if not subject.caches:
         if service != "anthropic":
             yield breach("cache_unsupported", service)
         return
-    if len(found) > POINTS:
-        yield breach("cache_count", service, value=len(found))
-    if "1h" in found and "5m" in found[: len(found) - found[::-1].index("1h")]:
+    if len(lifetimes) > POINTS:
+        yield breach("cache_count", service, value=len(lifetimes))
+    if "1h" in lifetimes and "5m" in lifetimes[: len(lifetimes) - lifetimes[::-1].index("1h")]:
         yield breach("cache_order", service)
 
 

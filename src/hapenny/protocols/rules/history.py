@@ -105,7 +105,7 @@ def _without_results(message: Message) -> Message:
 def _without_strangers(run: list[Message], calls: Counter[str]) -> tuple[list[Message], int]:
     """The turns with results as text that no call (or no further one) asked for, and how many there were."""
     out: list[Message] = []
-    found = 0
+    dropped = 0
     for message in run:
         content: list[Block] = []
         for block in message.content:
@@ -113,7 +113,7 @@ def _without_strangers(run: list[Message], calls: Counter[str]) -> tuple[list[Me
                 calls[block.id] -= 1
                 content.append(block)
             elif isinstance(block, ToolResult):
-                found += 1
+                dropped += 1
                 content += [Text("Result of an earlier tool call:"), *map(_as_text, block.content)]
             else:
                 content.append(block)
@@ -127,7 +127,7 @@ def _without_strangers(run: list[Message], calls: Counter[str]) -> tuple[list[Me
             )
             message = replace(message, role=role, content=tuple(content))
         out.append(message)
-    return out, found
+    return out, dropped
 
 
 def _as_text(block: Block) -> Block:

@@ -21,10 +21,10 @@ def fitted(draft: Draft) -> None:
     request, subject = draft.request, draft.subject
     asked = request.parameters
     _reasons(draft)
-    found = fit(subject.card, draft.request.parameters, subject.model, effort_thinks=request.protocol in OPENAIS)
-    for change in found.changes:
+    fitting = fit(subject.card, draft.request.parameters, subject.model, effort_thinks=request.protocol in OPENAIS)
+    for change in fitting.changes:
         draft.note(change.note())
-    now = found.parameters
+    now = fitting.parameters
     if now.n is not None and now.n > 1 and any(one.name == "n" for one in refusals(subject.card, now, subject.model)):
         raise invalid(f"{subject.model} gives one answer at a time.", "n", "send n = 1, or several requests")
     if now.max_tokens == 0 and subject.service in ("converse", "invoke"):

@@ -48,16 +48,16 @@ Place = tuple[str, int, int, int]
 
 def _places(request: Request) -> list[tuple[Place, str]]:
     """All cache points in the order in which prefixes are cached."""
-    found: list[tuple[Place, str]] = []
-    found += [(("tools", i, 0, -1), tool.checkpoint) for i, tool in enumerate(request.tools) if tool.checkpoint]
-    found += [(("system", i, 0, -1), ttl) for i, block in enumerate(request.system) if (ttl := _ttl(block))]
+    places: list[tuple[Place, str]] = []
+    places += [(("tools", i, 0, -1), tool.checkpoint) for i, tool in enumerate(request.tools) if tool.checkpoint]
+    places += [(("system", i, 0, -1), ttl) for i, block in enumerate(request.system) if (ttl := _ttl(block))]
     for i, message in enumerate(request.messages):
         for j, block in enumerate(message.content):
             if isinstance(block, ToolResult):
-                found += [(("messages", i, j, k), ttl) for k, one in enumerate(block.content) if (ttl := _ttl(one))]
+                places += [(("messages", i, j, k), ttl) for k, one in enumerate(block.content) if (ttl := _ttl(one))]
             if ttl := _ttl(block):
-                found.append((("messages", i, j, -1), ttl))
-    return found
+                places.append((("messages", i, j, -1), ttl))
+    return places
 
 
 def _not_behind_text(request: Request) -> set[Place]:

@@ -134,17 +134,17 @@ def _recursive(schema: dict[str, Any]) -> bool:
 
 
 def _references(value: Any) -> list[str]:
-    found: list[str] = []
+    references: list[str] = []
     todo = [value]
     while todo:
         one = todo.pop()
         if isinstance(one, dict):
             if isinstance(one.get("$ref"), str):
-                found.append(one["$ref"])
+                references.append(one["$ref"])
             todo += one.values()
         elif isinstance(one, list):
             todo += one
-    return found
+    return references
 
 
 def refused_keyword(schema: Any) -> tuple[str, dict[str, Any]] | None:

@@ -41,7 +41,7 @@ def raised(draft: Draft) -> None:
 def without_blanks(draft: Draft) -> None:
     """Text that is empty or white space is left out; a turn or result that would be empty says so."""
     request = draft.request
-    found = 0
+    removed = 0
     out: list[Message] = []
     last = len(request.messages) - 1
     for i, message in enumerate(request.messages):
@@ -49,7 +49,7 @@ def without_blanks(draft: Draft) -> None:
             out.append(message)
             continue
         content, dropped = _filled(message.content, draft)
-        found += dropped
+        removed += dropped
         if not content and (draft.native or (draft.kin and i == last and message.role == "assistant")):
             if i == last and message.role == "assistant" and draft.subject.service == "anthropic":
                 out.append(replace(message, content=()))
@@ -58,15 +58,15 @@ def without_blanks(draft: Draft) -> None:
         if content:
             out.append(replace(message, content=content))
     system = tuple([block for block in request.system if not (isinstance(block, Text) and is_blank(block.text))])
-    found += len(request.system) - len(system)
+    removed += len(request.system) - len(system)
     before = any(message.role != "system" for message in request.messages)
     if before and not any(message.role != "system" for message in out):
         out.append(Message("user", (Text(EMPTY),)))
     same = len(out) == len(request.messages) and all(a is b for a, b in zip(out, request.messages, strict=True))
     if not same or len(system) != len(request.system):
         draft.change(messages=tuple(out), system=system)
-    if found:
-        draft.note(f"blank_text={found} left out")
+    if removed:
+        draft.note(f"blank_text={removed} left out")
 
 
 def _blank(block: Block) -> bool:
@@ -84,7 +84,7 @@ def without_strange_thoughts(draft: Draft) -> None:
     if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
-    found = 0
+    dropped = 0
     out: list[Message] = []
     for message in request.messages:
         content = tuple(
@@ -94,11 +94,11 @@ def without_strange_thoughts(draft: Draft) -> None:
                 if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
             ]
         )
-        found += len(message.content) - len(content)
+        dropped += len(message.content) - len(content)
         out.append(message if len(content) == len(message.content) else replace(message, content=content))
-    if found:
+    if dropped:
         draft.change(messages=tuple(out))
-        draft.note(f"reasoning={found} parts left out: another model's")
+        draft.note(f"reasoning={dropped} parts left out: another model's")
 
 
 def _filled(blocks: tuple[Block, ...], draft: Draft) -> tuple[tuple[Block, ...], int]:

@@ -32,11 +32,11 @@ class Changes:
     def __call__(self) -> list[str] | None:
         """Ids of the sources that changed since the last look; None: anything may have. Raises nothing."""
         try:
-            found, self._seq = self._open().changed_after(self._seq)
+            changed, self._seq = self._open().changed_after(self._seq)
         except sqlite3.Error:  # none there yet, one of an older version, or one that is just being written
             self._manifest = None
             return []
-        return found
+        return changed
 
     def _open(self) -> Manifest:
         if self._manifest is None:

@@ -17,7 +17,7 @@ from hapenny.core.messages import Request
 from hapenny.server.call import Call
 from hapenny.server.limit_headers import limit_headers
 from hapenny.server.made_object import Made
-from hapenny.server.passable_place import Place, path_of, place
+from hapenny.server.passable_place import Destination, path_of, place
 from hapenny.server.passable_request import asked_queries, encoded, encoded_form, names_files, permit, renamed
 from hapenny.server.passed_answer import Passed
 from hapenny.server.passed_bound import bounded, isolated
@@ -83,7 +83,7 @@ async def forward(call: Call) -> Response:
     return Response(status=raw.status, headers=out, pieces=passed)
 
 
-def _sent(call: Call, spot: Place) -> tuple[bytes, Mapping[str, str]]:
+def _sent(call: Call, spot: Destination) -> tuple[bytes, Mapping[str, str]]:
     """Body and headers as they are sent: what was read is written anew."""
     headers, value = call.request.headers, spot.body
     if isinstance(value, list):
@@ -92,7 +92,7 @@ def _sent(call: Call, spot: Place) -> tuple[bytes, Mapping[str, str]]:
     return (call.body if value is None else encoded(value)), headers
 
 
-async def _admitted(call: Call, exchange: Exchange, spot: Place, body: bytes) -> Held | None:
+async def _admitted(call: Call, exchange: Exchange, spot: Destination, body: bytes) -> Held | None:
     """Holds the request against limits and budgets. Raises `Failure`."""
     gate, passable = call.gateway.gate, spot.passable
     holder = gate.holder(exchange.context)
@@ -106,7 +106,7 @@ async def _admitted(call: Call, exchange: Exchange, spot: Place, body: bytes) ->
     return await gate.reserve_tokens(exchange, exchange.target, most) if most is not None else None
 
 
-async def _permit_objects(call: Call, spot: Place) -> None:
+async def _permit_objects(call: Call, spot: Destination) -> None:
     """Objects at the provider are those of the key that made them; lists of everybody's are nobody's; what acts for the
     operator's account is the operator's; knowledge bases are read by whom the configuration names."""
     keeps = spot.passable.keeps

@@ -22,7 +22,7 @@ def quotas(provider: SimulatedProvider) -> Endpoint:
         if call.request.headers.get("x-amz-target") != _TARGET:
             raise Failure("not_found", "no such operation", fix="ListServiceQuotas is simulated")
         listed: list[dict[str, Any]] = []
-        for model in provider.deck.models:
+        for model in provider.lineup.models:
             name = " ".join(word.capitalize() for word in _WORDS.split(model.id.partition(":")[0]))
             quota = provider.quota(model.id)
             for scope in ("On-demand", "Cross-region", "Global cross-region"):

@@ -78,10 +78,10 @@ class Guardrails:
         if "hateful" in whole:
             hate = {"type": "HATE", "confidence": "HIGH", "action": "BLOCKED"}
             assessment["contentPolicy"] = {"filters": [hate]}
-        found = [self._rules.find(text) for text in texts]
+        matches = [self._rules.find(text) for text in texts]
         entities = [
             {"match": text[each.start : each.end], "type": _NAMES[each.kind], "action": "ANONYMIZED"}
-            for text, items in zip(texts, found, strict=True)
+            for text, items in zip(texts, matches, strict=True)
             for each in items
         ]
         if entities:
@@ -91,7 +91,7 @@ class Guardrails:
         if blocked:
             outputs = [{"text": _MESSAGE}]
         elif entities:
-            outputs = [{"text": _anonymised(text, items)} for text, items in zip(texts, found, strict=True)]
+            outputs = [{"text": _anonymised(text, items)} for text, items in zip(texts, matches, strict=True)]
         usage = {
             "topicPolicyUnits": count, "contentPolicyUnits": count, "wordPolicyUnits": 0,
             "sensitiveInformationPolicyUnits": count, "sensitiveInformationPolicyFreeUnits": 0,
