@@ -63,7 +63,13 @@ def mixed(count, gap):
 @pytest.mark.parametrize("tariff", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize(
     "prompts",
-    [strangers(800, 5.0), regulars(800, 5.0, 20), regulars(600, 120.0, 20), fading(900, 5.0), mixed(900, 6.0)],
+    [
+        strangers(2_000, 5.0),
+        regulars(2_000, 5.0, 20),
+        regulars(2_000, 120.0, 20),
+        fading(2_000, 5.0),
+        mixed(2_000, 6.0),
+    ],
     ids=["strangers", "regulars", "seldom", "fading", "mixed"],
 )
 def test_the_bill_ends_near_the_better_of_nothing_and_everything(prompts, tariff):
