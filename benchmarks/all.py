@@ -26,6 +26,13 @@ WANTS: dict[str, str | None] = {
     "batch": None,
     "guardrails": None,
     "console": None,
+    "latency": "",
+    "techniques": "",
+    "protection": None,
+    "firstday": None,
+    "mangaassist": None,
+    "scaling": "traces",
+    "scaleout": None,
 }
 
 

@@ -28,10 +28,10 @@ from hapenny.console.budgeted import budgeted
 from hapenny.console.live import Live
 from hapenny.console.site import Console
 from hapenny.console.sitemap import PAGES
-from hapenny.console.views.savings import held_out
 from hapenny.core.clock import RealClock
 from hapenny.telemetry import sampled, searched
 from hapenny.telemetry.figures import Scope
+from hapenny.telemetry.holdout import against_totals
 from hapenny.telemetry.rolled import Rolled
 
 QUERY_MS, PAGE_MS, ROWS_PER_S = 300.0, 400.0, 5_000
@@ -55,7 +55,7 @@ def questions(rolled: Rolled) -> dict[str, Callable[[Scope], Any]]:
         "budget": lambda scope: budgeted(connection, scope),
         "evidence": lambda scope: sampled.evidence(connection, scope),
         "scores": lambda scope: sampled.scores(connection, scope),
-        "holdout": lambda scope: held_out(rolled, scope),
+        "holdout": lambda scope: against_totals(connection, *sampled.condition(scope), [(1, 1, 1, 0)], (0, 0.0)),
         "search": lambda scope: searched.search(connection, scope, searched.Wanted()),
         "search_failed": lambda scope: searched.search(connection, scope, searched.Wanted(outcome="failed")),
         "search_rare": lambda scope: searched.search(connection, scope, searched.Wanted(slower=500.0)),

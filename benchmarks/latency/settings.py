@@ -39,6 +39,8 @@ from hapenny.workload.shoppers import DAY, Message, Population
 
 PRIMARY, OTHER = "us-east-1", "us-west-2"
 SLOW = 3.0
+STRONG_FROM = 0.30
+"""The score from which the cold-start rule takes a question for hard (`tiers.strong_from`)."""
 INSTRUCTION = "Use these sources where they help, and cite them as [1], [2].\n\nQuestion:"
 """With the word that tells the simulated model where the question begins."""
 _ROUNDS = 3
@@ -84,9 +86,13 @@ def index(folder: Path, played: Traffic) -> None:
         close()
 
 
-def config(deck: Deck, collection: Path | None, **route: Any) -> Config:
+def config(deck: Deck, collection: Path | None, *, fastest: bool = False, **route: Any) -> Config:
     """Two regions for each model, hedges, a deadline, guardrails, limits of the key, and a search besides: the mix's
-    requests bring the passages that their application found, and the gateway adds what it finds."""
+    requests bring the passages that their application found, and the gateway adds what it finds.
+
+    `fastest`: the operator puts speed first: easy questions go to the fast tier by their score, without waiting for
+    evidence. (Claude is sold in no faster service tier.)
+    """
     tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := deck.of_tier(tier))}
     places = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
     stages = {"latency": "on", "guard_input": "on", "guard_output": "on"}
@@ -106,6 +112,8 @@ def config(deck: Deck, collection: Path | None, **route: Any) -> Config:
         "ledger": {"path": ":memory:"},
         "log_level": "error",
     }
+    if fastest:
+        text["stages"]["tiers"] = {"balanced_from": STRONG_FROM, "strong_from": STRONG_FROM}
     if collection is not None:
         text["collections"] = {"shop": {"path": str(collection), "refresh_s": 3_600}}
     return load(text=json.dumps(text))

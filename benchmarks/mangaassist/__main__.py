@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="two draws of 250 messages, no changed mixes")
     parser.add_argument("--draws", type=int, default=20, help="of the hidden world, on manga-2024")
-    parser.add_argument("--other-draws", type=int, default=4, help="on current-2026")
+    parser.add_argument("--other-draws", type=int, default=3, help="on current-2026")
     parser.add_argument("--messages", type=int, default=1_500, help="that are measured in each draw")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parse(parser)

@@ -14,7 +14,6 @@ import functools
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -22,26 +21,10 @@ from typing import Any, TypeVar
 from benchmarks.arguments import parse
 from benchmarks.protection import over_http, scenes, semantic
 from benchmarks.protection.scenes import SCENES, Outcome
-from hapenny.workload.mix import Mix, load
+from hapenny.workload.mix import load
 
 T = TypeVar("T")
 _OVER_HTTP = "wrong30"
-
-
-def play(mix: Mix, messages: int, job: tuple[str, int]) -> Outcome:
-    """One run of a scene."""
-    scene, seed = job
-    outcome = scenes.play(mix, seed, messages, SCENES[scene])
-    print(f"{scene} seed {seed}: {outcome}", file=sys.stderr, flush=True)
-    return outcome
-
-
-def wrong_hits(mix: Mix, messages: int, job: tuple[str, int]) -> int:
-    """Wrong answers of the semantic cache after a change."""
-    change, seed = job
-    wrong = semantic.CHANGES[change](mix, seed, messages)
-    print(f"semantic, {change}, seed {seed}: {wrong} wrong", file=sys.stderr, flush=True)
-    return wrong
 
 
 def each(one: Callable[[tuple[str, int]], T], jobs: Sequence[tuple[str, int]], workers: int) -> list[T]:
@@ -69,12 +52,12 @@ def main() -> None:
     report: dict[str, Any] = {"runs": arguments.runs, "mix": mix.digest()}
     names = [name for name in arguments.scenes if name != "semantic"]
     jobs = [(name, seed) for name in names for seed in range(1, arguments.runs + 1)]
-    outcomes = each(functools.partial(play, mix, messages), jobs, arguments.workers)
+    outcomes = each(functools.partial(scenes.one, mix, messages), jobs, arguments.workers)
     for name in names:
         report[name] = told(name, [outcome for job, outcome in zip(jobs, outcomes, strict=True) if job[0] == name])
     if "semantic" in arguments.scenes:
         jobs = [(change, seed) for change in semantic.CHANGES for seed in range(1, arguments.semantic_runs + 1)]
-        wrong = each(functools.partial(wrong_hits, mix, messages), jobs, arguments.workers)
+        wrong = each(functools.partial(semantic.one, mix, messages), jobs, arguments.workers)
         report["semantic_wrong_500"] = max(wrong)
         report["semantic_wrong_500_each"] = {
             change: [count for job, count in zip(jobs, wrong, strict=True) if job[0] == change]

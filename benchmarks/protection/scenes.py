@@ -8,6 +8,7 @@ the requests.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -171,3 +172,11 @@ SCENES: Mapping[str, Callable[[SimulatedProvider], None]] = {
     "wrong10": worse(0.1),
     "same_facts": reworded,
 }
+
+
+def one(mix: Mix, messages: int, job: tuple[str, int]) -> Outcome:
+    """One run of a scene, (name, seed): for workers."""
+    scene, seed = job
+    outcome = play(mix, seed, messages, SCENES[scene])
+    print(f"{scene} seed {seed}: {outcome}", file=sys.stderr, flush=True)
+    return outcome

@@ -72,16 +72,20 @@ async def _fired(url: str, serial: int, kept: bool) -> float:
 
 
 def workers(folder: Path) -> dict[str, Any]:
-    """Processor a request of two workers against one, on the same requests; they take turns. `cpu_ratio_2` is of requests
-    whose answers are all shared, half of them new: the dearest there are; `cpu_ratio_2_plain` of requests that say no
-    temperature, whose answers nobody keeps."""
+    """Processor a request of two workers against one, on the same requests; they take turns.
+
+    `cpu_ratio_2` is of requests whose answers are all shared, half of them new: the dearest there are.
+    `cpu_ratio_2_plain` is of requests that say no temperature, whose answers nobody keeps.
+    """
     provider = Process("benchmarks.scaleout.provider", "0.002")
     one = fleet.Fleet(folder / "w1", 1, provider, None, None)
     two = fleet.Fleet(folder / "w2", 1, provider, None, None, more=("--workers", "2"))
     ratios, plain, speeds, costs = [], [], [], []
     try:
         for round_ in range(ROUNDS + 1):
-            cost, rate, bare = [], [], []
+            cost: list[float] = []
+            rate: list[float] = []
+            bare: list[float] = []
             for group in (one, two):
                 gateway = group.gateways[0]
                 for kept, costs_ in ((True, cost), (False, bare)):

@@ -24,13 +24,16 @@ TTFT_S = 3.0
 """The objective: the first token within the hard limit of a useful answer."""
 SPILL_S = 2.0
 SPILL_PRICE = 3.0
+SERVER_WEIGHT = (CARD.step_s / CARD.most + CARD.sequence_s) * CARD.prefill_tokens_per_s
+"""What an answer's token weighs against a prompt's on a full server of `CARD`, by its own figures."""
 OUTPUT_WEIGHT = 5.0
+"""The same at a provider: the burndown of most models."""
 HELD = 0.99
 
 
 def weight(arrival: Arrival) -> float:
-    """Weighted tokens of a request."""
-    return arrival.input + OUTPUT_WEIGHT * arrival.output
+    """Weighted tokens of a request on a server of `CARD`."""
+    return arrival.input + SERVER_WEIGHT * arrival.output
 
 
 class Case(NamedTuple):
@@ -60,7 +63,7 @@ class Hapenny:
         self._scaler = Autoscaler(
             ScalerOptions(
                 work_per_s=full_per_s, start_s=CARD.start_s, target=target, spill_price=SPILL_PRICE,
-                output_weight=OUTPUT_WEIGHT, most=256,
+                output_weight=SERVER_WEIGHT, most=256,
             )
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from typing import Any
 
 STEPS = 20
 INSTRUCTIONS = "\n".join(
-    ["You plan journeys step by step. Name one step at a time, and say DONE when nothing is left."]
+    ["You plan journeys step by step. Name one step at a time; end with a line that says DONE when nothing is left."]
     + [f"Rule {number}: keep to the timetable, name the platform, and never book twice." for number in range(1, 120)]
 )
 
@@ -47,7 +47,7 @@ def run(task: str, steps: int = STEPS) -> dict[str, Any]:
         said, paid, spared = step(messages)
         cost, saved = cost + paid, saved + spared
         done.append(said)
-        if "DONE" in said:
+        if said.rstrip().splitlines()[-1:] == ["DONE"]:
             break
         messages += [{"role": "assistant", "content": said}, {"role": "user", "content": "Go on with the next step."}]
     return {"steps": len(done), "answer": done[-1], "cost_usd": round(cost, 9), "saved_usd": round(saved, 9)}

@@ -15,7 +15,12 @@ from hapenny.config import load
 from tests.server.house import running
 
 AGENT = Path(__file__).parents[2] / "examples" / "agentcore" / "agent.py"
-CONFIG = "ledger: null\nauth: open\nbackends: {simulated: {kind: simulated}}\nroutes: {default: {holdout: 0}}\n"
+CONFIG = """
+ledger: null
+auth: open
+backends: {simulated: {kind: simulated, card: current-2026}}
+routes: {default: {holdout: 0}}
+"""
 
 
 @pytest.fixture
@@ -26,6 +31,7 @@ def agent():
     return made
 
 
+@pytest.mark.long
 async def test_twenty_steps_read_their_instructions_from_the_providers_cache(agent, monkeypatch):
     async with running(load(text=CONFIG)) as (url, _):
         monkeypatch.setenv("HAPENNY_URL", url)

@@ -5,7 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from hapenny.cli.tokens import guess, tokens
+from hapenny.cli.request_file import guess
+from hapenny.cli.tokens import tokens
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 ROWS = json.dumps([{"flight": f"HAT{n:03}", "origin": "ATL", "price": 100 + n} for n in range(12)])

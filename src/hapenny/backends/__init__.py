@@ -1,4 +1,4 @@
-"""The far bank: bedrock, openai, anthropic, sagemaker, simulated. I/O only.
+"""Calls to providers: bedrock, openai, anthropic, sagemaker, simulated. I/O only.
 
 May import simulation, protocols, catalog, stores and core.
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hapenny.cli.printable import printable, say_json
+from hapenny.cli.printable import printable, say, say_json
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ABOVE = click.FloatRange(min=0, min_open=True)
@@ -18,6 +18,7 @@ TICK_S = 10.0
 @click.option("--trace", type=_FILE, help="CSV of requests: timestamp_s, input_tokens, output_tokens.")
 @click.option("--ledger", type=_FILE, help="Instead: the provider calls of a ledger.")
 @click.option("--tokens-per-s", type=_ABOVE, required=True, help="Weighted tokens a second that a full server does.")
+@click.option("--output-weight", type=_ABOVE, default=5.0, show_default=True, help="Of an answer's token, likewise.")
 @click.option("--start-s", type=_ABOVE, default=180.0, show_default=True, help="From a server's start to its service.")
 @click.option("--spill-price", type=_ABOVE, help="Price of work that spills over, against a full server's.")
 @click.option("--least", type=click.IntRange(min=0), default=1, show_default=True)
@@ -28,7 +29,7 @@ TICK_S = 10.0
 @click.option("--ecs", metavar="CLUSTER/SERVICE", help="Also: Application Auto Scaling for a service.")
 @click.option("--json", "as_json", is_flag=True)
 def autoscale(
-    dry_run: bool, trace: Path | None, ledger: Path | None, tokens_per_s: float, start_s: float,
+    dry_run: bool, trace: Path | None, ledger: Path | None, tokens_per_s: float, output_weight: float, start_s: float,
     spill_price: float | None, least: int, most: int, keda: str | None, url: str | None, sagemaker: str | None,
     ecs: str | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -55,7 +56,14 @@ def autoscale(
     except (ValueError, OSError) as error:
         raise click.ClickException(printable(str(error))) from None
     scaler = Autoscaler(
-        ScalerOptions(work_per_s=tokens_per_s, start_s=start_s, spill_price=spill_price, least=max(1, least), most=most)
+        ScalerOptions(
+            work_per_s=tokens_per_s,
+            output_weight=output_weight,
+            start_s=start_s,
+            spill_price=spill_price,
+            least=max(1, least),
+            most=most,
+        )
     )
     wanted, course, next_tick = scaler.wants(0.0), [], TICK_S
     for each in arrivals:
@@ -77,7 +85,7 @@ def autoscale(
         say_json(msgspec.json.encode({"course": course, "documents": documents}))
         return
     for row in course:
-        click.echo(f"{row['at_s'] / 60:7.0f} min  {row['servers']:3d} servers  {row['why']}")
+        say(f"{row['at_s'] / 60:7.0f} min  {row['servers']:3d} servers  {row['why']}")
     for name, document in documents.items():
         shown = document if isinstance(document, str) else msgspec.json.format(msgspec.json.encode(document)).decode()
-        click.echo(f"\n{name}:\n{shown}")
+        say(f"\n{name}:\n{shown}")

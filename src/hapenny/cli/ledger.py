@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hapenny.cli.printable import printable
+from hapenny.cli.printable import printable, say
 from hapenny.core.clock import RealClock
 
 _BATCH = 20_000
@@ -80,7 +80,7 @@ def export(
                 count = _csv(file, columns, rows)
     finally:
         connection.close()
-    click.echo(f"{count:,} rows{f' in {out}' if out is not None else ''}", err=True)
+    say(f"{count:,} rows{f' in {out}' if out is not None else ''}", err=True)
 
 
 def _csv(file: Any, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> int:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.cli.printable import say, say_json
+from hapenny.cli.request_file import read
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.pages.charts import money
@@ -64,8 +65,6 @@ def count(
 
 
 def _request(path: Path, protocol: str | None, model: str | None) -> Request:
-    from hapenny.cli.tokens import read
-
     body = path.read_bytes()
     if body.lstrip()[:1] == b"{":
         asked = read(body, protocol, model)

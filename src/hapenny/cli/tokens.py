@@ -11,12 +11,11 @@ import msgspec
 
 from hapenny.catalog import Catalog, default, overrides
 from hapenny.cli.printable import printable_all, say, say_json
+from hapenny.cli.request_file import read
 from hapenny.cli.token_count import count
 from hapenny.config import load
 from hapenny.core.clock import RealClock
-from hapenny.core.errors import Failure
 from hapenny.core.exchange import Target
-from hapenny.core.messages import Request
 from hapenny.counting import Estimators
 from hapenny.pages.charts import money
 from hapenny.protocols.registry import CODECS
@@ -147,39 +146,6 @@ def _turn(content: Content) -> tuple[str, str, str, str] | None:
         return None
     before = next((text for role, text in reversed(said) if role == "assistant"), "")
     return content.user, before, said[-1][1], content.answer
-
-
-def guess(body: bytes) -> str:
-    """The dialect of a request body, by the fields only it has."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, object])
-    except msgspec.DecodeError as error:
-        raise click.ClickException(f"not a JSON object: {error}") from None
-    if "inferenceConfig" in fields or "modelId" in fields or "toolConfig" in fields:
-        return "bedrock"
-    messages = fields.get("messages")
-    first = messages[0] if isinstance(messages, list) and messages else {}
-    content = first.get("content") if isinstance(first, dict) else None
-    if isinstance(content, list) and content and isinstance(content[0], dict) and "type" not in content[0]:
-        return "bedrock"
-    if "anthropic_version" in fields:
-        return "invoke"
-    if "prompt" in fields and "messages" not in fields:
-        return "completions"
-    if "input" in fields and "messages" not in fields:
-        return "responses"
-    return "anthropic" if "system" in fields or b'"tool_use"' in body or b'"input_schema"' in body else "openai"
-
-
-def read(body: bytes, protocol: str | None, model: str | None) -> Request:
-    """A request body of any dialect. Raises `ClickException`."""
-    dialect = protocol or guess(body)
-    named = (model or "unknown") if dialect in ("bedrock", "invoke") else None
-    try:
-        return CODECS[dialect].decode_request(body, model=named, stream=None, headers={})
-    except Failure as failure:
-        fix = f" Fix: {failure.fix}" if failure.fix else ""
-        raise click.ClickException(f"not a {dialect} request: {failure.message}{fix}") from None
 
 
 def _settings(config: str | None) -> tuple[TokenOptions, Templates, Catalog]:

@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
 from hapenny.caching.options import EXACT_STAGE
+from hapenny.cli.printable import say
 from hapenny.config import Config
 from hapenny.core.clock import RealClock
 from hapenny.core.log import get_logger
@@ -135,9 +135,9 @@ class Supervisor:
             try:
                 await self._all_ready(stop)
                 if not stop.is_set():
-                    click.echo(f"hapenny listens on http://{self._host}:{self._port}")
+                    say(f"hapenny listens on http://{self._host}:{self._port}")
                     for line in (f"{len(self._workers)} workers share the port.", *self._more):
-                        click.echo(line)
+                        say(line)
                     sys.stdout.flush()
                 expiring = loop.create_task(self._expire(state))
                 await stop.wait()
@@ -231,7 +231,7 @@ class Supervisor:
     def _reload(self) -> None:
         problems = self._check()
         for problem in problems:
-            click.echo(f"reload refused: {problem}", err=True)
+            say(f"reload refused: {problem}", err=True)
         if not problems:
             self._signal(signal.SIGHUP)
 

@@ -1,7 +1,7 @@
 """The configuration of a deployment: one YAML, read strictly.
 
-Unknown keys, wrong types and contradictions are refused at start with path, value and fix. May import the deck and
-everything below it.
+Unknown keys, wrong types and contradictions are refused at start with path, value and fix. May import the
+stages' rooms and everything below them.
 """
 
 from hapenny.backends.kind import BackendOptions

@@ -1,5 +1,5 @@
 """Sans-IO codecs: openai, anthropic, bedrock (Converse), invoke (InvokeModel with Anthropic-native bodies), and with
-them the event-stream framing and AWS signatures. Both banks use the same codec.
+them the event-stream framing and AWS signatures. Both sides use the same codec.
 
 May import catalog and core. `codec(name)` gives a codec; the contract is `Codec`.
 """

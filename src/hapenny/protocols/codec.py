@@ -1,6 +1,6 @@
 """The contract of a wire dialect: bytes in, words of `core` out, and back; no I/O.
 
-One `Codec` serves both banks: near the client it decodes requests and encodes answers, near the provider it encodes
+One `Codec` serves both sides: near the client it decodes requests and encodes answers, near the provider it encodes
 requests and decodes answers. A codec keeps no state; a `StreamDecoder` or `StreamEncoder` lives for one answer.
 
 `extras` of requests and blocks belong to the dialect the request came in (`Request.protocol`). `extras` of events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -48,10 +49,18 @@ def _reached(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
     async def wrapped(*arguments: P.args, **named: P.kwargs) -> T:
         from redis.exceptions import RedisError
 
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        failed: RedisError | None = None
         try:
-            return await call(*arguments, **named)
+            result = await call(*arguments, **named)
         except RedisError as error:
-            raise ConnectionError(f"the key-value store cannot be used: {type(error).__name__}") from error
+            failed = error
+        if task is not None and task.cancelling() > before:  # the client has swallowed a cancellation
+            raise asyncio.CancelledError
+        if failed is not None:
+            raise ConnectionError(f"the key-value store cannot be used: {type(failed).__name__}") from failed
+        return result
 
     return wrapped
 

@@ -126,12 +126,13 @@ def _ledger(path: Path) -> Log:
     start = rows[0].wall
     logged, features, asked = [], [], []
     answers: dict[str, tuple[int, ...]] = {}
+    prompts: list[tuple[bool, int]] = []
     paces: dict[str, list[tuple[float, float, int]]] = {}
     watched: dict[str, float] = {}
     for row in rows:
         for name, nano in row.would_save.items():
             watched[name] = watched.get(name, 0.0) + max(0, nano) / 1e9
-        entry = _logged(row, row.wall - start, answers)
+        entry = _logged(row, row.wall - start, answers, prompts)
         if entry is None:
             continue
         logged.append(entry)
@@ -149,7 +150,18 @@ def _ledger(path: Path) -> Log:
     return Log(rows=logged, paces=means, features=features, asked=asked, watched=watched, source="ledger")
 
 
-def _logged(row: Row, at: float, answers: dict[str, tuple[int, ...]]) -> Logged | None:
+def _shared(system: int, tools: int, prompts: list[tuple[bool, int]]) -> tuple[str, int]:
+    """Which system prompt a request has, and its tokens. Counts are estimates that move with each prompt: prompts with
+    (or without) tools of about one size are taken for one."""
+    tokens = system + tools
+    for place, (has_tools, size) in enumerate(prompts):
+        if has_tools == (tools > 0) and abs(size - tokens) <= 0.2 * size:
+            return str(place), size
+    prompts.append((tools > 0, tokens))
+    return str(len(prompts) - 1), tokens
+
+
+def _logged(row: Row, at: float, answers: dict[str, tuple[int, ...]], prompts: list[tuple[bool, int]]) -> Logged | None:
     """A row of a ledger as a request; None where its sizes are not known."""
     parts = row.parts
     identity = f"{row.fingerprint.hex() if row.fingerprint else row.id}-{'-'.join(map(str, parts.values()))}"
@@ -165,10 +177,10 @@ def _logged(row: Row, at: float, answers: dict[str, tuple[int, ...]]) -> Logged 
         answers[identity] = (prompt, output)
         first = call.began - call.started if call.began is not None else None
         rest = call.ended - call.began if call.began is not None and call.ended is not None else None
-    # As estimated, not scaled to this prompt: what is shared has to come out alike in all that share it.
-    system, history = parts.get("system", 0) + parts.get("tools", 0), parts.get("history", 0)
+    shared, system = _shared(parts.get("system", 0), parts.get("tools", 0), prompts)
+    history = parts.get("history", 0)
     return Logged(
-        at=at, identity=identity.replace(" ", ""), system=f"{parts.get('system', 0)}/{parts.get('tools', 0)}",
+        at=at, identity=identity.replace(" ", ""), system=shared,
         system_tokens=system, history=row.session.hex() if row.session else row.id, history_tokens=history,
         input_tokens=max(1, prompt - system - history), output_tokens=max(1, output), model=model, first_s=first,
         rest_s=rest, stream=row.stream,

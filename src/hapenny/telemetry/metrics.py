@@ -224,6 +224,8 @@ class Metrics:
                 tenant_tokens[tenant, "output"] += row.tokens.output
             if row.e2e is not None:
                 self._e2e.observe((route,), row.e2e)
+            if row.deadline is not None:
+                self._timed(row, row.deadline)
             if row.ttft is not None:
                 self._ttft.observe((route, served), row.ttft)
             for stage, seconds in row.decide.items():
@@ -270,6 +272,15 @@ class Metrics:
             (tenant_cost, self._tenant_cost), (tenant_saved, self._tenant_saved),
         ):  # fmt: skip
             counts.take(sums, NANO)
+
+    def _timed(self, row: Row, deadline: float) -> None:
+        """Counts what a request with a deadline did with its time."""
+        for step, seconds in row.steps.items():
+            self._steps.observe((row.route, step), seconds)
+        for reaction in row.reactions:
+            self._reactions.inc((row.route, reaction))
+        if row.outcome == "failed" or (row.e2e or 0.0) + row.steps.get("routing", 0.0) > deadline:
+            self._missed.inc((row.route,))
 
     def _model(self, name: str, answered: bool) -> str:
         return self.labels.model(self.canonical(name), answered)

@@ -33,8 +33,8 @@ class Size(Struct, frozen=True, kw_only=True):
     """How much is played in a draw: messages measured, tested on all tiers, and lived through before."""
 
     messages: int = 1_500
-    tested: int = 2_000
-    lived: int = 3_700
+    tested: int = 2_800
+    lived: int = 3_500
 
 
 class Draw(Struct, kw_only=True):
