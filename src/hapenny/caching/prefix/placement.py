@@ -1,18 +1,8 @@
-"""Where cache points go: at most four, never below the provider's minimum, only where they are expected to pay.
-
-Theory of operation. What is learnt about reuse (`reuse.py`) says how deep to write. Its start values fit some traffic
-and not other, so two ways that learn nothing are followed beside it on paper: to write nothing, and to write every
-prompt to its end, once for each lifetime. What each would have cost so far is known, since every request shows what
-it would have read; a cheap write is counted when its lifetime is over, as it pays later than it costs. Where one of
-them is ahead by more than a share of all input, it acts, until what is learnt has caught up; so the bill ends near
-that of the best of them, whatever the traffic.
-"""
+"""Where cache points go: at most four, never below the provider's minimum, only where they are expected to pay."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import Literal
 
 from msgspec import Struct
 
@@ -25,13 +15,6 @@ LOOKBACK = 20
 """Segments before a point in which providers find an earlier one (Anthropic, Bedrock)."""
 _CREDIT = 0.001
 """Share of all input by which dear writes may be ahead of what reads have brought."""
-_BEHIND, _CAUGHT_UP = 0.006, 0.003
-"""Share of all input by which what is learnt must be behind a way that learns nothing before that one acts, and by
-which it may still be behind when it acts again."""
-_PATIENCE = 100_000.0
-"""Input tokens by which it may be behind besides, so that the first few requests decide nothing."""
-_PAYS_AFTER = 0.3
-"""Part of a lifetime after which a cheap write is counted: most of its reads have come by then."""
 
 
 class PrefixPlan(Struct, frozen=True):
@@ -94,49 +77,6 @@ class _Account:
             self._papers = {segment: until for segment, until in self._papers.items() if until >= now}
 
 
-class _Paper:
-    """What a way of placing points costs, in input tokens at the plain price."""
-
-    def __init__(self) -> None:
-        self.cost = 0.0
-        self._due: deque[tuple[float, float]] = deque()
-
-    def book(self, plain: float, saved: float, tariff: Tariff, written: float, now: float) -> None:
-        """Books a request: its tokens, what a read saved, and what was written beyond it."""
-        self.cost += plain - saved
-        if written and tariff.dear:
-            self.cost += tariff.premium * written
-        elif written:
-            self._due.append((now + _PAYS_AFTER * tariff.ttl, tariff.premium * written))
-        while self._due and self._due[0][0] <= now:
-            self.cost += self._due.popleft()[1]
-
-
-class _WriteAll:
-    """Every prompt written to its end, followed on paper."""
-
-    def __init__(self, tariff: Tariff) -> None:
-        self.tariff = tariff
-        self.paper = _Paper()
-        self._until: dict[Hashable, float] = {}
-        self._swept = 0.0
-
-    def follow(self, chain: Sequence[Hashable], depths: Sequence[int], least: int, now: float) -> None:
-        """Goes on with a request."""
-        until = self._until
-        read = next((d for d in range(len(chain), 0, -1) if until.get(chain[d - 1], -1.0) >= now), 0)
-        below, whole = (depths[read - 1] if read else 0), (depths[-1] if depths else 0)
-        if read:
-            until[chain[read - 1]] = now + self.tariff.ttl
-        written = whole - below if whole >= least else 0
-        if whole >= least:
-            until[chain[-1]] = now + self.tariff.ttl
-        self.paper.book(whole, (1 - self.tariff.read) * below, self.tariff, written, now)
-        if now - self._swept > self.tariff.ttl:
-            self._swept = now
-            self._until = {segment: end for segment, end in until.items() if end >= now}
-
-
 class _Live(Struct):
     """A point that was set: when it dies, and the lifetime it was given."""
 
@@ -155,11 +95,6 @@ class Planner:
         self._accounts = [_Account(tariff, shorter) for tariff, shorter in zip(tariffs, (None, *tariffs), strict=False)]
         self._minimum, self._most, self._block = minimum, most, block
         self._live: dict[Hashable, _Live] = {}
-        self._learnt = self._live
-        """The points there would be had what is learnt always acted: the same where it does."""
-        self._paper = _Paper()
-        self._alls = [_WriteAll(tariff) for tariff in tariffs]
-        self._acting: _WriteAll | Literal["learnt", "nothing"] = "learnt"
         self._asked = 0.0
         """Input tokens planned for."""
         self._swept = 0.0
@@ -173,11 +108,9 @@ class Planner:
             now: seconds, rising.
         """
         depths = _running(tokens)
-        whole = depths[-1] if depths else 0
-        self._choose()
-        read = self._read(self._live, chain, now)
+        read = next((d for d in range(len(chain), 0, -1) if self._lives(chain[d - 1], now)), 0)
         below = depths[read - 1] if read else 0
-        self._asked += whole
+        self._asked += depths[-1] if depths else 0
         saved = 0.0
         if read:
             live = self._live[chain[read - 1]]
@@ -185,85 +118,17 @@ class Planner:
             saved = (1 - live.account.tariff.read) * below
             live.account.book(saved, 0)
         known = self._accounts[0].reuse.known(chain)
-        learnt = self._deepest(chain, tokens, depths, now, read, known)
-        best, best_gain, chosen = learnt
-        if isinstance(self._acting, _WriteAll):
-            tariff = self._acting.tariff
-            best, best_gain = (len(chain) if whole >= self._minimum and read < len(chain) else 0), 0.0
-            chosen = next(account for account in self._accounts if account.tariff is tariff)
-        elif self._acting == "nothing":
-            best, best_gain = 0, 0.0
-        written = depths[best - 1] - below if best else 0
-        chosen.book(0.0, written)
-        points = self._points(chain, depths, best, read, known)
-        ttls = self._set(self._live, chain, points, chosen, now)
-        if self._learnt is self._live:
-            self._paper.book(whole, saved, chosen.tariff, written, now)
-        for each in self._alls:
-            each.follow(chain, depths, self._minimum, now)
-        self._sweep(now)
-        return PrefixPlan(tuple(points), ttls, read, written, saved + best_gain)
-
-    def _choose(self) -> None:
-        """Who acts on the next request."""
-        ways: list[tuple[float, _WriteAll | Literal["nothing"]]] = [(self._asked, "nothing")]
-        ways += [(each.paper.cost, each) for each in self._alls]
-        cost, other = min(ways, key=lambda way: way[0])
-        behind = self._paper.cost - cost
-        if self._acting == "learnt":
-            if behind > _BEHIND * self._asked + _PATIENCE:
-                self._acting = other
-                self._learnt = {segment: _Live(live.until, live.account) for segment, live in self._live.items()}
-        elif behind < _CAUGHT_UP * self._asked:
-            self._acting, self._learnt = "learnt", self._live
-        else:
-            self._acting = other
-
-    def _read(self, live: dict[Hashable, _Live], chain: Sequence[Hashable], now: float) -> int:
-        """The depth of the deepest point that lives."""
-        for depth in range(len(chain), 0, -1):
-            point = live.get(chain[depth - 1])
-            if point is not None and point.until >= now:
-                return depth
-        return 0
-
-    def _deepest(
-        self,
-        chain: Sequence[Hashable],
-        tokens: Sequence[int],
-        depths: Sequence[int],
-        now: float,
-        read: int,
-        known: int,
-    ) -> tuple[int, float, _Account]:
-        """How deep what is learnt would write beyond `read`, what that gains, and at which lifetime. Where it does not
-        act, it is followed on paper from the points it would have."""
-        live = self._learnt
-        apart = live is not self._live
-        mine = self._read(live, chain, now) if apart else read
-        below = depths[mine - 1] if mine else 0
         best, best_gain, chosen = 0, 0.0, self._accounts[0]
         edges: list[float] | None = None
         for account in self._accounts:
             edges = account.reuse.observe(chain, depths[-1] / self._block if depths else 0.0, now, edges)
             gains = self._gains(account.reuse, edges, depths)
             account.follow(chain, gains, tokens, depths, self._minimum, now)
-            depth, gain = _deepest(gains, tokens, depths, mine, self._minimum)
+            depth, gain = _deepest(gains, tokens, depths, read, self._minimum)
             if gain > best_gain and account.affords(depths[depth - 1] - below, self._asked):
                 best, best_gain, chosen = depth, gain, account
-        if apart:
-            saved = 0.0
-            if mine:
-                point = live[chain[mine - 1]]
-                point = live[chain[mine - 1]] = _Live(now + point.account.tariff.ttl, point.account)
-                saved = (1 - point.account.tariff.read) * below
-            written = depths[best - 1] - below if best else 0
-            self._set(live, chain, self._points(chain, depths, best, mine, known), chosen, now)
-            self._paper.book(depths[-1] if depths else 0, saved, chosen.tariff, written, now)
-        return best, best_gain, chosen
-
-    def _points(self, chain: Sequence[Hashable], depths: Sequence[int], best: int, read: int, known: int) -> list[int]:
-        """The points of a request that is written to `best` (0: not) and read to `read`."""
+        written = depths[best - 1] - below if best else 0
+        chosen.book(0.0, written)
         if best:
             points = [best, *self._branches(chain, best, read, known, depths)]
         else:
@@ -272,13 +137,18 @@ class Planner:
         if best and read and min(points) - read >= LOOKBACK:
             # Providers look for what they have at a point and a few segments before it, no further.
             points = [*points[: self._most - 1], read]
-        return points
+        ttls = self._set(chain, points, chosen, now)
+        self._sweep(now)
+        return PrefixPlan(tuple(points), ttls, read, written, saved + best_gain)
 
     def forget(self, chain: Sequence[Hashable]) -> None:
         """The provider reported no read where one was believed: these points are dead."""
         for segment in chain:
             self._live.pop(segment, None)
-            self._learnt.pop(segment, None)
+
+    def _lives(self, segment: Hashable, now: float) -> bool:
+        live = self._live.get(segment)
+        return live is not None and live.until >= now
 
     def _gains(self, reuse: Reuse, edges: Sequence[float], depths: Sequence[int]) -> list[float]:
         """What writing each segment gains, per token."""
@@ -289,17 +159,14 @@ class Planner:
             gains[:first] = [min(gain, gains[first]) for gain in gains[:first]]
         return gains
 
-    def _set(
-        self, live: dict[Hashable, _Live], chain: Sequence[Hashable], points: list[int], chosen: _Account, now: float
-    ) -> tuple[float, ...]:
+    def _set(self, chain: Sequence[Hashable], points: list[int], chosen: _Account, now: float) -> tuple[float, ...]:
         """Sets or renews the points, deepest first; the lifetimes to ask for."""
         ttls: dict[int, float] = {}
         least = 0.0
         for depth in sorted(points, reverse=True):
             segment = chain[depth - 1]
-            known = live.get(segment)
-            account = known.account if known is not None and known.until >= now else chosen
-            live[segment] = _Live(now + account.tariff.ttl, account)
+            account = self._live[segment].account if self._lives(segment, now) else chosen
+            self._live[segment] = _Live(now + account.tariff.ttl, account)
             least = ttls[depth] = max(least, account.tariff.ttl)
         return tuple(ttls[depth] for depth in points)
 
@@ -335,11 +202,7 @@ class Planner:
     def _sweep(self, now: float) -> None:
         if now - self._swept > min(account.tariff.ttl for account in self._accounts):
             self._swept = now
-            apart = self._learnt is not self._live
             self._live = {segment: live for segment, live in self._live.items() if live.until >= now}
-            self._learnt = (
-                {segment: live for segment, live in self._learnt.items() if live.until >= now} if apart else self._live
-            )
 
 
 def _deepest(
