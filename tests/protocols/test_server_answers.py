@@ -1,0 +1,66 @@
+"""Answers of model servers as their projects document or snapshot them, read by our OpenAI codec. Their forms are those
+of the sources; texts and counts are constructed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hapenny.protocols import codec
+from tests.protocols import samples
+from tests.protocols.recorded_streams import counts, sse
+
+TEXT = "Half a penny"
+MESSAGE = {"role": "assistant", "content": TEXT, "tool_calls": None}
+
+TRITON = {  # triton-inference-server/server, python/openai/README.md at 014f5d9 (tritonserver 24.08)
+    "id": "cmpl-1",
+    "choices": [{"finish_reason": "stop", "index": 0, "message": {**MESSAGE, "function_call": None}, "logprobs": None}],
+    "created": 1,
+    "model": "m",
+    "system_fingerprint": None,
+    "object": "chat.completion",
+    "usage": None,
+}
+DJL = {  # deepjavalibrary/djl-serving, lmi/user_guides/chat_input_output_schema.md at 2924b70 (v0.29.0)
+    "id": "chatcmpl-0",
+    "object": "chat.completion",
+    "created": 1,
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": TEXT},
+            "logprobs": None,
+            "finish_reason": "eos_token",
+        }
+    ],
+    "usage": counts(),
+}
+WHOLE = [
+    pytest.param(TRITON, (0, 0), id="Triton and TensorRT-LLM behind its OpenAI frontend"),
+    pytest.param(DJL, (9, 4), id="DJL Serving LMI"),
+]
+
+
+@pytest.mark.parametrize(("answer", "used"), WHOLE)
+def test_a_whole_answer_of_a_model_server(answer, used):
+    events = codec("openai").decode_answer(json.dumps(answer).encode(), {}, model="m", id="i", created=1)
+    done = samples.collected(events)
+    assert (done.text, done.choices[0].reason) == (TEXT, "end_turn")
+    tokens = done.tokens
+    assert ((tokens.prompt, tokens.output) if tokens is not None else (0, 0)) == used
+
+
+def test_a_stream_of_text_generation_inference():
+    # huggingface/text-generation-inference, snapshots of its integration tests at 1ce1cf2 (2.3.2)
+    def chunk(text, finish=None):
+        delta = {"content": text, "role": "assistant", "tool_calls": None}
+        choice = {"delta": delta, "finish_reason": finish, "index": 0, "logprobs": None}
+        common = {"created": 1, "id": "", "model": "m", "object": "chat.completion.chunk", "usage": None}
+        return {"choices": [choice], "system_fingerprint": "2.3.2-dev0-native", **common}
+
+    decoder = codec("openai").decoder(model="m", id="i", created=1)
+    body = sse(chunk("Half "), chunk("a"), chunk(" penny", "length"))
+    done = samples.collected([*decoder.feed(body), *decoder.close()])
+    assert (done.text, done.choices[0].reason) == (TEXT, "max_tokens")
