@@ -14,18 +14,6 @@ from tests.test_docs import DOCS, ROOT
 PAGES = {path.name: path.read_text() for path in sorted((DOCS / "skills").glob("*.md"))}
 CODE = re.compile(r"`([^`\n]+)`")
 SECTIONS = "stages routes backends keys[N] batch precompute edge counting traces emf server".split()
-    "stages",
-    "routes",
-    "backends",
-    "keys[N]",
-    "batch",
-    "precompute",
-    "edge",
-    "counting",
-    "traces",
-    "emf",
-    "server",
-)
 
 
 def quoted():
