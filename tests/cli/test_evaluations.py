@@ -118,8 +118,7 @@ def test_the_plain_table_has_a_column_an_evaluator_and_fits_eighty_columns(run, 
     run(*base, "--out", "o.jsonl")
     shown = run("compare", "--outcomes", "o.jsonl")
     assert max(len(line) for line in shown.splitlines()) <= 80
-    heads = shown[shown.index("quality by") :]
-    assert [word in heads for word in ("human", "judge", "automatic", "Correctness", "Accuracy", "4 prompts")]
+    heads = shown[shown.index("Pareto front") :]
     assert all(word in heads for word in ("human", "judge", "automatic", "Correctness", "Accuracy"))
     assert "0.250" in heads
     assert "12 prompts" in heads  # people, who count here, scored only four
@@ -152,7 +151,7 @@ def test_the_cost_is_counted_tokens_at_the_price_of_the_model_as_it_was_called(r
 
 def test_prices_of_a_contract_hold_with_a_configuration(run, tmp_path):
     (tmp_path / "prices.yaml").write_text(
-        f"prices: [{{model: '{HAIKU}', input: 0.025, output: 0.125, since: 2020-01-01}}]\n"
+        f"prices: [{{model: '{HAIKU}', input: 0.025, output: 0.125, from: 2020-01-01}}]\n"
     )
     (tmp_path / "hapenny.yaml").write_text("prices: prices.yaml\nledger: null\n")
     file = write(tmp_path / "a_output.jsonl", [automated("2+2?", HAIKU, "4" * 80, "Accuracy", 1.0)])

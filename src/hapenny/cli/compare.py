@@ -124,9 +124,8 @@ def _logged(path: Path, wanted: list[str]) -> tuple[dict[str, Outcomes], dict[st
     from hapenny.routing.training import TrainingOutcome, read_outcomes
 
     rows = read_outcomes(lines(path))
-    names = [
-        name for name in dict.fromkeys(name for row in rows for name in row.models) if not wanted or name in wanted
-    ]
+    named = dict.fromkeys(name for row in rows for name in row.models)
+    names = [name for name in named if not wanted or name in wanted]
     by_model: dict[str, Outcomes] = {}
     rated: dict[str, dict[str, Rating]] = {}
     unpriced = []

@@ -1,4 +1,4 @@
-"""`hapenny experiment export-evaluations` and `import-evaluations`: datasets for Bedrock Evaluations, and its results."""
+"""`hapenny experiment export-evaluations` and `import-evaluations`: Bedrock Evaluations datasets and results."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def import_evaluations(
             catalog = overrides.load(prices, catalog)
         for model in means.values():
             if catalog.resolve(model) is None and catalog.served(model) is None:
-                raise ValueError(f"--model: {model!r} is not a model of the catalog; `hapenny models` lists them")
+                raise ValueError(
+                    f"--model: {model!r} is not a model of the catalog. Fix: give its id, e.g. amazon.nova-pro-v1:0"
+                )
         priced = AnswerPrices(catalog, means, RealClock().wall())
         done = outcomes(chain.from_iterable(read(file) for file in files), metrics, priced, evaluator)
     except ConfigError as error:

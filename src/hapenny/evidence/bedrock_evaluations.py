@@ -1,7 +1,7 @@
 """Bedrock Evaluations as JSON lines: datasets with responses one brought along, and the results of all kinds of jobs.
 
-Results come from programmatic metrics, from a judge model (`evaluatorDetails`) or from people (`humanEvaluationResult`).
-People's ratings become scores in [0, 1], averaged over workers:
+Results come from programmatic metrics, from a judge model (`evaluatorDetails`) or from people
+(`humanEvaluationResult`). People's ratings become scores in [0, 1], averaged over workers:
 
     ThumbsUpDown           up 1, down 0
     IndividualLikertScale  1 … 5 as 0 … 1

@@ -66,7 +66,7 @@ class AnswerPrices:
                 return None
             name = card.id
         target = Target(name)
-        request = Request(protocol="converse", model=name, messages=(Message("user", (Text(row.prompt),)),))
+        request = Request(protocol="bedrock", model=name, messages=(Message("user", (Text(row.prompt),)),))
         tokens = Tokens(input=self._prices.prompt(request, target), output=self._prices.output(row.response, target))
         nano = self._prices.price(target, tokens, self._wall)
         return None if nano is None else nano / 1e9

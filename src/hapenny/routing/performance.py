@@ -41,7 +41,7 @@ class Standing(Struct, kw_only=True, frozen=True):
 
 
 class Rating(Struct, kw_only=True, frozen=True):
-    """What one evaluator gave one model: mean score over `prompts`, with a 95 % interval where there are two or more."""
+    """What one evaluator gave one model: mean over `prompts`, with an interval from two prompts on."""
 
     prompts: int
     quality: float
