@@ -1,9 +1,11 @@
 """What was learnt survives a restart; what cannot be read is left out and never keeps a server from starting."""
 
+import shutil
 import sqlite3
 
 import aiohttp
 import msgspec
+import structlog
 
 from hapenny.core.events import Tokens, Usage
 from hapenny.core.exchange import Target
@@ -102,3 +104,21 @@ async def test_a_technique_that_stepped_back_stays_so_until_its_settings_change(
             assert (await answer.json())["stepped_back"] == {"default": ["prune"]}
     async with serving(tmp_path, spoken(), extra="stages: {prune: {share: 0.9}}") as (_, app):
         assert app.gateway.shared.step_back.stepped_back() == {}
+
+
+async def test_a_state_file_whose_folder_is_deleted_is_made_anew(tmp_path):
+    folder = tmp_path / "mind"
+    extra = f'state: "{folder}/state.db"'
+    async with serving(tmp_path, spoken(), extra=extra) as (url, app), aiohttp.ClientSession() as session:
+        for number in range(60):
+            await ask(url, session, number)
+        await app.gateway.shared.state.save()
+        shutil.rmtree(folder)
+        with structlog.testing.capture_logs() as logs:
+            await app.gateway.shared.state.save()
+            await app.gateway.shared.state.save()
+        assert ["taken away" in each["event"] for each in logs] == [True]
+        learnt = expected(app)
+        assert (folder / "state.db").exists()
+    async with serving(tmp_path, spoken(), extra=extra) as (_, app):
+        assert expected(app) == learnt

@@ -161,3 +161,26 @@ def test_an_estimate_is_not_below_what_the_same_answer_cost_when_it_was_reported
     reported = row_of(answer(Tokens(input=130, output=9)))
     estimated = row_of(answer(None))
     assert cost(estimated) >= cost(reported)
+
+
+PROMPT = "arn:aws:bedrock:us-east-1:111122223333:prompt/ABCDEFGHIJ:3"
+
+
+@pytest.mark.parametrize(("model", "teaches"), [(f"{PROMPT}, card: {SONNET}", False), (SONNET, True)])
+def test_what_a_managed_prompt_brings_is_paid_and_teaches_no_counts(model, teaches):
+    rows, counts = [], []
+
+    async def main():
+        backend = Scripted(answer(Tokens(input=9_000, output=200)))
+        async with Gateway(load(text=CONFIG % model), clock=clock(), backends={"simulated": backend}) as gateway:
+            gateway.parts.exchanges.observe(lambda exchange, row: rows.append(row))
+            target = gateway.names.resolve("strong").target
+            for number in range(60):
+                text = (Text(f"How many pages has volume {number}? " * 20),)
+                request = Request(protocol="openai", model="strong", messages=(Message("user", text),))
+                counts.append(gateway.books.prices.prompt(request, target))
+                await gateway.complete(request, Context())
+
+    run(main())
+    assert {cost(row) for row in rows} == {9_000 * 3_000 + 200 * 15_000}
+    assert (counts[-1] > 2 * counts[0]) == teaches

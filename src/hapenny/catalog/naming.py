@@ -140,3 +140,10 @@ def geographies(region: str) -> tuple[str, ...]:
         if region.startswith(begins):
             return prefixes
     return ()
+
+
+def managed_prompt(name: str) -> bool:
+    """Whether a model is named by the ARN of a prompt that the provider keeps: most of what it reads stands there, and
+    not in the request."""
+    arn = ARN.fullmatch(name)
+    return arn is not None and arn[2] == "prompt"

@@ -56,6 +56,7 @@ from hapenny.gateway.shared_state import Shared
 from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
+from hapenny.gateway.unstaged_guards import RouteGuards, guards_of
 from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.responsive.burn import BurnAlerts
@@ -118,6 +119,8 @@ class Assembly:
     """By route, with everything off that saves or changes an answer, for the holdout."""
     paused: dict[str, Pipeline]
     """By route, with every saving stage off."""
+    route_guards: dict[str, RouteGuards]
+    """By route, for what goes through no pipeline."""
     prefetcher: Prefetcher
     planner: PrefetchPlanner | None
     live_audit: LiveAudit
@@ -228,9 +231,10 @@ def build(
     )
 
     # The way of a request, and what goes on beside it.
-    pipelines, plain, paused = {}, {}, {}
+    pipelines, plain, paused, route_guards = {}, {}, {}, {}
     for name, route in config.routes.items():
         stages, stepped_back = build_stages(stage_parts, route, name), partial(shared.aside, name)
+        route_guards[name] = guards_of(route, stages)
         closed, modes = partial(budgets.closed, name), {**route.modes(), **ALWAYS, **WATCHING}
         pipelines[name] = Pipeline(stages, modes, calls.call, services, stepped_back, closed)
         plain[name] = Pipeline(stages, {**ALWAYS, **safety_modes(route)}, calls.call, services)
@@ -291,6 +295,7 @@ def build(
         pipelines=pipelines,
         plain=plain,
         paused=paused,
+        route_guards=route_guards,
         prefetcher=prefetcher,
         planner=planner,
         live_audit=audit,

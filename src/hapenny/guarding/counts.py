@@ -16,7 +16,7 @@ _ACTIONS: Final = {"noted": "note", "redacted": "redact", "blocked": "block"}
 _OTHERS: Final = {"cut at its greatest length": ("length", "cut"), "reasoning left out": ("reasoning", "redact")}
 
 
-class GuardCounts(dict[tuple[str, str, str], float]):
+class GuardCounts(dict[tuple[str, ...], float]):
     """Findings by (stage, kind, action)."""
 
     def take(self, stage: str, tally: Mapping[str, int], before: Mapping[str, int] | None = None) -> None:

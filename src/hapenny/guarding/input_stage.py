@@ -50,9 +50,20 @@ class InputGuardStage(Stage, spec=GUARD_INPUT_STAGE):
     ) -> None:
         self._counts = GuardCounts() if counts is None else counts
         policy = Policy(rules.items, rules.deny, rules.watch, rules.style)
-        self._message = rules.message
+        self.message = rules.message
         self._guard = RequestGuard(policy, rules.injection, system=rules.system, secret=secret)
         self._remote = remote
+
+    @property
+    def asks_provider(self) -> bool:
+        """Whether a provider's guardrail judges as well."""
+        return self._remote is not None
+
+    def check(self, request: Request) -> Checked:
+        """A request after our own rules, counted: of one that no pipeline answers."""
+        checked = self._guard.check(request)
+        self._counts.take(self.name, checked.tally)
+        return checked
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Guarded | None:
         """Reads what is new in the request; None where there is nothing to do."""
@@ -72,7 +83,7 @@ class InputGuardStage(Stage, spec=GUARD_INPUT_STAGE):
         checked, ask = exchange.stage_notes.pop(_CHECKED)
         self._counts.take(self.name, checked.tally)
         if checked.blocked:
-            return refusal(exchange, self._message, checked.blocked, self.name)
+            return refusal(exchange, self.message, checked.blocked, self.name)
         request: Request = checked.request
         if self._remote is not None:
             before = request
@@ -80,7 +91,7 @@ class InputGuardStage(Stage, spec=GUARD_INPUT_STAGE):
             self._counts.take_ruling(self.name, self._remote.name, ruling, changed=request is not before)
             if ruling.blocked:
                 decision.blocked, decision.reason = ruling.blocked, ", ".join(ruling.found)
-                return refusal(exchange, ruling.message or self._message, ruling.blocked, self.name)
+                return refusal(exchange, ruling.message or self.message, ruling.blocked, self.name)
             if ruling.found:
                 decision.reason = ", ".join(filter(None, (decision.reason, *ruling.found)))
         if decision.reason:

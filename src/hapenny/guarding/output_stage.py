@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hapenny.core.answer import Answer
-from hapenny.core.events import Event
+from hapenny.core.events import Collector, Completion, Event, events_of
 from hapenny.core.exchange import Exchange
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -45,6 +45,25 @@ class OutputGuardStage(Stage, spec=GUARD_OUTPUT_STAGE):
         self._rules = rules
         self._policy = Policy(rules.items, rules.deny, rules.watch, rules.style)
         self._remote = remote
+
+    @property
+    def asks_provider(self) -> bool:
+        """Whether a provider's guardrail judges as well."""
+        return self._remote is not None
+
+    def whole(self, completion: Completion) -> Completion:
+        """An answer that is there already, after our own rules: of a request that no pipeline answers."""
+        if not self._policy and self._rules.max_characters is None:
+            return completion
+        guard = AnswerGuard(self._policy, self._rules.message, self._rules.max_characters)
+        events = [*guard.feed(events_of(completion)), *guard.end()]
+        self._counts.take(self.name, guard.tally)
+        if not guard.tally:
+            return completion
+        collector = Collector()
+        for event in events:
+            collector.feed(event)
+        return collector.finish()
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Guards | None:
         """Always, unless no rule could find anything."""

@@ -62,6 +62,10 @@ class PrefetchAnswerer:
         """Who asked it first."""
         return _item(record).context
 
+    def guarded(self, gateway: Gateway, record: Record, request: Request) -> Request:
+        """As it is: it was made of what a guardrail had left of somebody's request."""
+        return request
+
     async def answer(
         self, gateway: Gateway, id: str, record: Record, request: Request, completion: Completion
     ) -> tuple[dict[str, Any], bool]:

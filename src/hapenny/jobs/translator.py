@@ -26,6 +26,7 @@ from hapenny.core.events import Collector, Completion, Event, Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
+from hapenny.gateway.unstaged_guards import RouteGuards
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.rules import HOME, fit
 
@@ -59,6 +60,14 @@ class Answerer(Protocol):
 
     def context(self, record: Record, request: Request) -> Context:
         """Who asks: whose budget pays."""
+        ...
+
+    def guarded(self, gateway: Gateway, record: Record, request: Request) -> Request:
+        """What of a record may stand in a job.
+
+        Raises:
+            Failure: it may not, but can be sent alone.
+        """
         ...
 
     async def answer(
@@ -153,6 +162,7 @@ class BatchTranslator:
         request = self._answerer.request(record)
         with self._hold() as gateway:
             gateway.keyring.still(record.who)
+            request = self._answerer.guarded(gateway, record, request)
             context = self._answerer.context(record, request)
             isolation = gateway.parts.isolation
             if isolation is not None:
@@ -257,17 +267,30 @@ class ClientAnswerer:
         """The conditions of a record's request."""
         return self._described(record.who, request)
 
+    def guarded(self, gateway: Gateway, record: Record, request: Request) -> Request:
+        """The request after the guardrail of its route.
+
+        Raises:
+            Failure: a rule blocks it, or a provider's guardrail has to judge it: both can be answered alone.
+        """
+        return self._guards(gateway, record, request).line(request)
+
+    def _guards(self, gateway: Gateway, record: Record, request: Request) -> RouteGuards:
+        context = self.context(record, request)
+        return gateway.parts.route_guards[gateway.parts.resolver.route(request, context, record.who)]
+
     async def answer(
         self, gateway: Gateway, id: str, record: Record, request: Request, completion: Completion
     ) -> tuple[dict[str, Any], bool]:
-        """Books an answer, once, and writes it in the dialect."""
+        """Books an answer, once, and writes it in the dialect as it may go out."""
+        out = self._guards(gateway, record, request).answer(completion)
         fresh = gateway.ledger is None or await gateway.ledger.get(id) is None
         if fresh:
             target = target_of(gateway, record.model)
             assert target is not None
             who, reserved = record.who, reservation_id(record)
-            book(gateway, request, self.context(record, request), who, target, id, completion, reserved)
-        return self.written(request, completion), fresh
+            book(gateway, request, self.context(record, request), who, target, id, completion, reserved, out)
+        return self.written(request, out), fresh
 
     def written(self, request: Request, completion: Completion) -> dict[str, Any]:
         """An answer in the dialect."""
@@ -306,8 +329,10 @@ def book(
     id: str,
     completion: Completion,
     reserved: str = "",
+    out: Completion | None = None,
 ) -> None:
-    """Writes the row of an answer that came from a job: one reported call at the batch price, no times."""
+    """Writes the row of an answer that came from a job: one reported call at the batch price, no times. `out`: the
+    answer as it goes out, where that is another."""
     exchange = gateway.open(request, context, identity, id=id)
     exchange.target = msgspec.structs.replace(target, service_tier="batch")
     exchange.step(TECHNIQUE)
@@ -319,6 +344,7 @@ def book(
     if reserved:
         gateway.gate.attach_job(reserved, exchange, call)
     exchange.adopted = call
-    exchange.output, exchange.stopped, exchange.delivered = completion.text, completion.reason, True
+    out = completion if out is None else out
+    exchange.output, exchange.stopped, exchange.delivered = out.text, out.reason, True
     exchange.end_call(call, "complete")
     exchange.release()

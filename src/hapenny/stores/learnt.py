@@ -1,11 +1,13 @@
 """What was learnt, kept over a restart: named dumps in a small SQLite file, saved every few minutes and at the end.
 
-Losing it costs accuracy for a while and never an answer; so whatever cannot be read is left out, with a log line.
+Losing it costs accuracy for a while and never an answer; so whatever cannot be read is left out, with a log line, and a
+file that somebody took away while it was open is made anew with all that is known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,6 +56,8 @@ class Learnt:
         self.guard = Guard("saving of what is learnt", clock)
         self._store: SqliteKeyValue | None = None
         self._last: dict[str, bytes] = {}
+        self._place: tuple[int, int] | None = None
+        """Which file is open: device and inode."""
 
     async def start(self, parts: Mapping[str, Part]) -> list[str]:
         """Opens the file, hands every part what was kept of it, and saves them from now on; the names of those it
@@ -93,6 +97,7 @@ class Learnt:
 
     async def save(self) -> None:
         """Keeps what is new. Never raises for the disk's sake."""
+        await self._look()
         store = self._store
         if store is None:
             return
@@ -123,7 +128,33 @@ class Learnt:
             await self._clock.sleep(EVERY)
             await self.save()
 
+    async def _look(self) -> None:
+        """Makes a new file where the one that was open has gone: what is saved there would be read by nobody."""
+        store = self._store
+        if store is None or self._where() == self._place:
+            return
+        fresh = await self._clock.work("sqlite", 1.0, self._open)
+        if fresh is None:  # said in the log, and tried again with the next save
+            return
+        self._store, self._last = fresh, {}
+        with contextlib.suppress(sqlite3.Error):
+            await store.aclose()
+        _log.error("the state file was taken away while it was open: a new one is begun", path=str(self.path))
+
+    def _where(self) -> tuple[int, int] | None:
+        try:
+            known = self.path.stat()
+        except OSError:
+            return None
+        return known.st_dev, known.st_ino
+
     def _open(self) -> SqliteKeyValue | None:
+        opened = self._opened()
+        if opened is not None:
+            self._place = self._where()
+        return opened
+
+    def _opened(self) -> SqliteKeyValue | None:
         try:
             return SqliteKeyValue(SqliteFile(str(self.path), self._clock))
         except (sqlite3.OperationalError, OSError) as error:

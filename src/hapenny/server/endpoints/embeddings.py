@@ -24,7 +24,8 @@ async def create(call: Call) -> Response:
     """One request: a text, a batch of texts, or arrays of tokens.
 
     Raises:
-        Failure: `not_found` for a model nobody serves, `permission`, or the provider's.
+        Failure: `not_found` for a model nobody serves, `permission`, `invalid_request` for what a guardrail blocks, or
+            the provider's.
     """
     gateway, asked = call.gateway, embeddings.decode(call.body)
     for model in (asked.model, *models_of(asked.extras)):
@@ -39,6 +40,7 @@ async def create(call: Call) -> Response:
     kind = gateway.config.backends[target.backend].kind
     try:
         await gateway.gate.admit(exchange, lambda: most_tokens(asked.inputs))
+        asked = await gateway.parts.route_guards[route].texts(exchange, asked, gateway.parts.services)
         memory = call.services.vectors if caches else None
         done = await embed(exchange, asked, gateway.backends[target.backend], kind, memory, gateway.gate)
         exchange.commit()

@@ -21,6 +21,7 @@ from hapenny.server.passable_place import Destination, path_of, place
 from hapenny.server.passable_request import asked_queries, encoded, encoded_form, names_files, permit, renamed
 from hapenny.server.passed_answer import Passed
 from hapenny.server.passed_bound import bounded, isolated
+from hapenny.server.passed_lines import guard_lines
 from hapenny.server.transport.messages import Response
 
 _WORD = re.compile(r"[a-z]{2,20}(?:[_-][a-z]{2,20}){0,3}")
@@ -41,6 +42,7 @@ async def forward(call: Call) -> Response:
     permit(identity, passable, spot.asked, passable.keeps in ("object", "collection"))
     if not gateway.keyring.open:
         await _permit_objects(call, spot)
+    await guard_lines(call, spot)
     target = spot.target or Target("", name)
     if spot.body is not None:
         renamed(spot.body, spot.targets, target.region or gateway.config.backends[name].region)
