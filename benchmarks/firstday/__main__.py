@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -183,7 +184,7 @@ def main() -> None:
     options = parse(parser)
     day = 60 if options.quick else options.day
     names = ("rag", "faq", "agent")  # the longest first
-    with ProcessPoolExecutor(options.workers) as pool:
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("fork")) as pool:
         steps = dict(zip(names, pool.map(follow, names, [day] * len(names)), strict=True))
     print(json.dumps({"customer": steps, "card": LINEUPS[CARD].digest()}))
 

@@ -8,12 +8,12 @@ the requests.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from benchmarks.protection.branches import Branches
 from hapenny.config import Config
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
@@ -108,22 +108,30 @@ def reworded(provider: SimulatedProvider) -> None:
     provider.changes.add(Change(reworded=True))
 
 
-def play(mix: Mix, seed: int, requests: int, change: Callable[[SimulatedProvider], None]) -> Outcome:
-    """One run in virtual time."""
+def play(mix: Mix, seed: int, requests: int, names: Sequence[str]) -> Mapping[str, Outcome]:
+    """Scenes by name over the same traffic in virtual time: one run until the change, then one for each."""
     population, messages = traffic(mix, seed, requests)
     earlier = Population(mix, seed=seed + 10_000).messages(4 * requests, 4 * requests / _A_DAY)
     watched = Watched()
+    branches: Branches[Outcome] = Branches(list(names))
 
     def ready(gateway: Gateway) -> None:
         certify(gateway, earlier, seed)
         watched.follow(gateway)
 
+    def change(provider: SimulatedProvider) -> None:
+        SCENES[branches.split()](provider)
+
     middle = messages[len(messages) // 2]
-    result = run(
-        messages, population.shop, config=config(), card=CARD, seed=seed, latents=seed,
-        hooks={middle.number: change}, ready=ready, shape=named,
-    )  # fmt: skip
-    return watched.outcome(result.records, middle.at, result.bill)
+
+    def one_run() -> Outcome:
+        result = run(
+            messages, population.shop, config=config(), card=CARD, seed=seed, latents=seed,
+            hooks={middle.number: change}, ready=ready, shape=named,
+        )  # fmt: skip
+        return watched.outcome(result.records, middle.at, result.bill)
+
+    return branches.results(one_run)
 
 
 class Watched:
@@ -172,11 +180,3 @@ SCENES: Mapping[str, Callable[[SimulatedProvider], None]] = {
     "wrong10": worse(0.1),
     "same_facts": reworded,
 }
-
-
-def one(mix: Mix, messages: int, job: tuple[str, int]) -> Outcome:
-    """One run of a scene, (name, seed): for workers."""
-    scene, seed = job
-    outcome = play(mix, seed, messages, SCENES[scene])
-    print(f"{scene} seed {seed}: {outcome}", file=sys.stderr, flush=True)
-    return outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -66,11 +65,3 @@ def _wrong(before: Sequence[Message], after: Sequence[Message], shop: Shop, seed
 
 def _hit(record: Record) -> bool:
     return bool(record.savings.get("semantic", 0) > 0)
-
-
-def one(mix: Mix, messages: int, job: tuple[str, int]) -> int:
-    """Wrong answers after one change, (name, seed): for workers."""
-    change, seed = job
-    wrong = CHANGES[change](mix, seed, messages)
-    print(f"semantic, {change}, seed {seed}: {wrong} wrong", file=sys.stderr, flush=True)
-    return wrong

@@ -166,10 +166,10 @@ def build(data: Path, requests: int, seed: int = 11) -> list[Item]:
 
 def arrivals(data: Path, requests: int, compress: float) -> list[float]:
     """Seconds from the start at which the requests come: the trace's own gaps, compressed."""
-    found = sorted((data / "traces").glob("azure2023_conv*.csv.gz"))
-    if not found:
-        raise SystemExit(f"no trace azure2023_conv*.csv.gz in {data / 'traces'}")
-    path = found[0]
+    stored = [path for path in sorted((data / "traces").glob("*.csv.gz")) if "10min" not in path.name]
+    if not stored:
+        raise SystemExit(f"no trace of requests (*.csv.gz) in {data / 'traces'}")
+    path = next((path for path in stored if path.name.startswith("azure2023_conv")), stored[0])
     with gzip.open(path, "rt") as lines:
         times = [float(row["timestamp_s"]) for row in csv.DictReader(lines)]
     times = [time - times[0] for time in times]

@@ -1,5 +1,6 @@
 """`python -m benchmarks.scaling --data DIR [--train DIR0] --json [--quick] [--records FILE]`: DIR is the folder of
-traces. Without `--train` each trace is tuned on its first half and measured on its second."""
+traces, or one whose sub-folder `traces` holds them. Without `--train` each trace is tuned on its first half and
+measured on its second."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 
 from benchmarks.arguments import parse
 from benchmarks.scaling import forecast, foretold, mixed, one_app, planning, quota, simulator
-from benchmarks.scaling.traces import requests
+from benchmarks.scaling.traces import folder, requests
 
 SECTIONS = ("simulator", "one_app", "mixed", "forecast", "planner", "quota", "whatif")
 
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections")
     options = parse(parser)
+    options.data = folder(options.data)
+    options.train = options.train and folder(options.train)
     started = time.monotonic()
     result: dict[str, Any] = {}
     records: list[dict[str, Any]] = []

@@ -9,6 +9,12 @@ import numpy as np
 from hapenny.workload.trace import Arrival, from_csv, from_zero
 
 
+def folder(data: Path) -> Path:
+    """The folder that holds traces: `data` itself, else its sub-folder `traces`."""
+    inner = data / "traces"
+    return inner if not any(data.glob("*.csv.gz")) and inner.is_dir() else data
+
+
 def name(path: Path) -> str:
     """A file's name up to the first dot."""
     return path.name.partition(".")[0]
@@ -44,8 +50,8 @@ def halves(arrivals: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
 def apart(train: Path | None, path: Path) -> tuple[list[Arrival], list[Arrival]]:
     """What is tuned on and what is measured: the file of the same name in `train` and this one, else its halves."""
     arrivals = from_csv(path)
-    other = train / path.name if train is not None else None
-    if other is not None and other.exists() and other.resolve() != path.resolve():
+    other = requests(train).get(name(path)) if train is not None else None
+    if other is not None and other.resolve() != path.resolve():
         return from_csv(other), arrivals
     return halves(arrivals)
 

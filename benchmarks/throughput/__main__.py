@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -64,7 +65,7 @@ def main() -> None:
     # Before the worker processes start, so that it has a core to itself.
     result: dict[str, Any] = {"overhead_us": faults.overhead(5_000 if options.quick else 20_000)}
     say(f"overhead {result['overhead_us']}")
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
         capacity = pool.submit(_capacity, path, count, seconds / 2)
         cells = {
             (load, window, policy): pool.submit(_quota_cell, path, count, factor, window, policy)

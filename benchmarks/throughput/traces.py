@@ -39,11 +39,10 @@ def to_load(rows: list[Arrival], units: list[float], per_s: float) -> list[Arriv
 
 
 def find(data: Path, *names: str) -> Path:
-    """The first of `names` (file name up to the first dot) that the folder has; any request trace otherwise."""
-    for name in names:
-        for path in sorted(data.glob(f"{name}.csv.gz")):
-            return path
-    found = sorted(p for p in data.glob("*.csv.gz") if "10min" not in p.name)
-    if not found:
+    """The first of `names` (file name up to the first dot) that the folder or its sub-folder `traces` has; any
+    request trace otherwise."""
+    stored = sorted(data.glob("*.csv.gz")) or sorted((data / "traces").glob("*.csv.gz"))
+    requests = {path.name.partition(".")[0]: path for path in stored if "10min" not in path.name}
+    if not requests:
         raise SystemExit(f"no request trace (*.csv.gz) in {data}")
-    return found[0]
+    return next((requests[name] for name in names if name in requests), next(iter(requests.values())))

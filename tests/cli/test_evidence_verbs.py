@@ -329,5 +329,7 @@ def test_training_data_and_evaluations_come_from_the_content_store(run, tmp_path
     ask = ("experiment", "import-evaluations", done, "--out", "o.jsonl", "--metric")
     assert "3 prompts" in run(*ask, "Builtin.Correctness")
     first = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[0])
-    assert list(first["models"].values()) == [{"score": 1.0}]
+    (outcome,) = first["models"].values()
+    assert outcome["score"] == 1.0
+    assert outcome["cost"] > 0
     assert "no record" in run(*ask, "Builtin.Style", ok=False)

@@ -157,19 +157,6 @@ def test_labels_by_csv():
             list(read_csv(lines))
 
 
-def test_bedrock_evaluation_lines_go_both_ways():
-    rows = [formats.Evaluated(prompt="2+2?", model="m", response="4", reference="4", category="sums")]
-    assert list(formats.from_bedrock(formats.to_bedrock(rows))) == rows
-    # Constructed after the result record shape of Bedrock model evaluation jobs.
-    result = (
-        b'{"automatedEvaluationResult":{"scores":[{"metricName":"Accuracy","result":1.0},{"metricName":"X"}]},'
-        b'"inputRecord":{"prompt":"2+2?","referenceResponse":"4"},"modelResponses":[{"response":"4","modelIdentifier":"m"}]}'
-    )
-    assert next(formats.from_bedrock([result])).scores == {"Accuracy": 1.0}
-    with pytest.raises(ValueError, match="line 1"):
-        list(formats.from_bedrock([b'{"answer": 1}']))
-
-
 def valid(service, operation, request):
     shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
     return ParamValidator().validate(request, shape).generate_report()

@@ -18,7 +18,7 @@ from hapenny.core.clock import RealClock
 
 if TYPE_CHECKING:
     from hapenny.gateway.gateway import Gateway
-    from hapenny.routing.performance import Outcomes, Standing
+    from hapenny.routing.performance import Outcomes, Rating, Standing
 
 JUDGES = ("auto", "exact", "numeric", "schema", "llm")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -56,15 +56,21 @@ def compare(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare models: quality score / cost per prompt, with an interval, and who is on the Pareto front."""
+    """Compare models: quality score / cost per prompt, with an interval, and who is on the Pareto front.
+
+    Outcomes that several evaluators scored (`hapenny experiment import-evaluations`, docs/routing.md) get a column for
+    each of them too.
+    """
     from hapenny.config import ConfigError
     from hapenny.routing.pareto import dominated
     from hapenny.routing.performance import break_even, standings
 
     wanted = [name.strip() for name in (models or "").split(",") if name.strip()]
+    rated: dict[str, dict[str, Rating]] = {}
+    unpriced: list[str] = []
     try:
         if outcomes is not None:
-            by_model = _logged(outcomes, wanted)
+            by_model, rated, unpriced = _logged(outcomes, wanted)
         elif prompts is not None and wanted:
             rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
             by_model = asyncio.run(_ask_all(config, wanted, rows, judge, judge_model))
@@ -91,9 +97,15 @@ def compare(
         plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")
     if as_json:
         plain = [{k: _finite(v) for k, v in msgspec.to_builtins(line).items()} for line in table]
-        say_json(json.dumps({"models": plain, "break_even": points, "dominated": msgspec.to_builtins(beaten)}))
+        for row in plain:
+            row["evaluators"] = msgspec.to_builtins(rated.get(row["model"], {}))
+        more = {"break_even": points, "dominated": msgspec.to_builtins(beaten), "without_cost": unpriced}
+        say_json(json.dumps({"models": plain, **more}))
         return
     _print(table)
+    _print_evaluators(table, rated)
+    for name in unpriced:
+        say(f"{name} is left out: its outcomes have scores but no cost")
     for one in beaten:
         say(f"{one.model} is dominated by {one.by}: {one.gap:.3f} worse at {one.cost_ratio:.1f} times the cost")
     for point in points:
@@ -106,22 +118,41 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _logged(path: Path, wanted: list[str]) -> dict[str, Outcomes]:
-    from hapenny.routing.performance import Outcomes
-    from hapenny.routing.training import read_outcomes
+def _logged(path: Path, wanted: list[str]) -> tuple[dict[str, Outcomes], dict[str, dict[str, Rating]], list[str]]:
+    """Outcomes by model, prompt by prompt (NaN: unknown); ratings by model and evaluator; models without any cost."""
+    from hapenny.routing.performance import Outcomes, rating
+    from hapenny.routing.training import TrainingOutcome, read_outcomes
 
+    rows = read_outcomes(lines(path))
+    named = dict.fromkeys(name for row in rows for name in row.models)
+    names = [name for name in named if not wanted or name in wanted]
     by_model: dict[str, Outcomes] = {}
-    for row in read_outcomes(lines(path)):
-        for name, done in row.models.items():
-            if (wanted and name not in wanted) or done.score is None or done.cost is None:
-                continue
-            into = by_model.setdefault(name, Outcomes(quality=[], cost=[]))
-            into.quality.append(done.score)
-            into.cost.append(done.cost)
-            into.latency.append(done.latency if done.latency is not None else math.nan)
+    rated: dict[str, dict[str, Rating]] = {}
+    unpriced = []
+    for name in names:
+        done = [row.models.get(name) or TrainingOutcome() for row in rows]
+        known = [one.score is not None and one.cost is not None for one in done]
+        if not any(known):
+            if any(one.score is not None for one in done):
+                unpriced.append(name)
+            continue
+        by_model[name] = Outcomes(
+            quality=[_or_nan(one.score) if ok else math.nan for one, ok in zip(done, known, strict=True)],
+            cost=[_or_nan(one.cost) if ok else math.nan for one, ok in zip(done, known, strict=True)],
+            latency=[_or_nan(one.latency) for one in done],
+        )
+        by: dict[str, list[float]] = {}
+        for one in done:
+            for evaluator, score in one.scores.items():
+                by.setdefault(evaluator, []).append(score)
+        rated[name] = {evaluator: rating(scores) for evaluator, scores in by.items()}
     if not by_model:
         raise ValueError(f"{path}: no model has both score and cost")
-    return by_model
+    return by_model, rated, unpriced
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 async def _ask_all(
@@ -206,3 +237,38 @@ def _print(table: list[Standing]) -> None:
         )
     Console().print(shown)
     say("* on the Pareto front: no model is better and cheaper\n")
+
+
+_WIDTH, _NAME, _EACH = 80, 30, 15
+"""Columns of a plain terminal; of a model's name and of an evaluator's score in it, gap included."""
+
+
+def _print_evaluators(table: list[Standing], rated: dict[str, dict[str, Rating]]) -> None:
+    """One column an evaluator, what counts as quality first; as many tables as their columns need."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    evaluators = list(dict.fromkeys(name for line in table for name in rated.get(line.model, ())))
+    wide = min(_NAME, max(len(line.model) for line in table))
+    fit = (_WIDTH - wide - 2) // _EACH
+    for start in range(0, len(evaluators), fit):
+        shown = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+        shown.add_column("quality by", overflow="fold", width=max(wide, len("quality by")))
+        columns = evaluators[start : start + fit]
+        for name in columns:
+            shown.add_column(escape(printable(name)), justify="right", overflow="fold", width=_EACH - 3)
+        for line in table:
+            cells = [rated.get(line.model, {}).get(name) for name in columns]
+            shown.add_row(escape(printable(line.model)), *(_rated(cell, line.prompts) for cell in cells))
+        Console(width=_WIDTH).print(shown)
+
+
+def _rated(cell: Rating | None, prompts: int) -> str:
+    if cell is None:
+        return "–"
+    text = f"{cell.quality:.3f}"
+    if cell.quality_low is not None and cell.quality_high is not None:
+        text += f" ±{(cell.quality_high - cell.quality_low) / 2:.3f}"
+    return text if cell.prompts == prompts else f"{text}\n{cell.prompts:,} prompts"

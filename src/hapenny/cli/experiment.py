@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from hapenny.cli.compare import JUDGES, Prompt, quality
+from hapenny.cli.evaluations import export_evaluations, import_evaluations
 from hapenny.cli.printable import say, say_json
 from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
@@ -296,44 +297,5 @@ def _write(state: Path, known: dict[str, Experiment]) -> None:
     state.write_bytes(msgspec.json.format(msgspec.json.encode(list(known.values())), indent=1) + b"\n")
 
 
-@experiment.command("export-evaluations")
-@click.option("-c", "--config", required=True, help="Configuration whose content store and ledger are read.")
-@click.option("--route", help="Only this route's texts.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def export_evaluations(config: str, route: str | None, out: Path) -> None:
-    """Write a Bedrock Evaluations dataset (bring your own responses) of what was asked and answered."""
-    from hapenny.cli.train import kept
-    from hapenny.evidence.formats import Evaluated, to_bedrock
-    from hapenny.telemetry.redact import redact
-
-    try:
-        examples = [(model, one) for model, one in kept(config, route) if one.consent]
-    except (ValueError, ImportError) as error:
-        raise click.ClickException(f"{config}: {error}") from None
-    rows = [Evaluated(prompt=redact(one.prompt), model=model, response=redact(one.answer)) for model, one in examples]
-    out.write_bytes(b"".join(to_bedrock(rows)))
-    say(f"{out}: {len(rows)} responses")
-
-
-@experiment.command("import-evaluations")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--metric", required=True, help="The metric whose score counts, e.g. Builtin.Correctness.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def import_evaluations(files: tuple[Path, ...], metric: str, out: Path) -> None:
-    """Turn results of Bedrock Evaluations jobs into outcomes, as `train router` and `compare --outcomes` read them."""
-    from hapenny.evidence.formats import from_bedrock
-
-    by_prompt: dict[str, dict[str, dict[str, float]]] = {}
-    for file in files:
-        try:
-            for one in from_bedrock(lines(file)):
-                if metric in one.scores:
-                    by_prompt.setdefault(one.prompt, {})[one.model] = {"score": one.scores[metric]}
-        except ValueError as error:
-            raise click.ClickException(f"{file}: {error}") from None
-    if not by_prompt:
-        raise click.ClickException(f"no record has a score of {metric!r}")
-    out.write_bytes(
-        b"".join(msgspec.json.encode({"prompt": p, "models": models}) + b"\n" for p, models in by_prompt.items())
-    )
-    say(f"{out}: {len(by_prompt)} prompts")
+experiment.add_command(export_evaluations)
+experiment.add_command(import_evaluations)

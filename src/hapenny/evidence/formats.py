@@ -1,72 +1,16 @@
-"""Shapes of other tools: Bedrock Evaluations JSON lines, CloudWatch metrics per arm, SageMaker experiment runs.
+"""Shapes of other tools: CloudWatch metrics per arm, SageMaker experiment runs.
 
-Bedrock: model-evaluation prompt datasets with responses one brought along, and the result records of such jobs.
 CloudWatch `PutMetricData`, SageMaker `CreateTrialComponent` and SageMaker Metrics `BatchPutMetrics`: request bodies,
 checked in the tests against botocore's service models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
 from hapenny.evidence.analysis import Analysis, Unit
-
-
-class Evaluated(Struct, kw_only=True, frozen=True):
-    """One prompt with one model's answer; `scores` by metric name once it was evaluated."""
-
-    prompt: str
-    model: str = ""
-    response: str = ""
-    reference: str | None = None
-    category: str | None = None
-    scores: dict[str, float] = {}
-
-
-def to_bedrock(rows: Iterable[Evaluated]) -> Iterator[bytes]:
-    """Lines of a Bedrock evaluation dataset, one model's response each."""
-    for row in rows:
-        line: dict[str, Any] = {"prompt": row.prompt}
-        if row.reference is not None:
-            line["referenceResponse"] = row.reference
-        if row.category is not None:
-            line["category"] = row.category
-        if row.model:
-            line["modelResponses"] = [{"response": row.response, "modelIdentifier": row.model}]
-        yield msgspec.json.encode(line) + b"\n"
-
-
-def from_bedrock(lines: Iterable[bytes]) -> Iterator[Evaluated]:
-    """Reads datasets and result files (`automatedEvaluationResult`, `inputRecord`, `modelResponses`) alike."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = msgspec.json.decode(line)
-            record = value.get("inputRecord", value)
-            result = value.get("automatedEvaluationResult") or {}
-            scores = {
-                one["metricName"]: float(one["result"])
-                for one in result.get("scores", ())
-                if one.get("result") is not None
-            }
-            answers = value.get("modelResponses") or record.get("modelResponses") or [{}]
-            for answer in answers:
-                yield Evaluated(
-                    prompt=record["prompt"],
-                    model=answer.get("modelIdentifier", ""),
-                    response=answer.get("response", ""),
-                    reference=record.get("referenceResponse"),
-                    category=record.get("category"),
-                    scores=scores,
-                )
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"line {number} is no Bedrock evaluation record: {error!r}") from None
 
 
 def cloudwatch(

@@ -6,7 +6,7 @@ The ratio's interval is the delta method on its logarithm (Fieller's problem awa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -38,6 +38,25 @@ class Standing(Struct, kw_only=True, frozen=True):
     latency_p50: float | None
     latency_p95: float | None
     pareto: bool
+
+
+class Rating(Struct, kw_only=True, frozen=True):
+    """What one evaluator gave one model: mean over `prompts`, with an interval from two prompts on."""
+
+    prompts: int
+    quality: float
+    quality_low: float | None
+    quality_high: float | None
+
+
+def rating(scores: Sequence[float], alpha: float = 0.05) -> Rating:
+    """The mean of scores in [0, 1], at least one, with its normal interval."""
+    values = np.array(scores, dtype=np.float64)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Rating(prompts=n, quality=mean, quality_low=None, quality_high=None)
+    half = normal_ppf(1 - alpha / 2) * float(values.std(ddof=1)) / math.sqrt(n)
+    return Rating(prompts=n, quality=mean, quality_low=max(0.0, mean - half), quality_high=min(1.0, mean + half))
 
 
 def standings(outcomes: Mapping[str, Outcomes], alpha: float = 0.05) -> list[Standing]:

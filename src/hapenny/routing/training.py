@@ -22,11 +22,15 @@ from hapenny.routing.scorer import Reader, fit
 
 
 class TrainingOutcome(Struct, kw_only=True):
-    """What one model did on one prompt: `score` in [0, 1], `cost` in dollars, `latency` in seconds."""
+    """What one model did on one prompt: `score` in [0, 1], `cost` in dollars, `latency` in seconds.
+
+    `scores`: what each of several evaluators gave it; `score` is the one that counts.
+    """
 
     score: float | None = None
     cost: float | None = None
     latency: float | None = None
+    scores: dict[str, float] = {}
 
 
 class Logged(Struct, kw_only=True):
@@ -92,7 +96,10 @@ def train_router(
         (row, a, b) for row in rows if (a := _score(row, weak)) is not None and (b := _score(row, strong)) is not None
     ]
     if len(used) < 40:
-        raise ValueError(f"{len(used)} rows have scores of both {weak} and {strong}; 40 are the least")
+        names = ", ".join(sorted({name for row in rows for name in row.models})) or "no model"
+        raise ValueError(
+            f"{len(used)} rows have scores of both {weak} and {strong}; 40 are the least. The rows name {names}"
+        )
     learns = np.array([_draw(row.prompt) for row, _, _ in used])
     low = np.array([a for _, a, _ in used])
     high = np.array([b for _, _, b in used])
