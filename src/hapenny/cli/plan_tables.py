@@ -39,7 +39,8 @@ def show(advice: Advice, weights_gb: float | None, console: Console) -> None:
         say(printable(f"  {reason.topic}: {reason.leans}. {reason.why}"))
     table = Table(box=None, title="Inference servers (different settings: see --json for each source)")
     table.title_justify = "left"
-    for name in ("", "throughput", "first token", "p99", "start", "strength"):
+    table.add_column("", no_wrap=True)
+    for name in ("throughput", "first token", "p99", "start", "strength"):
         table.add_column(name)
     for engine in ENGINES:
         figures = (engine.throughput, engine.ttft, engine.p99, engine.start)

@@ -79,18 +79,8 @@ class Pass:
     """Leave to make one call at `endpoint`. Call `begun` at the first content and `done` exactly once."""
 
     __slots__ = (
-        "_gate",
-        "_granted",
-        "_ttft",
-        "_yield",
-        "endpoint",
-        "held",
-        "inflight",
-        "job",
-        "open",
-        "probe",
-        "ticket",
-    )
+        "_gate", "_granted", "_ttft", "_yield", "endpoint", "held", "inflight", "job", "open", "probe", "ticket",
+    )  # fmt: skip
 
     def __init__(self, gate: Gate, job: Job, endpoint: Endpoint, ticket: Ticket) -> None:
         self._gate = gate
