@@ -25,6 +25,7 @@ VERBS = {
     "cache": "cache_lint",
     "tokens": "tokens",
     "bench": "bench",
+    "capacity": "capacity",
     "plan": "plan",
     "whatif": "whatif",
     "autoscale": "autoscale",

@@ -11,6 +11,8 @@ import click
 from hapenny.cli.printable import printable, say_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hapenny.capacity.planner import CapacityPlan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,13 +44,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--growth", type=click.FloatRange(min=0, min_open=True), help="The rate to come; default: the trace's drift."
 )
+@click.option("--own-weights/--hosted-weights", default=None, help="Weights or decoding that nobody hosts.")
+@click.option("--special-architecture/--known-architecture", default=None, help="Bedrock neither has nor imports it.")
+@click.option("--own-pipelines/--no-pipelines", default=None, help="Serving is to join training of yours.")
+@click.option("--operations-usd-per-month", type=click.FloatRange(min=0), help="People and upkeep of own servers.")
+@click.option("--weights-gb", type=click.FloatRange(min=0, min_open=True), help="Of a model you would serve yourself.")
 @click.option("--json", "as_json", is_flag=True)
 def plan(
     trace: Path | None, ledger: Path | None, model: str, slo_ttft_p95: float, window: float, tpm: float | None,
     rpm: float | None, max_tokens: int | None, unit_tokens_per_s: float | None, unit_usd_per_h: float | None,
-    server_usd_per_h: float | None, deferrable: float, growth: float | None, as_json: bool,
+    server_usd_per_h: float | None, deferrable: float, growth: float | None, own_weights: bool | None,
+    special_architecture: bool | None, own_pipelines: bool | None, operations_usd_per_month: float | None,
+    weights_gb: float | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Capacity for a trace: the ways to serve it, what each costs an hour, and which quotas to ask for.
+    """Capacity for a trace: the ways to serve it, what each costs an hour, which quotas to ask for, and whether Bedrock
+    or servers of your own, with the reasons and inference servers side by side.
 
     \b
     hapenny plan --ledger ledger.db --model MODEL --tpm 400000
@@ -59,7 +69,9 @@ def plan(
     from hapenny.capacity.ledger_trace import from_ledger
     from hapenny.capacity.planner import Wanted
     from hapenny.capacity.planner import plan as make
+    from hapenny.capacity.where import Needs, where
     from hapenny.catalog import resolve
+    from hapenny.cli.plan_tables import as_plain, show
     from hapenny.workload.trace import from_csv
 
     if (trace is None) == (ledger is None):
@@ -79,10 +91,16 @@ def plan(
         made = make(arrivals, card, wanted)
     except (ValueError, OSError) as error:
         raise click.ClickException(printable(str(error))) from None
+    needs = Needs(
+        own_weights=own_weights, special_architecture=special_architecture, own_pipelines=own_pipelines,
+        operations_usd_a_month=operations_usd_per_month,
+    )  # fmt: skip
+    advice = where(made, needs)
     if as_json:
-        say_json(msgspec.json.encode({**msgspec.to_builtins(made), "requests_to_send": _requests(made)}))
+        plain = {**msgspec.to_builtins(made), "requests_to_send": _requests(made), **as_plain(advice, weights_gb)}
+        say_json(msgspec.json.encode(plain))
     else:
-        _show(made)
+        show(advice, weights_gb, _show(made))
 
 
 def _requests(made: CapacityPlan) -> list[dict[str, object]]:
@@ -93,7 +111,7 @@ def _requests(made: CapacityPlan) -> list[dict[str, object]]:
     ]
 
 
-def _show(made: CapacityPlan) -> None:
+def _show(made: CapacityPlan) -> Console:
     from rich.console import Console
     from rich.table import Table
 
@@ -132,3 +150,4 @@ def _show(made: CapacityPlan) -> None:
         console.print(f"Ask for: {json.dumps(request)}", highlight=False, soft_wrap=True)
     for line in made.assumed:
         console.print(f"Assumed: {line}", highlight=False, soft_wrap=True)
+    return console

@@ -75,6 +75,7 @@ from hapenny.telemetry.count_audit import CountChecks
 from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.imported import keep as import_quotas
 from hapenny.throughput.options import THROUGHPUT_STAGE
+from hapenny.throughput.utilisation import UtilisationWatch
 from hapenny.tuning.experiments import read_experiments
 from hapenny.tuning.options import ARMS_STAGE
 
@@ -130,6 +131,7 @@ class Assembly:
     """Whether a stage will ask for vectors."""
     burn: BurnAlerts | None
     """Watches deadlines; None: no route has one."""
+    utilisation: UtilisationWatch
 
 
 def build(
@@ -302,6 +304,7 @@ def build(
         budgets=budgets,
         admin=admin,
         burn=burn,
+        utilisation=UtilisationWatch(dispatchers, shared.alerts, clock),
         embeds=bool(shared.collections) or semantic is not None or _anywhere(config, RETRIEVAL_STAGE),
     )
 
@@ -313,6 +316,7 @@ async def start(parts: Assembly) -> None:
     await shared.recorder.start()
     await open_registry(config, shared, parts.keyring)
     clock, serve = parts.clock, parts.tasks.serve
+    serve("utilisation", clock, parts.utilisation.run)
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.elsewhere is not None:

@@ -32,6 +32,7 @@ def watch(parts: Assembly) -> None:
         return metrics.labels.known(metrics.canonical(model))
 
     metrics.source("throughput", lambda: view.series(parts.dispatchers, known))
+    metrics.source("utilisation", lambda: parts.utilisation.series(known))
     metrics.source("tasks", lambda: _tasks(parts))
     metrics.source("guardrails", lambda: _findings(parts))
 

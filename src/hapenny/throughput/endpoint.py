@@ -40,6 +40,15 @@ class Endpoint:
         self.server_priority = server_priority
         self.patient = patient
         self.inflight = 0
+        self.held_units = 0.0
+        """Tokens that calls under way may use: their prompts and the limits of their answers."""
+        self.used_units = 0.0
+        """Units of quota that calls which ended have used, so far."""
+        self.ended = 0
+        self.seconds = 0.0
+        """That they took together."""
+        self._occupied = 0.0
+        self._changed = clock.now()
         self.speed = Speed()
         """How fast it answers; measured where `timed`."""
         self.timed = False
@@ -52,6 +61,28 @@ class Endpoint:
     def free(self) -> float:
         """Calls that the concurrency limit lets start now; `inf` without a limit."""
         return math.inf if self.limit is None else self.limit.limit - self.inflight
+
+    def occupied(self, now: float) -> float:
+        """Calls in flight times seconds, up to `now`, so far: divided by a stretch, the calls in flight in its mean."""
+        self._occupied += self.inflight * (now - self._changed)
+        self._changed = now
+        return self._occupied
+
+    def enter(self, now: float, units: float) -> int:
+        """A call that may use `units` begins; how many are now under way."""
+        self.occupied(now)
+        self.inflight += 1
+        self.held_units += units
+        return self.inflight
+
+    def leave(self, now: float, units: float, used: float, seconds: float) -> None:
+        """It is over, and has used `used`."""
+        self.occupied(now)
+        self.inflight -= 1
+        self.held_units = self.held_units - units if self.inflight else 0.0
+        self.used_units += used
+        self.ended += 1
+        self.seconds += seconds
 
     def load(self) -> float:
         """Peak-EWMA cost of one more call (Finagle): decayed peak time to first token x calls in flight."""

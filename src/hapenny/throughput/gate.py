@@ -78,7 +78,9 @@ class GateSpec(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
 class Pass:
     """Leave to make one call at `endpoint`. Call `begun` at the first content and `done` exactly once."""
 
-    __slots__ = ("_gate", "_granted", "_ttft", "_yield", "endpoint", "inflight", "job", "open", "probe", "ticket")
+    __slots__ = (
+        "_gate", "_granted", "_ttft", "_yield", "endpoint", "held", "inflight", "job", "open", "probe", "ticket",
+    )  # fmt: skip
 
     def __init__(self, gate: Gate, job: Job, endpoint: Endpoint, ticket: Ticket) -> None:
         self._gate = gate
@@ -90,8 +92,8 @@ class Pass:
         self._granted = gate.clock.now()
         self._ttft: float | None = None
         self._yield: Callable[[], None] | None = None
-        endpoint.inflight += 1
-        self.inflight = endpoint.inflight
+        self.held = float(job.input_tokens + job.cached_tokens + job.max_tokens)
+        self.inflight = endpoint.enter(self._granted, self.held)
 
     def on_yield(self, give_up: Callable[[], None]) -> None:
         """`give_up` is called if this call should make room for an urgent one before its first token."""
@@ -255,8 +257,9 @@ class Gate:
         """Books the end of a call; `Pass.done` calls it."""
         endpoint, job, now = leave.endpoint, leave.job, self.clock.now()
         self.unbegun.pop(id(leave), None)
-        endpoint.inflight -= 1
         quota, breaker = endpoint.quota, endpoint.breaker
+        settled = quota.settled_units(used) if quota is not None else float(used.input + used.output)
+        endpoint.leave(now, leave.held, settled, now - granted)
         if quota is not None:
             if outcome is CallOutcome.THROTTLED:
                 quota.refused(job, leave.ticket, granted, retry_after)

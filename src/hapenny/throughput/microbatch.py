@@ -1,4 +1,7 @@
-"""Micro-batches: many small calls (embeddings, classification, reranking) become few larger ones.
+"""Micro-batches: many small calls of one kind become few larger ones, where their API takes several items a call.
+
+The gateway batches embedding calls, local and paid. Rerank calls are not batched: the API of a reranker takes one
+question with its passages, so calls of two questions cannot share one. Requests are classified without a call.
 
 A call that finds nothing in flight goes at once, alone: idle time never waits. While calls are in flight, later ones
 gather until the window ends, the batch is full by items or tokens, or a place becomes free and the window is over.

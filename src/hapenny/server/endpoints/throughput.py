@@ -13,4 +13,11 @@ async def view(call: Call) -> Response:
     """As they are now."""
     pools = {name: getattr(backend, "pool", None) for name, backend in call.gateway.backends.items()}
     connections = {name: pool.health() for name, pool in pools.items() if isinstance(pool, Pool)}
-    return as_json({"routes": views.view(call.gateway.parts.dispatchers), "connections": connections})
+    parts = call.gateway.parts
+    return as_json(
+        {
+            "routes": views.view(parts.dispatchers),
+            "utilisation": parts.utilisation.view(),
+            "connections": connections,
+        }
+    )
