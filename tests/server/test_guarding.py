@@ -3,7 +3,9 @@
 import json
 import sqlite3
 
+import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, TextDelta, Tokens, ToolCallDelta, Usage
 from tests.server.house import SONNET, TOOLS, Scripted, serving
@@ -249,3 +251,48 @@ def test_the_service_knows_what_is_sent():
         shape = service.operation_model(name).input_shape
         report = botocore.validate.ParamValidator().validate({**json.loads(wire.body), **more}, shape)
         assert not report.has_errors(), report.generate_report()
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------------
+
+
+async def findings(url):
+    """{(stage, kind, action): count}, as Prometheus reads it."""
+    async with aiohttp.ClientSession() as session, session.get(url + "/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+        return {
+            (sample.labels["stage"], sample.labels["kind"], sample.labels["action"]): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "hapenny_guardrail_findings_total"
+        }
+
+
+async def test_what_guardrails_find_is_counted_by_stage_kind_and_action(tmp_path):
+    rules = "guard_input: {items: {card: block, all: redact}, watch: {shares: [stock tip]}}"
+    extra = ROUTES + f"stages: {{{rules}, guard_output: {{items: {{email: redact, card: note}}}}}}\n"
+    async with serving(tmp_path, Scripted(STREAM), extra=extra) as (url, _):
+        assert await findings(url) == {}
+        await openai_stream(url)  # what is asked holds nothing, what is answered an address and a card
+        answered = {("guard_output", "email", "redact"): 1.0, ("guard_output", "card", "note"): 1.0}
+        assert await findings(url) == answered
+        await say(url, "mail sato@example.jp and ueda@example.jp a stock tip")
+        await say(url, "pay with 4111 1111 1111 1111")
+        assert await findings(url) == {
+            ("guard_output", "email", "redact"): 2.0,
+            ("guard_output", "card", "note"): 2.0,
+            ("guard_input", "email", "redact"): 2.0,
+            ("guard_input", "topic shares", "note"): 1.0,
+            ("guard_input", "card", "block"): 1.0,
+        }
+
+
+async def test_what_a_provider_s_guardrail_finds_is_counted_under_its_name(tmp_path, account):
+    url, _ = account
+    async with serving(tmp_path, Scripted(STREAM), extra=remote(url)) as (ours, _):
+        await say(ours, "mail sato@example.jp")
+        await say(ours, "something forbidden")
+        assert await findings(ours) == {
+            ("guard_input", "remote aws", "redact"): 1.0,
+            ("guard_input", "remote aws", "block"): 1.0,
+        }

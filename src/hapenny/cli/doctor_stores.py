@@ -36,8 +36,8 @@ def look_at_stores(config: Config, clock: Clock | None = None) -> Findings:
     proved: list[str] = []
     for url, (at, holds) in named.items():
         ask = _postgres if url.startswith("postgres") else _redis
-        found, lines = asyncio.run(_asked(ask, url, at, holds, clock))
-        problems += found
+        stores, lines = asyncio.run(_asked(ask, url, at, holds, clock))
+        problems += stores
         proved += lines
     return problems, proved
 

@@ -60,16 +60,16 @@ def profile(
         raise click.ClickException(str(error)) from None
     scope = Scope(since=RealClock().wall() - span(since), tenant=tenant, route=route, feature=feature)
     try:
-        found = looked(rolled, scope, most)
+        spending = looked(rolled, scope, most)
     finally:
         rolled.close()
-    checks = _checks(loaded, found, probe, url, key)
+    checks = _checks(loaded, spending, probe, url, key)
     if as_json:
-        say_json(msgspec.json.encode({**found, "checks": checks}).decode())
+        say_json(msgspec.json.encode({**spending, "checks": checks}).decode())
         return
     from rich.console import Console
 
-    show(found, checks, since, Console())
+    show(spending, checks, since, Console())
 
 
 def looked(rolled: Any, scope: Any, most: int) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def _loaded(config: str) -> Config:
         raise click.ClickException("\n".join(error.problems)) from None
 
 
-def _checks(config: Config | None, found: dict[str, Any], probe: bool, url: str, key: str) -> list[Check]:
+def _checks(config: Config | None, spending: dict[str, Any], probe: bool, url: str, key: str) -> list[Check]:
     from hapenny.studies import connection_checks as checking
 
-    checks = checking.calls(found["calls"], found["requests"], found["prompt_p95"])
+    checks = checking.calls(spending["calls"], spending["requests"], spending["prompt_p95"])
     if url:
         from hapenny.cli.cache import call_gateway
 
@@ -123,7 +123,7 @@ def _checks(config: Config | None, found: dict[str, Any], probe: bool, url: str,
         if probe:
             raise click.UsageError("--probe needs -c: whom to connect to")
         return checks
-    checks += checking.settings(config, found["calls_at_once"])
+    checks += checking.settings(config, spending["calls_at_once"])
     if probe:
         for name, place in checking.hosts(config).items():
             try:
@@ -141,13 +141,13 @@ def _checks(config: Config | None, found: dict[str, Any], probe: bool, url: str,
     return checks
 
 
-def show(found: dict[str, Any], checks: list[Check], since: str, console: Console) -> None:
+def show(spending: dict[str, Any], checks: list[Check], since: str, console: Console) -> None:
     """Prints the profile; names that clients chose are shown as plain text."""
-    say(f"{found['requests']:,} requests in {since}: {money(found['paid'])} paid, {money(found['saved'])} saved, "
-        f"{found['failed']:,} failed")  # fmt: skip
-    if not found["requests"]:
+    sums = f"{money(spending['paid'])} paid, {money(spending['saved'])} saved"
+    say(f"{spending['requests']:,} requests in {since}: {sums}, {spending['failed']:,} failed")
+    if not spending["requests"]:
         say("nothing arrived. Fix: a longer --since, or serve first")
-    verdict = found["verdict"]
+    verdict = spending["verdict"]
     rows: list[tuple[str, ...]]
     if verdict.worst is not None:
         say(f"\nbottleneck: {verdict.worst.name}, {verdict.worst.share:.0%} of a request's time")
@@ -156,28 +156,28 @@ def show(found: dict[str, Any], checks: list[Check], since: str, console: Consol
         rows = [("where time goes", "mean", "share")]
         rows += [(part.name, seconds(part.seconds), f"{part.share:.1%}") for part in verdict.parts if part.seconds > 0]
         _columns(rows)
-    if found["overhead"] is not None:
-        over = found["overhead"]
+    if spending["overhead"] is not None:
+        over = spending["overhead"]
         say(f"\nour own overhead: p50 {seconds(over.p50)}, p95 {seconds(over.p95)}, p99 {seconds(over.p99)}")
-    if found["stages"]:
+    if spending["stages"]:
         rows = [("stage", "p50", "p95", "p99")]
-        for name, each in sorted(found["stages"].items(), key=lambda item: -item[1].p95)[:8]:
+        for name, each in sorted(spending["stages"].items(), key=lambda item: -item[1].p95)[:8]:
             rows.append((name, seconds(each.p50), seconds(each.p95), seconds(each.p99)))
         _columns(rows)
-    if found["vector_queries"]:
+    if spending["vector_queries"]:
         say("\nvector queries")
-        for name, each in found["vector_queries"].items():
+        for name, each in spending["vector_queries"].items():
             say(f"  {name}: {each.count:,} of the newest requests, p50 {seconds(each.p50)}, p95 {seconds(each.p95)}")
         say("  what helps: hapenny index tune, fewer candidates (stages.retrieval.candidates), an int8 index")
     for title, name in (("slowest requests", "slowest"), ("dearest requests", "dearest")):
-        if found[name]:
+        if spending[name]:
             say(f"\n{title}")
-            _columns([("id", "whole", "paid", "answered by", "feature"), *(_line(each) for each in found[name])])
-    if found["features"]:
+            _columns([("id", "whole", "paid", "answered by", "feature"), *(_line(each) for each in spending[name])])
+    if spending["features"]:
         say("\ntop costs by feature")
         _columns([("feature", "requests", "paid"), *(
             (short(printable(each["name"]), 30) or "(none)", f"{each['requests']:,}", money(each["paid"]))
-            for each in found["features"]
+            for each in spending["features"]
         )])  # fmt: skip
     if checks:
         say("\nconnections and calls")

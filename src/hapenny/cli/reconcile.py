@@ -35,25 +35,27 @@ def reconcile(config: Config, region: str, days: int, tag: str, as_json: bool) -
     wall = RealClock().wall()
     try:
         with told("AWS", _RIGHTS):
-            found = compare(connection, backends, wall, days, tag, client("cloudwatch", region), client("ce", region))
-        written = reconciling.entries(found, *reconciling.window(wall, days), wall)
+            compared = compare(
+                connection, backends, wall, days, tag, client("cloudwatch", region), client("ce", region)
+            )
+        written = reconciling.entries(compared, *reconciling.window(wall, days), wall)
         if not elsewhere:
             schema.insert(connection, "entries", schema.ENTRY, [schema.entry_values(each) for each in written])
     finally:
         connection.close()
-    apart = [each for each in found if not each.agrees]
+    apart = [each for each in compared if not each.agrees]
     if as_json:
-        rows = [{**msgspec.to_builtins(each), "apart": each.apart, "agrees": each.agrees} for each in found]
+        rows = [{**msgspec.to_builtins(each), "apart": each.apart, "agrees": each.agrees} for each in compared]
         say_json(msgspec.json.encode({"days": days, "region": region, "compared": rows}).decode())
         return len(apart)
-    for each in found:
+    for each in compared:
         amounts = (
             f"${value:,.4f}" if each.unit == "usd" else f"{value:,.0f} tokens" for value in (each.ours, each.theirs)
         )
         ours, theirs = amounts
         mark = "agrees" if each.agrees else "APART"
         say(f"{mark:6} {each.source}: {printable(each.what)}: ledger {ours}, {each.source} {theirs} ({each.apart:.2%})")
-    if not found:
+    if not compared:
         say(f"neither the ledger nor AWS has anything in the last {days} whole days")
     if apart:
         say(

@@ -44,17 +44,17 @@ def count(
 
     asked = [(path.name, _request(path, protocol, model)) for path in variants]
     try:
-        found = asyncio.run(_counted(asked, config))
+        counts = asyncio.run(_counted(asked, config))
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None
     except Failure as failure:
         raise click.ClickException(failure.sentence()) from None
     if as_json:
-        say_json(msgspec.json.encode({"variants": found}).decode())
+        say_json(msgspec.json.encode({"variants": counts}).decode())
         return
-    first = found[0]
-    wide = max(len(each.name) for each in found)
-    for each in found:
+    first = counts[0]
+    wide = max(len(each.name) for each in counts)
+    for each in counts:
         line = f"{each.name.ljust(wide)}  {each.tokens:>9,} tokens"
         if each is not first:
             change = each.tokens - first.tokens
@@ -89,7 +89,7 @@ async def _counted(asked: list[tuple[str, Request]], config: str | None) -> list
 
     loaded = load(config)
     loaded.ledger = None
-    found = []
+    counts = []
     async with Gateway(loaded) as gateway:
         for name, request in asked:
             exchange = gateway.open(request, Context(), background="count")
@@ -102,5 +102,5 @@ async def _counted(asked: list[tuple[str, Request]], config: str | None) -> list
             if tokens is None:
                 tokens = gateway.books.prices.prompt(request, target)
             cost = gateway.books.prices.price(target, Tokens(input=tokens), gateway.clock.wall())
-            found.append(Counted(name=name, tokens=tokens, counted=counted, cost=cost))
-    return found
+            counts.append(Counted(name=name, tokens=tokens, counted=counted, cost=cost))
+    return counts

@@ -34,25 +34,25 @@ def whatif(log: Path, files: tuple[Path, ...], as_json: bool) -> None:
 
     try:
         configs = {str(path): load(str(path)) for path in files}
-        found = compare(read(log), configs)
+        outcomes = compare(read(log), configs)
     except (ValueError, OSError, ConfigError) as error:
         raise click.ClickException(printable(str(error))) from None
     left = {name: settled(config)[1] for name, config in configs.items()}
     if as_json:
-        shown = {name: {**msgspec.to_builtins(each), "left_out": left[name]} for name, each in found.items()}
+        shown = {name: {**msgspec.to_builtins(each), "left_out": left[name]} for name, each in outcomes.items()}
         say_json(msgspec.json.encode(shown))
     else:
-        _show(found, left)
+        _show(outcomes, left)
 
 
-def _show(found: dict[str, Outcome], left: dict[str, list[str]]) -> None:
+def _show(outcomes: dict[str, Outcome], left: dict[str, list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     table = Table(box=None)
     table.add_column("")
-    for name in found:
+    for name in outcomes:
         table.add_column(Path(name).name, justify="right")
     lines: dict[str, Callable[[Outcome], str]] = {
         "requests": lambda each: f"{each.requests:,}",
@@ -65,11 +65,11 @@ def _show(found: dict[str, Outcome], left: dict[str, list[str]]) -> None:
         "waited for a quota p95": lambda each: f"{each.queued_p95_s:.2f} s",
     }
     for label, show in lines.items():
-        table.add_row(label, *(show(each) for each in found.values()))
-    for name in sorted({name for each in found.values() for name in each.by_technique_usd}):
-        table.add_row(f"  {name}", *(f"${each.by_technique_usd.get(name, 0.0):,.4f}" for each in found.values()))
+        table.add_row(label, *(show(each) for each in outcomes.values()))
+    for name in sorted({name for each in outcomes.values() for name in each.by_technique_usd}):
+        table.add_row(f"  {name}", *(f"${each.by_technique_usd.get(name, 0.0):,.4f}" for each in outcomes.values()))
     console.print(table)
-    for name, each in found.items():
+    for name, each in outcomes.items():
         if each.watched_usd:
             console.print(f"{Path(name).name}: the interval is what {', '.join(each.watched_usd)} noted in the log.")
         if each.unknown_pace:

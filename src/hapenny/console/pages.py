@@ -70,13 +70,13 @@ class Pages:
         place = Place.read(path, {}, self._desk.clock.wall(), viewer.tenant)
         act = import_module(f"hapenny.console.views.{page.view}").act
         try:
-            found = act(self._desk, form, viewer)
+            result = act(self._desk, form, viewer)
             values = self._made(page, place, viewer)
         except Empty as empty:
             return Said(400, self._empty(page, viewer, empty, place))
-        if isinstance(found, str):
-            return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values, notice=found))
-        return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values | found))
+        if isinstance(result, str):
+            return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values, notice=result))
+        return Said(200, self._filled(f"{page.view}.html", page, place, viewer, values | result))
 
     def stale(self, path: str, form: dict[str, str], viewer: Viewer) -> Said:
         """A form that came with no token of ours."""

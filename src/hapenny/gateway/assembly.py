@@ -222,6 +222,7 @@ def build(
         collections=shared.collections,
         reranks=bool(rerankers),
         guardrails=config.guardrails,
+        guard_counts=shared.guard_counts,
         spawn=tasks.spawn,
         flights=tasks.guard("calls that requests share", clock),
     )

@@ -25,6 +25,7 @@ from hapenny.core.log import get_logger
 from hapenny.counting.registry import Estimators
 from hapenny.evidence.earnings import Earnings
 from hapenny.evidence.step_back import StepBack
+from hapenny.guarding.counts import GuardCounts
 from hapenny.prefetch.memory import PrefetchMemory
 from hapenny.routing.options import CASCADE_STAGE
 from hapenny.stores.counters import Counters
@@ -88,6 +89,8 @@ class Shared:
     prefetch: PrefetchMemory
     guards: list[Guard] = field(default_factory=list)
     """Of background tasks that outlive a reload."""
+    guard_counts: GuardCounts = field(default_factory=GuardCounts)
+    """What guardrails found since the start."""
 
     @classmethod
     def fresh(cls, config: Config, clock: Clock) -> Shared:

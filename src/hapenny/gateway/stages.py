@@ -35,6 +35,7 @@ from hapenny.core.tasks import Spawn
 from hapenny.core.watching import Sampler
 from hapenny.evidence.loss_budget import LossBudgets
 from hapenny.gateway.model_facts import ModelFacts
+from hapenny.guarding.counts import GuardCounts
 from hapenny.guarding.options import (
     GUARD_CONTEXT_STAGE,
     GUARD_INPUT_STAGE,
@@ -119,6 +120,8 @@ class StageParts:
     """Whether a reranking model is configured."""
     guardrails: Mapping[str, GuardrailOptions]
     """Guardrails of providers, by name."""
+    guard_counts: GuardCounts
+    """Of what guardrails found."""
     spawn: Spawn
     flights: Guard
     """Of calls that several requests share."""
@@ -221,7 +224,8 @@ def _guard_output(here: RouteParts) -> Stage:
 
     options = here.options[GUARD_OUTPUT_STAGE]
     rules = options.routes.get(here.name, options)
-    return OutputGuardStage(rules, _remote(here, rules.remote, GUARD_OUTPUT_STAGE.name))
+    remote = _remote(here, rules.remote, GUARD_OUTPUT_STAGE.name)
+    return OutputGuardStage(rules, remote, here.shared.guard_counts)
 
 
 def _guard_input(here: RouteParts) -> Stage:
@@ -229,7 +233,8 @@ def _guard_input(here: RouteParts) -> Stage:
 
     options = here.options[GUARD_INPUT_STAGE]
     rules = options.routes.get(here.name, options)
-    return InputGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_INPUT_STAGE.name))
+    remote = _remote(here, rules.remote, GUARD_INPUT_STAGE.name)
+    return InputGuardStage(rules, here.shared.secret, remote, here.shared.guard_counts)
 
 
 def _guard_context(here: RouteParts) -> Stage:
@@ -237,7 +242,8 @@ def _guard_context(here: RouteParts) -> Stage:
 
     options = here.options[GUARD_CONTEXT_STAGE]
     rules = options.routes.get(here.name, options)
-    return ContextGuardStage(rules, here.shared.secret, _remote(here, rules.remote, GUARD_CONTEXT_STAGE.name))
+    remote = _remote(here, rules.remote, GUARD_CONTEXT_STAGE.name)
+    return ContextGuardStage(rules, here.shared.secret, remote, here.shared.guard_counts)
 
 
 def _remote(here: RouteParts, name: str, technique: str) -> RemoteGuard | None:

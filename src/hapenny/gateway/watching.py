@@ -33,6 +33,7 @@ def watch(parts: Assembly) -> None:
 
     metrics.source("throughput", lambda: view.series(parts.dispatchers, known))
     metrics.source("tasks", lambda: _tasks(parts))
+    metrics.source("guardrails", lambda: _findings(parts))
 
 
 def _tasks(parts: Assembly) -> Iterator[Series]:
@@ -41,3 +42,9 @@ def _tasks(parts: Assembly) -> Iterator[Series]:
         failures[(guard.name,)] = failures.get((guard.name,), 0.0) + guard.failures
     what = "Times that a background task failed and was begun again."
     yield Series("hapenny_task_failures_total", what, ("task",), failures)
+
+
+def _findings(parts: Assembly) -> Iterator[Series]:
+    what = "What guardrails found in requests and answers and acted upon, by what was done."
+    counts = dict[tuple[str, ...], float](parts.shared.guard_counts.items())
+    yield Series("hapenny_guardrail_findings_total", what, ("stage", "kind", "action"), counts)

@@ -9,6 +9,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Block, Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.guarding.counts import GuardCounts
 from hapenny.guarding.options import GUARD_CONTEXT_STAGE, ContextRules
 from hapenny.guarding.policy import Policy
 from hapenny.guarding.refused import refusal
@@ -16,8 +17,8 @@ from hapenny.guarding.remote_guard import RemoteGuard
 from hapenny.guarding.request_guard import RequestGuard
 from hapenny.guarding.streaming import Tally
 
-_MADE: Note[tuple[Request, tuple[int, ...], Ask]] = Note("guard_context.made")
-"""The request as it may go on, which blocks of its last turn are passages, and who pays."""
+_MADE: Note[tuple[Request, tuple[int, ...], Tally, Ask]] = Note("guard_context.made")
+"""The request as it may go on, which blocks of its last turn are passages, what was found, and who pays."""
 
 
 class GuardedContext(Decision):
@@ -33,9 +34,17 @@ class ContextGuardStage(Stage, spec=GUARD_CONTEXT_STAGE):
         rules: of the route.
         secret: keys digests of what was read.
         remote: a provider's guardrail that is asked as well.
+        counts: of what was found and acted upon.
     """
 
-    def __init__(self, rules: ContextRules, secret: bytes = b"", remote: RemoteGuard | None = None) -> None:
+    def __init__(
+        self,
+        rules: ContextRules,
+        secret: bytes = b"",
+        remote: RemoteGuard | None = None,
+        counts: GuardCounts | None = None,
+    ) -> None:
+        self._counts = GuardCounts() if counts is None else counts
         policy = Policy(rules.items, rules.deny, rules.watch, rules.style)
         self._message = rules.message
         self._guard = RequestGuard(policy, rules.injection, secret=secret)
@@ -62,18 +71,21 @@ class ContextGuardStage(Stage, spec=GUARD_CONTEXT_STAGE):
             content.append(block)
         if not tally and (self._remote is None or not passages):
             return None
-        exchange.stage_notes[_MADE] = _with(request, tuple(content)), tuple(passages), ask
+        exchange.stage_notes[_MADE] = _with(request, tuple(content)), tuple(passages), tally, ask
         return GuardedContext(reason=tally.sentence(), blocked=blocked)
 
     async def apply(self, decision: GuardedContext, exchange: Exchange, onward: Onward) -> Answer:
         """Goes on with the redacted passages."""
-        request, passages, ask = exchange.stage_notes.pop(_MADE)
+        request, passages, tally, ask = exchange.stage_notes.pop(_MADE)
+        self._counts.take(self.name, tally)
         if decision.blocked:
             return refusal(exchange, self._message, decision.blocked, self.name)
         if self._remote is not None:
             content = list(request.messages[-1].content)
             texts = [block.text for place in passages if isinstance(block := content[place], Text)]
             ruling = await self._remote.judge(exchange, ask, texts, "input")
+            changed = not ruling.blocked and ruling.texts != tuple(texts)
+            self._counts.take_ruling(self.name, self._remote.name, ruling, changed=changed)
             if ruling.blocked:
                 return refusal(exchange, ruling.message or self._message, ruling.blocked, self.name)
             for place, text in zip(passages, ruling.texts, strict=True):

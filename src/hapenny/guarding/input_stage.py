@@ -12,6 +12,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
+from hapenny.guarding.counts import GuardCounts
 from hapenny.guarding.options import GUARD_INPUT_STAGE, InputRules
 from hapenny.guarding.policy import Policy
 from hapenny.guarding.refused import refusal
@@ -37,9 +38,17 @@ class InputGuardStage(Stage, spec=GUARD_INPUT_STAGE):
         rules: of the route.
         secret: keys digests of what was read.
         remote: a provider's guardrail that is asked as well.
+        counts: of what was found and acted upon.
     """
 
-    def __init__(self, rules: InputRules, secret: bytes = b"", remote: RemoteGuard | None = None) -> None:
+    def __init__(
+        self,
+        rules: InputRules,
+        secret: bytes = b"",
+        remote: RemoteGuard | None = None,
+        counts: GuardCounts | None = None,
+    ) -> None:
+        self._counts = GuardCounts() if counts is None else counts
         policy = Policy(rules.items, rules.deny, rules.watch, rules.style)
         self._message = rules.message
         self._guard = RequestGuard(policy, rules.injection, system=rules.system, secret=secret)
@@ -61,11 +70,14 @@ class InputGuardStage(Stage, spec=GUARD_INPUT_STAGE):
     async def apply(self, decision: Guarded, exchange: Exchange, onward: Onward) -> Answer:
         """Goes on with the redacted request, as if it had come so."""
         checked, ask = exchange.stage_notes.pop(_CHECKED)
+        self._counts.take(self.name, checked.tally)
         if checked.blocked:
             return refusal(exchange, self._message, checked.blocked, self.name)
         request: Request = checked.request
         if self._remote is not None:
+            before = request
             request, ruling = await judged(self._remote, exchange, ask, request, "input")
+            self._counts.take_ruling(self.name, self._remote.name, ruling, changed=request is not before)
             if ruling.blocked:
                 decision.blocked, decision.reason = ruling.blocked, ", ".join(ruling.found)
                 return refusal(exchange, ruling.message or self._message, ruling.blocked, self.name)

@@ -15,6 +15,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.notes import Note
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.guarding.answer_guard import AnswerGuard
+from hapenny.guarding.counts import GuardCounts
 from hapenny.guarding.options import GUARD_OUTPUT_STAGE, OutputRules
 from hapenny.guarding.policy import Policy
 from hapenny.guarding.refused import REFUSED
@@ -34,9 +35,13 @@ class OutputGuardStage(Stage, spec=GUARD_OUTPUT_STAGE):
     Args:
         rules: of the route.
         remote: a provider's guardrail that is asked as well.
+        counts: of what was found and acted upon.
     """
 
-    def __init__(self, rules: OutputRules, remote: RemoteGuard | None = None) -> None:
+    def __init__(
+        self, rules: OutputRules, remote: RemoteGuard | None = None, counts: GuardCounts | None = None
+    ) -> None:
+        self._counts = GuardCounts() if counts is None else counts
         self._rules = rules
         self._policy = Policy(rules.items, rules.deny, rules.watch, rules.style)
         self._remote = remote
@@ -56,21 +61,25 @@ class OutputGuardStage(Stage, spec=GUARD_OUTPUT_STAGE):
         if REFUSED in exchange.stage_notes:
             return answer
         guard = AnswerGuard(self._policy, rules.message, rules.max_characters)
-        source = GuardedAnswer(answer, guard, exchange, decision)
+        source = GuardedAnswer(answer, guard, exchange, decision, self._counts)
         if self._remote is None:
             return Answer(source, begun=answer.begun)
         inner = Answer(source, begun=answer.begun)
-        return Answer(RemoteAnswer(inner, self._remote, exchange, ask, rules.message), begun=answer.begun)
+        return Answer(RemoteAnswer(inner, self._remote, exchange, ask, rules.message, self._counts), begun=answer.begun)
 
 
 class GuardedAnswer:
     """A source that reads an answer and hands on what its guard lets through."""
 
-    def __init__(self, answer: Answer, guard: AnswerGuard, exchange: Exchange, decision: Guards) -> None:
+    def __init__(
+        self, answer: Answer, guard: AnswerGuard, exchange: Exchange, decision: Guards, counts: GuardCounts
+    ) -> None:
         self._answer = answer
         self._guard = guard
         self._exchange = exchange
         self._decision = decision
+        self._counts = counts
+        self._counted: dict[str, int] = {}
         self._over = False
 
     async def read(self) -> Sequence[Event] | None:
@@ -103,6 +112,8 @@ class GuardedAnswer:
         guard, exchange = self._guard, self._exchange
         if not guard.tally:
             return
+        self._counts.take(GUARD_OUTPUT_STAGE.name, guard.tally, self._counted)
+        self._counted = dict(guard.tally)
         sentence = guard.tally.sentence()
         self._decision.reason = sentence
         if guard.changed or any(what.startswith("redacted") for what in guard.tally):

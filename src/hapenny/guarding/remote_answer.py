@@ -17,6 +17,8 @@ from hapenny.core.events import BlockStarted, BlockStopped, Event, Stopped, Text
 from hapenny.core.exchange import Exchange
 from hapenny.core.guardrails import CHARACTERS_A_UNIT
 from hapenny.core.stage import Ask
+from hapenny.guarding.counts import GuardCounts
+from hapenny.guarding.options import GUARD_OUTPUT_STAGE
 from hapenny.guarding.remote_guard import RemoteGuard
 
 
@@ -29,14 +31,18 @@ class RemoteAnswer:
         exchange: whose answer it is.
         ask: pays.
         message: what is said where the guardrail blocks and says nothing itself.
+        counts: of what it found.
     """
 
-    def __init__(self, answer: Answer, remote: RemoteGuard, exchange: Exchange, ask: Ask, message: str) -> None:
+    def __init__(
+        self, answer: Answer, remote: RemoteGuard, exchange: Exchange, ask: Ask, message: str, counts: GuardCounts
+    ) -> None:
         self._answer = answer
         self._remote = remote
         self._exchange = exchange
         self._ask = ask
         self._message = message
+        self._counts = counts
         self._text: dict[tuple[int, int], str] = {}
         self._open: dict[tuple[int, int], None] = {}
         self._stopped: set[int] = set()
@@ -97,9 +103,11 @@ class RemoteAnswer:
             cut = text.rfind(" ", 0, most) + 1 or most
             text, self._text[place] = text[:cut], text[cut:]
         ruling = await self._remote.judge(self._exchange, self._ask, (text,), "output")
+        changed = not ruling.blocked and ruling.texts[0] != text
+        self._counts.take_ruling(GUARD_OUTPUT_STAGE.name, self._remote.name, ruling, changed=changed)
         choice, block = place
         if not ruling.blocked:
-            if ruling.texts[0] != text or ruling.found:
+            if changed or ruling.found:
                 self._exchange.answer.guarded = ", ".join(ruling.found) or "redacted"
             out.append(TextDelta(ruling.texts[0], block, choice))
             return

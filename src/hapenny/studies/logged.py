@@ -144,15 +144,17 @@ class LoggedProvider:
                 pace = self._mean
             first, rest = pace.first_s, pace.token_s * (output - 1)
         prompt = row.system_tokens + row.history_tokens + row.input_tokens
-        found, share = self._cached(request, target)
-        read = round(found.read * share) if found.read or found.write else min(row.cached_tokens, prompt)
+        tokens_read, share = self._cached(request, target)
+        read = (
+            round(tokens_read.read * share) if tokens_read.read or tokens_read.write else min(row.cached_tokens, prompt)
+        )
         first *= 1 - PREFILL * max(0, read - row.cached_tokens) / max(1, prompt)
-        write, long = round(found.write * share), round(found.write_1h * share)
+        write, long = round(tokens_read.write * share), round(tokens_read.write_1h * share)
         tokens = Tokens(
             input=max(0, prompt - read - write - long), output=output, cache_read=read, cache_write=write,
             cache_write_1h=long,
         )  # fmt: skip
-        begun = partial(self._cache.keep, found)
+        begun = partial(self._cache.keep, tokens_read)
         return _Paced(self._clock, row.identity, target.model, tokens, first, rest, begun)
 
     def _cached(self, request: Request, target: Target) -> tuple[PrefixMatch, float]:

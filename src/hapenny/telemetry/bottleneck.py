@@ -58,7 +58,7 @@ def bottleneck(spending: Spending, calls: Sequence[Called], connecting: float = 
                key=lambda call: (call.ttft_p95 or 0.0) * call.calls)  # fmt: skip
     name = slow.model if slow is not None else "the model"
     streaming = _mean(parts.get("rest")) > _mean(parts.get("first"))
-    found = [
+    costs = [
         (
             "model", model, f"waiting for {name}: its first content and its streaming",
             "shorter answers (stages.answer_size), a faster tier (stages.tiers)" if streaming
@@ -83,10 +83,10 @@ def bottleneck(spending: Spending, calls: Sequence[Called], connecting: float = 
             "keep connections (throughput.pool), a nearer region or a VPC endpoint: hapenny profile lists each",
         ),
     ]  # fmt: skip
-    total = sum(seconds for _, seconds, _, _ in found) or 1.0
+    total = sum(seconds for _, seconds, _, _ in costs) or 1.0
     made = [
         Part(name=name, seconds=seconds, share=seconds / total, about=about, fix=fix)
-        for name, seconds, about, fix in found
+        for name, seconds, about, fix in costs
     ]
     return Verdict(parts=sorted(made, key=lambda part: -part.seconds), requests=parts["first"].count)
 

@@ -147,9 +147,9 @@ class _Series:
                 kept[place] = round(value * 1e3, 3)
 
     def metrics(self) -> dict[str, Any]:
-        found: dict[str, Any] = dict(self.sums)
+        values: dict[str, Any] = dict(self.sums)
         if self.first:
-            found["TimeToFirstToken"] = self.first
+            values["TimeToFirstToken"] = self.first
         if self.whole:
-            found["Latency"] = self.whole
-        return found
+            values["Latency"] = self.whole
+        return values

@@ -62,8 +62,8 @@ def _folder() -> Path:
 
 
 def _mark(file: LedgerFile, what: str) -> int:
-    found = file.connection.execute("SELECT max(number) FROM copied WHERE what = ?", (what,)).fetchone()[0]
-    return max(0, int(found or 0) - AGAIN)
+    mark = file.connection.execute("SELECT max(number) FROM copied WHERE what = ?", (what,)).fetchone()[0]
+    return max(0, int(mark or 0) - AGAIN)
 
 
 def _known(file: LedgerFile, what: str, mark: int) -> set[int]:

@@ -268,8 +268,8 @@ def _insert(connection: Any, batch: Sequence[Row | Entry], extra: list[Entry], a
     rows = [item for item in batch if isinstance(item, Row)]
     entries = [*extra, *(item for item in batch if isinstance(item, Entry))]
     if again and rows:
-        found = connection.execute("SELECT id FROM requests WHERE id = ANY(%s)", ([row.id for row in rows],))
-        there = {id for (id,) in found.fetchall()}
+        known = connection.execute("SELECT id FROM requests WHERE id = ANY(%s)", ([row.id for row in rows],))
+        there = {id for (id,) in known.fetchall()}
         rows = [row for row in rows if row.id not in there]
     numbers = _numbers(connection, len(rows))
     requests, savings, calls = [], [], []

@@ -58,17 +58,17 @@ def our_tokens(
     connection: sqlite3.Connection, backends: Sequence[str], since: float, until: float, name: Callable[[str], str]
 ) -> dict[str, dict[str, int]]:
     """Tokens that calls to `backends` are booked with, by model under its one `name`."""
-    found: dict[str, dict[str, int]] = {}
+    by_model: dict[str, dict[str, int]] = {}
     for row in connection.execute(
         "SELECT c.model, sum(c.input), sum(c.output), sum(c.cache_read), sum(c.cache_write + c.cache_write_1h)"
         " FROM requests r JOIN calls c ON c.request = r.seq"
         f" WHERE r.wall >= ? AND r.wall < ? AND c.backend IN ({_places(backends)}) GROUP BY 1",
         (since, until, *backends),
     ):
-        known = found.setdefault(name(row[0]), dict.fromkeys(METRICS.values(), 0))
+        known = by_model.setdefault(name(row[0]), dict.fromkeys(METRICS.values(), 0))
         for kind, count in zip(METRICS.values(), row[1:], strict=True):
             known[kind] += count
-    return found
+    return by_model
 
 
 def our_cost(connection: sqlite3.Connection, backends: Sequence[str], since: float, until: float) -> dict[str, int]:
@@ -87,7 +87,7 @@ def _places(names: Sequence[str]) -> str:
 
 def their_tokens(cloudwatch: Any, since: float, until: float, name: Callable[[str], str]) -> dict[str, dict[str, int]]:
     """The same by CloudWatch (boto3's client); service tiers of a model (`id+priority`) are added up."""
-    found: dict[str, dict[str, int]] = {}
+    by_model: dict[str, dict[str, int]] = {}
     queries: list[dict[str, Any]] = []
     asked: dict[str, tuple[str, str]] = {}
     for metric, kind in METRICS.items():
@@ -109,12 +109,12 @@ def their_tokens(cloudwatch: Any, since: float, until: float, name: Callable[[st
             )
             for each in told.get("MetricDataResults", ()):
                 model, kind = asked[each["Id"]]
-                known = found.setdefault(model, dict.fromkeys(METRICS.values(), 0))
+                known = by_model.setdefault(model, dict.fromkeys(METRICS.values(), 0))
                 known[kind] += round(sum(each.get("Values", ())))
             if not told.get("NextToken"):
                 break
             more = {"NextToken": told["NextToken"]}
-    return found
+    return by_model
 
 
 def their_cost(explorer: Any, since: float, until: float, tag: str = "") -> dict[str, float]:
@@ -122,9 +122,9 @@ def their_cost(explorer: Any, since: float, until: float, tag: str = "") -> dict
     ("" is what carries none)."""
     group = {"Type": "TAG", "Key": tag} if tag else {"Type": "DIMENSION", "Key": "SERVICE"}
     services = _services(explorer, since, until)
-    found: dict[str, float] = {}
+    by_tag: dict[str, float] = {}
     if not services:
-        return found
+        return by_tag
     more: dict[str, str] = {}
     while True:
         told = explorer.get_cost_and_usage(
@@ -133,9 +133,9 @@ def their_cost(explorer: Any, since: float, until: float, tag: str = "") -> dict
         )  # fmt: skip
         for each in (each for day in told.get("ResultsByTime", ()) for each in day.get("Groups", ())):
             name = each["Keys"][0].partition("$")[2] if tag else each["Keys"][0]
-            found[name] = found.get(name, 0.0) + float(each["Metrics"]["UnblendedCost"]["Amount"])
+            by_tag[name] = by_tag.get(name, 0.0) + float(each["Metrics"]["UnblendedCost"]["Amount"])
         if not told.get("NextPageToken"):
-            return found
+            return by_tag
         more = {"NextPageToken": told["NextPageToken"]}
 
 
@@ -147,15 +147,15 @@ def _services(explorer: Any, since: float, until: float) -> list[str]:
 
 def tokens_compared(ours: Mapping[str, Mapping[str, int]], theirs: Mapping[str, Mapping[str, int]]) -> list[Compared]:
     """Every model and kind of tokens that either of the books has, the largest first."""
-    found = []
+    compared = []
     for model in {*ours, *theirs}:
         for kind in METRICS.values():
             mine, other = ours.get(model, {}).get(kind, 0), theirs.get(model, {}).get(kind, 0)
             if mine or other:
-                found.append(
+                compared.append(
                     Compared(source="CloudWatch", what=f"{model}: {kind}", ours=mine, theirs=other, unit="tokens")
                 )
-    return sorted(found, key=lambda each: (-max(each.ours, each.theirs), each.what))
+    return sorted(compared, key=lambda each: (-max(each.ours, each.theirs), each.what))
 
 
 def cost_compared(ours: Mapping[str, int], theirs: Mapping[str, float], tag: str) -> list[Compared]:

@@ -132,10 +132,10 @@ class Rolled:
         sql = f"SELECT {columns} FROM ({' UNION ALL '.join(parts)}) {tail}"
         bounds = [value for value in values[:2] if isinstance(value, int)]
         wide = len(bounds) == 2 and bounds[1] - bounds[0] > 2 * DAY
-        found: list[tuple[Any, ...]] = self.kept(
+        selected: list[tuple[Any, ...]] = self.kept(
             (sql, *values), wide, lambda: self.connection.execute(sql, tuple(values) * len(parts)).fetchall()
         )
-        return found
+        return selected
 
     def kept(self, key: Any, wide: bool, make: Callable[[], Any]) -> Any:
         """What `make` gives, or gave before where nothing (or of a `wide` range: next to nothing) has changed since."""
@@ -217,12 +217,12 @@ class Rolled:
 
     def _spots(self, scope: Scope, span: Span) -> dict[int, list[_Row]]:
         where, values = self.where(scope, span)
-        found: dict[int, list[_Row]] = {}
+        spots: dict[int, list[_Row]] = {}
         for row in self.select(
             span.table, f"at, background != '', {_SUMMED}, {_JOINED}", where, values, "GROUP BY 1, 2"
         ):
-            found.setdefault(row[0], []).append(_Row(bool(row[1]), row[2:-2], row[-2], row[-1]))
-        return found
+            spots.setdefault(row[0], []).append(_Row(bool(row[1]), row[2:-2], row[-2], row[-1]))
+        return spots
 
     def groups(self, scope: Scope, by: str, most: int = 50) -> list[Grouped]:
         """Rows by `tenant`, `route`, `feature`, `model` or `key`, the dearest first; what is beyond `most` together."""
@@ -259,17 +259,17 @@ class Rolled:
         else:
             span = self.span(scope, SAVINGS_HOURS, SAVINGS_HOURS)
         where, values = self.where(scope, span)
-        found: dict[str, Saving] = {}
+        savings: dict[str, Saving] = {}
         for name, at, requests, nano, own in self.select(
             span.table, "technique, at, sum(requests), sum(nano), sum(own)", where, values, "GROUP BY 1, 2"
         ):
-            saving = found.setdefault(name, Saving(name=name))
+            saving = savings.setdefault(name, Saving(name=name))
             saving.requests += requests
             saving.saved += nano
             saving.own += own
             saving.course[at] = saving.course.get(at, 0) + nano
-        found = {name: saving for name, saving in found.items() if saving.saved or saving.requests}
-        return sorted(found.values(), key=lambda saving: -saving.saved)
+        savings = {name: saving for name, saving in savings.items() if saving.saved or saving.requests}
+        return sorted(savings.values(), key=lambda saving: -saving.saved)
 
     def baselines(self, scope: Scope) -> dict[int, Totals]:
         """Sums by the spans that `savings` uses, for shares with intervals."""

@@ -109,23 +109,23 @@ def spending(connection: sqlite3.Connection, scope: Scope, newest: int = NEWEST)
     return Spending(
         requests=len(rows),
         overhead=percentiles(overhead),
-        stages={name: found for name, each in stages.items() if (found := percentiles(each)) is not None},
-        parts={name: found for name, each in parts.items() if (found := percentiles(each)) is not None},
+        stages={name: shares for name, each in stages.items() if (shares := percentiles(each)) is not None},
+        parts={name: shares for name, each in parts.items() if (shares := percentiles(each)) is not None},
     )
 
 
 def _adopted(
     connection: sqlite3.Connection, requests: Sequence[int]
 ) -> list[tuple[int, float, float | None, float | None]]:
-    found: list[tuple[int, float, float | None, float | None]] = []
+    adopted: list[tuple[int, float, float | None, float | None]] = []
     for start in range(0, len(requests), 500):
         some = requests[start : start + 500]
-        found += connection.execute(
+        adopted += connection.execute(
             "SELECT request, started, began, ended FROM calls WHERE adopted AND request IN"
             f" ({', '.join('?' * len(some))})",
             some,
         ).fetchall()
-    return found
+    return adopted
 
 
 def connecting(connection: sqlite3.Connection, scope: Scope) -> tuple[float, int]:
@@ -186,11 +186,11 @@ def scores(connection: sqlite3.Connection, scope: Scope, by: str = "model_served
         f" JOIN requests r ON r.id = e.request WHERE {filters}",
         (scope.since or 0.0, scope.until or 1e12, *more),
     ).fetchall()
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for name, score in rows:
         if score is not None:
-            found.setdefault(name or "(none)", []).append(float(score))
-    return [scored(name, values) for name, values in sorted(found.items(), key=lambda item: -len(item[1]))]
+            by_name.setdefault(name or "(none)", []).append(float(score))
+    return [scored(name, values) for name, values in sorted(by_name.items(), key=lambda item: -len(item[1]))]
 
 
 def scored(name: str, values: Sequence[float]) -> Scores:
@@ -208,9 +208,9 @@ def evidence(connection: sqlite3.Connection, scope: Scope) -> list[Spent]:
         " AND wall < ? ORDER BY wall DESC LIMIT 5000) GROUP BY technique, json_extract(detail, '$.route')",
         (scope.until or 1e12,),
     ).fetchall()
-    found = [msgspec.convert(msgspec.json.decode(detail) | {"technique": name}, Spent) for name, detail, _ in rows]
+    notes = [msgspec.convert(msgspec.json.decode(detail) | {"technique": name}, Spent) for name, detail, _ in rows]
     return sorted(
-        (each for each in found if scope.route in (None, each.route)), key=lambda each: (each.route, each.technique)
+        (each for each in notes if scope.route in (None, each.route)), key=lambda each: (each.route, each.technique)
     )
 
 

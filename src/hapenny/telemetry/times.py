@@ -39,8 +39,8 @@ def counted(parts: Iterable[tuple[str, int]]) -> Counts:
     if not texts:
         return np.zeros(BINS)
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4").astype(np.int64) - FIRST
-    found = np.bincount(np.clip(codes, 0, BINS - 1), np.repeat(weights, lengths), minlength=BINS)
-    return found.astype(np.float64)
+    counts = np.bincount(np.clip(codes, 0, BINS - 1), np.repeat(weights, lengths), minlength=BINS)
+    return counts.astype(np.float64)
 
 
 def quantile(counts: Counts, q: float) -> float | None:

@@ -71,7 +71,7 @@ class Lookup(Struct):
 class Others(Protocol):
     """Is told of what was learnt and forgotten here. Must neither wait nor raise."""
 
-    def learnt(self, found: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
+    def learnt(self, lookup: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
         """A question was stored, beside another one with the same answer; `wrong`: the candidate's label."""
 
     def labelled(self, route: str, looked: Looked, wrong: bool) -> None:

@@ -200,15 +200,15 @@ class Decider:
 
     def take(self, looked: Looked, *, wrong: bool) -> None:
         """A label that another gateway of this deployment came by. What it spent of the promise it has booked."""
-        found = looked.candidate
-        if found is None:
+        nearest = looked.candidate
+        if nearest is None:
             return
         self._counts.labels += 1
         self._stale = True
         if looked.action == "audit":
             self._watch(wrong=wrong)
-        self._differences.learn(found.differing, wrong)
-        if self.model.learn(found.features, wrong) or (looked.action == "audit" and wrong):
+        self._differences.learn(nearest.differing, wrong)
+        if self.model.learn(nearest.features, wrong) or (looked.action == "audit" and wrong):
             self._refresh()
 
     def report_wrong(self, looked: Looked) -> None:

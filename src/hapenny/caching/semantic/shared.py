@@ -90,17 +90,17 @@ class SharedSemantic:
 
     # -- what was learnt here --------------------------------------------------------------------------------------
 
-    def learnt(self, found: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
+    def learnt(self, lookup: Lookup, entry: int, kept: Kept, beside: int | None, wrong: bool | None) -> None:
         answer = encoded(kept.stored, kept.size, kept.ttl, 0.0, kept.tags)
         if answer is None:
             return
         name = f"{self._me}.{entry}"
         self._name(entry, name)
-        label = self._label(found.route, found.looked, wrong) if wrong is not None else None
+        label = self._label(lookup.route, lookup.looked, wrong) if wrong is not None else None
         self._out.append(
             _Told(
-                self._me, self._cache.embedder, name, found.space, found.terms,
-                np.asarray(found.vector, "<f4").tobytes(), answer,
+                self._me, self._cache.embedder, name, lookup.space, lookup.terms,
+                np.asarray(lookup.vector, "<f4").tobytes(), answer,
                 self._names.get(beside, "") if beside is not None else "", label,
             )
         )  # fmt: skip
@@ -117,12 +117,12 @@ class SharedSemantic:
             self._out.append(_Told(self._me, self._cache.embedder, gone=name))
 
     def _label(self, route: str, looked: Looked, wrong: bool) -> _Label | None:
-        found = looked.candidate
-        if found is None:
+        nearest = looked.candidate
+        if nearest is None:
             return None
         return _Label(
-            route, self._cache.versions(route), np.asarray(found.features, "<f8").tobytes(),
-            tuple(sorted(found.differing)), wrong, looked.action, looked.error, self._names.get(found.entry, ""),
+            route, self._cache.versions(route), np.asarray(nearest.features, "<f8").tobytes(),
+            tuple(sorted(nearest.differing)), wrong, looked.action, looked.error, self._names.get(nearest.entry, ""),
         )  # fmt: skip
 
     # -- what others have learnt -----------------------------------------------------------------------------------

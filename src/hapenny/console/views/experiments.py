@@ -28,13 +28,13 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         raise Empty("The experiments' file cannot be read", f"{file}: {error}", "hapenny experiment status") from None
     rows = []
     for one in sorted(known, key=lambda each: (not each.running, each.name)):
-        found, age = desk.aside(("experiment", path, one.name), lambda one=one: _analysed(path, one), FRESH_S)  # type: ignore[misc]
+        analysis, age = desk.aside(("experiment", path, one.name), lambda one=one: _analysed(path, one), FRESH_S)  # type: ignore[misc]
         rows.append(
             {
                 "one": one,
                 "arms": one.shares(),
-                "found": None if isinstance(found, Exception) else found,
-                "error": str(found) if isinstance(found, Exception) else "",
+                "found": None if isinstance(analysis, Exception) else analysis,
+                "error": str(analysis) if isinstance(analysis, Exception) else "",
                 "age": age,
             }
         )

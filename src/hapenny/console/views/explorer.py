@@ -80,31 +80,31 @@ def story(desk: Desk, id: str, viewer: Viewer) -> dict[str, Any]:
 
 def steps(row: Row) -> list[Step]:
     """When each thing happened, seconds from arrival: decisions in the order they were made, calls, the stream."""
-    found: list[Step] = []
+    drawn: list[Step] = []
     at = 0.0
     first = min((call.started for call in row.calls), default=None)
     for name, spent in row.decide.items():
         if spent >= 1e-4:
-            found.append(Step(name, at, spent, "s3", "decided"))
+            drawn.append(Step(name, at, spent, "s3", "decided"))
             at += spent
     if first is not None and first - at > 1e-3:
-        found.append(Step("queue and sending", at, first - at, "error", "waited for quota or a connection"))
+        drawn.append(Step("queue and sending", at, first - at, "error", "waited for quota or a connection"))
     for call in row.calls:
         if call.opened is not None:
             at_call = call.started
             for part, spent in zip(("looking up the name", "connecting", "TLS"), call.opened, strict=True):
                 if spent >= 1e-4:
-                    found.append(Step(part, at_call, spent, "error", "a new connection"))
+                    drawn.append(Step(part, at_call, spent, "error", "a new connection"))
                     at_call += spent
         name = call.model if call.purpose == "serve" else f"{call.purpose} {call.model}"
         if call.began is not None:
-            found.append(Step(f"{name}: first content", call.started, call.began - call.started, "hist", call.region))
+            drawn.append(Step(f"{name}: first content", call.started, call.began - call.started, "hist", call.region))
             if call.ended is not None and call.ended > call.began:
-                found.append(Step(f"{name}: streaming", call.began, call.ended - call.began, "saved"))
+                drawn.append(Step(f"{name}: streaming", call.began, call.ended - call.began, "saved"))
         elif call.ended is not None:
             kind = "cost" if call.failure else "hist"
-            found.append(Step(name, call.started, call.ended - call.started, kind, call.failure or call.outcome))
+            drawn.append(Step(name, call.started, call.ended - call.started, kind, call.failure or call.outcome))
     ended = max((call.ended or 0.0 for call in row.calls if call.adopted), default=0.0)
     if row.e2e is not None and ended and row.e2e - ended > 1e-3:
-        found.append(Step("to the client", ended, row.e2e - ended, "error"))
-    return found
+        drawn.append(Step("to the client", ended, row.e2e - ended, "error"))
+    return drawn

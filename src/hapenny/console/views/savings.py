@@ -126,8 +126,8 @@ def held_out(rolled: Rolled, scope: Scope) -> Holdout | None:
     judged = (sum(each.count for each in scored), sum(each.count * each.mean for each in scored))
     span = rolled.plain(scope)
     key = ("holdout", span.since, span.until, scope.tenant, scope.route, scope.feature, scope.model, scope.key)
-    found: Holdout | None = rolled.kept(
+    holdout: Holdout | None = rolled.kept(
         key, span.until - span.since > 2 * 86_400,
         lambda: against_totals(rolled.connection, where, values, hours, judged),
     )  # fmt: skip
-    return found
+    return holdout
