@@ -13,9 +13,6 @@ from benchmarks.growing import superlinear
 
 ROOMS = ("core", "counting", "intents", "vectors", "guarding", "caching", "retrieval", "routing", "tokens", "telemetry")
 ELSEWHERE = {
-    "core.questions._ASKS": "matched at the beginning of a label, whose length is bounded",
-    "core.questions._GIVES": "matched at the beginning of a label, whose length is bounded",
-    "core.questions._ENDS": "matched at the beginning of a label, whose length is bounded",
     "guarding.credentials._SHAPES": "matched where a key begins alone, and a key's length is bounded",
     "tokens.compact.LITERAL": "matched at the beginning of a value alone",
     "tokens.expand._LENGTH": "matched at one place alone",

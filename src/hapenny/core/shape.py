@@ -30,6 +30,11 @@ ROUTED: Final = 128
 BACKED: Final = 256
 """Other models may stand in for the one it asks for."""
 
+LISTED: Final = 512
+"""One of its texts is long, and has lines or labels: retrieved context without tags may be in it."""
+
+LONG_CHARACTERS: Final = 400
+"""From which on a text counts as long."""
 BRIEF_CHARACTERS: Final = 2_000
 """Up to which a last turn counts as short."""
 
@@ -52,6 +57,8 @@ def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
     for block in request.system:
         if type(block) is Text:
             characters += len(block.text)
+            if len(block.text) >= LONG_CHARACTERS and ("\n" in block.text or ": " in block.text):
+                traits |= LISTED
         else:
             traits |= RICH
     for message in messages:
@@ -62,6 +69,8 @@ def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
                 text = part.text
                 last = max(last, len(text))
                 characters += len(text)
+                if len(text) >= LONG_CHARACTERS and ("\n" in text or ": " in text):
+                    traits |= LISTED
                 if "<" in text and "</" in text:  # one character is looked for much faster than two
                     traits |= MARKUP
                 if part.citations:

@@ -18,7 +18,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.passages import STORED_SENTENCES
-from hapenny.core.shape import MARKUP, RICH, TOOL_TURNS
+from hapenny.core.shape import LISTED, MARKUP, RICH, TOOL_TURNS
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.context import SYSTEM, Piece, Turn, context_turns, rewrite, rewrite_system
@@ -64,7 +64,7 @@ class PruneStage(Stage, spec=PRUNE_STAGE):
     Stored sentence vectors are used where retrieval left them (`core.passages`).
     """
 
-    needs = MARKUP | RICH | TOOL_TURNS
+    needs = LISTED | MARKUP | RICH | TOOL_TURNS
 
     def __init__(self, prices: Prices, options: PruneOptions, *, remembered: int = 4096, analysed: int = 1024) -> None:
         self._prices = prices
