@@ -248,16 +248,20 @@ def _times(latency: Latency) -> list[str]:
 
 def _groups(name: str, groups: list[Group], width: int) -> Table:
     said = [spoken(group.name) for group in groups]
-    narrow = width < 92  # the share can be read off the two amounts before it
+    # Where there is little room: the share can be read off the two amounts before it, and of background work and times
+    # only one is told, background work where there is any.
+    narrow, paid_beside = width < 92, any(group.background for group in groups)
+    left_out = {"share", "first p95" if paid_beside else "background"} if narrow else set()
     heads = ("requests", "without", "saved", "paid", "background", "share", "first p95")
-    names, rows = [], [tuple(head for head in heads if head != "share" or not narrow)]
+    names, rows = [], [tuple(head for head in heads if head not in left_out)]
     for group, brief in zip(groups[:12], said, strict=False):
         share = f"{group.saved / group.baseline:.1%}" if group.baseline else "–"
         first = "–" if group.ttft_p95 is None else seconds(group.ttft_p95)
         beside = money(group.background) if group.background else "–"
         amounts = (money(group.baseline), money(group.saved), money(group.actual), beside)
         names.append(brief if said.count(brief) == 1 else group.name)
-        rows.append((f"{group.requests:,}", *amounts, *(() if narrow else (share,)), first))
+        cells = zip(heads, (f"{group.requests:,}", *amounts, share, first), strict=True)
+        rows.append(tuple(cell for head, cell in cells if head not in left_out))
     figures = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
     room = max(12, width - figures - 2)  # the figures are read whole, a long name is cut in its middle
     table = _table((name, "left"), *((title, "right") for title in rows[0]))
