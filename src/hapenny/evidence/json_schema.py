@@ -8,6 +8,7 @@ and repeated items are found by their text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,10 @@ REFERENCES = 2_000
 """References followed in one check. One that goes beyond says: does not fit."""
 
 
+_followed: ContextVar[int] = ContextVar("followed")
+"""How many the check under way has followed."""
+
+
 class _TooMuch(Exception):
     """More references than are followed."""
 
@@ -24,23 +29,13 @@ class _TooMuch(Exception):
 def fits(value: Any, shape: Mapping[str, Any]) -> bool:
     """Whether a JSON value fits a schema. A schema that is none fits nothing."""
     kind, registry, errors = _library()
-    followed = 0
-
-    def reference(validator: Any, target: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        nonlocal followed
-        followed += 1
-        if followed > REFERENCES:
-            raise _TooMuch
-        yield from kind.VALIDATORS["$ref"](validator, target, instance, schema)
-
-    bounded = {"$ref": reference, "$dynamicRef": reference, "pattern": _unasked, "patternProperties": _unasked,
-               "format": _unasked, "uniqueItems": _unique}  # fmt: skip
-    from jsonschema.validators import extend
-
+    before = _followed.set(0)
     try:
-        return bool(extend(kind, bounded)(shape, registry=registry).is_valid(value))
+        return bool(kind(shape, registry=registry).is_valid(value))
     except errors:
         return False
+    finally:
+        _followed.reset(before)
 
 
 def schema(answer: str, shape: Mapping[str, Any]) -> float:
@@ -57,14 +52,28 @@ def schema(answer: str, shape: Mapping[str, Any]) -> float:
 
 @cache
 def _library() -> tuple[Any, Any, tuple[type[Exception], ...]]:
-    """Loaded when the first schema is to be checked: it takes a sixth of a second."""
+    """The bounded validator, made when the first schema is to be checked: loading the library takes a sixth of a
+    second, and making a validator as long as a dozen checks."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError, UnknownType
+    from jsonschema.validators import extend
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     ours = (_TooMuch, RecursionError, TypeError, ValueError, AttributeError, KeyError)  # the last four: it is no schema
-    return Draft202012Validator, Registry(), (SchemaError, UnknownType, Unresolvable, *ours)
+    bounded = {"$ref": _reference, "$dynamicRef": _reference, "pattern": _unasked, "patternProperties": _unasked,
+               "format": _unasked, "uniqueItems": _unique}  # fmt: skip
+    return extend(Draft202012Validator, bounded), Registry(), (SchemaError, UnknownType, Unresolvable, *ours)
+
+
+def _reference(validator: Any, target: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import Draft202012Validator
+
+    followed = _followed.get() + 1
+    if followed > REFERENCES:
+        raise _TooMuch
+    _followed.set(followed)
+    yield from Draft202012Validator.VALIDATORS["$ref"](validator, target, instance, schema)
 
 
 def _unasked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
