@@ -17,7 +17,7 @@ def opening(pairs: int, *, losses: int = 0, every: int = 10) -> Opening:
 
 
 def test_the_first_look_is_as_many_requests_away_as_pairs_are_missing():
-    ahead = outlook(opening(40), 0.05, LIMIT)
+    ahead = outlook(opening(40), LIMIT)
     assert ahead[0].share == 0.0
     assert ahead[1].share > 0
     # 60 certifying pairs are four fifths of 75; 40 are there, and each takes ten requests.
@@ -25,7 +25,7 @@ def test_the_first_look_is_as_many_requests_away_as_pairs_are_missing():
 
 
 def test_more_evidence_of_the_same_kind_opens_more_and_each_request_is_spared_what_pairs_show():
-    ahead = outlook(opening(40), 0.05, LIMIT)
+    ahead = outlook(opening(40), LIMIT)
     shares = [each.share for each in ahead]
     assert shares == sorted(shares)
     assert shares[-1] > shares[1]
@@ -33,17 +33,17 @@ def test_more_evidence_of_the_same_kind_opens_more_and_each_request_is_spared_wh
 
 
 def test_losses_leave_it_closed():
-    assert all(each.share == 0 for each in outlook(opening(60, losses=30), 0.05, LIMIT))
+    assert all(each.share == 0 for each in outlook(opening(60, losses=30), LIMIT))
 
 
 def test_looking_ahead_opens_nothing():
     made = opening(100)
     before = made.dumps()
-    outlook(made, 0.05, LIMIT)
+    outlook(made, LIMIT)
     assert made.dumps() == before
     assert made.state == "closed"
 
 
 def test_without_a_pair_nothing_is_foreseen():
-    [now] = outlook(opening(0), 0.05, LIMIT)
+    [now] = outlook(opening(0), LIMIT)
     assert (now.requests, now.share) == (0, 0.0)

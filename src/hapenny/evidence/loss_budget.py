@@ -97,8 +97,7 @@ class RouteBudget:
         evidenced = [] if at_once else [name for name in EVIDENCED if name in self.parts and options.get(name)]
         shares = {name: WEIGHTS[name] ** 2 for name in evidenced}  # most of it where most is at stake
         whole = sum(shares.values())
-        self._deltas = {name: _DELTA * shares[name] / whole for name in evidenced}
-        self.openings = {name: Opening(name, options[name], self._deltas[name]) for name in evidenced}
+        self.openings = {name: Opening(name, options[name], _DELTA * shares[name] / whole) for name in evidenced}
         self._hidden = 0.0
 
     def limit_of(self, technique: str) -> float:
@@ -170,7 +169,7 @@ class RouteBudget:
         opening = self.openings.get(technique)
         if opening is None or not self.judged:
             return []
-        return outlook(opening, self._deltas[technique], self.limit_of(technique), self._hidden)
+        return outlook(opening, self.limit_of(technique), self._hidden)
 
     def standings(self) -> list[Standing]:
         """Who uses what of the budget."""

@@ -91,7 +91,7 @@ class Opening:
     """
 
     def __init__(self, technique: str, options: Sequence[str], delta: float = 0.05) -> None:
-        self.technique, self.options, self._delta = technique, tuple(options), delta
+        self.technique, self.options, self.delta = technique, tuple(options), delta
         self._pairs = Pairs(options)
         self.policy: Policy = {}
         self.state: State = "closed"
@@ -206,7 +206,7 @@ class Opening:
         """The error that a look at so many pairs may make."""
         grown = pairs / max(self._begun, FIRST_LOOK)
         turn = max(0, int(math.log(max(1.0, grown)) / math.log(GROWTH)))
-        part = self._delta * 0.5**self._generation / (_NEAR * (_LOOKS + 1))
+        part = self.delta * 0.5**self._generation / (_NEAR * (_LOOKS + 1))
         return float(part * 0.5 ** max(0, turn - _LOOKS + 1))
 
     # -- watching ------------------------------------------------------------------------------------------------
@@ -293,18 +293,23 @@ class Opening:
             pairs=int(pairs.count), share=self.share * min(self.part, 1 - self.control), cells=dict(self.policy),
         )  # fmt: skip
 
+    def kept(self) -> Kept:
+        """What `keep` takes over; its cells are the opening's own."""
+        return Kept(
+            list(self.options), self._pairs.cells, self._pairs.questions, self.policy, self.part, self.state,
+            self.bound, self._due, self._begun, self._generation, self._suspicion.sums, self.why, self._aim,
+        )  # fmt: skip
+
     def dumps(self) -> bytes:
         """What `loads` takes over after a restart."""
-        return msgspec.msgpack.encode(
-            Kept(
-                list(self.options), self._pairs.cells, self._pairs.questions, self.policy, self.part, self.state,
-                self.bound, self._due, self._begun, self._generation, self._suspicion.sums, self.why, self._aim,
-            )
-        )  # fmt: skip
+        return msgspec.msgpack.encode(self.kept())
 
     def loads(self, data: bytes) -> None:
         """Goes on from a dump, if it is of the same options. `MsgspecError` or ValueError on nonsense."""
-        kept = msgspec.msgpack.decode(data, type=Kept)
+        self.keep(msgspec.msgpack.decode(data, type=Kept))
+
+    def keep(self, kept: Kept) -> None:
+        """Goes on from there, if it is of the same options; its cells are the opening's own from now on."""
         if kept.options != list(self.options):
             return
         self._pairs = Pairs(self.options, kept.cells, kept.questions)

@@ -11,64 +11,50 @@ from __future__ import annotations
 import msgspec
 
 from hapenny.evidence.opening import GROWTH, Kept, Opening
-from hapenny.evidence.pairs import Sums
+from hapenny.evidence.pairs import Pairs
 from hapenny.telemetry.figures import Ahead
 
 LOOKS = 4
 """Looks that are foreseen."""
 
 
-def outlook(opening: Opening, delta: float, limit: float, hidden: float = 0.0) -> list[Ahead]:
+def outlook(opening: Opening, limit: float, hidden: float = 0.0) -> list[Ahead]:
     """What is, first, and what the next looks may bring.
 
     Args:
         opening: which is only read.
-        delta: its allowed error.
         limit: what the technique may lose.
         hidden: share of losses that verdicts hide.
     """
-    kept = msgspec.msgpack.decode(opening.dumps(), type=Kept)
+    kept = opening.kept()
     acting = opening.standing(limit).share if kept.state == "open" else 0.0
     ahead = [Ahead(0, acting, _spares(kept))]
-    pairs, asked = _pairs(kept), sum(cell.asked for cell in kept.cells.values())
+    known = Pairs(kept.options, kept.cells)
+    pairs, asked = known.certifying, known.asked
     if not pairs or kept.state == "suspended":
         return ahead
     for step in range(LOOKS):
         wanted = kept.due * GROWTH**step
-        later = Opening(opening.technique, opening.options, delta)
-        later.loads(msgspec.msgpack.encode(_grown(kept, max(1.0, wanted / pairs))))
+        later = Opening(opening.technique, opening.options, opening.delta)
+        later.keep(_grown(kept, max(1.0, wanted / pairs)))
         later.look(limit, hidden)
         share = later.standing(limit).share if later.state == "open" else 0.0
         requests, last = max(1, round((wanted - pairs) / pairs * asked)), ahead[-1]
         if share > last.share:
-            decided = msgspec.msgpack.decode(later.dumps(), type=Kept)
-            ahead.append(Ahead(requests, share, _spares(decided)))
+            ahead.append(Ahead(requests, share, _spares(later.kept())))
         else:
             ahead.append(Ahead(requests, last.share, last.spares))
     return ahead
 
 
-def _pairs(kept: Kept) -> float:
-    """Certifying pairs of the option that has most."""
-    counts = dict.fromkeys(kept.options, 0.0)
-    for cell in kept.cells.values():
-        for name, tried in cell.options.items():
-            counts[name] = counts.get(name, 0.0) + tried.certifying.n
-    return max(counts.values(), default=0.0)
-
-
 def _grown(kept: Kept, times: float) -> Kept:
     """The same evidence, each pair counted `times` times."""
-
-    def more(sums: Sums) -> Sums:
-        return Sums(sums.n * times, sums.loss * times, sums.square * times)
-
     cells = {
         name: msgspec.structs.replace(
             cell,
             options={
                 option: msgspec.structs.replace(
-                    tried, proposing=more(tried.proposing), certifying=more(tried.certifying)
+                    tried, proposing=tried.proposing.times(times), certifying=tried.certifying.times(times)
                 )
                 for option, tried in cell.options.items()
             },

@@ -40,6 +40,10 @@ class Sums(Struct):
         self.loss += other.loss
         self.square += other.square
 
+    def times(self, factor: float) -> Sums:
+        """The same pairs, each counted `factor` times."""
+        return Sums(self.n * factor, self.loss * factor, self.square * factor)
+
     @property
     def mean(self) -> float:
         """Mean net loss, 0 without pairs."""
@@ -189,8 +193,7 @@ class Pairs:
             cell.asked /= 2
             cell.worth /= 2
             for tried in cell.options.values():
-                for sums in (tried.proposing, tried.certifying):
-                    sums.n, sums.loss, sums.square = sums.n / 2, sums.loss / 2, sums.square / 2
+                tried.proposing, tried.certifying = tried.proposing.times(0.5), tried.certifying.times(0.5)
                 tried.worse, tried.better, tried.seen = tried.worse / 2, tried.better / 2, tried.seen / 2
                 tried.cost, tried.judging = tried.cost / 2, tried.judging / 2
         self.questions /= 2

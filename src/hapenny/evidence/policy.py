@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from hapenny.evidence.pairs import Pairs
+from hapenny.evidence.pairs import Pairs, Sums
 
 Policy: TypeAlias = dict[str, str]
 """The option that may act, by cell."""
@@ -105,14 +105,14 @@ def upper(pairs: Pairs, policy: Policy, z: float) -> float:
     mean = variance = third = widest = 0.0
     for option in set(policy.values()):
         strata = _strata(pairs, [name for name, each in policy.items() if each == option], option)
-        count = sum(n for _, n, _, _ in strata)
+        count = sum(sums.n for _, sums in strata)
         if count < _LEAST:
             return math.inf
-        usual = (sum(square for _, _, _, square in strata) + 1) / (count + 1)
-        for weight, n, loss, square in _together(strata, count):
-            n = max(n, 1e-9)
-            part = weight * weight * (square + _POOLED * usual) / (n + _POOLED) / n
-            mean += weight * loss / n
+        usual = (sum(sums.square for _, sums in strata) + 1) / (count + 1)
+        for weight, sums in _together(strata, count):
+            n = max(sums.n, 1e-9)
+            part = weight * weight * (sums.square + _POOLED * usual) / (n + _POOLED) / n
+            mean += weight * sums.loss / n
             variance += part
             third += part * weight / n
             widest = max(widest, weight / n)
@@ -121,32 +121,27 @@ def upper(pairs: Pairs, policy: Policy, z: float) -> float:
     return mean + z * math.sqrt(variance + widest**2) + (z * z + 2) / 3 * third / variance
 
 
-_Stratum: TypeAlias = tuple[float, float, float, float]
-"""Weight in the traffic, certifying pairs, the sum of their losses, of the squares."""
+_Stratum: TypeAlias = tuple[float, Sums]
+"""Weight in the traffic, certifying pairs."""
 
 
 def _strata(pairs: Pairs, cells: list[str], option: str) -> list[_Stratum]:
-    strata = []
-    for name in cells:
-        tried = pairs.cells[name].options.get(option)
-        sums = tried.certifying if tried is not None else None
-        strata.append(
-            (pairs.weight(name), sums.n, sums.loss, sums.square) if sums else (pairs.weight(name), 0.0, 0.0, 0.0)
-        )
-    return strata
+    tried = [(name, pairs.cells[name].options.get(option)) for name in cells]
+    return [(pairs.weight(name), each.certifying if each is not None else Sums()) for name, each in tried]
 
 
 def _together(strata: list[_Stratum], count: float) -> list[_Stratum]:
     """Thin cells as one, so that no pair stands for much more of the traffic than the others do."""
-    fair = _THIN * sum(weight for weight, _, _, _ in strata) / count
-    ordered = sorted(strata, key=lambda each: each[1] / each[0] if each[0] else math.inf)
-    pool = (0.0, 0.0, 0.0, 0.0)
-    for place, each in enumerate(ordered):
-        thin = each[1] < _ALONE or each[0] > fair * each[1] or pool[0] > fair * pool[1]
+    fair = _THIN * sum(weight for weight, _ in strata) / count
+    ordered = sorted(strata, key=lambda each: each[1].n / each[0] if each[0] else math.inf)
+    pooled, pool = 0.0, Sums()
+    for place, (weight, sums) in enumerate(ordered):
+        thin = sums.n < _ALONE or weight > fair * sums.n or pooled > fair * pool.n
         if not thin:
-            return [*ordered[place:], pool] if pool[0] else ordered[place:]
-        pool = (pool[0] + each[0], pool[1] + each[1], pool[2] + each[2], pool[3] + each[3])
-    return [pool]
+            return [*ordered[place:], (pooled, pool)] if pooled else ordered[place:]
+        pooled += weight
+        pool.join(sums)
+    return [(pooled, pool)]
 
 
 def aim(pairs: Pairs, allowed: float, z: float) -> Policy:
