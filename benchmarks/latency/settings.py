@@ -93,7 +93,7 @@ def config(lineup: Lineup, collection: Path | None, *, fastest: bool = False, **
     `fastest`: the operator puts speed first: easy questions go to the fast tier by their score, without waiting for
     evidence. (Claude is sold in no faster service tier.)
     """
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
+    tiers = lineup.tiers()
     places = [{"name": "home", "region": PRIMARY}, {"name": "away", "region": OTHER}]
     stages = {"latency": "on", "guard_input": "on", "guard_output": "on"}
     if collection is not None:

@@ -89,7 +89,7 @@ def _small(strong: Played, fast: Played, played: Traffic) -> dict[str, Any]:
 
 
 def _config(lineup: Lineup, *on: str, ledger: bool = True) -> Config:
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
+    tiers = lineup.tiers()
     stages = {spec.name: "on" if spec.name in (*on, "throughput", "parameters") else "off" for spec in STAGES}
     route = {"baseline": "strong", "holdout": 0, "stages": stages, "cache_any_temperature": True}
     text = {

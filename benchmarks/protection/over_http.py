@@ -42,7 +42,7 @@ def play(mix: Mix, seed: int, count: int, rate: float, wrong: float = 0.3) -> Ou
     population, messages = scenes.traffic(mix, seed, count)
     earlier = Population(mix, seed=seed + 10_000).messages(4 * count, 4 * count / 40_000)
     lineup = LINEUPS[CARD]
-    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := lineup.of_tier(tier))}
+    tiers = lineup.tiers()
     half = len(messages) // 2
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")

@@ -107,7 +107,7 @@ def live(card: str, items: list[Item], times: list[float], records: Path | None)
         ledger = Path(folder.name, "ledger.db")
         config = Path(folder.name, "hapenny.yaml")
         lineup = LINEUPS[card]
-        models = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
+        models = lineup.tiers()
         tiers = "\n".join(f"  {tier}: {model}" for tier, model in models.items())
         config.write_text(
             CONFIG.format(provider=provider_url, key=key, access_key=ACCESS_KEY, ledger=ledger, tiers=tiers)

@@ -44,7 +44,7 @@ def _config(provider: str, ledger: Path, route: dict[str, Any], key: str) -> dic
         "backends": {
             "bedrock": {"kind": "bedrock", "region": "us-east-1", "base_url": provider, "api_key": "simulated"}
         },
-        "tiers": {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))},
+        "tiers": lineup.tiers(),
         "routes": {"default": {"baseline": "strong", **route, "stages": modes, "holdout": 0.0}},
         "keys": [{"key": key, "tenant": "benchmark"}],
         "ledger": {"path": str(ledger)},

@@ -99,7 +99,7 @@ def bill(url: str) -> int:
 def run(workload: Workload, technique: str, card: str, rate: float, model: str) -> Run:
     """One run with a technique on ("": none), `rate` messages a second."""
     lineup = LINEUPS[card]
-    tiers = {tier: each.id for tier in ("fast", "balanced", "strong", "max") if (each := lineup.of_tier(tier))}
+    tiers = lineup.tiers()
     modes = {spec.name: "on" if spec.name == technique else "off" for spec in STAGES}
     with tempfile.TemporaryDirectory() as folder:
         truth, ledger, config = Path(folder, "truth"), Path(folder, "ledger.db"), Path(folder, "hapenny.yaml")

@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import get_args
 
 import msgspec
 from msgspec import Struct, field
 
 from hapenny.catalog import Card, default, resolve, spoken
+from hapenny.catalog.card import Tier
 from hapenny.workload.truth import KINDS, Kind
 
+TIERS: tuple[Tier, ...] = get_args(Tier)
+"""From the cheapest on."""
 ASSUMED = "assumed"
 ANSWER = "assumed: 650 ms of streaming at 80 tokens/s, the reference application's latency budget"
 
@@ -25,7 +28,7 @@ class SimulatedModel(Struct, frozen=True, kw_only=True):
 
     id: str
     """As in the catalog, where its price, window and limits stand."""
-    tier: Literal["fast", "balanced", "strong", "max"]
+    tier: Tier
     ttft_p50: float
     ttft_p95: float
     rate_p50: float
@@ -104,6 +107,10 @@ class Lineup(Struct, frozen=True, kw_only=True, dict=True):
     def of_tier(self, tier: str) -> SimulatedModel | None:
         """The model that serves `tier`."""
         return next((model for model in self.models if model.tier == tier), None)
+
+    def tiers(self) -> dict[str, str]:
+        """The id of the model that serves each tier the card has, the cheapest tier first."""
+        return {tier: model.id for tier in TIERS if (model := self.of_tier(tier))}
 
     def describe(self) -> list[str]:
         """Two small tables for people: what is simulated and how often it is right, and where each figure is from."""

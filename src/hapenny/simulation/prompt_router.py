@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from hapenny.core.messages import Request
-from hapenny.simulation.card import Lineup
+from hapenny.simulation.card import TIERS, Lineup
 from hapenny.simulation.request_text import question_of
 
 _ROUTER = re.compile(
@@ -32,8 +32,7 @@ def chosen(lineup: Lineup, name: str, request: Request) -> tuple[str, str] | Non
         return None
     region, maker = match[1], match[2].partition(":")[0].partition(".")[0]
     own = [model for model in lineup.models if model.id.partition(".")[0] == maker] or list(lineup.models)
-    tiers = ("fast", "balanced", "strong", "max")
-    own.sort(key=lambda model: tiers.index(model.tier))
+    own.sort(key=lambda model: TIERS.index(model.tier))
     question = question_of(request)
     hard = len(question) > LONG or _HARD.search(question[:LONG]) is not None
     model = own[min(len(own) - 1, 2)] if hard else own[0]

@@ -98,7 +98,7 @@ def everything(preset: str, card: str, **route: Any) -> Config:
         options |= {"stages": {spec.name: "off" for spec in STAGES}, "holdout": 0.0}
     else:
         options |= {"preset": preset}
-    tiers = {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
+    tiers = lineup.tiers()
     text = {
         "backends": {"simulated": {"kind": "simulated", "card": card}},
         "tiers": tiers,

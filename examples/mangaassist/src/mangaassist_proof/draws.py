@@ -17,7 +17,7 @@ from hapenny.workload.mix import Mix
 from hapenny.workload.shoppers import DAY, Message, Population
 from mangaassist.gateway_config import TECHNIQUES
 from mangaassist_proof.evaluate import evaluate
-from mangaassist_proof.play import Played, paced, play_off, play_on, tiers_of
+from mangaassist_proof.play import Played, paced, play_off, play_on
 
 A_DAY = 40_000
 """Messages of a day, by which the stretch of time that is played follows from their number."""
@@ -128,7 +128,7 @@ def tiers(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:
     population, _, lived, measured = traffic(mix, seed, size)
     lineup, shop = deck_of(card, "gantt", mix), population.shop
     played = {"off": play_off(measured, shop, lineup, seed)}
-    for tier, model in tiers_of(lineup).items():
+    for tier, model in lineup.tiers().items():
         if tier != "max":
             played[tier] = play_on(
                 measured, shop, lineup, seed, learn=lived[-_STEP_LEARNING:], model=model, holdout=0.0,

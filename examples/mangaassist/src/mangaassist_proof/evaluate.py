@@ -16,7 +16,7 @@ from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import EPOCH
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
-from mangaassist_proof.play import Played, play_on, tiers_of
+from mangaassist_proof.play import Played, play_on
 
 _ASKED = ("fast", "balanced", "strong")
 _LEAST = 60
@@ -37,7 +37,7 @@ class Evaluated(Struct, kw_only=True):
 
 def evaluate(messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int) -> Evaluated:
     """Asks the tiers all questions that are a model's business; the cheapest one, of which less hangs, a quarter."""
-    models = {tier: model for tier, model in tiers_of(lineup).items() if tier in _ASKED}
+    models = {tier: model for tier, model in lineup.tiers().items() if tier in _ASKED}
     runs: dict[str, Played] = {}
     for tier, model in models.items():
         some = messages[: len(messages) // 4] if tier == "fast" else messages

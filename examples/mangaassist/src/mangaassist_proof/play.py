@@ -63,14 +63,9 @@ class Played(Struct, kw_only=True):
     """Seconds by step of the latency budget, of each request."""
 
 
-def tiers_of(lineup: Lineup) -> dict[str, str]:
-    """Model by tier."""
-    return {tier: model.id for tier in ("fast", "balanced", "strong", "max") if (model := lineup.of_tier(tier))}
-
-
 def off_config(lineup: Lineup) -> Config:
     """Nothing is on, and nobody learns."""
-    return gateway_config(tiers_of(lineup), _backend(lineup), on=(), holdout=0.0, max_quality_loss=1.0)
+    return gateway_config(lineup.tiers(), _backend(lineup), on=(), holdout=0.0, max_quality_loss=1.0)
 
 
 def _backend(lineup: Lineup) -> dict[str, Any]:
@@ -121,7 +116,7 @@ def play_on(
         if trained is not None:
             router.write_bytes(trained)
         config = gateway_config(
-            tiers_of(lineup), _backend(lineup), on=on, off=off, holdout=holdout,
+            lineup.tiers(), _backend(lineup), on=on, off=off, holdout=holdout,
             max_quality_loss=max_quality_loss, more=more,
             trained=str(router) if trained is not None and "tiering" in on else None,
             audit_budget_share=audit_budget_share,
