@@ -24,6 +24,7 @@ from hapenny.simulation import loop
 from hapenny.simulation.fleet_provider import Provider, ProviderCard, Throttled
 from hapenny.simulation.loop import VirtualClock
 from hapenny.stores.counters import MemoryCounters
+from hapenny.studies.arrivals import serve_all
 from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import CallOutcome, Gate, Pass
@@ -77,21 +78,10 @@ Serve = Callable[[Arrival, float], Awaitable[None]]
 
 
 async def _play(clock: VirtualClock, rows: list[Arrival], serve: Serve) -> None:
-    start = clock.now()
-    tasks: set[asyncio.Task[None]] = set()
-
     async def one(row: Arrival) -> None:
         await serve(row, clock.now() + BEGIN_S)
 
-    for row in rows:
-        wait = start + row.at - clock.now()
-        if wait > 0:
-            await clock.sleep(wait)
-        task = asyncio.get_running_loop().create_task(one(row))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        await asyncio.wait(list(tasks))
+    await serve_all(clock, ((row.at, row) for row in rows), one)
 
 
 def ours(cell: Cell) -> dict[str, float]:

@@ -3,7 +3,6 @@ time."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -16,11 +15,12 @@ from hapenny.admission.keys import OPEN
 from hapenny.backends.contract import Backend
 from hapenny.config import STAGES, Config, load
 from hapenny.core.errors import Failure
-from hapenny.core.messages import Context
+from hapenny.core.messages import Context, Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.fleet import full_rate
 from hapenny.simulation.loop import VirtualClock
+from hapenny.studies.arrivals import serve_all
 from hapenny.studies.logged import Logged, LoggedProvider, Pace, request
 from hapenny.studies.virtual_run import everything, quiet_collector
 from hapenny.studies.virtual_run import run as virtual_run
@@ -75,8 +75,8 @@ def pipeline(data: Path, count: int) -> dict[str, float]:
             backends: dict[str, Backend] = dict.fromkeys(settings.backends, provider)
             async with Gateway(settings, clock=clock, backends=backends) as gateway:
 
-                async def one(place: int) -> None:
-                    exchange = gateway.open(requests[place], Context(), OPEN)
+                async def one(asked_for: Request) -> None:
+                    exchange = gateway.open(asked_for, Context(), OPEN)
                     try:
                         await gateway.admit(exchange)
                         answer = await gateway.answer(exchange)
@@ -88,16 +88,7 @@ def pipeline(data: Path, count: int) -> dict[str, float]:
                     finally:
                         gateway.close(exchange)
 
-                start = clock.now()
-                tasks: set[asyncio.Task[None]] = set()
-                for place, row in enumerate(rows):
-                    if start + row.at > clock.now():
-                        await clock.sleep(start + row.at - clock.now())
-                    task = asyncio.get_running_loop().create_task(one(place))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                while tasks:
-                    await asyncio.wait(list(tasks))
+                await serve_all(clock, zip((row.at for row in rows), requests, strict=True), one)
 
     began = cpu()
     with quiet_collector():

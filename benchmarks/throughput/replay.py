@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from benchmarks.throughput.traces import Arrival
 from hapenny.core.errors import Failure
 from hapenny.simulation.fleet_provider import Broken, Provider, Throttled
 from hapenny.simulation.loop import VirtualClock
+from hapenny.studies.arrivals import serve_all
 
 DEADLINE_S = 30.0
 MAX_TOKENS = 1024
@@ -49,7 +49,12 @@ async def play(
     """Sends each row at its time; `serve` returns the settled units of the answer."""
     records: list[Record] = []
 
-    async def one(row: Arrival, record: Record) -> None:
+    def one(row: Arrival) -> Coroutine[Any, Any, None]:
+        record = Record(clock.now())
+        records.append(record)
+        return served(row, record)
+
+    async def served(row: Arrival, record: Record) -> None:
         try:
             record.units = await serve(row, record.arrived + DEADLINE_S)
             record.outcome = "answer"
@@ -59,19 +64,7 @@ async def play(
             record.outcome = "failed"
         record.ended = clock.now()
 
-    tasks = set()
-    start = clock.now()
-    for row in rows:
-        wait = start + row.at - clock.now()
-        if wait > 0:
-            await clock.sleep(wait)
-        record = Record(clock.now())
-        records.append(record)
-        task = asyncio.create_task(one(row, record))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        await asyncio.wait(list(tasks))
+    await serve_all(clock, ((row.at, row) for row in rows), one)
     return records
 
 

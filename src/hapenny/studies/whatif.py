@@ -13,7 +13,6 @@ its requests are taken to be deterministic, as applications that are worth cachi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from hapenny.core.messages import Context
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.loop import VirtualClock
+from hapenny.studies.arrivals import serve_all
 from hapenny.studies.logged import Logged, LoggedProvider, Pace, request
 from hapenny.studies.virtual_run import quiet_collector
 from hapenny.telemetry.rows import Row
@@ -237,16 +237,7 @@ def replay(log: Log, config: Config, *, seed: int = 7) -> Outcome:
                     if exchange is not None:
                         gateway.close(exchange)
 
-            start = clock.now()
-            tasks: set[asyncio.Task[None]] = set()
-            for place, row in enumerate(log.rows):
-                if start + row.at > clock.now():
-                    await clock.sleep(start + row.at - clock.now())
-                task = asyncio.get_running_loop().create_task(one(place))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            while tasks:
-                await asyncio.wait(list(tasks))
+            await serve_all(clock, ((row.at, place) for place, row in enumerate(log.rows)), one)
 
     with quiet_collector():
         loop.run(main, seed)
