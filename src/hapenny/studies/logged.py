@@ -67,7 +67,11 @@ class Logged(Struct, frozen=True, kw_only=True):
     stream: bool = True
     cacheable: bool = True
     """Whether the request was deterministic: temperature 0."""
-    failed: bool = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole prompt."""
+        return self.system_tokens + self.history_tokens + self.input_tokens
 
 
 class Pace(NamedTuple):
@@ -143,8 +147,8 @@ class LoggedProvider:
                 self.unknown += 1
                 pace = self._mean
             first, rest = pace.first_s, pace.token_s * (output - 1)
-        prompt = row.system_tokens + row.history_tokens + row.input_tokens
-        tokens_read, share = self._cached(request, target)
+        prompt = row.prompt_tokens
+        tokens_read, share = self._cached(request, row, target)
         read = (
             round(tokens_read.read * share) if tokens_read.read or tokens_read.write else min(row.cached_tokens, prompt)
         )
@@ -157,15 +161,13 @@ class LoggedProvider:
         begun = partial(self._cache.keep, tokens_read)
         return _Paced(self._clock, row.identity, target.model, tokens, first, rest, begun)
 
-    def _cached(self, request: Request, target: Target) -> tuple[PrefixMatch, float]:
+    def _cached(self, request: Request, row: Logged, target: Target) -> tuple[PrefixMatch, float]:
         """What the provider's prompt cache does, and how long the logged prompt is against its stand-in."""
         card = resolve(target.model)
         if card is None or card.cache_mode is None:
             return PrefixMatch(), 1.0
         prompt = parts(request, tokenizer(card.tokenizer))
-        row = self._rows[identity_of(request)]
-        logged = row.system_tokens + row.history_tokens + row.input_tokens
-        share = logged / max(1, sum(part.tokens for part in prompt))
+        share = row.prompt_tokens / max(1, sum(part.tokens for part in prompt))
         scope = f"{target.region}/{target.endpoint}/{target.model}"
         return self._cache.look(scope, card, prompt, self._clock.now()), share
 
