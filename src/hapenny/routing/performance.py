@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from hapenny.evidence.special import normal_ppf
@@ -55,7 +56,7 @@ def rating(scores: Sequence[float], alpha: float = 0.05) -> Rating:
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Rating(prompts=n, quality=mean, quality_low=None, quality_high=None)
-    half = normal_ppf(1 - alpha / 2) * float(values.std(ddof=1)) / math.sqrt(n)
+    half = _half(values, normal_ppf(1 - alpha / 2))
     return Rating(prompts=n, quality=mean, quality_low=max(0.0, mean - half), quality_high=min(1.0, mean + half))
 
 
@@ -75,6 +76,11 @@ def standings(outcomes: Mapping[str, Outcomes], alpha: float = 0.05) -> list[Sta
     return sorted(lines, key=lambda line: (-line.ratio if math.isfinite(line.ratio) else -math.inf, line.model))
 
 
+def _half(values: npt.NDArray[np.float64], z: float) -> float:
+    """Half of the normal interval of the mean of at least two values."""
+    return z * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
 def _standing(model: str, outcomes: Outcomes, alpha: float) -> Standing:
     quality, cost = np.array(outcomes.quality, dtype=np.float64), np.array(outcomes.cost, dtype=np.float64)
     known = ~np.isnan(quality) & ~np.isnan(cost)
@@ -84,12 +90,12 @@ def _standing(model: str, outcomes: Outcomes, alpha: float) -> Standing:
         raise ValueError(f"{model} has {n} prompts with quality and cost; two are the least")
     z = normal_ppf(1 - alpha / 2)
     q, c = float(quality.mean()), float(cost.mean())
-    half = z * float(quality.std(ddof=1)) / math.sqrt(n)
+    half = _half(quality, z)
     ratio, low, high = math.inf, math.inf, math.inf
     if c > 0 and q > 0:
         ratio = q / c
         spread = quality / q - cost / c
-        width = z * float(spread.std(ddof=1)) / math.sqrt(n)
+        width = _half(spread, z)
         low, high = ratio * math.exp(-width), ratio * math.exp(width)
     elif c > 0:
         ratio, low, high = 0.0, 0.0, 0.0

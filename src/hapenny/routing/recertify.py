@@ -48,36 +48,36 @@ class Recertifier:
         wall: float,
     ) -> Certificate | None:
         """Adds a pair; a certificate where this pair completed a look at which something could be proven."""
-        certificate = self._known.get(about)
-        if certificate is None:
-            certificate = self._known[about] = Collected(about)
+        pairs = self._known.get(about)
+        if pairs is None:
+            pairs = self._known[about] = Collected(about)
             if len(self._known) > _SUBJECTS:
                 self._known.popitem(last=False)
         self._known.move_to_end(about)
         least = self._per_intent if about.intent else self._least
-        if certificate.looks >= _LOOKS:
+        if pairs.looks >= _LOOKS:
             return None
-        certificate.scores.append(score)
-        certificate.losses.append(loss)
-        if len(certificate.scores) < least << certificate.looks:
+        pairs.scores.append(score)
+        pairs.losses.append(loss)
+        if len(pairs.scores) < least << pairs.looks:
             return None
-        certificate.looks += 1
+        pairs.looks += 1
         made = certify(
             about,
-            certificate.scores,
-            certificate.losses,
+            pairs.scores,
+            pairs.losses,
             max_quality_loss=max_quality_loss,
             confidence=confidence,
             dated=wall,
             least=least,
-            spend=0.5**certificate.looks,
+            spend=0.5**pairs.looks,
         )
         return made if made.threshold is not None else None
 
     def pairs(self, about: Fingerprint) -> int:
         """How many pairs a subject has."""
-        certificate = self._known.get(about)
-        return len(certificate.scores) if certificate is not None else 0
+        pairs = self._known.get(about)
+        return len(pairs.scores) if pairs is not None else 0
 
     def state(self) -> list[Collected]:
         """Everything, for a restart."""

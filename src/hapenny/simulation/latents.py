@@ -84,20 +84,20 @@ class Latents:
     """One draw of the hidden world for one card.
 
     Args:
-        deck: the card.
+        lineup: the card.
         seed: which draw.
     """
 
     def __init__(self, lineup: Lineup, seed: int = 0) -> None:
         self.seed = seed
-        self._deck = lineup
+        self._lineup = lineup
 
     @property
     def pace(self) -> float:
         """The draw's factor on all times; 1 in draw 0."""
         if not self.seed:
             return 1.0
-        low, high = (math.log(each) for each in self._deck.pace_range)
+        low, high = (math.log(each) for each in self._lineup.pace_range)
         return math.exp(low + chance(self.seed, "pace") * (high - low))
 
     def difficulty(self, kind: Kind, question: str, wording: str) -> float:
@@ -108,14 +108,14 @@ class Latents:
             question: its identity.
             wording: its text.
         """
-        seen = self._deck.visible
+        seen = self._lineup.visible
         hidden = normal(self.seed, "hidden", question)
         return seen * visible(wording, kind, self.seed) + math.sqrt(1 - seen * seen) * hidden
 
     def right(self, model: SimulatedModel, kind: Kind, question: str, wording: str, harder: float = 0.0) -> bool:
         """Whether `model` answers rightly; always the same for the same question in the same wording. `harder`: by how
         many standard deviations the whole intent is harder than its kind."""
-        shared, turn = self._deck.shared[kind], self._deck.wording
+        shared, turn = self._lineup.shared[kind], self._lineup.wording
         luck = math.sqrt(1 - turn) * normal(self.seed, "luck", model.id, question)
         luck += math.sqrt(turn) * normal(self.seed, "turn", model.id, same(wording))
         load = math.sqrt(shared) * self.difficulty(kind, question, wording) + math.sqrt(1 - shared) * luck

@@ -51,7 +51,7 @@ class SimulatedProvider:
 
     Args:
         clock: real or virtual.
-        deck: the frozen card of models.
+        lineup: the frozen card of models.
         seed: seeds latencies and faults.
         latents: which draw of the hidden world, see `latents`.
         truth: what is right and which facts it rests on, where the questions' author says so.

@@ -36,7 +36,7 @@ class Cost(Struct, frozen=True):
 
 
 def costs(population: Population, lineup: Lineup, count: int, days: float) -> dict[str, Cost]:
-    """By intent, and under "" for all: what `count` messages over `days` cost on the deck's baseline model."""
+    """By intent, and under "" for all: what `count` messages over `days` cost on the card's baseline model."""
     card = resolve(lineup.baseline)
     if card is None:
         raise KeyError(lineup.baseline)
