@@ -103,7 +103,7 @@ def doubted(pairs: Pairs) -> set[tuple[str, str]]:
 def upper(pairs: Pairs, policy: Policy, z: float) -> float:
     """Upper bound of what a policy loses, as a share of the route's questions; infinite where too little is known."""
     mean = variance = third = widest = 0.0
-    for option in set(policy.values()):
+    for option in dict.fromkeys(policy.values()):
         strata = _strata(pairs, [name for name, each in policy.items() if each == option], option)
         count = sum(sums.n for _, sums in strata)
         if count < _LEAST:
