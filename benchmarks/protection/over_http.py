@@ -40,7 +40,7 @@ ledger: {{path: "{ledger}", flush_s: 0.25}}
 def play(mix: Mix, seed: int, count: int, rate: float, wrong: float = 0.3) -> Outcome:
     """One run, `rate` messages a second: the cheap model gets a share of its questions wrong from the middle on."""
     population, messages = scenes.traffic(mix, seed, count)
-    earlier = Population(mix, seed=seed + 10_000).messages(4 * count, 4 * count / 40_000)
+    earlier = scenes.earlier(mix, seed, count)
     lineup = LINEUPS[CARD]
     tiers = lineup.tiers()
     half = len(messages) // 2

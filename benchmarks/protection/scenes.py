@@ -54,6 +54,11 @@ def traffic(mix: Mix, seed: int, requests: int) -> tuple[Population, list[Messag
     return population, population.messages(requests, requests / _A_DAY)
 
 
+def earlier(mix: Mix, seed: int, requests: int) -> list[Message]:
+    """Four times as much traffic of other customers, by which the cheap model was certified."""
+    return Population(mix, seed=seed + 10_000).messages(4 * requests, 4 * requests / _A_DAY)
+
+
 def config(card: str = CARD, **route: Any) -> Config:
     """The gateway: tiers alone, within a point of loss."""
     return everything("balanced", card, max_quality_loss=LOSS, holdout=0.0, stages=MODES, **route)
@@ -111,12 +116,12 @@ def reworded(provider: SimulatedProvider) -> None:
 def play(mix: Mix, seed: int, requests: int, names: Sequence[str]) -> Mapping[str, Outcome]:
     """Scenes by name over the same traffic in virtual time: one run until the change, then one for each."""
     population, messages = traffic(mix, seed, requests)
-    earlier = Population(mix, seed=seed + 10_000).messages(4 * requests, 4 * requests / _A_DAY)
+    learnt = earlier(mix, seed, requests)
     watched = Watched()
     branches: Branches[Outcome] = Branches(list(names))
 
     def ready(gateway: Gateway) -> None:
-        certify(gateway, earlier, seed)
+        certify(gateway, learnt, seed)
         watched.follow(gateway)
 
     def change(provider: SimulatedProvider) -> None:
