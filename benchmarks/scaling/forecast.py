@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,30 @@ def works(path: Path) -> list[float]:
         ]
 
 
+def errors(values: Sequence[float]) -> tuple[float, float, int]:
+    """Sums of absolute errors of the forecast and of the last value, which stands where there is no forecast, and how
+    often there was one."""
+    forecast = DayForecast()
+    ours = last = 0.0
+    spoken = 0
+    before: float | None = None
+    for value in values:
+        if before is not None:
+            guess = forecast.next()
+            spoken += guess is not None
+            ours += abs((before if guess is None else guess) - value)
+            last += abs(before - value)
+        forecast.observe(value)
+        before = value
+    return ours, last, spoken
+
+
 def run(data: Path) -> dict[str, Any]:
-    """The section `forecast`: error against the last value's; where there is no forecast, the last value stands."""
+    """The section `forecast`: error against the last value's."""
     result = {}
     for name, path in rates(data).items():
-        forecast = DayForecast()
-        ours = last = spoken = 0.0
-        before: float | None = None
         values = works(path)
-        for value in values:
-            if before is not None:
-                guess = forecast.next()
-                spoken += guess is not None
-                ours += abs((before if guess is None else guess) - value)
-                last += abs(before - value)
-            forecast.observe(value)
-            before = value
+        ours, last, spoken = errors(values)
         result[name] = {
             "wape_vs_last": round(ours / last, 4) if last else 1.0,
             "last_wape": round(last / max(1e-9, sum(values)), 4),

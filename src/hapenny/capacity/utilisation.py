@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from hapenny.capacity.littles_law import agrees
 from hapenny.capacity.need import Spread
 from hapenny.capacity.outlook import Outlook, outlook
 from hapenny.telemetry.opened import open_ledger
@@ -27,10 +28,6 @@ HOUR = 3_600.0
 DAY = 86_400.0
 MOST_ROWS = 2_000_000
 """Newest calls that are read: what memory holds."""
-FREE = 0.5
-"""Calls in flight by which the two counts may differ where few are in flight, and..."""
-PART = 0.25
-"""...the share where many are: a stretch cuts calls off at both ends."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -221,9 +218,9 @@ def _little(rows: Sequence[_Call], stretch: tuple[float, float], seen: float | N
     seconds = sum(each[1] - max(first, each[0]) for each in inside)
     mean = seconds / len(inside) if inside else 0.0
     expected = len(inside) / span * mean
-    agrees = None if seen is None else abs(seen - expected) <= max(FREE, PART * max(seen, expected))
     return Little(
-        calls_per_s=len(inside) / span, seconds_a_call=mean, expected=expected, seen=seen, agrees=agrees
+        calls_per_s=len(inside) / span, seconds_a_call=mean, expected=expected, seen=seen,
+        agrees=None if seen is None else agrees(seen, expected),
     )  # fmt: skip
 
 

@@ -106,7 +106,6 @@ class Exchange:
         "baseline",
         "cache",
         "calls",
-        "characters",
         "clock",
         "context",
         "decisions",
@@ -156,8 +155,8 @@ class Exchange:
         self.original = request
         self.request = request
         self.shaped: Request | None = None
-        """The request that `traits` and `characters` (`hapenny.core.shape`) are told of."""
-        self.traits = self.characters = 0
+        """The request that `traits` (`hapenny.core.shape`) are told of."""
+        self.traits = 0
         self.context = context
         self.clock = clock
         self.limits = limits

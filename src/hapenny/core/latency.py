@@ -20,9 +20,10 @@ Degradation: TypeAlias = Literal[
 """What may change an answer: counted, bounded in number, told to the client, and never stored by a cache."""
 Haste: TypeAlias = Literal["hedge", "faster_tier", "other_region"]
 """What changes no answer, and may cost more."""
+Reaction: TypeAlias = Literal[Degradation, Haste]
 
 DEGRADATIONS: frozenset[str] = frozenset(get_args(Degradation))
-REACTIONS: tuple[str, ...] = (*get_args(Degradation), *get_args(Haste))
+REACTIONS: tuple[Reaction, ...] = get_args(Reaction)
 WOULD = "would:"
 """Stands before a reaction that a budget in shadow only watched for."""
 
@@ -86,9 +87,13 @@ class LatencyBudget:
         """Seconds until the deadline; below 0 behind it."""
         return self.deadline - now
 
+    def due(self, step: str) -> float:
+        """When a step has to be over, so that those behind it still have what they are allowed."""
+        return self.deadline - self._behind.get(step, 0.0)
+
     def spare(self, step: str, now: float) -> float:
-        """Seconds that a step may take from `now` on, so that those behind it still have what they are allowed."""
-        return self.deadline - self._behind.get(step, 0.0) - now
+        """Seconds that a step may take from `now` on, to be over in time."""
+        return self.due(step) - now
 
     @property
     def acts(self) -> bool:
@@ -99,7 +104,7 @@ class LatencyBudget:
         """Whether the operator allows a reaction."""
         return self._acts and reaction in self._allowed
 
-    def react(self, exchange: Exchange, reaction: Degradation | Haste) -> bool:
+    def react(self, exchange: Exchange, reaction: Reaction) -> bool:
         """Whether a stage is to do so; then it has to. Writes it down, tells the client where the answer may be another
         one, and keeps such an answer out of every cache."""
         if reaction not in self._allowed:

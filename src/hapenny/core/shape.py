@@ -29,7 +29,6 @@ ROUTED: Final = 128
 """The gateway chooses its model, or the operator has the name it asks for treated as another."""
 BACKED: Final = 256
 """Other models may stand in for the one it asks for."""
-
 LISTED: Final = 512
 """One of its texts is long, and has lines or labels: retrieved context without tags may be in it."""
 
@@ -39,10 +38,10 @@ BRIEF_CHARACTERS: Final = 2_000
 """Up to which a last turn counts as short."""
 
 
-def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
-    """The traits of a request whose model's name means `asked`, and the characters of its texts."""
+def shape_of(request: Request, asked: Asked | None = None) -> int:
+    """The traits of a request whose model's name means `asked`."""
     messages = request.messages
-    traits = characters = last = 0
+    traits = last = 0
     if asked is not None:
         if asked.kind == "auto" or asked.named is not None:
             traits = ROUTED
@@ -56,7 +55,6 @@ def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
         traits |= TALK
     for block in request.system:
         if type(block) is Text:
-            characters += len(block.text)
             if len(block.text) >= LONG_CHARACTERS and ("\n" in block.text or ": " in block.text):
                 traits |= LISTED
         else:
@@ -64,19 +62,17 @@ def shape_of(request: Request, asked: Asked | None = None) -> tuple[int, int]:
     for message in messages:
         last = 0
         for part in message.content:
-            kind = type(part)
             if type(part) is Text:
                 text = part.text
                 last = max(last, len(text))
-                characters += len(text)
                 if len(text) >= LONG_CHARACTERS and ("\n" in text or ": " in text):
                     traits |= LISTED
                 if "<" in text and "</" in text:  # one character is looked for much faster than two
                     traits |= MARKUP
                 if part.citations:
                     traits |= RICH
-            elif kind is ToolUse or kind is ToolResult:
+            elif type(part) is ToolUse or type(part) is ToolResult:
                 traits |= TOOL_TURNS
             else:
                 traits |= RICH
-    return (traits | BRIEF if last <= BRIEF_CHARACTERS else traits), characters
+    return traits | BRIEF if last <= BRIEF_CHARACTERS else traits

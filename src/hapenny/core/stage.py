@@ -140,7 +140,7 @@ class _Rest:
         before = clock.now()
         if exchange.shaped is not exchange.request:
             exchange.shaped = exchange.request
-            exchange.traits, exchange.characters = shape_of(exchange.request, exchange.asked)
+            exchange.traits = shape_of(exchange.request, exchange.asked)
         traits = exchange.traits
         for stage, name, needs, on, lossy, after in self.links:
             if needs and not needs & traits:

@@ -19,14 +19,11 @@ from hapenny.backends.contract import Backend
 from hapenny.backends.guardrail import GuardClient, build_guard
 from hapenny.backends.kinds import build as build_backend
 from hapenny.backends.rerank import Reranker, build_reranker
-from hapenny.caching.options import EXACT_STAGE, SEMANTIC_STAGE
-from hapenny.caching.store import Store
+from hapenny.caching.options import EXACT_STAGE
 from hapenny.catalog import Catalog, overrides
 from hapenny.catalog import default as default_catalog
 from hapenny.config import Config
-from hapenny.config.problems import ConfigError
 from hapenny.core.clock import Clock, RealClock
-from hapenny.core.exchange import Exchange
 from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
@@ -52,8 +49,10 @@ from hapenny.gateway.paid_capacity import capacities, with_stand_ins
 from hapenny.gateway.prefetching import Prefetcher
 from hapenny.gateway.provider_calls import ProviderCalls
 from hapenny.gateway.resolver import RequestResolver
+from hapenny.gateway.semantic_layer import semantic_cache, semantic_judge, watched_cache
 from hapenny.gateway.shared_state import Shared
-from hapenny.gateway.stages import ALWAYS, WATCHING, StageParts, build_stages, safety_modes
+from hapenny.gateway.stage_parts import StageParts
+from hapenny.gateway.stages import ALWAYS, WATCHING, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.gateway.unstaged_guards import RouteGuards, guards_of
@@ -81,7 +80,6 @@ from hapenny.tuning.options import ARMS_STAGE
 
 if TYPE_CHECKING:
     from hapenny.caching.semantic.cache import SemanticCache
-    from hapenny.caching.semantic.judging import Asks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,9 +198,10 @@ def build(
         config.stages[THROUGHPUT_STAGE], shared.counters, clock, burndown=facts.burndown, resolve=catalog.resolve,
         timed=_anywhere(config, LATENCY_STAGE),
     )  # fmt: skip
-    asks = _semantic_judge(config, resolver, background)
-    semantic = _semantic(config, shared, asks, previous)
-    watched = _watched(config, clock, previous)
+    asks = semantic_judge(config, resolver, background)
+    old = previous.config if previous is not None else None
+    semantic = semantic_cache(config, shared, asks, old, previous.semantic if previous is not None else None)
+    watched = watched_cache(config, clock, old, previous.watched if previous is not None else None)
     stage_parts = StageParts(
         options=config.stages,
         secret=shared.secret,
@@ -383,60 +382,6 @@ def _router(
     if previous is not None and old is not None and old.trained == options.trained:
         router.keep(previous.router)
     return router
-
-
-def _semantic_judge(config: Config, resolver: RequestResolver, background: BackgroundCalls) -> Asks | None:
-    """Asks the configured model whether answers are the same; None: no model is asked.
-
-    Raises:
-        ConfigError: the name is not one model's, whether the layer is on or not.
-    """
-    name = config.stages[SEMANTIC_STAGE].judge
-    if name is None:
-        return None
-    target = resolver.names.resolve(name).target
-    if target is None:
-        problem = f"stages.semantic.judge: {name!r} is not one known model. Fix: name a model, an alias or a tier"
-        raise ConfigError([problem])
-
-    async def asks(exchange: Exchange, prompt: str) -> tuple[str, int]:
-        return await background.same(exchange, target, prompt)
-
-    return asks
-
-
-def _semantic(config: Config, shared: Shared, asks: Asks | None, previous: Assembly | None) -> SemanticCache | None:
-    """The cache of paraphrases: the previous one where its options are the same, a new one where a route has it."""
-    options = config.stages[SEMANTIC_STAGE]
-    if previous is not None and previous.semantic is not None:
-        old = previous.config
-        if (old.stages[SEMANTIC_STAGE], old.embedders) == (options, config.embedders):
-            previous.semantic.judged_by(asks)
-            return previous.semantic
-    if all(route.mode(SEMANTIC_STAGE) != "on" for route in config.routes.values()):
-        return None
-    from hapenny.caching.semantic.build import build_cache
-
-    name = str(config.embedders.get(options.embedder, options.embedder))
-    return build_cache(shared.clock, shared.paraphrases, shared.embedder, asks, name, options.label_share)
-
-
-_WATCHED_BYTES = 32_000_000
-
-
-def _watched(config: Config, clock: Clock, previous: Assembly | None) -> SemanticCache | None:
-    """The cache of paraphrases that only watches, where a route has it in shadow; the previous one's memory goes on."""
-    if all(route.mode(SEMANTIC_STAGE) != "shadow" for route in config.routes.values()):
-        return None
-    kept = previous.watched if previous is not None else None
-    if kept is not None and previous is not None:
-        same = previous.config.stages[SEMANTIC_STAGE] == config.stages[SEMANTIC_STAGE]
-        if same:
-            return kept
-    from hapenny.caching.semantic.build import build_cache
-    from hapenny.vectors.hashed import HashedEmbedder
-
-    return build_cache(clock, Store(clock, _WATCHED_BYTES), HashedEmbedder(), None, "hashed, watching")
 
 
 def _planner(config: Config, shared: Shared, prefetcher: Prefetcher) -> PrefetchPlanner | None:

@@ -5,58 +5,35 @@ A new stage is its spec beside its options, a line in that table, and a builder 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hapenny.caching.coalescing import FlightStage
 from hapenny.caching.consent import ConsentWatch
-from hapenny.caching.edge import Edge
 from hapenny.caching.exact import ExactStage
-from hapenny.caching.keys import Keys
 from hapenny.caching.options import EXACT_STAGE, FLIGHTS_STAGE, PREFIX_STAGE, SEMANTIC_STAGE
 from hapenny.caching.prefix.stage import PrefixStage
 from hapenny.caching.prefix.tariffs import of_card
-from hapenny.caching.profit import LayerProfit
-from hapenny.caching.publishing import Publisher
-from hapenny.caching.shared import SharedAnswers
 from hapenny.caching.shared_stage import SharedExactStage
-from hapenny.caching.stored import AnswerDedup, Answers
-from hapenny.catalog import Catalog
-from hapenny.config import STAGES, RouteOptions, StageOptions
-from hapenny.core.clock import Clock
-from hapenny.core.exchange import Exchange, Target
-from hapenny.core.guard import Guard
-from hapenny.core.messages import Parameters
+from hapenny.config import STAGES, RouteOptions
+from hapenny.core.exchange import Exchange
 from hapenny.core.stage import Mode, Stage, StageSpec
-from hapenny.core.tasks import Spawn
 from hapenny.core.watching import Sampler
-from hapenny.evidence.loss_budget import LossBudgets
-from hapenny.gateway.model_facts import ModelFacts
-from hapenny.guarding.counts import GuardCounts
-from hapenny.guarding.options import (
-    GUARD_CONTEXT_STAGE,
-    GUARD_INPUT_STAGE,
-    GUARD_OUTPUT_STAGE,
-    GuardrailOptions,
-)
+from hapenny.gateway.stage_parts import RouteParts, StageParts
+from hapenny.guarding.options import GUARD_CONTEXT_STAGE, GUARD_INPUT_STAGE, GUARD_OUTPUT_STAGE
 from hapenny.responsive.options import LATENCY_STAGE, LatencyRules
 from hapenny.responsive.speed_stage import SpeedStage
 from hapenny.responsive.stage import LatencyStage
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.routing.cascade import CascadeStage
 from hapenny.routing.fallbacks import FallbackStage
-from hapenny.routing.names import Names
 from hapenny.routing.options import CASCADE_STAGE, TIERS_STAGE
-from hapenny.routing.router import Router
 from hapenny.routing.tiers import TierStage
-from hapenny.telemetry.pricing import Prices
-from hapenny.throughput.dispatchers import Dispatchers
 from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.throughput.stage import ThroughputStage
-from hapenny.tokens.answer_stage import AnswerSizes, AnswerSizeStage
+from hapenny.tokens.answer_stage import AnswerSizeStage
 from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.options import (
     ANSWER_SIZE_STAGE,
@@ -72,108 +49,13 @@ from hapenny.tokens.summary import Summariser
 from hapenny.tokens.template_stage import TemplateStage
 from hapenny.tokens.templates import Templates
 from hapenny.tokens.window_stage import WindowStage
-from hapenny.tuning.experiments import ArmStage, Experiment
+from hapenny.tuning.experiments import ArmStage
 from hapenny.tuning.options import ARMS_STAGE, PARAMETERS_STAGE
 from hapenny.tuning.parameters import ParameterStage
 from hapenny.vectors.hashed import HashedEmbedder
 
 if TYPE_CHECKING:
-    from hapenny.caching.semantic.cache import SemanticCache
     from hapenny.guarding.remote_guard import RemoteGuard
-    from hapenny.retrieval.search.collection import Searchable
-    from hapenny.retrieval.stage import RetrievalStage
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageParts:
-    """What the stages of a deployment are made of."""
-
-    options: StageOptions
-    secret: bytes
-    """Keys hashes."""
-    names: Names
-    defaults: Mapping[Target, Parameters]
-    """Parameters of configured models, where the client sends none."""
-    catalog: Catalog
-    prices: Prices
-    facts: ModelFacts
-    router: Router
-    budgets: LossBudgets
-    """What techniques may lose on each route, and what of it is open."""
-    dispatchers: Dispatchers
-    experiments: Sequence[Experiment]
-    answers: Answers
-    """The exact layer's store."""
-    elsewhere: SharedAnswers | None
-    """Exact answers as other gateways have them."""
-    edge: Edge
-    dedup: AnswerDedup
-    profit: LayerProfit
-    sizes: AnswerSizes
-    semantic: SemanticCache | None
-    """None where no route has the layer on."""
-    watched: SemanticCache | None
-    """The same where it only watches."""
-    clock: Clock
-    collections: Mapping[str, Searchable]
-    reranks: bool
-    """Whether a reranking model is configured."""
-    guardrails: Mapping[str, GuardrailOptions]
-    """Guardrails of providers, by name."""
-    guard_counts: GuardCounts
-    """Of what guardrails found."""
-    spawn: Spawn
-    flights: Guard
-    """Of calls that several requests share."""
-    """Runs work off the path."""
-
-    def target(self, name: str) -> Target | None:
-        """The model behind a tier, an alias or a name."""
-        return self.names.resolve(name).target
-
-    def predicted(self, exchange: Exchange, target: Target, tokens: int | None) -> float | None:
-        """Seconds until an answer of so many tokens by a model would be there; None: not measured of late."""
-        return self.dispatchers.predicted(target, tokens, streamed=exchange.request.stream)
-
-
-class RouteParts:
-    """The same for one route, and what its stages share."""
-
-    def __init__(self, parts: StageParts, route: RouteOptions, name: str = "") -> None:
-        self.shared = parts
-        self.options = parts.options
-        self.route = route
-        self.name = name or "default"
-        self.budget = parts.budgets.of(self.name)
-        self.keys = Keys(parts.secret, route.cache_scope)
-        self.publisher: Publisher | None = None
-        # What is published for a CDN is read by people whom no guardrail of answers would see.
-        if self.keys.shared and route.mode(GUARD_OUTPUT_STAGE) != "on":
-            ttl = parts.options[EXACT_STAGE].ttl_s
-            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
-
-    @cached_property
-    def retrieval(self) -> RetrievalStage:
-        """The search of the route, which may begin before its stage is reached."""
-        from hapenny.retrieval.stage import RetrievalStage  # loaded only where a route has it
-
-        shared = self.shared
-        fast = shared.names.tiers.get("fast")
-        return RetrievalStage(
-            shared.collections, self.options[RETRIEVAL_STAGE], fast, reranks=shared.reranks, public=self.keys.shared,
-            acts=self.route.mode(RETRIEVAL_STAGE) == "on",
-        )  # fmt: skip
-
-    def ahead(self) -> Stage | None:
-        """What begins the search beside the look-up of the semantic cache; None: it begins behind it."""
-        route, wanted = self.route, self.options[RETRIEVAL_STAGE].beside_cache
-        if wanted is None:
-            wanted = route.mode(LATENCY_STAGE) == "on"
-        if not wanted or route.mode(SEMANTIC_STAGE) != "on" or route.mode(RETRIEVAL_STAGE) != "on":
-            return None
-        from hapenny.retrieval.ahead import AheadStage
-
-        return AheadStage(self.retrieval)
 
 
 def build_stages(parts: StageParts, route: RouteOptions, name: str = "") -> list[Stage]:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from hapenny.core.latency import REACTIONS
+from hapenny.core.latency import REACTIONS, Reaction
 from hapenny.core.stage_spec import Phase, StageSpec
 from hapenny.responsive.budget import RESERVE_MS, STEPS, limits
-
-Reaction: TypeAlias = Literal[
-    "no_expansion", "smaller_rerank", "no_rerank", "faster_model", "shorter_answer", "stale_answer", "hedge",
-    "faster_tier", "other_region",
-]  # fmt: skip
-assert get_args(Reaction) == REACTIONS
 
 
 class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +33,7 @@ class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
             "`smaller_rerank` and `no_rerank` search with less, `faster_model` asks a faster model (of `auto` alone), "
             "`shorter_answer` asks for brevity, `stale_answer` serves what has just expired.",
         ),
-    ] = field(default_factory=lambda: list(get_args(Reaction)))
+    ] = field(default_factory=lambda: list(REACTIONS))
     most_degraded: Annotated[
         float, Meta(description="The largest share of requests whose answer may be changed so.")
     ] = 0.03

@@ -44,7 +44,6 @@ class Endpoint:
         """Tokens that calls under way may use: their prompts and the limits of their answers."""
         self.used_units = 0.0
         """Units of quota that calls which ended have used, so far."""
-        self.ended = 0
         self.seconds = 0.0
         """That they took together."""
         self._occupied = 0.0
@@ -81,7 +80,6 @@ class Endpoint:
         self.inflight -= 1
         self.held_units = self.held_units - units if self.inflight else 0.0
         self.used_units += used
-        self.ended += 1
         self.seconds += seconds
 
     def load(self) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from hapenny.core.latency import Haste
 from hapenny.throughput.endpoint import Endpoint
+from hapenny.throughput.speed import SURE
 
 CLEARLY = 1.25
 """How much slower the first place may be than the best of its class."""
@@ -70,10 +71,8 @@ class Hurry:
                 return next(place for time, place in group if time <= min(left, CLEARLY * best))
         return min(known, key=lambda pair: pair[0])[1]
 
-    def predicted(self, place: Endpoint, now: float, q: float | None = None) -> float | None:
+    def predicted(self, place: Endpoint, now: float, q: float = SURE) -> float | None:
         """Seconds until the whole answer would be there; None: not known."""
-        if q is None:
-            return place.speed.predicted(now, self.tokens, streamed=self.streamed)
         return place.speed.predicted(now, self.tokens, streamed=self.streamed, q=q)
 
     def race_in(self, places: Sequence[Endpoint], now: float) -> float | None:

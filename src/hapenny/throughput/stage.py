@@ -84,6 +84,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         longest = self._most_output(exchange.target.model)
         # Nobody reserves more than an answer can have: the quota belongs to the others too.
         most = min(request.parameters.max_tokens or longest or USUAL, longest or LONGEST)
+        predicted = self._predicted(exchange)
         level = exchange.context.priority
         priority = Priority.URGENT if level > 0 else Priority.NORMAL
         if level < 0 or request.parameters.service_tier in FLEX or exchange.background:
@@ -91,7 +92,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         job = Job(
             input_tokens=self._size(exchange) if not clear and gate.metered else rough_size(request),
             max_tokens=most,
-            predicted_output=min(most, self._predicted(exchange) or USUAL),
+            predicted_output=min(most, predicted or USUAL),
             tenant=exchange.context.tenant,
             weight=self.routes.options.shares.get(exchange.context.tenant, 1.0),
             priority=priority,
@@ -104,7 +105,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         )
         budget = exchange.stage_notes.get(BUDGET)
         if budget is not None and budget.acts:
-            job.hurry = _hurry(budget, exchange, self._predicted(exchange))
+            job.hurry = _hurry(budget, exchange, predicted)
         elif clear:
             return Leave(job=job, route=route, reason=_AT_ONCE)
         wait = gate.estimate(job)
@@ -218,8 +219,7 @@ def _hurry(budget: LatencyBudget, exchange: Exchange, tokens: int | None) -> Hur
     def note(reaction: Haste) -> None:
         budget.react(exchange, reaction)
 
-    due = exchange.clock.now() + budget.spare("streaming", exchange.clock.now())
-    return Hurry(due, tokens, streamed=exchange.request.stream, may=budget.may, note=note)
+    return Hurry(budget.due("streaming"), tokens, streamed=exchange.request.stream, may=budget.may, note=note)
 
 
 def _tell(hurry: Hurry, chosen: Endpoint, route: Route) -> None:

@@ -1,8 +1,8 @@
 """What of each place's capacity the running gateway uses, by the minute, and alerts before it is used up.
 
 Every minute the running totals of each place are compared with the minute before: tokens settled against the quota
-(this process's part of it, where several share one), calls in flight in the mean, calls that ended and how long they
-took. An alert is sent when a quota has been nearly full for two minutes in a row, when at the present trend it is full
+(this process's part of it, where several share one), calls in flight in the mean, and how long the calls took that
+ended. An alert is sent when a quota has been nearly full for two minutes in a row, when at the present trend it is full
 within half an hour, and when more calls are in flight than calls a second times seconds a call explain (Little's law):
 a place that was not given back. Each is sent once, and once more when it is over.
 """
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from hapenny.capacity.littles_law import agrees
 from hapenny.capacity.outlook import Outlook, outlook
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Target
@@ -38,8 +39,6 @@ HALF = 0.5
 """and the share of the quota that has to be used."""
 LITTLE = 15
 """Minutes over which calls in flight are explained: longer than any call may take."""
-FREE, PART = 0.5, 0.25
-"""Calls in flight that may stay unexplained, and the share where many are: calls are cut off at both ends."""
 
 
 class Minute(NamedTuple):
@@ -51,7 +50,6 @@ class Minute(NamedTuple):
     """Units that this process may use a minute; `inf`: not known."""
     in_flight: float
     """Calls, in the mean."""
-    ended: int
     seconds: float
     """That the calls which ended took together."""
 
@@ -68,21 +66,19 @@ class _Place:
         self.endpoint = endpoint
         self.minutes: deque[Minute] = deque(maxlen=KEPT)
         self.alerting: set[str] = set()
-        self.totals = (0.0, 0.0, 0, 0.0)
+        self.totals = (0.0, 0.0, 0.0)
         self.outlook: Outlook | None = None
 
-    def take(self, now: float, since: float) -> Minute:
+    def take(self, now: float, since: float) -> None:
         endpoint = self.endpoint
-        totals = (endpoint.used_units, endpoint.occupied(now), endpoint.ended, endpoint.seconds)
-        units, area, ended, seconds = (new - old for new, old in zip(totals, self.totals, strict=True))
+        totals = (endpoint.used_units, endpoint.occupied(now), endpoint.seconds)
+        units, area, seconds = (new - old for new, old in zip(totals, self.totals, strict=True))
         self.totals = totals
         quota, span = endpoint.quota, now - since
         limit = quota.rate * 60 if quota is not None else math.inf
-        minute = Minute(now, units * 60 / span, limit, area / span, int(ended), seconds)
-        self.minutes.append(minute)
+        self.minutes.append(Minute(now, units * 60 / span, limit, area / span, seconds))
         points = [(each.at, each.units) for each in list(self.minutes)[-TREND:]]
         self.outlook = outlook(points, limit) if limit < math.inf else None
-        return minute
 
     def little(self) -> tuple[float, float] | None:
         """Calls in flight in the mean, and those that the ended ones explain; None: not seen for long enough."""
@@ -184,40 +180,36 @@ class UtilisationWatch:
 
     def _check(self, target: Target, place: _Place) -> None:
         minutes = list(place.minutes)
-        last, alerting = minutes[-1], place.alerting
+        last = minutes[-1]
         subject = f"{target.model} ({place.endpoint.name})"
         share = {"used": round(last.used, 3), "limit": round(last.limit) if last.limit < math.inf else 0}
         lately = minutes[-MINUTES_FULL:]
-        if "quota_near" not in alerting and len(lately) == MINUTES_FULL and min(each.used for each in lately) >= FULL:
-            self._tell(place, "quota_near", subject, share)
-        elif "quota_near" in alerting and max(each.used for each in lately) < EASED:
-            self._over(place, "quota_near", subject, share)
-        left = place.outlook.runs_out_in_s if place.outlook is not None else None
-        soon = left is not None and 0 < left <= SOON_S and len(minutes) >= SURE and last.used >= HALF
-        soon = soon and "quota_near" not in alerting
-        if soon and "quota_runs_out" not in alerting:
-            assert place.outlook is not None
-            self._tell(
-                place, "quota_runs_out", subject,
-                {**share, "in_s": round(left or 0.0), "stands_on": place.outlook.stands_on},
-            )  # fmt: skip
-        elif not soon and "quota_runs_out" in alerting:
-            self._over(place, "quota_runs_out", subject, share)
+        if "quota_near" in place.alerting:
+            near = max(each.used for each in lately) >= EASED
+        else:
+            near = len(lately) == MINUTES_FULL and min(each.used for each in lately) >= FULL
+        self._alert(place, "quota_near", near, subject, share)
+        ahead = place.outlook
+        left = ahead.runs_out_in_s if ahead is not None else None
+        soon = not near and len(minutes) >= SURE and last.used >= HALF
+        if soon and ahead is not None and left is not None and 0 < left <= SOON_S:
+            detail = {**share, "in_s": round(left), "stands_on": ahead.stands_on}
+            self._alert(place, "quota_runs_out", True, subject, detail)
+        else:
+            self._alert(place, "quota_runs_out", False, subject, share)
         little = place.little()
-        if little is None:
+        if little is not None:
+            seen, expected = little
+            figures = {"in_flight": round(seen, 2), "explained": round(expected, 2)}
+            astray = seen > expected and not agrees(seen, expected)
+            self._alert(place, "in_flight_unexplained", astray, subject, figures)
+
+    def _alert(self, place: _Place, kind: str, on: bool, subject: str, detail: dict[str, Any]) -> None:
+        """Tells once that something is so, and once that it is over."""
+        if on == (kind in place.alerting):
             return
-        seen, expected = little
-        astray = seen - expected > max(FREE, PART * seen)
-        figures = {"in_flight": round(seen, 2), "explained": round(expected, 2)}
-        if astray and "in_flight_unexplained" not in alerting:
-            self._tell(place, "in_flight_unexplained", subject, figures)
-        elif not astray and "in_flight_unexplained" in alerting:
-            self._over(place, "in_flight_unexplained", subject, figures)
-
-    def _tell(self, place: _Place, kind: str, subject: str, detail: dict[str, Any]) -> None:
-        place.alerting.add(kind)
-        self._alerts.send(kind, subject, **detail)
-
-    def _over(self, place: _Place, kind: str, subject: str, detail: dict[str, Any]) -> None:
-        place.alerting.discard(kind)
-        self._alerts.send(f"{kind}_over", subject, **detail)
+        if on:
+            place.alerting.add(kind)
+        else:
+            place.alerting.remove(kind)
+        self._alerts.send(kind if on else f"{kind}_over", subject, **detail)

@@ -8,7 +8,6 @@ assistant turns as `reasoning_content` or, with signatures, as `thinking_blocks`
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from hapenny.core.messages import (
@@ -22,13 +21,11 @@ from hapenny.core.messages import (
     Text,
     Thinking,
     Tool,
-    ToolChoice,
     ToolResult,
     ToolUse,
 )
 from hapenny.protocols import fields as f
-
-_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+from hapenny.protocols.openai.parameters import SAMPLING, stream_usage, tool_choice
 
 
 def decode(body: bytes, stream: bool | None) -> Request:
@@ -44,11 +41,7 @@ def decode(body: bytes, stream: bool | None) -> Request:
         tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(f.array(given, "tools")))
     parameters = Parameters(**{_NAMES.get(key, key): _READERS[key](pop(key), key) for key in _given(data)})
     asked = bool(f.flag(pop("stream", None), "stream"))
-    usage = False
-    if (options := pop("stream_options", None)) is not None:
-        usage = bool(f.flag(f.mapping(options, "stream_options").pop("include_usage", None), "stream_options"))
-        if options:
-            data["stream_options"] = options
+    usage = stream_usage(data)
     metadata = pop("metadata", None)
     return Request(
         protocol="openai",
@@ -56,7 +49,7 @@ def decode(body: bytes, stream: bool | None) -> Request:
         messages=messages,
         system=system,
         tools=tools,
-        tool_choice=_choice(pop("tool_choice", None), pop("parallel_tool_calls", None), data),
+        tool_choice=tool_choice(pop("tool_choice", None), pop("parallel_tool_calls", None), data, _named),
         parameters=parameters,
         stream=asked if stream is None else stream,
         stream_usage=usage,
@@ -65,10 +58,6 @@ def decode(body: bytes, stream: bool | None) -> Request:
         metadata={} if metadata is None else f.mapping(metadata, "metadata"),
         extras=f.without_nulls(data),
     )
-
-
-def _stop(value: Any, path: str) -> tuple[str, ...]:
-    return (value,) if type(value) is str else f.strings(value, path)
 
 
 def _format(value: Any, path: str) -> Any:
@@ -95,20 +84,11 @@ def _given(data: dict[str, Any]) -> list[str]:
 
 _NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "effort", "response_format": "format"}
 _READERS: dict[str, Callable[[Any, str], Any]] = {
-    "max_tokens": partial(f.integer, low=0),
-    "max_completion_tokens": partial(f.integer, low=0),
-    "temperature": partial(f.number, low=0, high=2),
-    "top_p": f.share,
-    "top_k": f.integer,
-    "stop": _stop,
-    "seed": f.integer,
-    "n": f.at_least_one,
-    "presence_penalty": partial(f.number, low=-2, high=2),
-    "frequency_penalty": partial(f.number, low=-2, high=2),
+    **SAMPLING,
+    "max_completion_tokens": SAMPLING["max_tokens"],
     "reasoning_effort": f.optional_string,
     "verbosity": f.optional_string,
     "response_format": _format,
-    "service_tier": f.optional_string,
 }
 
 
@@ -284,19 +264,10 @@ def _tool(tool: Any, path: str) -> Tool:
     return Tool(name, description, schema, strict, checkpoint=checkpoint, extras=tool)
 
 
-def _choice(choice: Any, parallel: Any, rest: dict[str, Any]) -> ToolChoice | None:
-    several = f.flag(parallel, "parallel_tool_calls")
-    if type(choice) is str:
-        if choice not in _CHOICES:
-            f.wrong("tool_choice", "tool_choice is not auto, none or required.", "send auto, none, required or a tool")
-        return ToolChoice(_CHOICES[choice], parallel=several)  # type: ignore[arg-type]
-    if choice is not None:
-        if f.mapping(choice, "tool_choice").get("type") == "function":
-            function = f.mapping(choice.get("function"), "tool_choice.function")
-            name = f.needed(function, "name", "tool_choice.function.")
-            extras = {key: value for key, value in choice.items() if key not in ("type", "function")}
-            if function:
-                extras["function"] = function
-            return ToolChoice("tool", name, several, f.without_nulls(extras))
-        rest["tool_choice"] = choice
-    return None if several is None else ToolChoice(parallel=several)
+def _named(choice: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    function = f.mapping(choice.get("function"), "tool_choice.function")
+    name = f.needed(function, "name", "tool_choice.function.")
+    extras = {key: value for key, value in choice.items() if key not in ("type", "function")}
+    if function:
+        extras["function"] = function
+    return name, extras

@@ -5,37 +5,18 @@ A prompt is one turn of the user. Several prompts are several requests: each is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from hapenny.core.messages import Message, Opaque, Parameters, Request, Text
 from hapenny.protocols import fields as f
+from hapenny.protocols.openai.parameters import SAMPLING, stream_usage
 
 MOST = 128
 """Prompts of one request."""
 DEFAULT_TOKENS = 16
 """How long an answer is that sets no limit (platform.openai.com/docs/api-reference/completions: max_tokens)."""
-
-
-def _stop(value: Any, path: str) -> tuple[str, ...]:
-    return (value,) if type(value) is str else f.strings(value, path)
-
-
-_READERS: dict[str, Callable[[Any, str], Any]] = {
-    "max_tokens": partial(f.integer, low=0),
-    "temperature": partial(f.number, low=0, high=2),
-    "top_p": f.share,
-    "top_k": f.integer,
-    "stop": _stop,
-    "seed": f.integer,
-    "n": f.at_least_one,
-    "presence_penalty": partial(f.number, low=-2, high=2),
-    "frequency_penalty": partial(f.number, low=-2, high=2),
-    "service_tier": f.optional_string,
-}
 
 
 def decode(body: bytes, stream: bool | None, most: int = MOST) -> list[Request]:
@@ -45,16 +26,12 @@ def decode(body: bytes, stream: bool | None, most: int = MOST) -> list[Request]:
     model = f.needed(data, "model", "")
     prompt = pop("prompt", None)
     f.bound(data)
-    parameters = Parameters(**{key: _READERS[key](pop(key), key) for key in [key for key in data if key in _READERS]})
+    parameters = Parameters(**{key: SAMPLING[key](pop(key), key) for key in [key for key in data if key in SAMPLING]})
     if f.flag(data.get("echo"), "echo") is False:
         pop("echo")
     f.optional_string(data.get("suffix"), "suffix")
     asked = bool(f.flag(pop("stream", None), "stream"))
-    usage = False
-    if (options := pop("stream_options", None)) is not None:
-        usage = bool(f.flag(f.mapping(options, "stream_options").pop("include_usage", None), "stream_options"))
-        if options:
-            data["stream_options"] = options
+    usage = stream_usage(data)
     shared = Request(
         protocol="completions",
         model=model,

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from hapenny.core.messages import Block, Parameters, Request, Text, Tool, ToolChoice
+from hapenny.core.messages import Block, Parameters, Request, Text, Tool
 from hapenny.protocols import fields as f
+from hapenny.protocols.openai.parameters import SAMPLING, tool_choice
 from hapenny.protocols.openai.responses import items
 
-_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _READERS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "max_output_tokens": ("max_tokens", partial(f.integer, low=1)),
-    "temperature": ("temperature", partial(f.number, low=0, high=2)),
-    "top_p": ("top_p", f.share),
-    "service_tier": ("service_tier", f.optional_string),
+    "temperature": ("temperature", SAMPLING["temperature"]),
+    "top_p": ("top_p", SAMPLING["top_p"]),
+    "service_tier": ("service_tier", SAMPLING["service_tier"]),
 }
 
 
@@ -51,7 +51,7 @@ def decode(body: bytes, stream: bool | None) -> Request:
     user = f.optional_string(pop("user", None), "user")
     if user is None:
         user = f.optional_string(data.get("safety_identifier"), "safety_identifier")
-    choice = _choice(pop("tool_choice", None), pop("parallel_tool_calls", None), data)
+    choice = tool_choice(pop("tool_choice", None), pop("parallel_tool_calls", None), data, _named)
     streamed = bool(f.flag(pop("stream", None), "stream"))
     return Request(
         protocol="responses",
@@ -120,16 +120,6 @@ def _tool(tool: Any, path: str) -> Tool:
     return Tool(name, description, schema, strict, extras=f.without_nulls(tool))
 
 
-def _choice(choice: Any, parallel: Any, rest: dict[str, Any]) -> ToolChoice | None:
-    several = f.flag(parallel, "parallel_tool_calls")
-    if type(choice) is str:
-        if choice not in _CHOICES:
-            f.wrong("tool_choice", "tool_choice is not auto, none or required.", "send auto, none, required or a tool")
-        return ToolChoice(_CHOICES[choice], parallel=several)  # type: ignore[arg-type]
-    if choice is not None:
-        if f.mapping(choice, "tool_choice").get("type") == "function":
-            name = f.needed(choice, "name", "tool_choice.")
-            extras = {key: value for key, value in choice.items() if key != "type"}
-            return ToolChoice("tool", name, several, f.without_nulls(extras))
-        rest["tool_choice"] = choice
-    return None if several is None else ToolChoice(parallel=several)
+def _named(choice: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = f.needed(choice, "name", "tool_choice.")
+    return name, {key: value for key, value in choice.items() if key != "type"}
