@@ -4,7 +4,6 @@ time."""
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hapenny.simulation.fleet import full_rate
 from hapenny.simulation.loop import VirtualClock
 from hapenny.studies.arrivals import serve_all
 from hapenny.studies.logged import Logged, LoggedProvider, Pace, request
-from hapenny.studies.virtual_run import everything, quiet_collector
+from hapenny.studies.virtual_run import cpu, everything, quiet_collector
 from hapenny.studies.virtual_run import run as virtual_run
 from hapenny.workload.mix import load as load_mix
 from hapenny.workload.shop import Shop
@@ -31,12 +30,6 @@ from hapenny.workload.trace import from_csv
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 STRONG = "anthropic.claude-3-sonnet-20240229-v1:0"
-
-
-def cpu() -> float:
-    """Seconds of processor time this process has taken."""
-    spent = os.times()
-    return spent.user + spent.system
 
 
 def config(ledger: str) -> Config:

@@ -162,7 +162,7 @@ def run(
             records = await play(messages, hooks)
         return learning, records, provider, bill, calls
 
-    began = _cpu()
+    began = cpu()
     with quiet_collector():
         learning, records, provider, bill, calls = loop.run(main, seed=seed)
     return Result(
@@ -174,7 +174,7 @@ def run(
         card=provider.lineup.digest(),
         latents=latents,
         virtual_s=provider.clock.now(),
-        cpu_s=_cpu() - began,
+        cpu_s=cpu() - began,
     )
 
 
@@ -200,7 +200,8 @@ def quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _cpu() -> float:
+def cpu() -> float:
+    """Seconds of processor time this process has taken."""
     spent = os.times()
     return spent.user + spent.system
 
