@@ -126,11 +126,8 @@ class SharedAnswers:
         )  # fmt: skip
         if not entry.fresh(self._clock.wall()) or self.withdrawals.mean(entry, kept):  # type: ignore[arg-type]
             return None
-        put = self._answers.put(key, stored, it.size, it.ttl, it.tags, tenant=it.tenant, stale=it.stale)
-        if put is not None:
-            put.stored, put.expires, put.dies = entry.stored, entry.expires, entry.dies
-            return put
-        return entry
+        put = self._answers.put(key, stored, it.size, it.ttl, it.tags, tenant=it.tenant, stale=it.stale, at=wall)
+        return entry if put is None else put
 
     # -- making ----------------------------------------------------------------------------------------------------
 
