@@ -14,8 +14,6 @@ from hapenny.backends.signing import Signer
 from hapenny.backends.url import origin
 from hapenny.core.clock import Clock
 
-MOST_BYTES = 10_000_000
-
 
 class KnowledgeBaseClient:
     """One knowledge base.
