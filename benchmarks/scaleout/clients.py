@@ -83,11 +83,7 @@ class Client:
         body = json.dumps(
             {**self.sent, "model": model, "max_tokens": 50, "messages": [{"role": "user", "content": question}]}
         ).encode()
-        writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-            + f"authorization: Bearer key-of-{self.tenant}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        writer.write(_posted(body, self.tenant))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -98,6 +94,16 @@ class Client:
         known = self.connections.pop(gateway, None)
         if known is not None:
             known[1].close()
+
+
+def _posted(body: bytes, tenant: str, more: bytes = b"") -> bytes:
+    """A request on the wire; `more`: further headers."""
+    return (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        + more
+        + f"authorization: Bearer key-of-{tenant}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 async def stream(url: str, question: str, tenant: str) -> bool:
@@ -114,12 +120,7 @@ async def stream(url: str, question: str, tenant: str) -> bool:
     try:
         async with asyncio.timeout(LIMIT_S):
             reader, writer = await asyncio.open_connection(place.hostname, place.port)
-            writer.write(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-                b"connection: close\r\n"
-                + f"authorization: Bearer key-of-{tenant}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
+            writer.write(_posted(body, tenant, b"connection: close\r\n"))
             data = await reader.read(-1)
             writer.close()
     except (OSError, TimeoutError):

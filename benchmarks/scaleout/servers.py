@@ -31,7 +31,23 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class Redis:
+class Victim:
+    """One process that is killed, stopped and continued."""
+
+    process: subprocess.Popen[Any]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Redis(Victim):
     """A Redis or Valkey that writes every second what it holds, and has it again after a restart."""
 
     def __init__(self) -> None:
@@ -68,16 +84,6 @@ class Redis:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.02)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
 
     def flush(self) -> None:
         import redis
@@ -138,7 +144,7 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Process:
+class Process(Victim):
     """A process of ours that prints a line with its port when it is ready."""
 
     def __init__(self, *command: str, environment: dict[str, str] | None = None) -> None:
@@ -181,16 +187,6 @@ class Process:
                 times = process.cpu_times()
                 total += times.user + times.system
         return total
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self.process.terminate()

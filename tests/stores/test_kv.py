@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hapenny.stores.kv import scanned
 from hapenny.stores.open_kv import open_kv
 
 
@@ -83,6 +84,15 @@ async def test_scan_finds_a_prefix_in_order_and_pages(kv):
         after = page[-1][0]
     assert seen == mine
     assert await kv.scan("nothing") == []
+
+
+@pytest.mark.parametrize("count", [0, 5, 6, 7])
+async def test_all_pairs_of_a_prefix_are_read_page_by_page(kv, count):
+    await kv.set("other", b"x")
+    for number in range(count):
+        await kv.set(f"a/{number}", b"%d" % number)
+    pairs = [pair async for pair in scanned(kv, "a/", page=3)]
+    assert pairs == [(f"a/{number}", b"%d" % number) for number in range(count)]
 
 
 async def test_keys_and_values_of_any_shape(kv):

@@ -6,12 +6,13 @@ by whoever reads the log (`broken`). There is no way to remove one.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 
-from hapenny.stores.kv import KeyValue
+from hapenny.stores.kv import KeyValue, scanned
 
 _HEAD = "loghead"
 _ENTRY = "log/"
@@ -79,16 +80,13 @@ class AdminLog:
 
     async def broken(self) -> int | None:
         """The number of the first entry that is not as it was written, or missing; None: all are whole."""
-        before, expected, after = "", 1, ""
-        while True:
-            pairs = await self._store.scan(_ENTRY, after=after, limit=MOST)
-            for name, data in pairs:
+        before, expected = "", 1
+        async with aclosing(scanned(self._store, _ENTRY, MOST)) as entries:
+            async for _, data in entries:
                 entry = msgspec.json.decode(data, type=Entry)
                 if entry.number != expected or entry.before != before:
                     return expected
-                before, expected, after = _hash(data), expected + 1, name
-            if len(pairs) < MOST:
-                break
+                before, expected = _hash(data), expected + 1
         raw = await self._store.get(_HEAD)
         head = msgspec.json.decode(raw, type=_Head) if raw is not None else _Head()
         whole = head.number < expected and (head.number != expected - 1 or head.hash == before)

@@ -8,16 +8,14 @@ database that is lost refuses reservations (nothing is overspent) and keeps sett
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 from hapenny.admission.budgets import KEPT_S, BudgetVerdict, Charge, OnSpent, Spent, Standing, unheard
+from hapenny.admission.settlements import Settlement, Settlements
 from hapenny.core.clock import Clock
-from hapenny.core.log import get_logger
 from hapenny.stores.postgres_link import PostgresLink, Step
-
-T = TypeVar("T")
 
 _STEPS = [
     Step(
@@ -30,10 +28,8 @@ _STEPS = [
         "CREATE INDEX IF NOT EXISTS budget_reserved_dies ON budget_reserved (dies)"
     )
 ]
-_AGAIN_S = 0.5
 _TOGETHER = 200
 """Settlements a transaction at most."""
-_log = get_logger("hapenny.budgets")
 
 
 class PostgresBudgets:
@@ -46,10 +42,8 @@ class PostgresBudgets:
 
     def __init__(self, dsn: str, clock: Clock) -> None:
         self._link = PostgresLink(dsn, clock, "budgets", _STEPS)
-        self._clock = clock
-        self._waiting: deque[tuple[str, dict[str, int] | None]] = deque()
+        self._settlements = Settlements(self._settle_waiting, clock)
         self._settling = asyncio.Lock()
-        self._writer: asyncio.Task[None] | None = None
         self.on_spent: OnSpent = unheard
 
     async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
@@ -81,9 +75,7 @@ class PostgresBudgets:
         return await self._link.run(work)
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        self._waiting.append((id, dict(amounts) if amounts is not None else None))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        self._settlements.add(id, amounts)
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
         await self._settle_waiting()
@@ -103,38 +95,25 @@ class PostgresBudgets:
         return await self._link.run(work)
 
     async def aclose(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        try:
-            await self._settle_waiting()
-        except ConnectionError:
-            _log.error("settlements of budgets are lost", count=len(self._waiting))
+        await self._settlements.aclose()
         await self._link.aclose()
-
-    async def _write(self) -> None:
-        while self._waiting:
-            try:
-                await self._settle_waiting()
-            except ConnectionError as error:
-                _log.warning("budgets cannot be settled and are tried again", error=error, waiting=len(self._waiting))
-                await self._clock.sleep(_AGAIN_S)
 
     async def _settle_waiting(self) -> None:
         """Writes the settlements of this process that wait. Raises `ConnectionError`."""
-        if not self._waiting:
+        waiting = self._settlements.waiting
+        if not waiting:
             return
         async with self._settling:
-            while self._waiting:
-                batch = [self._waiting[index] for index in range(min(_TOGETHER, len(self._waiting)))]
+            while waiting:
+                batch = list(islice(waiting, _TOGETHER))
                 grown = await self._link.run(_settler(batch))
                 for _ in batch:
-                    self._waiting.popleft()
+                    waiting.popleft()
                 for each in grown:
                     self.on_spent(each)
 
 
-def _settler(batch: Sequence[tuple[str, dict[str, int] | None]]) -> Callable[[Any], Awaitable[list[Spent]]]:
+def _settler(batch: Sequence[Settlement]) -> Callable[[Any], Awaitable[list[Spent]]]:
     async def work(db: Any) -> list[Spent]:
         cursor = await db.execute(
             "SELECT DISTINCT account FROM budget_reserved WHERE id = ANY(%s)", ([id for id, _ in batch],)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from hapenny.admission.budgets import KEPT_S, BudgetVerdict, Charge, OnSpent, Spent, Standing, unheard
+from hapenny.admission.settlements import Settlements
 from hapenny.core.clock import Clock
-from hapenny.core.log import get_logger
 from hapenny.stores.sqlite import SqliteFile
 
 T = TypeVar("T")
@@ -29,8 +28,6 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS budget_reserved_account ON budget_reserved (account, slice)",
     "CREATE INDEX IF NOT EXISTS budget_reserved_dies ON budget_reserved (dies)",
 )
-_AGAIN_S = 0.5
-_log = get_logger("hapenny.budgets")
 
 
 class SqliteBudgets:
@@ -47,8 +44,7 @@ class SqliteBudgets:
         self._clock = clock
         self._made = False
         self._turn = asyncio.Lock()
-        self._waiting: deque[tuple[str, dict[str, int] | None]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._settlements = Settlements(lambda: self._run(lambda db: None), clock)
         self.on_spent: OnSpent = unheard
 
     async def reserve(self, id: str, charges: Sequence[Charge], now: int, dies: int) -> BudgetVerdict:
@@ -76,9 +72,7 @@ class SqliteBudgets:
         return await self._run(work)
 
     def settle(self, id: str, amounts: Mapping[str, int] | None) -> None:
-        self._waiting.append((id, dict(amounts) if amounts is not None else None))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        self._settlements.add(id, amounts)
 
     async def standing(self, account: str, first: int, now: int) -> Standing:
         return await self._run(lambda db: _standing(db, account, first, now))
@@ -96,30 +90,15 @@ class SqliteBudgets:
         return await self._run(work)
 
     async def aclose(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        if self._waiting:
-            try:
-                await self._run(lambda db: None)
-            except ConnectionError:
-                _log.error("settlements of budgets are lost", count=len(self._waiting))
+        await self._settlements.aclose()
         if self._opened is not None:
             await self._opened.aclose()
-
-    async def _write(self) -> None:
-        while self._waiting:
-            try:
-                await self._run(lambda db: None)
-            except ConnectionError as error:
-                _log.warning("budgets cannot be settled and are tried again", error=error, waiting=len(self._waiting))
-                await self._clock.sleep(_AGAIN_S)
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` in a transaction, after the settlements that wait."""
 
         async with self._turn:  # the file takes one at a time anyway; what one has written, the next does not
-            batch = list(self._waiting)
+            batch = list(self._settlements.waiting)
 
             def whole(db: sqlite3.Connection) -> tuple[T, list[Spent]]:
                 if not self._made:
@@ -138,7 +117,7 @@ class SqliteBudgets:
                 raise ConnectionError(f"the budgets cannot be read or written: {type(error).__name__}") from error
             self._made = True
             for _ in batch:
-                self._waiting.popleft()
+                self._settlements.waiting.popleft()
         for each in grown:
             self.on_spent(each)
         return result

@@ -31,10 +31,9 @@ from hapenny.admission.records import (
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.log import get_logger
-from hapenny.stores.kv import KeyValue
+from hapenny.stores.kv import KeyValue, scanned
 
 _KEY, _TENANT, _HASH, _PAUSE, _REV = "key/", "tenant/", "hash/", "pause", "rev"
-_PAGE = 1_000
 STORE_ERRORS = (OSError, sqlite3.Error, ValueError)
 """What a store that cannot be read or written raises."""
 
@@ -209,14 +208,7 @@ class Registry:
                 await self.load()
 
     async def _all(self, prefix: str) -> list[bytes]:
-        values: list[bytes] = []
-        after = ""
-        while True:
-            pairs = await self.store.scan(prefix, after=after, limit=_PAGE)
-            values += [data for _, data in pairs]
-            if len(pairs) < _PAGE:
-                return values
-            after = pairs[-1][0]
+        return [data async for _, data in scanned(self.store, prefix)]
 
     # -- changing --------------------------------------------------------------------------------------------------
 

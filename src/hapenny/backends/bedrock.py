@@ -18,7 +18,7 @@ from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered, token_count
-from hapenny.backends.kind import HttpOptions, Kind, bedrock_style, pool
+from hapenny.backends.kind import AwsOptions, Kind, bedrock_style, pool
 from hapenny.backends.passable import BEDROCK
 from hapenny.backends.pool import Pool
 from hapenny.backends.url import Origin, Url, origin
@@ -196,16 +196,9 @@ _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _REGION = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 
 
-class BedrockOptions(HttpOptions, kw_only=True, tag="bedrock"):
+class BedrockOptions(AwsOptions, kw_only=True, tag="bedrock"):
     """Amazon Bedrock, with an account's credentials or a bearer key."""
 
-    profile: Annotated[
-        str | None,
-        Meta(
-            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
-            "instance.",
-        ),
-    ] = None
     plane_urls: Annotated[
         dict[str, str],
         Meta(

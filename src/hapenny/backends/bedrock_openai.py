@@ -18,7 +18,7 @@ from hapenny.backends.contract import Raw, outgoing
 from hapenny.backends.credentials import Signing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, passed, tiered
-from hapenny.backends.kind import HttpOptions, Kind, pool
+from hapenny.backends.kind import AwsOptions, Kind, pool
 from hapenny.backends.passable import OPENAI
 from hapenny.backends.pool import Pool
 from hapenny.backends.signing import Signer
@@ -99,16 +99,9 @@ class BedrockOpenAIBackend:
         return self._base or origin(self._plane.url(region) + self._path)
 
 
-class BedrockOpenAIOptions(HttpOptions, kw_only=True, tag="bedrock_openai"):
+class BedrockOpenAIOptions(AwsOptions, kw_only=True, tag="bedrock_openai"):
     """Bedrock's OpenAI-compatible endpoints, which have quotas of their own."""
 
-    profile: Annotated[
-        str | None,
-        Meta(
-            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
-            "instance.",
-        ),
-    ] = None
     service: Annotated[
         Literal["mantle", "runtime"],
         Meta(

@@ -86,6 +86,18 @@ class HttpOptions(BackendOptions, kw_only=True):
         return problems
 
 
+class AwsOptions(HttpOptions, kw_only=True):
+    """A service of AWS, whose requests are signed where no key is given."""
+
+    profile: Annotated[
+        str | None,
+        Meta(
+            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
+            "instance.",
+        ),
+    ] = None
+
+
 class Kind(NamedTuple):
     """A provider kind.
 

@@ -8,14 +8,11 @@ from typing import Any
 
 import msgspec
 
-from hapenny.backends.credentials import Signing, for_call
 from hapenny.backends.http import ERROR_BYTES
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Lease, Pool
+from hapenny.backends.signing import Signer
 from hapenny.backends.url import origin
 from hapenny.core.clock import Clock
-from hapenny.protocols.sigv4 import sign
-
-MOST_BYTES = 10_000_000
 
 
 class KnowledgeBaseClient:
@@ -25,18 +22,16 @@ class KnowledgeBaseClient:
         id: ten letters and digits.
         region: its own.
         pool: its connections.
-        clock: the deployment's clock; its wall time signs.
         base: URL of the service.
-        credentials: sign for the region.
+        signer: signs for the region.
     """
 
-    def __init__(self, id: str, region: str, pool: Pool, clock: Clock, base: str, credentials: Signing) -> None:
+    def __init__(self, id: str, region: str, pool: Pool, base: str, signer: Signer) -> None:
         self._path = f"/knowledgebases/{id}/retrieve"
         self._region = region
         self._pool = pool
-        self._clock = clock
         self._base = origin(base)
-        self._credentials = credentials
+        self._signer = signer
 
     async def retrieve(self, body: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
         """`retrievalResults` of a `Retrieve` request.
@@ -50,17 +45,8 @@ class KnowledgeBaseClient:
         try:
             async with asyncio.timeout(seconds):
                 url = self._base.at(self._path)
-                added = sign(
-                    "POST",
-                    url.origin.authority,
-                    url.path,
-                    headers,
-                    data,
-                    credentials=await for_call(self._credentials),
-                    region=self._region,
-                    now=self._clock.wall(),
-                )
-                lease = await self._pool.send("POST", url, {**headers, **added}, data)
+                signed = await self._signer.signed("POST", url, headers, data, self._region, "bedrock")
+                lease = await self._pool.send("POST", url, signed, data)
                 if lease.status >= 400:
                     raise ConnectionError(f"the knowledge base refuses: {_kind(lease.status, await _said(lease))}")
                 reply = msgspec.json.decode(await lease.whole())
@@ -75,7 +61,7 @@ class KnowledgeBaseClient:
     async def aclose(self) -> None:
         """Closes all connections."""
         await self._pool.aclose()
-        await self._credentials.aclose()
+        await self._signer.aclose()
 
 
 async def _said(lease: Lease) -> bytes:
@@ -104,7 +90,6 @@ def build_knowledge_base(
         id,
         region,
         pool,
-        clock,
         base or f"https://bedrock-agent-runtime.{region}.amazonaws.com",
-        chain(clock, profile=profile or None, region=region),
+        Signer(clock, chain(clock, profile=profile or None, region=region), None),
     )

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta
 
 from hapenny.backends.contract import Raw
 from hapenny.backends.credentials import Signing
 from hapenny.backends.fitting import Find, Fitting, restored
 from hapenny.backends.http import exchange, tiered
-from hapenny.backends.kind import HttpOptions, Kind, pool
+from hapenny.backends.kind import AwsOptions, Kind, pool
 from hapenny.backends.pool import Pool
 from hapenny.backends.signing import Signer
 from hapenny.backends.url import Origin, origin
@@ -157,17 +156,9 @@ class SageMakerBackend:
         return self._base or origin(f"https://runtime.sagemaker.{region}.amazonaws.com")
 
 
-class SageMakerOptions(HttpOptions, kw_only=True, tag="sagemaker"):
+class SageMakerOptions(AwsOptions, kw_only=True, tag="sagemaker"):
     """Endpoints of Amazon SageMaker whose containers speak OpenAI's chat completions. A model's `id` is the endpoint's
     name, or ENDPOINT/COMPONENT."""
-
-    profile: Annotated[
-        str | None,
-        Meta(
-            description="Profile of the AWS credentials file; without one: environment, web identity, container, "
-            "instance.",
-        ),
-    ] = None
 
 
 def _build(name: str, options: SageMakerOptions, clock: Clock, find: Find | None) -> SageMakerBackend:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import msgspec
 
 from hapenny.batch.records import Record, Result
 from hapenny.core.clock import Clock
-from hapenny.stores.kv import KeyValue
+from hapenny.stores.kv import KeyValue, scanned
 
 LEASE_S = 30.0
 KEPT_S = 7 * 86_400.0
@@ -91,18 +92,14 @@ class Shards:
         """Shards of a dialect that wait for a worker or have one, with the keys of their records: what a journal that
         died has put there. Raises `ConnectionError`."""
         shards: dict[str, set[str]] = {}
-        after, prefix = "", f"{self._space}/lease/"
-        while True:
-            page = await self._store.scan(prefix, after=after, limit=_PAGE)
-            for name, data in page:
-                if msgspec.json.decode(data, type=Lease).form == form:
-                    id = name.removeprefix(prefix)
-                    records = await self._store.get(f"{self._space}/input/{id}")
-                    if records is not None:
-                        shards[id] = {record_key(each) for each in msgspec.json.decode(records, type=list[Record])}
-            if len(page) < _PAGE:
-                return shards
-            after = page[-1][0]
+        prefix = f"{self._space}/lease/"
+        async for name, data in scanned(self._store, prefix, _PAGE):
+            if msgspec.json.decode(data, type=Lease).form == form:
+                id = name.removeprefix(prefix)
+                records = await self._store.get(f"{self._space}/input/{id}")
+                if records is not None:
+                    shards[id] = {record_key(each) for each in msgspec.json.decode(records, type=list[Record])}
+        return shards
 
     async def open(self, id: str) -> bool:
         """Whether a shard still waits for a worker, or for the one that has it. Raises `ConnectionError`."""
@@ -117,11 +114,9 @@ class Shards:
 
     async def lease(self, holder: str, forms: Sequence[str]) -> Shard | None:
         """A shard that nobody works on, now this holder's; None: there is none. Raises `ConnectionError`."""
-        after = ""
         prefix = f"{self._space}/lease/"
-        while True:
-            page = await self._store.scan(prefix, after=after, limit=_PAGE)
-            for name, data in page:
+        async with aclosing(scanned(self._store, prefix, _PAGE)) as leases:
+            async for name, data in leases:
                 lease = msgspec.json.decode(data, type=Lease)
                 if lease.form not in forms or self._clock.wall() < lease.until:
                     continue
@@ -136,9 +131,7 @@ class Shards:
                     await self._store.delete(name)
                     continue
                 return Shard(id, lease.form, tuple(msgspec.json.decode(records, type=list[Record])), mine)
-            if len(page) < _PAGE:
-                return None
-            after = page[-1][0]
+        return None
 
     async def renew(self, shard: Shard, holder: str) -> Shard | None:
         """The shard with a lease that lasts from now; None: somebody else has it. Raises `ConnectionError`."""

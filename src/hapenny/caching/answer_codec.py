@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.caching.store import Entry
 from hapenny.caching.stored import Stored
 from hapenny.core.events import (
     BlockStarted,
@@ -42,6 +43,11 @@ class Carried(msgspec.Struct, array_like=True):
     size: int
     ttl: float
     stale: float
+
+    def entry(self, key: bytes, stored: Stored, at: float) -> Entry[Stored]:
+        """It as a store holds it that has kept it since `at` (epoch seconds)."""
+        fresh = at + self.ttl
+        return Entry(key, stored, self.size, at, fresh, fresh + self.stale, self.tags, self.tenant)
 
 
 _encode = msgspec.msgpack.Encoder().encode

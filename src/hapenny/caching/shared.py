@@ -121,16 +121,11 @@ class SharedAnswers:
             return None
         it, stored = read
         wall = self._clock.wall() - max(0.0, now - kept)
-        entry: Entry[Stored] = Entry(
-            key, stored, it.size, wall, wall + it.ttl, wall + it.ttl + it.stale, it.tags, it.tenant
-        )  # fmt: skip
-        if not entry.fresh(self._clock.wall()) or self.withdrawals.mean(entry, kept):  # type: ignore[arg-type]
+        entry = it.entry(key, stored, wall)
+        if not entry.fresh(self._clock.wall()) or self.withdrawals.mean(entry, kept):
             return None
-        put = self._answers.put(key, stored, it.size, it.ttl, it.tags, tenant=it.tenant, stale=it.stale)
-        if put is not None:
-            put.stored, put.expires, put.dies = entry.stored, entry.expires, entry.dies
-            return put
-        return entry
+        put = self._answers.put(key, stored, it.size, it.ttl, it.tags, tenant=it.tenant, stale=it.stale, at=wall)
+        return entry if put is None else put
 
     # -- making ----------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,7 @@ class Store(Generic[V]):
         *,
         tenant: str = "",
         stale: float = 0.0,
+        at: float | None = None,
     ) -> Entry[V] | None:
         """Stores or replaces `value`; None if it is larger than the whole main queue should ever give to one entry.
 
@@ -164,6 +165,7 @@ class Store(Generic[V]):
             size: bytes of the value alone.
             ttl: seconds it is fresh.
             stale: seconds after that in which it may be served while it is revalidated.
+            at: since when it is kept (epoch seconds), of one that comes from elsewhere; None: from now on.
         """
         size += OVERHEAD + len(key)
         known = self._small.get(key) or self._main.get(key)
@@ -174,7 +176,8 @@ class Store(Generic[V]):
             self._counts.too_large += 1
             return None
         now = self._clock.wall()
-        entry = Entry(key, value, size, now, now + ttl, now + ttl + stale, tuple(tags), tenant)
+        since = now if at is None else at
+        entry = Entry(key, value, size, since, since + ttl, since + ttl + stale, tuple(tags), tenant)
         if known is not None:
             entry.uses, entry.hits = known.uses, known.hits
         self._ghost.pop(key, None)

@@ -9,6 +9,7 @@ as withdrawn: that costs calls, and serves nobody an answer that was taken back.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from msgspec import Struct
 
@@ -66,7 +67,7 @@ class Withdrawals:
         if len(self._others) > MOST_OTHERS:
             self.floor = max(self.floor, self._others.pop(0)[0])
 
-    def mean(self, entry: Entry[object], kept: float) -> bool:
+    def mean(self, entry: Entry[Any], kept: float) -> bool:
         """Whether an answer that was put into the shared store at `kept` was withdrawn since."""
         if kept <= self.floor:
             return True
@@ -85,6 +86,6 @@ class Withdrawals:
         return False
 
 
-def _selected(withdrawal: Withdrawal, entry: Entry[object]) -> bool:
+def _selected(withdrawal: Withdrawal, entry: Entry[Any]) -> bool:
     selector = Selector(tag=withdrawal.tag, also=withdrawal.also, prefix=withdrawal.prefix, tenant=withdrawal.tenant)
     return selector.matches(entry, 0.0)

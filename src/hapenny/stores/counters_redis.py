@@ -66,7 +66,7 @@ class RedisCounters:
         arguments: list[Any] = [self._now(), ttl_s]
         for charge in charges:
             limit = charge.limit
-            if charge.key not in self._recent or self._recent[charge.key] is not limit:
+            if self._recent.get(charge.key) is not limit:
                 self._recent[charge.key] = limit
                 if len(self._recent) > MOST_RECENT:
                     self._recent.popitem(last=False)

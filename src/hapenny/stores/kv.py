@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 MAX_SCAN = 1_000
@@ -31,3 +32,16 @@ class KeyValue(Protocol):
 
     async def aclose(self) -> None:
         """Lets go of connections. Idempotent."""
+
+
+async def scanned(store: KeyValue, prefix: str, page: int = MAX_SCAN) -> AsyncGenerator[tuple[str, bytes], None]:
+    """All pairs whose keys begin with `prefix`, in order, read by the `page`; what is put or deleted meanwhile may be
+    among them or not."""
+    after = ""
+    while True:
+        pairs = await store.scan(prefix, after=after, limit=page)
+        for pair in pairs:
+            yield pair
+        if len(pairs) < page:
+            return
+        after = pairs[-1][0]

@@ -8,8 +8,7 @@ from hapenny.stores.kv import KeyValue
 
 def open_kv(url: str, clock: Clock, *, space: str = "hapenny") -> KeyValue:
     """A key-value store by URL: `memory:`, `redis://…` (also `rediss`, `valkey`), `postgresql://…`,
-    `s3://BUCKET/PREFIX`, or the path of a
-    file: JSON where it ends with `.json`, else SQLite.
+    `s3://BUCKET/PREFIX`, or the path of a file: JSON where it ends with `.json`, else SQLite.
 
     Args:
         url: where.

@@ -56,9 +56,9 @@ class Turn(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
 
 
-def searching(tool: str) -> bool:
-    """Whether a tool's name says that its results are retrieved text."""
-    return any(word.lower() in _SEARCHES for word in _NAME_WORDS.findall(tool[:200]))
+def searching(tool: str, tools: Sequence[str]) -> bool:
+    """Whether a tool's results are retrieved text: it is one of `tools`, or its name says so."""
+    return tool in tools or any(word.lower() in _SEARCHES for word in _NAME_WORDS.findall(tool[:200]))
 
 
 def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system: Sequence[Block] = ()) -> list[Turn]:
@@ -76,7 +76,7 @@ def context_turns(messages: Sequence[Message], tools: Sequence[str] = (), system
         block.id
         for message in messages
         for block in message.content
-        if isinstance(block, ToolUse) and (block.name in tools or searching(block.name))
+        if isinstance(block, ToolUse) and searching(block.name, tools)
     }
     turns: list[Turn] = []
     question = ""
@@ -143,9 +143,7 @@ def _may_carry(block: Block, tools: Sequence[str]) -> bool:
     """Whether a block can hold passages: told at a glance, since most requests have none."""
     if isinstance(block, Text):
         return len(block.text) >= LEAST or "</" in block.text
-    return isinstance(block, Document) or (
-        isinstance(block, ToolUse) and (block.name in tools or searching(block.name))
-    )
+    return isinstance(block, Document) or (isinstance(block, ToolUse) and searching(block.name, tools))
 
 
 def _elements(message: int, block: int, text: str) -> list[Piece]:
@@ -221,10 +219,10 @@ def rewrite(
     `order`: tagged passages of one text that are all in it and in `kept` are sent in this order, each with its own tags
     and so with its own number.
     """
-    touched = {piece.message for piece, _ in kept}
+    changes, ranks = _by_place(kept), _ranks(order)
     result: list[Message] = []
     for place, message in enumerate(messages):
-        content = _rewritten(place, message.content, kept, order) if place in touched else ()
+        content = _rewritten(message.content, changes[place], ranks) if place in changes else ()
         result.append(replace(message, content=content) if content else message)
     return tuple(result)
 
@@ -233,17 +231,25 @@ def rewrite_system(
     system: Sequence[Block], kept: Sequence[tuple[Piece, str]], order: Sequence[Piece] = ()
 ) -> tuple[Block, ...]:
     """The same for the system prompt."""
-    return _rewritten(SYSTEM, system, kept, order) or tuple(system)
+    changes = _by_place(kept).get(SYSTEM, {})
+    return _rewritten(system, changes, _ranks(order)) or tuple(system)
+
+
+def _by_place(kept: Sequence[tuple[Piece, str]]) -> dict[int, dict[int, list[tuple[Piece, str]]]]:
+    """Changes by message and block."""
+    places: dict[int, dict[int, list[tuple[Piece, str]]]] = {}
+    for piece, text in kept:
+        places.setdefault(piece.message, {}).setdefault(piece.block, []).append((piece, text))
+    return places
+
+
+def _ranks(order: Sequence[Piece]) -> dict[Piece, int]:
+    return {piece: rank for rank, piece in enumerate(order)}
 
 
 def _rewritten(
-    place: int, content: Sequence[Block], kept: Sequence[tuple[Piece, str]], order: Sequence[Piece]
+    content: Sequence[Block], by_block: dict[int, list[tuple[Piece, str]]], ranks: dict[Piece, int]
 ) -> tuple[Block, ...]:
-    ranks = {piece: rank for rank, piece in enumerate(order)}
-    by_block: dict[int, list[tuple[Piece, str]]] = {}
-    for piece, text in kept:
-        if piece.message == place:
-            by_block.setdefault(piece.block, []).append((piece, text))
     blocks: list[Block] = []
     for number, block in enumerate(content):
         changes = by_block.get(number)

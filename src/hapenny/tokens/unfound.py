@@ -49,5 +49,5 @@ def _why(block: Block, names: dict[str, str], tools: Sequence[str]) -> Iterator[
     elif isinstance(block, ToolResult):
         text = "\n".join(inner.text for inner in block.content if isinstance(inner, Text))
         name = names.get(block.id, "")
-        if len(text) >= LONG and not (name in tools or searching(name)):
+        if len(text) >= LONG and not searching(name, tools):
             yield text, f"whether results of the tool {name!r} are retrieved text is not known: stages.prune.tools"

@@ -33,7 +33,6 @@ class _Space:
     def __init__(self, dim: int) -> None:
         self.memory = Memory()
         self.index: Index = open_index(dim)
-        self.questions: OrderedDict[int, str] = OrderedDict()
 
 
 class _Policy(Struct):
@@ -251,18 +250,17 @@ class SemanticCache:
         number = self._next
         self._next += 1
         size = kept.size + 4 * len(vector)
-        put = self._answers.put(_key(number), kept.stored, size, kept.ttl, kept.tags, tenant=kept.stored.tenant)
+        put = self._answers.put(
+            _key(number), kept.stored, size, kept.ttl, kept.tags, tenant=kept.stored.tenant, at=kept.at
+        )
         if put is None:
             return None
-        if kept.at is not None:
-            put.stored, put.expires, put.dies = kept.at, kept.at + kept.ttl, kept.at + kept.ttl
         answer = there.memory.answer_of(beside) if beside is not None else None
         there.memory.add(number, terms, answer)
         there.index.add([number], vector[None, :])
-        there.questions[number] = ""
         self._places[number] = space
-        while len(there.questions) > MAX_ENTRIES:
-            self.remove(next(iter(there.questions)))
+        while len(there.memory) > MAX_ENTRIES:
+            self.remove(next(iter(there.memory)))
         return number
 
     def judged(self, space: bytes, entry: int, equal: bool) -> None:
@@ -296,7 +294,6 @@ class SemanticCache:
             return False
         there.memory.remove(entry)
         there.index.remove([entry])
-        there.questions.pop(entry, None)
         return True
 
     def stats(self) -> dict[str, DeciderStats]:
@@ -321,7 +318,7 @@ class SemanticCache:
             there = self._spaces[space] = _Space(dim)
             while len(self._spaces) > MAX_SPACES:
                 _, old = self._spaces.popitem(last=False)
-                for entry in old.questions:
+                for entry in old.memory:
                     self._places.pop(entry, None)
                     self._answers.delete(_key(entry))
         self._spaces.move_to_end(space)

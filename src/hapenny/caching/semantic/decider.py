@@ -200,16 +200,8 @@ class Decider:
 
     def take(self, looked: Looked, *, wrong: bool) -> None:
         """A label that another gateway of this deployment came by. What it spent of the promise it has booked."""
-        nearest = looked.candidate
-        if nearest is None:
-            return
-        self._counts.labels += 1
-        self._stale = True
-        if looked.action == "audit":
-            self._watch(wrong=wrong)
-        self._differences.learn(nearest.differing, wrong)
-        if self.model.learn(nearest.features, wrong) or (looked.action == "audit" and wrong):
-            self._refresh()
+        if looked.candidate is not None:
+            self._learn(looked, looked.candidate, wrong=wrong, ours=False)
 
     def report_wrong(self, looked: Looked) -> None:
         """A served answer was reported wrong: a label, and evidence for the monitor."""
@@ -290,12 +282,13 @@ class Decider:
         self._stale = True
         self._refresh()
 
-    def _learn(self, looked: Looked, nearest: Candidate, *, wrong: bool) -> None:
+    def _learn(self, looked: Looked, nearest: Candidate, *, wrong: bool, ours: bool = True) -> None:
         self._counts.labels += 1
         self._stale = True
         if looked.action == "audit":
-            self._counts.audits_wrong += wrong
-            self._allowance.audited(looked.error, wrong)
+            if ours:
+                self._counts.audits_wrong += wrong
+                self._allowance.audited(looked.error, wrong)
             self._watch(wrong=wrong)
         self._differences.learn(nearest.differing, wrong)
         # An audit that found a hit wrong is looked at now, not at the next turn.

@@ -23,7 +23,6 @@ from hapenny.caching.semantic.decider import Action, Looked
 from hapenny.caching.semantic.features import Candidate
 from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.shared import NEWS_S, SharedAnswers
-from hapenny.caching.store import Entry
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 
@@ -177,9 +176,9 @@ class SharedSemantic:
         if read is None:
             return
         it, stored = read
-        entry: Entry[object] = Entry(b"", stored, it.size, at, at + it.ttl, at + it.ttl, it.tags, it.tenant)
+        entry = it.entry(b"", stored, at)
         wall = self._clock.wall()
-        if at + it.ttl <= wall or self._elsewhere.withdrawals.mean(entry, at):
+        if not entry.fresh(wall) or self._elsewhere.withdrawals.mean(entry, at):
             return
         vector = np.frombuffer(told.vector, "<f4").astype(np.float32)
         kept = Kept(stored, it.size, it.ttl, it.tags, min(at, wall))

@@ -22,6 +22,7 @@ from hapenny.retrieval.search.collection import Embed, Rerank, Rewrite, SearchRe
 from hapenny.retrieval.search.haste import Haste
 from hapenny.retrieval.search.selection import select
 from hapenny.retrieval.settings import Selection
+from hapenny.retrieval.stores.bedrock_knowledge_base import bounded, joined
 
 EVERYBODY = "*"
 """What stands in a document's metadata where everybody may see it."""
@@ -116,10 +117,9 @@ class KnowledgeBase:
             parts.append({"in": {"key": self._options.tenant_field, "value": _tenants(tenant)}})
         if self._options.group_field:
             field = self._options.group_field
-            parts.append(_one_of([{"listContains": {"key": field, "value": name}} for name in _groups(groups)]))
-        if not parts:
-            return None
-        return parts[0] if len(parts) == 1 else {"andAll": parts}
+            lists = [{"listContains": {"key": field, "value": name}} for name in _groups(groups)]
+            parts.append(joined("orAll", lists))
+        return joined("andAll", parts) if parts else None
 
     def _hit(self, number: int, result: dict[str, Any], tenant: str, groups: Sequence[str]) -> Hit | None:
         """A result as a hit; None for one that is no text, or that the caller may not see whatever was asked."""
@@ -173,31 +173,18 @@ def retrieval_filter(where: Filter) -> dict[str, Any]:
     match where:
         case Among():
             single: list[dict[str, Any]] = [{"in": {"key": where.field, "value": list(where.values)}}]
-            return _one_of(
-                [*single, *({"listContains": {"key": where.field, "value": value}} for value in where.values)]
-            )
+            lists = [{"listContains": {"key": where.field, "value": value}} for value in where.values]
+            return joined("orAll", [*single, *lists])
         case Between():
-            bounds: list[dict[str, Any]] = []
-            if where.low != float("-inf"):
-                word = "greaterThan" if where.low_open else "greaterThanOrEquals"
-                bounds.append({word: {"key": where.field, "value": where.low}})
-            if where.high != float("inf"):
-                word = "lessThan" if where.high_open else "lessThanOrEquals"
-                bounds.append({word: {"key": where.field, "value": where.high}})
-            return bounds[0] if len(bounds) == 1 else {"andAll": bounds}
+            return bounded(where)
         case All():
-            parts = [retrieval_filter(part) for part in where.parts]
-            return parts[0] if len(parts) == 1 else {"andAll": parts}
+            return joined("andAll", [retrieval_filter(part) for part in where.parts])
         case Any_():
-            return _one_of([retrieval_filter(part) for part in where.parts])
+            return joined("orAll", [retrieval_filter(part) for part in where.parts])
         case Not(Among() as part):
             return {"notIn": {"key": part.field, "value": list(part.values)}}
         case _:
             raise FilterError("filter.not: a knowledge base can only be asked for `not` of `in` or `is` with a text")
-
-
-def _one_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return parts[0] if len(parts) == 1 else {"orAll": parts}
 
 
 def _tenants(tenant: str) -> list[str]:

@@ -45,23 +45,33 @@ def answer(body: bytes) -> list[Hit]:
 
 
 def condition(where: Filter) -> dict[str, Any]:
-    """A filter as `RetrievalFilter`. `andAll` and `orAll` need two parts, so one stands alone."""
+    """A filter as `RetrievalFilter`."""
     if isinstance(where, Among):
         return {"in": {"key": _ACCESS.get(where.field, where.field), "value": list(where.values)}}
     if isinstance(where, Between):
-        bounds: list[dict[str, Any]] = []
-        if where.low != float("-inf"):
-            name = "greaterThan" if where.low_open else "greaterThanOrEquals"
-            bounds.append({name: {"key": where.field, "value": where.low}})
-        if where.high != float("inf"):
-            name = "lessThan" if where.high_open else "lessThanOrEquals"
-            bounds.append({name: {"key": where.field, "value": where.high}})
-        return bounds[0] if len(bounds) == 1 else {"andAll": bounds}
+        return bounded(where)
     if isinstance(where, (All, Any_)):
         parts = [condition(part) for part in where.parts]
-        return parts[0] if len(parts) == 1 else {"andAll" if isinstance(where, All) else "orAll": parts}
+        return joined("andAll" if isinstance(where, All) else "orAll", parts)
     assert isinstance(where, Not)
     return _negated(condition(where.part))
+
+
+def joined(word: Literal["andAll", "orAll"], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several conditions as one; one that is alone stands without the word, which needs two."""
+    return parts[0] if len(parts) == 1 else {word: parts}
+
+
+def bounded(where: Between) -> dict[str, Any]:
+    """Bounds of a number as a condition."""
+    bounds: list[dict[str, Any]] = []
+    if where.low != float("-inf"):
+        name = "greaterThan" if where.low_open else "greaterThanOrEquals"
+        bounds.append({name: {"key": where.field, "value": where.low}})
+    if where.high != float("inf"):
+        name = "lessThan" if where.high_open else "lessThanOrEquals"
+        bounds.append({name: {"key": where.field, "value": where.high}})
+    return joined("andAll", bounds)
 
 
 def _negated(condition_of: dict[str, Any]) -> dict[str, Any]:
