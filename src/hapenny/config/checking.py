@@ -14,7 +14,7 @@ from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides
 from hapenny.config.checking_admission import admission_problems
-from hapenny.config.checking_shared import shared_problems
+from hapenny.config.checking_shared import hidden, shared_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -274,7 +274,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
     problems = shared_problems(config)
     where = config.counters
-    shown = re.sub(r"//[^@/]*@", "//***@", where)
+    shown = hidden(where)
     if where != "memory" and not re.match(r"rediss?://[^/]", where):
         problems.append(f"$.counters: {shown!r} is no store of counters. Fix: memory, or redis://HOST:PORT/DATABASE")
     elif where != "memory" and importlib.util.find_spec("redis") is None:
