@@ -299,6 +299,7 @@ class Orchestrator:
             models=tuple(exchange.calls[-1].target.model if exchange.calls else "" for exchange in exchanges),
             ids=tuple(exchange.id for exchange in exchanges), first_s=first, whole_s=None if failure else whole,
             holdout=any(exchange.holdout for exchange in exchanges),
+            degraded=any(exchange.answer.degraded for exchange in exchanges),
         )  # fmt: skip
 
 
