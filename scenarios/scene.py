@@ -34,6 +34,23 @@ from hapenny.telemetry.rows import Row
 
 CARDS = {"manga-2024": MANGA_2024, "current-2026": CURRENT_2026}
 NO_LIMIT = {"*": Limit()}
+FAST, STRONG = (MANGA_2024.of_tier(tier).id for tier in ("fast", "strong"))  # type: ignore[union-attr]
+"""Models behind these tiers."""
+
+
+def modes(**stages: str) -> dict[str, Any]:
+    """A configuration with these stages on, off or in shadow."""
+    return {"routes": {"default": {"stages": stages}}}
+
+
+NO_CACHE = modes(exact="off", flights="off")
+"""Every question is asked of a model."""
+
+
+def searched(folder: str) -> dict[str, Any]:
+    """A configuration that answers from a collection."""
+    collection = {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
+    return modes(retrieval="on", exact="off") | collection
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -110,7 +127,12 @@ class Scene:
         self.gateway: Gateway
 
     @contextlib.asynccontextmanager
-    async def open(
+    async def open(self, config: Mapping[str, Any] | None = None, **how: Any) -> AsyncIterator[Gateway]:
+        """A started gateway: `made` of the same arguments."""
+        async with self.made(config, **how) as gateway:
+            yield gateway
+
+    def made(
         self,
         config: Mapping[str, Any] | None = None,
         *,
@@ -119,16 +141,10 @@ class Scene:
         card: str = "manga-2024",
         previous: Gateway | None = None,
         **provider: Any,
-    ) -> AsyncIterator[Gateway]:
-        """A started gateway of `config` (deeply merged over plain defaults). `says`: a scripted provider, which takes
-        `seconds`; else a simulated one of a card, with `provider`'s faults, changes and quotas."""
-        gateway = self.made(config, says=says, seconds=seconds, card=card, previous=previous, **provider)
-        async with gateway:
-            yield gateway
-
-    def made(self, config: Mapping[str, Any] | None = None, *, says: Any = None, seconds: float = 0.4,
-             card: str = "manga-2024", previous: Gateway | None = None, **provider: Any) -> Gateway:  # fmt: skip
-        """The same, not started: what a reload goes on with."""
+    ) -> Gateway:
+        """A gateway of `config` (deeply merged over plain defaults), not started. `says`: a scripted provider, which
+        takes `seconds`; else that of `previous`, which this one replaces; else a simulated one of a card, with
+        `provider`'s faults, changes and quotas."""
         whole = merged(PLAIN, {"backends": {"simulated": {"kind": "simulated", "card": card}}})
         whole = merged(merged(whole, config or {}), self._without)
         if says is not None:

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.arguments import parse
 from hapenny.simulation.cards import LINEUPS
 from hapenny.workload.mix import load
-from mangaassist_proof.draws import CHANGES, Size, burst, draw, sensitivity, steps
+from mangaassist_proof.draws import CHANGES, Size, burst, draw, sensitivity, steps, world_of
 from mangaassist_proof.report import SEED_PIE, SEED_TABLE, figures, not_reached, rush, short, stepped
 
 TOP, OTHER = "manga-2024", "current-2026"
@@ -42,17 +42,14 @@ def main() -> None:
         size, small = Size(messages=250, tested=300, lived=100), Size(messages=120, tested=0, lived=0)
     mix = load(options.mix)
 
-    def world(number: int) -> str:
-        return "gantt" if number % 2 else "card"
-
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
 
         def go(job: Callable[..., Any], *arguments: Any) -> Future[Any]:
             return pool.submit(job, *arguments)
 
         one_of_each = go(steps, TOP, mix, 1, size)
-        draws = [go(draw, TOP, world(number), mix, number, size) for number in range(1, options.draws + 1)]
-        others = [go(draw, OTHER, world(number), mix, number, size) for number in range(1, options.other_draws + 1)]
+        draws = [go(draw, TOP, world_of(number), mix, number, size) for number in range(1, options.draws + 1)]
+        others = [go(draw, OTHER, world_of(number), mix, number, size) for number in range(1, options.other_draws + 1)]
         crowd = go(burst, TOP, mix, 1)
         names = [] if options.quick else list(CHANGES)
         changes = {name: go(sensitivity, TOP, mix, 1, small, name) for name in names}

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.1.4",
@@ -13,7 +13,7 @@ SCENARIO = Scenario(
     "(SIGHUP) keeps what is stored.",
     sees="`hapenny_cache_lookups_total` shows the misses, the report's line `flights` what joining them saved.",
     act="Nothing. Prefer a reload to a restart; where texts may be kept, `hapenny cache warm` fills the cache.",
-    without={"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}},
+    without=NO_CACHE,
 )
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from hapenny.caching.prefix.lint import lint
 from hapenny.core.messages import Message, Request, Text
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.4",
@@ -15,9 +15,9 @@ SCENARIO = Scenario(
     "share is cut off behind the lines that stay the same, and read from the cache again.",
     sees="`hapenny_cache_tokens_total{kind=…}` (writes without reads), the finding of `cache lint`.",
     act="Move the time to the end of the prompt.",
-    without={"routes": {"default": {"stages": {"prefix": "off"}}}},
+    without=modes(prefix="off"),
 )
-CACHED = {"routes": {"default": {"stages": {"prefix": "on", "exact": "off"}}}}
+CACHED = modes(prefix="on", exact="off")
 
 
 PAGES = "You are the assistant of a manga shop. You know every volume, its price, its stock and its age rating. " * 60

@@ -4,7 +4,7 @@ import asyncio
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.provider import Limit
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.1.3",
@@ -14,7 +14,7 @@ SCENARIO = Scenario(
     "cannot. Calls to the provider grow far less than the questions.",
     sees="`hapenny_cache_lookups_total`, quota use on the console, the report's lines `exact` and `flights`.",
     act="Before: `hapenny plan` with the burst; pre-compute what will be asked. During: nothing.",
-    without={"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}},
+    without=NO_CACHE,
 )
 
 

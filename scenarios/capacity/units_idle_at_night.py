@@ -1,7 +1,7 @@
 """Throughput that is paid by the hour stands still from midnight to seven."""
 
 from hapenny.telemetry.summary import summarise
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.1.3",
@@ -19,7 +19,7 @@ UNITS = {
     "models": {
         "big": {
             "id": ARN,
-            "card": "anthropic.claude-3-sonnet-20240229-v1:0",
+            "card": STRONG,
             "provisioned": True,
             "hourly_usd": 20.0,
         }

@@ -1,6 +1,6 @@
 """Routing spends faster than the month allows."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.2",
@@ -22,7 +22,7 @@ QUESTIONS = (
 
 
 async def run(scene: Scene) -> None:
-    routed = {"routes": {"default": {"stages": {"tiers": "on", "exact": "off"}}}}
+    routed = modes(tiers="on", exact="off")
     async with scene.open({**routed, "stages": {"tiers": {"monthly_budget_usd": 0.075}}}):
         days: list[float] = []
         for day in range(30):

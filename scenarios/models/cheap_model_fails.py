@@ -1,8 +1,7 @@
 """The provider updates the fast model, and it gets questions wrong."""
 
-from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.changes import Change
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import FAST, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.1.2",
@@ -14,8 +13,6 @@ SCENARIO = Scenario(
     act="Nothing at first. Name another model for `fast`, or ask the provider; evidence opens again by itself.",
     without={"routes": {"default": {"audit_share": 0, "audit_budget_share": 0}}},
 )
-FAST = MANGA_2024.of_tier("fast")
-assert FAST is not None
 AUDITED = {
     "routes": {
         "default": {
@@ -34,9 +31,9 @@ async def run(scene: Scene) -> None:
         served = []
         for number in range(600):
             if number == 200:
-                scene.provider.changes.add(Change(model=FAST.id, wrong=0.9))
+                scene.provider.changes.add(Change(model=FAST, wrong=0.9))
             _, exchange = await scene.ask(f"Hi, when do you open on day {number}?", model="auto", intent="hours")
-            served.append(exchange.target.model == FAST.id)
+            served.append(exchange.target.model == FAST)
             await scene.gateway.settled()
         assert sum(served[100:200]) > 60
         assert sum(served[-100:]) == 0

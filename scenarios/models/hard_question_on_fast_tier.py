@@ -1,6 +1,6 @@
 """An expert's question is routed as if it were small talk."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.2",
@@ -10,7 +10,7 @@ SCENARIO = Scenario(
     "strong one; what is in doubt goes up.",
     sees="`x-hapenny-model`, `hapenny select TEXT` says why, the routing page of the console.",
     act="A wrong one is judged (`POST /v1/feedback`): evidence closes what loses too much.",
-    without={"routes": {"default": {"stages": {"tiers": "off"}}}},
+    without=modes(tiers="off"),
 )
 HARD = (
     "Prove that the sum of the reciprocals of the primes diverges, derive the asymptotic rate with all constants, "
@@ -19,7 +19,7 @@ HARD = (
 
 
 async def run(scene: Scene) -> None:
-    async with scene.open({"routes": {"default": {"stages": {"tiers": "on"}}}}):
+    async with scene.open(modes(tiers="on")):
         _, easy = await scene.ask("Hi, when do you open?", model="auto")
         _, hard = await scene.ask(HARD, model="auto")
         prices = {tier: scene.gateway.names.resolve(tier).target for tier in ("fast", "strong")}

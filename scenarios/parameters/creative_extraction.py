@@ -1,6 +1,6 @@
 """The route that extracts order numbers runs at temperature 1."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.2.4",
@@ -21,7 +21,7 @@ SETS = {
             "by_intent": {"extraction": "steady", "recommendation": "lively"},
         }
     },
-    "routes": {"default": {"stages": {"parameters": "on"}}},
+    **modes(parameters="on"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.2.5",
@@ -21,7 +21,7 @@ async def run(scene: Scene) -> None:
     def says(request: Any, target: object) -> str:
         return "It is about a bridge. " * words["count"]
 
-    async with scene.open({"routes": {"default": {"stages": {"exact": "off", "answer_size": "shadow"}}}}, says=says):
+    async with scene.open(modes(exact="off", answer_size="shadow"), says=says):
         sizes = []
         for count in (30, 60):
             words["count"] = count

@@ -3,9 +3,8 @@
 import asyncio
 
 from hapenny.core.errors import Failure
-from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.provider import Limit
-from scenarios.scene import Scenario, Scene, merged
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene, merged
 
 SCENARIO = Scenario(
     skill="4.2.5",
@@ -16,18 +15,15 @@ SCENARIO = Scenario(
     sees="`hapenny plan` (what is needed, and the ways to get it), quota use by place on the console.",
     act="Add the second place; ask again with the planner's figures.",
 )
-STRONG = MANGA_2024.of_tier("strong")
-assert STRONG is not None
 QUOTA = {"requests_per_minute": 60}
 EAST = {"name": "east", "region": "us-east-1", "quota": QUOTA}
 WEST = {"name": "west", "region": "us-west-2", "quota": QUOTA}
-NO_CACHE = {"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}}
 
 
 async def run(scene: Scene) -> None:
     answered = {}
     for name, places in (("one", [EAST]), ("two", [EAST, WEST])):
-        config = {"stages": {"throughput": {"gate": {"patience_s": 2}, "models": {STRONG.id: {"endpoints": places}}}}}
+        config = {"stages": {"throughput": {"gate": {"patience_s": 2}, "models": {STRONG: {"endpoints": places}}}}}
         async with scene.open(merged(NO_CACHE, config), quotas={"*": Limit(60, None)}):
 
             async def one(number: int) -> bool:

@@ -5,9 +5,8 @@ import contextlib
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.provider import Limit
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene
 
-SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
 SCENARIO = Scenario(
     skill="4.2.5",
     title="The quota is lowered at noon",
@@ -16,13 +15,12 @@ SCENARIO = Scenario(
     "them refused, and serves about what the provider allows.",
     sees="`hapenny doctor --quotas` (configured against real), the learnt limit in the error's text and metrics.",
     act="Ask for it back (`hapenny plan --quotas` writes the request); lower priorities of what can wait.",
-    without={"stages": {"throughput": {"models": {SONNET: {"quota": {"learn": False}}}}}},
+    without={"stages": {"throughput": {"models": {STRONG: {"quota": {"learn": False}}}}}},
 )
-CONFIG = {"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}}
 
 
 async def run(scene: Scene) -> None:
-    async with scene.open(CONFIG, quotas={"*": Limit(60, None)}):
+    async with scene.open(NO_CACHE, quotas={"*": Limit(60, None)}):
         answered = 0
 
         async def one(number: int) -> None:
@@ -33,6 +31,6 @@ async def run(scene: Scene) -> None:
                 answered += 1
 
         await asyncio.gather(*(one(number) for number in range(720)))  # three minutes
-        quota = scene.provider.quota(SONNET)
+        quota = scene.provider.quota(STRONG)
         assert answered >= 120
         assert quota.throttled < 0.5 * answered

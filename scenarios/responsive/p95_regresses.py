@@ -1,7 +1,7 @@
 """After a release of the application the slowest answers take twice as long."""
 
 from hapenny.simulation.faults import Fault
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.2.1",
@@ -14,7 +14,7 @@ SCENARIO = Scenario(
     act="Bound the answers, or roll the release back.",
 )
 CONFIG = {
-    "routes": {"default": {"stages": {"exact": "off", "flights": "off", "latency": "on"}}},
+    **modes(exact="off", flights="off", latency="on"),
     "stages": {"latency": {"deadline_s": 60}},
 }
 

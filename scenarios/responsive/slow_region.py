@@ -1,8 +1,7 @@
 """One region takes five times as long for a first token."""
 
-from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.faults import Fault
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import STRONG, Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.2.1",
@@ -12,17 +11,15 @@ SCENARIO = Scenario(
     "in time, and what is late already is raced.",
     sees="The ledger's `reactions`, `Server-Timing`, the latency page of the console.",
     act="Nothing; look at the provider's status page.",
-    without={"routes": {"default": {"stages": {"latency": "off"}}}},
+    without=modes(latency="off"),
 )
-STRONG = MANGA_2024.of_tier("strong")
-assert STRONG is not None
 CONFIG = {
-    "routes": {"default": {"stages": {"exact": "off", "flights": "off", "latency": "on"}}},
+    **modes(exact="off", flights="off", latency="on"),
     "stages": {
         "latency": {"deadline_s": 4},
         "throughput": {
             "models": {
-                STRONG.id: {
+                STRONG: {
                     "endpoints": [{"name": "east", "region": "us-east-1"}, {"name": "west", "region": "us-west-2"}]
                 }
             }

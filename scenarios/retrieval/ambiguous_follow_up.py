@@ -1,7 +1,7 @@
 """“And what does it cost?” means nothing by itself."""
 
 from hapenny.core.messages import Message, Text
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -13,14 +13,8 @@ SCENARIO = Scenario(
     "the fast tier is asked.",
     sees="`explain` of `/v1/retrieve` shows the question that was searched.",
     act="Allow helpers (`remote: true`) where shoppers write in riddles.",
-    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+    without=modes(retrieval="off"),
 )
-FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
-
-
-def over(folder: str) -> dict[str, object]:
-    """A gateway's configuration over a collection."""
-    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
 
 
 async def run(scene: Scene) -> None:
@@ -34,7 +28,7 @@ async def run(scene: Scene) -> None:
         for n, name in enumerate(names)
     ]
     folder = await scene.indexed(rows)
-    async with scene.open(over(folder), says=lambda request, target: "[1]"):
+    async with scene.open(searched(folder), says=lambda request, target: "[1]"):
         for name in names:
             turns = (
                 Message("user", (Text(f"Tell me about {name}."),)),

@@ -1,6 +1,6 @@
 """Chunks became so large that the sentence that answers drowns."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -12,14 +12,8 @@ SCENARIO = Scenario(
     "against tokens sent for each; a size you give stays yours.",
     sees="The table that `index build` prints; tokens by part (`context`) in the report.",
     act="Leave the size out, or take the one with the best recall for its tokens.",
-    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+    without=modes(retrieval="off"),
 )
-FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
-
-
-def over(folder: str) -> dict[str, object]:
-    """A gateway's configuration over a collection."""
-    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
 
 
 async def run(scene: Scene) -> None:
@@ -34,7 +28,7 @@ async def run(scene: Scene) -> None:
     sent = {}
     for size in ("80", "1200"):
         folder = await scene.indexed(rows, f"guide{size}", "--size", size)
-        async with scene.open(over(folder), says=lambda request, target: "[1]"):
+        async with scene.open(searched(folder), says=lambda request, target: "[1]"):
             hits = tokens = 0
             for number in range(0, 40, 4):
                 _, exchange = await scene.ask(f"What does the series {chr(65 + number % 26)}{number} cost?")

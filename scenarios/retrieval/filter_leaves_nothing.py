@@ -1,6 +1,6 @@
 """A question states a bound that no document meets."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -12,14 +12,8 @@ SCENARIO = Scenario(
     "found.",
     sees="Notes on the answer, and `explain` of `/v1/retrieve`.",
     act="Nothing; check the field's values where it happens often.",
-    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+    without=modes(retrieval="off"),
 )
-FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
-
-
-def over(folder: str) -> dict[str, object]:
-    """A gateway's configuration over a collection."""
-    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
 
 
 async def run(scene: Scene) -> None:
@@ -28,7 +22,7 @@ async def run(scene: Scene) -> None:
         for year in range(2018, 2026)
     ]
     folder = await scene.indexed(rows)
-    async with scene.open(over(folder), says=lambda request, target: "[1]"):
+    async with scene.open(searched(folder), says=lambda request, target: "[1]"):
         _, bounded = await scene.ask("Which accounts did the assembly approve with year above 2022?")
         _, none = await scene.ask("Which accounts did the assembly approve since 2100?")
         assert none.answer.citations

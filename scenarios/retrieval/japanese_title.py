@@ -1,6 +1,6 @@
 """A shopper asks in Japanese for a volume by its title."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -11,16 +11,8 @@ SCENARIO = Scenario(
     "Latin words, and single kanji are looked for where they stand alone.",
     sees="`POST /v1/retrieve` with `explain` shows the terms; the citations of the answer.",
     act="Nothing. `hapenny index tune` with questions of your own shows the rest.",
-    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+    without=modes(retrieval="off"),
 )
-FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
-
-
-def over(folder: str) -> dict[str, object]:
-    """A gateway's configuration over a collection."""
-    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
-
-
 TITLES = ["橋の番人", "渡し船の少女", "水車小屋の秘密", "鉄の巨人", "夜明けの図書館", "海辺のパン屋"]
 
 
@@ -30,7 +22,7 @@ async def run(scene: Scene) -> None:
         for n, title in enumerate(TITLES)
     ]
     folder = await scene.indexed(rows)
-    async with scene.open(over(folder), says=lambda request, target: "[1]"):
+    async with scene.open(searched(folder), says=lambda request, target: "[1]"):
         for number, title in enumerate(TITLES):
             _, exchange = await scene.ask(f"{title}の値段はいくらですか")
             assert [cited.title for cited in exchange.answer.citations][:1] == [f"{title} 第{number + 1}巻"]

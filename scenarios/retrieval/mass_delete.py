@@ -1,6 +1,6 @@
 """Two thirds of the catalogue are taken out of print, and the index still holds them."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -12,14 +12,8 @@ SCENARIO = Scenario(
     "leg, and what is left is found as before.",
     sees="`hapenny index build` says what was removed; `hapenny index tune` measures recall against exact search.",
     act="Let the import job build the index; tune its shape again after such a change.",
-    without={"routes": {"default": {"stages": {"retrieval": "off"}}}},
+    without=modes(retrieval="off"),
 )
-FOUND = {"routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}}}
-
-
-def over(folder: str) -> dict[str, object]:
-    """A gateway's configuration over a collection."""
-    return FOUND | {"collections": {"shop": {"path": folder}}, "stages": {"retrieval": {"collection": "shop"}}}
 
 
 def rows(numbers: range) -> list[dict[str, object]]:
@@ -37,7 +31,7 @@ def rows(numbers: range) -> list[dict[str, object]]:
 async def run(scene: Scene) -> None:
     folder = await scene.indexed(rows(range(120)))
     await scene.indexed(rows(range(80, 120)), "shop", "--complete")
-    async with scene.open(over(folder), says=lambda request, target: "See [1]."):
+    async with scene.open(searched(folder), says=lambda request, target: "See [1]."):
         _, gone = await scene.ask("Story 12 about a keeper of the bridge?")
         assert all(int(cited.title.split()[-1]) >= 80 for cited in gone.answer.citations)
         _, kept = await scene.ask("Story 93 about a keeper of the bridge?")

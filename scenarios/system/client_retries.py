@@ -4,7 +4,7 @@ import contextlib
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.faults import Fault
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.6",
@@ -21,7 +21,6 @@ SCENARIO = Scenario(
         }
     },
 )
-NO_CACHE = {"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}}
 
 
 async def run(scene: Scene) -> None:

@@ -4,7 +4,7 @@ import json
 
 from hapenny.config import load
 from hapenny.gateway.gateway import Gateway
-from scenarios.scene import PLAIN, Scenario, Scene, merged
+from scenarios.scene import FAST, PLAIN, Scenario, Scene, merged
 
 SCENARIO = Scenario(
     skill="4.2.6",
@@ -22,7 +22,7 @@ async def run(scene: Scene) -> None:
     config = {
         "backends": {"lost": {"kind": "openai", "base_url": "http://nowhere.invalid/v1", "api_key": "k"}},
         "models": {"far": {"id": "gpt-4o", "backend": "lost"}},
-        "tiers": {"strong": "far", "fast": "anthropic.claude-3-haiku-20240307-v1:0"},
+        "tiers": {"strong": "far", "fast": FAST},
         "fallbacks": {"strong": ["fast"]},
         "default_backend": "simulated",
     }

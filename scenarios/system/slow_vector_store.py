@@ -1,6 +1,6 @@
 """A search takes longer than the request can wait."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, merged, searched
 
 SCENARIO = Scenario(
     skill="4.2.6",
@@ -16,11 +16,7 @@ SCENARIO = Scenario(
 
 async def run(scene: Scene) -> None:
     folder = await scene.indexed([{"id": "1", "title": "Bridge", "text": "Crossing the bridge costs half a penny."}])
-    config = {
-        "collections": {"shop": {"path": folder}},
-        "stages": {"retrieval": {"collection": "shop", "seconds": 0.0001}},
-        "routes": {"default": {"stages": {"retrieval": "on", "exact": "off"}}},
-    }
+    config = merged(searched(folder), {"stages": {"retrieval": {"seconds": 0.0001}}})
     async with scene.open(config, says=lambda request, target: "Half a penny.", seconds=0.01):
         started = scene.clock.now()
         text, exchange = await scene.ask("What does crossing the bridge cost?")

@@ -2,7 +2,7 @@
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.faults import Fault
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -18,7 +18,7 @@ SCENARIO = Scenario(
 
 async def run(scene: Scene) -> None:
     outage = [Fault(kind="throttle", share=1.0, begin=5.0, end=35.0)]
-    async with scene.open({"routes": {"default": {"stages": {"exact": "off", "flights": "off"}}}}, faults=outage):
+    async with scene.open(NO_CACHE, faults=outage):
 
         async def one(number: int) -> bool:
             try:

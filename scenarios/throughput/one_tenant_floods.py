@@ -4,7 +4,7 @@ import asyncio
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.provider import Limit
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -18,7 +18,7 @@ BOUNDED = {
     "stages": {
         "throughput": {
             "gate": {"patience_s": 30},
-            "models": {"anthropic.claude-3-sonnet-20240229-v1:0": {"quota": {"requests_per_minute": 300}}},
+            "models": {STRONG: {"quota": {"requests_per_minute": 300}}},
         }
     },
     "routes": {"default": {"begin_s": 60, "finish_s": 120, "stages": {"exact": "off", "flights": "off"}}},

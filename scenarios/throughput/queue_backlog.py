@@ -4,7 +4,7 @@ import asyncio
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.provider import Limit
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -14,22 +14,16 @@ SCENARIO = Scenario(
     "time to come back; nobody waits for nothing.",
     sees="`hapenny_queue_seconds`, 429 with `Retry-After` in the access log, the throughput page.",
     act="Raise the quota, or let the newsletter go out in portions.",
-    without={
-        "stages": {
-            "throughput": {
-                "models": {"anthropic.claude-3-sonnet-20240229-v1:0": {"quota": {"requests_per_minute": None}}}
-            }
-        }
-    },
+    without={"stages": {"throughput": {"models": {STRONG: {"quota": {"requests_per_minute": None}}}}}},
 )
 BOUNDED = {
     "stages": {
         "throughput": {
             "gate": {"patience_s": 3},
-            "models": {"anthropic.claude-3-sonnet-20240229-v1:0": {"quota": {"requests_per_minute": 100}}},
+            "models": {STRONG: {"quota": {"requests_per_minute": 100}}},
         }
     },
-    "routes": {"default": {"stages": {"exact": "off", "flights": "off"}}},
+    **NO_CACHE,
 }
 
 

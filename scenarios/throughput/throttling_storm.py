@@ -3,9 +3,8 @@
 import asyncio
 
 from hapenny.core.errors import Failure
-from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.faults import Fault
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -20,14 +19,12 @@ SCENARIO = Scenario(
 )
 FALLING_BACK = {
     "fallbacks": {"strong": ["fast"]},
-    "routes": {"default": {"stages": {"exact": "off", "flights": "off"}}},
+    **NO_CACHE,
 }
 
 
 async def run(scene: Scene) -> None:
-    strong = MANGA_2024.of_tier("strong")
-    assert strong is not None
-    storm = [Fault(kind="throttle", share=0.5, models=(strong.id,), begin=10.0, end=70.0)]
+    storm = [Fault(kind="throttle", share=0.5, models=(STRONG,), begin=10.0, end=70.0)]
     async with scene.open(FALLING_BACK, faults=storm):
         answered: list[str] = []
         failed: list[Failure] = []
@@ -44,4 +41,4 @@ async def run(scene: Scene) -> None:
         assert len(failed) <= 2
         assert len(set(answered)) == 2
         _, exchange = await scene.ask("And now?")
-        assert (await scene.row(exchange)).model_served == strong.id
+        assert (await scene.row(exchange)).model_served == STRONG

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.1",
@@ -13,9 +13,9 @@ SCENARIO = Scenario(
     "never sees a shorter one than it asked for. The limit grows with what was learnt.",
     sees="The second call in the request's story; `scores.answer_freed` in the report.",
     act="Nothing. Give long answers an intent of their own.",
-    without={"routes": {"default": {"stages": {"answer_size": "off"}}}},
+    without=modes(answer_size="off"),
 )
-LEARNT = {"routes": {"default": {"stages": {"answer_size": "on"}}}}
+LEARNT = modes(answer_size="on")
 
 
 async def run(scene: Scene) -> None:

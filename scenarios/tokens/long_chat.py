@@ -1,7 +1,7 @@
 """A customer has chatted for forty turns, and the model's context is full."""
 
 from hapenny.core.messages import Message, Text
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.1",
@@ -12,11 +12,11 @@ SCENARIO = Scenario(
     "identifiers of what is gone stay verbatim.",
     sees="The report's line `window`; a note on the answer.",
     act="Nothing. `stages: {window: {limit: …}}` says how much a turn may cost.",
-    without={"routes": {"default": {"stages": {"window": "off"}}}},
+    without=modes(window="off"),
 )
 LIMITED = {
     "stages": {"window": {"limit": 2600, "recent": 4}},
-    "routes": {"default": {"stages": {"window": "on"}}},
+    **modes(window="on"),
 }
 
 

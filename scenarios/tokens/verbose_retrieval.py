@@ -1,6 +1,6 @@
 """A search returns ten long passages for a question that one sentence answers."""
 
-from scenarios.scene import Scenario, Scene
+from scenarios.scene import Scenario, Scene, modes
 
 SCENARIO = Scenario(
     skill="4.1.1",
@@ -11,7 +11,7 @@ SCENARIO = Scenario(
     "that saved, and audits compare the answers.",
     sees="The report's line `prune`; prompt tokens by part (`context`) in `/metrics`.",
     act="Rebuild the index with smaller chunks (`hapenny index tune`); until then `prune` carries it.",
-    without={"routes": {"default": {"stages": {"prune": "off"}}}},
+    without=modes(prune="off"),
 )
 CUT = {"stages": {"prune": {"seconds": 5}}, "routes": {"default": {"stages": {"prune": "on"}}}}
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapenny.core.money import dollars, walk
+from hapenny.core.money import Totals, dollars, summed, walk
 
 nano = st.integers(0, 10**12)
 names = st.sampled_from(["exact", "tiers", "pruning", "retry"])
@@ -42,3 +42,11 @@ def test_dollars_are_exact_text():
     assert dollars(1_234_567_891) == "1.234568"
     assert dollars(-1_250_000) == "-0.001250"
     assert dollars(999_999_999_999_999, 0) == "1000000"
+
+
+def test_a_sum_with_an_unknown_amount_is_unknown():
+    known = Totals(30, 70, {"tiers": 50, "exact": 20})
+    assert summed([known, Totals(5, 10, {"tiers": 10})]) == Totals(35, 80, {"tiers": 60, "exact": 20})
+    assert summed([]) == Totals(0, 0, {})
+    for unknown in (None, Totals(None, None, {})):
+        assert summed([known, unknown, known]) == Totals(None, None, known.savings)

@@ -5,7 +5,7 @@ from typing import assert_type
 from hapenny import Gateway
 from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Message, Parameters, Request, Text
+from hapenny.core.messages import Message, Parameters, Request, Text, ToolUse
 from hapenny.core.money import Totals
 
 
@@ -24,4 +24,6 @@ async def ask() -> str:
         assert_type(completion, Completion)
         assert_type(exchange, Exchange)
         assert_type(gateway.totals(exchange), Totals | None)
+        assert_type(gateway.spent([exchange]), Totals)
+        assert_type(completion.tool_use, ToolUse | None)
         return completion.text

@@ -14,7 +14,7 @@ from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import Catalog, default, overrides
 from hapenny.config.checking_admission import admission_problems
-from hapenny.config.checking_shared import shared_problems
+from hapenny.config.checking_shared import hidden, shared_problems
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
 from hapenny.config.providers import BatchApiOptions
@@ -60,16 +60,6 @@ def _problems(config: Config) -> list[str]:
     for at, section in _sections(config, catalog):
         problems += [f"{at}{'.' * bool(option)}{option}: {what}" for option, what in section]
     problems += _names(config)
-    for name, collection in config.collections.items():
-        if (collection.knowledge_base is None) == (not collection.path):
-            problems.append(
-                f"$.collections.{name}: a folder or a knowledge base, one of the two. Fix: `path` or `knowledge_base`"
-            )
-        elif collection.path and not Path(collection.path).is_dir():
-            problems.append(
-                f"$.collections.{name}.path: {collection.path!r} is no folder. "
-                f"Fix: hapenny index build {collection.path} FILES"
-            )
     problems += _rerankers(config)
     problems += _guardrails(config)
     problems += _hourly(config)
@@ -96,6 +86,10 @@ def _sections(config: Config, catalog: Catalog) -> Iterator[tuple[str, Iterable[
         yield f"$.models.{name}", model.problems(catalog)
     for name, route in config.routes.items():
         yield f"$.routes.{name}", route.problems()
+    for name, collection in config.collections.items():
+        yield f"$.collections.{name}", collection.problems()
+    for name, reranker in config.rerankers.items():
+        yield f"$.rerankers.{name}", reranker.problems()
 
 
 def _names(config: Config) -> list[str]:
@@ -166,22 +160,12 @@ def _tiers_not_named(config: Config) -> list[str]:
 
 
 def _rerankers(config: Config) -> list[str]:
-    """What is wrong with reranking models."""
-    problems = []
-    for name, reranker in config.rerankers.items():
-        at = f"$.rerankers.{name}"
-        if reranker.kind != "bedrock" and not re.match(r"https?://[^/]", reranker.base_url):
-            problems.append(
-                f"{at}.base_url: {reranker.base_url!r} is no URL. Fix: what stands before /rerank, e.g. "
-                "https://api.cohere.com/v2 or http://localhost:8000/v1"
-            )
-        if reranker.kind == "bedrock" and reranker.api_key:
-            problems.append(f"{at}.api_key: Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile")
+    """A reranking model that there is not."""
     wanted = config.stages[RETRIEVAL_STAGE].rerank_model
-    if wanted is not None and wanted not in config.rerankers:
-        known = ", ".join(sorted(config.rerankers)) or "none is configured"
-        problems.append(f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}")
-    return problems
+    if wanted is None or wanted in config.rerankers:
+        return []
+    known = ", ".join(sorted(config.rerankers)) or "none is configured"
+    return [f"$.stages.retrieval.rerank_model: {wanted!r} is not one of rerankers. Fix: one of: {known}"]
 
 
 def _guardrails(config: Config) -> list[str]:
@@ -274,7 +258,7 @@ def _throughput(config: Config, catalog: Catalog) -> list[str]:
     """What is wrong with shared counters and batch jobs."""
     problems = shared_problems(config)
     where = config.counters
-    shown = re.sub(r"//[^@/]*@", "//***@", where)
+    shown = hidden(where)
     if where != "memory" and not re.match(r"rediss?://[^/]", where):
         problems.append(f"$.counters: {shown!r} is no store of counters. Fix: memory, or redis://HOST:PORT/DATABASE")
     elif where != "memory" and importlib.util.find_spec("redis") is None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from hapenny.admission.windows import zone_of
+from hapenny.config.checking_shared import hidden
 from hapenny.config.options import Config
 
 
@@ -67,8 +68,7 @@ def _store(config: Config) -> list[str]:
         problems.append(f"$.admission.timezone: {options.timezone!r} is not known here. Fix: UTC, or e.g. Asia/Tokyo")
     store = options.store or ""
     if "://" in store and not re.match(r"(postgres(ql)?|rediss?|valkey)://[^/]", store):
-        shown = re.sub(r"//[^@/]*@", "//***@", store)
-        problems.append(f"$.admission.store: {shown!r} is no store. Fix: a path, or postgresql://HOST/DATABASE")
+        problems.append(f"$.admission.store: {hidden(store)!r} is no store. Fix: a path, or postgresql://HOST/DATABASE")
     if options.refresh_s <= 0:
         problems.append(f"$.admission.refresh_s: {options.refresh_s:g} is not above 0. Fix: e.g. 2")
     tokens = options.user_tokens

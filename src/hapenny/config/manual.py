@@ -57,13 +57,13 @@ def markdown() -> str:
             insides.append(option)
         elif option.section:
             lines += ["", f"## {option.path}", ""] if "." not in option.path else ["", f"### {option.path}", ""]
-            lines += [option.meaning, "", *_HEAD]
+            lines.append(option.meaning)
         else:
-            if lines[-1] and not lines[-1].startswith("|"):
+            if not lines[-1].startswith("|"):
                 lines += ["", *_HEAD]
             lines.append(_row(option))
     lines += ["", "## Insides", "", _INSIDES, "", *_HEAD, *(_row(option) for option in insides)]
-    return "\n".join(_without_empty(lines)) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 _HEAD = ("| option | kind | default | |", "| --- | --- | --- | --- |")
@@ -77,18 +77,6 @@ def _row(option: Option) -> str:
     default = f"`{option.default}`" if option.default else "*required*"
     meaning = option.meaning.replace("|", "\\|")
     return f"| `{option.path}` | {option.kind} | {default} | {meaning} |"
-
-
-def _without_empty(lines: list[str]) -> Iterator[str]:
-    """Leaves out the heads of tables that have no row."""
-    head = list(_HEAD)
-    place = 0
-    while place < len(lines):
-        if lines[place : place + 2] == head and not (place + 2 < len(lines) and lines[place + 2].startswith("| `")):
-            place += 3 if place + 2 < len(lines) and not lines[place + 2] else 2
-            continue
-        yield lines[place]
-        place += 1
 
 
 def _walk(kind: type, path: str, told: dict[type, str]) -> Iterator[Option]:

@@ -216,6 +216,14 @@ class CollectionOptions(Section):
         ),
     ] = 2.0
 
+    def problems(self) -> list[tuple[str, str]]:
+        """Option, and what is wrong with it and the fix."""
+        if (self.knowledge_base is None) == (not self.path):
+            return [("", "a folder or a knowledge base, one of the two. Fix: `path` or `knowledge_base`")]
+        if self.path and not Path(self.path).is_dir():
+            return [("path", f"{self.path!r} is no folder. Fix: hapenny index build {self.path} FILES")]
+        return []
+
 
 class Config(Section):
     """A whole deployment. Empty: simulated models, ready to try."""

@@ -122,6 +122,16 @@ class RerankerOptions(Section):
     hourly_usd: Annotated[float | None, Meta(description="What that capacity costs an hour.")] = None
     connect_s: Annotated[float, Meta(description="How long a connection may take to open.")] = 2.0
 
+    def problems(self) -> list[tuple[str, str]]:
+        """Option, and what is wrong with it and the fix."""
+        wrong = []
+        if self.kind != "bedrock" and not re.match(r"https?://[^/]", self.base_url):
+            what = f"{self.base_url!r} is no URL. Fix: what stands before /rerank, e.g. "
+            wrong.append(("base_url", what + "https://api.cohere.com/v2 or http://localhost:8000/v1"))
+        if self.kind == "bedrock" and self.api_key:
+            wrong.append(("api_key", "Bedrock's Rerank takes no API key. Fix: AWS credentials, or a profile"))
+        return wrong
+
 
 class BatchApiOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A provider's batch API, used for records that can wait."""

@@ -257,6 +257,12 @@ class Completion(Struct, kw_only=True):
         return "".join(block.text for block in self.choices[0].content if isinstance(block, Text))
 
     @property
+    def tool_use(self) -> ToolUse | None:
+        """The first tool call of the first choice; None: it calls none."""
+        blocks = self.choices[0].content if self.choices else ()
+        return next((block for block in blocks if isinstance(block, ToolUse)), None)
+
+    @property
     def reason(self) -> StopReason | None:
         """Why the first choice stopped; None: truncated."""
         return self.choices[0].reason if self.choices else None

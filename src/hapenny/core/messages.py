@@ -7,6 +7,7 @@ forwarded to a backend of the same protocol and are part of the cache key.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -69,6 +70,14 @@ class ToolUse(Struct, frozen=True, gc=False, tag="tool_use"):
     arguments: str = "{}"
     checkpoint: Ttl = ""
     extras: dict[str, Json] = {}
+
+    def decoded(self) -> dict[str, Any]:
+        """The arguments by name; none where the text is no JSON object."""
+        try:
+            arguments = json.loads(self.arguments or "{}")
+        except ValueError:
+            return {}
+        return arguments if isinstance(arguments, dict) else {}
 
 
 class ToolResult(Struct, frozen=True, gc=False, tag="tool_result"):

@@ -56,6 +56,22 @@ class Totals(Struct, frozen=True, gc=False):
     savings: dict[str, int]
 
 
+def summed(each: Iterable[Totals | None]) -> Totals:
+    """Requests' totals in sum. From the first that is not known on, amounts are None, and savings no longer grow."""
+    actual: int | None = 0
+    saved: int | None = 0
+    savings: dict[str, int] = {}
+    for totals in each:
+        if totals is None or totals.actual is None or totals.saved is None or actual is None or saved is None:
+            actual = saved = None
+            continue
+        actual += totals.actual
+        saved += totals.saved
+        for technique, nano in totals.savings.items():
+            savings[technique] = savings.get(technique, 0) + nano
+    return Totals(actual, saved, savings)
+
+
 def walk(
     steps: Sequence[tuple[str, int | None]],
     calls: Iterable[tuple[str, int | None]],

@@ -9,6 +9,7 @@ order in which the pipeline of its route holds them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hapenny.admission.keys import OPEN, Identity
@@ -18,7 +19,7 @@ from hapenny.core.events import Completion
 from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.core.metering import deliver
-from hapenny.core.money import Totals
+from hapenny.core.money import Totals, summed
 from hapenny.gateway.deployment import Deployment
 
 PAUSED = "saving stages are paused"
@@ -121,6 +122,11 @@ class Gateway(Deployment):
             if call.outcome == "open":
                 return None
         return self.books.totals(exchange)
+
+    def spent(self, exchanges: Iterable[Exchange]) -> Totals:
+        """The money of several exchanges in sum, as of a message with its tool rounds; amounts are None where one is
+        not known, or a call is still open."""
+        return summed(self.totals(exchange) for exchange in exchanges)
 
     async def chat(self, text: str, model: str = "auto", **parameters: Any) -> str:
         """Asks one question; for a first try."""

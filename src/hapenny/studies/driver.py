@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from hapenny.backends.pool import Pool
 from hapenny.backends.url import Url, origin
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.messages import Request
+from hapenny.core.messages import Request, ToolUse
 from hapenny.protocols import codec
 from hapenny.workload.requests import answered, request
 from hapenny.workload.shop import Shop
@@ -82,7 +81,7 @@ class _Heard(Struct):
 
     first: float | None = None
     text: str = ""
-    call: tuple[str, str, str] | None = None
+    call: ToolUse | None = None
     saved: bool = False
     error: str | None = None
     model: str = ""
@@ -138,19 +137,13 @@ async def _converse(line: _Line, message: Message, asked: Request, shop: Shop, c
         first = first if first is not None else (heard.first - began if heard.first is not None else None)
         if heard.call is None or heard.error:
             break
-        id, name, arguments = heard.call
-        current = answered(current, id, name, arguments, shop.run(name, _decoded(arguments), message.day))
+        call = heard.call
+        current = answered(
+            current, call.id, call.name, call.arguments, shop.run(call.name, call.decoded(), message.day)
+        )
     error = heard.error or (None if heard.text else "empty answer")
     whole = clock.now() - began if error is None else None
     return Seen(message.number, first, whole, heard.text, saved, error, asked, tuple(models))
-
-
-def _decoded(arguments: str) -> dict[str, object]:
-    try:
-        decoded = json.loads(arguments or "{}")
-    except ValueError:
-        return {}
-    return decoded if isinstance(decoded, dict) else {}
 
 
 async def _ask(line: _Line, message: Message, asked: Request, clock: Clock) -> _Heard:
@@ -185,7 +178,7 @@ async def _ask(line: _Line, message: Message, asked: Request, clock: Clock) -> _
     heard.text = "".join(parts)
     if calls:
         id, name, arguments = calls[min(calls)]
-        heard.call = (id, name, arguments)
+        heard.call = ToolUse(id, name, arguments)
     return heard
 
 

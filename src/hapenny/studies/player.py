@@ -6,16 +6,15 @@ Works in either clock, through the gateway's public API alone; tools are run by 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, TextDelta
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Request, ToolUse
+from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.provider import SimulatedProvider
 from hapenny.workload.requests import answered, context, request
@@ -98,15 +97,9 @@ class Player:
 
     async def play(self) -> list[Record]:
         """Sends everything; records in the order of the messages."""
-        clock = self._gateway.clock
-        start = clock.now()
-        first = self._messages[0].at if self._messages else 0.0
         running = asyncio.get_running_loop()
         tasks: list[asyncio.Task[Record]] = []
-        for message in self._messages:
-            wait = start + message.at - first - clock.now()
-            if wait > 0:
-                await clock.sleep(wait)
+        async for message in in_time(self._gateway.clock, self._messages):
             hook = self._hooks.get(message.number)
             if hook is not None and self._provider is not None:
                 hook(self._provider)
@@ -151,33 +144,19 @@ class Player:
             finally:
                 if exchange is not None:
                     self._gateway.close(exchange)
-            text = completion.text
-            blocks = completion.choices[0].content if completion.choices else ()
-            call = next((block for block in blocks if isinstance(block, ToolUse)), None)
+            text, call = completion.text, completion.tool_use
             if call is None:
                 break
-            result = self._shop.run(call.name, _arguments(call.arguments), message.day)
+            result = self._shop.run(call.name, call.decoded(), message.day)
             asked = answered(asked, call.id, call.name, call.arguments, result)
         whole = clock.now() - began
-        declined = failure in _REFUSED and message.item.kind == "refusal"
-        return self._record(message, exchanges, text, "" if declined else failure, declined, first, whole), text
+        return self._record(message, exchanges, text, failure, first, whole), text
 
     def _record(
-        self, message: Message, exchanges: Sequence[Exchange], text: str, failure: str, declined: bool,
-        first: float | None, whole: float,
-    ) -> Record:  # fmt: skip
-        actual: int | None = 0
-        saved: int | None = 0
-        savings: dict[str, int] = {}
-        for exchange in exchanges:
-            totals = self._gateway.totals(exchange)
-            if totals is None or totals.actual is None or totals.saved is None or actual is None or saved is None:
-                actual = saved = None
-                continue
-            actual += totals.actual
-            saved += totals.saved
-            for technique, nano in totals.savings.items():
-                savings[technique] = savings.get(technique, 0) + nano
+        self, message: Message, exchanges: Sequence[Exchange], text: str, failed: str, first: float | None, whole: float
+    ) -> Record:
+        failure, right = judged(message, text, failed)
+        totals = self._gateway.spent(exchanges)
         return Record(
             number=message.number,
             question=message.item.id,
@@ -185,13 +164,13 @@ class Player:
             language=message.language,
             how=message.how,
             at=message.at,
-            right=declined or (not failure and bool(text) and message.item.grade(text)),
+            right=right,
             failure=failure,
             first_s=first,
             whole_s=whole if not failure else None,
-            actual=actual,
-            saved=saved,
-            savings=savings,
+            actual=totals.actual,
+            saved=totals.saved,
+            savings=totals.savings,
             requests=len(exchanges),
             calls=sum(len(exchange.calls) for exchange in exchanges),
             models=tuple(exchange.calls[-1].target.model if exchange.calls else "" for exchange in exchanges),
@@ -199,9 +178,20 @@ class Player:
         )
 
 
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return arguments if isinstance(arguments, dict) else {}
+def judged(message: Message, text: str, failure: str) -> tuple[str, bool]:
+    """The failure that counts ("" for none), and whether the customer got the right answer. Where refusing is right, a
+    refusal is no failure."""
+    if failure in _REFUSED and message.item.kind == "refusal":
+        return "", True
+    return failure, not failure and bool(text) and message.item.grade(text)
+
+
+async def in_time(clock: Clock, messages: Sequence[Message]) -> AsyncIterator[Message]:
+    """Each message when it is its time; the first one at once."""
+    start = clock.now()
+    first = messages[0].at if messages else 0.0
+    for message in messages:
+        wait = start + message.at - first - clock.now()
+        if wait > 0:
+            await clock.sleep(wait)
+        yield message

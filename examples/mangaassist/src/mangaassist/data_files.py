@@ -41,6 +41,12 @@ def pages() -> dict[str, Any]:
     return loaded
 
 
+def rule(id: str, language: str) -> str | None:
+    """The sentence of a rule."""
+    known = pages()["rules"].get(id)
+    return str(known[language]) if known is not None else None
+
+
 def page(topic: str, language: str) -> str:
     """A page of rules as a passage."""
     sentences = [rule[language] for rule in pages()["rules"].values() if rule["topic"] == topic]

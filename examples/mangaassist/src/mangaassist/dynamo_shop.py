@@ -161,8 +161,7 @@ class DynamoShop:
 
     async def rule(self, id: str, language: str) -> str | None:
         """The sentence of one of the shop's rules."""
-        rule = data_files.pages()["rules"].get(id)
-        return str(rule[language]) if rule is not None else None
+        return data_files.rule(id, language)
 
     async def passages(self, question: str, language: str, count: int = 8) -> Sequence[str]:
         """What the shop's pages and records say about a question, the best first."""

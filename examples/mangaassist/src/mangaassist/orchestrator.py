@@ -109,8 +109,6 @@ class Reply(Struct, frozen=True, kw_only=True, tag="done"):
     whole_s: float | None = None
     holdout: bool = False
     degraded: bool = False
-    balanced: bool = True
-    """Whether the books of all its requests add up."""
 
 
 class _Session(Struct):
@@ -190,12 +188,10 @@ class Orchestrator:
             finally:
                 if exchange is not None:
                     self._gateway.close(exchange)
-            text = completion.text
-            blocks = completion.choices[0].content if completion.choices else ()
-            call = next((block for block in blocks if isinstance(block, ToolUse)), None)
+            text, call = completion.text, completion.tool_use
             if call is None:
                 break
-            arguments = _arguments(call.arguments)
+            arguments = call.decoded()
             if call.name == "hand_over":
                 result = await self._hand_over(turn, str(arguments.get("summary", "")))
             else:
@@ -295,24 +291,15 @@ class Orchestrator:
         self, exchanges: Sequence[Exchange], asked: Asked | None, asking: _Asking, language: str, text: str,
         failure: str, first: float | None, whole: float,
     ) -> Reply:  # fmt: skip
-        actual: int | None = 0
-        saved: int | None = 0
-        savings: dict[str, int] = {}
-        for exchange in exchanges:
-            totals = self._gateway.totals(exchange)
-            if totals is None or totals.actual is None or totals.saved is None or actual is None or saved is None:
-                actual = saved = None
-                continue
-            actual, saved = actual + totals.actual, saved + totals.saved
-            for technique, nano in totals.savings.items():
-                savings[technique] = savings.get(technique, 0) + nano
+        totals = self._gateway.spent(exchanges)
         return Reply(
             text=text, language=language, intent=asked.intent if asked is not None else "", failure=failure,
-            passages=asking.passages, actual=actual, saved=saved, savings=savings, requests=len(exchanges),
-            calls=sum(len(exchange.calls) for exchange in exchanges),
+            passages=asking.passages, actual=totals.actual, saved=totals.saved, savings=totals.savings,
+            requests=len(exchanges), calls=sum(len(exchange.calls) for exchange in exchanges),
             models=tuple(exchange.calls[-1].target.model if exchange.calls else "" for exchange in exchanges),
             ids=tuple(exchange.id for exchange in exchanges), first_s=first, whole_s=None if failure else whole,
             holdout=any(exchange.holdout for exchange in exchanges),
+            degraded=any(exchange.answer.degraded for exchange in exchanges),
         )  # fmt: skip
 
 
@@ -321,11 +308,3 @@ def _answered(before: Request, call: ToolUse, result: Mapping[str, Any]) -> Requ
     asked = Message("assistant", (call,))
     outcome = Message("tool", (ToolResult(call.id, (Text(json.dumps(result, ensure_ascii=False)),)),))
     return replace(before, messages=(*before.messages, asked, outcome))
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return arguments if isinstance(arguments, dict) else {}

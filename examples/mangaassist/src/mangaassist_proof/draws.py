@@ -49,6 +49,11 @@ class Draw(Struct, kw_only=True):
     learning_usd: float = 0.0
 
 
+def world_of(number: int) -> str:
+    """Half of the draws are at the latency budget's speeds, half at the card's."""
+    return "gantt" if number % 2 else "card"
+
+
 def deck_of(card: str, world: str, mix: Mix) -> Lineup:
     """The card's models at the card's speeds, or at the latency budget's: an answer of the mix's 95th percentile."""
     lineup = LINEUPS[card]

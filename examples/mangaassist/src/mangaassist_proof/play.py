@@ -28,7 +28,7 @@ from hapenny.simulation import loop
 from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
-from hapenny.studies.player import Player, Record
+from hapenny.studies.player import Player, Record, in_time, judged
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
 from hapenny.workload.truth import Truth
@@ -38,7 +38,6 @@ from mangaassist_proof.shop import WorkloadShop
 
 _CHUNK = 32
 """Tokens in a delta."""
-_REFUSED = ("guardrail", "refused", "blocked", "permission")
 _OPEN = {"*": Limit()}
 Quotas = Mapping[str, Limit]
 
@@ -190,15 +189,10 @@ class Customers:
 
     async def play(self, messages: Sequence[Message]) -> list[Record]:
         """Sends each message at its time, but not before the answers of its session are there."""
-        clock = self._gateway.clock
         running = asyncio.get_running_loop()
-        start, first = clock.now(), messages[0].at if messages else 0.0
         answered: dict[int, asyncio.Future[None]] = {}
         tasks: list[asyncio.Task[Record]] = []
-        for message in messages:
-            wait = start + message.at - first - clock.now()
-            if wait > 0:
-                await clock.sleep(wait)
+        async for message in in_time(self._gateway.clock, messages):
             answered[message.number] = running.create_future()
             before = [answered[number] for number in message.earlier if number in answered]
             tasks.append(running.create_task(self._one(message, before, answered[message.number])))
@@ -229,15 +223,13 @@ class Customers:
             done.set_result(None)
 
     def _record(self, message: Message, reply: Reply) -> Record:
-        declined = reply.failure in _REFUSED and message.item.kind == "refusal"
-        failure = "" if declined else reply.failure
+        failure, right = judged(message, reply.text, reply.failure)
         self.degraded += reply.degraded
         self._scripted[message.number] = bool(reply.intent)
         return Record(
             number=message.number, question=message.item.id, intent=message.intent, language=message.language,
-            how=message.how, at=message.at,
-            right=declined or (not failure and bool(reply.text) and message.item.grade(reply.text)),
-            failure=failure, first_s=reply.first_s, whole_s=reply.whole_s if not failure else None,
+            how=message.how, at=message.at, right=right, failure=failure,
+            first_s=reply.first_s, whole_s=reply.whole_s if not failure else None,
             actual=reply.actual, saved=reply.saved, savings=reply.savings, requests=reply.requests, calls=reply.calls,
             models=reply.models, holdout=reply.holdout,
         )  # fmt: skip

@@ -19,7 +19,19 @@ from hapenny.responsive.budget import RESERVE_MS
 from hapenny.responsive.budget import STEPS as BUDGET
 from hapenny.simulation.cards import LINEUPS
 from hapenny.workload.mix import Mix, load
-from mangaassist_proof.draws import CHANGES, LIMITS, STEPS, Size, burst, draw, in_real_time, sensitivity, steps, tiers
+from mangaassist_proof.draws import (
+    CHANGES,
+    LIMITS,
+    STEPS,
+    Size,
+    burst,
+    draw,
+    in_real_time,
+    sensitivity,
+    steps,
+    tiers,
+    world_of,
+)
 from mangaassist_proof.frontier import by_tier, frontier
 from mangaassist_proof.page import page
 from mangaassist_proof.play import Played
@@ -58,9 +70,6 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
     a_day = mix.traffic.messages_per_day
     backwards = tuple(reversed(STEPS))
 
-    def world(number: int) -> str:
-        return "gantt" if number % 2 else "card"
-
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
 
         def go(job: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -70,7 +79,7 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
             card: {
                 "forwards": go(steps, card, mix, 1, size),
                 "backwards": go(steps, card, mix, 1, size, backwards),
-                "draws": [go(draw, card, world(number), mix, number, size) for number in range(1, draws + 1)],
+                "draws": [go(draw, card, world_of(number), mix, number, size) for number in range(1, draws + 1)],
                 "tiers": [go(tiers, card, mix, number, size) for number in range(1, min(draws, 5) + 1)],
                 "burst": go(burst, card, mix, 1),
             }

@@ -221,7 +221,7 @@ def rush(played: Mapping[str, Played]) -> dict[str, Any]:
             "messages": len(each.records),
             "right": round(sum(record.right for record in each.records) / len(each.records), 4),
             "degraded_share": round(each.degraded / len(each.records), 5),
-            "lost_messages": sum(record.requests == 0 and not record.failure for record in each.records),
+            "lost_messages": _lost(each),
             "identity_violations": each.identity_violations,
         }
         for name, each in played.items()
