@@ -30,6 +30,7 @@ from hapenny.console.site import Console
 from hapenny.console.sitemap import PAGES
 from hapenny.core.clock import RealClock
 from hapenny.telemetry import sampled, searched
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope
 from hapenny.telemetry.holdout import against_totals
 from hapenny.telemetry.rolled import Rolled
@@ -55,7 +56,7 @@ def questions(rolled: Rolled) -> dict[str, Callable[[Scope], Any]]:
         "budget": lambda scope: budgeted(connection, scope),
         "evidence": lambda scope: sampled.evidence(connection, scope),
         "scores": lambda scope: sampled.scores(connection, scope),
-        "holdout": lambda scope: against_totals(connection, *sampled.condition(scope), [(1, 1, 1, 0)], (0, 0.0)),
+        "holdout": lambda scope: against_totals(connection, *condition(scope), [(1, 1, 1, 0)], (0, 0.0)),
         "search": lambda scope: searched.search(connection, scope, searched.Wanted()),
         "search_failed": lambda scope: searched.search(connection, scope, searched.Wanted(outcome="failed")),
         "search_rare": lambda scope: searched.search(connection, scope, searched.Wanted(slower=500.0)),

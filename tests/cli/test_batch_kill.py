@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
+
+from tests.settling import until
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 NOVA = "us.amazon.nova-2-lite-v1:0"
@@ -87,9 +88,7 @@ def test_submitted_killed_run_fetched(tmp_path, provider, form):
     model = ["--model", HAIKU] if form in ("converse", "invoke") else []
     id = call("submit", str(tmp_path / "in.jsonl"), "--within", "10m", "--key", "k", *model).strip()
     running = subprocess.Popen([*hapenny, "run", *shared, "-c", str(tmp_path / "c.yaml")], env=environment)
-    until = time.monotonic() + 20
-    while not list((tmp_path / "aws" / "jobs").glob("*.json")) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: list((tmp_path / "aws" / "jobs").glob("*.json")))
     running.send_signal(signal.SIGKILL)
     running.wait()
     call("run")

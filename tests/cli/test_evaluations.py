@@ -6,33 +6,14 @@ job are saved in Amazon S3" (programmatic and human jobs); a judge's scores have
 
 import json
 
-import msgspec
 import pytest
-from click.testing import CliRunner
 
 from hapenny.catalog import default
-from hapenny.cli.main import main
+from tests.cli.test_evidence_verbs import write
 from tests.routing.test_scorer import traffic
 
 HAIKU, SONNET = "anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-3-5-sonnet-20240620-v1:0"
 JUDGE = "amazon.nova-pro-v1:0"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*args, ok=True):
-        done = CliRunner().invoke(main, [str(arg) for arg in args])
-        assert (done.exit_code == 0) is ok, done.output
-        return done.output
-
-    return invoke
-
-
-def write(path, rows):
-    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-    return path
 
 
 def arn(model):

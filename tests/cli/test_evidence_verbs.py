@@ -6,9 +6,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from hapenny.cli.main import main
 from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.core.messages import Message, Request, Text
@@ -17,18 +15,6 @@ from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Row, verdict
 from tests.routing.test_scorer import traffic
 from tests.settling import settled
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*args, ok=True):
-        done = CliRunner().invoke(main, [str(arg) for arg in args])
-        assert (done.exit_code == 0) is ok, done.output
-        return done.output
-
-    return invoke
 
 
 def write(path, rows):

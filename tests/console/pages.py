@@ -49,9 +49,9 @@ def made(path, count=3_000, days=4.0):
 
 
 @contextlib.contextmanager
-def serving(config, login=False, live=("", "")):
+def serving(config, login=False, live=("", ""), clock=None):
     """(port, ask) of a console: `ask(method, path, form, **headers)` gives status, body, headers."""
-    clock = Then()
+    clock = clock or Then()
     console = Console(config, clock, None, Logins(config, clock) if login else None, Live(*live, clock))
     port = console.listen("127.0.0.1", 0)
     thread = threading.Thread(target=console.run)

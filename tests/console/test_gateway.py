@@ -2,9 +2,6 @@
 
 import html
 import re
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -12,7 +9,9 @@ from hapenny.config import load
 from hapenny.console.live import Live
 from hapenny.console.site import Console
 from hapenny.core.clock import RealClock
+from tests.cli.test_serve import serving
 from tests.console.test_pages import text
+from tests.settling import until
 
 CONFIG = """
 ledger: {path: "%s", flush_s: 0.05}
@@ -26,17 +25,8 @@ keys: [{key: key-of-the-admin, scopes: [call, admin], budgets: [{usd: 5, window:
 def served(tmp_path_factory):
     """A gateway in another process: its configuration's file, its URL."""
     folder = tmp_path_factory.mktemp("gateway")
-    path = folder / "hapenny.yaml"
-    path.write_text(CONFIG % (folder / "ledger.db"))
-    code = "from hapenny.cli.main import main; main()"
-    server = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "-c", str(path), "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield path, server.stdout.readline().split()[-1]
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with serving(folder, CONFIG % (folder / "ledger.db")) as (_, url):
+        yield folder / "h.yaml", url
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +58,8 @@ def test_a_question_is_answered_priced_and_told(beside):
     assert "x-hapenny-cost" in told
     assert "x-hapenny-model" in told
     story = html.unescape(re.search(r'href="(/requests/[^"?]+)', body).group(1))
-    for _ in range(100):  # half a second until it is in the ledger
-        status, page = beside.show(story, {"range": "all"}, "")
-        if status == 200:
-            break
-        time.sleep(0.05)
-    assert "without hapenny" in text(page)
+    until(lambda: beside.show(story, {"range": "all"}, "")[0] == 200)  # half a second until it is in the ledger
+    assert "without hapenny" in text(shown(beside, story, range="all"))
     assert "adds up to the nano-dollar" in text(shown(beside, "/"))
 
 

@@ -1,19 +1,18 @@
 """Who may look at the console: this machine under its own names, others with a key of scope admin."""
 
 import contextlib
-import http.client
-import threading
+import json
 import time
-from urllib.parse import urlencode
 
 import pytest
 from click.testing import CliRunner
 
 from hapenny.cli.main import main
 from hapenny.config import load
-from hapenny.console.login import TRIES, Logins
-from hapenny.console.site import Console
+from hapenny.console.login import TRIES
 from hapenny.core.clock import RealClock
+from tests.console.pages import serving
+from tests.settling import until
 
 CONFIG = """
 backends: {simulated: {kind: simulated}}
@@ -29,27 +28,8 @@ def console(tmp_path, login=False):
     """(a function that asks a console, its configuration's file)."""
     file = tmp_path / "h.yaml"
     file.write_text(CONFIG % (tmp_path / "ledger.db"))
-    config, clock = load(str(file)), RealClock()
-    pages = Console(config, clock, None, Logins(config, clock) if login else None)
-    port = pages.listen("127.0.0.1", 0)
-    thread = threading.Thread(target=pages.run)
-    thread.start()
-
-    def ask(method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        data = urlencode(body) if body is not None else None
-        kind = {"Content-Type": "application/x-www-form-urlencoded"} if data is not None else {}
-        connection.request(method, path, data, {**kind, **{k.replace("_", "-"): v for k, v in headers.items()}})
-        reply = connection.getresponse()
-        found = reply.status, reply.read().decode(), dict(reply.getheaders())
-        connection.close()
-        return found
-
-    try:
+    with serving(load(str(file)), login, clock=RealClock()) as (_, ask):
         yield ask, file
-    finally:
-        pages.stop()
-        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -105,8 +85,6 @@ def test_too_many_wrong_keys_close_the_door(tmp_path):
 def test_a_session_ends_with_its_key(tmp_path):
     with console(tmp_path, login=True) as (ask, file):
         made = CliRunner().invoke(main, ["keys", "create", "-c", str(file), "--scope", "admin", "--json"])
-        import json
-
         minted = json.loads(made.output)
         for _ in range(TRIES - 1):  # the console reads the keys anew now and then
             status, _, headers = ask("POST", "/login", {"key": minted["key"]})
@@ -116,8 +94,7 @@ def test_a_session_ends_with_its_key(tmp_path):
         cookie = headers["Set-Cookie"].partition(";")[0]
         assert ask("GET", "/", Cookie=cookie)[0] == 200
         assert CliRunner().invoke(main, ["keys", "revoke", "-c", str(file), minted["id"]]).exit_code == 0
-        while ask("GET", "/", Cookie=cookie)[0] == 200:
-            pass
+        until(lambda: ask("GET", "/", Cookie=cookie)[0] != 200)
 
 
 def test_without_a_key_that_could_open_it_it_does_not_listen_to_others(tmp_path):

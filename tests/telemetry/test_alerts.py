@@ -9,6 +9,8 @@ from hapenny.config import load
 from hapenny.core import log
 from hapenny.core.clock import RealClock
 from hapenny.telemetry.alerts import TRIES, WAITING, AlertOptions, Alerts, signature
+from hapenny.telemetry.figures import Scope
+from tests.settling import eventually
 
 
 class Clock(RealClock):
@@ -44,8 +46,7 @@ async def receiver():
 
 async def delivered(alerts, done):
     task = asyncio.get_running_loop().create_task(alerts.run())
-    while not done():
-        await asyncio.sleep(0.005)
+    await eventually(done)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await alerts.aclose()
@@ -115,7 +116,7 @@ async def test_each_is_written_down_for_the_console_without_a_webhook_too(tmp_pa
     alerts.send("budget", "tenant-01 used 80 % of its day", limit=5.0, spent=4.0)
     await ledger.aclose()
     connection = open_ledger(str(tmp_path / "l.db"), read_only=True)
-    (kept,) = sampled.entries(connection, "alert", 0.0, 1e12)
+    (kept,) = sampled.entries(connection, "alert", Scope())
     connection.close()
     assert (kept["alert"], kept["subject"], kept["limit"]) == ("budget", "tenant-01 used 80 % of its day", 5.0)
     assert kept["actual"] == kept["saved"] == 0

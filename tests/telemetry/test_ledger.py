@@ -25,6 +25,7 @@ from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry, Row
 from hapenny.telemetry.schema import ADDED_COLUMNS
 from hapenny.telemetry.summary import summarise
+from tests.settling import eventually
 from tests.telemetry import made
 
 
@@ -80,8 +81,7 @@ async def test_rows_reach_the_file_by_themselves(path):
     await ledger.start()
     for row in rows(5):
         ledger.write(row)
-    while ledger.waiting:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not ledger.waiting)
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*), sum(saved) > 0 FROM requests").fetchone() == (5, 1)
     await ledger.aclose()
@@ -282,11 +282,12 @@ asyncio.run(main())
 @pytest.mark.parametrize("after", [0.9, 1.37])
 def test_a_killed_process_loses_at_most_the_last_second(path, after):
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED), path], stdout=subprocess.PIPE, text=True)
-    process.stdout.readline()
-    time.sleep(after)
+    said = [process.stdout.readline().split()]
+    while float(said[-1][1]) < float(said[0][1]) + after:
+        said.append(process.stdout.readline().split())
     os.kill(process.pid, signal.SIGKILL)
     killed = time.time()
-    said = [line.split() for line in process.stdout.read().splitlines()]
+    said += [line.split() for line in process.stdout.read().splitlines()]
     process.wait()
     process.stdout.close()
     with sqlite3.connect(path) as reader:

@@ -106,9 +106,10 @@ def analyse(
     as_json: bool,
 ) -> None:
     """Analyse NAME from the ledger: sample ratio, the metric, guardrails, secondary metrics."""
-    from hapenny.evidence import analysis, formats, units
+    from hapenny.evidence import formats
     from hapenny.evidence.labels import Labels, read_csv
     from hapenny.pages import evidence_charts as charts
+    from hapenny.tuning.experiment_results import results
 
     if send and not (metrics or runs):
         raise click.UsageError("--send needs --cloudwatch or --sagemaker: where to")
@@ -122,23 +123,11 @@ def analyse(
             with labels.open(encoding="utf-8", newline="") as source:
                 for verdict in read_csv(source):
                     book.add(verdict)
-        seen, changed = units.gather(units.exposed(ledger, name), name, one.unit, book.score)
+        result, seen = results(ledger, one, book.score)
     except FileNotFoundError:
         raise click.ClickException(f"there is no ledger at {ledger}; name one with --ledger") from None
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    result = analysis.analyse(
-        seen,
-        one.shares(),
-        metric=one.metric,
-        better=one.better,
-        guardrails=[(rail.metric, rail.margin, rail.better) for rail in one.guardrails],
-        secondary=one.secondary,
-        alpha=one.alpha,
-        horizon=one.horizon,
-        looks=one.looks,
-        changed_arm=changed,
-    )
     wall = RealClock().wall()
     if plot is not None:
         plot.write_text(charts.intervals([*result.effects, *result.secondary], one.name), encoding="utf-8")

@@ -46,7 +46,7 @@ def export(
     out: Path | None,
 ) -> None:
     """Write the ledger as CSV or Parquet. It holds no text of any request; money is in dollars."""
-    from hapenny.cli.report import configured, span
+    from hapenny.cli.report import configured, reading, span
     from hapenny.telemetry import export as tables
     from hapenny.telemetry.figures import Scope
     from hapenny.telemetry.opened import open_ledger
@@ -57,12 +57,8 @@ def export(
     kind = kind or ("parquet" if out is not None and out.suffix == ".parquet" else "csv")
     if kind == "parquet" and out is None:
         raise click.UsageError("parquet needs a file. Fix: --out ledger.parquet")
-    try:
+    with reading(place):
         connection = open_ledger(place, read_only=True)
-    except FileNotFoundError:
-        raise click.ClickException(f"there is no ledger at {place}; name one with --ledger, or serve first") from None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
     try:
         connection.execute("BEGIN")
         columns: Sequence[str]

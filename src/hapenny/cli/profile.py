@@ -46,18 +46,14 @@ def profile(
     as_json: bool,
 ) -> None:
     """Say where requests spend time and money, what the bottleneck is, and what to do about it."""
-    from hapenny.cli.report import configured, span
+    from hapenny.cli.report import configured, reading, span
     from hapenny.telemetry.figures import Scope
     from hapenny.telemetry.rolled import Rolled
 
     loaded = _loaded(config) if config is not None else None
     place = path or configured(config)
-    try:
+    with reading(place):
         rolled = Rolled(place)
-    except FileNotFoundError:
-        raise click.ClickException(f"there is no ledger at {place}; name one with --ledger, or serve first") from None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
     scope = Scope(since=RealClock().wall() - span(since), tenant=tenant, route=route, feature=feature)
     try:
         spending = looked(rolled, scope, most)

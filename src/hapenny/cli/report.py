@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,12 +47,8 @@ def report(
     """Print the savings waterfall with latency percentiles, from the ledger."""
     path = path or configured(config)
     start = RealClock().wall() - span(since) if since else None
-    try:
+    with reading(path):
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
-    except FileNotFoundError:
-        raise click.ClickException(f"there is no ledger at {path}; name one with --ledger, or serve first") from None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
     if html is not None:
         from hapenny.pages.report import page
 
@@ -63,6 +61,17 @@ def report(
     show(summary, Console())
     if html is not None:
         click.echo(f"\nThe page: {Path(html).resolve()}")
+
+
+@contextlib.contextmanager
+def reading(place: str) -> Iterator[None]:
+    """What keeps a ledger from being read, as one line with its fix."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise click.ClickException(f"there is no ledger at {place}; name one with --ledger, or serve first") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def as_plain(summary: Summary) -> dict[str, object]:

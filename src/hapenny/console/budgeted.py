@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from hapenny.responsive.budget import STEPS, limits
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope
-from hapenny.telemetry.sampled import NEWEST, SEARCHED, condition, percentiles
+from hapenny.telemetry.sampled import NEWEST, SEARCHED, percentiles
 from hapenny.telemetry.schema import columns_of
 
 
@@ -43,10 +44,8 @@ def budgeted(connection: sqlite3.Connection, scope: Scope, changed: Mapping[str,
     steps = {step.name: Step(name=step.name, about=step.about, limit=allowed[step.name]) for step in STEPS}
     if "steps" not in columns_of(connection, "requests"):
         return Budgeted(steps=list(steps.values()), reactions=[], requests=0, missed=0)
-    times, values = condition(Scope(since=scope.since, until=scope.until))
-    filters, more = condition(
-        Scope(tenant=scope.tenant, route=scope.route, feature=scope.feature, model=scope.model, key=scope.key)
-    )
+    times, values = condition(scope.times)
+    filters, more = condition(scope.filters)
     rows = connection.execute(
         "SELECT steps, reactions, e2e, deadline FROM (SELECT steps, reactions, e2e, deadline, background, tenant,"
         f" route, feature, key_id, cache_hit, model_served FROM requests WHERE {times} ORDER BY wall DESC"

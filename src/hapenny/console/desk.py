@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from hapenny.config import Config
-from hapenny.console.live import Live
+from hapenny.console.live import Live, Unreachable
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry.ledger_copy import copied
@@ -98,6 +98,16 @@ class Desk:
             except ValueError as error:
                 raise Empty("The ledger cannot be read", str(error), "pip install --upgrade hapenny") from None
             return self._rolled
+
+    def running(self, path: str, viewer: Viewer) -> tuple[Any, str]:
+        """What the running gateway answers to a GET, or None with why not; it is not asked for whoever sees one tenant
+        alone."""
+        if viewer.tenant is not None:
+            return None, ""
+        try:
+            return self.live.get(path), ""
+        except Unreachable as error:
+            return None, str(error)
 
     @property
     def _shown(self) -> str:

@@ -9,7 +9,6 @@ of any request but what labels and the playground show.
 from __future__ import annotations
 
 import hmac
-import threading
 from collections.abc import Callable
 from html import escape
 from http.cookies import SimpleCookie
@@ -32,7 +31,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:;"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_FORMS = frozenset({"/labels", "/login", "/logout", "/cache", "/playground", "/whatif"})
+_FORMS = frozenset({"/labels", "/login", "/logout", "/cache", "/playground"})
 _log = get_logger("hapenny.console")
 
 
@@ -58,7 +57,6 @@ class Console:
         self.logins = logins
         self.hosts = {host.lower() for host in config.server.hosts}
         self._token = clock.secret().hex()
-        self._lock = threading.Lock()
         self._desk = Desk(config, clock, live or Live("", "", clock))
         self._labels = Labels(config, clock, route, self._token)
         self._desk.people = self._labels.people

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope
-from hapenny.telemetry.sampled import condition
 
 _TEN = ", ".join(map(str, range(1, 11)))
 NANO = Decimal(1_000_000_000)
@@ -73,7 +73,7 @@ def focus(connection: sqlite3.Connection, scope: Scope) -> Iterator[tuple[Any, .
         values,
     ):
         yield _charge(row)
-    if (scope.tenant, scope.route, scope.feature, scope.model, scope.key) == (None,) * 5:
+    if scope.whole:
         yield from _capacity(connection, scope)
 
 

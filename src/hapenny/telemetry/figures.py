@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -17,6 +18,21 @@ class Scope(Struct, frozen=True, kw_only=True):
     """Who answered: a model, `(cache)`, or `(none)`."""
     key: str | None = None
     """Id of a key."""
+
+    @property
+    def times(self) -> Scope:
+        """The same range, without filters."""
+        return Scope(since=self.since, until=self.until)
+
+    @property
+    def filters(self) -> Scope:
+        """The same filters, at any time."""
+        return replace(self, since=None, until=None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is filtered but by time."""
+        return self.filters == Scope()
 
 
 class Latency(Struct, kw_only=True):

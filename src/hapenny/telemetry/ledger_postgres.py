@@ -32,7 +32,6 @@ STATEMENT_MS = 5_000
 CONNECT_S = 3
 TOKENS_KEPT_S = DAY_S
 PARTED = ("requests", "savings", "calls")
-NUMBER = {"requests": "seq", "savings": "request", "calls": "request"}
 _KINDS = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "TEXT": "TEXT", "BLOB": "BYTEA"}
 
 

@@ -314,6 +314,13 @@ class Rolled:
             )
         ]  # fmt: skip
 
+    def failures(self, scope: Scope) -> list[tuple[str, int]]:
+        """Kinds of failure with how many requests had each, the most frequent first."""
+        failures: dict[str, int] = {}
+        for each in self.counts(scope, "failure"):
+            failures[each.name] = failures.get(each.name, 0) + each.requests
+        return sorted(failures.items(), key=lambda item: -item[1])
+
     def peaks(self, scope: Scope, what: str, most: int = 20) -> list[int]:
         """Numbers of the slowest (`slow`, whole answer) or dearest (`costly`) requests of all tenants in a range."""
         span = self.span(scope, HOURS, HOURS)

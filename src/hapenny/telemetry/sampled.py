@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from hapenny.telemetry import rollups
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope, Spent
 from hapenny.telemetry.schema import columns_of
 
@@ -57,30 +57,10 @@ class Scores(Struct, kw_only=True):
     high: float
 
 
-def condition(scope: Scope, prefix: str = "") -> tuple[str, list[Any]]:
-    """SQL of a range with its filters over `requests`."""
-    clauses, values = ["1"], []
-    model = rollups.MODEL if prefix == "r." else rollups.MODEL.replace("r.", prefix)
-    for column, test, value in (
-        (f"{prefix}wall", ">=", scope.since),
-        (f"{prefix}wall", "<", scope.until),
-        (f"{prefix}tenant", "=", scope.tenant),
-        (f"{prefix}route", "=", scope.route),
-        (f"{prefix}feature", "=", scope.feature),
-        (model, "=", scope.model),
-        (f"{prefix}key_id", "=", scope.key),
-    ):
-        if value is not None:
-            clauses.append(f"{column} {test} ?")
-            values.append(value)
-    return " AND ".join(clauses), values
-
-
 def spending(connection: sqlite3.Connection, scope: Scope, newest: int = NEWEST) -> Spending:
     """Where the time of the newest requests of a range went."""
-    times, values = condition(Scope(since=scope.since, until=scope.until))
-    filters, more = condition(Scope(tenant=scope.tenant, route=scope.route, feature=scope.feature, model=scope.model,
-                                    key=scope.key))  # fmt: skip
+    times, values = condition(scope.times)
+    filters, more = condition(scope.filters)
     rows = connection.execute(
         "SELECT seq, decide, ttft, e2e FROM (SELECT seq, decide, ttft, e2e, outcome, background, tenant, route,"
         " feature, key_id, cache_hit, model_served FROM requests"
@@ -214,14 +194,14 @@ def evidence(connection: sqlite3.Connection, scope: Scope) -> list[Spent]:
     )
 
 
-def entries(
-    connection: sqlite3.Connection, kind: str, since: float, until: float, most: int = 200
-) -> list[dict[str, Any]]:
-    """The newest entries of a kind, as their detail with `wall`, `technique`, `model`, `actual`, `saved`."""
+def entries(connection: sqlite3.Connection, kind: str, scope: Scope, most: int = 200) -> list[dict[str, Any]]:
+    """The newest entries of a kind in a range (no filter reaches them), as their detail with `wall`, `technique`,
+    `model`, `actual`, `saved`."""
+    times, values = condition(scope.times)
     rows = connection.execute(
-        "SELECT wall, technique, model, actual, saved, detail FROM entries WHERE kind = ? AND wall >= ? AND wall < ?"
-        f" ORDER BY wall DESC LIMIT {most}",
-        (kind, since, until),
+        "SELECT wall, technique, model, actual, saved, detail FROM entries"
+        f" WHERE kind = ? AND {times} ORDER BY wall DESC LIMIT {most}",
+        (kind, *values),
     ).fetchall()
     names = ("wall", "technique", "model", "actual", "saved")
     return [dict(zip(names, row[:5], strict=True)) | (msgspec.json.decode(row[5]) if row[5] else {}) for row in rows]

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope
-from hapenny.telemetry.sampled import condition
 
 SEARCHED = 60_000
 PAGE = 50
@@ -87,12 +87,10 @@ def search(connection: sqlite3.Connection, scope: Scope, wanted: Wanted, page: i
             (wanted.id, wanted.id + "\U0010ffff", *values, page),
         ).fetchall()
         return Results(lines=_lines(rows), searched_to=None)
-    times, values = condition(Scope(since=scope.since, until=scope.until))
+    times, values = condition(scope.times)
     if wanted.outcome in _TROUBLE:
         times += " AND outcome IN ('failed', 'refused', 'left')"  # word for word the condition of its index
-    filters, more = condition(
-        Scope(tenant=scope.tenant, route=scope.route, feature=scope.feature, model=scope.model, key=scope.key)
-    )
+    filters, more = condition(scope.filters)
     clauses, extra = _clauses(wanted)
     rows = connection.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM (SELECT {', '.join(_COLUMNS)} FROM requests WHERE {times}"

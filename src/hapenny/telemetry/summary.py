@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hapenny.telemetry import rollups
 from hapenny.telemetry.advice import Acted, Advised, Watched, advise
 from hapenny.telemetry.capacity import HOUR
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import (
     Audits,
     Group,
@@ -54,25 +54,11 @@ def summarise(path: str, scope: Scope | None = None) -> Summary:
 class _Reader:
     def __init__(self, connection: sqlite3.Connection, scope: Scope) -> None:
         self._connection = connection
-        clauses, values = ["1"], []
-        for column, test, value in (
-            ("wall", ">=", scope.since),
-            ("wall", "<", scope.until),
-            ("tenant", "=", scope.tenant),
-            ("route", "=", scope.route),
-            ("feature", "=", scope.feature),
-            (rollups.MODEL.replace("r.", ""), "=", scope.model),
-            ("key_id", "=", scope.key),
-        ):
-            if value is not None:
-                clauses.append(f"{column} {test} ?")
-                values.append(value)
-        self._where = " AND ".join(clauses)
+        self._where, values = condition(scope)
         self._values: tuple[Any, ...] = tuple(values)
-        times = [(c, v) for c, v in zip(clauses[1:], values, strict=True) if c.startswith("wall")]
-        self._entry_where = " AND ".join(["1", *(c for c, _ in times)])
-        self._entry_values = tuple(v for _, v in times)
-        self._whole = (scope.tenant, scope.route, scope.feature, scope.model, scope.key) == (None,) * 5
+        self._entry_where, values = condition(scope.times)
+        self._entry_values = tuple(values)
+        self._whole = scope.whole
 
     def _rows(self, select: str, tail: str = "", table: str = "requests", also: str = "") -> list[tuple[Any, ...]]:
         sql = f"SELECT {select} FROM {table} WHERE {self._where}{also} {tail}"

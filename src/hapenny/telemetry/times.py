@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +83,3 @@ def latency(counts: Counts, bins: int = 36) -> Latency:
         count=round(whole), p50=p50, p90=p90, p95=p95, p99=p99, edges=edges.tolist(),
         counts=[round(each) for each in shown],
     )  # fmt: skip
-
-
-def merged(each: Sequence[Counts]) -> Counts:
-    """Several together."""
-    return np.sum(each, axis=0) if each else np.zeros(BINS)

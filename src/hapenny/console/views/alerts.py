@@ -13,7 +13,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     """Those of the range, and where they go."""
     rolled = desk.rolled()
     with rolled.look():
-        alerts = sampled.entries(rolled.connection, "alert", place.since or 0.0, place.until or 1e12, 300)
+        alerts = sampled.entries(rolled.connection, "alert", place.scope, 300)
     kinds: dict[str, int] = {}
     for each in alerts:
         kinds[str(each.get("alert", ""))] = kinds.get(str(each.get("alert", "")), 0) + 1

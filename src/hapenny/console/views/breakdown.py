@@ -19,7 +19,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     with rolled.look():
         groups = rolled.groups(place.scope, by)
         span = rolled.cube(place.scope)
-        names = {record[0]: record[1] for record in _names(desk)} if by == "key" else {}
+        names = _names(desk) if by == "key" else {}
     return {
         "by": by,
         "ways": ways,
@@ -30,7 +30,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _names(desk: Desk) -> list[tuple[str, str]]:
+def _names(desk: Desk) -> dict[str, str]:
     from hapenny.admission.keys import key_id
 
-    return [(key_id(key.key), key.tenant) for key in desk.config.keys]
+    return {key_id(key.key): key.tenant for key in desk.config.keys}

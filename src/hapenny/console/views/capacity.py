@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
-from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
 from hapenny.telemetry import sampled
 
@@ -15,28 +14,19 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     rolled = desk.rolled()
     with rolled.look():
         calls = rolled.calls(place.scope)
-        failures: dict[str, int] = {}
-        for each in rolled.counts(place.scope, "failure"):
-            failures[each.name] = failures.get(each.name, 0) + each.requests
-        bills = [] if viewer.tenant else sampled.entries(
-            rolled.connection, "capacity", place.since or 0.0, place.until or 1e12, 2_000
-        )  # fmt: skip
+        failures = rolled.failures(place.scope)
+        bills = [] if viewer.tenant else sampled.entries(rolled.connection, "capacity", place.scope, 2_000)
         seconds = max(1.0, (place.until or rolled.last or place.now) - (place.since or rolled.first or 0.0))
     paid: dict[str, dict[str, Any]] = {}
     for bill in bills:
         known = paid.setdefault(bill["model"], {"technique": bill["technique"], "hours": 0, "actual": 0})
         known["hours"] += 1
         known["actual"] += bill["actual"]
-    live, why = None, ""
-    if viewer.tenant is None:
-        try:
-            live = desk.live.get("/v1/throughput")
-        except Unreachable as error:
-            why = str(error)
+    live, why = desk.running("/v1/throughput", viewer)
     return {
         "calls": calls[:40],
         "minutes": seconds / 60,
-        "failures": sorted(failures.items(), key=lambda item: -item[1]),
+        "failures": failures,
         "bills": paid,
         "routes": live.get("routes", []) if isinstance(live, dict) else [],
         "why": why,

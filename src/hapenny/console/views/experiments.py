@@ -9,7 +9,6 @@ import msgspec
 
 from hapenny.console.desk import Desk, Empty, Viewer
 from hapenny.console.place import Place
-from hapenny.evidence import analysis, units
 from hapenny.pages.evidence_charts import said
 
 STATE = Path(".hapenny/experiments.json")
@@ -18,6 +17,7 @@ FRESH_S = 120.0
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     """Every experiment with its newest analysis."""
+    from hapenny.tuning.experiment_results import results
     from hapenny.tuning.experiments import Experiment
 
     path = desk.path
@@ -28,7 +28,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         raise Empty("The experiments' file cannot be read", f"{file}: {error}", "hapenny experiment status") from None
     rows = []
     for one in sorted(known, key=lambda each: (not each.running, each.name)):
-        analysis, age = desk.aside(("experiment", path, one.name), lambda one=one: _analysed(path, one), FRESH_S)  # type: ignore[misc]
+        analysis, age = desk.aside(("experiment", path, one.name), lambda one=one: results(path, one).analysis, FRESH_S)  # type: ignore[misc]
         rows.append(
             {
                 "one": one,
@@ -39,19 +39,3 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
             }
         )
     return {"rows": rows, "file": str(file), "said": said, "making": any(row["age"] is None for row in rows)}
-
-
-def _analysed(path: str, one: Any) -> analysis.Analysis:
-    seen, changed = units.gather(units.exposed(path, one.name), one.name, one.unit)
-    return analysis.analyse(
-        seen,
-        one.shares(),
-        metric=one.metric,
-        better=one.better,
-        guardrails=[(rail.metric, rail.margin, rail.better) for rail in one.guardrails],
-        secondary=one.secondary,
-        alpha=one.alpha,
-        horizon=one.horizon,
-        looks=one.looks,
-        changed_arm=changed,
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
-from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
 from hapenny.pages.lines import Line, lines
 from hapenny.pages.quality import budget_lines
@@ -22,12 +21,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         spent = sampled.evidence(rolled.connection, place.scope)
         routes = sampled.scores(rolled.connection, place.scope, "route")
         audits = [call for call in rolled.calls(place.scope) if call.purpose in ("audit", "judge")]
-    live, why = None, ""
-    if viewer.tenant is None:
-        try:
-            live = desk.live.get("/v1/certificates")
-        except Unreachable as error:
-            why = str(error)
+    live, why = desk.running("/v1/certificates", viewer)
     people = "Labels need texts: see the page Labels."
     if viewer.tenant is None:
         people = desk.people()

@@ -20,21 +20,17 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         before = rolled.totals(place.before) if place.before is not None else None
         course = rolled.course(place.scope)
         savings = rolled.savings(place.scope)
-        failures: dict[str, int] = {}
-        for each in rolled.counts(place.scope, "failure"):
-            failures[each.name] = failures.get(each.name, 0) + each.requests
+        failures = rolled.failures(place.scope)
         spending = sampled.spending(rolled.connection, place.scope)
         newest = rolled.last
-        alerts = [] if viewer.tenant else sampled.entries(
-            rolled.connection, "alert", place.since or 0.0, place.until or 1e12, 5
-        )  # fmt: skip
+        alerts = [] if viewer.tenant else sampled.entries(rolled.connection, "alert", place.scope, 5)
     at = [float(spot.at) for spot in course]
     told = [spot.totals for spot in course]
     return {
         "totals": totals,
         "before": before if before is not None and before.requests else None,
         "newest": newest,
-        "failures": sorted(failures.items(), key=lambda item: -item[1])[:6],
+        "failures": failures[:6],
         "savings": savings[:6],
         "saved": sum(saving.saved for saving in savings),
         "spending": spending,

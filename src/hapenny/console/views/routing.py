@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
-from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
 from hapenny.pages.quality import budget_lines
 from hapenny.pages.scatter import Point, scatter
@@ -34,12 +33,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         rows.append({"group": group, "cost": round(cost), "score": score})
         if score is not None and cost > 0:
             points.append(Point(group.name, cost / 1e9, score.mean, score.low, score.high))
-    live, why = None, ""
-    if viewer.tenant is None:
-        try:
-            live = desk.live.get("/v1/certificates")
-        except Unreachable as error:
-            why = str(error)
+    live, why = desk.running("/v1/certificates", viewer)
     return {
         "rows": rows,
         "pareto": scatter(points, "Models by cost of a request and quality"),

@@ -13,6 +13,7 @@ from hapenny.pages.charts import shown, waterfall
 from hapenny.pages.quality import holdout_lines
 from hapenny.pages.words import words
 from hapenny.telemetry import sampled
+from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Holdout, Scope, Spent
 from hapenny.telemetry.holdout import against_totals, ratio
 from hapenny.telemetry.rolled import Rolled
@@ -52,10 +53,8 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         spans = rolled.baselines(place.scope)
         spent = sampled.evidence(rolled.connection, place.scope)
         holdout = held_out(rolled, place.scope)
-        invoices = [] if viewer.tenant else sampled.entries(rolled.connection, "invoice", 0.0, 1e12, 6)
-        capacity = [] if viewer.tenant else sampled.entries(
-            rolled.connection, "capacity", place.since or 0.0, place.until or 1e12, 2_000
-        )  # fmt: skip
+        invoices = [] if viewer.tenant else sampled.entries(rolled.connection, "invoice", Scope(), 6)
+        capacity = [] if viewer.tenant else sampled.entries(rolled.connection, "capacity", place.scope, 2_000)
     extra = {each["technique"]: 0 for each in capacity}
     for each in capacity:
         extra[each["technique"]] += each["saved"]
@@ -121,7 +120,7 @@ def judged(technique: str, spent: list[Spent]) -> tuple[str, str]:
 def held_out(rolled: Rolled, scope: Scope) -> Holdout | None:
     """Requests with everything off against the rest."""
     scored = sampled.scores(rolled.connection, scope, "background")
-    where, values = sampled.condition(scope)
+    where, values = condition(scope)
     hours = [(each.requests, each.baseline, each.actual, each.hits) for each in rolled.baselines(scope).values()]
     judged = (sum(each.count for each in scored), sum(each.count * each.mean for each in scored))
     span = rolled.plain(scope)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hapenny.console.desk import Desk, Viewer
 from hapenny.console.place import Place
 from hapenny.telemetry.advice import Watched, advise
+from hapenny.telemetry.conditions import condition
 
 SAMPLE = 20_000
 """Requests that stages in shadow watched, the newest of a range."""
@@ -14,10 +17,6 @@ SAMPLE = 20_000
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     """Steps that stages in shadow would have saved, from a sample of the range, brought to the range's bill."""
-    import msgspec
-
-    from hapenny.telemetry.sampled import condition
-
     rolled = desk.rolled()
     with rolled.look():
         totals = rolled.totals(place.scope)
