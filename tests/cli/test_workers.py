@@ -70,6 +70,7 @@ def test_the_ledger_has_the_rows_of_both(workers):
 def test_one_that_dies_is_started_again_and_nobody_notices(workers):
     process, url, _ = workers
     question(url, "When do you open?")
+    until(lambda: all("hit" in question(url, "When do you open?") for _ in range(12)))
     first, second = psutil.Process(process.pid).children()
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: "hapenny_worker_restarts_total 1" in body(url, "/metrics"))
