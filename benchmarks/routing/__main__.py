@@ -16,6 +16,7 @@ from benchmarks.calibrate import calibrate
 from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
 from benchmarks.routing.scores import Source, all_scores
+from benchmarks.routing.unlike import unlike
 from hapenny.intents.features import extract
 from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Reader, fit
@@ -126,6 +127,11 @@ def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> 
         write(records, tables, scores)
     return {
         "apgr": measured,
+        "worst": {
+            kind: min(({"pair": name, "apgr": each[kind]} for name, each in measured.items()), key=lambda p: p["apgr"])
+            for kind in KINDS
+        },
+        "unlike": unlike(here, quick),
         "mean": {kind: float(np.mean([m[kind] for m in measured.values()])) for kind in KINDS},
         "cpt80_mean": {kind: float(np.mean(costs80[kind])) for kind in KINDS},
         "parameters": parameters.count(),

@@ -14,6 +14,8 @@ _NEVER = ("script", "style", "template", "svg", "iframe", "object", "input", "se
 _AROUND = ("nav", "footer", "noscript")
 _INSIDE = ("article", "main", "section", "blockquote")
 _PARTS = ("tr", "td", "th", "tbody", "thead", "tfoot")
+_BLOCKS = ("summary", "legend", "figcaption", "address", "dialog")
+_APART = ("button", "label", "option")
 _NOT_IN_CELLS = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "ul", "ol", "form", "article")
 
 
@@ -41,6 +43,12 @@ def read_page(markup: str) -> tuple[str, str, dict[str, str]]:
         tag.decompose()
     for tag in soup.find_all("img"):
         tag.replace_with(str(tag.get("alt") or ""))
+    for tag in soup.find_all(("rt", "rp")):  # how signs are read aloud: inside a word they would hide it
+        tag.decompose()
+    for tag in soup.find_all(_BLOCKS):
+        tag.name = "p"
+    for tag in soup.find_all(_APART):
+        tag.insert_after(" ")
     around = [tag for tag in soup.find_all(_AROUND) if tag.find_parent(_INSIDE) is None]
     if any(text.strip() for text in _outside(soup, around)):
         for tag in around:
