@@ -127,10 +127,7 @@ def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> 
         write(records, tables, scores)
     return {
         "apgr": measured,
-        "worst": {
-            kind: min(({"pair": name, "apgr": each[kind]} for name, each in measured.items()), key=lambda p: p["apgr"])
-            for kind in KINDS
-        },
+        "worst": {kind: _worst(measured, kind) for kind in KINDS},
         "unlike": unlike(here, quick),
         "mean": {kind: float(np.mean([m[kind] for m in measured.values()])) for kind in KINDS},
         "cpt80_mean": {kind: float(np.mean(costs80[kind])) for kind in KINDS},
@@ -140,6 +137,11 @@ def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> 
         "certificate": promised,
         "dominated": drop,
     }
+
+
+def _worst(measured: dict[str, dict[str, float]], kind: str) -> dict[str, Any]:
+    name, figures = min(measured.items(), key=lambda pair: pair[1][kind])
+    return {"pair": name, "apgr": figures[kind]}
 
 
 def write(path: Path, tables: dict[str, data.Table], scores: dict[tuple[str, str, str], dict[str, Any]]) -> None:
