@@ -238,3 +238,22 @@ def test_readings_of_signs_and_parts_of_a_form_do_not_run_into_words():
     _, text = html_text("<p>東<ruby>京<rt>きょう</rt></ruby>へ</p><details><summary>Q</summary>Answer</details>")
     assert text.split() == ["東京へ", "Q", "Answer"]
     assert html_text("<p><button>Press</button><label>Name</label></p>")[1].split() == ["Press", "Name"]
+
+
+def test_a_cell_over_several_rows_stands_in_each_of_them():
+    page = (
+        "<table><tr><th>City</th><th>Year</th><th>N</th></tr><tr><td rowspan=2>Hue</td><td>2020</td><td>1</td></tr>"
+        "<tr><td>2021</td><td>2</td></tr><tr><td>Oslo</td><td rowspan=2>2022</td><td>3</td></tr>"
+        "<tr><td>Rome</td><td>4</td></tr></table>"
+    )
+    lines = html_text(page)[1].splitlines()
+    assert lines[2:] == ["| Hue | 2020 | 1 |", "| Hue | 2021 | 2 |", "| Oslo | 2022 | 3 |", "| Rome | 2022 | 4 |"]
+
+
+def test_cells_that_claim_a_thousand_rows_do_not_fill_the_memory():
+    wide = "<tr>" + "<td rowspan=1000>x</td>" * 200 + "</tr>" + "<tr></tr>" * 500
+    assert len(html_text(f"<table>{wide}</table>")[1]) < 200_000
+
+
+def test_marks_that_link_to_a_heading_are_no_part_of_it():
+    assert html_text('<h2>Returns <a href="#returns">¶</a></h2><p>Text</p>')[1] == "## Returns\n\nText"
