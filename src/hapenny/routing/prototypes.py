@@ -38,7 +38,8 @@ def learn(shapes: Floats) -> tuple[list[list[float]], float]:
     part = np.arange(len(rows)) % _PARTS
     held = [nearest(rows[part == each], _groups(rows[part != each], count)) for each in range(_PARTS)]
     border = float(np.quantile(np.concatenate(held), _WITHIN))
-    return _groups(rows, count).round(4).tolist(), max(border, 1e-6)
+    # Prompts that are all alike have a narrow border: one standard deviation in every measure is no other kind.
+    return _groups(rows, count).round(4).tolist(), max(border, rows.shape[1] ** 0.5)
 
 
 def nearest(rows: Floats, prototypes: Floats) -> Floats:
