@@ -333,8 +333,8 @@ class Answer:
         self.close()
 
     async def drain(self) -> None:
-        """Reads to the end for what the transforms make of it. Of a stored answer that one recorder alone looks at, what
-        it makes of it is known from the first time on."""
+        """Reads to the end for what the transforms make of it. What a recorder that alone looks at a stored answer
+        makes of it is known from the first time on."""
         source, recorder = self._source, self.recorder
         heard = source.heard if type(source) is Replay else None
         alone = heard is not None and self._head is None and self.outcome is None and len(self._flows) == 1

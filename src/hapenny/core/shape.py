@@ -79,5 +79,5 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
 
 
 def _listed(text: str) -> bool:
-    """Whether a text has lines or labels. One character is looked for much faster than two, and two faster from behind."""
+    """Whether a text has lines or labels. One character is found much faster than two, and two faster from behind."""
     return "\n" in text or (":" in text and text.rfind(": ") >= 0)

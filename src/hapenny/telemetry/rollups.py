@@ -228,31 +228,25 @@ def _selects(where: str, step: int) -> Iterator[tuple[Rolled, str]]:
     columns += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in _TIMES]
     yield _REQUESTS, f"SELECT {', '.join(columns)} FROM main.requests r WHERE {where}"
     labels = f"{hour}, r.tenant, r.route, r.feature, s.technique"
-    yield (
-        _SAVINGS,
-        (
-            f"SELECT {labels}, count(*), sum(s.nano), 0 FROM main.requests r"
-            f" JOIN main.savings s ON s.request = r.seq WHERE {where} AND NOT r.unpriced"
-        ),
+    saved = (
+        f"SELECT {labels}, count(*), sum(s.nano), 0 FROM main.requests r"
+        f" JOIN main.savings s ON s.request = r.seq WHERE {where} AND NOT r.unpriced"
     )
-    yield (
-        _SAVINGS,
-        (
-            f"SELECT {labels}, 0, 0, sum(s.cost) FROM main.requests r JOIN main.calls s ON s.request = r.seq"
-            f" WHERE {where} AND NOT r.unpriced AND NOT s.adopted AND s.cost > 0"
-        ),
+    yield _SAVINGS, saved
+    own = (
+        f"SELECT {labels}, 0, 0, sum(s.cost) FROM main.requests r JOIN main.calls s ON s.request = r.seq"
+        f" WHERE {where} AND NOT r.unpriced AND NOT s.adopted AND s.cost > 0"
     )
-    began = f"c.outcome != 'failed' AND r.seq % {step} = 0"
-    yield (
-        _CALLS_MADE,
-        (
-            f"SELECT {hour}, r.tenant, c.model, c.region, c.service_tier, c.purpose, count(*),"
-            " total(c.outcome = 'failed'), coalesce(sum(c.cost), 0), sum(c.input), sum(c.output), sum(c.cache_read),"
-            " sum(c.cache_write + c.cache_write_1h), sum(c.reasoning), count(c.began) FILTER (WHERE c.outcome != 'failed'),"
-            f" {letters('(c.began - c.started)', began)}"
-            f" FROM main.requests r JOIN main.calls c ON c.request = r.seq WHERE {where}"
-        ),
+    yield _SAVINGS, own
+    began = letters("(c.began - c.started)", f"c.outcome != 'failed' AND r.seq % {step} = 0")
+    made = (
+        f"SELECT {hour}, r.tenant, c.model, c.region, c.service_tier, c.purpose, count(*),"
+        " total(c.outcome = 'failed'), coalesce(sum(c.cost), 0), sum(c.input), sum(c.output), sum(c.cache_read),"
+        " sum(c.cache_write + c.cache_write_1h), sum(c.reasoning),"
+        f" count(c.began) FILTER (WHERE c.outcome != 'failed'), {began}"
+        f" FROM main.requests r JOIN main.calls c ON c.request = r.seq WHERE {where}"
     )
+    yield _CALLS_MADE, made
     for what, name, nano, source in (
         (
             "layer", "r.cache_layer || CASE WHEN r.cache_hit THEN '/hit' ELSE '/miss' END",

@@ -117,7 +117,7 @@ class RequestParser(Parser):
         """A head was read; the request's fields stand in this object."""
 
     def head(self, text: str) -> None:
-        """Reads a request's head. Most clients send the same one with every request of a connection: it is read once."""
+        """Reads a request's head. One that comes again on a connection, as most do, is read once."""
         while text.startswith("\r\n"):
             text = text[2:]  # RFC 9112 §2.2: blank lines before a request
         if not text:
