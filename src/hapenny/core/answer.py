@@ -173,6 +173,8 @@ class Recorder(Transform):
                         hook()
                     break
         collector, output = self._collector, self.output
+        if collector is not None and collector.take(batch):
+            collector = None
         for event in batch:
             if type(event) is TextDelta:
                 output.append(event.text)

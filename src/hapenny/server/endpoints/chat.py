@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from hapenny.admission.gate import LIMITS
@@ -52,6 +53,12 @@ _READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
 """How the headers begin that codecs read into a request."""
 
 
+@lru_cache(64)
+def _read(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those headers of a request that codecs read."""
+    return tuple(name for name in names if name.startswith(_READ_BY_CODECS))
+
+
 class Surface:
     """A codec, and what its path says about streaming (None: the body says it).
 
@@ -69,7 +76,8 @@ class Surface:
         """The request in `body`. Raises `Failure`."""
         if len(body) > _MEMO_BODY:
             return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        key = (body, model, *[pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)])
+        read = _read(tuple(headers))
+        key: tuple[object, ...] = (body, model, read, *[headers[name] for name in read]) if read else (body, model)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
