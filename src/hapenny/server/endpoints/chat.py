@@ -47,6 +47,8 @@ _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
 _MEMO_BYTES = 8_000_000
 """Bodies a surface remembers, by their size."""
+_ONCE = 8_192
+"""Bodies of which is known that they came, so that those that come again are remembered."""
 _MEMO_BODY = 65_536
 """The largest body that is remembered."""
 _READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
@@ -63,7 +65,7 @@ class Surface:
     """A codec, and what its path says about streaming (None: the body says it).
 
     The same bytes decode to the same request, which is frozen: bodies that come again, as those of cache hits do, are
-    decoded once.
+    remembered.
     """
 
     def __init__(self, protocol: Spoken, stream: bool | None = None) -> None:
@@ -71,6 +73,8 @@ class Surface:
         self.stream = stream
         self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
         self._held = 0
+        self._once: set[int] = set()
+        """Hashes of bodies that came once."""
 
     def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
         """The request in `body`. Raises `Failure`."""
@@ -83,6 +87,12 @@ class Surface:
             self._known.move_to_end(key)
             return known[0]
         request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        mark = hash(key)
+        if mark not in self._once:  # most bodies never come again
+            if len(self._once) >= _ONCE:
+                self._once.clear()
+            self._once.add(mark)
+            return request
         self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
         self._held += 2 * len(body)
         while self._held > _MEMO_BYTES:
