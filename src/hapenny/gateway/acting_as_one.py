@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.stored import RESULT
 from hapenny.caching.withdrawals import Withdrawal
 from hapenny.core.clock import Clock
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.caching.semantic.opensearch import OpenSearchChannel
+    from hapenny.caching.shared import SharedAnswers
 
 _log = get_logger("hapenny.gateway")
 
@@ -76,12 +79,24 @@ async def join_others(shared: Shared, semantic: SemanticCache | None, dispatcher
 
         together = semantic.others
         if not isinstance(together, SharedSemantic):  # else it goes on over a reload, from where it was
-            together = semantic.others = SharedSemantic(elsewhere, semantic, clock)
+            together = semantic.others = SharedSemantic(elsewhere, semantic, clock, _channel(shared, elsewhere))
         serve("what gateways learn together", clock, together.follow)
     serve("news for other gateways", clock, tell)
     hints = Hints(dispatchers, clock)
     serve("hints about providers", clock, lambda: follow(hints, elsewhere, clock))
     shared.recorder.metrics.source("shared answers", lambda: _series(shared, hints))
+
+
+def _channel(shared: Shared, elsewhere: SharedAnswers) -> OpenSearchChannel | None:
+    """Where what gateways learn together is kept, if not in the shared space."""
+    options = shared.config.stages[SEMANTIC_STAGE]
+    if not options.opensearch:
+        return None
+    from hapenny.caching.semantic.opensearch import OpenSearchChannel
+
+    channel = OpenSearchChannel(options.opensearch, shared.clock, options.ttl_s)
+    elsewhere.beside.append(channel.aclose)
+    return channel
 
 
 def _series(shared: Shared, hints: Hints) -> Iterator[Series]:
