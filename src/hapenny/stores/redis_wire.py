@@ -2,7 +2,8 @@
 
 It speaks RESP2, which every server does, and no more of it than `RedisLine` needs: loading the general client takes a
 fifth of a gateway's start. Addresses are those of the general client: `redis://`, `rediss://` (TLS: `ssl_ca_certs`,
-`ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs`, `ssl_check_hostname`), `unix://PATH`, each with user, password, database.
+`ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs`, `ssl_check_hostname`), `unix://PATH`, each with user, password and
+database.
 """
 
 from __future__ import annotations
