@@ -137,7 +137,7 @@ def test_an_address_without_tls_is_a_problem(tmp_path, aws, monkeypatch):
 
 
 def test_where_nothing_is_called_on_bedrock_it_says_so():
-    assert regions.look(load(text="{}"), 7) == ([], ["no model is called on Bedrock: nothing crosses regions there"])
+    assert regions.look(load(), 7) == ([], ["no model is called on Bedrock: nothing crosses regions there"])
 
 
 def test_a_handshake_names_protocol_and_cipher(tmp_path):

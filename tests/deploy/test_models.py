@@ -28,7 +28,7 @@ def handle(monkeypatch):
         sagemaker.create_model(
             ModelName="chat", ExecutionRoleArn="arn:aws:iam::123456789012:role/m", PrimaryContainer={"Image": "i"}
         )
-        variant = {"VariantName": "only", "ModelName": "chat", "InstanceType": "ml.g5.2xlarge"}
+        variant = {"VariantName": "only", "ModelName": "chat", "InstanceType": "ml.g4dn.xlarge"}
         variant |= {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
         sagemaker.create_endpoint_config(EndpointConfigName="hapenny-chat", ProductionVariants=[variant])
         spec.loader.exec_module(module)
