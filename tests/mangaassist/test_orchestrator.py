@@ -143,9 +143,3 @@ def test_techniques_that_are_off_are_off_on_every_route():
         modes = route.modes()
         assert {modes[name] for name in ("templates", "tiers", "exact", "prefix", "throughput", "prune")} == {"off"}
     assert len(TECHNIQUES) == 4
-
-
-async def test_personal_data_never_reaches_the_model(gateway, shop):
-    assistant = Orchestrator(gateway, shop)
-    reply, _, _ = await ask(assistant, "My mail is ann.reader@example.org, what else does Quiet Pilot hold?")
-    assert "ann.reader@example.org" not in reply.text

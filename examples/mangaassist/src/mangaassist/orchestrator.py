@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,7 @@ from hapenny import (
     ToolUse,
 )
 from mangaassist.context import sized
+from mangaassist.denied import DECLINED
 from mangaassist.prompt import HANDED_OVER, SYSTEM, TOOLS, UNAVAILABLE
 from mangaassist.recognise import Asked, Recogniser, language_of
 from mangaassist.shop import Desk, Looked, Shop, look_up, run, too_young
@@ -109,6 +111,8 @@ class Reply(Struct, frozen=True, kw_only=True, tag="done"):
     whole_s: float | None = None
     holdout: bool = False
     degraded: bool = False
+    declined: bool = False
+    """Whether a guardrail answered, because of what was asked or of what a model was about to say."""
 
 
 class _Session(Struct):
@@ -148,7 +152,7 @@ class Orchestrator:
         self._recogniser = Recogniser(shop.titles)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    async def answer(self, turn: Turn, shop: Shop | None = None) -> AsyncIterator[Delta | Told | Reply]:
+    async def answer(self, turn: Turn, shop: Shop | None = None) -> AsyncGenerator[Delta | Told | Reply, None]:
         """The pieces of an answer as they come; the last one is the `Reply`. `shop`: as it stands at this moment, where
         that is another one."""
         shop = shop if shop is not None else self._shop
@@ -167,20 +171,20 @@ class Orchestrator:
         clock = self._gateway.clock
         began, first = clock.now(), None
         exchanges: list[Exchange] = []
-        request, failure, text, said = asking.request, "", "", ""
+        request, failure, text, said, declined = asking.request, "", "", "", False
         for _ in range(_ROUNDS):
             exchange: Exchange | None = None
             collector = Collector()
             try:
                 exchange = self._gateway.open(request, context, route=asking.route)
                 exchanges.append(exchange)
-                events = await self._gateway.answer(exchange)
-                async for event in events:
-                    collector.feed(event)
-                    if isinstance(event, TextDelta):
-                        first = clock.now() - began if first is None else first
-                        said += event.text
-                        yield Delta(event.text)
+                async with aclosing(await self._gateway.answer(exchange)) as events:
+                    async for event in events:
+                        collector.feed(event)
+                        if isinstance(event, TextDelta):
+                            first = clock.now() - began if first is None else first
+                            said += event.text
+                            yield Delta(event.text)
                 completion = collector.finish()
             except Failure as error:
                 failure = error.kind
@@ -188,6 +192,10 @@ class Orchestrator:
             finally:
                 if exchange is not None:
                     self._gateway.close(exchange)
+            if completion.reason == "guardrail":
+                declined, text = True, f"{said}\n{DECLINED[language]}".strip()
+                yield Delta(text.removeprefix(said))
+                break
             text, call = completion.text, completion.tool_use
             if call is None:
                 break
@@ -201,12 +209,14 @@ class Orchestrator:
         if failure and not said:
             yield Told("hand_over", await self._hand_over(turn, turn.text))
             yield Delta(UNAVAILABLE[language])
-        session.turns.append((turn.text, text or "(no answer)"))
-        del session.turns[:-_TURNS]
+        if not declined:  # it would stand in every prompt of the session, and be declined each time
+            session.turns.append((turn.text, text or "(no answer)"))
+            del session.turns[:-_TURNS]
         if self._desk is not None:
             await self._desk.save(turn.session, msgspec.msgpack.encode(session), clock.wall())
         recognised = asked if asking.route == SCRIPTED else None
-        yield self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
+        reply = self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
+        yield replace(reply, declined=True) if declined else reply
 
     # -- the request ---------------------------------------------------------------------------------------------
 
@@ -223,7 +233,9 @@ class Orchestrator:
             call = ToolUse("lookup", looked.tool, json.dumps(looked.arguments, ensure_ascii=False))
             request = self._request(turn, session, (), SCRIPTED)
             return _Asking(_answered(request, call, looked.result), SCRIPTED, (), Told(looked.tool, looked.result))
-        passages = turn.passages if turn.passages is not None else await shop.passages(turn.text, language)
+        passages = turn.passages
+        if passages is None:
+            passages = await shop.passages(turn.text, language, age=turn.age)
         if self._settings.sized:
             passages = sized(passages, turn.text, shop.titles, session.titles)
         if turn.age:
@@ -280,6 +292,10 @@ class Orchestrator:
             session.titles = named
         elif asked is not None and asked.series:
             session.titles = (asked.series,)
+
+    async def history(self, id: str) -> list[tuple[str, str]]:
+        """Questions and answers of a session so far, for a page that is loaded again."""
+        return list((await self._session(id)).turns)
 
     def forget(self, id: str) -> None:
         """Ends a session."""

@@ -104,7 +104,7 @@ function done(piece) {
   const line = make("p", "cost");
   const baseline = piece.actual === null ? null : piece.actual + piece.saved;
   const share = baseline ? Math.round(100 * piece.saved / baseline) + " %" : "";
-  const how = piece.intent ? "answered from the shop's books, without a model"
+  const how = piece.declined ? "declined by a guardrail" : piece.intent ? "answered from the shop's books, without a model"
     : piece.models.filter(Boolean).pop() || "answered from memory";
   const seconds = ((performance.now() - open.began) / 1000).toFixed(2);
   line.append("paid " + money(piece.actual) + ", ");
@@ -149,6 +149,14 @@ document.onkeydown = (event) => {
 by("language").onchange = suggest;
 fetch("/api/shop").then((answer) => answer.json()).then((about) => {
   suggestions = about.suggestions;
+  if (!by("turns").children.length) {
+    for (const [question, answer] of about.history) {
+      const turn = make("li", "theirs");
+      turn.append(make("p", "said", answer));
+      by("turns").append(make("li", "mine", question), turn);
+    }
+    by("turns").lastChild?.scrollIntoView({ block: "nearest" });
+  }
   by("simulated").hidden = !about.simulated;
   suggest();
 }).catch(() => { by("state").textContent = "The shop cannot be reached. Reload the page."; });
