@@ -11,6 +11,7 @@ SCENARIO = Scenario(
     "model takes both, both go.",
     sees="`x-hapenny-notes`; the ledger keeps what was sent.",
     act="Set only one of them in the application.",
+    without={"stages": {"parameters": {"refused": "reject"}}},
 )
 MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 

@@ -16,6 +16,7 @@ SCENARIO = Scenario(
     "reused, and a caller that leaves takes no place.",
     sees="`hapenny_pool_queued`, the warning “calls wait for a connection”, `hapenny profile`.",
     act="Raise `connections` of the backend if the provider allows it; HTTP/2 or a second endpoint else.",
+    naive="A connection for each call, as many as there are calls.",
 )
 
 
@@ -38,7 +39,7 @@ async def run(scene: Scene) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    pool = Pool(RealClock(), connections=2)
+    pool = Pool(RealClock(), connections=100 if scene.broken else 2)
 
     async def one() -> bytes:
         return await (await pool.send("GET", address(url), {}, b"")).whole()

@@ -2,7 +2,7 @@
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.faults import Fault
-from scenarios.scene import NO_CACHE, Scenario, Scene
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -13,6 +13,8 @@ SCENARIO = Scenario(
     "service is back within seconds.",
     sees="`hapenny doctor`, `hapenny_learnt_limit`, and the error's text while it holds.",
     act="Nothing. `learn: false` for a model whose quota is known and configured.",
+    # A limit that stays where it fell to:
+    without={"stages": {"throughput": {"models": {STRONG: {"quota": {"requests_per_minute": 2}}}}}},
 )
 
 
