@@ -67,6 +67,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Where the operator sees it."""
     act: str
     """What the operator does."""
+    check: str = ""
+    """The command that shows it; words in capitals are the operator's own."""
+    proof: str = ""
+    """How the operator knows that it is over."""
     real: bool = False
     """Played in real time, with sockets and processes, instead of virtual time."""
     without: Mapping[str, Any] | None = None

@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "the CDN may keep it `shared_s` and no longer. `Surrogate-Key` names the epoch for a purge there.",
     sees="`/v1/answers/…` answers 404; `s-maxage` on what is still published.",
     act="Purge the surrogate key of the old epoch at the CDN; set `edge: {shared_s: …}` to what may be stale.",
+    check="hapenny cache stats",
+    proof="The old address answers 404 here, and at the CDN once `s-maxage` is over.",
     naive="Nothing is withdrawn: what was published runs out by itself.",
 )
 

@@ -10,6 +10,8 @@ SCENARIO = Scenario(
     does="Negations and opposites, numbers and names block a hit, whatever the similarity says; a rewording is served.",
     sees="`Cache-Status` says why it was no hit; `hapenny cache explain KEY` and the console show the pair.",
     act="Nothing. Pairs that look wrong are judged in `hapenny labels`, which moves the border.",
+    check="hapenny cache explain",
+    proof="The negated question has an entry of its own.",
     naive="Similarity alone decides: a hit is what the nearest stored question got.",
 )
 CACHED = {"stages": {"semantic": {"similarity": 0.5}}, "routes": {"default": {"stages": {"semantic": "on"}}}}

@@ -15,6 +15,8 @@ SCENARIO = Scenario(
     "is cached, and the books count what the provider bills.",
     sees="The row's outcome, `hapenny_calls_total{outcome=…}`.",
     act="Nothing; a fallback model shortens it.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Streams that broke are rows with an error, and none of them was served from a cache.",
     without={"stages": {"throughput": {"retry": {"tries": 1}}}},
 )
 

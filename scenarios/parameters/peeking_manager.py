@@ -15,6 +15,8 @@ SCENARIO = Scenario(
     "stays `no verdict yet`; with one it comes.",
     sees="`hapenny experiment analyse` and the console show interval, verdict and how many users are still missing.",
     act="Look as often as you like, and act on the verdict only.",
+    check="hapenny experiment analyse NAME",
+    proof="The test ended by its verdict, or runs on.",
     naive="A verdict is the first p below .05.",
 )
 

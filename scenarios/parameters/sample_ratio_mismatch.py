@@ -14,6 +14,8 @@ SCENARIO = Scenario(
     "large the lift.",
     sees="`hapenny experiment analyse` shows the shares, and the p of their test.",
     act="Find what drops users (here: the app version), mend it, start the test anew under another name.",
+    check="hapenny experiment analyse NAME",
+    proof="The new test's shares are those that were meant.",
     naive="Whatever shares came are taken for those that were meant.",
 )
 

@@ -10,8 +10,10 @@ SCENARIO = Scenario(
     happens="The provider's new version writes twice as much. Output tokens count several times against the quota.",
     does="Sizes of answers are learnt by intent: reservations, predictions and the planner follow, and `hapenny "
     "plan` on the new ledger asks for what is really needed.",
-    sees="`hapenny_output_tokens_total`, the report's tokens by kind, the planner's need.",
+    sees="`hapenny_tokens_total{kind=\"output\"}`, the report's tokens by kind, the planner's need.",
     act="`brevity` as an experiment, an `answer_size` limit, or more quota.",
+    check="hapenny plan --ledger ledger.db --model anthropic.claude-3-sonnet-20240229-v1:0",
+    proof="The quota that the planner asks for is granted, or answers are short again.",
     without={"stages": {"answer_size": {"window": 10_000}}},
 )
 

@@ -14,6 +14,8 @@ SCENARIO = Scenario(
     "than the last value. On a day that is unlike the others it falls silent, and what arrives decides.",
     sees="`hapenny autoscale --dry-run` says why it wants what it wants (“forecast …” or the level).",
     act="Nothing. For days known ahead, scheduled actions.",
+    check="hapenny autoscale --dry-run --ledger ledger.db --tokens-per-s 2000",
+    proof="What it wants follows what arrives; no server was started for nobody.",
     naive="The day is taken to be like yesterday, always.",
 )
 

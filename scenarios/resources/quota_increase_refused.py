@@ -14,6 +14,8 @@ SCENARIO = Scenario(
     "what can be served, the cheapest first, within the residency that is allowed.",
     sees="`hapenny plan` (what is needed, and the ways to get it), quota use by place on the console.",
     act="Add the second place; ask again with the planner's figures.",
+    check="hapenny capacity -c hapenny.yaml",
+    proof="Both places carry calls, and neither is at its limit.",
     naive="The second place is not added.",
 )
 QUOTA = {"requests_per_minute": 60}

@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "ends properly, and its row is in the books.",
     sees="`/health/ready` answers 503 on the draining instance, its streams go on; the row is there afterwards.",
     act="`terminationGracePeriodSeconds` above `drain_s` (the Helm chart does).",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="No row of that hour ended with an error.",
     naive="The instance is taken away as it stands: what it is doing ends.",
 )
 

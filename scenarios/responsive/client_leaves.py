@@ -13,6 +13,8 @@ SCENARIO = Scenario(
     "generated until then, as an upper bound and never as nothing.",
     sees="Rows with outcome `left`; calls under way go back to zero.",
     act="Nothing. Ask for shorter answers where many leave.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Calls under way go back to 0; rows that were left have a cost, an upper bound.",
     naive="The application in front goes on reading for a client that is gone.",
 )
 

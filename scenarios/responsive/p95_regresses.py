@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "the model takes longer for longer answers.",
     sees="`hapenny profile` and the latency page (steps by hour), `hapenny bench A B` before the next release.",
     act="Bound the answers, or roll the release back.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="The step that grew is back in its part of the budget.",
     without=modes(latency="off"),
 )
 CONFIG = {

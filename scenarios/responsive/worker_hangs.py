@@ -18,6 +18,8 @@ SCENARIO = Scenario(
     "missing, and costs what was really called.",
     sees="The parts' rows under one tag, the total cost on the answer.",
     act="Nothing. Give the parts a fallback.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="Answers of several parts come within their limit and name what is missing.",
     naive="The parts are gathered as they are: one that fails takes the others along.",
 )
 

@@ -13,6 +13,8 @@ SCENARIO = Scenario(
     "the fast tier is asked.",
     sees="`explain` of `/v1/retrieve` shows the question that was searched.",
     act="Allow helpers (`remote: true`) where shoppers write in riddles.",
+    check='hapenny index search COLLECTION "And what does it cost?"',
+    proof="The follow-up's citations are of the series that was spoken of.",
     naive="The question is searched as it stands, without the turns before it.",
 )
 

@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "against tokens sent for each; a size you give stays yours.",
     sees="The table that `index build` prints; tokens by part (`context`) in the report.",
     act="Leave the size out, or take the one with the best recall for its tokens.",
+    check="hapenny index eval COLLECTION QUESTIONS",
+    proof="Evidence recall is up at fewer tokens a question.",
     naive="Chunks of 1,200 tokens, because somebody set them so.",
 )
 

@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "found.",
     sees="Notes on the answer, and `explain` of `/v1/retrieve`.",
     act="Nothing; check the field's values where it happens often.",
+    check='hapenny index search COLLECTION "accounts since 2100"',
+    proof="Questions with such bounds are answered with citations.",
     naive="A bound that the question states is set as the application's own filter, and kept.",
 )
 

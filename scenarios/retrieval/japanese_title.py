@@ -13,6 +13,8 @@ SCENARIO = Scenario(
     "Latin words, and single kanji are looked for where they stand alone.",
     sees="`POST /v1/retrieve` with `explain` shows the terms; the citations of the answer.",
     act="Nothing. `hapenny index tune` with questions of your own shows the rest.",
+    check='hapenny index search COLLECTION "橋の番人"',
+    proof="The volume with that title stands first.",
     naive="Words are what stands between blanks, as in English.",
 )
 TITLES = ["橋の番人", "渡し船の少女", "水車小屋の秘密", "鉄の巨人", "夜明けの図書館", "海辺のパン屋"]

@@ -15,6 +15,8 @@ SCENARIO = Scenario(
     "again, and a fallback at another provider takes over. The client sees an answer.",
     sees="The error's text names the host; `hapenny doctor` resolves each provider's name.",
     act="Run a caching resolver on the host.",
+    check="hapenny doctor -c hapenny.yaml",
+    proof="Each provider's name resolves, and no row is served by the fallback.",
     without={"fallbacks": {"strong": []}},
 )
 

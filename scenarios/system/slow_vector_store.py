@@ -15,6 +15,8 @@ SCENARIO = Scenario(
     "rest. The time is seen as retrieval's, not as the model's.",
     sees="`Server-Timing`, the step `retrieval` of the latency page, `hapenny profile` (verdict: retrieval).",
     act="Look at the store: `hapenny index tune`, more memory, fewer dimensions.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="Retrieval is within its part, and answers have citations again.",
     without={"stages": {"retrieval": {"seconds": 60}}, "collections": {"shop": {"knowledge_base": {"seconds": 60}}}},
 )
 STORE_S = 4.0

@@ -20,6 +20,8 @@ SCENARIO = Scenario(
     "paid twice, the rest is sent one by one before the deadline.",
     sees="`hapenny batch status ID` (batched, single, failed), the job's rows in the report.",
     act="Nothing; tell the provider.",
+    check="hapenny batch status ID",
+    proof="All records are answered before the deadline, each paid once.",
     naive="The job is all there is: hardly anything can be sent one by one.",
 )
 

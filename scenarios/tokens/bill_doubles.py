@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "budget.",
     act="Shorten the prompt (`hapenny tokens explain`), compare both versions (`hapenny tokens count A B`), put "
     "its static part first so that the provider's cache carries it.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Prompt tokens of the part that grew are back where they were the day before.",
     naive="All tokens of a prompt are one figure.",
 )
 
