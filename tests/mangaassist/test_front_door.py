@@ -153,7 +153,10 @@ async def test_a_page_that_is_loaded_again_shows_the_conversation(url, client):
     assert (await (await client.get(url + "api/shop")).json())["history"] == []
     answer = await client.post(url + "chat", json={"text": "sunday opening"})
     await answer.read()
-    ((question, said),) = (await (await client.get(url + "api/shop")).json())["history"]
+    about = await (await client.get(url + "api/shop")).json()
+    ((question, said),) = about["history"]
+    assert about["session"]["turns"] == 1
+    assert about["session"]["saved"] > 0
     assert question == "sunday opening"
     assert "closed on Sundays" in said
 

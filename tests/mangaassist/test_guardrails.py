@@ -92,6 +92,7 @@ async def test_an_attack_is_declined_in_its_own_language_and_no_model_reads_it(a
     assert streamed == reply.text == DECLINED[language]
     assert seen.texts == []
     assert reply.actual == 0
+    assert reply.passages == ()
 
 
 @pytest.mark.parametrize("question", HARMLESS)

@@ -99,6 +99,7 @@ class FrontDoor:
             "simulated": self._simulated,
             "suggestions": await suggestions(self._shop, _user(session)),
             "history": await self._assistant.history(session),
+            "session": _spent(*self._paid.get(session, (0, 0, 0))),
         })  # fmt: skip
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -207,7 +208,7 @@ class FrontDoor:
             self._paid.pop(next(iter(self._paid)))
         whole: dict[str, Any] = msgspec.to_builtins(reply)
         whole.pop("passages")
-        return {**whole, "session": {"actual": now[0], "saved": now[1], "turns": now[2]}}
+        return {**whole, "session": _spent(*now)}
 
 
 _SKU = re.compile(r"KB-\d+")
@@ -218,6 +219,11 @@ def _shares(passage: str, text: str) -> bool:
     """Whether an answer takes more than two long words or a figure from a page."""
     own = set(_LONG.findall(text))
     return len(own & set(_LONG.findall(passage))) > 2
+
+
+def _spent(actual: int, saved: int, turns: int) -> dict[str, int]:
+    """What a session paid and saved so far, nano-dollars, over its turns."""
+    return {"actual": actual, "saved": saved, "turns": turns}
 
 
 def _product(volume: Volume, language: str) -> dict[str, Any]:

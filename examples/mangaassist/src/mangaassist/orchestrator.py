@@ -216,7 +216,7 @@ class Orchestrator:
             await self._desk.save(turn.session, msgspec.msgpack.encode(session), clock.wall())
         recognised = asked if asking.route == SCRIPTED else None
         reply = self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
-        yield replace(reply, declined=True) if declined else reply
+        yield replace(reply, declined=True, passages=()) if declined else reply
 
     # -- the request ---------------------------------------------------------------------------------------------
 

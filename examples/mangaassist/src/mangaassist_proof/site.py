@@ -1,6 +1,6 @@
 """`python -m mangaassist_proof.site RESULT.json FOLDER`: the documentation's pictures of what a benchmark measured.
 
-RESULT is what `python -m benchmarks.mangaassist --json` printed. FOLDER gets `measured.json`, the figures that are shown
+RESULT is what `python -m benchmarks.mangaassist --json` printed. FOLDER gets `measured.json`, the figures that are kept
 and how they were measured, and `savings.svg` and `latency-budget.svg`, drawn of them alone.
 """
 

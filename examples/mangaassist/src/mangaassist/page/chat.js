@@ -111,15 +111,19 @@ function done(piece) {
   line.append(make("b", "", "saved " + money(piece.saved) + (share ? " (" + share + ")" : "")));
   line.append(" · " + how + " · " + seconds + " s");
   open.turn.append(line);
-  const session = piece.session, whole = session.actual + session.saved;
+  totals(piece.session);
+  open.turn.scrollIntoView({ block: "nearest" });
+  open = null;
+  by("text").focus();
+}
+
+function totals(session) {
+  const whole = session.actual + session.saved;
   by("paid").textContent = money(session.actual);
   by("without").textContent = money(whole);
   by("saved").textContent = whole ? money(session.saved) + " (" + Math.round(100 * session.saved / whole) + " %)" : "–";
   by("count").textContent = session.turns;
   by("part").style.width = whole ? (100 * session.actual / whole) + "%" : "100%";
-  open.turn.scrollIntoView({ block: "nearest" });
-  open = null;
-  by("text").focus();
 }
 
 function suggest() {
@@ -156,6 +160,7 @@ fetch("/api/shop").then((answer) => answer.json()).then((about) => {
       by("turns").append(make("li", "mine", question), turn);
     }
     by("turns").lastChild?.scrollIntoView({ block: "nearest" });
+    totals(about.session);
   }
   by("simulated").hidden = !about.simulated;
   suggest();
