@@ -40,9 +40,9 @@ def slices(by_technique: Mapping[str, float], saved: float) -> dict[str, float]:
 
 
 def pies(ours: Mapping[str, float], seed: Mapping[str, float]) -> str:
-    """Two rings beside each other: measured, and as the seed says."""
-    parts = [_open(720, 270, f"Where the bill went. Measured: {_words(ours)}. The seed's pie: {_words(seed)}.")]
-    for left, title, shares in ((0, "measured", ours), (360, "the seed's pie", seed)):
+    """Two rings beside each other: measured, and as the reference design claims."""
+    parts = [_open(800, 270, f"Where the bill went. Measured: {_words(ours)}. Claimed: {_words(seed)}.")]
+    for left, title, shares in ((0, "measured", ours), (400, "claimed", seed)):
         parts.append(f"<text x='{left + 120}' y='140' text-anchor='middle'>{escape(title)}</text>")
         parts += _ring(left + 120, 135, shares)
         for place, (name, share) in enumerate(shares.items()):
@@ -76,9 +76,9 @@ def gantt(budget: Mapping[str, Any]) -> str:
     """Each step's limit one after the other, and inside it what was measured at the 95th percentile."""
     steps = budget["steps"]
     rows = [(name, row["limit_ms"], row["p95_ms"]) for name, row in steps.items()]
-    scale = 440 / sum(limit for _, limit, _ in rows)
+    scale = 520 / sum(limit for _, limit, _ in rows)
     words = ", ".join(f"{name.replace('_', ' ')} {p95:.1f} of {limit:g}" for name, limit, p95 in rows)
-    parts = [_open(720, 26 * len(rows) + 10, f"Latency budget, milliseconds at the 95th percentile: {words}.")]
+    parts = [_open(800, 26 * len(rows) + 10, f"Latency budget, milliseconds at the 95th percentile: {words}.")]
     start = 0.0
     for place, (name, limit, p95) in enumerate(rows):
         y, x = 26 * place + 6, 140 + start * scale
