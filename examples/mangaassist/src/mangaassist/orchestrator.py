@@ -43,6 +43,8 @@ from mangaassist.shop import Desk, Looked, Shop, look_up, run, too_young
 _ROUNDS = 3
 """Tool calls that are answered before the orchestrator gives up."""
 _SESSIONS = 20_000
+_TICKET_S = 3_600.0
+"""For so long a conversation has one ticket."""
 _TURNS = 12
 """Turns of a session that go into the prompt."""
 MAX_TOKENS = 600
@@ -123,6 +125,8 @@ class _Session(Struct):
     """What the last message asked, if it was recognised."""
     titles: tuple[str, ...] = ()
     language: str = "en"
+    ticket: tuple[int, float] | None = None
+    """The last one, and when it was opened, epoch seconds."""
 
 
 class _Asking(NamedTuple):
@@ -160,6 +164,9 @@ class Orchestrator:
         language = language_of(turn.text, turn.language or session.language)
         before = Asked(*session.asked) if session.asked is not None else None
         asked = self._recogniser.recognise(turn.text, language, before) if self._settings.scripted else None
+        if asked is None and self._settings.scripted and language == "en" and "vi" in (turn.language, session.language):
+            asked = self._recogniser.recognise(turn.text, "vi", before)  # Vietnamese, typed without its marks
+            language = "vi" if asked is not None else language
         asking = await self._asking(turn, session, language, asked, shop)
         self._remember(session, turn, language, asked if asking.route == SCRIPTED else None, shop)
         if asking.told is not None:
@@ -201,13 +208,13 @@ class Orchestrator:
                 break
             arguments = call.decoded()
             if call.name == "hand_over":
-                result = await self._hand_over(turn, str(arguments.get("summary", "")))
+                result = await self._hand_over(turn, session, str(arguments.get("summary", "")))
             else:
                 result = await run(call.name, arguments, shop, turn.user, turn.age)
             yield Told(call.name, result)
             request = _answered(request, call, result)
         if failure and not said:
-            yield Told("hand_over", await self._hand_over(turn, turn.text))
+            yield Told("hand_over", await self._hand_over(turn, session, turn.text))
             yield Delta(UNAVAILABLE[language])
         if not declined:  # it would stand in every prompt of the session, and be declined each time
             session.turns.append((turn.text, text or "(no answer)"))
@@ -225,7 +232,8 @@ class Orchestrator:
     ) -> _Asking:  # fmt: skip
         looked: Looked | None = None
         if asked is not None and asked.intent == "human":
-            ticket = await self._hand_over(turn, "\n".join(question for question, _ in session.turns[-3:]))
+            recent = "\n".join(question for question, _ in session.turns[-3:])
+            ticket = await self._hand_over(turn, session, recent)
             looked = Looked("shop_says", {"about": "colleague"}, {"sentence": HANDED_OVER[language], **ticket})
         elif asked is not None:
             looked = await look_up(asked, shop, turn.user, turn.age)
@@ -267,11 +275,15 @@ class Orchestrator:
         series = await shop.series(id) if id else None
         return series is None or not too_young(series, age)
 
-    async def _hand_over(self, turn: Turn, summary: str) -> dict[str, Any]:
-        """Hands the conversation to a colleague."""
+    async def _hand_over(self, turn: Turn, session: _Session, summary: str) -> dict[str, Any]:
+        """Hands the conversation to a colleague; who asks again soon has that ticket already."""
         if self._desk is None:
             return {"handed_over": False}
-        number = await self._desk.hand_over(turn.session, summary or turn.text, self._gateway.clock.wall())
+        now = self._gateway.clock.wall()
+        if session.ticket is None or now - session.ticket[1] > _TICKET_S:
+            number = await self._desk.hand_over(turn.session, summary or turn.text, now)
+            session.ticket = (number, now)
+        number = session.ticket[0]
         return {"handed_over": True, "ticket": number, "usual_wait": "10 minutes"}
 
     async def _session(self, id: str) -> _Session:

@@ -20,7 +20,8 @@ h1{font-size:22px}h2{font-size:17px;margin:28px 0 8px}p{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:4px 8px;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;height:auto}.wide svg{min-width:620px}svg text{fill:var(--ink);font-size:12px}svg .soft{fill:var(--soft)}
+.wide{overflow-x:auto}svg{width:100%;height:auto}.wide svg{min-width:620px}
+svg text{fill:var(--ink);font-size:12px}svg .soft{fill:var(--soft)}
 .ours{fill:var(--ours)}.seed{fill:var(--seed)}.bad{fill:var(--bad)}.line{stroke:var(--line)}
 b{color:var(--ours)}b.not{color:var(--bad)}
 """
