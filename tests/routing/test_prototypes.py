@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hapenny.routing.prototypes import learn, nearest
+from hapenny.routing.prototypes import Kinds, learn, nearest
 
 MEASURES = 26
 
@@ -24,6 +24,12 @@ def test_the_middle_of_two_kinds_is_near_neither_and_fresh_ones_of_each_are():
     assert nearest(np.full((1, MEASURES), 3.5), made)[0] > border
     halves = np.where(np.arange(MEASURES) % 2, 1.0, -1.0)[None, :]
     assert nearest(halves, made)[0] > border
+
+
+def test_one_prompt_is_looked_up_as_many_are():
+    prototypes, _ = learn(kinds(200))
+    rows = kinds(20, seed=2)
+    assert [Kinds(prototypes).distance(row) for row in rows] == pytest.approx(nearest(rows, np.array(prototypes)))
 
 
 def test_the_same_rows_give_the_same_kinds():

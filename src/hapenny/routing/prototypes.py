@@ -48,6 +48,21 @@ def nearest(rows: Floats, prototypes: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0.0)))
 
 
+class Kinds:
+    """Prototypes made ready to look one prompt up."""
+
+    __slots__ = ("_norms", "_prototypes")
+
+    def __init__(self, prototypes: list[list[float]]) -> None:
+        self._prototypes = np.array(prototypes)
+        self._norms = (self._prototypes**2).sum(axis=1)
+
+    def distance(self, row: Floats) -> float:
+        """Of a standardised row to its nearest prototype."""
+        near = np.minimum(np.maximum(row, -CLIP), CLIP)
+        return max(0.0, float(near @ near) + float((self._norms - 2 * (self._prototypes @ near)).min())) ** 0.5
+
+
 def _groups(rows: Floats, count: int) -> npt.NDArray[np.float64]:
     chance = np.random.default_rng(_SEED)
     middles = np.array(rows[chance.choice(len(rows), count, replace=False)], np.float64)
