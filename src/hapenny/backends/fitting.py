@@ -16,7 +16,7 @@ from hapenny.core.events import Event
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters, Request, Text
 from hapenny.protocols.codec import Codec
-from hapenny.protocols.rules import HOME, Fitted, Undo, fit
+from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 
 Find: TypeAlias = Callable[[str], Card | None]
 """The card of a model's name."""
@@ -35,6 +35,8 @@ def is_plain(request: Request) -> bool:
         return False
     for block in request.system:
         if type(block) is not Text or not block.text or block.text.isspace() or block.checkpoint or block.extras:
+            return False
+        if reserved(block.text):
             return False
     before = ""
     for message in request.messages:

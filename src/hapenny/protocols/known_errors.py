@@ -45,6 +45,7 @@ CREDIT = "add credit to the provider's account, or raise its spending limit"
 KEY = "check the backend's api_key or credentials: the provider refuses them"
 ACCESS = "let the account use this model: ask for access, agree to its terms, or allow it in the account's policies"
 QUOTA = "the account's quota is used up: ask the provider for more, or wait until it begins anew"
+ENDPOINT = "no such endpoint in this region: check the model's id and the backend's region"
 PLACE = "call the provider from a place it serves, or configure another backend"
 
 _OPENAI = "OpenAI, guide Error codes"
@@ -113,6 +114,7 @@ ROWS: tuple[Known, ...] = (
     Known("provider_account", _AWS, "incompletesignature", fix=KEY),
     Known("provider_account", _AWS, "notauthorized", fix=ACCESS),
     Known("provider_account", _AWS, "optinrequired", fix=ACCESS),
+    Known("provider_account", "aws/amazon-sagemaker-examples#1073", "", " of account ", (400,), "bedrock", ENDPOINT),
     Known("provider_account", _ANTHROPIC, "authentication_error", fix=KEY),
     Known("provider_account", _ANTHROPIC, "permission_error", fix=ACCESS),
     # -- the account's quota -----------------------------------------------------------------------------------------

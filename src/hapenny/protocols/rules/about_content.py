@@ -85,6 +85,14 @@ CONTENT: tuple[Rule, ...] = (
         date="2026-11-20", field="stop", always=True,
     ),
     rule(
+        "stop_unsupported", "repair",
+        converse="This model doesn't support the stopSequences field. Remove stopSequences and try again.",
+        openai="Unsupported parameter: 'stop' is not supported with this model.",
+        source="github.com/crewAIInc/crewAI/issues/3317; langgenius/dify-official-plugins/issues/1767; "
+               "huggingface/smolagents/issues/1893",
+        date="2026-03-27", field="stop", always=True,
+    ),
+    rule(
         "user_id", "repair",
         messages="metadata.user_id: String should have at most 256 characters",
         openai="Invalid 'user': string too long. Expected a string with maximum length 64, but got a string with "

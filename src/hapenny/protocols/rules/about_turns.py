@@ -56,6 +56,18 @@ TURNS: tuple[Rule, ...] = (
         date="2025-07-29", field="system", always=True,
     ),
     rule(
+        "reserved_words", "repair",
+        claude="x-anthropic-billing-header is a reserved keyword and may not be used in the system prompt.",
+        source="github.com/anthropics/claude-code/issues/24168, 25017; anthropics/claude-code-action/issues/928",
+        date="2026-02-11", field="system", always=True,
+    ),
+    rule(
+        "mixed_turn", "repair",
+        converse="{path}.content: Conversation blocks and {value} blocks cannot be provided in the same turn.",
+        source="github.com/browser-use/browser-use/issues/710; quarkiverse/quarkus-langchain4j/issues/1983",
+        date="2025-11-28", always=True,
+    ),
+    rule(
         "tool_history", "repair",
         converse="The toolConfig field must be defined when using toolUse and toolResult content blocks.",
         source="github.com/langgenius/dify/issues/17545; aws-samples/bedrock-access-gateway/pull/239",

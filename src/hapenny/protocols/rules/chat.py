@@ -25,7 +25,9 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         yield breach("user_id", OPENAI, length=len(user))
     stop = body.get("stop")
     most = subject.card.stop_max if subject.card is not None else None
-    if isinstance(stop, list) and most is not None and len(stop) > most:
+    if stop and most == 0:
+        yield breach("stop_unsupported", OPENAI)
+    elif isinstance(stop, list) and most is not None and len(stop) > most:
         yield breach("stop_count", OPENAI, limit=most, length=len(stop))
     for n, tool in enumerate(body.get("tools") or ()):
         function = tool.get("function") if tool.get("type") == "function" else None

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from hapenny.catalog import Card
 from hapenny.core.messages import Request
 from hapenny.protocols.rules import (
+    attribution,
     chat,
     claude_on_bedrock,
     converse,
@@ -28,8 +29,12 @@ from hapenny.protocols.rules import (
     legacy,
     media,
     messages,
+    mixed,
+    namespaces,
+    older_chat,
     parameters,
     points,
+    told,
     toolkit,
     turns,
 )
@@ -72,13 +77,20 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         return Fitted(request)
     if request.protocol == "completions":
         legacy.prompted(draft)
-    told = free_form.functions(draft) if request.tools else None
+    spaced = namespaces.flattened(draft)
+    freed = free_form.functions(draft) if draft.request.tools else None
+    if draft.foreign:
+        older_chat.translated(draft)
     seen = Census(draft.request)
+    if seen.media and draft.foreign:
+        told.in_words(draft)
     parameters.fitted(draft)
+    if request.system:
+        attribution.left_out(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
         leftovers.told(draft)
     if service == "invoke" and request.protocol == "anthropic":
-        fields, notes = claude_on_bedrock.fit(draft.request, draft.subject)
+        fields, notes = claude_on_bedrock.fit(draft.request, draft.subject, cached=seen.points)
         draft.request = fields
         draft.notes += notes
     if draft.request.parameters.format is not None:
@@ -93,8 +105,7 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
-    if told is not None:  # once names are the client's again
-        draft.undo.append(told)
+    draft.undo += [one for one in (freed, spaced) if one is not None]  # once names are the client's again
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
@@ -105,7 +116,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
         turns.without_strange_thoughts(draft)
     if draft.foreign:
         if (seen.instructs or (seen.media and draft.request.system)) and service != "openai":
-            turns.raised(draft)
+            turns.raised(draft, cached=seen.points)
         if not seen.paired:
             history.paired(draft)
         if service == "openai" and (seen.failed or seen.media):
@@ -122,6 +133,8 @@ def _conversation(draft: Draft, seen: Census) -> None:
         turns.closed(draft)
     if seen.media:  # once what instructions held has its place
         media.attached(draft)
+    if seen.calls:
+        mixed.apart(draft)
     if seen.calls or draft.request.tools:
         identity.rewritten(draft)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hapenny.protocols.rules import claude_on_bedrock
+from hapenny.protocols.rules import attribution, claude_on_bedrock
 from hapenny.protocols.rules.common import breach, cache_points, calls_and_results, ends_in_space, is_blank
 from hapenny.protocols.rules.schemas import refused_keyword, with_composition
 from hapenny.protocols.rules.subject import Subject
@@ -29,6 +29,9 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         for n, block in enumerate(system):
             if block.get("type") == "text" and is_blank(block.get("text")):
                 yield breach("blank_text", service, part=f"system.{n}")
+    texts = [system] if isinstance(system, str) else [block.get("text") for block in system or ()]
+    if service == INVOKE and any(attribution.reserved(text) for text in texts):
+        yield breach("reserved_words", service)
     yield from _turns(messages, subject)
     yield from _history(messages, body, subject)
     yield from _tools(tools, body, subject)

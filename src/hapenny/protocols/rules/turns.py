@@ -11,11 +11,14 @@ from hapenny.protocols.rules.draft import Draft
 
 EMPTY = "(empty)"
 OPENING = "(The assistant speaks first.)"
+IN_PLACE = "messages.system=sent as the user's turns, where they stand: the prompt is cached"
 CONTINUE = "Continue exactly where your last turn ends, without repeating any of it."
 
 
-def raised(draft: Draft) -> None:
-    """Instructions in mid-conversation join those at the top: few models take them where they stand.
+def raised(draft: Draft, *, cached: bool) -> None:
+    """Instructions in mid-conversation join those at the top: few models take them where they stand. Where the prompt
+    is `cached` they stay in their place, as the user's: a system prompt that grows with each turn would be a new prefix
+    (github.com/BerriAI/litellm/issues/32730).
 
     Raises:
         Failure: instructions hold something that is not text.
@@ -30,12 +33,37 @@ def raised(draft: Draft) -> None:
         )
     if not any(message.role == "system" for message in request.messages):
         return
+    if cached:
+        draft.change(messages=in_place(request.messages))
+        draft.note(IN_PLACE)
+        return
     late = [block for message in request.messages if message.role == "system" for block in message.content]
     draft.change(
         system=(*request.system, *late),
         messages=tuple([message for message in request.messages if message.role != "system"]),
     )
     draft.note("messages.system=moved to the system prompt")
+
+
+def in_place(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Instructions as turns of the user, where they stand, or behind the results of the calls before them."""
+    out: list[Message] = []
+    waiting: list[Message] = []
+    for message in messages:
+        if message.role != "system":
+            if waiting and not any(isinstance(block, ToolResult) for block in message.content):
+                out += waiting
+                waiting = []
+            out.append(message)
+            continue
+        blocks = [
+            replace(block, text=f"<system>\n{block.text}\n</system>") if isinstance(block, Text) else block
+            for block in message.content
+            if not (isinstance(block, Text) and is_blank(block.text))
+        ]
+        if blocks:
+            waiting.append(Message("user", tuple(blocks)))
+    return (*out, *waiting)
 
 
 def without_blanks(draft: Draft) -> None:
