@@ -411,3 +411,26 @@ def test_anthropics_calls_and_results_are_read_in_chat_completions():
     body, _ = sent("anthropic", "claude-sonnet-4-5", **chat(messages=turns, tools=tools))
     assert "4 left" in texts(body)
     assert "tool_use" in texts(body)
+
+
+def test_converses_own_blocks_are_text_elsewhere():
+    body = {
+        "system": [{"guardContent": {"text": {"text": "Be kind.", "qualifiers": ["guard_content"]}}}],
+        "messages": [
+            {"role": "user", "content": [{"guardContent": {"text": {"text": "How long?"}}}]},
+            {
+                "role": "assistant",
+                "content": [{"citationsContent": {"content": [{"text": "30 days"}], "citations": []}}],
+            },
+            {"role": "user", "content": [{"text": "Sure?"}]},
+        ],
+    }
+    request = codec("bedrock").decode_request(json.dumps(body).encode(), model="m", stream=False, headers={})
+    fields = {"messages": request.messages, "system": request.system}
+    for service, model in (("openai", "gpt-4.1"), ("anthropic", "claude-sonnet-4-5")):
+        text = json.dumps(sent(service, model, "bedrock", **fields)[0])
+        for words in ("Be kind.", "How long?", "30 days", "Sure?"):
+            assert words in text
+    kept, _ = sent("converse", NOVA, "bedrock", **fields)
+    assert kept["system"] == body["system"]
+    assert kept["messages"] == body["messages"]

@@ -28,7 +28,8 @@ def flattened(draft: Draft) -> EventTransform | None:
     request = draft.request
     if not draft.foreign or request.protocol != _OWNER:
         return None
-    later = [block.payload for message in request.messages for block in message.content if _is_list(block)]
+    blocks = [block for message in request.messages for block in message.content]
+    later = [block.payload for block in blocks if isinstance(block, Opaque) and _is_list(block)]
     if not later and not any(tool.kind in (KIND, "web_search") for tool in request.tools):
         return None
     listed = [*request.tools]

@@ -23,6 +23,10 @@ def in_words(draft: Draft) -> None:
     """Turns blocks of another dialect into text."""
     told = 0
     out: list[Message] = []
+    system = tuple([_block(block) for block in draft.request.system])
+    if any(a is not b for a, b in zip(system, draft.request.system, strict=True)):
+        told += sum(a is not b for a, b in zip(system, draft.request.system, strict=True))
+        draft.change(system=system)
     for message in draft.request.messages:
         content = tuple([_block(block) for block in message.content])
         changed = sum(a is not b for a, b in zip(content, message.content, strict=True))
@@ -49,14 +53,27 @@ def _words(payload: Mapping[str, Any]) -> str:
     kind = payload.get("type")
     if kind == "search_result":
         return _found(payload)
-    if kind is None and isinstance(inner := payload.get("searchResult"), dict):
-        return _found(inner)
+    if kind is None:
+        return _of_converse(payload)
     if kind == "tool_reference":
         return f"(The tool {payload.get('tool_name')} can be called now.)"
     if kind == "server_tool_use":
         return f"(Called {payload.get('name')} with {encode(payload.get('input') or {}).decode()})"
     if isinstance(kind, str) and kind.endswith("_tool_result") and "tool_use_id" in payload:
         return f"(It answered: {encode(_opened(payload.get('content'))).decode()})"
+    return ""
+
+
+def _of_converse(payload: Mapping[str, Any]) -> str:
+    """Converse's own blocks: what an application found, text that is marked for a guardrail, text with its sources."""
+    if isinstance(inner := payload.get("searchResult"), dict):
+        return _found(inner)
+    if isinstance(inner := payload.get("guardContent"), dict):
+        text = inner.get("text")
+        return str(text.get("text") or "") if isinstance(text, dict) else ""
+    if isinstance(inner := payload.get("citationsContent"), dict):
+        parts = inner.get("content") or ()
+        return "".join([str(part["text"]) for part in parts if isinstance(part, dict) and "text" in part])
     return ""
 
 
