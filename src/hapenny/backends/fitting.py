@@ -53,6 +53,11 @@ def is_plain(request: Request) -> bool:
     return True
 
 
+def _in_parts(request: Request) -> bool:
+    """Whether a content has several parts: some servers want one."""
+    return len(request.system) > 1 or any(len(message.content) > 1 for message in request.messages)
+
+
 class Fitting:
     """`fit` for one backend. Remembers the request it saw last: its notes are asked for just before it is sent."""
 
@@ -79,6 +84,8 @@ class Fitting:
         the rules look at one by one."""
         parameters = request.parameters
         if parameters.format is not None or parameters.thinking is not None or not is_plain(request):
+            return None
+        if codec.name == "openai" and request.protocol != "openai" and _in_parts(request):
             return None
         key = (codec.name, target.model, request.protocol, parameters)
         known = self._unchanged.get(key)

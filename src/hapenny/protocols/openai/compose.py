@@ -152,6 +152,8 @@ def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
         if thoughts:
             out.update(_thoughts_out(thoughts))
         out.update(message.extras)
+    elif thoughts:  # those that the server wants back: the rules left out all others
+        out["reasoning_content"] = "".join(block.text for block in thoughts)
     return out
 
 

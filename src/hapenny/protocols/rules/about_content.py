@@ -66,6 +66,7 @@ CONTENT: tuple[Rule, ...] = (
     rule(
         "failed_result_empty", "repair",
         converse="The content field at {path}.toolResult cannot be empty when status value is error.",
+        messages="{path}.tool_result: content cannot be empty if `is_error` is true",
         source="github.com/aws-samples/sample-multi-agent-orchestration-chat-on-agentcore/issues/15",
         date="2026-06-01", always=True,
     ),

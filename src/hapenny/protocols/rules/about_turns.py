@@ -146,8 +146,24 @@ TURNS: tuple[Rule, ...] = (
     rule(
         "tool_schema_top", "repair",
         claude="{path}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+        openai="Invalid schema for function '{value}': schema must have type 'object' and not have "
+               "'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level.",
         source="github.com/anthropics/claude-code/issues/40075; marianfoo/mcp-sap-docs/pull/51",
         date="2026-05-21", field="tools",
+    ),
+    rule(
+        "property_keys", "repair",
+        claude="{path}.custom.input_schema.properties: Property keys should match pattern "
+               "'^[a-zA-Z0-9_.-]{{1,64}}$'",
+        source="github.com/anthropics/claude-code/issues/79418; decocms/studio/pull/6874; twilio-labs/mcp/issues/58",
+        date="2026-09-02", field="tools",
+    ),
+    rule(
+        "array_items", "repair",
+        openai="Invalid schema for function '{value}': array schema missing items.",
+        source="github.com/digitalocean-labs/mcp-digitalocean/issues/265; mark3labs/mcphost/issues/35; "
+               "NousResearch/hermes-agent/pull/54290",
+        date="2026-06-28", field="tools",
     ),
     rule(
         "tool_choice", "repair",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hapenny.protocols.rules.common import breach
+from hapenny.protocols.rules.schemas import lacks_items, with_composition
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import OPENAI, Breach
 
@@ -38,6 +39,11 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         schema = function.get("parameters")
         if isinstance(schema, dict) and schema and schema.get("type") != "object":
             yield breach("tool_schema", OPENAI, value=function.get("name"))
+        elif isinstance(schema, dict) and subject.is_openais:
+            if with_composition(schema):
+                yield breach("tool_schema_top", OPENAI, value=function.get("name"))
+            if lacks_items(schema):
+                yield breach("array_items", OPENAI, value=function.get("name"))
     yield from _history(body.get("messages") or [], subject)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hapenny.protocols.rules import attribution
+from hapenny.protocols.rules import attribution, property_keys
 from hapenny.protocols.rules.common import breach, cache_points, calls_and_results, ends_in_space, is_blank
 from hapenny.protocols.rules.images import looks_like
 from hapenny.protocols.rules.schemas import refused_keyword, with_composition
@@ -185,6 +185,8 @@ def _tools(
             yield breach("tool_schema", CONVERSE, path=path)
         elif subject.maker == "claude" and with_composition(schema):
             yield breach("tool_schema_top", CONVERSE, path=f"tools.{n}")
+        elif subject.maker == "claude" and property_keys.refused(schema):
+            yield breach("property_keys", CONVERSE, path=f"tools.{n}")
     if any("toolSpec" in tool for tool in tools) and subject.has("tools") is False:
         yield breach("tools_unsupported", CONVERSE)
     choice = config.get("toolChoice") or {}

@@ -33,7 +33,9 @@ from hapenny.protocols.rules import (
     namespaces,
     older_chat,
     parameters,
+    plain_servers,
     points,
+    property_keys,
     told,
     toolkit,
     turns,
@@ -85,6 +87,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
     if seen.media and draft.foreign:
         told.in_words(draft)
     parameters.fitted(draft)
+    if service == "openai" and draft.foreign:
+        plain_servers.unknown_fields(draft)
     if request.system:
         attribution.left_out(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
@@ -95,8 +99,10 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         draft.notes += notes
     if draft.request.parameters.format is not None:
         formats.formatted(draft)
+    keyed = None
     if draft.request.tools:
         toolkit.defined(draft)
+        keyed = property_keys.renamed(draft)
         toolkit.chosen(draft)
     _conversation(draft, seen)
     if draft.request.tools:
@@ -105,7 +111,7 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
-    draft.undo += [one for one in (freed, spaced) if one is not None]  # once names are the client's again
+    draft.undo += [one for one in (keyed, freed, spaced) if one is not None]  # once names are the client's again
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
@@ -131,6 +137,11 @@ def _conversation(draft: Draft, seen: Census) -> None:
         turns.opened(draft)
         turns.instructed(draft)
         turns.closed(draft)
+    elif draft.foreign:
+        if not draft.subject.prefills:
+            turns.closed(draft)
+        if not draft.subject.is_openais:
+            plain_servers.joined(draft)
     if seen.media:  # once what instructions held has its place
         media.attached(draft)
     if seen.calls:

@@ -46,12 +46,17 @@ class Subject(NamedTuple):
     def prefills(self) -> bool:
         """Whether a last assistant turn is continued."""
         if self.service == "openai":
-            return True
+            return self.maker != "mistral"
         if self.card is not None and self.maker in ("claude", "nova"):
             return self.card.has("prefill")
         if self.maker == "claude":
             return self.version < (4, 6)
         return self.service != "converse" or self.maker in _CONTINUES
+
+    @property
+    def is_openais(self) -> bool:
+        """Whether OpenAI itself serves the model by chat completions."""
+        return self.service == "openai" and self.card is not None and self.card.provider == "openai"
 
     @property
     def structured(self) -> bool:

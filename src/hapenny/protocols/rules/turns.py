@@ -5,10 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hapenny.core.errors import invalid
-from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
+from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult, ToolUse
 from hapenny.protocols.rules.common import ends_in_space, is_blank
 from hapenny.protocols.rules.draft import Draft
 
+_WANT_THOUGHTS = frozenset(("deepseek", "kimi", "glm", "minimax"))
+"""Makers whose own servers want the reasoning behind a call back, unsigned as it came: "reasoning_content is missing in
+assistant tool call message" (github.com/tbphp/gpt-load/issues/666, api-docs.deepseek.com, platform.moonshot.ai)."""
 EMPTY = "(empty)"
 OPENING = "(The assistant speaks first.)"
 IN_PLACE = "messages.system=sent as the user's turns, where they stand: the prompt is cached"
@@ -112,14 +115,18 @@ def without_strange_thoughts(draft: Draft) -> None:
     if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
+    wanted = subject.service == "openai" and subject.maker in _WANT_THOUGHTS
     dropped = 0
     out: list[Message] = []
     for message in request.messages:
+        calls = wanted and any(isinstance(block, ToolUse) for block in message.content)
         content = tuple(
             [
                 block
                 for block in message.content
-                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
+                if not isinstance(block, Thinking)
+                or (keeps and (block.signature or block.redacted is not None))
+                or (calls and not block.signature and block.text)
             ]
         )
         dropped += len(message.content) - len(content)
@@ -141,7 +148,7 @@ def _filled(blocks: tuple[Block, ...], draft: Draft) -> tuple[tuple[Block, ...],
         elif isinstance(block, ToolResult) and _blank(block):
             content, inside = _filled(block.content, draft)
             dropped += inside
-            needs = draft.subject.service == "converse" and (inside or block.error or not draft.native)
+            needs = block.error or (draft.subject.service == "converse" and (inside or not draft.native))
             if not content and needs:
                 content = (Text(EMPTY),)
             out.append(replace(block, content=content))
