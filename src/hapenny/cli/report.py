@@ -61,7 +61,9 @@ def report(
 
     show(summary, Console())
     if played:
-        click.echo(
+        from hapenny.cli.printable import say
+
+        say(
             f"Simulated: the models of {', '.join(played)} are played by hapenny. No provider was paid for their "
             "answers; the money is what the price list says."
         )
