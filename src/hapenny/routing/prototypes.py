@@ -7,6 +7,8 @@ within when their part was held out of the grouping.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -60,7 +62,8 @@ class Kinds:
     def distance(self, row: Floats) -> float:
         """Of a standardised row to its nearest prototype."""
         near = np.minimum(np.maximum(row, -CLIP), CLIP)
-        return max(0.0, float(near @ near) + float((self._norms - 2 * (self._prototypes @ near)).min())) ** 0.5
+        square = float(near @ near) + float((self._norms - 2 * (self._prototypes @ near)).min())
+        return math.sqrt(max(0.0, square))
 
 
 def _groups(rows: Floats, count: int) -> npt.NDArray[np.float64]:
