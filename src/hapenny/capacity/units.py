@@ -114,7 +114,9 @@ def growth(demand: Demand) -> Growth:
     """How the rate drifts within a trace: half of the change from its first half to its second is expected to go on,
     and the parts' distance from the trend says how surely."""
     edges = np.linspace(demand.at[0], demand.at[-1] + 1e-9, PARTS + 1)
-    sums = np.log(np.histogram(demand.at, edges, weights=demand.weights)[0] + 1.0)
+    # A part without traffic is one with little: its logarithm would make any trend.
+    least = float(demand.weights.sum()) / PARTS / 100 + 1.0
+    sums = np.log(np.histogram(demand.at, edges, weights=demand.weights)[0] + least)
     places = np.arange(PARTS)
     trend = np.polyval(np.polyfit(places, sums, 1), places)
     halves = np.exp(sums).reshape(2, -1).sum(axis=1)

@@ -120,6 +120,8 @@ def _trace(path: Path) -> Log:
 def _ledger(path: Path) -> Log:
     connection = open_ledger(str(path), read_only=True)
     try:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone() is None:
+            raise ValueError(f"{path}: no ledger. Fix: the file that `ledger.path` names")
         found = connection.execute(
             "SELECT * FROM requests WHERE background IS NULL OR background = '' ORDER BY wall DESC LIMIT ?", (MOST,)
         ).fetchall()
