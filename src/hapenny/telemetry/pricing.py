@@ -142,6 +142,13 @@ class Meter:
             self._rates[tier] = card.rates(tier, self.region, wall)
         return self._rates[tier]
 
+    @property
+    def learnt(self) -> tuple[int, int, int]:
+        """What counts rest on: they are the same as long as this is."""
+        if self._due:
+            self.catch_up()
+        return self.prompts.learned, self.answers.learned, self.words.learned
+
     def prompt(self, layout: Layout) -> int:
         """Expected prompt tokens."""
         tokens = self._prompt(layout)
@@ -199,7 +206,7 @@ class Meter:
                     size += len(block.text)
         if self._sure or (size > _COSTLY and self.prompts.learned > _LOOKS):
             self._turn += 1
-            if self._turn % _EVERY:
+            if self._turn % (_EVERY * max(1, size // _COSTLY)):  # long ones cost more, and teach no more
                 return
         due = self._due
         due.append((request, text, tokens))
