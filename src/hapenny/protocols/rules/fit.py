@@ -101,6 +101,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         formats.formatted(draft)
     keyed = None
     if draft.request.tools:
+        if service == "openai":
+            parameters.beside_functions(draft)
         toolkit.defined(draft)
         keyed = property_keys.renamed(draft)
         toolkit.chosen(draft)
