@@ -11,7 +11,7 @@ RUN := $(UV) run --no-sync
 EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt --extra parquet
 DATA ?=
 
-.PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean
+.PHONY: setup demo test check audit sbom sign check-long clients bench rivals docs dist clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -52,6 +52,10 @@ sbom:
 	@mkdir -p build
 	@$(UV) export --quiet --frozen --all-extras --no-default-groups --format cyclonedx1.5 -o build/hapenny.cdx.json
 	@echo build/hapenny.cdx.json
+
+# Signs a released image and the bill of materials, as cosign verifies them: make sign IMAGE=REPOSITORY@sha256:… KEY=FILE
+sign: setup sbom
+	@$(RUN) python .ci/sign.py --image "$(IMAGE)" --key "$(KEY)"
 
 check: setup audit
 	@$(RUN) ruff check .

@@ -320,7 +320,7 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.elsewhere is not None:
-        await join_others(shared, parts.semantic, serve)
+        await join_others(shared, parts.semantic, parts.dispatchers, serve)
     if shared.state is not None:
         learning = learning_parts(
             shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
