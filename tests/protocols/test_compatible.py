@@ -214,6 +214,10 @@ def kind_of(body, protocol="openai"):
     return "complete"
 
 
+NETWORK = {"finish_reason": "stop", "native_finish_reason": "network_error"}
+TOO_MANY = {"finish_reason": "error", "error": {"code": 429, "message": "Provider returned error"}}
+
+
 @pytest.mark.parametrize(
     ("frame", "kind"),
     [
@@ -226,10 +230,28 @@ def kind_of(body, protocol="openai"):
         ({**STOP, "choices": [{"index": 0, "delta": {}, "finish_reason": "abort"}]}, "truncated"),
         ({**STOP, "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}, "model_error"),
         (piece({}, "insufficient_system_resource"), "overloaded"),
+        ({**STOP, "choices": [{"index": 0, "delta": {}, **NETWORK}]}, "upstream"),
+        ({**STOP, "choices": [{"index": 0, "delta": {}, **TOO_MANY}]}, "rate_limited"),
     ],
 )
 def test_errors_within_a_stream(frame, kind):
     assert kind_of(sse(ROLE, HALF, frame, last())) == kind
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ({"message": {"content": "Half"}, **NETWORK}, "upstream"),
+        ({"message": {"content": "Half"}, **TOO_MANY}, "rate_limited"),
+        ({"message": {"content": None}, "finish_reason": None}, "upstream"),
+    ],
+)
+def test_errors_within_a_whole_answer(choice, kind):
+    """OpenRouter's, which answers 200; and a choice that is none: `choices: []` would be told of it."""
+    body = json.dumps({"id": "c", "object": "chat.completion", "choices": [{"index": 0, **choice}]}).encode()
+    with pytest.raises(Failure) as told:
+        codec("openai").decode_answer(body, {}, model="m", id="i", created=1)
+    assert told.value.kind == kind
 
 
 def test_streams_that_end_too_soon():

@@ -28,9 +28,10 @@ from hapenny.core.events import (
     shared,
 )
 from hapenny.protocols.fields import bound_upstream
+from hapenny.protocols.openai import errors
 from hapenny.protocols.openai.calls import Call, Calls, call_extras, entry_of
 from hapenny.protocols.openai.pieces import WORD, Piece, flattened, folded, kept, left_over, matched, pieces_of
-from hapenny.protocols.stops import OPENAI, openai_stop
+from hapenny.protocols.stops import OPENAI, openai_stop, told
 
 _KNOWN = {"index", "delta", "message", "finish_reason", "logprobs", "usage"}
 """`message` repeats all that was said so far (Perplexity), or stands for the delta where a server streams in one go."""
@@ -135,7 +136,9 @@ class Choice:
             data["finish_reason"] = None  # Ollama, SGLang: "" in every chunk but the last
             frame.mended = True
             return
-        self._word = word
+        if type(data.get("error")) is dict:
+            raise errors.within(data["error"])
+        self._word = word if word != "stop" else told(word, data.get("native_finish_reason"))
         self._closing = None
         if spoken:
             # The text goes on at once, its end is told when it is sure.
