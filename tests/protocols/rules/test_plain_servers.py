@@ -139,3 +139,16 @@ def test_a_schema_of_the_new_draft_is_left_alone():
         "$defs": {"x": {"anyOf": [{"type": "null"}, True]}},
     }
     assert modern(schema) is schema
+
+
+@pytest.mark.parametrize(("service", "model"), [("converse", SONNET), ("anthropic", "claude-sonnet-4-5")])
+def test_a_call_that_was_cut_does_not_end_the_conversation(service, model):
+    """An answer that ends at `max_tokens` leaves half a JSON object behind; the client sends it back."""
+    uses = [ToolUse(f"c{n}", "look_up", arguments) for n, arguments in enumerate(('{"item": "b', "[1]", "", "null"))]
+    results = [ToolResult(use.id, (Text("4"),)) for use in uses]
+    talk = (user("stock?"), said(*uses), Message("user", tuple(results)))
+    body, notes = sent(service, model, "openai", messages=talk, tools=(LOOK_UP,))
+    inputs = [(part.get("toolUse") or part)["input"] for part in body["messages"][1]["content"]]
+    assert inputs == [{"invalid_arguments": '{"item": "b'}, {"invalid_arguments": "[1]"}, {}, {}]
+    assert "arguments of 2 calls" in notes
+    assert sent("openai", "gpt-4.1", "openai", messages=talk, tools=(LOOK_UP,))[1] == ""

@@ -134,6 +134,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
             turns.without_blanks(draft)
         history.without_broken_thinking(draft)
         if draft.foreign and seen.calls:
+            history.readable(draft)
             history.with_tools(draft)
     if service != "openai":
         turns.opened(draft)
