@@ -75,9 +75,8 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 systems.append(System(kind, f"http://127.0.0.1:{port}", process.pid, ready))
             return await turns(systems, arguments.turns, arguments.requests)
         finally:
-            for process in processes:
+            for process in reversed(processes):  # gateways before what they report to
                 process.terminate()
-            for process in processes:
                 try:
                     process.wait(15)
                 except subprocess.TimeoutExpired:
@@ -118,7 +117,8 @@ async def turns(systems: list[System], times: int, requests: int) -> dict[str, A
     for kind in ("books", "sampled", "everything"):
         report[f"{kind}_share"] = report["systems"][kind]["call"]["share"]["median"]
         report[f"{kind}_cpu_share"] = report["systems"][kind]["call"]["cpu_share"]["median"]
-    report["holds"] = report["everything_share"] <= LIMIT
+    report["holds"] = max(report["everything_share"], report["everything_cpu_share"]) <= LIMIT
+    report["sampled_holds"] = max(report["sampled_share"], report["sampled_cpu_share"]) <= LIMIT
     return report
 
 

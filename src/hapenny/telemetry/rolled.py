@@ -381,6 +381,5 @@ def _grouped(name: str, spots: dict[int, list[_Row]], span: Span, last: float, o
     course = [0] * -(-(span.until - span.since) // bucket)
     for at, rows in spots.items():
         course[(at - span.since) // bucket] += sum(int(row.sums[_ACTUAL]) for row in rows)
-    if len(course) > 3 and last < span.since + (len(course) - 0.1) * bucket:
-        course.pop()  # it has only begun: it would look like a fall
-    return Grouped(name=name, totals=totals, course=course, others=others)
+    begun = len(course) > 3 and last < span.since + (len(course) - 0.1) * bucket
+    return Grouped(name=name, totals=totals, course=course, others=others, begun=begun)
