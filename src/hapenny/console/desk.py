@@ -50,6 +50,8 @@ class Viewer(Struct, frozen=True):
     name: str = ""
 
 
+MOMENT_S = 0.15
+"""How long a page waits for a figure that is made aside."""
 COPY_S = 3.0
 """How old a copy of books in a database may be."""
 
@@ -140,14 +142,21 @@ class Desk:
 
     def aside(self, key: Any, make: Callable[[], Any], fresh_s: float = 300.0) -> tuple[Any | None, float | None]:
         """A figure that takes its time, made by a thread of its own: the last one that is known, and how old it is in
-        seconds; (None, None) while the first is made. One that is older than `fresh_s` is made again meanwhile."""
+        seconds; (None, None) while the first is made, for which the page waits a moment: mostly that is enough. One
+        that is older than `fresh_s` is made again meanwhile."""
         now = self.clock.now()
+        maker = None
         with self._lock:
             made, value = self._aside.get(key, (None, None))
             if (made is None or now - made > fresh_s) and key not in self._making:
                 self._making.add(key)
-                threading.Thread(target=self._make, args=(key, make), daemon=True).start()
-        return value, None if made is None else now - made
+                maker = threading.Thread(target=self._make, args=(key, make), daemon=True)
+                maker.start()
+        if made is None and maker is not None:
+            maker.join(MOMENT_S)
+            with self._lock:
+                made, value = self._aside.get(key, (None, None))
+        return value, None if made is None else max(0.0, now - made)
 
     def _make(self, key: Any, make: Callable[[], Any]) -> None:
         try:

@@ -158,7 +158,11 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
             f" {money(part.actual)} paid</title></rect>"
         )
     width = (slices[-1].at - slices[0].at) / max(1, len(slices) - 1) or 1.0
+    before = ""
     for at, label in clock:
+        if label == before:
+            continue
+        before = label
         where = left + (at - slices[0].at) / width * plot
         if left <= where <= WIDTH - right + 1:
             anchor = "start" if where < left + 30 else "end" if where > WIDTH - right - 30 else "middle"
