@@ -28,6 +28,7 @@ from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway import managed_prompts
 from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
@@ -320,7 +321,7 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.elsewhere is not None:
-        await join_others(shared, parts.semantic, serve)
+        await join_others(shared, parts.semantic, parts.dispatchers, serve)
     if shared.state is not None:
         learning = learning_parts(
             shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
@@ -337,6 +338,11 @@ async def start(parts: Assembly) -> None:
         )  # fmt: skip
     if parts.embeds:
         shared.request_embedder()
+    if prompts := managed_prompts.configured(config):
+        serve(
+            "reading of managed prompts", clock,
+            lambda: managed_prompts.keep(prompts, parts.backends, parts.books.prices, clock),
+        )  # fmt: skip
     regions = config.stages[THROUGHPUT_STAGE].quotas.regions
     if regions:
         ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]
