@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hapenny.cli.printable import printable, say_json
+from hapenny.cli.printable import printable, say, say_json
 
 if TYPE_CHECKING:
     from hapenny.studies.whatif import Outcome, Span
@@ -76,7 +76,7 @@ def _moment(text: str | None, option: str) -> float | None:
 
 
 def _progress(share: float) -> None:
-    click.echo(f"{share:.0%}", err=True)
+    say(f"{share:.0%}", err=True)
 
 
 def _less(usd: float, span: Span) -> str:
