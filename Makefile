@@ -79,7 +79,7 @@ clients:
 # Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.
 check-long: check clients
 	@$(UV) sync --quiet --frozen --inexact $(EXTRAS) --group servers --group bench --group weights --group deploy
-	@$(RUN) pytest --long
+	@$(RUN) pytest --long --fault-minutes 60
 	@for v in 3.12 3.13 3.14; do \
 	  found=$$(UV_PYTHON_DOWNLOADS=never $(UV) python find $$v 2>/dev/null) && "$$found" --version >/dev/null 2>&1 \
 	    || { echo "not run: there is no Python $$v here"; continue; }; \

@@ -28,6 +28,7 @@ from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway import managed_prompts
 from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
@@ -339,6 +340,11 @@ async def start(parts: Assembly) -> None:
         )  # fmt: skip
     if parts.embeds:
         shared.request_embedder()
+    if prompts := managed_prompts.configured(config):
+        serve(
+            "reading of managed prompts", clock,
+            lambda: managed_prompts.keep(prompts, parts.backends, parts.books.prices, clock),
+        )  # fmt: skip
     regions = config.stages[THROUGHPUT_STAGE].quotas.regions
     if regions:
         ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]

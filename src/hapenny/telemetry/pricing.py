@@ -110,7 +110,7 @@ class Meter:
 
     __slots__ = (
         "_due", "_due_size", "_last", "_rates", "_sizes", "_sure", "_turn", "answers", "card", "media", "missed",
-        "missed_out", "prompts", "region", "words",
+        "missed_out", "prompts", "region", "template", "words",
     )  # fmt: skip
 
     def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
@@ -120,6 +120,8 @@ class Meter:
         self.answers = answers
         self.words = words
         self.media = MEDIA_TOKENS
+        self.template = 0
+        """Tokens of the template that the provider puts before every prompt (a managed prompt's)."""
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
         self._sizes: deque[int] = deque(maxlen=_MISSES)
@@ -269,7 +271,7 @@ class Meter:
         if layout.counted is None or layout.counted[0] != state:
             tokens = estimator.expected(layout.measure(estimator.cache)) + self.words.extra(layout.texts)
             layout.counted = (state, tokens)
-        return layout.counted[1]
+        return layout.counted[1] + self.template
 
     def _running(self, layout: Layout) -> list[float]:
         if self._due:
@@ -308,6 +310,7 @@ class Prices:
         self._places: OrderedDict[tuple[str, str, str, str], Meter] = OrderedDict()
         self._layouts: OrderedDict[int, tuple[Request, Layout]] = OrderedDict()
         self._canonical: dict[str, str] = {}
+        self._templates: dict[str, int] = {}
         self._bags = Bags()
         self._words: OrderedDict[str, Words] = OrderedDict()
 
@@ -326,9 +329,17 @@ class Prices:
                 self._estimators.join(provider + OUTPUT, model, family),
                 self._family(f"{provider}/{family}"),
             )
+            place.template = self._templates.get(target.model, 0)
             if len(self._places) > _KEPT:
                 self._places.popitem(last=False)[1].catch_up()
         return place
+
+    def templated(self, model: str, tokens: int) -> None:
+        """The provider puts a template of so many tokens before every prompt of `model`."""
+        self._templates[model] = tokens
+        for (known, *_), place in self._places.items():
+            if known == model:
+                place.template = tokens
 
     def _family(self, name: str) -> Words:
         words = self._words.get(name)
