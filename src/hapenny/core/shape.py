@@ -55,7 +55,7 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
         traits |= TALK
     for block in request.system:
         if type(block) is Text:
-            if len(block.text) >= LONG_CHARACTERS and ("\n" in block.text or ": " in block.text):
+            if len(block.text) >= LONG_CHARACTERS and _listed(block.text):
                 traits |= LISTED
         else:
             traits |= RICH
@@ -65,7 +65,7 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
             if type(part) is Text:
                 text = part.text
                 last = max(last, len(text))
-                if len(text) >= LONG_CHARACTERS and ("\n" in text or ": " in text):
+                if len(text) >= LONG_CHARACTERS and _listed(text):
                     traits |= LISTED
                 if "<" in text and "</" in text:  # one character is looked for much faster than two
                     traits |= MARKUP
@@ -76,3 +76,8 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
             else:
                 traits |= RICH
     return traits | BRIEF if last <= BRIEF_CHARACTERS else traits
+
+
+def _listed(text: str) -> bool:
+    """Whether a text has lines or labels. One character is found much faster than two, and two faster from behind."""
+    return "\n" in text or (":" in text and text.rfind(": ") >= 0)

@@ -114,10 +114,11 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
 
 
 def tested_first(
-    tested: list[Message], lived: list[Message], shop: Shop, lineup: Lineup, seed: int
+    tested: Sequence[Message], lived: Sequence[Message], shop: Shop, lineup: Lineup, seed: int
 ) -> tuple[Evaluated | None, list[Message]]:
     """The operator's test, with a second look at more questions where a cheaper model is ahead and has not won yet; and
     what is left to live through, the fewer the more was tested."""
+    lived = list(lived)
     if not tested:
         return None, lived
     test = evaluate(tested, shop, lineup, seed)
