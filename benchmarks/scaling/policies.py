@@ -22,7 +22,7 @@ CARD = ServerCard(
 """A small server, so that a fleet has more than two: of the order of an 8B model on one GPU of 24 GB; assumed."""
 TTFT_S = 3.0
 """The objective: the first token within the hard limit of a useful answer."""
-SPILL_S = 2.0
+SPILL_S = 2.4
 SPILL_PRICE = 3.0
 SERVER_WEIGHT = (CARD.step_s / CARD.most + CARD.sequence_s) * CARD.prefill_tokens_per_s
 """What an answer's token weighs against a prompt's on a full server of `CARD`, by its own figures."""

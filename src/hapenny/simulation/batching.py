@@ -170,7 +170,8 @@ class Engine:
         over = self.inside + 1 - card.most
         if over > 0:  # places become free as answers end, and each takes its prompt's time from the others
             tokens = input_tokens
-            seconds = over * (self.mean_output / card.most * step + self.mean_input / card.prefill_tokens_per_s)
+            waits = over + math.sqrt(over)  # the wait for so many ends, and its standard deviation on top
+            seconds = waits * (self.mean_output / card.most * step + self.mean_input / card.prefill_tokens_per_s)
         else:
             tokens, seconds = self.pending + input_tokens, 0.0
         over = self.kv + self.pending + input_tokens - card.kv_tokens
