@@ -103,6 +103,13 @@ def grounded(said: Said, request: Request, question: str) -> bool:
     return any(_carries(each, said.text, asked, wanted) for each in rests)
 
 
+def agree_on_evidence(one: Said, other: Said, request: Request, question: str) -> bool:
+    """Whether two answers in words give the same numbers, and evidence carries both: then they say the same of it."""
+    if one.calls or other.calls or frozenset(numbers(one.text)) != frozenset(numbers(other.text)):
+        return False
+    return grounded(one, request, question) and grounded(other, request, question)
+
+
 def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: frozenset[str]) -> bool:
     """Whether one passage carries what an answer claims, and it claims something."""
     claims = 0

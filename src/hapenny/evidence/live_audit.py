@@ -25,7 +25,7 @@ from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.facts import Said
 from hapenny.evidence.grounding import grounded
 from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
-from hapenny.evidence.pair_judge import PairJudge, PairVerdict
+from hapenny.evidence.pair_judge import PairJudge, PairVerdict, plain
 from hapenny.evidence.step_back import StepBack
 from hapenny.evidence.tier_options import checked, tier_of
 from hapenny.telemetry.rows import Row
@@ -372,15 +372,6 @@ def changed_by(exchange: Exchange, techniques: Sequence[str]) -> tuple[str, ...]
     if not auto(exchange):
         acted.discard("tiers")  # the client named the tier
     return tuple(name for name in techniques if name in acted)
-
-
-def plain(exchange: Exchange) -> Request:
-    """The request as it would have been answered with every lossy technique off: what retrieval added stays."""
-    base = exchange.original
-    for step in exchange.steps:
-        if step.technique == "retrieval":
-            base = step.request
-    return msgspec.structs.replace(base, stream=False)
 
 
 def fit(exchange: Exchange, row: Row) -> bool:
