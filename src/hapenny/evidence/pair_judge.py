@@ -99,8 +99,7 @@ class PairJudge:
         """The verdict on a candidate."""
         record = self.record
         same = compared(candidate, reference) == "same" or (
-            self._model is not None
-            and agree_on_evidence(candidate, reference, plain(audited), audited.original.question)
+            self._model is not None and _carried(audited, candidate, reference)
         )
         if same:
             record.by_facts += 1
@@ -142,3 +141,8 @@ def plain(exchange: Exchange) -> Request:
         if step.technique == "retrieval":
             base = step.request
     return msgspec.structs.replace(base, stream=False)
+
+
+def _carried(audited: Exchange, candidate: Said, reference: Said) -> bool:
+    """Whether the evidence in the audited request carries both answers, which give the same numbers."""
+    return agree_on_evidence(candidate, reference, plain(audited), audited.original.question)

@@ -7,13 +7,15 @@ as good (`hapenny.evidence.opening`). The last turn is never touched, nor are th
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TypeGuard
 
 import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange
-from hapenny.core.messages import Block, Message, Request, Text
+from hapenny.core.messages import Block, Request, Text
 from hapenny.core.notes import Note
 from hapenny.core.shape import INSTRUCTED, TALK
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -33,12 +35,10 @@ class Shortened(Decision):
 
 
 class _Short(msgspec.Struct, frozen=True):
-    """A request's texts as they are sent."""
+    """A request as it is sent, and its texts that changed: as they came, and as they are sent."""
 
-    system: tuple[Block, ...]
-    messages: tuple[Message, ...]
-    texts: tuple[tuple[str, str], ...]
-    """Those that changed: as they came, as they are sent."""
+    request: Request
+    changed: tuple[tuple[str, str], ...]
 
 
 _PROSE: Note[Request] = Note("prose.request")
@@ -51,19 +51,20 @@ class ProseStage(Stage, spec=PROSE_STAGE):
 
     def __init__(self, prices: Prices, options: ProseOptions) -> None:
         self._prices, self._options = prices, options
-        self._known: OrderedDict[int, _Short] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], tuple[str, ...]] = OrderedDict()
+        """Texts as they come -> as they are sent."""
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Shortened | None:
         """None where nothing goes, too little, or so much that the provider would cache the prompt no more."""
         request = exchange.request
         short = self._short(request)
-        if not short.texts:
+        if not short.changed:
             return None
         count = counter(self._prices, exchange)
-        before, after = (sum(count(pair[place]) for pair in short.texts) for place in (0, 1))
+        before, after = (sum(count(pair[place]) for pair in short.changed) for place in (0, 1))
         if before - after < self._options.least or self._uncached(exchange, before - after):
             return None
-        exchange.stage_notes[_PROSE] = replace(request, system=short.system, messages=short.messages)
+        exchange.stage_notes[_PROSE] = short.request
         return Shortened(
             before=round(before),
             after=round(after),
@@ -92,33 +93,41 @@ class ProseStage(Stage, spec=PROSE_STAGE):
         return whole >= prices.minimum > left and whole * prices.read < left
 
     def _short(self, request: Request) -> _Short:
-        key = hash((request.system, request.messages[:-1]))
-        known = self._known.get(key)
-        if known is None or (known.messages[:-1] and len(known.messages) != len(request.messages)):
-            known = self._known[key] = _shortened(request)
+        texts = tuple(block.text for block in _prose(request))
+        sent = self._known.get(texts)
+        if sent is None:
+            said = Said()
+            sent = self._known[texts] = tuple(shorter(text, said) for text in texts)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         else:
-            self._known.move_to_end(key)
-        return replace(known, messages=(*known.messages[:-1], *request.messages[-1:]))
+            self._known.move_to_end(texts)
+        changed = tuple((came, goes) for came, goes in zip(texts, sent, strict=True) if came != goes)
+        return _Short(_with(request, iter(sent)) if changed else request, changed)
 
 
-def _shortened(request: Request) -> _Short:
-    said = Said()
-    texts: list[tuple[str, str]] = []
+def _prose(request: Request) -> list[Text]:
+    """The blocks that may be shortened: of the system prompt, and of the model's earlier answers."""
+    blocks = list(request.system)
+    for message in request.messages[:-1]:
+        if message.role == "assistant":
+            blocks.extend(message.content)
+    return [block for block in blocks if _eligible(block)]
 
-    def take(block: Block) -> Block:
-        if not isinstance(block, Text) or block.citations:
-            return block
-        short = shorter(block.text, said)
-        if short is block.text or short == block.text:
-            return block
-        texts.append((block.text, short))
-        return replace(block, text=short)
 
-    system = tuple(take(block) for block in request.system)
+def _eligible(block: Block) -> TypeGuard[Text]:
+    return isinstance(block, Text) and not block.citations
+
+
+def _with(request: Request, sent: Iterator[str]) -> Request:
+    """The request with these texts in the places of `_prose`."""
+
+    def take(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+        return tuple(replace(block, text=next(sent)) if _eligible(block) else block for block in blocks)
+
+    system = take(request.system)
     messages = tuple(
-        replace(message, content=tuple(map(take, message.content))) if message.role == "assistant" else message
+        replace(message, content=take(message.content)) if message.role == "assistant" else message
         for message in request.messages[:-1]
     )
-    return _Short(system, (*messages, *request.messages[-1:]), tuple(texts))
+    return replace(request, system=system, messages=(*messages, *request.messages[-1:]))
