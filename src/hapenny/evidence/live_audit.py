@@ -257,8 +257,8 @@ class LiveAudit:
         self._doubt(budget, exchange, TIERS, tier, verdict.net)
         if checked(tier) in budget.openings[TIERS].options:
             served = grounded(other, asked, exchange.original.question)
-            net, cost = (verdict.net, float(cost)) if served else (0.0, cost + worth)
-            budget.paired(TIERS, cell(exchange), checked(tier), net, cost, verdict.cost)
+            net, whole = (verdict.net, float(cost)) if served else (0.0, cost + worth)
+            budget.paired(TIERS, cell(exchange), checked(tier), net, whole, verdict.cost)
             self._doubt(budget, exchange, TIERS, checked(tier), net)
 
     def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, net: float) -> None:

@@ -46,10 +46,6 @@ class _Rates(Struct, frozen=True):
     carried: float
     leak: float
 
-    def net(self) -> dict[bool, float]:
-        """What it loses, plain and checked."""
-        return {False: self.worse - self.better, True: self.worse * self.leak - self.better * self.carried}
-
 
 def play(seed: int, *, intents: int = 20, pairs: int = 4_000, limit: float = 0.01, gains: bool = True) -> World:
     """One world. `gains`: cheap tiers may also be better than everything-off, and not only worse."""
@@ -65,9 +61,9 @@ def play(seed: int, *, intents: int = 20, pairs: int = 4_000, limit: float = 0.0
             rates[place, tier] = _Rates(worse, better, carried, carried * draw.choice((0.1, 0.5, 1.0)))
     lost: dict[tuple[str, str], float] = {}
     for (place, tier), each in rates.items():
-        net = each.net()
-        lost[str(place), tier] = weights[place] / whole * net[False]
-        lost[str(place), checked(tier)] = weights[place] / whole * net[True]
+        lost[str(place), tier] = weights[place] / whole * (each.worse - each.better)
+        net = each.worse * each.leak - each.better * each.carried
+        lost[str(place), checked(tier)] = weights[place] / whole * net
     opening = Opening("tiers", OPTIONS)
     broken, loss = False, 0.0
     for place in draw.choices(places, weights, k=pairs):
