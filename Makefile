@@ -11,7 +11,7 @@ RUN := $(UV) run --no-sync
 EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt --extra parquet
 DATA ?=
 
-.PHONY: setup demo test check audit sbom check-long clients bench rivals docs dist clean
+.PHONY: setup demo test check audit sbom sign check-long clients bench rivals docs dist clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -53,6 +53,10 @@ sbom:
 	@$(UV) export --quiet --frozen --all-extras --no-default-groups --format cyclonedx1.5 -o build/hapenny.cdx.json
 	@echo build/hapenny.cdx.json
 
+# Signs a released image and the bill of materials, as cosign verifies them: make sign IMAGE=REPOSITORY@sha256:… KEY=FILE
+sign: setup sbom
+	@$(RUN) python .ci/sign.py --image "$(IMAGE)" --key "$(KEY)"
+
 check: setup audit
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
@@ -75,7 +79,7 @@ clients:
 # Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.
 check-long: check clients
 	@$(UV) sync --quiet --frozen --inexact $(EXTRAS) --group servers --group bench --group weights --group deploy
-	@$(RUN) pytest --long
+	@$(RUN) pytest --long --fault-minutes 60
 	@for v in 3.12 3.13 3.14; do \
 	  found=$$(UV_PYTHON_DOWNLOADS=never $(UV) python find $$v 2>/dev/null) && "$$found" --version >/dev/null 2>&1 \
 	    || { echo "not run: there is no Python $$v here"; continue; }; \

@@ -30,7 +30,7 @@ def play(module: ModuleType, *, broken: bool = False) -> None:
     with stage_folder() as folder:
 
         async def main(clock: Any) -> None:
-            await module.run(Scene(clock, folder, scenario.without if broken else None))
+            await module.run(Scene(clock, folder, scenario.without if broken else None, broken=broken))
 
         if scenario.real:
             asyncio.run(main(RealClock()))

@@ -29,9 +29,9 @@ def pages(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     index = [
         "# Runbooks",
         "",
-        "What can happen, what hapenny does by itself, where it is seen, and what is left for you to do. Each is a",
-        "scenario that is played with every change of the program: `python -m scenarios NAME`. These pages are made of",
-        "them: `python -m scenarios --runbooks`.",
+        "What can happen, what hapenny does by itself, where you see it, what is left for you to do, and how you know",
+        "that it is over. Each is a scenario that is played with every change of the program, and fails without what",
+        "it shows: `python -m scenarios NAME`. These pages are made of them: `python -m scenarios --runbooks`.",
     ]
     made = {}
     for skill, (file, title) in SKILLS.items():
@@ -43,8 +43,9 @@ def pages(modules: Mapping[str, ModuleType]) -> dict[str, str]:
                 "", f"## {scenario.title}", "",
                 f"**What happens.** {scenario.happens}", "",
                 f"**What hapenny does.** {scenario.does}", "",
-                f"**Where you see it.** {scenario.sees}", "",
+                f"**Where you see it.** {scenario.sees}", "", "```console", f"$ {scenario.check}", "```", "",
                 f"**What you do.** {scenario.act}", "",
+                f"**How you know that it is over.** {scenario.proof}", "",
                 f"Played by `python -m scenarios {name}`.",
             ]  # fmt: skip
         made[f"{file}.md"] = "\n".join(lines) + "\n"

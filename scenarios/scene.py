@@ -67,10 +67,16 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Where the operator sees it."""
     act: str
     """What the operator does."""
+    check: str = ""
+    """The command that shows it; words in capitals are the operator's own."""
+    proof: str = ""
+    """How the operator knows that it is over."""
     real: bool = False
     """Played in real time, with sockets and processes, instead of virtual time."""
     without: Mapping[str, Any] | None = None
-    """Merged into the configuration it takes away the feature: the scenario then fails. None: it has no switch."""
+    """Merged into the configuration it takes away the feature: the scenario then fails."""
+    naive: str = ""
+    """Where the feature has no switch: what is done in its place in a `broken` scene, and the scenario fails."""
 
 
 class Scripted:
@@ -118,13 +124,17 @@ class Scripted:
 class Scene:
     """One run. `broken`: with the feature taken away."""
 
-    def __init__(self, clock: Clock, folder: Path, without: Mapping[str, Any] | None) -> None:
-        self.clock, self.folder = clock, folder
+    def __init__(self, clock: Clock, folder: Path, without: Mapping[str, Any] | None, *, broken: bool = False) -> None:
+        self.clock, self.folder, self.broken = clock, folder, broken
         self.random = random.Random(7)
         self._without = without or {}
         self.provider: SimulatedProvider
         self.script: Scripted
         self.gateway: Gateway
+
+    def without(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration of the scenario's own as it is played: where the scene is broken, without the feature."""
+        return merged(config, self._without)
 
     @contextlib.asynccontextmanager
     async def open(self, config: Mapping[str, Any] | None = None, **how: Any) -> AsyncIterator[Gateway]:

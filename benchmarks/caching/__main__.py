@@ -78,6 +78,23 @@ def figures(found: list[Run]) -> dict[str, float]:
     }
 
 
+def _ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Our hits over vCache's by set and DELTA, where it has any."""
+    return {
+        name: {
+            delta: round(ours[name][delta]["hit"] / rival["hit"], 3)
+            for delta, rival in by_delta.items()
+            if rival["hit"] and delta in ours.get(name, {})
+        }
+        for name, by_delta in theirs.items()
+    }
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
 def embedder(cache: str | None) -> tuple[Embedder, Embedder]:
     """The local model (hashed features where it is not installed), with and without a vector cache."""
     fresh: Embedder
@@ -126,6 +143,7 @@ def main() -> None:
     streams = asyncio.run(prepare(found, options.quick, model))
     if streams:
         out.update(asyncio.run(speed.measure(streams[0], model, fresh)))
+        say("speed done")
     jobs = [(stream, options.quick, options.records is not None) for stream in streams]
     gathered: dict[tuple[str, str, str], list[Run]] = {}
     records: list[dict[str, Any]] = []
@@ -141,21 +159,20 @@ def main() -> None:
             place[key] = {figure: value for figure, value in figures(group).items() if figure in shown}
         else:
             out[section].setdefault(name, {})[key] = figures(group)
-    out["hits_against_vcache"] = {
-        name: {
-            delta: round(out["semantic"][name][delta]["hit"] / rival["hit"], 3)
-            for delta, rival in rivals_of.get("vcache", {}).items()
-            if rival["hit"] and delta in out["semantic"].get(name, {})
-        }
-        for name, rivals_of in out["rivals"].items()
-    }
+    exact_labels = {name: rivals_of.get("vcache", {}) for name, rivals_of in out["rivals"].items()}
+    out["hits_against_vcache"] = _ratios(out["semantic"], exact_labels)
+    out["hits_against_vcache_noise_5pct"] = _ratios(out["judge_noise_5pct"], out["rivals_noise_5pct"])
     for rows in found.values():
         if "state" in rows[0]:
             out["multi_turn"] = turns.measure(rows)
+            say("multi_turn done")
         elif "hash_ids" in rows[0]:
             out["prefix"] = prefix.measure(rows, options.quick)
-    out["prefix_cases"] = cases.measure()
+            say("prefix done")
+    out["prefix_cases"] = cases.measure(options.quick)
+    say("prefix_cases done")
     out["eviction"] = eviction.measure(found, options.quick)
+    say("eviction done")
     out["exact_hit_ms"] = asyncio.run(http.measure())
     if options.records is not None:
         options.records.write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -80,9 +80,10 @@ def cost(kind: str, *, everything: bool = False, lifetimes: tuple[str, ...] = ("
     return paid / plain
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """All kinds: ours and writing everything."""
+def measure(quick: bool = False) -> dict[str, dict[str, float]]:
+    """All kinds: ours and writing everything. `quick` leaves the long conversations out."""
+    long = () if quick else ("code", "agent", "chat", "pauses")
     return {
         kind: {"ours": round(cost(kind), 4), "write_all": round(cost(kind, everything=True), 4)}
-        for kind in ("document", "code", "agent", "chat", "pauses", "knowledge", "single", "pasted")
+        for kind in ("document", *long, "knowledge", "single", "pasted")
     }

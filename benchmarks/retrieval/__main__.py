@@ -40,7 +40,7 @@ def main() -> None:
     data = Path(arguments.data)
     parts = set(arguments.only.split(",")) if arguments.only else set(PARTS)
     by = embedder(Path(arguments.cache) if arguments.cache else None)
-    limit = 100 if arguments.quick else 0
+    limit = 25 if arguments.quick else 0
     prepared = [made for folder in find(data) if (made := prepare(folder, by, limit)) is not None]
     if arguments.train:
         training = [made for folder in find(Path(arguments.train)) if (made := prepare(folder, by)) is not None]
@@ -90,9 +90,9 @@ def _indexes(
     if "pgvector" in parts:
         out["pgvector"] = live.pgvector(main, 50 if quick else 300)
     if "chunk" in parts:
-        out["chunk"] = chunks.chunks(main, by, 40 if quick else 120, 400 if quick else 1000)
+        out["chunk"] = chunks.chunks(main, by, 20 if quick else 120, 100 if quick else 1000)
     if parts & {"speed", "filters", "deletes"}:
-        count = 20_000 if quick else 100_000
+        count = 5_000 if quick else 100_000
         figures, store, moved, queries = speed.large(prepared, count)
         if "speed" in parts:
             out["speed"]["100k"] = figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,15 @@ def find(data: Path) -> list[Path]:
     ]
 
 
-def read(folder: Path) -> Collection:
-    """Reads a collection by the layout's rules: title, every other string as text, few-valued ones as facets."""
+def read(folder: Path, queries_at_most: int = 0, others: int = 0) -> Collection:
+    """Reads a collection by the layout's rules: title, every other string as text, few-valued ones as facets.
+
+    Args:
+        folder: of the collection.
+        queries_at_most: of each split; 0 for all.
+        others: with a bound on queries, documents beside those that are judged for them: embedding a whole corpus is
+            most of what a run costs.
+    """
     corpus = lines(folder / "corpus.jsonl.gz")
     raw = {
         path.name.removeprefix("queries_").removesuffix(".jsonl.gz"): lines(path)
@@ -57,4 +65,10 @@ def read(folder: Path) -> Collection:
         ]
         for split, rows in raw.items()
     }
+    if queries_at_most:
+        queries = {split: few[:queries_at_most] for split, few in queries.items()}
+        judged = {id for few in queries.values() for query in few for id in query.gains}
+        rest = [row for row in corpus if str(row["id"]) not in judged]
+        kept = random.Random(11).sample(rest, min(others, len(rest)))
+        corpus = [row for row in corpus if str(row["id"]) in judged] + kept
     return Collection(folder.name, from_rows(corpus), queries)

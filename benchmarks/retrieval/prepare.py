@@ -26,6 +26,9 @@ from hapenny.retrieval.tune.training import Judged, learn_prior, noise_words, wi
 from hapenny.vectors.embedder import Embedder
 from hapenny.vectors.minilm import MiniLM
 
+OTHERS = 500
+"""Documents of a quick run beside the judged ones."""
+
 
 class Prepared(msgspec.Struct):
     """A collection, its store, document vectors in document order, judged queries by split, learnt noise words."""
@@ -64,8 +67,11 @@ def embedder(cache: Path | None) -> Embedder:
 
 
 def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared | None:
-    """Reads, embeds and indexes one collection; `limit` bounds the queries of each split. None if there is nothing."""
-    collection = read(folder)
+    """Reads, embeds and indexes one collection. None if there is nothing.
+
+    `limit` bounds the queries of each split, and the documents to those judged for them and a few hundred others.
+    """
+    collection = read(folder, limit, OTHERS)
     if not collection.documents or not any(collection.queries.values()):
         say(f"{collection.name}: left out, it has no documents or no queries")
         return None
@@ -75,9 +81,8 @@ def prepare(folder: Path, by: Embedder, limit: int = 0) -> Prepared | None:
     for split, queries in collection.queries.items():
         if not queries:
             continue
-        kept = queries[:limit] if limit else queries
-        found = asyncio.run(by.embed([query.text for query in kept]))
-        judged[split] = [Judged(q.text, q.gains, vector) for q, vector in zip(kept, found, strict=True)]
+        vectors_of = asyncio.run(by.embed([query.text for query in queries]))
+        judged[split] = [Judged(q.text, q.gains, vector) for q, vector in zip(queries, vectors_of, strict=True)]
     store = EmbeddedStore(by.dim, language)
     store.upsert(collection.documents, vectors)
     store.commit()

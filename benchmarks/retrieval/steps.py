@@ -31,12 +31,15 @@ _ARTICLES = frozenset({"the", "a", "an"})
 
 
 def steps() -> dict[str, Any]:
-    """Every step in every language: `{step: {language: {right, questions, …}}}`."""
+    """Every step in every language: `{step: {language: {right, questions, …}}}`, and under `held_out` the same on
+    questions that no rule was made for."""
     out: dict[str, Any] = {}
-    for path in sorted(FOLDER.glob("*.yaml")):
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for step, measure in MEASURES.items():
-            out.setdefault(step, {})[path.stem] = measure(path.stem, data)
+    for kind, folder in (("", FOLDER), ("held_out", FOLDER / "held_out")):
+        place = out.setdefault(kind, {}) if kind else out
+        for path in sorted(folder.glob("*.yaml")):
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for step, measure in MEASURES.items():
+                place.setdefault(step, {})[path.stem] = measure(path.stem, data)
     say(f"steps: {out}")
     return out
 

@@ -16,6 +16,7 @@ from benchmarks.calibrate import calibrate
 from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
 from benchmarks.routing.scores import Source, all_scores
+from benchmarks.routing.unlike import unlike
 from hapenny.intents.features import extract
 from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Reader, fit
@@ -126,6 +127,8 @@ def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> 
         write(records, tables, scores)
     return {
         "apgr": measured,
+        "worst": {kind: _worst(measured, kind) for kind in KINDS},
+        "unlike": unlike(here, quick),
         "mean": {kind: float(np.mean([m[kind] for m in measured.values()])) for kind in KINDS},
         "cpt80_mean": {kind: float(np.mean(costs80[kind])) for kind in KINDS},
         "parameters": parameters.count(),
@@ -134,6 +137,11 @@ def run(folder: Path, train: Path | None, quick: bool, records: Path | None) -> 
         "certificate": promised,
         "dominated": drop,
     }
+
+
+def _worst(measured: dict[str, dict[str, float]], kind: str) -> dict[str, Any]:
+    name, figures = min(measured.items(), key=lambda pair: pair[1][kind])
+    return {"pair": name, "apgr": figures[kind]}
 
 
 def write(path: Path, tables: dict[str, data.Table], scores: dict[tuple[str, str, str], dict[str, Any]]) -> None:

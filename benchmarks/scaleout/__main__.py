@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of load on four gateways")
     parser.add_argument("--only", choices=PARTS, action="append", help="these parts alone")
+    parser.add_argument("--stores", action="store_true", help="the batch over every store of leases, not Redis alone")
     arguments = parse(parser)
     wanted = set(arguments.only or PARTS)
     seconds = 10.0 if arguments.quick else arguments.seconds
@@ -43,7 +44,7 @@ def main() -> None:
                 out |= one_host.workers(folder)
             if "batch" in wanted:
                 redis.flush()
-                out |= spread_batch.measure(folder, redis)
+                out |= spread_batch.measure(folder, redis, postgres, all_stores=arguments.stores)
         finally:
             redis.close()
             postgres.close()

@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", default="", help="parts, separated by commas")
+    parser.add_argument("--cv", action="store_true", help="also pruning by weights fitted on other articles (minutes)")
     options = parse(parser)
     lines: list[str] = []
 
@@ -53,6 +54,11 @@ def main() -> None:
         extra = {"cache": options.cache} if name == "prune" else {}
         result |= part(options.data, record, quick=options.quick, **extra)
         say(f"{name}: {time.perf_counter() - began:.1f} s")
+    if options.cv:
+        from benchmarks.tokens.fit_pruner import cross_validate, gather
+
+        result["prune_cross_validated"] = cross_validate(*gather(options.data, options.cache))
+    result["prune_protocol"] = prune.PROTOCOL
     if options.records:
         options.records.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(json.dumps(result, ensure_ascii=False, indent=None if options.json else 2))

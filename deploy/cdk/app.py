@@ -4,7 +4,8 @@
 carries, ElastiCache for Valkey and Aurora PostgreSQL with TLS and passwords from Secrets Manager, a guardrail of
 Bedrock, tables for sessions, products and orders, a collection of OpenSearch Serverless for retrieval, an API Gateway
 WebSocket API whose routes call the gateway, CloudFront in front of the load balancer, and a role that may do what
-deploy/iam/policy.json says and no more.
+deploy/iam/policy.json says and no more. A second stack, `hapenny-models`, is for models of your own on SageMaker (see
+`models.py`; `-c models=FILE` describes them).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from aws_cdk import aws_opensearchserverless as search
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secrets
 from constructs import Construct
+from models import DESCRIBED, Models, described
 
 PORT = 8790
 TOKENS_A_SECOND = 20_000
@@ -352,4 +354,5 @@ class Hapenny(cdk.Stack):
 
 app = cdk.App()
 Hapenny(app, "hapenny", image=app.node.try_get_context("image") or "hapenny:shared")
+Models(app, "hapenny-models", models=described(Path(app.node.try_get_context("models") or DESCRIBED)))
 app.synth()

@@ -11,8 +11,10 @@ SCENARIO = Scenario(
     "hours within a second.",
     does="Equal calls under way are joined: one goes to the provider, the others read its answer as it comes. A reload "
     "(SIGHUP) keeps what is stored.",
-    sees="`hapenny_cache_lookups_total` shows the misses, the report's line `flights` what joining them saved.",
+    sees="`hapenny_cache_requests_total` shows the misses, the report's line `flights` what joining them saved.",
     act="Nothing. Prefer a reload to a restart; where texts may be kept, `hapenny cache warm` fills the cache.",
+    check="hapenny cache stats",
+    proof="Hits are back at their usual share within minutes; calls did not jump at the deploy.",
     without=NO_CACHE,
 )
 

@@ -12,6 +12,9 @@ SCENARIO = Scenario(
     "the CDN may keep it `shared_s` and no longer. `Surrogate-Key` names the epoch for a purge there.",
     sees="`/v1/answers/…` answers 404; `s-maxage` on what is still published.",
     act="Purge the surrogate key of the old epoch at the CDN; set `edge: {shared_s: …}` to what may be stale.",
+    check="hapenny cache stats",
+    proof="The old address answers 404 here, and at the CDN once `s-maxage` is over.",
+    naive="Nothing is withdrawn: what was published runs out by itself.",
 )
 
 
@@ -22,7 +25,8 @@ async def run(scene: Scene) -> None:
     page = edge.get(key.hex())
     assert page.headers["surrogate-key"] == "epoch-spring"
     assert "s-maxage=300" in page.headers["cache-control"]
-    assert edge.purge("spring") == 1
+    if not scene.broken:
+        assert edge.purge("spring") == 1
     assert edge.get(key.hex()).status == 404
     assert edge.publish(other, b'{"days": 30}', scope="shared", verified=True, epoch="summer")
     assert edge.get(other.hex()).status == 200

@@ -13,8 +13,10 @@ SCENARIO = Scenario(
     "each prompt begins with the minute of the day.",
     does="`hapenny cache lint` names the timestamp and where it stands; with `arrange: split` what all prompts "
     "share is cut off behind the lines that stay the same, and read from the cache again.",
-    sees="`hapenny_cache_tokens_total{kind=…}` (writes without reads), the finding of `cache lint`.",
+    sees="`hapenny_tokens_total{kind=…}` (writes without reads), the finding of `cache lint`.",
     act="Move the time to the end of the prompt.",
+    check="hapenny cache lint --file prompt.json",
+    proof="`cache lint` finds nothing, and cached tokens are read more often than written.",
     without=modes(prefix="off"),
 )
 CACHED = modes(prefix="on", exact="off")

@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "withdraws all of them at once, in both layers and at the edge.",
     sees="`hapenny cache stats` counts the withdrawn answers; the next question is a miss and is answered anew.",
     act="Bump `knowledge_epoch` in the import job of prices (or `POST /v1/cache/invalidate` with the old one).",
+    check="hapenny cache stats",
+    proof="The next answer names the new price, and its `Cache-Status` says it was a miss.",
     without={"routes": {"default": {"knowledge_epoch": "always the same"}}},
 )
 

@@ -10,8 +10,10 @@ SCENARIO = Scenario(
     "or not.",
     does="Calls spill to on demand in the same region while its breaker is open; a probe finds out when it is "
     "back. The report shows the capacity's cost beside what it carried.",
-    sees="`hapenny_calls_total{place=…}`, capacity rows in the report, health `degraded`.",
+    sees="`hapenny_endpoint_open`, capacity rows in the report, health `degraded`.",
     act="Open a case with the provider; delete the unit if it stays away.",
+    check="hapenny capacity -c hapenny.yaml",
+    proof="Calls carry the unit's place again, and the spill's share is 0.",
     without=ALONE,
 )
 

@@ -12,8 +12,10 @@ SCENARIO = Scenario(
     happens="At ten o'clock volume 100 is released. Half of all questions are the same five.",
     does="Equal questions are answered once; the rest shares the quota, and what can wait goes behind what "
     "cannot. Calls to the provider grow far less than the questions.",
-    sees="`hapenny_cache_lookups_total`, quota use on the console, the report's lines `exact` and `flights`.",
+    sees="`hapenny_cache_requests_total`, quota use on the console, the report's lines `exact` and `flights`.",
     act="Before: `hapenny plan` with the burst; pre-compute what will be asked. During: nothing.",
+    check="hapenny capacity -c hapenny.yaml",
+    proof="No request was refused during the burst; calls grew far less than questions.",
     without=NO_CACHE,
 )
 

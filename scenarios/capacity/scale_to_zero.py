@@ -10,8 +10,10 @@ SCENARIO = Scenario(
     "server needs two minutes.",
     does="While nothing of one's own answers, calls spill over to on demand at once; as soon as a server is up "
     "the cheaper place carries them again.",
-    sees="`hapenny_calls_total{place=…}`, the capacity page: what spilled, and what it cost.",
+    sees="`hapenny_endpoint_open`, the capacity page: what spilled, and what it cost.",
     act="A scheduled start before seven where the spill costs more than the server.",
+    check="hapenny capacity -c hapenny.yaml",
+    proof="Calls are back at the own place; what spilled stands in the report.",
     without=ALONE,
 )
 

@@ -15,13 +15,19 @@ SCENARIO = Scenario(
     "is cached, and the books count what the provider bills.",
     sees="The row's outcome, `hapenny_calls_total{outcome=…}`.",
     act="Nothing; a fallback model shortens it.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Streams that broke are rows with an error, and none of them was served from a cache.",
+    without={"stages": {"throughput": {"retry": {"tries": 1}}}},
 )
 
 
 async def run(scene: Scene) -> None:
-    async with scene.open(faults=[Fault(kind="exception", share=1.0, end=0.5)]):
+    async with scene.open(faults=[Fault(kind="exception", share=1.0, end=1.6)]):
         with pytest.raises(Failure):
             await scene.ask("What is volume 3 about?", stream=True, max_tokens=50)
+        text, whole = await scene.ask("What is volume 4 about?", max_tokens=50)  # nothing of it was shown yet
+        assert text
+        assert len(whole.calls) > 1
         await scene.clock.sleep(5)
         _, exchange = await scene.ask("What is volume 3 about?", stream=True, max_tokens=50)
         assert exchange.cache is None or not exchange.cache.hit

@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     sees="Rows `capacity` in the report, by hour on the console; `hapenny plan` on the ledger names the cheapest "
     "number of units.",
     act="Fewer units with spill to on demand, batch jobs into the night, or a schedule.",
+    check="hapenny report -c hapenny.yaml --since 7d",
+    proof="The capacity rows' cost is below the price by the token of what they carried.",
     without={"models": {"big": {"hourly_usd": None}}},
 )
 ARN = "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abcdefghijkl"

@@ -10,6 +10,8 @@ SCENARIO = Scenario(
     "longest. A key or tenant with a hard budget is refused in its own dialect when it is spent.",
     sees="Soft-limit alerts by webhook and log, the report by tenant, the budget's gauge in `/metrics`.",
     act="Raise the budget, or live with the lower tier till the first.",
+    check="hapenny report -c hapenny.yaml --since 30d",
+    proof="Spending a day times the days that are left stays within the budget.",
     without={"stages": {"tiers": {"monthly_budget_usd": None}}},
 )
 

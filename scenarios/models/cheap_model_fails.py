@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "allows, the technique steps back to strong at once, and an alert says why.",
     sees="`hapenny report` (quality beside each saving), the alert, the routing page of the console.",
     act="Nothing at first. Name another model for `fast`, or ask the provider; evidence opens again by itself.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="The fast model serves the intent no longer; quality is what it was before noon.",
     without={"routes": {"default": {"audit_share": 0, "audit_budget_share": 0}}},
 )
 AUDITED = {

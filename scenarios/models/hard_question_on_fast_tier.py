@@ -10,6 +10,8 @@ SCENARIO = Scenario(
     "strong one; what is in doubt goes up.",
     sees="`x-hapenny-model`, `hapenny select TEXT` says why, the routing page of the console.",
     act="A wrong one is judged (`POST /v1/feedback`): evidence closes what loses too much.",
+    check='hapenny select "Prove that the primes are infinite" -c hapenny.yaml',
+    proof="The command names the strong tier for the question.",
     without=modes(tiers="off"),
 )
 HARD = (

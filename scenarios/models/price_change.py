@@ -10,6 +10,8 @@ SCENARIO = Scenario(
     "certificates follow; certificates about the old prices are void.",
     sees="`hapenny report` before and after; `hapenny doctor` compares with the provider's invoice.",
     act="Write the file, name it under `prices`, reload.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="A request costs what the new list says; no row is unpriced.",
     without={"prices": None},
 )
 PRICES = """

@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "answered by the strong model until its own pairs bear another one.",
     sees="The routing page (cells by intent: closed, pairs so far, what is missing).",
     act="Give the new line an intent; the rest comes with its traffic.",
+    check="hapenny report -c hapenny.yaml --since 7d",
+    proof="The new intent is answered by the strong tier until its cell opens; its quality equals the holdout's.",
     without={"routes": {"default": {"unproven": "open"}}},
 )
 PROVEN = {"routes": {"default": {"unproven": "closed", "audit_share": 0.1, "stages": {"tiers": "on", "exact": "off"}}}}

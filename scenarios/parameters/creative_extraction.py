@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "recommendations keep theirs. What a client sends itself is kept unless the set says `override`.",
     sees="Notes on each answer, and `hapenny report` by intent; equal questions hit the cache again.",
     act="`stages: {parameters: {use_sets: true}}`, an own set for what is livelier.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Equal questions of the intent get equal answers and hit the cache.",
     without={"stages": {"parameters": {"use_sets": False}}},
 )
 SETS = {

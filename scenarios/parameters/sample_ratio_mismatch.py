@@ -14,6 +14,9 @@ SCENARIO = Scenario(
     "large the lift.",
     sees="`hapenny experiment analyse` shows the shares, and the p of their test.",
     act="Find what drops users (here: the app version), mend it, start the test anew under another name.",
+    check="hapenny experiment analyse NAME",
+    proof="The new test's shares are those that were meant.",
+    naive="Whatever shares came are taken for those that were meant.",
 )
 
 
@@ -25,7 +28,8 @@ async def run(scene: Scene) -> None:
         arms = ["variant" if draw.random() < tilt else "control" for _ in range(2_000)]
         return [Unit(arm=arm, metrics={"quality": draw.gauss(0.8 if arm == "variant" else 0.5, 0.1)}) for arm in arms]
 
-    tilted = analyse(users(0.6), shares, metric="quality", horizon=1_000)
+    came = {"control": 0.4, "variant": 0.6}
+    tilted = analyse(users(0.6), came if scene.broken else shares, metric="quality", horizon=1_000)
     assert tilted.verdicts["variant"] == "blocked"
     assert tilted.sample_ratio_p < 0.001
     assert analyse(users(0.5), shares, metric="quality", horizon=1_000).verdicts["variant"] == "better"

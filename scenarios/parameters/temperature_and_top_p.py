@@ -11,6 +11,9 @@ SCENARIO = Scenario(
     "model takes both, both go.",
     sees="`x-hapenny-notes`; the ledger keeps what was sent.",
     act="Set only one of them in the application.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="No request fails with 400, and the notes are gone once one of both is left out.",
+    without={"stages": {"parameters": {"refused": "reject"}}},
 )
 MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 

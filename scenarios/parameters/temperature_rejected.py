@@ -14,6 +14,9 @@ SCENARIO = Scenario(
     "said in the answer's notes; `refused: reject` answers 400 with the field and the fix instead.",
     sees="`x-hapenny-notes` on the answers, the notes in the ledger's rows.",
     act="Leave the parameter out in the application when it suits; nothing is urgent.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="No request fails with 400.",
+    without={"stages": {"parameters": {"refused": "reject"}}},
 )
 MODEL = "anthropic.claude-opus-4-7"
 """A model that takes no temperature."""

@@ -14,7 +14,9 @@ SCENARIO = Scenario(
     does="Refusals teach the gateway what is left of the quota: it holds requests back itself instead of having "
     "them refused, and serves about what the provider allows.",
     sees="`hapenny doctor --quotas` (configured against real), the learnt limit in the error's text and metrics.",
-    act="Ask for it back (`hapenny plan --quotas` writes the request); lower priorities of what can wait.",
+    act="Ask for it back (`hapenny plan` says how much is needed); lower priorities of what can wait.",
+    check="hapenny doctor --quotas",
+    proof="The configured figure is the real one, and 429 are rare.",
     without={"stages": {"throughput": {"models": {STRONG: {"quota": {"learn": False}}}}}},
 )
 

@@ -12,6 +12,9 @@ SCENARIO = Scenario(
     "ends properly, and its row is in the books.",
     sees="`/health/ready` answers 503 on the draining instance, its streams go on; the row is there afterwards.",
     act="`terminationGracePeriodSeconds` above `drain_s` (the Helm chart does).",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="No row of that hour ended with an error.",
+    naive="The instance is taken away as it stands: what it is doing ends.",
 )
 
 
@@ -25,7 +28,12 @@ async def run(scene: Scene) -> None:
     assert scene.provider.open_calls == 1
     new = scene.made(config, previous=old)
     await new.start()
+    if scene.broken:
+        stream.cancel()
     await old.aclose(new)
+    if scene.broken:
+        await asyncio.wait([stream])
+        assert not stream.cancelled()
     text, exchange = await stream
     assert text
     assert exchange.failure is None

@@ -13,12 +13,16 @@ SCENARIO = Scenario(
     "generated until then, as an upper bound and never as nothing.",
     sees="Rows with outcome `left`; calls under way go back to zero.",
     act="Nothing. Ask for shorter answers where many leave.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Calls under way go back to 0; rows that were left have a cost, an upper bound.",
+    naive="The application in front goes on reading for a client that is gone.",
 )
 
 
 async def run(scene: Scene) -> None:
     async with scene.open():
-        task = asyncio.create_task(scene.ask("Tell me the whole story of volume 3", stream=True, max_tokens=2_000))
+        asking = scene.ask("Tell me the whole story of volume 3", stream=True, max_tokens=2_000)
+        task = asyncio.ensure_future(asyncio.shield(asking) if scene.broken else asking)
         await scene.clock.sleep(0.8)
         assert scene.provider.open_calls == 1
         task.cancel()

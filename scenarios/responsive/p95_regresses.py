@@ -12,6 +12,9 @@ SCENARIO = Scenario(
     "the model takes longer for longer answers.",
     sees="`hapenny profile` and the latency page (steps by hour), `hapenny bench A B` before the next release.",
     act="Bound the answers, or roll the release back.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="The step that grew is back in its part of the budget.",
+    without=modes(latency="off"),
 )
 CONFIG = {
     **modes(exact="off", flights="off", latency="on"),
@@ -32,4 +35,5 @@ async def run(scene: Scene) -> None:
     assert slow[1] > 1.5 * slow[0]
     assert middle[1] < 1.3 * middle[0]
     slowest = waits["after"][-1][1]
+    assert slowest
     assert max(slowest, key=lambda step: slowest[step]) in ("first_token", "streaming")

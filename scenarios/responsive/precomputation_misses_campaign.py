@@ -11,7 +11,9 @@ SCENARIO = Scenario(
     "round on they are among those answered ahead; what was made for nothing is counted, and the budget "
     "bounds it.",
     sees="`hapenny cache stats` (pre-computed: made, used, spent).",
-    act="Name the campaign's questions ahead: `hapenny cache warm --questions FILE`.",
+    act="Name the campaign's questions ahead: `hapenny cache warm FILE`.",
+    check="hapenny cache stats",
+    proof="The campaign's questions are among those answered ahead and used.",
     without={"precompute": {"routes": []}},
 )
 AHEAD = {

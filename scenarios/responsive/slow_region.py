@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "in time, and what is late already is raced.",
     sees="The ledger's `reactions`, `Server-Timing`, the latency page of the console.",
     act="Nothing; look at the provider's status page.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="First tokens are as quick as before; calls carry the other region.",
     without=modes(latency="off"),
 )
 CONFIG = {

@@ -1,5 +1,6 @@
 """A question in three parts waits for one part that never answers."""
 
+import asyncio
 from typing import Any
 
 from hapenny.backends.simulated import SimulatedBackend
@@ -17,6 +18,9 @@ SCENARIO = Scenario(
     "missing, and costs what was really called.",
     sees="The parts' rows under one tag, the total cost on the answer.",
     act="Nothing. Give the parts a fallback.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="Answers of several parts come within their limit and name what is missing.",
+    naive="The parts are gathered as they are: one that fails takes the others along.",
 )
 
 
@@ -35,6 +39,8 @@ async def run(scene: Scene) -> None:
     gateway = scene.gateway
     gateway.backends["simulated"] = Hanging("simulated", scene.provider)  # type: ignore[index]
     async with gateway:
+        if scene.broken:
+            await asyncio.gather(*(scene.ask(part.question) for part in parts))
         joined = await parallel(
             gateway, parts, model="strong", parameters=Parameters(max_tokens=300, temperature=0.0), group="par_1"
         )

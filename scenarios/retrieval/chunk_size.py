@@ -1,6 +1,6 @@
 """Chunks became so large that the sentence that answers drowns."""
 
-from scenarios.scene import Scenario, Scene, modes, searched
+from scenarios.scene import Scenario, Scene, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -12,7 +12,9 @@ SCENARIO = Scenario(
     "against tokens sent for each; a size you give stays yours.",
     sees="The table that `index build` prints; tokens by part (`context`) in the report.",
     act="Leave the size out, or take the one with the best recall for its tokens.",
-    without=modes(retrieval="off"),
+    check="hapenny index eval COLLECTION QUESTIONS",
+    proof="Evidence recall is up at fewer tokens a question.",
+    naive="Chunks of 1,200 tokens, because somebody set them so.",
 )
 
 
@@ -27,7 +29,7 @@ async def run(scene: Scene) -> None:
     rows = [{"id": "guide", "title": "Guide", "text": "\n\n".join(guide)}]
     sent = {}
     for size in ("80", "1200"):
-        folder = await scene.indexed(rows, f"guide{size}", "--size", size)
+        folder = await scene.indexed(rows, f"guide{size}", "--size", "1200" if scene.broken else size)
         async with scene.open(searched(folder), says=lambda request, target: "[1]"):
             hits = tokens = 0
             for number in range(0, 40, 4):

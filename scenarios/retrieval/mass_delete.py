@@ -1,6 +1,6 @@
 """Two thirds of the catalogue are taken out of print, and the index still holds them."""
 
-from scenarios.scene import Scenario, Scene, modes, searched
+from scenarios.scene import Scenario, Scene, searched
 
 SCENARIO = Scenario(
     skill="4.2.2",
@@ -12,7 +12,9 @@ SCENARIO = Scenario(
     "leg, and what is left is found as before.",
     sees="`hapenny index build` says what was removed; `hapenny index tune` measures recall against exact search.",
     act="Let the import job build the index; tune its shape again after such a change.",
-    without=modes(retrieval="off"),
+    check="hapenny index tune COLLECTION QUERIES",
+    proof="No citation names what is gone, and recall is what it was.",
+    naive="The index is not built again: it holds what is gone.",
 )
 
 
@@ -30,7 +32,8 @@ def rows(numbers: range) -> list[dict[str, object]]:
 
 async def run(scene: Scene) -> None:
     folder = await scene.indexed(rows(range(120)))
-    await scene.indexed(rows(range(80, 120)), "shop", "--complete")
+    if not scene.broken:
+        await scene.indexed(rows(range(80, 120)), "shop", "--complete")
     async with scene.open(searched(folder), says=lambda request, target: "See [1]."):
         _, gone = await scene.ask("Story 12 about a keeper of the bridge?")
         assert all(int(cited.title.split()[-1]) >= 80 for cited in gone.answer.citations)

@@ -13,8 +13,10 @@ SCENARIO = Scenario(
     "for one question.",
     does="The retry budget caps tries as a share of all calls, and an open breaker answers at once without a "
     "call: the provider sees little more than what the clients sent.",
-    sees="`hapenny_retries_total`, the breaker's state on the throughput page.",
+    sees='`hapenny_calls_total{purpose="retry"}`, the breaker\'s state on the throughput page.',
     act="Set the SDK's retries to 0 or 1: the gateway does it better.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Calls and requests are about equal.",
     without={
         "stages": {
             "throughput": {"retry_share": 1.0, "retry": {"tries": 5}, "breaker": {"failures": 1000, "sample": 1000}}

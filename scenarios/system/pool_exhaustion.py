@@ -14,8 +14,11 @@ SCENARIO = Scenario(
     happens="A burst needs more connections to the provider than the pool has.",
     does="Calls beyond the limit wait for a connection in turn, with one warning in the log; connections are "
     "reused, and a caller that leaves takes no place.",
-    sees="`hapenny_pool_queued`, the warning “calls wait for a connection”, `hapenny profile`.",
+    sees="`hapenny profile --url URL` (calls that waited), the warning “calls wait for a connection”.",
     act="Raise `connections` of the backend if the provider allows it; HTTP/2 or a second endpoint else.",
+    check="hapenny profile -c hapenny.yaml --since 24h",
+    proof="`hapenny profile --url URL` counts no more calls that waited.",
+    naive="A connection for each call, as many as there are calls.",
 )
 
 
@@ -38,7 +41,7 @@ async def run(scene: Scene) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    pool = Pool(RealClock(), connections=2)
+    pool = Pool(RealClock(), connections=100 if scene.broken else 2)
 
     async def one() -> bytes:
         return await (await pool.send("GET", address(url), {}, b"")).whole()

@@ -2,7 +2,7 @@
 
 from hapenny.core.errors import Failure
 from hapenny.simulation.faults import Fault
-from scenarios.scene import NO_CACHE, Scenario, Scene
+from scenarios.scene import NO_CACHE, STRONG, Scenario, Scene
 
 SCENARIO = Scenario(
     skill="4.2.3",
@@ -11,8 +11,12 @@ SCENARIO = Scenario(
     "closed afterwards.",
     does="A learnt limit always lets a trickle through, forgets with time, and rises as calls succeed: a quiet "
     "service is back within seconds.",
-    sees="`hapenny doctor`, `hapenny_learnt_limit`, and the error's text while it holds.",
+    sees="`hapenny doctor`, `hapenny_learnt_tokens_per_minute`, and the error's text while it holds.",
     act="Nothing. `learn: false` for a model whose quota is known and configured.",
+    check="hapenny doctor -c hapenny.yaml",
+    proof="The learnt limit has risen, and nobody is refused.",
+    # A limit that stays where it fell to:
+    without={"stages": {"throughput": {"models": {STRONG: {"quota": {"requests_per_minute": 2}}}}}},
 )
 
 

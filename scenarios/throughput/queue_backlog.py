@@ -12,8 +12,10 @@ SCENARIO = Scenario(
     happens="A newsletter sends three hundred shoppers within a minute; the quota serves a hundred a minute.",
     does="Requests wait only as long as they can still be answered in time. Who cannot is told at once, with the "
     "time to come back; nobody waits for nothing.",
-    sees="`hapenny_queue_seconds`, 429 with `Retry-After` in the access log, the throughput page.",
+    sees="`hapenny capacity`, 429 with `Retry-After` in the access log, the throughput page.",
     act="Raise the quota, or let the newsletter go out in portions.",
+    check="hapenny capacity -c hapenny.yaml",
+    proof="Nobody waited longer than the patience, and refusals have ended.",
     without={"stages": {"throughput": {"models": {STRONG: {"quota": {"requests_per_minute": None}}}}}},
 )
 BOUNDED = {

@@ -13,8 +13,10 @@ SCENARIO = Scenario(
     does="Refused calls wait with jitter and are tried again within the retry budget; what cannot begin in time "
     "goes to the fallback, which is always on. The storm costs seconds, not answers, and it is over when it "
     "is over.",
-    sees="`hapenny_retries_total`, notes of the fallback on answers, the throughput page of the console.",
-    act="Nothing during the storm. If storms come daily: ask for more quota (`hapenny plan --quotas`).",
+    sees='`hapenny_calls_total{purpose="retry"}`, notes of the fallback on answers, the throughput page.',
+    act="Nothing during the storm. If storms come daily: ask for more quota (`hapenny plan` says how much).",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Retries are back at their usual share, and the strong model answers again.",
     without={"fallbacks": {"strong": []}},
 )
 FALLING_BACK = {

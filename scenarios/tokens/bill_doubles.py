@@ -12,6 +12,9 @@ SCENARIO = Scenario(
     "budget.",
     act="Shorten the prompt (`hapenny tokens explain`), compare both versions (`hapenny tokens count A B`), put "
     "its static part first so that the provider's cache carries it.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Prompt tokens of the part that grew are back where they were the day before.",
+    naive="All tokens of a prompt are one figure.",
 )
 
 
@@ -26,7 +29,8 @@ async def run(scene: Scene) -> None:
                 _, exchange = await scene.ask(f"When do you open on day {number}?", system=prompt)
                 rows.append(await scene.row(exchange))
             spent[version] = [sum(row.actual or 0 for row in rows)]
-            spent[version] += [sum(row.parts[part] for row in rows) for part in ("system", "user")]
+            for part in ("system", "user"):
+                spent[version].append(sum(sum(row.parts.values()) if scene.broken else row.parts[part] for row in rows))
             assert scene.metric("hapenny_prompt_tokens_total", part="system") == spent[version][1]
     money, system, user = (after / before for before, after in zip(spent["p7"], spent["p8"], strict=True))
     assert money > 2

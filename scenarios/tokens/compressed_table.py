@@ -14,6 +14,8 @@ SCENARIO = Scenario(
     "named in `tools_untouched` reach the model as they came.",
     sees="`x-hapenny-notes` says what was rewritten; the report's line `structure` what it saves.",
     act="Add the tool to `tools_untouched`, compare both on your own questions (`hapenny compare`).",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Answers that use the tool are right again; `structure` saves less by that tool's share.",
     without={"stages": {"structure": {"tools_untouched": []}}},
 )
 

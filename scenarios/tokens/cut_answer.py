@@ -13,6 +13,8 @@ SCENARIO = Scenario(
     "never sees a shorter one than it asked for. The limit grows with what was learnt.",
     sees="The second call in the request's story; `scores.answer_freed` in the report.",
     act="Nothing. Give long answers an intent of their own.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="No answer ends with the reason `length` while its client allowed more.",
     without=modes(answer_size="off"),
 )
 LEARNT = modes(answer_size="on")

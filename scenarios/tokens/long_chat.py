@@ -12,6 +12,8 @@ SCENARIO = Scenario(
     "identifiers of what is gone stay verbatim.",
     sees="The report's line `window`; a note on the answer.",
     act="Nothing. `stages: {window: {limit: …}}` says how much a turn may cost.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="A turn of a long chat costs no more than `limit`, and no request fails for its length.",
     without=modes(window="off"),
 )
 LIMITED = {

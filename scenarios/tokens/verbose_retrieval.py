@@ -11,6 +11,8 @@ SCENARIO = Scenario(
     "that saved, and audits compare the answers.",
     sees="The report's line `prune`; prompt tokens by part (`context`) in `/metrics`.",
     act="Rebuild the index with smaller chunks (`hapenny index tune`); until then `prune` carries it.",
+    check="hapenny report -c hapenny.yaml --since 24h",
+    proof="Context tokens a request are back; the audits' quality beside `prune` has not moved.",
     without=modes(prune="off"),
 )
 CUT = {"stages": {"prune": {"seconds": 5}}, "routes": {"default": {"stages": {"prune": "on"}}}}

@@ -13,6 +13,7 @@ from hapenny.backends.url import address
 from hapenny.core import log
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
+from hapenny.core.permit import PERMIT, Withheld
 from tests.backends.servers import serving
 
 
@@ -32,6 +33,7 @@ class Counting:
         self.ports: set[object] = set()
         self.most = 0
         self.now = 0
+        self.arrived = 0
         self.go = asyncio.Event()
         self.go.set()
 
@@ -39,6 +41,7 @@ class Counting:
         assert request.transport is not None
         self.ports.add(request.transport.get_extra_info("peername"))
         self.now += 1
+        self.arrived += 1
         self.most = max(self.most, self.now)
         await self.go.wait()
         self.now -= 1
@@ -258,5 +261,23 @@ async def test_of_an_error_the_beginning_is_enough() -> None:
     async with serving(answer) as base:
         lease = await pool.send("GET", address(base + "/"), {}, b"")
         assert await lease.beginning(1_000) == b"x" * 1_000
+        assert pool.busy == 0
+        await pool.aclose()
+
+
+async def test_a_request_whose_sender_may_no_longer_send_does_not_leave() -> None:
+    server, pool = Counting(), Pool(RealClock())
+    async with serving(server) as base:
+        assert await get(pool, base) == b"ok"
+        arrived, allowed = server.arrived, [True]
+        token = PERMIT.set(lambda: allowed.pop(0))
+        try:
+            assert await get(pool, base) == b"ok"
+            allowed.append(False)
+            with pytest.raises(Withheld):
+                await get(pool, base)
+        finally:
+            PERMIT.reset(token)
+        assert server.arrived == arrived + 1
         assert pool.busy == 0
         await pool.aclose()

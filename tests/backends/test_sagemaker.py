@@ -95,6 +95,44 @@ async def test_a_stream_is_put_together_again(size):
     assert text(await ask(answer, stream=True)) == "Half a penny"
 
 
+def json_lines(end=b"\n"):
+    """DJL's other stream: each chunk is a line of JSON, and the last one says why it ends."""
+    return b"\n".join(chunk.removeprefix(b"data: ").strip() for chunk in chat_sse() if b"[DONE]" not in chunk) + end
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+@pytest.mark.parametrize("end", [b"\n", b""])
+async def test_a_stream_of_lines_is_read_as_well(size, end):
+    async def answer(request):
+        return web.Response(body=parts(json_lines(end), size), content_type="application/vnd.amazon.eventstream")
+
+    assert text(await ask(answer, stream=True)) == "Half a penny"
+
+
+async def test_a_stream_of_lines_that_is_cut_is_no_answer():
+    cut = json_lines().split(b"\n")[0] + b"\n"
+
+    async def answer(request):
+        return web.Response(body=parts(cut, 50), content_type="application/vnd.amazon.eventstream")
+
+    with pytest.raises(Failure) as failed:
+        await ask(answer, stream=True)
+    assert failed.value.kind == "truncated"
+
+
+async def test_an_endpoint_that_is_not_there_is_the_operators_to_mend():
+    async def answer(request):
+        headers = {"x-amzn-errortype": "ValidationError"}
+        return web.json_response(
+            {"message": "Endpoint my-endpoint of account 1 not found."}, status=400, headers=headers
+        )
+
+    with pytest.raises(Failure) as failed:
+        await ask(answer)
+    assert failed.value.kind == "provider_account"
+    assert "endpoint" in failed.value.operator
+
+
 async def test_a_stream_that_breaks_says_why():
     frame = eventstream.frame(eventstream.exception_headers("ModelStreamError"), b'{"Message": "container died"}')
 

@@ -4,15 +4,16 @@ import asyncio
 
 import pytest
 
-from hapenny.batch import shards as module
 from hapenny.batch.local import Local
+from hapenny.batch.open_shards import open_shards
 from hapenny.batch.records import Record, Result
 from hapenny.batch.shards import Shards
-from hapenny.batch.spread import SpreadLocal, Worker
+from hapenny.batch.spread import SpreadLocal
+from hapenny.batch.worker import Worker
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.stores.memory import MemoryKeyValue
-from hapenny.stores.open_kv import open_kv
+from tests.settling import eventually
 
 FOREVER = 4_000_000_000.0
 RECORDS = [Record(f"r{number}", {"text": f"question {number}"}, "m") for number in range(60)]
@@ -25,16 +26,17 @@ RECORDS = [Record(f"r{number}", {"text": f"question {number}"}, "m") for number 
         pytest.param("redis", marks=pytest.mark.redis),
         pytest.param("postgres", marks=pytest.mark.postgres),
         "s3",
+        "sqs",
     ]
 )
 def store(request, tmp_path, monkeypatch):
-    """Makes a client of one store."""
+    """Makes a client of one store of shards."""
     kind = request.param
     if kind == "memory":
         kept = MemoryKeyValue(RealClock())
-        yield lambda: kept
+        yield lambda **more: Shards(kept, RealClock(), **more)
         return
-    if kind == "s3":
+    if kind in ("s3", "sqs"):
         from moto import mock_aws
 
         with mock_aws():
@@ -44,20 +46,25 @@ def store(request, tmp_path, monkeypatch):
                 monkeypatch.setenv(name, "testing")
             monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
             boto3.client("s3").create_bucket(Bucket="batches")
-            yield lambda: open_kv("s3://batches/shards", RealClock())
+            boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
+            url = "s3://batches/shards" if kind == "s3" else "sqs://work.fifo/batches/shards"
+            yield lambda **more: open_shards(url, RealClock(), **more)
         return
     url = {
         "sqlite": lambda: str(tmp_path / "shards.db"),
         "redis": lambda: request.getfixturevalue("redis_url"),
         "postgres": lambda: request.getfixturevalue("postgres_dsn"),
     }[kind]()
-    yield lambda: open_kv(url, RealClock())
+    yield lambda **more: open_shards(url, RealClock(), **more)
 
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     monkeypatch.setattr("hapenny.batch.spread.POLL_S", 0.02)
     monkeypatch.setattr("hapenny.batch.spread.AGAIN_S", 0.02)
+    monkeypatch.setattr("hapenny.batch.worker.POLL_S", 0.02)
+    monkeypatch.setattr("hapenny.batch.worker.AGAIN_S", 0.02)
+    monkeypatch.setattr("hapenny.batch.worker.LATER_S", 0.1)
 
 
 class Model:
@@ -90,14 +97,14 @@ class Kept:
         return True
 
 
-def worker(store, model):
-    return Worker(Shards(store(), RealClock()), model.local, ["openai"], RealClock())
+def worker(store, model, **more):
+    return Worker(store(**more), model.local, ["openai"], RealClock())
 
 
 async def test_workers_answer_every_record_once(store):
     model, kept = Model(), Kept()
     workers = [asyncio.create_task(worker(store, model).run()) for _ in range(2)]
-    local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7)
+    local = SpreadLocal(store(), "openai", RealClock(), shard=7)
     await local.run(RECORDS, kept, FOREVER)
     assert {id: result.output for id, result in kept.results.items()} == {
         record.id: {"said": record.body["text"]} for record in RECORDS
@@ -111,10 +118,10 @@ async def test_workers_answer_every_record_once(store):
 
 async def test_a_journal_that_died_finds_what_was_answered_since(store):
     model = Model()
-    local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7)
+    local = SpreadLocal(store(), "openai", RealClock(), shard=7)
     dying = asyncio.create_task(local.run(RECORDS, Kept(), FOREVER))
-    shards = Shards(store(), RealClock())
-    while (shard := await shards.lease("w", ["openai"])) is None:
+    shards = store()
+    while (shard := await shards.lease(["openai"])) is None:
         await asyncio.sleep(0.01)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
@@ -123,7 +130,7 @@ async def test_a_journal_that_died_finds_what_was_answered_since(store):
     await shards.retract(shard.id)
     kept = Kept()
     work = asyncio.create_task(worker(store, model).run())
-    await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
+    await SpreadLocal(store(), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     assert len(kept.results) == len(RECORDS)
@@ -132,7 +139,7 @@ async def test_a_journal_that_died_finds_what_was_answered_since(store):
 
 async def test_a_journal_that_died_goes_on_with_the_shards_it_had_put_there(store):
     model = Model(slow=0.05)
-    local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=30)
+    local = SpreadLocal(store(), "openai", RealClock(), shard=30)
     dying = asyncio.create_task(local.run(RECORDS, Kept(), FOREVER))
     workers = [asyncio.create_task(worker(store, model).run()) for _ in range(2)]
     while len(model.paid) < 8:
@@ -141,7 +148,7 @@ async def test_a_journal_that_died_goes_on_with_the_shards_it_had_put_there(stor
     await asyncio.gather(dying, return_exceptions=True)
     kept = Kept()
     # It shards otherwise, and what workers have under way is answered once all the same.
-    await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
+    await SpreadLocal(store(), "openai", RealClock(), shard=7).run(RECORDS, kept, FOREVER)
     for each in workers:
         each.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
@@ -149,14 +156,12 @@ async def test_a_journal_that_died_goes_on_with_the_shards_it_had_put_there(stor
     assert set(model.paid.values()) == {1}
 
 
-async def test_a_worker_that_dies_is_made_up_for_and_what_it_answered_stays(store, monkeypatch):
-    monkeypatch.setattr(module, "LEASE_S", 1.5)
+async def test_a_worker_that_ends_is_made_up_for_and_what_it_answered_stays(store):
     model, kept = Model(slow=0.05), Kept()
-    dead = asyncio.create_task(worker(store, model).run())
-    local = SpreadLocal(Shards(store(), RealClock()), "openai", RealClock(), shard=30)
+    dead = asyncio.create_task(worker(store, model, lease_s=1.0).run())
+    local = SpreadLocal(store(), "openai", RealClock(), shard=30)
     journal = asyncio.create_task(local.run(RECORDS, kept, FOREVER))
-    while len(model.paid) < 10:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: len(model.paid) >= 10)
     await asyncio.sleep(0.02)
     dead.cancel()  # in flight: at most what its engine had under way
     await asyncio.gather(dead, return_exceptions=True)
@@ -169,6 +174,105 @@ async def test_a_worker_that_dies_is_made_up_for_and_what_it_answered_stays(stor
     assert set(model.paid.values()) == {1}, "what was begun was waited for or never paid"
 
 
+class Stoppable(RealClock):
+    """The clock of a worker whose own time can be stopped, as SIGSTOP does."""
+
+    def __init__(self):
+        super().__init__()
+        self.running = asyncio.Event()
+        self.running.set()
+
+    async def sleep(self, seconds):
+        await super().sleep(seconds)
+        await self.running.wait()
+
+
+class Gated(Model):
+    """Has taken a question at once, and is paid for it; its answers come when they are let through."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = asyncio.Event()
+
+    async def invoke(self, record):
+        answer = await super().invoke(record)
+        await self.open.wait()
+        return answer
+
+
+async def test_a_worker_that_was_stopped_sends_nothing_more_and_its_answers_count(store):
+    gated, model, kept = Gated(), Model(), Kept()
+    clock = Stoppable()
+    frozen = Worker(store(lease_s=1.0), gated.local, ["openai"], clock)
+    its_run = asyncio.create_task(frozen.run())
+    journal = asyncio.create_task(SpreadLocal(store(), "openai", RealClock(), shard=30).run(RECORDS, kept, FOREVER))
+    await eventually(lambda: len(gated.paid) == 16)  # what an engine sends at once at first
+    clock.running.clear()
+    other = asyncio.create_task(worker(store, model).run())
+    await eventually(lambda: len(gated.paid) + len(model.paid) == len(RECORDS), 30)
+    assert not journal.done(), "what is under way elsewhere is waited for"
+    clock.running.set()
+    gated.open.set()
+    async with asyncio.timeout(30):
+        await journal
+    for each in (its_run, other):
+        each.cancel()
+    await asyncio.gather(its_run, other, return_exceptions=True)
+    assert len(gated.paid) == 16
+    assert not set(gated.paid) & set(model.paid)
+    assert {id: result.output for id, result in kept.results.items()} == {
+        record.id: {"said": record.body["text"]} for record in RECORDS
+    }
+    assert kept.double == 0
+
+
+async def test_a_worker_that_is_told_to_leave_answers_what_it_has_begun(store):
+    gated, model, kept = Gated(), Model(), Kept()
+    leaving = worker(store, gated)
+    its_run = asyncio.create_task(leaving.run())
+    journal = asyncio.create_task(SpreadLocal(store(), "openai", RealClock(), shard=60).run(RECORDS, kept, FOREVER))
+    await eventually(lambda: len(gated.paid) == 16)
+    leaving.leave()
+    gated.open.set()
+    await its_run
+    assert leaving.answered == 16
+    other = asyncio.create_task(worker(store, model).run())
+    async with asyncio.timeout(30):
+        await journal
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+    assert len(kept.results) == len(RECORDS)
+    assert not set(gated.paid) & set(model.paid)
+
+
+async def test_a_claim_of_a_process_that_has_ended_is_taken_over_at_once(tmp_path):
+    import subprocess
+    import sys
+
+    place = str(tmp_path / "shards.db")
+    claiming = (
+        "import asyncio, sys\n"
+        "from hapenny.batch.open_shards import open_shards\n"
+        "from hapenny.core.clock import RealClock\n"
+        "async def work():\n"
+        f"    shards = open_shards({place!r}, RealClock())\n"
+        "    shard = await shards.lease(['openai'])\n"
+        "    print(await shards.claim(shard.records[0]), flush=True)\n"
+        "    sys.stdin.read()\n"
+        "asyncio.run(work())\n"
+    )
+    mine = open_shards(place, RealClock())
+    await mine.put(RECORDS[:2], "openai")
+    child = subprocess.Popen([sys.executable, "-c", claiming], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline().strip() == "mine"
+    assert await mine.lease(["openai"]) is None
+    assert await mine.claim(RECORDS[0]) == "elsewhere"
+    child.kill()
+    child.communicate()
+    assert (await mine.lease(["openai"])).records == tuple(RECORDS[:2])
+    assert await mine.claim(RECORDS[0]) == "mine"
+
+
 async def test_failures_come_back_as_such(store):
     class Bad(Model):
         async def invoke(self, record):
@@ -178,7 +282,7 @@ async def test_failures_come_back_as_such(store):
 
     kept = Kept()
     work = asyncio.create_task(worker(store, Bad()).run())
-    await SpreadLocal(Shards(store(), RealClock()), "openai", RealClock()).run(RECORDS[:3], kept, FOREVER)
+    await SpreadLocal(store(), "openai", RealClock()).run(RECORDS[:3], kept, FOREVER)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     assert kept.results["r1"].error == "no such thing"
@@ -187,15 +291,21 @@ async def test_failures_come_back_as_such(store):
 
 
 async def test_one_shard_is_one_workers(store):
-    mine, others = Shards(store(), RealClock()), Shards(store(), RealClock())
+    mine, others = store(), store()
     await mine.put(RECORDS[:5], "openai")
-    assert await mine.lease("a", ["converse"]) is None, "a dialect that it cannot"
-    leases = await asyncio.gather(mine.lease("a", ["openai"]), others.lease("b", ["openai"]))
+    assert await mine.lease(["converse"]) is None, "a dialect that it cannot"
+    leases = await asyncio.gather(mine.lease(["openai"]), others.lease(["openai"]))
     assert sum(lease is not None for lease in leases) == 1
     shard = next(lease for lease in leases if lease is not None)
     assert [record.id for record in shard.records] == [record.id for record in RECORDS[:5]]
-    holder = "a" if leases[0] is not None else "b"
-    assert await mine.renew(shard, holder) is not None
+    holder, other = (mine, others) if leases[0] is not None else (others, mine)
+    assert await holder.renew(shard)
+    assert await holder.claim(RECORDS[0]) == "mine"
+    assert await other.claim(RECORDS[0]) == "elsewhere"
+    assert await holder.claim(RECORDS[0]) == "mine", "again after a failure"
+    await other.release(RECORDS[0])
+    assert await other.claim(RECORDS[0]) == "elsewhere", "nobody lets go of another's"
     assert await mine.keep(RECORDS[0], Result("r0", output={"a": 1}))
+    assert await other.claim(RECORDS[0]) == "answered"
     assert not await others.keep(RECORDS[0], Result("r0", output={"a": 2})), "the first answer stays"
     assert (await others.answer(RECORDS[0])).output == {"a": 1}

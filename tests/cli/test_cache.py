@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from hapenny.cli.cache import cache
 
-CONFIG = "ledger: null\nbackends: {simulated: {kind: simulated}}\nserver: {port: 0}\n"
+CONFIG = "ledger: null\nbackends: {simulated: {kind: simulated}}\nroutes: {default: {holdout: 0}}\nserver: {port: 0}\n"
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ def test_saving_invoice_and_quality_stand_together(tmp_path: Path) -> None:
     assert "with everything on the strong model" in text
     assert "95 % interval" in text
     assert "that at most 1 point is lost is not shown" in text
+    assert "Semantic cache: closed after" in text
     assert page.exists()
 
 

@@ -52,3 +52,15 @@ def test_filters_by_model_and_key_narrow_it(ledger):
     mine = [row for row in rows if row.key_id == key and not row.background]
     assert summarise(path, Scope(key=key)).exchange_rows == len(mine)
     assert summarise(path, Scope(model="(cache)")).exchange_rows == sum(row.cache_hit for row in rows)
+
+
+def test_played_models_are_said(ledger, tmp_path):
+    path, _ = ledger
+    config = tmp_path / "hapenny.yaml"
+    config.write_text(f"backends: {{stage: {{kind: simulated}}}}\nledger: {{path: {path}}}\n")
+    done = CliRunner().invoke(main, ["report", "-c", str(config)])
+    assert "Simulated: the models of stage are played by hapenny." in done.output
+    told = json.loads(CliRunner().invoke(main, ["report", "-c", str(config), "--json"]).output)
+    assert told["simulated"] == ["stage"]
+    config.write_text(f"backends: {{real: {{kind: bedrock, region: us-east-1}}}}\nledger: {{path: {path}}}\n")
+    assert "Simulated" not in CliRunner().invoke(main, ["report", "-c", str(config)]).output

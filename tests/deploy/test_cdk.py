@@ -32,10 +32,11 @@ def template(tmp_path_factory):
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_cloudformation_takes_it(template):
+@pytest.mark.parametrize("stack", ["hapenny", "hapenny-models"])
+def test_cloudformation_takes_it(template, stack):
     # W3005: what the construct of the load balanced service says twice.
     lint = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "-i", "W3005", "--", str(template)],
+        [sys.executable, "-m", "cfnlint", "-i", "W3005", "--", str(template.with_name(f"{stack}.template.json"))],
         capture_output=True,
         text=True,
         timeout=240,
@@ -69,3 +70,43 @@ def test_nothing_lies_open_and_stores_speak_tls(template):
             for statement in each["Properties"]["PolicyDocument"]["Statement"]:
                 actions = statement["Action"]
                 assert "*" not in (actions if isinstance(actions, list) else [actions])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_models_have_their_time_limits_and_an_instance_by_their_size(template):
+    resources = json.loads(template.with_name("hapenny-models.template.json").read_text())["Resources"].values()
+    variants = {
+        each["Properties"]["EndpointConfigName"]: each["Properties"]["ProductionVariants"][0]
+        for each in resources
+        if each["Type"] == "AWS::SageMaker::EndpointConfig"
+    }
+    for variant in variants.values():
+        assert variant["ModelDataDownloadTimeoutInSeconds"] == 3600
+        assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 600
+    assert {name: variant["InstanceType"] for name, variant in variants.items()} == {
+        "hapenny-chat-8b": "ml.g5.2xlarge",
+        "hapenny-chat-8b-trt": "ml.g5.2xlarge",
+        "hapenny-chat-70b": "ml.g6e.12xlarge",
+        "hapenny-ranker": "ml.g5.2xlarge",
+        "hapenny-entities": "ml.m5.4xlarge",
+    }
+    (endpoint,) = [each for each in resources if each["Type"] == "AWS::SageMaker::Endpoint"]
+    assert endpoint["Properties"]["EndpointName"] == "hapenny-entities"
+    for each in resources:
+        if each["Type"] == "AWS::SageMaker::Model":
+            assert each["Properties"]["EnableNetworkIsolation"]
+
+
+@pytest.mark.long
+def test_machines_are_those_that_sagemaker_has(monkeypatch):
+    pytest.importorskip("aws_cdk", reason="not run: the group `deploy` is not installed")
+    botocore = pytest.importorskip("botocore.session")
+    monkeypatch.syspath_prepend(str(APP))
+    import models
+
+    service = botocore.get_session().get_service_model("sagemaker")
+    known = set(service.shape_for("ProductionVariantInstanceType").enum)
+    assert {each.name for each in (models.CPU, *models.MACHINES)} <= known
+    with pytest.raises(ValueError, match="do not fit"):
+        models.machine(models.Described("huge", "vllm", "w/", 2_000))

@@ -10,6 +10,7 @@ VALUES = {
     "as it is": {},
     "by tokens": {"autoscaling": {"enabled": True, "kind": "keda"}, "secret": "keys", "storage": {"enabled": False}},
     "by processor": {"autoscaling": {"enabled": True, "kind": "hpa"}},
+    "an account that is there": {"serviceAccount": {"create": False, "name": "mine"}},
     "watched": {"monitoring": {"serviceMonitor": True, "tokenSecret": "t"}, "networkPolicy": {"from": [{"team": "a"}]}},
 }
 
@@ -52,3 +53,20 @@ def test_one_thing_decides_how_many_pods_there_are():
     for values in VALUES.values():
         workload = next(each for each in rendered(values) if each["kind"] == "StatefulSet")
         assert ("replicas" in workload["spec"]) != bool(values.get("autoscaling"))
+
+
+@pytest.mark.long
+def test_monitoring_reads_each_pod_once():
+    documents = rendered(VALUES["watched"])
+    (monitor,) = [each for each in documents if each["kind"] == "ServiceMonitor"]
+    selector = monitor["spec"]["selector"]
+    (rule,) = selector["matchExpressions"]
+    assert rule["operator"] == "DoesNotExist"
+    read = [
+        each["metadata"]["name"]
+        for each in documents
+        if each["kind"] == "Service"
+        and selector["matchLabels"].items() <= each["metadata"]["labels"].items()
+        and rule["key"] not in each["metadata"]["labels"]
+    ]
+    assert len(read) == 1

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -65,6 +67,18 @@ def test_the_unit_gives_streams_their_time():
     unit = (DEPLOY / "systemd" / "hapenny.service").read_text()
     assert int(re.search(r"TimeoutStopSec=(\d+)", unit)[1]) > load(text="ledger: null").server.drain_s
     assert "ExecStart=/opt/hapenny/bin/hapenny serve" in unit
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="not run: no systemd-analyze here")
+def test_systemd_takes_the_unit(tmp_path):
+    unit = (
+        (DEPLOY / "systemd" / "hapenny.service").read_text().replace("/opt/hapenny/bin/hapenny", shutil.which("true"))
+    )
+    (tmp_path / "hapenny.service").write_text(unit)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "hapenny.service")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_policy_names_actions_that_aws_has():

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
+import re
 
 import aiohttp
 import pytest
 
 from hapenny.config import ConfigError, load
 from hapenny.core.clock import RealClock
+from hapenny.core.errors import Failure
 from hapenny.stores.host import HostServer, HostState
 from hapenny.stores.open_space import open_space
 from tests.caching.test_safety_cases import Shop
@@ -259,3 +261,46 @@ def test_two_more_lines_are_all_it_takes():
     assert config.admission_store() == config.budget_store() == "postgresql://h/d"
     only = load(text="fingerprint_key: a secret of ours\nshared: redis://h:6379/0\n")
     assert only.admission_store() == only.budget_store() == "redis://h:6379/0"
+
+
+DOWN = Failure("upstream", "the provider is down", upstream_status=500)
+
+
+async def until_hinted(both, gateway):
+    """Until a gateway has taken in what another one says of a provider."""
+    metrics = both.apps[gateway].gateway.recorder.metrics
+    await eventually(lambda: not re.search(r"^hapenny_provider_hints_total 0", metrics.render().decode(), re.MULTILINE))
+
+
+async def test_an_endpoint_that_one_gateway_gave_up_gets_one_try_from_the_other(both):
+    assert (await both.ask(1, "before"))[0] == 200
+    for shop in both.shops:
+        shop.failure = DOWN
+    for number in range(3):  # until its breaker opens
+        await both.ask(0, f"question {number}")
+    await until_hinted(both, 1)
+    before = both.shops[1].calls
+    await both.ask(1, "after")
+    assert both.shops[1].calls == before + 1, "alone it would have tried again"
+
+
+async def test_a_hint_stops_nobody_whose_own_way_works(both):
+    assert (await both.ask(1, "before"))[0] == 200
+    both.shops[0].failure = DOWN
+    for number in range(3):
+        await both.ask(0, f"question {number}")
+    await until_hinted(both, 1)
+    for number in range(3):
+        assert (await both.ask(1, f"after {number}"))[0] == 200
+
+
+async def test_a_providers_own_word_to_come_back_later_holds_for_all(both):
+    assert (await both.ask(1, "before"))[0] == 200
+    both.shops[0].failure = Failure("rate_limited", "too many", upstream_status=429, retry_after=30.0)
+    await both.ask(0, "refused")
+    await until_hinted(both, 1)
+    before = both.shops[1].calls
+    status, headers, _ = await both.ask(1, "after")
+    assert status in (429, 503)
+    assert int(headers["retry-after"]) > 5
+    assert both.shops[1].calls == before

@@ -1,11 +1,16 @@
 """Page, WebSocket and stream of events, as a browser uses them."""
 
+import asyncio
 import json
 
 import aiohttp
 import pytest
 
 from hapenny import Gateway
+from hapenny.backends.simulated import SimulatedBackend
+from hapenny.core.clock import RealClock
+from hapenny.simulation.cards import MANGA_2024
+from hapenny.simulation.provider import SimulatedProvider
 from mangaassist.cli import demo_config
 from mangaassist.front_door import FrontDoor, serve
 from mangaassist.orchestrator import Orchestrator
@@ -80,3 +85,88 @@ async def test_other_sites_pages_and_visitors_without_a_session_are_refused(url,
     await client.get(url)
     answer = await client.post(url + "chat", json={"text": "hello"}, headers={"origin": "https://elsewhere.example"})
     assert answer.status == 403
+
+
+class Held(SimulatedBackend):
+    """Answers when it is let go, and counts who waits."""
+
+    def __init__(self):
+        super().__init__("provider", SimulatedProvider(RealClock(), MANGA_2024))
+        self.waiting = 0
+        self.go, self.asked, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def call(self, request, target, limits):
+        self.waiting += 1
+        self.asked.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        finally:
+            self.waiting -= 1
+        return await super().call(request, target, limits)
+
+
+@pytest.fixture
+async def held():
+    shop, backend = SqliteShop(":memory:", TODAY), Held()
+    async with Gateway(demo_config(), backends={"provider": backend}) as gateway:
+        door = FrontDoor(gateway, shop, Orchestrator(gateway, shop, desk=shop), simulated=True)
+        runner, port = await serve(door, "127.0.0.1", 0)
+        yield f"http://127.0.0.1:{port}/", backend
+        await runner.cleanup()
+    await shop.aclose()
+
+
+async def test_who_reloads_in_the_middle_lets_go_of_the_model_and_may_ask_again(held, client):
+    url, backend = held
+    await client.get(url)
+    async with client.ws_connect(url + "ws") as socket:
+        await socket.send_json({"text": "Who wrote Quiet Pilot?"})
+        await asyncio.wait_for(backend.asked.wait(), 10)
+    await asyncio.wait_for(backend.left.wait(), 10)
+    assert backend.waiting == 0
+    backend.go.set()
+    async with client.ws_connect(url + "ws") as socket:
+        await socket.send_json({"text": "Who wrote Quiet Pilot?"})
+        assert (await listen(socket))[-1]["type"] == "done"
+
+
+async def test_a_second_tab_is_told_to_wait_and_the_first_one_gets_its_answer(held, client):
+    url, backend = held
+    await client.get(url)
+    async with client.ws_connect(url + "ws") as first, client.ws_connect(url + "ws") as second:
+        await first.send_json({"text": "Who wrote Quiet Pilot?"})
+        await asyncio.wait_for(backend.asked.wait(), 10)
+        for socket in (first, second):
+            await socket.send_json({"text": "hello"})
+            assert "one message at a time" in (await listen(socket))[-1]["message"]
+        backend.go.set()
+        assert (await listen(first))[-1]["type"] == "done"
+        await second.send_json({"text": "hello"})
+        assert (await listen(second))[-1]["type"] == "done"
+
+
+async def test_a_page_that_is_loaded_again_shows_the_conversation(url, client):
+    await client.get(url)
+    assert (await (await client.get(url + "api/shop")).json())["history"] == []
+    answer = await client.post(url + "chat", json={"text": "sunday opening"})
+    await answer.read()
+    about = await (await client.get(url + "api/shop")).json()
+    ((question, said),) = about["history"]
+    assert about["session"]["turns"] == 1
+    assert about["session"]["saved"] > 0
+    assert question == "sunday opening"
+    assert "closed on Sundays" in said
+
+
+async def test_shoppers_who_come_all_at_once_are_all_answered(url):
+    async def shopper(number):
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as own:
+            await own.get(url)
+            async with own.ws_connect(url + "ws") as socket:
+                await socket.send_json({"text": "Is volume 2 of Silver Teahouse in stock?" if number % 2 else "hello"})
+                return (await listen(socket))[-1]["type"]
+
+    assert await asyncio.gather(*(shopper(number) for number in range(30))) == ["done"] * 30

@@ -113,6 +113,23 @@ async def test_who_asks_for_a_person_gets_a_ticket(gateway, shop):
     assert "colleague" in reply.text
 
 
+async def test_who_asks_for_a_person_twice_has_one_ticket(gateway, shop):
+    assistant = Orchestrator(gateway, shop, desk=shop)
+    tickets = [(await ask(assistant, "human please"))[1][0].result["ticket"] for _ in range(3)]
+    other = (await ask(assistant, "human please", session="another"))[1][0].result["ticket"]
+    assert tickets == [1, 1, 1]
+    assert other == 2
+
+
+async def test_vietnamese_without_its_marks_is_answered_in_vietnamese(gateway, shop):
+    (order, *_) = await shop.orders("reader-1")
+    assistant = Orchestrator(gateway, shop)
+    reply, _, _ = await ask(assistant, f"Don hang {order} dau roi?", user="reader-1", language="vi")
+    assert (reply.intent, reply.language) == ("order_status", "vi")
+    english, _, _ = await ask(assistant, f"Where is my order {order}?", user="reader-1", language="vi")
+    assert (english.intent, english.language) == ("order_status", "en")
+
+
 async def test_a_session_outlives_the_process(gateway, shop):
     await ask(Orchestrator(gateway, shop, desk=shop), "Is volume 1 of Silver Teahouse in stock?")
     reply, _, _ = await ask(Orchestrator(gateway, shop, desk=shop), "And volume 2?")
@@ -143,9 +160,3 @@ def test_techniques_that_are_off_are_off_on_every_route():
         modes = route.modes()
         assert {modes[name] for name in ("templates", "tiers", "exact", "prefix", "throughput", "prune")} == {"off"}
     assert len(TECHNIQUES) == 4
-
-
-async def test_personal_data_never_reaches_the_model(gateway, shop):
-    assistant = Orchestrator(gateway, shop)
-    reply, _, _ = await ask(assistant, "My mail is ann.reader@example.org, what else does Quiet Pilot hold?")
-    assert "ann.reader@example.org" not in reply.text

@@ -1,16 +1,29 @@
 """The proof's parts on small draws: pairs, steps, frontier, page."""
 
+import msgspec
 import pytest
 
 from hapenny.studies.player import Record
 from hapenny.workload.mix import load
-from mangaassist_proof.draws import CHANGES, LIMITS, Size, changed, deck_of, draw, long_answer, traffic
+from mangaassist_proof.drawings import gantt, pies, slices
+from mangaassist_proof.draws import (
+    CHANGES,
+    LIMITS,
+    Draw,
+    Size,
+    changed,
+    deck_of,
+    draw,
+    long_answer,
+    tested_first,
+    traffic,
+)
 from mangaassist_proof.evaluate import evaluate
 from mangaassist_proof.frontier import by_tier, frontier
 from mangaassist_proof.page import page
 from mangaassist_proof.play import Played
-from mangaassist_proof.proof import disagreement, latency
-from mangaassist_proof.report import figures, not_reached, short, stepped
+from mangaassist_proof.proof import disagreement
+from mangaassist_proof.report import SEED_PIE, figures, latency, no_slower, not_reached, short, stepped
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +112,27 @@ def test_steps_stand_beside_the_seeds_and_what_is_missed_is_said():
     assert "token_efficiency" not in lines
 
 
+def test_not_being_slower_has_its_price():
+    slower = msgspec.structs.replace(record("a", True, 10), whole_s=4.0, savings={"tiers": 30, "exact": 5})
+    faster = msgspec.structs.replace(record("b", True, 10), whole_s=0.5, savings={"tiers": 30})
+    on = played(slower, faster)
+    off = played(record("a", True, 100), record("b", True, 100))
+    each = Draw(world="card", off=off, on=on)
+    assert no_slower([each]) == {"saved_share": 0.75, "p95_ms": 1_000.0, "messages_moved_share": 0.5}
+
+
+def test_a_test_that_is_ahead_and_undecided_asks_more_and_lives_through_less():
+    size = Size(messages=20, tested=130, lived=60)
+    population, tested, lived, _ = traffic(load(), 5, size)
+    lineup = deck_of("manga-2024", "card", load())
+    first = evaluate(tested, population.shop, lineup, 5)
+    test, left = tested_first(tested, lived, population.shop, lineup, 5)
+    assert first.trained is None
+    assert first.ahead == (test.prompts > first.prompts)
+    assert len(left) == (6 if first.ahead else 60)
+    assert tested_first([], lived, population.shop, lineup, 5) == (None, lived)
+
+
 def test_the_page_holds_money_and_quality_in_one_paragraph(small):
     row = figures([small], 1_000_000)
     right = record("a", True, 100)
@@ -115,4 +149,24 @@ def test_the_page_holds_money_and_quality_in_one_paragraph(small):
     assert f"{row['saved_share']:.1%} saved" in made
     assert "Right answers" in made
     assert "&lt;batching&gt;" in made
-    assert made.count("<svg") == 3
+    assert made.count("<svg") == 4
+    assert f"remaining {1 - row['saved_share']:.1%}" in made
+
+
+def test_the_pie_holds_the_whole_bill_and_what_the_books_do_not_hold_is_compression():
+    shares = slices({"tiers": 0.2, "templates": 0.1, "exact": 0.03, "flights": 0.01, "throughput": -0.01}, 0.8)
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+    assert shares["batching"] == 0
+    assert shares["caching"] == pytest.approx(0.04, abs=1e-3)
+    assert shares["compression"] == pytest.approx(0.47, abs=6e-3)
+    drawn = pies(shares, SEED_PIE)
+    assert drawn.count("<path") == 5 + 6
+    for share in shares.values():
+        assert f"{share:.1%}" in drawn
+
+
+def test_the_gantt_says_which_step_takes_more_than_its_part():
+    budget = {"steps": {"cache": {"limit_ms": 10, "p95_ms": 4.0}, "streaming": {"limit_ms": 650, "p95_ms": 700.0}}}
+    drawn = gantt(budget)
+    assert drawn.count("class='ours'") == drawn.count("class='over'") == 1
+    assert "700.0 of 650 ms" in drawn

@@ -4,7 +4,7 @@ import pytest
 
 from hapenny.workload.mix import load
 from hapenny.workload.shoppers import Population
-from mangaassist.recognise import Asked, Recogniser, Titles, language_of
+from mangaassist.recognise import Asked, Recogniser, Titles, language_of, toneless
 
 NAMES = [("Paper Cranes", "S1"), ("紙の鶴", "S1"), ("Paper", "S2"), ("Neon Shrine", "S3")]
 
@@ -66,6 +66,20 @@ def test_of_titles_within_each_other_the_longer_counts(recogniser):
     asked = recogniser.recognise("do you have Paper Cranes 3", "en")
     assert asked is not None
     assert asked.series == "S1"
+
+
+def test_without_its_marks_a_vietnamese_message_means_what_it_means_with_them():
+    population = Population(load(), seed=11)
+    shop = population.shop
+    recogniser = Recogniser(Titles((name, each.id) for each in shop.catalogue.series for name in each.names.values()))
+    same = 0
+    for message in population.messages(3_000, 0.08):
+        if message.language == "vi":
+            marked = recogniser.recognise(message.text, "vi")
+            hasty = recogniser.recognise(toneless(message.text), "vi")
+            assert hasty is None or marked is None or hasty == marked, message.text
+            same += hasty is not None
+    assert same > 60
 
 
 def test_nothing_that_the_workload_means_otherwise_is_recognised():

@@ -317,3 +317,25 @@ def test_a_converse_stream_without_its_end_is_an_error_for_us_alone(server, bedr
     messages = [{"role": "user", "content": [{"text": "hi"}]}]
     assert list(bedrock.converse_stream(modelId="m", messages=messages)["stream"])
     assert kind_of(body, "bedrock") == "truncated"
+
+
+# -- answers that lack what every client reads ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", ["openai", "anthropic", "bedrock", "responses"])
+def test_an_answer_without_a_choice_is_none(client):
+    """Clients read the first choice: an empty list must not reach them as an answer."""
+    with pytest.raises(Failure) as error:
+        written(client, answer({"content": "x"}) | {"choices": []})
+    assert error.value.kind == "upstream"
+
+
+@pytest.mark.parametrize(("message", "reason"), [({"content": "Hi"}, "end_turn"), (call("{}"), "tool_use")])
+def test_a_whole_answer_without_a_reason_is_over_all_the_same(message, reason):
+    assert written("anthropic", answer(message, None))["stop_reason"] == reason
+
+
+@pytest.mark.parametrize("word", ["max_length", "length_limit"])
+def test_further_words_for_an_answer_that_was_cut(word):
+    assert written("openai", answer({"content": "Hi"}, word))["choices"][0]["finish_reason"] == "length"
+    assert written("anthropic", answer({"content": "Hi"}, word))["stop_reason"] == "max_tokens"

@@ -37,9 +37,27 @@ DJL = {  # deepjavalibrary/djl-serving, lmi/user_guides/chat_input_output_schema
     ],
     "usage": counts(),
 }
+TGI = {  # huggingface/text-generation-inference, integration-tests snapshot test_flash_llama_simple at 28cecb6 (2.0.5)
+    "choices": [
+        {
+            "finish_reason": "length",
+            "index": 0,
+            "logprobs": None,
+            "message": {**MESSAGE, "name": None},
+            "usage": None,
+        }
+    ],
+    "created": 1716553098,
+    "id": "",
+    "model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "object": "text_completion",
+    "system_fingerprint": "2.0.5-dev0-native",
+    "usage": counts(),
+}
 WHOLE = [
     pytest.param(TRITON, (0, 0), id="Triton and TensorRT-LLM behind its OpenAI frontend"),
     pytest.param(DJL, (9, 4), id="DJL Serving LMI"),
+    pytest.param(TGI, (9, 4), id="Text Generation Inference"),
 ]
 
 
@@ -47,7 +65,8 @@ WHOLE = [
 def test_a_whole_answer_of_a_model_server(answer, used):
     events = codec("openai").decode_answer(json.dumps(answer).encode(), {}, model="m", id="i", created=1)
     done = samples.collected(events)
-    assert (done.text, done.choices[0].reason) == (TEXT, "end_turn")
+    cut = answer["choices"][0]["finish_reason"] == "length"
+    assert (done.text, done.choices[0].reason) == (TEXT, "max_tokens" if cut else "end_turn")
     tokens = done.tokens
     assert ((tokens.prompt, tokens.output) if tokens is not None else (0, 0)) == used
 
@@ -64,3 +83,30 @@ def test_a_stream_of_text_generation_inference():
     body = sse(chunk("Half "), chunk("a"), chunk(" penny", "length"))
     done = samples.collected([*decoder.feed(body), *decoder.close()])
     assert (done.text, done.choices[0].reason) == (TEXT, "max_tokens")
+
+
+def test_a_stream_of_vllm_with_counts_and_ids_in_each_chunk():
+    # the fields of chunks recorded in vllm-project/vllm-omni#2313; counts go on in each chunk, and the last ones hold
+    def chunk(text, made, finish=None, **more):
+        choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": finish, "token_ids": None}
+        return {
+            "id": "chatcmpl-9814",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [choice],
+            "usage": {"prompt_tokens": 9, "total_tokens": 9 + made, "completion_tokens": made},
+            "modality": "text",
+            "metrics": {},
+            **more,
+        }
+
+    first = chunk("", 0, prompt_token_ids=None)
+    first["choices"][0]["delta"]["role"] = "assistant"
+    end = chunk("", 4, "stop")
+    end["choices"][0]["stop_reason"] = None
+    decoder = codec("openai").decoder(model="m", id="i", created=1)
+    events = decoder.feed(sse(first, chunk("Half ", 2), chunk("a penny", 4), end)) + decoder.close()
+    done = samples.collected(events)
+    assert (done.text, done.choices[0].reason) == (TEXT, "end_turn")
+    assert (done.tokens.prompt, done.tokens.output) == (9, 4)

@@ -114,6 +114,22 @@ def test_a_faster_model_answers_for_auto_alone_within_the_allowed_share():
     assert len(degraded) <= 0.2 * len(rows) + 5
 
 
+@pytest.mark.parametrize("react", [["baseline_model"], []])
+def test_where_a_cheaper_model_would_be_late_the_baselines_answers_and_nothing_is_degraded(react):
+    """3.5 Haiku is cheaper than Sonnet, and writes more slowly."""
+    cheaper = "anthropic.claude-3-5-haiku-20241022-v1:0"
+    rules = config(deadline_s=1.9, react=react, modes={"tiers": "on"})
+    rules.routes["default"].unproven = "open"
+    rules.routes["default"].baseline = "strong"
+    rules.tiers = {"fast": cheaper, "strong": STRONG}
+    rows = played(rules, model="auto")[40:]
+    moved = [row for row in rows if "baseline_model" in row.reactions]
+    assert bool(moved) == bool(react)
+    assert {row.model_served for row in moved} <= {STRONG}
+    assert {row.model_served for row in rows if row not in moved} <= {cheaper}
+    assert not any("degraded" in note for row in rows for note in row.notes)
+
+
 def test_a_shorter_answer_is_asked_for_behind_everything_else():
     rules = {"deadline_s": 1.05, "most_degraded": 1.0, "react": ["shorter_answer"]}
 

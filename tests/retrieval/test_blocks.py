@@ -67,3 +67,14 @@ def test_every_word_of_a_document_is_in_a_chunk(parts, size):
     whole = " ".join(f"{piece.title} {piece.text}" for piece in made)
     for word in text.replace("#", " ").split():
         assert word in whole
+
+
+def test_words_underlined_by_signs_are_headings_and_rules_and_lists_are_not():
+    headed = "Guide\n=====\n\nWords of it.\n\nReturns\n-------\n\nThirty days."
+    text = f"{headed}\n\n- an item\n---\n\nAfter a rule.\n\n---\n\nEnd."
+    made = chunk(Document(id="d", title="T", text=text), Chunking(size=40, overlap=0))
+    assert [piece.title for piece in made] == ["T > Guide", "T > Guide > Returns"]
+    assert made[1].text.startswith("Thirty days.")
+    assert "an item" in made[1].text
+    table = "Name | Price\n--- | ---\nLamp | 3"
+    assert chunk(Document(id="d", title="T", text=table), SMALL)[0].title == "T"

@@ -75,3 +75,18 @@ def test_alpha_shrinks_where_all_documents_look_alike():
 def test_alpha_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="alpha"):
         Fusion(alpha=1.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "alpha", "rarest"),
+    [(8, 0.8, 0.0), (15, 0.8, 0.0), (27.5, 0.725, 0.05), (40, 0.65, 0.1), (300, 0.65, 0.1)],
+)
+def test_words_weigh_less_where_documents_are_one_sentence(words, alpha, rarest):
+    settings = Settings().of_length(words)
+    assert settings.fusion.alpha == pytest.approx(alpha)
+    assert settings.closer.rarest == pytest.approx(rarest)
+
+
+def test_who_sets_the_weights_keeps_them_whatever_the_length():
+    assert Settings(calibrated=False).of_length(8) == Settings(calibrated=False)
+    assert Settings(fusion=SEED).of_length(8).fusion == SEED

@@ -229,3 +229,53 @@ def test_unknown_words_are_brought_into_the_collections_vocabulary(store, text, 
 def test_the_users_words_are_mapped_to_the_collections(store):
     retriever = Retriever(store, Settings(style={"bot": "robot"}))
     assert retriever.terms("lonely BOT").words == ("lonely", "robot")
+
+
+@pytest.mark.parametrize(
+    ("query", "parts"),
+    [
+        ("スギとヒノキ", ["スギ", "ヒノキ"]),
+        ("スギの色とヒノキの重さは？", ["スギの色", "ヒノキの重さ"]),
+        ("スギかヒノキか、どちらがいいですか？", ["スギ", "ヒノキ"]),
+        ("スギ対ヒノキ", ["スギ", "ヒノキ"]),
+        ("花粉対策は？", ["花粉対策は？"]),
+        ("スギとヒノキの関係は？", ["スギ", "ヒノキ"]),
+        ("sông Hồng so với sông Mã", ["sông Hồng", "sông Mã"]),
+        ("Giữa sông Hồng và sông Mã nên chọn cái nào?", ["sông Hồng", "sông Mã"]),
+        ("sông Hồng khác sông Mã ở điểm nào?", ["sông Hồng", "sông Mã"]),
+        ("What is the depth of the Suez Canal and the toll of Panama?", ["depth of the Suez Canal", "toll of Panama"]),
+        ("Which has the higher toll, Suez or Panama?", ["toll of Suez", "toll of Panama"]),
+        ("Which one is better: Suez or Panama?", ["Suez", "Panama"]),
+    ],
+)
+def test_two_things_are_told_apart_however_they_are_put(query, parts):
+    assert [part.strip() for part in decompose(query)] == parts
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "kept"),
+    [
+        ("ja", "お疲れ様です。スギの色を教えてください。", "スギの色。"),
+        ("ja", "上司に聞かれて困っています。スギの色は何ですか？", "スギの色は何ですか？"),
+        ("ja", "スギとは何ですか？返信お待ちしています。", "スギとは何ですか？"),
+        ("vi", "Câu hỏi nhanh: sông Hồng ở đâu?", "sông Hồng ở đâu?"),
+        ("en", "Just curious, does the tent leak?", "does the tent leak?"),
+    ],
+)
+def test_politeness_is_dropped_where_the_asking_words_are_gone_too(language, text, kept):
+    assert relevant(text, language, word_lists(language)) == kept
+
+
+@pytest.mark.parametrize(
+    ("history", "query", "expected"),
+    [
+        (["What is asthma?"], "Is this still true today?", "Is asthma still true today?"),
+        (["What is asthma?"], "Does the previous one have a cure?", "Does asthma have a cure?"),
+        (["What is Naruto?"], "What about One Piece?", "What is One Piece?"),
+        (["sông Hồng là gì?"], "Những gì tôi hỏi trước đó có thật không?", "sông Hồng có thật không?"),
+        (["スギとは何ですか？"], "私が先に言ったものの色は？", "スギの色は？"),
+        (["スギ町とは何ですか？"], "その人口は？", "スギ町の人口は？"),
+    ],
+)
+def test_whatever_points_back_is_named(history, query, expected):
+    assert standalone(query, history).text == expected

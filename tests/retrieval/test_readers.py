@@ -189,3 +189,71 @@ def test_gzipped_files_are_unpacked_and_empty_ones_named(tmp_path):
     path = tmp_path / "a.md.gz"
     path.write_bytes(gzip.compress(b"# T\n\nText"))
     assert load(path, "a.md.gz").documents[0].text == "Text"
+
+
+def test_a_single_column_of_sentences_keeps_their_commas(tmp_path):
+    [one, two] = rows(tmp_path, "question\nHello, how are you?\nWhen, exactly, do you open?\n").documents
+    assert one.text == "question: Hello, how are you?"
+    assert two.text == "question: When, exactly, do you open?"
+
+
+def test_comments_before_the_head_are_no_head_and_a_head_may_begin_with_a_hash(tmp_path):
+    [row] = rows(tmp_path, "# exported on Monday\nsku,name\n00017,Heron\n").documents
+    assert row.text == "sku: 00017 | name: Heron"
+    [row] = rows(tmp_path, "#id,name\n00017,Heron\n").documents
+    assert row.text == "#id: 00017 | name: Heron"
+
+
+def test_apostrophes_may_quote_cells_and_those_of_words_do_not(tmp_path):
+    [row] = rows(tmp_path, "name;text\n'Heron; large';big\n").documents
+    assert row.text == "name: Heron; large | text: big"
+    [row] = rows(tmp_path, "name,text\nHeron's,it is John's\n").documents
+    assert row.text == "name: Heron's | text: it is John's"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_wide_characters_without_a_mark_are_read(tmp_path, encoding):
+    reading = rows(tmp_path, "The shop opens at nine.".encode(encoding), "note.txt")
+    assert reading.documents[0].text == "The shop opens at nine."
+    assert f"read as {encoding}" in reading.left_out[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[{"id": 1, "text": "red"}, {"id": 2, "text": "blue"}]', '{"items": [{"id": 1, "text": "red"}, {"id": 2}]}',
+     '{"id": 1, "text": "red"}\n{"id": 2, "text": "blue"}'],
+)  # fmt: skip
+def test_json_is_a_list_of_objects_or_an_object_with_one_or_lines(tmp_path, text):
+    documents = rows(tmp_path, text, "rows.json").documents
+    assert [each.id for each in documents] == ["rows.json:1", "rows.json:2"]
+    assert documents[0].text == "red"
+
+
+def test_json_without_objects_is_refused(tmp_path):
+    with pytest.raises(UnreadableFile, match="neither an object nor a list"):
+        rows(tmp_path, "3", "rows.json")
+
+
+def test_readings_of_signs_and_parts_of_a_form_do_not_run_into_words():
+    _, text = html_text("<p>東<ruby>京<rt>きょう</rt></ruby>へ</p><details><summary>Q</summary>Answer</details>")
+    assert text.split() == ["東京へ", "Q", "Answer"]
+    assert html_text("<p><button>Press</button><label>Name</label></p>")[1].split() == ["Press", "Name"]
+
+
+def test_a_cell_over_several_rows_stands_in_each_of_them():
+    page = (
+        "<table><tr><th>City</th><th>Year</th><th>N</th></tr><tr><td rowspan=2>Hue</td><td>2020</td><td>1</td></tr>"
+        "<tr><td>2021</td><td>2</td></tr><tr><td>Oslo</td><td rowspan=2>2022</td><td>3</td></tr>"
+        "<tr><td>Rome</td><td>4</td></tr></table>"
+    )
+    lines = html_text(page)[1].splitlines()
+    assert lines[2:] == ["| Hue | 2020 | 1 |", "| Hue | 2021 | 2 |", "| Oslo | 2022 | 3 |", "| Rome | 2022 | 4 |"]
+
+
+def test_cells_that_claim_a_thousand_rows_do_not_fill_the_memory():
+    wide = "<tr>" + "<td rowspan=1000>x</td>" * 200 + "</tr>" + "<tr></tr>" * 500
+    assert len(html_text(f"<table>{wide}</table>")[1]) < 200_000
+
+
+def test_marks_that_link_to_a_heading_are_no_part_of_it():
+    assert html_text('<h2>Returns <a href="#returns">¶</a></h2><p>Text</p>')[1] == "## Returns\n\nText"

@@ -6,7 +6,7 @@ import pytest
 from hapenny.catalog import resolve
 from hapenny.config import CARD_TIERS, PRESETS
 from hapenny.core.errors import Failure, Unavailable, account_refused
-from hapenny.core.messages import Image, Message, Parameters, Text, Tool
+from hapenny.core.messages import Document, Image, Message, Parameters, Request, Text, Tool
 from hapenny.routing.abilities import lacking, needs
 from tests.crossing.house import CONFIG, asking, house
 
@@ -142,3 +142,22 @@ def test_a_prompt_longer_than_the_window_needs_another_model():
 def test_of_a_model_that_nobody_knows_only_sight_is_doubted():
     assert lacking(None, asking(tools=(Tool("look"),)), lambda: 1) == ()
     assert lacking(None, asking(messages=(PICTURE,)), lambda: 1) == ("vision (unknown)",)
+
+
+@pytest.mark.parametrize(
+    ("document", "wanted"),
+    [
+        (Document(media_type="application/pdf", data=b"%PDF"), {"pdf"}),
+        (Document(url="https://example.com/terms.pdf"), {"pdf"}),
+        (
+            Document(media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document", data=b"PK"),
+            {"pdf"},
+        ),
+        (Document(media_type="text/plain", data=b"words"), set()),
+        (Document(text="words"), set()),
+        (Document(content=({"type": "text", "text": "words"},)), set()),
+    ],
+)
+def test_a_document_that_is_no_text_goes_to_who_reads_documents(document, wanted):
+    request = Request(protocol="anthropic", model="auto", messages=(Message("user", (document, Text("sum it up"))),))
+    assert needs(request) == wanted

@@ -1,11 +1,13 @@
 """What comes again: stored answers in every client's dialect, and nothing left behind by those that are over."""
 
 import gc
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import aiohttp
+from msgspec.structs import asdict
 
 from hapenny.core.exchange import Exchange
 from tests.server.house import Scripted, serving
@@ -48,6 +50,40 @@ async def test_a_stored_answer_is_the_same_in_every_dialect_and_its_headers_are_
                     assert said["usage"]["completion_tokens"] == 5
         assert len(backend.asked) == 1
         assert all(len(ids) == 3 for ids in told.values())
+
+
+EACH_TIME_ANOTHER = ("id", "wall", "ttft", "e2e", "cache_age", "decide")
+
+
+async def test_books_of_an_answer_that_comes_again_are_those_of_the_first_time_it_came_again(tmp_path):
+    """What is remembered of a stored answer and of its price is what reading and counting it anew gives."""
+    chance = random.Random(7)
+    words = ["toll", "bridge", "penny", "橋", "cầu", "ß", "¢", "half", "<b>", "a:", "b"]
+    async with serving(tmp_path, Scripted()) as (url, app), aiohttp.ClientSession() as session:
+        ledger = app.gateway.recorder.ledger
+        for number in range(12):
+            texts = [" ".join(chance.choices(words, k=chance.randint(1, 200))) for _ in range(3)]
+            turns = [f"{text} {number}{turn}" for turn, text in enumerate(texts)]
+            messages = [{"role": "system", "content": turns[0]}] if chance.random() < 0.5 else []
+            if chance.random() < 0.5:
+                messages += [{"role": "user", "content": turns[1]}, {"role": "assistant", "content": "Half a penny."}]
+            body = {"model": "strong", "temperature": 0, "messages": [*messages, {"role": "user", "content": turns[2]}]}
+            rows = []
+            for _ in range(4):
+                async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                    assert answer.status == 200
+                    saved = answer.headers["x-hapenny-saved"]
+                    row = await ledger.get(answer.headers["x-request-id"])
+                    await answer.read()
+                while row is None:
+                    row = await ledger.get(answer.headers["x-request-id"])
+                assert f"{row.saved / 1e9:.9f}" == saved
+                rows.append(asdict(row))
+            assert [row["cache_hit"] for row in rows] == [False, True, True, True]
+            first, *later = [{k: v for k, v in row.items() if k not in EACH_TIME_ANOTHER} for row in rows[1:]]
+            assert first["baseline"] > 0 and first["savings"] == {"exact": first["baseline"]}
+            assert first["output_tokens"] > 0 and first["stopped"] == "end_turn" and first["outcome"] == "delivered"
+            assert all(row == first for row in later)
 
 
 async def left_behind(folder):

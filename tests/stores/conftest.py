@@ -76,7 +76,7 @@ def clock():
 
 @pytest.fixture
 def time(clock, kv):
-    return Time(clock, real=type(kv).__name__.startswith("Redis"))
+    return Time(clock, real=type(kv).__name__.startswith(("Redis", "Postgres")))
 
 
 @pytest.fixture

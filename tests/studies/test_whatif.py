@@ -3,10 +3,17 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from hapenny.config import STAGES, load
 from hapenny.studies.logged import Logged, Pace, request, words
+from hapenny.studies.virtual_run import run
 from hapenny.studies.whatif import Log, read, replay, settled
+from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.summary import summarise
+from hapenny.workload.mix import load as load_mix
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Population
 
 SONNET = "anthropic.claude-sonnet-5-5"
 HAIKU = "anthropic.claude-haiku-5-5"
@@ -125,3 +132,21 @@ def test_a_longer_stand_in_begins_as_a_shorter_one():
     short = request(row(0, "1", history="s", history_tokens=200), SONNET)
     long = request(row(0, "2", history="s", history_tokens=400), SONNET)
     assert long.messages[:2] == short.messages[:2]
+
+
+def test_what_is_foretold_from_a_ledger_is_what_then_happens(tmp_path):
+    """Conversations with tools before the simulated provider: logged with everything off, foretold, then run."""
+    population = Population(load_mix(None), Shop(), seed=11)
+    messages = population.messages(90, days=0.01)
+
+    def ledger(name, stages):
+        settings = config(stages, cache_any_temperature=True)
+        settings = replace(settings, ledger=LedgerOptions(path=str(tmp_path / name)))
+        run(messages, population.shop, config=settings, card="current-2026", model="strong")
+        return settings
+
+    ledger("log.db", {})
+    known = read(tmp_path / "log.db")
+    for name, stages in (("exact.db", {"exact": "on", "flights": "on"}), ("prefix.db", {"prefix": "on"})):
+        foretold = replay(known, ledger(name, stages)).saved_share.low
+        assert foretold == pytest.approx(summarise(str(tmp_path / name)).saved_share, abs=0.02)

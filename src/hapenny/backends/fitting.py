@@ -16,7 +16,7 @@ from hapenny.core.events import Event
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters, Request, Text
 from hapenny.protocols.codec import Codec
-from hapenny.protocols.rules import HOME, Fitted, Undo, fit
+from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 
 Find: TypeAlias = Callable[[str], Card | None]
 """The card of a model's name."""
@@ -36,6 +36,8 @@ def is_plain(request: Request) -> bool:
     for block in request.system:
         if type(block) is not Text or not block.text or block.text.isspace() or block.checkpoint or block.extras:
             return False
+        if reserved(block.text):
+            return False
     before = ""
     for message in request.messages:
         if message.role == before or message.role not in ("user", "assistant") or message.extras or message.name:
@@ -49,6 +51,11 @@ def is_plain(request: Request) -> bool:
             if block.checkpoint or block.extras or block.citations:
                 return False
     return True
+
+
+def _in_parts(request: Request) -> bool:
+    """Whether a content has several parts: some servers want one."""
+    return len(request.system) > 1 or any(len(message.content) > 1 for message in request.messages)
 
 
 class Fitting:
@@ -77,6 +84,8 @@ class Fitting:
         the rules look at one by one."""
         parameters = request.parameters
         if parameters.format is not None or parameters.thinking is not None or not is_plain(request):
+            return None
+        if codec.name == "openai" and request.protocol != "openai" and _in_parts(request):
             return None
         key = (codec.name, target.model, request.protocol, parameters)
         known = self._unchanged.get(key)

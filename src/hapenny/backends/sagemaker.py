@@ -33,6 +33,8 @@ from hapenny.protocols.bedrock import errors as aws
 from hapenny.protocols.codec import StreamDecoder
 from hapenny.protocols.openai import OpenAI
 
+_LONGEST_LINE = 32 << 20
+"""Bytes of one line of a stream of lines."""
 _COMPONENT = "x-amzn-sagemaker-inference-component"
 
 
@@ -53,12 +55,42 @@ class _Contained(OpenAI):
         return aws.decode(status, headers, body)
 
 
+class _Lines(StreamDecoder):
+    """A stream whose chunks are lines of JSON (DJL's `application/jsonlines`), read as the server-sent events that they
+    would be; a stream of events passes as it is. What the first letter is decides."""
+
+    def __init__(self, inner: StreamDecoder) -> None:
+        self._inner = inner
+        self._bare: bool | None = None
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        if self._bare is None:
+            data = (self._rest + data).lstrip()
+            if not data:
+                return []
+            self._bare, self._rest = data[:1] == b"{", b""
+        if not self._bare:
+            return self._inner.feed(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            raise Failure("upstream", "The endpoint's stream holds a line that never ends.")
+        return self._inner.feed(b"".join([b"data: %b\n\n" % line.strip() for line in lines if not line.isspace()]))
+
+    def close(self) -> list[Event]:
+        if not self._bare:
+            return self._inner.close()
+        events = self._inner.feed(b"data: %b\n\n" % self._rest.strip()) if self._rest.strip() else []
+        # Lines have no word for the end; whether each choice said why it stopped is looked at all the same.
+        return [*events, *self._inner.feed(b"data: [DONE]\n\n"), *self._inner.close()]
+
+
 class _Parts(StreamDecoder):
     """`PayloadPart` frames around the bytes of a stream."""
 
     def __init__(self, inner: StreamDecoder) -> None:
         self._frames = eventstream.Parser()
-        self._inner = inner
+        self._inner = _Lines(inner)
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []

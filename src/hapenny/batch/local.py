@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from hapenny.batch.records import Record, Result
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
+from hapenny.core.permit import Withheld
 from hapenny.throughput.aimd import AimdLimit
 from hapenny.throughput.concurrency import SLO, ConcurrencyLimit, Sample
 
@@ -16,6 +17,14 @@ Invoke: TypeAlias = Callable[[Record], Awaitable[dict[str, Any]]]
 """Answers a record, which names its model."""
 Keep: TypeAlias = Callable[[Result], bool]
 """Takes a result; whether it is on disk."""
+
+
+class Before(Protocol):
+    """Is asked right before a record is sent, in the task that sends it."""
+
+    async def take(self, record: Record) -> bool:
+        """Whether it may be sent. One that may not is left out."""
+        ...
 
 
 class Local:
@@ -44,9 +53,9 @@ class Local:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._busy -= 1
 
-    async def run(self, records: Sequence[Record], keep: Keep, until: float) -> None:
-        """Sends all records; `keep` gets each result as it comes. Nothing new is begun after `until` (wall), nor once a
-        result could not be written: what was begun is waited for, since it is paid."""
+    async def run(self, records: Sequence[Record], keep: Keep, until: float, before: Before | None = None) -> None:
+        """Sends all records that `before` lets through; `keep` gets each result as it comes. Nothing new is begun after
+        `until` (wall), nor once a result could not be written: what was begun is waited for, since it is paid."""
         waiting = list(reversed(records))
         running: set[asyncio.Task[None]] = set()
         started, finished = self._clock.now(), 0
@@ -54,9 +63,13 @@ class Local:
 
         async def one(record: Record) -> None:
             nonlocal finished, pause, halted
+            if before is not None and not await before.take(record):
+                return
             begin, busy = self._clock.now(), self._busy
             try:
                 output = await self._invoke(record)
+            except Withheld:
+                return
             except Failure as failure:
                 self._limit.observe(Sample(0.0, None, busy, dropped=True))
                 if failure.kind in ("rate_limited", "overloaded", "unavailable", "timeout"):

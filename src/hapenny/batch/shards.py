@@ -1,13 +1,20 @@
 """Shards of batch records that workers on many machines lease, over any key-value store with compare-and-set.
 
-Whoever has the journal puts records there in shards and takes the answers out; workers lease a shard, answer its
-records and put each answer there as it comes. Nothing else is agreed upon: the store may be Redis or Valkey,
-PostgreSQL, a SQLite file, or S3, whose conditional writes (`If-None-Match`, `If-Match`) are a compare-and-set.
+Whoever has the journal puts records there in shards and takes the answers out; workers lease a shard, claim each of its
+records right before they send it, and put each answer there as it comes. Nothing else is agreed upon: the store may be
+Redis or Valkey, PostgreSQL, a SQLite file, or S3, whose conditional writes (`If-None-Match`, `If-Match`) are a
+compare-and-set. `shards_sqs` leases by a queue instead.
+
+Theory of operation. A lease says who works on a shard. It is a value that the store forgets after `LEASE_S` by its own
+clock, unless its holder renews it; so who was stopped for longer finds, before it sends anything more, that somebody
+else may have it. A claim says who has a record under way. It outlives the lease: a worker that was stopped has calls
+open whose answers wait for it, and to ask again would be to pay twice. Others leave a claimed record alone until its
+answer is there, or its holder has let go of it, or its process has certainly ended (which is known on the same machine
+alone), or the claim is over (`CLAIM_S`, longer than a call may last). So a record is asked twice only where whoever had
+it under way died on another machine, or was away for longer than a claim lasts; what was answered never is.
 
 A record's key is a digest of all it says, so that the same record put there again, by a journal that was restarted,
-is the same: its answer is found and not paid for again. A lease names its holder and an end; its holder renews it, and
-one whose lease was taken over (it was stopped for too long) begins no further record. So at most what a worker had
-under way when it died is asked again; what was answered never is.
+is the same: its answer is found and not paid for again.
 """
 
 from __future__ import annotations
@@ -15,26 +22,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from hapenny.batch.records import Record, Result
+from hapenny.core import processes
 from hapenny.core.clock import Clock
 from hapenny.stores.kv import KeyValue, scanned
 
 LEASE_S = 30.0
+CLAIM_S = 660.0
+"""How long a record that was claimed is left alone: a call ends within ten minutes."""
+LATER_S = 5.0
+"""After so long somebody looks again at a shard whose last records are under way elsewhere."""
 KEPT_S = 7 * 86_400.0
 """How long answers wait for whoever has the journal."""
 _PAGE = 200
+_AT_ONCE_S = 0.001
+
+Claimed: TypeAlias = Literal["mine", "answered", "elsewhere"]
 
 
-class Lease(msgspec.Struct, frozen=True):
-    """Who has a shard until when (epoch seconds). `form`: the dialect of its records."""
+class Holder(msgspec.Struct, frozen=True):
+    """Who has a lease or a claim."""
 
-    form: str
-    holder: str = ""
-    until: float = 0.0
-    tries: int = 0
+    id: str
+    process: str = ""
+    """Its process, for others on the same machine; see `hapenny.core.processes`."""
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -42,9 +57,10 @@ class Shard(msgspec.Struct, frozen=True):
 
     id: str
     form: str
+    """The dialect of its records."""
     records: tuple[Record, ...]
     lease: bytes
-    """As it stands in the store."""
+    """What proves that it is this holder's."""
 
 
 def record_key(record: Record) -> str:
@@ -57,14 +73,18 @@ class Shards:
 
     Args:
         store: where they lie.
-        clock: the machine's; those of several machines may differ by a few seconds.
+        clock: makes ids.
         space: keeps journals apart that share a store.
+        lease_s: how long the leases taken here last without being renewed.
     """
 
-    def __init__(self, store: KeyValue, clock: Clock, space: str = "batch") -> None:
+    def __init__(self, store: KeyValue, clock: Clock, space: str = "batch", lease_s: float = LEASE_S) -> None:
         self._store = store
         self._clock = clock
         self._space = space
+        self.lease_s = lease_s
+        self._me = Holder(clock.new_id("worker_"), processes.identity())
+        self._mine = msgspec.json.encode(self._me)
 
     # -- who has the journal ---------------------------------------------------------------------------------------
 
@@ -72,79 +92,111 @@ class Shards:
         """Puts a shard there, unless it is there already; its id. Raises `ConnectionError`."""
         keys = [record_key(record) for record in records]
         id = hashlib.blake2b("".join(keys).encode(), digest_size=12).hexdigest()
-        lease = await self._store.get(f"{self._space}/lease/{id}")
-        if lease is None:
-            await self._store.set(f"{self._space}/input/{id}", msgspec.json.encode(list(records)), KEPT_S)
-            fresh = msgspec.json.encode(Lease(form))
-            await self._store.compare_and_set(f"{self._space}/lease/{id}", None, fresh, KEPT_S)
+        if await self._store.get(self._name("shard", id)) is None:
+            await self._store.set(self._name("input", id), msgspec.json.encode(list(records)), KEPT_S)
+            await self._store.compare_and_set(self._name("shard", id), None, form.encode(), KEPT_S)
+        await self.announce(id, form)
         return id
+
+    async def announce(self, id: str, form: str) -> None:
+        """Tells workers of a shard that is there, where they do not look for themselves. Raises `ConnectionError`."""
 
     async def answer(self, record: Record) -> Result | None:
         """What became of a record. Raises `ConnectionError`."""
-        data = await self._store.get(f"{self._space}/answer/{record_key(record)}")
+        data = await self._store.get(self._name("answer", record_key(record)))
         return None if data is None else msgspec.json.decode(data, type=Result)
 
     async def forget(self, record: Record) -> None:
         """Its answer is in the journal. Raises `ConnectionError`."""
-        await self._store.delete(f"{self._space}/answer/{record_key(record)}")
+        key = record_key(record)
+        await self._store.delete(self._name("answer", key))
+        await self._store.delete(self._name("claim", key))
 
     async def outstanding(self, form: str) -> dict[str, set[str]]:
         """Shards of a dialect that wait for a worker or have one, with the keys of their records: what a journal that
         died has put there. Raises `ConnectionError`."""
         shards: dict[str, set[str]] = {}
-        prefix = f"{self._space}/lease/"
+        prefix = self._name("shard", "")
         async for name, data in scanned(self._store, prefix, _PAGE):
-            if msgspec.json.decode(data, type=Lease).form == form:
+            if data == form.encode():
                 id = name.removeprefix(prefix)
-                records = await self._store.get(f"{self._space}/input/{id}")
+                records = await self._store.get(self._name("input", id))
                 if records is not None:
                     shards[id] = {record_key(each) for each in msgspec.json.decode(records, type=list[Record])}
         return shards
 
     async def open(self, id: str) -> bool:
         """Whether a shard still waits for a worker, or for the one that has it. Raises `ConnectionError`."""
-        return await self._store.get(f"{self._space}/lease/{id}") is not None
+        return await self._store.get(self._name("shard", id)) is not None
 
     async def retract(self, id: str) -> None:
         """Nobody needs to work on a shard any more. Raises `ConnectionError`."""
-        await self._store.delete(f"{self._space}/lease/{id}")
-        await self._store.delete(f"{self._space}/input/{id}")
+        for kind in ("shard", "lease", "input"):
+            await self._store.delete(self._name(kind, id))
 
-    # -- workers ---------------------------------------------------------------------------------------------------
+    # -- workers: shards -------------------------------------------------------------------------------------------
 
-    async def lease(self, holder: str, forms: Sequence[str]) -> Shard | None:
-        """A shard that nobody works on, now this holder's; None: there is none. Raises `ConnectionError`."""
-        prefix = f"{self._space}/lease/"
-        async with aclosing(scanned(self._store, prefix, _PAGE)) as leases:
-            async for name, data in leases:
-                lease = msgspec.json.decode(data, type=Lease)
-                if lease.form not in forms or self._clock.wall() < lease.until:
-                    continue
+    async def lease(self, forms: Sequence[str]) -> Shard | None:
+        """A shard that nobody works on, now ours; None: there is none. Raises `ConnectionError`."""
+        held = {name: data async for name, data in scanned(self._store, self._name("lease", ""), _PAGE)}
+        prefix = self._name("shard", "")
+        async with aclosing(scanned(self._store, prefix, _PAGE)) as shards:
+            async for name, form in shards:
                 id = name.removeprefix(prefix)
-                mine = msgspec.json.encode(
-                    Lease(lease.form, holder, self._clock.wall() + LEASE_S, lease.tries + (1 if lease.holder else 0))
-                )
-                if not await self._store.compare_and_set(name, data, mine, KEPT_S):
+                lease = held.get(self._name("lease", id))
+                if form.decode() not in forms or (lease is not None and not _ended(lease)):
                     continue
-                records = await self._store.get(f"{self._space}/input/{id}")
+                # Not only whose, but which: an earlier lease of ours does not count for a later one.
+                mine = msgspec.json.encode(Holder(self._clock.new_id("lease_"), self._me.process))
+                if not await self._store.compare_and_set(self._name("lease", id), lease, mine, self.lease_s):
+                    continue
+                records = await self._input(id)
                 if records is None:  # it was retracted meanwhile
-                    await self._store.delete(name)
+                    await self.retract(id)
                     continue
-                return Shard(id, lease.form, tuple(msgspec.json.decode(records, type=list[Record])), mine)
+                return Shard(id, form.decode(), records, mine)
         return None
 
-    async def renew(self, shard: Shard, holder: str) -> Shard | None:
-        """The shard with a lease that lasts from now; None: somebody else has it. Raises `ConnectionError`."""
-        known = msgspec.json.decode(shard.lease, type=Lease)
-        mine = msgspec.json.encode(Lease(shard.form, holder, self._clock.wall() + LEASE_S, known.tries))
-        name = f"{self._space}/lease/{shard.id}"
-        if mine != shard.lease and not await self._store.compare_and_set(name, shard.lease, mine, KEPT_S):
-            return None
-        return msgspec.structs.replace(shard, lease=mine)
+    async def renew(self, shard: Shard) -> bool:
+        """Whether a shard is still ours, and is from now on for as long as a lease lasts. Raises `ConnectionError`."""
+        name = self._name("lease", shard.id)
+        return await self._store.compare_and_set(name, shard.lease, shard.lease, self.lease_s)
+
+    async def leave(self, shard: Shard, seconds: float = _AT_ONCE_S) -> None:
+        """Lets go of a shard that is not done; it is leased again after `seconds`. Raises `ConnectionError`."""
+        nobody = msgspec.json.encode(Holder(""))
+        await self._store.compare_and_set(self._name("lease", shard.id), shard.lease, nobody, seconds)
+
+    async def finish(self, shard: Shard) -> None:
+        """All records of a shard have their answers. Raises `ConnectionError`."""
+        await self.retract(shard.id)
+
+    # -- workers: records ------------------------------------------------------------------------------------------
+
+    async def claim(self, record: Record) -> Claimed:
+        """Whether a record may be sent now; it is ours then until it is answered or released. A claim of ours is
+        renewed. Raises `ConnectionError`."""
+        key = record_key(record)
+        name = self._name("claim", key)
+        known: bytes | None = None
+        if not await self._store.compare_and_set(name, None, self._mine, CLAIM_S):
+            known = await self._store.get(name)
+            if known is not None and known != self._mine and not _ended(known):
+                return "answered" if await self.answer(record) is not None else "elsewhere"
+            if not await self._store.compare_and_set(name, known, self._mine, CLAIM_S):
+                return "elsewhere"  # somebody was quicker
+        if await self.answer(record) is not None:
+            return "answered"
+        return "mine"
+
+    async def release(self, record: Record) -> None:
+        """Lets go of a claim of ours on a record that is not under way. Raises `ConnectionError`."""
+        name = self._name("claim", record_key(record))
+        await self._store.compare_and_set(name, self._mine, msgspec.json.encode(Holder("")), _AT_ONCE_S)
 
     async def keep(self, record: Record, result: Result) -> bool:
         """Puts an answer there; False: one was there already. Raises `ConnectionError`."""
-        name = f"{self._space}/answer/{record_key(record)}"
+        name = self._name("answer", record_key(record))
         return await self._store.compare_and_set(name, None, msgspec.json.encode(result), KEPT_S)
 
     async def answered(self, shard: Shard) -> set[str]:
@@ -154,3 +206,16 @@ class Shards:
     async def aclose(self) -> None:
         """Lets go of the store."""
         await self._store.aclose()
+
+    async def _input(self, id: str) -> tuple[Record, ...] | None:
+        records = await self._store.get(self._name("input", id))
+        return None if records is None else tuple(msgspec.json.decode(records, type=list[Record]))
+
+    def _name(self, kind: str, id: str) -> str:
+        return f"{self._space}/{kind}/{id}"
+
+
+def _ended(holder: bytes) -> bool:
+    """Whether whoever holds something has certainly ended."""
+    process = msgspec.json.decode(holder, type=Holder).process
+    return bool(process) and processes.gone(process)

@@ -1,22 +1,18 @@
-"""Records that are sent one by one, spread over workers on many machines.
+"""Records that are sent one by one, spread over workers on many machines: the side of the journal.
 
-`SpreadLocal` stands where the local engine stands, on the side of the journal: it puts records into shards, and hands
-each answer to the journal as it comes. `Worker` stands on the other side: it leases one shard after the other and sends
-its records with a local engine of its own. The journal stays the truth; what lies in the store are wishes and answers
-on their way.
+`SpreadLocal` stands where the local engine stands: it puts records into shards, and hands each answer to the journal as
+it comes. On the other side is `worker`. The journal stays the truth; what lies in the store are wishes and answers on
+their way.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
-from hapenny.batch import shards as leases
-from hapenny.batch.local import Keep, Local
-from hapenny.batch.records import Record, Result
-from hapenny.batch.shards import Shard, Shards, record_key
+from hapenny.batch.local import Before, Keep, Local
+from hapenny.batch.records import Record
+from hapenny.batch.shards import Shards, record_key
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 
@@ -26,8 +22,6 @@ POLL_S = 0.5
 AGAIN_S = 1.0
 
 _log = get_logger("hapenny.batches")
-Chooses: TypeAlias = Callable[[str], Local]
-"""The local engine for records of a dialect."""
 
 
 class SpreadLocal(Local):
@@ -47,7 +41,7 @@ class SpreadLocal(Local):
         self._form = form
         self._shard = shard
 
-    async def run(self, records: Sequence[Record], keep: Keep, until: float) -> None:
+    async def run(self, records: Sequence[Record], keep: Keep, until: float, before: Before | None = None) -> None:
         """Has all records answered by workers; `keep` gets each result as it comes. Nothing is waited for after `until`
         (wall). A store that is lost is waited for; nothing is lost with it but what was not answered yet."""
         clock = self._clock
@@ -99,6 +93,8 @@ class SpreadLocal(Local):
                 rest.append(record)
             else:
                 out.setdefault(id, []).append(record)
+        for id in out:  # whoever died may not have come to it
+            await self._shards.announce(id, self._form)
         return rest
 
     async def _collect(self, records: Sequence[Record], keep: Keep) -> tuple[bool, list[Record]]:
@@ -117,91 +113,3 @@ class SpreadLocal(Local):
 
 async def _nobody(record: Record) -> dict[str, object]:
     raise RuntimeError("workers send these")
-
-
-class Worker:
-    """Leases shards and answers them.
-
-    Args:
-        shards: where they are.
-        local: the engine that sends records of a dialect.
-        forms: the dialects that it can.
-        clock: the machine's.
-    """
-
-    def __init__(self, shards: Shards, local: Chooses, forms: Sequence[str], clock: Clock) -> None:
-        self._shards = shards
-        self._local = local
-        self._forms = forms
-        self._clock = clock
-        self._holder = clock.new_id("worker_")
-        self.answered = 0
-
-    async def run(self, *, until_idle_s: float | None = None) -> None:
-        """Works until it is cancelled, or has found nothing to do for `until_idle_s`."""
-        idle_since = self._clock.now()
-        while True:
-            try:
-                shard = await self._shards.lease(self._holder, self._forms)
-                if shard is not None:
-                    await self._answer(shard)
-                    idle_since = self._clock.now()
-                    continue
-            except ConnectionError as error:
-                _log.warning("the store of batch shards is lost", error=error)
-                await self._clock.sleep(AGAIN_S)
-            if until_idle_s is not None and self._clock.now() - idle_since >= until_idle_s:
-                return
-            await self._clock.sleep(POLL_S)
-
-    async def _answer(self, shard: Shard) -> None:
-        """Answers what of a shard has no answer yet; ends early where somebody else took it over."""
-        done = await self._shards.answered(shard)
-        records = {record.id: record for record in shard.records if record.id not in done}
-        lost = asyncio.Event()
-        writing: set[asyncio.Task[None]] = set()
-
-        def keep(result: Result) -> bool:
-            task = asyncio.get_running_loop().create_task(self._keep(records[result.id], result))
-            writing.add(task)
-            task.add_done_callback(writing.discard)
-            return not lost.is_set()  # what was begun is waited for, nothing further is begun
-
-        holding = asyncio.get_running_loop().create_task(self._hold(shard, lost))
-        try:
-            local = self._local(shard.form)
-            await local.run(list(records.values()), keep, float("inf"))
-        finally:
-            while writing:
-                await asyncio.wait(set(writing))
-            holding.cancel()
-            await asyncio.gather(holding, return_exceptions=True)
-        if not lost.is_set():
-            await self._shards.retract(shard.id)
-
-    async def _keep(self, record: Record, result: Result) -> None:
-        """Puts an answer into the store, however long that is away: it is paid."""
-        while True:
-            try:
-                if await self._shards.keep(record, result):
-                    self.answered += 1
-                return
-            except ConnectionError as error:
-                _log.warning("an answer waits for the store of batch shards", error=error)
-                await self._clock.sleep(AGAIN_S)
-
-    async def _hold(self, shard: Shard, lost: asyncio.Event) -> None:
-        """Renews the lease; sets `lost` where somebody else has it."""
-        since = self._clock.now()
-        while True:
-            await self._clock.sleep(leases.LEASE_S / 4)
-            try:
-                renewed = await self._shards.renew(shard, self._holder)
-            except ConnectionError:
-                if self._clock.now() - since < leases.LEASE_S * 0.8:
-                    continue
-                renewed = None  # nobody can tell us that it is still ours
-            if renewed is None:
-                lost.set()
-                return
-            shard, since = renewed, self._clock.now()

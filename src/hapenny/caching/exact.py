@@ -126,7 +126,8 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
-        return Answer(Replay(entry.value.events), forms=entry.value.forms)
+        stored = entry.value
+        return Answer(Replay(stored.events, heard=stored.heard), forms=stored.forms)
 
 
 class Fill(Transform):

@@ -2,7 +2,7 @@
 
 Every field of a request is declared here as `answer`, `scope` or `delivery`; a test walks all structs and fails on an
 undeclared field. The encoding is injective (MessagePack over structs that carry their type),
-the hash is BLAKE2b-256 keyed per deployment.
+the hash is BLAKE2b-256 keyed per deployment, of long requests over their SHA-256.
 """
 
 from __future__ import annotations
@@ -143,6 +143,9 @@ _DELIVERY: dict[type, dict[str, Any]] = {
 }
 """What delivery fields of nested structs are set to before they are encoded."""
 
+_SHORT = 4_096
+"""Bytes of a request that are hashed as they are; more are shortened by SHA-256 before, which processors have built in.
+No such digest is taken for a request of its own: 32 bytes encode none."""
 _REMEMBERED = 512
 _REMEMBERED_BYTES = 16_384
 """How many requests' digests are remembered, and of what size at most."""
@@ -285,7 +288,8 @@ class Keys:
             encoded = self._encode((protocol, asked))
         except OverflowError:  # a whole number of more than 64 bits, somewhere in a schema or in extras
             encoded = self._encode((protocol, _spelt(asked)))
-        digest = hashlib.blake2b(encoded, digest_size=32, key=self._secret).digest()
+        short = encoded if len(encoded) <= _SHORT else hashlib.sha256(encoded).digest()
+        digest = hashlib.blake2b(short, digest_size=32, key=self._secret).digest()
         if len(encoded) <= _REMEMBERED_BYTES:
             self._digests[id(request)] = request, digest
             if len(self._digests) > _REMEMBERED:

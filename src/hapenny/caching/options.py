@@ -114,6 +114,14 @@ class SemanticOptions(Struct, kw_only=True, forbid_unknown_fields=True):
             "booked to this layer.",
         ),
     ] = "local"
+    opensearch: Annotated[
+        str,
+        Meta(
+            description="Index in which gateways that share (`shared`) keep what they learn together, "
+            "`https://USER:PASSWORD@HOST:9200/INDEX`: one that comes later then knows all that lives, not the last "
+            "10,000 messages alone. Empty: the shared store.",
+        ),
+    ] = ""
     judge: Annotated[
         str | None,
         Meta(

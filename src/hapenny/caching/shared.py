@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -73,6 +73,8 @@ class SharedAnswers:
         self.withdrawals = Withdrawals()
         self.on_withdrawn: Callable[[Withdrawal], None] = lambda withdrawal: None
         """Is told of withdrawals of others, for what else of them is kept here."""
+        self.beside: list[Callable[[], Awaitable[None]]] = []
+        """Closes what else gateways share."""
         self.hits = self.misses = self.waits = self.alone = self.refused = 0
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -222,6 +224,8 @@ class SharedAnswers:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
+        for close in self.beside:
+            await close()
         await self.space.aclose()
 
     def _sealed(self, withdrawal: Withdrawal) -> bytes:

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from hapenny.caching.edge import EVIDENCE, Edge
 from hapenny.caching.keys import Keys
 from hapenny.caching.store import Selector, Store
+from hapenny.core.answer import Heard
 from hapenny.core.clock import Clock
 from hapenny.core.events import Event, Started, Tokens, Usage
 from hapenny.core.exchange import Exchange
@@ -34,6 +35,8 @@ class Stored(Struct, frozen=True, gc=False):
     """Version of the prompt it was made with."""
     forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     """The answer as it was written last, by protocol."""
+    heard: list[Heard] = field(default_factory=list)
+    """What it says to whoever records it, once it was replayed."""
 
 
 MOST_TAGS = 16

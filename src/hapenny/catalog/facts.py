@@ -105,9 +105,13 @@ def extra_parameters(name: str, provider: str) -> frozenset[str]:
 
 
 def stop_max(name: str, provider: str) -> int | None:
-    """How many stop sequences are taken."""
+    """How many stop sequences are taken. None by OpenAI's models that reason (huggingface/smolagents issues 1671, 1868,
+    1893; crewAI pull 5144), and none by GPT-OSS and Qwen behind Converse (crewAI issue 3317; dify-official-plugins
+    issue 1767; langchain4j issue 3650)."""
     if provider in ("openai", "bedrock_mantle") and claude(name) is None:
-        return 0 if re.match(r"gpt-5(-mini|-nano|-\d|$)|o\d", name) else 4
+        return 0 if re.match(r"gpt-[5-9]|o\d", name) and "chat" not in name else 4
+    if provider.startswith("bedrock") and re.search(r"gpt-oss|qwen", name):
+        return 0
     if "nova" in name:
         return 4
     return 8191 if claude(name) is not None else None

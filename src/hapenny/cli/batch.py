@@ -33,7 +33,7 @@ def _shared(command: Command) -> Command:
             "--spread",
             default="",
             metavar="STORE",
-            help="Have workers (hapenny batch work STORE) send what no batch API takes: redis://…, postgresql://…, s3://…",
+            help="Have workers (hapenny batch work STORE) send what no batch API takes: redis://…, sqs://…, s3://…",
         ),
         click.option("--region", default=REGION, show_default=True, help="Bedrock's, without a configuration."),
         click.option("--role", default="", help="Bedrock: ARN of the role that may read and write the bucket."),
@@ -133,12 +133,20 @@ def fetch(id: str, output: Path | None, folder: Path) -> None:
 @click.argument("store")
 @click.option("-c", "--config", type=click.Path(dir_okay=False), help="Configuration of the gateway.")
 @click.option("--idle", default="", metavar="SPAN", help="End after so long without work: 90s, 10m. None: never.")
-def work_(store: str, config: str | None, idle: str) -> None:
-    """Answer records of batches that somebody spreads over STORE (redis://…, postgresql://…, s3://BUCKET/PREFIX, or the
-    path of a SQLite file). As many workers as there are machines; one that is killed is made up for by the others."""
+@click.option(
+    "--lease",
+    default="30s",
+    show_default=True,
+    metavar="SPAN",
+    help="After so long without a sign of life others take over what this worker has not begun.",
+)
+def work_(store: str, config: str | None, idle: str, lease: str) -> None:
+    """Answer records of batches that somebody spreads over STORE (redis://…, postgresql://…, s3://BUCKET/PREFIX,
+    sqs://QUEUE.fifo/BUCKET/PREFIX, or the path of a SQLite file). As many workers as there are machines; one that is
+    killed is made up for by the others, and one that is stopped goes on with what it had under way."""
     from hapenny.cli.batch_work import answer
 
-    answer(store, config, seconds(idle) if idle else None)
+    answer(store, config, seconds(idle) if idle else None, seconds(lease))
 
 
 @batch.command()

@@ -158,12 +158,11 @@ class Opened:
     def _local(self, spread: str) -> Local:
         if not spread:
             return Local(self._send, self._clock)
-        from hapenny.batch.shards import Shards
+        from hapenny.batch.open_shards import open_shards
         from hapenny.batch.spread import SpreadLocal
-        from hapenny.stores.open_kv import open_kv
 
         try:
-            self._shards = Shards(open_kv(spread, self._clock), self._clock)
+            self._shards = open_shards(spread, self._clock)
         except (ValueError, OSError, ImportError) as error:
             raise click.ClickException(str(error)) from None
         return SpreadLocal(self._shards, self._form, self._clock)

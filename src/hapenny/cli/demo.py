@@ -107,6 +107,7 @@ async def _demo(population: Population, requests: int, seconds: float, latents: 
     show(summary, console)
     _line(console, summary, seen, backend.provider.bill.nano)
     _quality(console, backend, seen, messages)
+    _semantic(console, gateway)
     where = Path(html) if html else folder / "report.html"
     where.write_text(page(summary), encoding="utf-8")
     console.print(f"The report page: {where.resolve().as_uri()}", soft_wrap=True)
@@ -152,6 +153,19 @@ def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], mess
         f"is {lost}, over {quality.distinct} distinct questions: that at most {MARGIN * 100:g} point is lost is "
         f"{verdict}. (Models and who is right are simulated from published outcomes; --latents N is another draw.)"
     )
+
+
+def _semantic(console: Console, gateway: Gateway) -> None:
+    """How far the semantic cache is from answering paraphrases: it opens by verified labels alone."""
+    cache = gateway.parts.semantic
+    for route in cache.stats().values() if cache is not None else ():
+        if route.open:
+            console.print(f"Semantic cache: open, {route.hits} paraphrases answered by {route.labels} verified labels.")
+        else:
+            console.print(
+                f"Semantic cache: closed after {route.labels} verified labels; {route.outlook} "
+                "(`hapenny cache stats` says so of yours)."
+            )
 
 
 class _Progress:

@@ -25,7 +25,15 @@ from hapenny.throughput.service_quotas import ServiceQuota
 @click.option("--write", "file", type=click.Path(dir_okay=False), help="With --quotas: a YAML file to write them to.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: problems, and what was proved.")
 @click.option("--reconcile", "reconciles", is_flag=True, help="Compare the ledger with CloudWatch and Cost Explorer.")
-@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 90), help="With --reconcile: whole days.")
+@click.option(
+    "--regions",
+    "executing",
+    is_flag=True,
+    help="Where each model of Bedrock may process, TLS to it, and CloudTrail's events that prove where it did.",
+)
+@click.option(
+    "--days", default=7, show_default=True, type=click.IntRange(1, 90), help="With --reconcile, --regions: of the past."
+)
 @click.option("--tag", default="", help="With --reconcile: a cost allocation tag whose values are the tenants.")
 @click.option("--url", default="", help="A running gateway: what holds calls back there now.")
 @click.option("--key", envvar="HAPENNY_KEY", default="", help="With --url: a hapenny key.")
@@ -38,6 +46,7 @@ def doctor(
     file: str | None,
     as_json: bool,
     reconciles: bool,
+    executing: bool,
     days: int,
     tag: str,
     url: str,
@@ -83,7 +92,12 @@ def doctor(
         from hapenny.cli.reconcile import reconcile
 
         raise SystemExit(1 if reconcile(config, region, days, tag, as_json) else 0)
-    problems, proved = look(config)
+    if executing:
+        from hapenny.cli.executing_regions import look as look_at_regions
+
+        problems, proved = look_at_regions(config, days)
+    else:
+        problems, proved = look(config)
     if as_json:
         _print_json(problems, proved)
     else:

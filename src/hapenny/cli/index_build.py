@@ -69,7 +69,7 @@ def build(
     shards: int | None,
     shard_by: str,
 ) -> None:
-    """Index files (Markdown, HTML, PDF, JSON lines, CSV, text) into FOLDER; repeat it after changes.
+    """Index files (Markdown, HTML, PDF, JSON, CSV, text) into FOLDER; repeat it after changes.
 
     Columns `tenant` and `groups` of rows, and the same fields in a file's front matter, bound who sees a document.
     """

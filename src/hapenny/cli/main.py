@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -54,6 +55,18 @@ class _Verbs(click.Group):
             return None
         command: click.Command = getattr(import_module(f"hapenny.cli.{module}"), cmd_name)
         return with_json(command, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a verb; a module of an extra that is not installed is named with its pip line."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            from hapenny.cli.extras import pip_line
+
+            line = pip_line(error.name or "")
+            if not line:
+                raise
+            raise click.ClickException(f"this needs {error.name}. Fix: {line}") from error
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -44,6 +44,7 @@ def make_embedder(name: str) -> Embedder:
         from hapenny.vectors.hashed import HashedEmbedder
 
         return HashedEmbedder()
+    from hapenny.cli.extras import missing
     from hapenny.vectors.minilm import MiniLM
     from hapenny.vectors.weights import ModelMissing
 
@@ -51,5 +52,8 @@ def make_embedder(name: str) -> Embedder:
     try:
         model.load()
     except (ModelMissing, ImportError) as error:
-        raise click.ClickException(f"{error}; or take --embedder hashed") from error
+        lacking = "pip install 'hapenny[local]', then " if missing("local") else ""
+        raise click.ClickException(
+            f"the local embedder is not set up. Fix: {lacking}hapenny setup local; or take --embedder hashed"
+        ) from error
     return model

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 from urllib.parse import urlsplit
 
 from hapenny.backends.bedrock import BedrockOptions
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import default
+from hapenny.cli.extras import missing
 from hapenny.config import Config
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.throughput.regions import Problem
@@ -20,32 +20,10 @@ _CREDENTIALS_S = 6.0
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 _PAID = ("api.openai.com", "api.anthropic.com")
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "local": ("onnxruntime", "tokenizers"),
-    "redis": ("redis",),
-    "content": ("cryptography",),
-    "otel": ("opentelemetry.sdk",),
-    "aws": ("boto3",),
-    "tokenizers": ("tiktoken",),
-}
-"""What each extra brings, by its modules' names."""
-
 
 def look_around(config: Config) -> list[Problem]:
     """What would fail at the first request, or be less than was asked for."""
     return [*_keys(config), *_models(config), *_missing_extras(config)]
-
-
-def missing(extra: str) -> list[str]:
-    """The modules of an extra that are not installed."""
-    return [name for name in EXTRAS[extra] if not _there(name)]
-
-
-def _there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _keys(config: Config) -> list[Problem]:
@@ -109,6 +87,8 @@ def _missing_extras(config: Config) -> list[Problem]:
     embeds = any(route.mode(SEMANTIC_STAGE) != "off" for route in config.routes.values())
     if embeds and config.stages[SEMANTIC_STAGE].embedder == "local":
         wants.append(("local", "$.stages.semantic.embedder"))
+    if config.collections:
+        wants.append(("retrieval", "$.collections"))
     if config.traces is not None:
         wants.append(("otel", "$.traces"))
     if config.content is not None:
@@ -120,7 +100,7 @@ def _missing_extras(config: Config) -> list[Problem]:
         for extra, at in wants
         if (lost := missing(extra))
     ]
-    if ("local", "$.stages.semantic.embedder") in wants and not problems:
+    if ("local", "$.stages.semantic.embedder") in wants and not missing("local"):
         from hapenny.vectors.weights import ModelMissing, find_model
 
         try:

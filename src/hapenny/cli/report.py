@@ -45,6 +45,7 @@ def report(
     html: str | None,
 ) -> None:
     """Print the savings waterfall with latency percentiles, from the ledger."""
+    played = [] if path else simulated(config)
     path = path or configured(config)
     start = RealClock().wall() - span(since) if since else None
     with reading(path):
@@ -54,13 +55,31 @@ def report(
 
         Path(html).write_text(page(summary), encoding="utf-8")
     if as_json:
-        click.echo(msgspec.json.encode(as_plain(summary)).decode())
+        click.echo(msgspec.json.encode(as_plain(summary) | {"simulated": played}).decode())
         return
     from rich.console import Console
 
     show(summary, Console())
+    if played:
+        from hapenny.cli.printable import say
+
+        say(
+            f"Simulated: the models of {', '.join(played)} are played by hapenny. No provider was paid for their "
+            "answers; the money is what the price list says."
+        )
     if html is not None:
         click.echo(f"\nThe page: {Path(html).resolve()}")
+
+
+def simulated(config: str | None) -> list[str]:
+    """Names of the backends whose models are played by the gateway; none where the configuration cannot be read."""
+    from hapenny.config import ConfigError, load
+
+    try:
+        backends = load(config).backends
+    except ConfigError:
+        return []
+    return [name for name, options in backends.items() if getattr(options, "kind", "") == "simulated"]
 
 
 @contextlib.contextmanager

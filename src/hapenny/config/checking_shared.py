@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.config.options import Config
 
 
@@ -23,6 +24,15 @@ def shared_problems(config: Config) -> list[str]:
                 "$.fingerprint_key: empty: gateways that share answers would not find one another's. "
                 "Fix: one secret of at least 16 characters for all of them, from the environment"
             )
+    index = config.stages[SEMANTIC_STAGE].opensearch
+    if index and not re.match(r"https?://[^/]+/[^/]+$", index):
+        problems.append(
+            f"$.stages.semantic.opensearch: {hidden(index)!r} is no index. Fix: https://USER:PASSWORD@HOST:9200/INDEX"
+        )
+    elif index and not where:
+        problems.append(
+            "$.stages.semantic.opensearch: only gateways that share learn together. Fix: shared: redis://HOST:6379/0"
+        )
     ledger = config.ledger.path if config.ledger is not None else ""
     if "://" in ledger:
         if not re.match(r"postgres(ql)?://", ledger):

@@ -83,6 +83,12 @@ class RealClock:
         return await threads.run(fn)
 
 
+def uptime() -> float:
+    """Seconds that pass whatever becomes of this process, also while it is stopped or the machine sleeps: for what
+    others judge by clocks of their own, such as a lease in a store."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class within:
     """A time limit for a stretch of a task, `asyncio.timeout` in its cheapest form: `with within(seconds):` raises
     `TimeoutError` when what it holds has not ended by then.

@@ -313,6 +313,29 @@ class Collector:
             case _:
                 pass
 
+    def take(self, events: Sequence[Event]) -> bool:
+        """Takes an answer of one text that came whole, as most do, as `feed` takes its events one by one; False, and
+        nothing is taken, for any other."""
+        done = self.completion
+        if len(events) != 6 or done.choices or self._order:
+            return False
+        started, opened, said, closed, stopped, used = events
+        if (
+            type(started) is not Started or type(opened) is not BlockStarted or type(said) is not TextDelta
+            or type(closed) is not BlockStopped or type(stopped) is not Stopped or type(used) is not Usage
+            or opened.kind != "text" or not (opened.block == said.block == closed.block)
+            or opened.choice or said.choice or stopped.choice
+        ):  # fmt: skip
+            return False
+        done.id, done.model, done.created, done.tokens = started.id, started.model, started.created, used.tokens
+        if started.extras or used.extras:
+            done.extras = merged(merged(done.extras, started.extras), used.extras)
+        text = Text(said.text, extras=opened.payload if isinstance(opened.payload, dict) else {})
+        done.choices.append(
+            Choice(content=[text], reason=stopped.reason, sequence=stopped.sequence, extras=stopped.extras)
+        )
+        return True
+
     def text(self, choice: int, block: int) -> list[str]:
         """The pieces of a block's text; whoever appends to them need not hand in the events."""
         return self._block(choice, block, "text")[1]  # type: ignore[return-value]

@@ -18,7 +18,7 @@ Degradation: TypeAlias = Literal[
     "no_expansion", "smaller_rerank", "no_rerank", "faster_model", "shorter_answer", "stale_answer"
 ]
 """What may change an answer: counted, bounded in number, told to the client, and never stored by a cache."""
-Haste: TypeAlias = Literal["hedge", "faster_tier", "other_region"]
+Haste: TypeAlias = Literal["hedge", "faster_tier", "other_region", "baseline_model"]
 """What changes no answer, and may cost more."""
 Reaction: TypeAlias = Literal[Degradation, Haste]
 

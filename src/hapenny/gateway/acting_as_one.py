@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.stored import RESULT
 from hapenny.caching.withdrawals import Withdrawal
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.gateway.hinting import follow
 from hapenny.gateway.shared_state import Shared
 from hapenny.telemetry.metrics import Series
+from hapenny.throughput.dispatchers import Dispatchers
+from hapenny.throughput.hints import Hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hapenny.caching.semantic.cache import SemanticCache
+    from hapenny.caching.semantic.opensearch import OpenSearchChannel
+    from hapenny.caching.shared import SharedAnswers
 
 _log = get_logger("hapenny.gateway")
 
@@ -23,7 +29,7 @@ _log = get_logger("hapenny.gateway")
 Serve: TypeAlias = Callable[[str, Clock, Callable[[], Coroutine[Any, Any, None]]], None]
 
 
-async def join_others(shared: Shared, semantic: SemanticCache | None, serve: Serve) -> None:
+async def join_others(shared: Shared, semantic: SemanticCache | None, dispatchers: Dispatchers, serve: Serve) -> None:
     """Reads what was withdrawn before this gateway came, and follows it from now on. A store that is not there yet is
     waited for in the background."""
     elsewhere, dedup, clock = shared.elsewhere, shared.dedup, shared.clock
@@ -73,13 +79,29 @@ async def join_others(shared: Shared, semantic: SemanticCache | None, serve: Ser
 
         together = semantic.others
         if not isinstance(together, SharedSemantic):  # else it goes on over a reload, from where it was
-            together = semantic.others = SharedSemantic(elsewhere, semantic, clock)
+            together = semantic.others = SharedSemantic(elsewhere, semantic, clock, _channel(shared, elsewhere))
         serve("what gateways learn together", clock, together.follow)
     serve("news for other gateways", clock, tell)
-    shared.recorder.metrics.source("shared answers", lambda: _series(shared))
+    hints = Hints(dispatchers, clock)
+    serve("hints about providers", clock, lambda: follow(hints, elsewhere, clock))
+    shared.recorder.metrics.source("shared answers", lambda: _series(shared, hints))
 
 
-def _series(shared: Shared) -> Iterator[Series]:
+def _channel(shared: Shared, elsewhere: SharedAnswers) -> OpenSearchChannel | None:
+    """Where what gateways learn together is kept, if not in the shared space."""
+    options = shared.config.stages[SEMANTIC_STAGE]
+    if not options.opensearch:
+        return None
+    from hapenny.caching.semantic.opensearch import OpenSearchChannel
+
+    channel = OpenSearchChannel(options.opensearch, shared.clock, options.ttl_s)
+    elsewhere.beside.append(channel.aclose)
+    return channel
+
+
+def _series(shared: Shared, hints: Hints) -> Iterator[Series]:
+    what = "What other gateways said of places that this one calls, too: given up, or to be left alone for a while."
+    yield Series("hapenny_provider_hints_total", what, (), {(): float(hints.taken)})
     if shared.elsewhere is not None:
         what = "Look-ups of answers that gateways share: hits, misses, waits for another, gone on alone, refused."
         names = {"hits": "hit", "misses": "miss", "waits": "wait", "alone": "alone", "refused": "refused"}

@@ -28,6 +28,7 @@ from hapenny.core.stage import Pipeline, StageSpec
 from hapenny.core.tasks import Tasks
 from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import LossBudgets
+from hapenny.gateway import managed_prompts
 from hapenny.gateway.acting_as_one import join_others
 from hapenny.gateway.admitting import (
     build_keyring,
@@ -68,6 +69,7 @@ from hapenny.routing.complexity import score
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.training import read_router
+from hapenny.stores.counters import Counters
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.capacity import bill_hours, prepaid
 from hapenny.telemetry.count_audit import CountChecks
@@ -137,6 +139,7 @@ def build(
     clock: Clock | None = None,
     backends: Mapping[str, Backend] | None = None,
     previous: Assembly | None = None,
+    counters: Counters | None = None,
 ) -> Assembly:
     """Puts a deployment together. Nothing runs yet.
 
@@ -145,6 +148,7 @@ def build(
         clock: the previous one's, else a real one, where none is given.
         backends: by name, instead of those the configuration names.
         previous: whose stores, counters and learnt figures go on (a reload).
+        counters: the store of quotas, instead of the one the configuration names; of a first deployment alone.
 
     Raises:
         ConfigError: names, files or options do not fit.
@@ -157,7 +161,7 @@ def build(
         catalog = overrides.load(config.prices, catalog)
     catalog = with_stand_ins(catalog, config)
     far = dict(backends) if backends is not None else _backends(config, clock, catalog)
-    shared = Shared.fresh(config, clock) if previous is None else Shared.carry_over(previous.shared, config)
+    shared = Shared.fresh(config, clock, counters) if previous is None else Shared.carry_over(previous.shared, config)
     shared.step_back.under(settings(config))
     recorder = shared.recorder
 
@@ -319,7 +323,7 @@ async def start(parts: Assembly) -> None:
     serve("bills by the hour", clock, lambda: bill_hours(capacities(config), shared.recorder.bill, clock))
     serve_admission(config, shared, parts.gate, parts.tasks)
     if shared.elsewhere is not None:
-        await join_others(shared, parts.semantic, serve)
+        await join_others(shared, parts.semantic, parts.dispatchers, serve)
     if shared.state is not None:
         learning = learning_parts(
             shared, parts.router, parts.semantic, parts.planner, parts.budgets, parts.books.prices
@@ -336,6 +340,11 @@ async def start(parts: Assembly) -> None:
         )  # fmt: skip
     if parts.embeds:
         shared.request_embedder()
+    if prompts := managed_prompts.configured(config):
+        serve(
+            "reading of managed prompts", clock,
+            lambda: managed_prompts.keep(prompts, parts.backends, parts.books.prices, clock),
+        )  # fmt: skip
     regions = config.stages[THROUGHPUT_STAGE].quotas.regions
     if regions:
         ids = [card.id for card in parts.catalog.cards.values() if card.provider == "bedrock"]

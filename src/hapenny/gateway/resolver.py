@@ -4,6 +4,7 @@ is, and whether its session is held out."""
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 
 from msgspec.structs import replace
 
@@ -19,6 +20,8 @@ from hapenny.routing.names import Names
 
 _LONG = 4_096
 """Characters of a system prompt or first turn of which the draw reads all; of longer ones it reads both ends."""
+_REMEMBERED = 512
+"""Requests whose mark is remembered: those that come again, as repeated questions do, are one and the same object."""
 
 
 def _fingerprint(request: Request) -> str:
@@ -49,6 +52,7 @@ class RequestResolver:
     def __init__(self, config: Config, catalog: Catalog, draw: bytes) -> None:
         self._config = config
         self._draw = draw
+        self._marks: OrderedDict[int, tuple[Request, str]] = OrderedDict()
         models = {name: self._target(model) for name, model in config.models.items()}
         self.defaults: dict[Target, Parameters] = {
             models[name]: model.parameters.said() for name, model in config.models.items()
@@ -109,9 +113,20 @@ class RequestResolver:
         if share <= 0:
             return False
         context = exchange.context
-        who = context.session or context.user or _fingerprint(exchange.original)
+        who = context.session or context.user or self._mark(exchange.original)
         digest = hashlib.blake2b(f"{context.tenant}\0{who}".encode(), digest_size=8, key=self._draw).digest()
         return int.from_bytes(digest, "big") < share * 2**64
+
+    def _mark(self, request: Request) -> str:
+        known = self._marks.get(id(request))
+        if known is not None and known[0] is request:
+            return known[1]
+        mark = _fingerprint(request)
+        if len(request.messages) == 1 and len(request.messages[0].text) <= _LONG:
+            self._marks[id(request)] = request, mark
+            if len(self._marks) > _REMEMBERED:
+                self._marks.popitem(last=False)
+        return mark
 
     def _target(self, model: ModelOptions) -> Target:
         backend = self._config.backend_of(model.backend)

@@ -57,8 +57,12 @@ class Topics:
             return None
         small = plain(text)
         first: Mention | None = None
+        heads: dict[str, list[tuple[int, int]]] = {}  # many phrases begin alike
         for each in self._phrases:
-            place = _first(each, small, start)
+            head = each.parts[0]
+            if head not in heads:
+                heads[head] = [(at, at + len(head)) for at in _places(small, head, start)]
+            place = _first(each, small, heads[head])
             if place is not None and (before is None or place[0] < before) and (first is None or place < first[:2]):
                 first = Mention(*place, each.topic)
         return first
@@ -96,9 +100,10 @@ def phrase(topic: str, written: str) -> _Phrase:
     return _Phrase(topic, parts, sum(map(len, parts)) + GAP * (len(parts) - 1) + 1)
 
 
-def _first(each: _Phrase, text: str, start: int) -> tuple[int, int] | None:
-    """Where a phrase stands first. Each part's places are joined with the nearest end of what comes before it."""
-    ends = [(at, at + len(each.parts[0])) for at in _places(text, each.parts[0], start)]  # (begin of all, end so far)
+def _first(each: _Phrase, text: str, heads: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Where a phrase stands first, given the places of its first part. Each further part's places are joined with the
+    nearest end of what comes before it."""
+    ends = heads  # (begin of all, end so far)
     for part in each.parts[1:]:
         if not ends:
             return None

@@ -45,12 +45,14 @@ CREDIT = "add credit to the provider's account, or raise its spending limit"
 KEY = "check the backend's api_key or credentials: the provider refuses them"
 ACCESS = "let the account use this model: ask for access, agree to its terms, or allow it in the account's policies"
 QUOTA = "the account's quota is used up: ask the provider for more, or wait until it begins anew"
+ENDPOINT = "no such endpoint in this region: check the model's id and the backend's region"
 PLACE = "call the provider from a place it serves, or configure another backend"
 
 _OPENAI = "OpenAI, guide Error codes"
 _ANTHROPIC = "Anthropic, API reference Errors"
 _BEDROCK = "AWS, Bedrock user guide, Troubleshooting API error codes"
 _AWS = "AWS, Common errors"
+_PI = "earendil-works/pi, packages/ai, utils/overflow ("
 _OPENROUTER = "OpenRouter, API errors"
 
 _ACCOUNT = (200, 400, 401, 402, 403, 412, 429)
@@ -113,6 +115,7 @@ ROWS: tuple[Known, ...] = (
     Known("provider_account", _AWS, "incompletesignature", fix=KEY),
     Known("provider_account", _AWS, "notauthorized", fix=ACCESS),
     Known("provider_account", _AWS, "optinrequired", fix=ACCESS),
+    Known("provider_account", "aws/amazon-sagemaker-examples#1073", "", " of account ", (400,), "bedrock", ENDPOINT),
     Known("provider_account", _ANTHROPIC, "authentication_error", fix=KEY),
     Known("provider_account", _ANTHROPIC, "permission_error", fix=ACCESS),
     # -- the account's quota -----------------------------------------------------------------------------------------
@@ -162,6 +165,18 @@ ROWS: tuple[Known, ...] = (
     Known("context_overflow", "ggml-org/llama.cpp#12113", "", "context size exceeded", _WRONG),
     Known("context_overflow", "Gemini, guide Tokens", "", "exceeds the maximum number of tokens", _WRONG),
     Known("context_overflow", "TGI, launcher arguments", "", "tokens + `max_new_tokens`", _WRONG),
+    Known("context_overflow", "TGI, launcher arguments", "", "`inputs` must have less than", _WRONG),
+    Known("context_overflow", _PI + "OpenAI)", "", "exceeds the context window", _WRONG),
+    Known("context_overflow", _PI + "xAI)", "", "maximum prompt length is", _WRONG),
+    Known("context_overflow", _PI + "Groq)", "", "reduce the length of the messages", _WRONG),
+    Known("context_overflow", _PI + "GitHub Copilot)", "", "prompt token count of", _WRONG),
+    Known("context_overflow", _PI + "LM Studio)", "", "greater than the context length", _WRONG),
+    Known("context_overflow", _PI + "MiniMax)", "", "context window exceeds limit", _WRONG),
+    Known("context_overflow", _PI + "Kimi)", "", "exceeded model token limit", _WRONG),
+    Known("context_overflow", _PI + "Ollama)", "", "prompt too long; exceeded", _WRONG),
+    Known("context_overflow", _PI + "DashScope)", "", "range of input length should be", _WRONG),
+    Known("context_overflow", "OpenAI, model pages (GPT-5)", "", "input tokens exceed the configured limit", _WRONG),
+    Known("context_overflow", "Cohere, API errors", "", "tokens in the prompt cannot exceed", _WRONG),
     Known("too_large", _ANTHROPIC, "request_too_large"),
     Known("too_large", _AWS, "requestentitytoolargeexception"),
     Known("invalid_request", _BEDROCK, "validationexception"),

@@ -26,6 +26,16 @@ class Parser:
         self._half = False
         """Whether the last byte was a carriage return, which may be half a line end."""
 
+    def only(self, data: bytes) -> bytes | None:
+        """The data of the one event that `data` is, without a name and in one line, as most pieces of a stream are;
+        None for anything else, which is for `feed`. Nothing is kept."""
+        if self._first or self._half or self._held or not data.startswith(b"data: "):
+            return None
+        last = len(data) - 2
+        if data.find(b"\n") != last or not data.endswith(b"\n") or b"\r" in data:
+            return None
+        return data[6:last]
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
 

@@ -74,6 +74,8 @@ _NEARLY_OPENAI: dict[str, StopReason] = {
     "tool-calls": "tool_use",
     "max_tokens": "max_tokens",
     "max_output_tokens": "max_tokens",
+    "max_length": "max_tokens",
+    "length_limit": "max_tokens",
     "model_length": "context_window",
     "context_length": "context_window",
     "model_context_window_exceeded": "context_window",

@@ -28,8 +28,9 @@ class LatencyRules(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     react: Annotated[
         list[Reaction],
         Meta(
-            description="What may be done where the deadline would be missed. `hedge`, `faster_tier` and "
-            "`other_region` change no answer and may cost more; the others may change one: `no_expansion`, "
+            description="What may be done where the deadline would be missed. `hedge`, `faster_tier`, "
+            "`other_region` and `baseline_model` (of `auto` alone: who would answer if nothing were saved) change no "
+            "answer and may cost more; the others may change one: `no_expansion`, "
             "`smaller_rerank` and `no_rerank` search with less, `faster_model` asks a faster model (of `auto` alone), "
             "`shorter_answer` asks for brevity, `stale_answer` serves what has just expired.",
         ),

@@ -3,7 +3,8 @@ fewer words.
 
 Theory of operation. An answer is predicted to take the time to the model's first token and its usual length times the
 model's time per token, all of it as measured of late. Where that is more than is left, and the name asked for is
-`auto`, the strongest tier answers that is able and in time. Where there is none, and the form of the answer is the
+`auto`, the baseline's model answers where that is in time or was not measured of late: a saving must not make an answer
+late. Else the strongest tier answers that is able and in time. Where there is none, and the form of the answer is the
 model's own, it is asked to keep to as many words as there is time for, if that is not much less than usual. Where
 neither would be in time nothing is done: an answer that is late anyway had better be whole.
 
@@ -35,6 +36,8 @@ class Faster(Decision, kw_only=True):
     """What would be in time: another model, or so many words."""
 
     target: Target | None = None
+    own: bool = False
+    """Whether `target` is the baseline's: what is saved is given up, and no answer changes."""
     words: int = 0
 
 
@@ -74,6 +77,11 @@ class SpeedStage(Stage):
             return None
         why = f"{predicted:.2f} s predicted, {left:.2f} s left"
         if exchange.asked is not None and exchange.asked.kind == "auto":
+            own = exchange.baseline
+            if own.model != target.model and budget.may("baseline_model") and not self._lacks(exchange, own):
+                time = self._predict(exchange, own, size)
+                if time is None or time <= left:
+                    return Faster(target=own, own=True, reason=why)
             for other in self._tiers:
                 time = self._predict(exchange, other, size) if other.model != target.model else None
                 if time is not None and time <= left and not self._lacks(exchange, other):
@@ -84,7 +92,10 @@ class SpeedStage(Stage):
     async def apply(self, decision: Faster, exchange: Exchange, onward: Onward) -> Answer:
         """Asks for what would be in time, where as many degradations are allowed."""
         budget = exchange.stage_notes[BUDGET]
-        if decision.target is not None:
+        if decision.target is not None and decision.own:
+            if budget.react(exchange, "baseline_model"):
+                exchange.target = decision.target
+        elif decision.target is not None:
             if budget.react(exchange, "faster_model"):
                 exchange.target = decision.target
         elif budget.react(exchange, "shorter_answer"):

@@ -14,6 +14,8 @@ import msgspec
 
 _SENTENCE = re.compile(r"(?<=[.!?…])([\"'”’)\]]*)(\s+)(?=[^\sa-z])|(?<=[。！？])")
 _MARKS = re.compile(r"[-*+•]|\d{1,9}[.)]")
+_UNDERLINE = re.compile(r"(?:={2,}|-{2,})[ \t]*")
+_LONGEST_HEADING = 200
 _CLAUSE = re.compile(r"(?<=[,;:、，；])\s*")
 
 
@@ -50,13 +52,16 @@ def sections(text: str) -> list[Section]:
             made.append(Section(names, path[-1][1]))
         lines.clear()
 
-    for line in text.split("\n"):
+    written = text.split("\n")
+    for at, line in enumerate(written):
         if fence:
             fence = "" if _closes(line, fence) else fence
             lines.append(line)
             continue
         fence = _fence(line)
         level, name = _heading(line) if not fence else (0, "")
+        if not level and not fence and lines and _underlines(line, written, at):
+            level, name = (1 if line[0] == "=" else 2), lines.pop().strip()
         if not level:
             lines.append(line)
             continue
@@ -210,6 +215,14 @@ def _listed(line: str) -> bool:
     bare = line.lstrip()
     match = _MARKS.match(bare)
     return match is not None and bare[match.end() : match.end() + 1] in (" ", "\t")
+
+
+def _underlines(line: str, lines: Sequence[str], at: int) -> bool:
+    """Whether a line of `=` or `-` makes a heading of the one line of words above it."""
+    if _UNDERLINE.fullmatch(line) is None or not lines[at - 1].strip() or "|" in lines[at - 1]:
+        return False
+    above = lines[at - 1]
+    return (at == 1 or not lines[at - 2].strip()) and not _listed(above) and len(above) <= _LONGEST_HEADING
 
 
 def _heading(line: str) -> tuple[int, str]:

@@ -88,7 +88,9 @@ def _look(block: Block, wanted: set[str]) -> None:
     if kind is Image:
         wanted.add("vision")
     elif kind is Document:
-        if "pdf" in block.media_type:  # type: ignore[union-attr]
+        # Also by reference, where nothing says what it is, and in other formats: who reads none reads none of these.
+        text = block.text is not None or block.content is not None  # type: ignore[union-attr]
+        if not text and not block.media_type.startswith("text/"):  # type: ignore[union-attr]
             wanted.add("pdf")
     elif kind is ToolResult:
         for inner in block.content:  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hapenny.intents.features import SHAPE, Features, Floats, extract
+from hapenny.routing import prototypes
 from hapenny.routing.complexity import CLIP as COLD_CLIP
 from hapenny.routing.complexity import Weights, default_weights, raw_score
 from hapenny.routing.design import BUCKETS, CLIP, Design, Options, salt, terms
@@ -45,13 +46,16 @@ class Scorer(msgspec.Struct, kw_only=True, frozen=True):
     intercept: float
     foreign_text: float
     foreign_shape: float
+    prototypes: list[list[float]] = []
+    """Shapes of the kinds of prompts it was trained on (`prototypes`); none of a file of before."""
+    foreign_kind: float = 0.0
 
 
 class Reader:
     """A scorer made ready to decide: arrays unpacked, constants folded. Immutable and safe to share."""
 
-    __slots__ = ("_at", "_bias", "_crossed", "_idf", "_limit", "_low", "_mean", "_scale", "_slope", "_tasks", "_text",
-                 "scorer")  # fmt: skip
+    __slots__ = ("_at", "_bias", "_crossed", "_idf", "_limit", "_low", "_mean", "_prototypes", "_scale", "_slope",
+                 "_tasks", "_text", "scorer")  # fmt: skip
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
@@ -67,6 +71,8 @@ class Reader:
         self._limit = np.array([CLIP] * count + [COLD_CLIP] * len(cold.slope))
         self._low = -self._limit
         self._bias = scorer.intercept - scorer.cold_slope * scorer.cold_mean
+        kinds = scorer.prototypes if scorer.foreign_kind > 0 else []
+        self._prototypes = np.array(kinds) if kinds else None
         # What a task adds is folded into its own level and slopes.
         self._tasks: dict[str, tuple[float, Floats, np.uint64]] = {}
         for task, level in scorer.tasks.items():
@@ -95,16 +101,21 @@ class Reader:
         return value
 
     def foreign(self, features: Features) -> bool:
-        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 %."""
+        """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 %, or
+        further from every kind of them than 99 %."""
         return self.distance(features) > 1.0
 
     def distance(self, features: Features) -> float:
         """How unlike the training prompts: 1 is the border at which the scorer abstains."""
-        return max(
+        mean, scale = self._mean[: len(SHAPE)], self._scale[: len(SHAPE)]
+        out = max(
             unseen(features, self._idf) / max(self.scorer.foreign_text, 1e-9),
-            _oddness(features.shape, self._mean[: len(SHAPE)], self._scale[: len(SHAPE)])
-            / max(self.scorer.foreign_shape, 1e-9),
+            _oddness(features.shape, mean, scale) / max(self.scorer.foreign_shape, 1e-9),
         )
+        if self._prototypes is not None:
+            row = np.clip((features.shape - mean) * scale, -prototypes.CLIP, prototypes.CLIP)
+            out = max(out, float(prototypes.nearest(row[None, :], self._prototypes)[0]) / self.scorer.foreign_kind)
+        return out
 
 
 def fit(
@@ -133,6 +144,7 @@ def fit(
     penalty = chosen.penalty * (1.5 if design.names else 1.0)
     weights = design.solve(rest - rest.mean(), penalty, chosen.steps)
     mean, scale = design.mean, design.scale
+    kinds, border = prototypes.learn((np.array([row.shape for row in rows]) - mean) / scale)
     return Scorer(
         version=version,
         trained_on=len(rows),
@@ -152,6 +164,8 @@ def fit(
         intercept=float(rest.mean()),
         foreign_text=_unseen_border(rows, design),
         foreign_shape=float(np.quantile([_oddness(row.shape, mean, 1 / scale) for row in rows], 0.995)) * 1.25,
+        prototypes=kinds,
+        foreign_kind=border,
     )
 
 

@@ -147,12 +147,13 @@ def train_router(
         scorer=scorer,
         certificates=tuple(certificates),
         created=wall,
-        dominated=tuple(beaten(rows)),
+        dominated=tuple(beaten(rows, 1 - confidence)),
     )
 
 
-def beaten(rows: Sequence[Logged]) -> list[Dominated]:
-    """Models of the outcomes that a no dearer one beats on the same prompts; those without costs are left out."""
+def beaten(rows: Sequence[Logged], alpha: float = 0.05) -> list[Dominated]:
+    """Models of the outcomes that a no dearer one beats on the same prompts; those without costs are left out.
+    `alpha`: the chance of naming one that is not."""
     names = sorted({name for row in rows for name in row.models})
     scores, costs = {}, {}
     for name in names:
@@ -163,7 +164,7 @@ def beaten(rows: Sequence[Logged]) -> list[Dominated]:
             values = [_score(row, name) for row in rows]
             scores[name] = np.array([np.nan if value is None else value for value in values])
             costs[name] = sum(paid) / len(paid)
-    return dominated(scores, costs)
+    return dominated(scores, costs, alpha)
 
 
 def load_router(data: bytes) -> Trained:

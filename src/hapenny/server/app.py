@@ -5,6 +5,7 @@ A request is judged by its head: its target, the name it was sent to, its path a
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -61,7 +62,6 @@ class App:
         Raises:
             ConfigError: the batch journal is taken, or the port.
         """
-        log.ready()
         await self.services.start()
         options = self.gateway.config.server
         self._server = Server(self, self.gateway.clock, _limits(options))
@@ -76,13 +76,16 @@ class App:
         self.host = where
         where_port = options.port if port is None else port
         try:
-            return await self._server.start(where, where_port, _tls(options), together=together)
+            bound = await self._server.start(where, where_port, _tls(options), together=together)
         except OSError as error:
             why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             taken = error.errno == errno.EADDRINUSE
             at = "$.server.port: in use: " if taken else "$.server.host: "
             problem = f"{at}{where}:{where_port} cannot be listened on: {why}"
             raise ConfigError([f"{problem}. Fix: another port or host, or end what has it"]) from None
+        # Beside the first requests: loading it takes a tenth of the start.
+        self._logging = asyncio.get_running_loop().create_task(self.gateway.clock.work("log", 0.0, log.ready))
+        return bound
 
     async def stop(self) -> None:
         """Refuses new connections, lets requests under way finish within `drain_s`, then ends the rest: their clients

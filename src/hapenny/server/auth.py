@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -71,6 +72,12 @@ def _unsigned() -> Failure:
     )
 
 
+@lru_cache(64)
+def _tells(names: tuple[str, ...]) -> bool:
+    """Whether one of the headers of a request says something of its context."""
+    return any(name.startswith(_TOLD) for name in names)
+
+
 def context_of(identity: Identity, headers: Mapping[str, str], request: Request) -> Context:
     """The context of a request: tenant and groups from the key, the rest from `x-hapenny-*` headers, then the body's
     metadata. Names of headers are in lower case.
@@ -78,7 +85,7 @@ def context_of(identity: Identity, headers: Mapping[str, str], request: Request)
     Raises:
         Failure: `invalid_request`, for a header that is too long or no number where one belongs.
     """
-    if not request.metadata and not [name for name in headers if name.startswith(_TOLD)]:
+    if not request.metadata and not _tells(tuple(headers)):
         user = identity.user or request.user
         return Context(tenant=identity.tenant, key_id=identity.key_id, groups=identity.groups, user=user)
     labels = _Labels(headers, request.metadata)

@@ -202,6 +202,9 @@ _PREFIXES: tuple[tuple[str, Dialect], ...] = (("/openai/v1/", "openai"), ("/anth
 """Base URLs that say which dialect is spoken, as other gateways have them."""
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class _Pattern(NamedTuple):
     route: Route
     segments: tuple[str, ...]
@@ -215,12 +218,16 @@ class Table:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, dict[str, Route]] = {}
+        self._usual: dict[tuple[str, str], Match] = {}
+        """Where requests go of which method and path say all."""
         self._patterns: dict[str, list[_Pattern]] = {}
         for route in self.routes:
             if "{" not in route.path:
                 methods = self._exact.setdefault(route.path, {})
                 for method in route.methods:
                     methods.setdefault(method, route)
+                    if route.dialect is not None:
+                        self._usual.setdefault((method, route.path), Match(route, route.dialect, route.path, _NONE))
                 continue
             segments = route.path.split("/")[1:]
             rest = segments.pop().strip("{}").removesuffix("...") if segments[-1].endswith("...}") else ""
@@ -234,11 +241,14 @@ class Table:
             Failure: `not_found`, or `invalid_request` for an encoded slash where none may be.
             NotAllowed: for another method.
         """
-        path, dialect = request.target.path, None
+        path, method, dialect = request.target.path, request.method, None
+        usual = self._usual.get((method, path))
+        if usual is not None:
+            return usual
         for prefix, spoken in _PREFIXES:
             if path.startswith(prefix):
                 path, dialect = path[len(prefix) - 4 :], spoken
-        method, allowed = request.method, set[str]()
+        allowed: set[str] = set()
         known = self._exact.get(path)
         if known is not None:
             route = known.get(method)
@@ -257,9 +267,6 @@ class Table:
         if allowed:
             raise NotAllowed(method, sorted(allowed))
         raise Failure("not_found", f"nothing is served at {path[:200]!r}")
-
-
-_NONE: Mapping[str, str] = {}
 
 
 def _params(pattern: _Pattern, segments: list[str], folded: bool) -> dict[str, str] | None:

@@ -129,7 +129,11 @@ def compose(request: Request, model: str, right: bool, seed: object, size: int, 
 
 def _lead(request: Request, right: bool, seed: object) -> tuple[str, list[str]]:
     question = question_of(request)
-    order = [candidate for _, candidate in ranked(question, sentences(context_of(request)))]
+    # Instructions are quoted only where there is nothing else: no model answers a customer with its rules.
+    given = context_of(request)
+    rules = {block.text for block in request.system if isinstance(block, Text)}
+    rest = [text for text in given if text not in rules]
+    order = [candidate for _, candidate in ranked(question, sentences(rest or given))]
     if order:
         if right:
             return order[0], order[1:]

@@ -1,4 +1,4 @@
-"""Key-value in a PostgreSQL table: for several hosts."""
+"""Key-value in a PostgreSQL table: for several hosts. Lifetimes follow the server's clock."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from hapenny.core.clock import Clock
 from hapenny.stores.kv import MAX_SCAN
 from hapenny.stores.postgres_link import PostgresLink, Step
 
+_NOW = "extract(epoch FROM clock_timestamp())"
+_LIVES = f"(dies IS NULL OR dies > {_NOW})"
+
 
 class PostgresKeyValue:
     """See the module. The table is made if it is missing; a lost connection is opened again.
 
     Args:
         dsn: of the database.
-        clock: decides about lifetimes.
+        clock: the deployment's, for waits.
         space: name of the table; letters, digits and underscores.
 
     Raises (all methods):
@@ -36,35 +39,31 @@ class PostgresKeyValue:
 
     async def get(self, key: str) -> bytes | None:
         """The live value."""
-        now = self._clock.wall()
-        return await self._link.run(lambda db: self._get(db, key, now))
+        return await self._link.run(lambda db: self._get(db, key))
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Puts a value."""
-        now = self._clock.wall()
-        await self._link.run(lambda db: self._set(db, key, value, now, ttl))
+        await self._link.run(lambda db: self._set(db, key, value, ttl))
 
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
         """Puts a value if the present one is as expected."""
-        now = self._clock.wall()
 
         async def work(db: Any) -> bool:
             # A lock by the key's hash: `FOR UPDATE` locks no row that is not there yet.
             place = f"{self._table}/{_order(key).hex()}"
             await db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (place,))
-            if await self._get(db, key, now) != expected:
+            if await self._get(db, key) != expected:
                 return False
-            await self._set(db, key, value, now, ttl)
+            await self._set(db, key, value, ttl)
             return True
 
         return await self._link.run(work)
 
     async def delete(self, key: str) -> bool:
         """Removes a value."""
-        now = self._clock.wall()
 
         async def work(db: Any) -> bool:
-            known = await self._get(db, key, now) is not None
+            known = await self._get(db, key) is not None
             await db.execute(f"DELETE FROM {self._table} WHERE key = %s", (_order(key),))
             return known
 
@@ -72,14 +71,14 @@ class PostgresKeyValue:
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = MAX_SCAN) -> list[tuple[str, bytes]]:
         """Pairs by prefix, sorted."""
-        low, now = _order(prefix), self._clock.wall()
+        low = _order(prefix)
         sql = (
             f"SELECT key, value FROM {self._table} WHERE substring(key FROM 1 FOR %s) = %s AND key > %s"
-            " AND (dies IS NULL OR dies > %s) ORDER BY key LIMIT %s"
+            f" AND {_LIVES} ORDER BY key LIMIT %s"
         )
 
         async def work(db: Any) -> list[Any]:
-            cursor = await db.execute(sql, (len(low), low, _order(after), now, limit))
+            cursor = await db.execute(sql, (len(low), low, _order(after), limit))
             return await cursor.fetchall()  # type: ignore[no-any-return]
 
         rows = await self._link.run(work)
@@ -89,17 +88,16 @@ class PostgresKeyValue:
         """Closes the connections. Idempotent."""
         await self._link.aclose()
 
-    async def _get(self, db: Any, key: str, now: float) -> bytes | None:
-        sql = f"SELECT value FROM {self._table} WHERE key = %s AND (dies IS NULL OR dies > %s)"
-        row = await (await db.execute(sql, (_order(key), now))).fetchone()
+    async def _get(self, db: Any, key: str) -> bytes | None:
+        sql = f"SELECT value FROM {self._table} WHERE key = %s AND {_LIVES}"
+        row = await (await db.execute(sql, (_order(key),))).fetchone()
         return None if row is None else bytes(row[0])
 
-    async def _set(self, db: Any, key: str, value: bytes, now: float, ttl: float | None) -> None:
-        dies = None if ttl is None else now + ttl
+    async def _set(self, db: Any, key: str, value: bytes, ttl: float | None) -> None:
         await db.execute(
-            f"INSERT INTO {self._table} VALUES (%s, %s, %s)"
+            f"INSERT INTO {self._table} VALUES (%s, %s, {_NOW} + %s::float8)"
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value, dies = excluded.dies",
-            (_order(key), value, dies),
+            (_order(key), value, ttl),
         )
 
 

@@ -11,7 +11,6 @@ whether something can be written, and goes on when it can. Loss and return are o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from hapenny.core.clock import Clock, within
 from hapenny.core.guard import Guard
 from hapenny.core.log import get_logger
+from hapenny.stores.redis_wire import RedisWire, Refusal, place_of
 
 DEADLINE_S = 1.0
 """Seconds that a batch may take."""
@@ -74,14 +74,8 @@ class RedisLine:
     """
 
     def __init__(self, url: str, clock: Clock, what: str, probe: str) -> None:
-        import redis.asyncio as client
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        # Nothing is retried by the client, whose patience knows nothing of ours.
-        self._redis: Any = client.Redis.from_url(
-            url, socket_timeout=DEADLINE_S, socket_connect_timeout=DEADLINE_S, retry=Retry(NoBackoff(), 0)
-        )
+        self._place = place_of(url)
+        self._wire: RedisWire | None = None
         self._clock = clock
         self._what = what
         self._probe = probe
@@ -141,8 +135,7 @@ class RedisLine:
         if left:
             self.dropped += len(left)
             _log.warning("a shared store never got what it was to be told", source=self._what, count=len(left))
-        with contextlib.suppress(Exception), within(DEADLINE_S):
-            await self._redis.aclose()
+        self._hang_up()
 
     def _put(self, queued: _Queued) -> None:
         self._queue.append(queued)
@@ -173,31 +166,47 @@ class RedisLine:
                 await self._back()
 
     async def _execute(self, commands: list[Command]) -> list[Any]:
-        from redis.exceptions import NoScriptError
-
         if not self._marked:
-            await self._redis.set(self._probe + ":held", b"1", ex=MARK_S)
+            await self._one("SET", self._probe + ":held", b"1", "EX", MARK_S)
             self._marked = True
         # Before anything runs: what is missing would run behind what came after it.
         for script in {command.script for command in commands} - self._loaded:
-            await self._redis.script_load(script)
+            await self._one("SCRIPT", "LOAD", script)
             self._loaded.add(script)
         replies = await self._pipeline(commands)
-        unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        unknown = [
+            index for index, reply in enumerate(replies) if isinstance(reply, Refusal) and reply.code == "NOSCRIPT"
+        ]
         if unknown:  # somebody flushed them
             for script in {commands[index].script for index in unknown}:
-                await self._redis.script_load(script)
+                await self._one("SCRIPT", "LOAD", script)
             again = await self._pipeline([commands[index] for index in unknown])
             for index, reply in zip(unknown, again, strict=True):
                 replies[index] = reply
         return replies
 
     async def _pipeline(self, commands: list[Command]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.evalsha(self._digest(command.script), len(command.keys), *command.keys, *command.arguments)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+        wire = await self._connected()
+        return await wire.ask(
+            [("EVALSHA", self._digest(each.script), len(each.keys), *each.keys, *each.arguments) for each in commands]
+        )
+
+    async def _one(self, *command: Any) -> Any:
+        """The reply to one command. Raises `Refusal`."""
+        (reply,) = await (await self._connected()).ask([command])
+        if isinstance(reply, Refusal):
+            raise reply
+        return reply
+
+    async def _connected(self) -> RedisWire:
+        if self._wire is None or not self._wire.alive:
+            self._wire = await RedisWire.open(self._place)
+        return self._wire
+
+    def _hang_up(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     def _digest(self, script: str) -> str:
         digest = self._digests.get(script)
@@ -265,13 +274,12 @@ class RedisLine:
         pause = FIRST_PAUSE_S
         while True:
             # Replies that nobody read must not be taken for later ones'.
-            with contextlib.suppress(Exception), within(DEADLINE_S):
-                await self._redis.connection_pool.disconnect(inuse_connections=True)
+            self._hang_up()
             await self._clock.sleep(pause * self._clock.random.uniform(1.0, 1.25))
             pause = min(LONGEST_PAUSE_S, 2 * pause)
             try:
                 with within(DEADLINE_S):
-                    await self._redis.set(self._probe, b"1", px=1_000)
+                    await self._one("SET", self._probe, b"1", "PX", 1_000)
             except Exception:
                 continue
             break
@@ -286,7 +294,7 @@ class RedisLine:
             return
         try:
             with within(DEADLINE_S):
-                emptied = await self._redis.set(self._probe + ":held", b"1", nx=True, ex=MARK_S)
+                emptied = await self._one("SET", self._probe + ":held", b"1", "NX", "EX", MARK_S) is not None
         except Exception:  # it is gone again: the next return looks again
             return
         if emptied:

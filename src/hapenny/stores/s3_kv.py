@@ -2,12 +2,14 @@
 
 For what many machines agree upon now and then (shards of batches), not for the hot path: a call is a request. A
 value's end of life stands in the object's metadata and is looked at when it is read; a lifecycle rule of the bucket
-removes what nobody reads. It needs the extra `aws`.
+removes what nobody reads. Lifetimes follow the clock of S3, to about two seconds: the `Date` of its answers says how
+far this machine's is from it. It needs the extra `aws`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from hapenny.core.clock import Clock
@@ -16,6 +18,8 @@ from hapenny.stores.kv import MAX_SCAN
 T = TypeVar("T")
 
 TIMEOUT_S = 5.0
+NEAR_S = 2.0
+"""A clock that is off by less is taken to be right: dates of answers are whole seconds, and some time old."""
 _DIES = "dies"
 
 
@@ -24,7 +28,7 @@ class S3KeyValue:
 
     Args:
         url: `s3://BUCKET/PREFIX`.
-        clock: decides about lifetimes.
+        clock: the deployment's.
 
     Raises (all methods):
         ConnectionError: S3 cannot be reached, or refuses.
@@ -38,6 +42,7 @@ class S3KeyValue:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._clock = clock
         self._made: Any = None
+        self._off = 0.0
 
     async def get(self, key: str) -> bytes | None:
         """The live value."""
@@ -134,23 +139,37 @@ class S3KeyValue:
             reply = s3.get_object(Bucket=self._bucket, Key=self._name(key))
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                self._dated(error.response)
                 return None
             raise
+        self._dated(reply)
         return reply["Body"].read(), reply["ETag"], reply["Metadata"].get(_DIES, "")
 
     def _read(self, s3: Any, key: str) -> tuple[bytes, str] | None:
         raw = self._head(s3, key)
         return None if raw is None or self._over(raw[2]) else raw[:2]
 
+    def _dated(self, reply: Any) -> None:
+        """Learns from an answer how far this machine's clock is from that of S3."""
+        stated = reply["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
+        try:
+            off = parsedate_to_datetime(stated).timestamp() + 0.5 - self._clock.wall()
+        except (TypeError, ValueError):
+            return
+        self._off = off if abs(off) > NEAR_S else 0.0
+
+    def _now(self) -> float:
+        return self._clock.wall() + self._off
+
     def _over(self, dies: str) -> bool:
-        return bool(dies) and self._clock.wall() >= float(dies)
+        return bool(dies) and self._now() >= float(dies)
 
     def _write(
         self, s3: Any, key: str, value: bytes, ttl: float | None, condition: dict[str, str] | None = None
     ) -> bool:
         from botocore.exceptions import ClientError
 
-        metadata = {} if ttl is None else {_DIES: repr(self._clock.wall() + ttl)}
+        metadata = {} if ttl is None else {_DIES: repr(self._now() + ttl)}
         try:
             s3.put_object(Bucket=self._bucket, Key=self._name(key), Body=value, Metadata=metadata, **(condition or {}))
         except ClientError as error:

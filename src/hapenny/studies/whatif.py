@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
+from typing import cast, get_args
 
 import numpy as np
 from msgspec import Struct
@@ -25,6 +27,7 @@ from hapenny.backends.contract import Backend
 from hapenny.config import STAGES, Config
 from hapenny.config.stages import LOSSY
 from hapenny.core.errors import Failure
+from hapenny.core.events import StopReason
 from hapenny.core.messages import Context
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
@@ -38,6 +41,9 @@ from hapenny.workload.trace import from_csv
 
 MOST = 20_000
 """Requests of a log that are replayed at most: its newest."""
+_REASONS = frozenset(get_args(StopReason))
+_SLACK = 8
+"""Tokens by which counts of short messages err."""
 _BLIND = ("guard_input", "guard_context", "guard_output", "retrieval", "arms", "parameters", "structure")
 """Stages that read text, which the replay has not."""
 
@@ -114,6 +120,8 @@ def _trace(path: Path) -> Log:
 def _ledger(path: Path) -> Log:
     connection = open_ledger(str(path), read_only=True)
     try:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone() is None:
+            raise ValueError(f"{path}: no ledger. Fix: the file that `ledger.path` names")
         found = connection.execute(
             "SELECT * FROM requests WHERE background IS NULL OR background = '' ORDER BY wall DESC LIMIT ?", (MOST,)
         ).fetchall()
@@ -125,16 +133,13 @@ def _ledger(path: Path) -> Log:
         raise ValueError(f"{path}: no requests. Fix: a ledger with traffic in it")
     start = rows[0].wall
     logged, features, asked = [], [], []
-    answers: dict[str, tuple[int, ...]] = {}
-    prompts: list[tuple[bool, int]] = []
+    reading = _Reading()
     paces: dict[str, list[tuple[float, float, int]]] = {}
     watched: dict[str, float] = {}
     for row in rows:
         for name, nano in row.would_save.items():
             watched[name] = watched.get(name, 0.0) + max(0, nano) / 1e9
-        entry = _logged(row, row.wall - start, answers, prompts)
-        if entry is None:
-            continue
+        entry = reading.request(row, row.wall - start)
         logged.append(entry)
         features.append((row.feature, row.session.hex() if row.session else "", row.tenant))
         asked.append(row.model_asked)
@@ -147,44 +152,85 @@ def _ledger(path: Path) -> Log:
         )
         for model, seen in paces.items()
     }
-    return Log(rows=logged, paces=means, features=features, asked=asked, watched=watched, source="ledger")
+    return Log(
+        rows=[reading.even(each) for each in logged],
+        paces=means,
+        features=features,
+        asked=asked,
+        watched=watched,
+        source="ledger",
+    )
 
 
-def _shared(system: int, tools: int, prompts: list[tuple[bool, int]]) -> tuple[str, int]:
-    """Which system prompt a request has, and its tokens. Counts are estimates that move with each prompt: prompts with
-    (or without) tools of about one size are taken for one."""
-    tokens = system + tools
-    for place, (has_tools, size) in enumerate(prompts):
-        if has_tools == (tools > 0) and abs(size - tokens) <= 0.2 * size:
-            return str(place), size
-    prompts.append((tools > 0, tokens))
-    return str(len(prompts) - 1), tokens
+class _Reading:
+    """A ledger's rows on their way to requests: which of them share what."""
 
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[int, ...]] = {}
+        self._sizes: list[tuple[bool, list[int]]] = []
+        """Of each system prompt: whether it has tools, and its tokens as each request's were counted."""
+        self._sessions: dict[str, list[tuple[str, int]]] = {}
+        """Messages of each session so far, and their tokens."""
 
-def _logged(row: Row, at: float, answers: dict[str, tuple[int, ...]], prompts: list[tuple[bool, int]]) -> Logged | None:
-    """A row of a ledger as a request; None where its sizes are not known."""
-    parts = row.parts
-    identity = f"{row.fingerprint.hex() if row.fingerprint else row.id}-{'-'.join(map(str, parts.values()))}"
-    call = next((each for each in row.calls if each.adopted and each.purpose != "embed"), None)
-    if call is None:  # a store answered: what the first answer to it was is known, where that is in the log
-        known = answers.get(identity)
-        if known is None:
-            known = (sum(parts.values()), row.output_tokens)
-        prompt, output, model, first, rest = known[0], known[1], "", None, None
-    else:
-        prompt = call.input + call.cache_read + call.cache_write + call.cache_write_1h
-        output, model = call.output, call.model
-        answers[identity] = (prompt, output)
-        first = call.began - call.started if call.began is not None else None
-        rest = call.ended - call.began if call.began is not None and call.ended is not None else None
-    shared, system = _shared(parts.get("system", 0), parts.get("tools", 0), prompts)
-    history = parts.get("history", 0)
-    return Logged(
-        at=at, identity=identity.replace(" ", ""), system=shared,
-        system_tokens=system, history=row.session.hex() if row.session else row.id, history_tokens=history,
-        input_tokens=max(1, prompt - system - history), output_tokens=max(1, output), model=model, first_s=first,
-        rest_s=rest, stream=row.stream,
-    )  # fmt: skip
+    def request(self, row: Row, at: float) -> Logged:
+        """A row as a request; its system prompt's size is what it was counted as until `even`."""
+        parts = row.parts
+        fingerprint = row.fingerprint.hex() if row.fingerprint else row.id
+        identity = f"{fingerprint}-{'-'.join(map(str, parts.values()))}".replace(" ", "")
+        call = next((each for each in row.calls if each.adopted and each.purpose != "embed"), None)
+        if call is None:  # a store answered: what the first answer to it was is known, where that is in the log
+            known = self._answers.get(identity)
+            if known is None:
+                known = (sum(parts.values()), row.output_tokens)
+            prompt, output, model, first, rest = known[0], known[1], "", None, None
+        else:
+            prompt = call.input + call.cache_read + call.cache_write + call.cache_write_1h
+            output, model = call.output, call.model
+            self._answers[identity] = (prompt, output)
+            first = call.began - call.started if call.began is not None else None
+            rest = call.ended - call.began if call.began is not None and call.ended is not None else None
+        shared = self._shared(parts.get("system", 0), parts.get("tools", 0))
+        system = parts.get("system", 0) + parts.get("tools", 0)
+        session = row.session.hex() if row.session else row.id
+        turns = self._turns(session, parts.get("history", 0))
+        history = max(parts.get("history", 0), sum(tokens for _, tokens in turns))
+        asked, output = max(1, prompt - system - history), max(1, output)
+        if row.session:
+            self._sessions[session] = [*turns, (identity, asked), (f"{session} {identity}", output)]
+        return Logged(
+            at=at, identity=identity, system=str(shared), system_tokens=system, history=session, history_tokens=history,
+            turns=turns, input_tokens=asked, output_tokens=output, model=model, first_s=first, rest_s=rest,
+            stopped=cast(StopReason, row.stopped) if row.stopped in _REASONS else "end_turn", stream=row.stream,
+        )  # fmt: skip
+
+    def even(self, row: Logged) -> Logged:
+        """`row` with the usual size of its system prompt: counts are estimates that move with each request."""
+        if not row.system_tokens:
+            return row
+        usual = round(median(self._sizes[int(row.system)][1]))
+        rest = max(1, row.input_tokens + row.system_tokens - usual)
+        return replace(row, system_tokens=usual, input_tokens=rest)
+
+    def _shared(self, system: int, tools: int) -> int:
+        """Which system prompt a request has: prompts with (or without) tools of about one size are taken for one."""
+        tokens = system + tools
+        for place, (has_tools, sizes) in enumerate(self._sizes):
+            if has_tools == (tools > 0) and abs(sizes[0] - tokens) <= 0.2 * sizes[0]:
+                sizes.append(tokens)
+                return place
+        self._sizes.append((tools > 0, [tokens]))
+        return len(self._sizes) - 1
+
+    def _turns(self, session: str, history: int) -> tuple[tuple[str, int], ...]:
+        """The session's messages so far that the history is long enough to hold, give or take what counts err."""
+        left = history + max(_SLACK, round(0.1 * history))
+        turns = []
+        for turn in self._sessions.get(session, ()):
+            if turn[1] > left:
+                break
+            turns.append(turn)
+            left -= turn[1]
+        return tuple(turns) if history else ()
 
 
 def settled(config: Config) -> tuple[Config, list[str]]:

@@ -69,6 +69,7 @@ class Books:
         self._key = (key or clock.secret())[:64]
         self._prefixes = Prefixes()
         self._outlines: OrderedDict[int, tuple[Request, Outline]] = OrderedDict()
+        self._answered: OrderedDict[int, tuple[Request, Target, tuple[int, int, int], str, int | None]] = OrderedDict()
         self._log = get_logger("hapenny.books")
         self.violations = 0
         """Rows whose identity did not hold (always 0, or there is a bug)."""
@@ -209,6 +210,8 @@ class Books:
                 prices = [("", adopted.cost)]
             elif exchange.passthrough:  # not understood: nothing was changed, so it costs what it costs
                 prices = [("", adopted.cost if adopted is not None else None)]
+            elif not calls and (asked := self._asked_again(exchange)) is not None:
+                prices = asked
             else:
                 self._learn(exchange)
                 prices, parts = self._steps(exchange, adopted)
@@ -322,6 +325,27 @@ class Books:
             if call.purpose in SERVING and call.outcome in ("complete", "abandoned"):
                 return call
         return None
+
+    def _asked_again(self, exchange: Exchange) -> list[tuple[str, int | None]] | None:
+        """The prices of a request that was answered for nothing and is the very one that got the same answer before:
+        what it would have cost is counted once, until more is learnt. None: `_steps` has to say, for any other request
+        and where a provider's prompt cache or negotiated rates make the price another one each time."""
+        steps, original, target = exchange.steps, exchange.original, exchange.baseline
+        if len(steps) != 1 or not steps[0].free or steps[0].request is not original or self.prices.owned(target):
+            return None
+        place = self.prices.place(target)
+        card = place.card
+        if card is None or card.cache_mode is not None or card.negotiated:
+            return None
+        known, learnt = self._answered.get(id(original)), place.learnt
+        if known is not None and known[0] is original and known[1:4] == (target, learnt, exchange.output):
+            return [("", known[4]), (steps[0].technique, 0)]
+        price = self._steps(exchange, None)[0][0][1]
+        if len(exchange.output) <= SMALL and self.prices.layout(original).size <= SMALL:
+            self._answered[id(original)] = original, target, learnt, exchange.output, price
+            if len(self._answered) > _KEPT:
+                self._answered.popitem(last=False)
+        return [("", price), (steps[0].technique, 0)]
 
     def _steps(self, exchange: Exchange, adopted: Call | None) -> tuple[list[tuple[str, int | None]], list[Part]]:
         """(technique, price) from the baseline to what was served; and the same by what is paid for."""

@@ -116,8 +116,13 @@ def cache_status(fact: CacheFact | None) -> str:
     if fact.key:
         parts.append(f'key="{fact.key if fact.key.isalnum() else _string(fact.key)}"')
     if detail:
-        parts.append(f"detail={detail}" if _TOKEN.fullmatch(detail) else f'detail="{_string(detail)}"')
+        parts.append(_detail(detail))
     return "; ".join(parts)
+
+
+@lru_cache(256)
+def _detail(text: str) -> str:
+    return f"detail={text}" if _TOKEN.fullmatch(text) else f'detail="{_string(text)}"'
 
 
 def server_timing(exchange: Exchange) -> str:

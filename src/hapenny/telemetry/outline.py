@@ -92,7 +92,7 @@ def _ends(text: str) -> str:
 
 def levelled(text: str) -> str:
     """`text` in lower case with one space between words; text that is level already, the usual case, is not split."""
-    if text.isascii() and "  " not in text:
+    if text.isascii() and text.rfind("  ") < 0:  # two characters are looked for much faster from behind
         for mark in _BREAKS:
             if mark in text:
                 break

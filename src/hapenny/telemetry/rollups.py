@@ -13,6 +13,7 @@ from 20 ms on; where more than `LETTERS` requests an hour come, every nth is kep
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -178,60 +179,31 @@ def roll(connection: sqlite3.Connection, most: int = CHUNK) -> int:
 
 
 def add(connection: sqlite3.Connection, schema: str, where: str, values: tuple[float, ...], rows: int) -> None:
-    """Adds the request rows `r` that `where` names, about `rows` of them, to the tables of `schema`."""
+    """Adds the request rows `r` that `where` names, about `rows` of them, to the tables of `schema`.
+
+    Rows are read once for each kind of figure and added up by the finest spans and labels there are; the tables are
+    filled from those few sums, whose own sums they are.
+    """
+    for table in _FINEST:
+        columns = ", ".join(f"{name} NOT NULL" for name in table.columns)
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table.name} ({columns})")
     step = _step(connection, where, values, rows)
+    for table, select in _selects(where, step):
+        connection.execute(f"INSERT INTO temp.{table.name} {select} {_grouped(table)}", values)
     for table in (MINUTES, HOURS, CUBE_HOURS, CUBE_DAYS):
-        columns = [f"CAST(r.wall / {table.span} AS INTEGER) * {table.span}"]
-        columns += [_LABELS[key] for key in table.keys] + [_ADDED[name] for name in table.sums]
-        columns += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in table.letters]
-        _upsert(connection, schema, table, f"SELECT {', '.join(columns)} FROM main.requests r WHERE {where}", values)
-    day = f"CAST(r.wall / {DAY} AS INTEGER) * {DAY}"
-    sums = [_ADDED[name] for name in DAYS.sums]
-    sums += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in DAYS.letters]
-    for what, name in (("tenant", "''"), *((each, _LABELS[each]) for each in ("key_id", "feature", "model", "route"))):
-        labels = f"{day}, '{what}', {name}, r.tenant, r.background, {', '.join(sums)}"
-        _upsert(connection, schema, DAYS, f"SELECT {labels} FROM main.requests r WHERE {where}", values)
+        _upsert(connection, schema, table, _REQUESTS)
+    for what in ("tenant", "key_id", "feature", "model", "route"):
+        labels = {"what": f"'{what}'", "name": "''" if what == "tenant" else what}
+        _upsert(connection, schema, DAYS, _REQUESTS, labels)
     for table in (SAVINGS_HOURS, SAVINGS_CUBE_HOURS, SAVINGS_CUBE_DAYS):
-        labels = ", ".join(_LABELS.get(key, f"s.{key}") for key in table.keys)
-        at = f"CAST(r.wall / {table.span} AS INTEGER) * {table.span}"
-        _upsert(
-            connection, schema, table,
-            f"SELECT {at}, {labels}, count(*), sum(s.nano), 0 FROM main.requests r"
-            f" JOIN main.savings s ON s.request = r.seq WHERE {where} AND NOT r.unpriced", values,
-        )  # fmt: skip
-        _upsert(
-            connection, schema, table,
-            f"SELECT {at}, {labels}, 0, 0, sum(s.cost) FROM main.requests r"
-            f" JOIN main.calls s ON s.request = r.seq WHERE {where} AND NOT r.unpriced AND NOT s.adopted"
-            " AND s.cost > 0",
-            values,
-        )  # fmt: skip
+        _upsert(connection, schema, table, _SAVINGS)
     for table in (CALLS_HOURS, CALLS_DAYS):
-        _upsert(
-            connection, schema, table,
-            f"SELECT CAST(r.wall / {table.span} AS INTEGER) * {table.span}, r.tenant, c.model, c.region,"
-            " c.service_tier, c.purpose, count(*), total(c.outcome = 'failed'), coalesce(sum(c.cost), 0),"
-            " sum(c.input), sum(c.output), sum(c.cache_read), sum(c.cache_write + c.cache_write_1h),"
-            " sum(c.reasoning), count(c.began) FILTER (WHERE c.outcome != 'failed'), "
-            + letters("(c.began - c.started)", f"c.outcome != 'failed' AND r.seq % {step} = 0")
-            + f" FROM main.requests r JOIN main.calls c ON c.request = r.seq WHERE {where}", values,
-        )  # fmt: skip
+        _upsert(connection, schema, table, _CALLS_MADE)
+    for table in (COUNTS_HOURS, COUNTS_DAYS):
+        _upsert(connection, schema, table, _NAMED)
+    for table in _FINEST:
+        connection.execute(f"DELETE FROM temp.{table.name}")
     hour = f"CAST(r.wall / {HOUR} AS INTEGER) * {HOUR}"
-    for what, name, nano, source in (
-        (
-            "'layer'", "r.cache_layer || CASE WHEN r.cache_hit THEN '/hit' ELSE '/miss' END",
-            "coalesce(sum(r.saved), 0)", f"FROM main.requests r WHERE {where} AND r.cache_layer IS NOT NULL",
-        ),
-        ("'failure'", "r.failure", "0", f"FROM main.requests r WHERE {where} AND r.failure IS NOT NULL"),
-        (
-            "'certificate'", "r.intent || '/' || substr(j.value, 13)", "0",
-            f"FROM main.requests r, json_each(r.notes) j WHERE {where} AND r.notes LIKE '%certificate=%'"
-            " AND j.value LIKE 'certificate=%'",
-        ),
-    ):  # fmt: skip
-        for table, at in ((COUNTS_HOURS, hour), (COUNTS_DAYS, day)):
-            labels = f"{at}, {what}, r.tenant, r.route, {name}, count(*), {nano}"
-            _upsert(connection, schema, table, f"SELECT {labels} {source}", values)
     for what, value in (("slow", "r.e2e"), ("costly", "r.actual")):
         connection.execute(
             f"INSERT OR REPLACE INTO {schema}.rolled_peaks SELECT {hour}, '{what}', {value}, r.seq"
@@ -241,14 +213,72 @@ def add(connection: sqlite3.Connection, schema: str, where: str, values: tuple[f
         )
 
 
-def _upsert(connection: sqlite3.Connection, schema: str, table: Rolled, select: str, values: tuple[float, ...]) -> None:
-    keys = ", ".join(str(number + 1) for number in range(1 + len(table.keys)))
+_REQUESTS = Rolled("rolling_requests", MINUTE, _CUBE, SUMS, _TIMES)
+_SAVINGS = Rolled("rolling_savings", HOUR, ("tenant", "route", "feature", "technique"), _SAVED)
+_CALLS_MADE = Rolled("rolling_calls", HOUR, _CALLS, _CALLED, ("ttft",))
+_NAMED = Rolled("rolling_counts", HOUR, ("what", "tenant", "route", "name"), ("requests", "nano"))
+_FINEST = (_REQUESTS, _SAVINGS, _CALLS_MADE, _NAMED)
+"""What rows are added up to first: by the finest spans and labels of all tables of a kind."""
+
+
+def _selects(where: str, step: int) -> Iterator[tuple[Rolled, str]]:
+    """How the rows that `where` names are added up to the finest figures: table, and the query without its groups."""
+    minute, hour = (f"CAST(r.wall / {span} AS INTEGER) * {span}" for span in (MINUTE, HOUR))
+    columns = [minute, *(_LABELS[key] for key in _REQUESTS.keys), *(_ADDED[name] for name in SUMS)]
+    columns += [letters(f"r.{name}", f"{_TIMED} AND r.seq % {step} = 0") for name in _TIMES]
+    yield _REQUESTS, f"SELECT {', '.join(columns)} FROM main.requests r WHERE {where}"
+    labels = f"{hour}, r.tenant, r.route, r.feature, s.technique"
+    saved = (
+        f"SELECT {labels}, count(*), sum(s.nano), 0 FROM main.requests r"
+        f" JOIN main.savings s ON s.request = r.seq WHERE {where} AND NOT r.unpriced"
+    )
+    yield _SAVINGS, saved
+    own = (
+        f"SELECT {labels}, 0, 0, sum(s.cost) FROM main.requests r JOIN main.calls s ON s.request = r.seq"
+        f" WHERE {where} AND NOT r.unpriced AND NOT s.adopted AND s.cost > 0"
+    )
+    yield _SAVINGS, own
+    began = letters("(c.began - c.started)", f"c.outcome != 'failed' AND r.seq % {step} = 0")
+    made = (
+        f"SELECT {hour}, r.tenant, c.model, c.region, c.service_tier, c.purpose, count(*),"
+        " total(c.outcome = 'failed'), coalesce(sum(c.cost), 0), sum(c.input), sum(c.output), sum(c.cache_read),"
+        " sum(c.cache_write + c.cache_write_1h), sum(c.reasoning),"
+        f" count(c.began) FILTER (WHERE c.outcome != 'failed'), {began}"
+        f" FROM main.requests r JOIN main.calls c ON c.request = r.seq WHERE {where}"
+    )
+    yield _CALLS_MADE, made
+    for what, name, nano, source in (
+        (
+            "layer", "r.cache_layer || CASE WHEN r.cache_hit THEN '/hit' ELSE '/miss' END",
+            "coalesce(sum(r.saved), 0)", f"FROM main.requests r WHERE {where} AND r.cache_layer IS NOT NULL",
+        ),
+        ("failure", "r.failure", "0", f"FROM main.requests r WHERE {where} AND r.failure IS NOT NULL"),
+        (
+            "certificate", "r.intent || '/' || substr(j.value, 13)", "0",
+            f"FROM main.requests r, json_each(r.notes) j WHERE {where} AND r.notes LIKE '%certificate=%'"
+            " AND j.value LIKE 'certificate=%'",
+        ),
+    ):  # fmt: skip
+        yield _NAMED, f"SELECT {hour}, '{what}', r.tenant, r.route, {name}, count(*), {nano} {source}"
+
+
+def _grouped(table: Rolled) -> str:
+    return f"GROUP BY {', '.join(str(number + 1) for number in range(1 + len(table.keys)))}"
+
+
+def _upsert(
+    connection: sqlite3.Connection, schema: str, table: Rolled, finest: Rolled, labels: Mapping[str, str] | None = None
+) -> None:
+    """Adds what stands in `finest` to a table; `labels`: SQL of those keys that are no columns there."""
+    columns = [f"at / {table.span} * {table.span}"]
+    columns += [(labels or {}).get(key, key) for key in table.keys]
+    columns += [f"sum({name})" for name in table.sums]
+    columns += [f"group_concat({name}, '')" for name in table.letters]
     added = [f"{name} = {name} + excluded.{name}" for name in table.sums]
     added += [f"{name} = {name} || excluded.{name}" for name in table.letters]
     connection.execute(
-        f"INSERT INTO {schema}.{table.name} ({', '.join(table.columns)}) {select} GROUP BY {keys}"
-        f" ON CONFLICT DO UPDATE SET {', '.join(added)}",
-        values,
+        f"INSERT INTO {schema}.{table.name} ({', '.join(table.columns)}) SELECT {', '.join(columns)}"
+        f" FROM temp.{finest.name} WHERE true {_grouped(table)} ON CONFLICT DO UPDATE SET {', '.join(added)}"
     )
 
 

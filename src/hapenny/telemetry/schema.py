@@ -206,6 +206,7 @@ def open_ledger(path: str, *, read_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA temp_store=MEMORY")  # where roll-ups are added up
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         connection.close()

@@ -66,6 +66,7 @@ class Breaker:
         self._interval = self._spec.probe_s
         self._probe_at = 0.0
         self._succeeded_at = float("-inf")
+        self._warned_until = float("-inf")
         self.account_refused = False
         """Whether the last call that failed did so because the provider refuses the gateway's account."""
         self.opened = 0
@@ -111,7 +112,11 @@ class Breaker:
         if probe:
             self._interval = min(self._spec.longest_s, self._interval * 2)
             self._rest(self._interval)
-        elif self._row >= self._spec.failures or self._share > self._spec.failure_share:
+        elif (
+            self._row >= self._spec.failures
+            or self._share > self._spec.failure_share
+            or self._clock.now() < self._warned_until
+        ):
             self._open(self._spec.probe_s)
 
     def refused(self, probe: bool, *, whole: bool) -> None:
@@ -125,6 +130,10 @@ class Breaker:
             self._open(self._spec.probe_s)
         if self.state == "open":
             self._rest(self._spec.eject_s)
+
+    def warn(self, seconds: float) -> None:
+        """Another gateway has given this endpoint up: for so long one failure is enough."""
+        self._warned_until = self._clock.now() + seconds
 
     def cancelled(self, probe: bool) -> None:
         """A call ended without a verdict."""

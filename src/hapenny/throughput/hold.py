@@ -29,6 +29,8 @@ class Hold:
         self._until = -math.inf
         self._struck_at = -math.inf
         self.strikes = 0
+        self.said_until = -math.inf
+        """Until when the provider itself wants to be left alone."""
 
     def wait_s(self) -> float:
         """Seconds until a call may be made; 0 if now."""
@@ -47,19 +49,31 @@ class Hold:
         self._until = -math.inf
         return True
 
-    def refused(self, started: float, retry_after: float | None = None) -> bool:
-        """A call made at `started` was refused for lack of quota; True if it was made after the last refusal."""
+    def refused(self, started: float, retry_after: float | None = None, most: float = math.inf) -> bool:
+        """A call made at `started` was refused for lack of quota; True if it was made after the last refusal.
+
+        `most`: seconds until the quota is full again, where that is known: the pool rests no longer.
+        """
         now, fresh = self._clock.now(), started >= self._struck_at
         if fresh:
             self.strikes += 1
             self._struck_at = now
-            pause = self._pause()
+            pause = min(most, self._pause())
             # Not `max`: the call that was refused now is the one that kept the others waiting.
             self._until = now + pause
         if retry_after is not None and retry_after > 0:
             said = min(LONGEST_S, retry_after)
+            self.said_until = max(self.said_until, now + said)
             self._until = max(self._until, now + said + self._jitter(said))
         return fresh
+
+    def rest(self, seconds: float) -> None:
+        """The provider has told another gateway of this account to come back after so long."""
+        now, said = self._clock.now(), min(LONGEST_S, seconds)
+        if now + said > self._until:
+            self.strikes = max(1, self.strikes)
+            self._struck_at = now
+            self._until = now + said + self._jitter(said)
 
     def _pause(self) -> float:
         backoff = self._backoff

@@ -57,6 +57,29 @@ def test_prompts_that_never_return_are_not_written():
     assert run(strangers(400)) < 1.02
 
 
+def test_traffic_that_returns_too_late_costs_next_to_nothing():
+    """Every prompt comes twice, the second time just after the short lifetime: at first it looks like any other."""
+    documents = [
+        (number * 4.0 + late, chain(*[f"{number}/{block}" for block in range(12)]))
+        for number in range(200)
+        for late in (0.0, 320.0)
+    ]
+    assert run(sorted(documents)) < 1.02
+
+
+@pytest.mark.parametrize("tariff", [SHORT, LONG])
+def test_traffic_of_any_kind_is_at_most_a_little_dearer_than_plain(tariff):
+    bursts = [(number * 9.0 + again * 2.0, chain(*[f"{number}/{block}" for block in range(2 + number % 9)], f"{again}"))
+              for number in range(120) for again in range(1 + number % 2)]  # fmt: skip
+    assert run(sorted(bursts), tariff) < 1.02
+
+
+def test_writing_everything_is_followed_where_it_is_best():
+    """Each prompt is the last one and something new, never the same stretch twice."""
+    cost = run(agent(120))
+    assert cost < 0.3
+
+
 def test_the_long_lifetime_is_not_bought_for_one_read():
     pairs = [(at * 50.0 + late, chain(*[f"d{at}-{b}" for b in range(8)])) for at in range(200) for late in (0.0, 25.0)]
     assert run(sorted(pairs), LONG) <= 1.005

@@ -31,6 +31,22 @@ from hapenny.caching.semantic.terms import Variety, contradiction, read
         ("価格は上がりましたか", "価格は下がりましたか"),
         ("送料は含まれますか", "送料は含まれませんか"),
         ("登録するには", "登録を解除するには"),
+        ("入金手数料", "出金手数料"),
+        ("国内線", "国際線"),
+        ("税込価格", "税抜価格"),
+        ("本日は高いですか", "本日は低いですか"),
+        ("本日は高いですか", "本日は安いですか"),
+        ("返金可能", "返金不可能"),
+        ("会員登録済", "会員未登録"),
+        ("ロックする", "ロックを解除する"),
+        ("theo dõi trang", "bỏ theo dõi trang"),
+        ("còn hàng không", "hết hàng chưa"),
+        ("Is the coat in stock?", "Is the coat out of stock?"),
+        ("tickets for adults", "tickets for children"),
+        ("Is the field optional?", "Is the field mandatory?"),
+        ("price before tax", "price after tax"),
+        ("scaling out the cluster", "scaling in the cluster"),
+        ("getting on the bus", "getting off the bus"),
     ],
 )
 def test_opposites_block_each_other_both_ways(one, other):
@@ -46,6 +62,9 @@ def test_opposites_block_each_other_both_ways(one, other):
         ("enable and disable the alarm", "disable or enable the alarm"),
         ("tôi muốn bật thông báo", "mình muốn bật thông báo"),
         ("通知を有効にするには", "通知を有効にしたい"),
+        ("名前を変更する", "名前を変更して下さい"),
+        ("登録の取り消し", "登録を解除したい"),
+        ("bỏ theo dõi trang", "bỏ theo dõi trang này"),
     ],
 )
 def test_other_words_for_the_same_do_not(one, other):

@@ -315,3 +315,15 @@ async def test_labels_of_another_version_are_learnt_anew(state):
     got, _ = await house.ask()
     assert got.text == "we open at nine"
     assert not next(iter(house.cache.stats().values())).open
+
+
+async def test_later_turns_have_evidence_of_their_own():
+    house = House(fixed=None)
+    earlier = (Message("user", (Text("hi"),)), Message("assistant", (Text("hello"),)))
+    for number in range(3):
+        await house.ask(f"when do you open on day {number}")
+    turn = exchange("and when do you close", clock=house.clock, context=Context(tenant="a"))
+    turn.request = msgspec.structs.replace(turn.request, messages=(*earlier, *turn.request.messages))
+    await (await house.pipeline(turn)).collect()
+    stats = house.cache.stats()
+    assert {name: route.requests for name, route in stats.items()} == {"default": 3, "default (later turns)": 1}

@@ -157,3 +157,28 @@ def test_whether_another_request_may_follow(line: str, field: str, keep: bool) -
     parser = RequestParser()
     parser.feed(f"GET / {line}\r\nHost: h\r\n{field}\r\n".encode())
     assert parser.keep == keep
+
+
+def test_a_head_that_comes_again_is_read_as_the_first_time() -> None:
+    heads = [
+        POST + b"Content-Length: 3\r\n\r\nabc",
+        CHUNKED + b"3\r\nabc\r\n0\r\n\r\n",
+        LINE + HOST + b"X: 1\r\n\r\n",
+        LINE + HOST + b"X: 2\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\n" + HOST + b"\r\n",
+    ]
+    for first in heads:
+        for second in heads:
+            alone = [by_llhttp(head).messages[0] for head in (first, first, second, first)]
+            assert ours(first + first + second + first).messages == alone
+
+
+def test_fields_of_one_request_are_not_those_of_the_next() -> None:
+    from hapenny.protocols.http1.request import RequestParser
+
+    parser = RequestParser()
+    parser.feed(LINE + HOST + b"\r\n")
+    parser.headers["x-own"] = "1"
+    parser.next()
+    parser.feed(LINE + HOST + b"\r\n")
+    assert dict(parser.headers) == {"host": "h"}

@@ -20,7 +20,10 @@ NOVA = "amazon.nova-pro-v1:0"
 LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
 MISTRAL = "mistral.mistral-large-2407-v1:0"
 TITAN = "amazon.titan-text-express-v1"
+GPT_OSS = "openai.gpt-oss-120b-1:0"
+BILLED = "x-anthropic-billing-header: cc_version=2.1.38; cc_entrypoint=cli; cch=00000;"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+ODD = {"type": "object", "properties": {"filter[name]": {"type": "string"}}}
 CLOSED = {**SCHEMA, "additionalProperties": False}
 DOCUMENT = {"document": {"name": "a", "format": "txt", "source": {"bytes": "dA=="}}}
 CONVERSE = {
@@ -129,6 +132,18 @@ M, C = "messages", "content"
 BROKEN = [
     ("first_turn", "converse", first, SONNET, "A conversation must start with a user message."),
     ("first_turn", "invoke", first, HAIKU, 'first message must use the "user" role'),
+    ("reserved_words", "converse", put(("system", 0, "text"), BILLED), SONNET, "is a reserved keyword"),
+    ("reserved_words", "invoke", put(("system",), BILLED), HAIKU, "is a reserved keyword"),
+    ("mixed_turn", "converse", put((M, 1, C, ...), {"text": "x"}), LLAMA, "and tool use blocks cannot be"),
+    ("mixed_turn", "converse", put((M, 2, C, ...), {"text": "x"}), MISTRAL, "and tool result blocks cannot be"),
+    ("stop_unsupported", "converse", put(("inferenceConfig", "stopSequences"), ["END"]), GPT_OSS, "Remove stopSeq"),
+    ("stop_unsupported", "openai", put(("stop",), "END"), "gpt-5.2", "'stop' is not supported"),
+    ("property_keys", "converse", put(("toolConfig", "tools", 0, "toolSpec", "inputSchema", "json"), ODD), SONNET,
+     "Property keys should match"),
+    ("property_keys", "anthropic", put(("tools", 0, "input_schema"), ODD), "claude-sonnet-4-5", "Property keys should"),
+    ("array_items", "openai", put(("tools", 0, "function", "parameters", "properties", "l"), {"type": "array"}),
+     "gpt-4.1", "array schema missing items"),
+    ("tool_schema_top", "openai", put(("tools", 0, "function", "parameters", "oneOf"), [{}]), "gpt-4.1", "top level"),
     ("turns_alternate", "converse", put((M, ...), {"role": "user", C: [{"text": "x"}]}), SONNET, "must alternate"),
     ("empty_turn", "converse", put((M, 0, C), []), SONNET, "The content field in the Message object at messages.0"),
     ("empty_turn", "anthropic", put((M, 0, C), ""), "claude-sonnet-4-5", "all messages must have non-empty content"),

@@ -163,9 +163,9 @@ class DynamoShop:
         """The sentence of one of the shop's rules."""
         return data_files.rule(id, language)
 
-    async def passages(self, question: str, language: str, count: int = 8) -> Sequence[str]:
-        """What the shop's pages and records say about a question, the best first."""
-        return await self._finding.passages(question, language, count)
+    async def passages(self, question: str, language: str, count: int = 8, age: int = 0) -> Sequence[str]:
+        """What the shop's pages and records say about a question to a reader of that age, the best first."""
+        return await self._finding.passages(question, language, count, age)
 
     async def _refreshed(self) -> None:
         if self._now() - self._read_at > self._fresh_s:

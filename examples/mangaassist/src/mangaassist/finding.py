@@ -36,8 +36,8 @@ class Finding:
     def __init__(self, shop: Records) -> None:
         self._shop = shop
 
-    async def passages(self, question: str, language: str, count: int) -> list[str]:
-        """The passages, the best first."""
+    async def passages(self, question: str, language: str, count: int, age: int = 0) -> list[str]:
+        """The passages, the best first. Of what suits a reader of `age` alone (0: not known) titles are suggested."""
         asked, titles = fold(question), self._shop.titles
         named = titles.named(question)
         found: list[str] = []
@@ -47,7 +47,10 @@ class Finding:
             rest = [volume for volume in volumes if volume.number not in named.volumes]
             found += [record(volume, language) for volume in (*first, *rest)[: max(_RECORDS, len(first))]]
         if not named.series and (wants_advice(asked) or names_genre(asked)):
-            found += [record(volume, language) for volume in await self._shop.search(wish(asked), count)]
+            wanted = wish(asked)
+            ages = [each for each in (wanted.age, age) if each]
+            fitting = await self._shop.search(wanted._replace(age=min(ages, default=0)), count)
+            found += [record(volume, language) for volume in fitting]
         pages = [data_files.page(topic, language) for topic in data_files.pages()["topics"][language]]
         near = best(asked, pages, _PAGES)
         # Who names neither a title nor a wish asks about a rule, perhaps in words that no page has.

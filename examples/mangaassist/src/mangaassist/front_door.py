@@ -7,9 +7,11 @@ One turn at a time in a session; messages are bounded; requests from other sites
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ _TRIED = ("product_info", "shipping", "store")
 _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _COOKIE = "mangaassist"
 _IDLE_S = 600.0
+_BUSY = "one message at a time, please"
 _POLICY = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'"
 
 
@@ -90,11 +93,13 @@ class FrontDoor:
         return answer
 
     async def _about(self, request: web.Request) -> web.Response:
-        """What the page needs to begin: who is simulated, and questions to try."""
-        user = _user(_cookie(request))
+        """What the page needs to begin: who is simulated, questions to try, and the conversation so far."""
+        session = _cookie(request)
         return web.json_response({
             "simulated": self._simulated,
-            "suggestions": await suggestions(self._shop, user),
+            "suggestions": await suggestions(self._shop, _user(session)),
+            "history": await self._assistant.history(session),
+            "session": _spent(*self._paid.get(session, (0, 0, 0))),
         })  # fmt: skip
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -106,26 +111,40 @@ class FrontDoor:
         session = _cookie(request)
         socket = web.WebSocketResponse(max_msg_size=_MOST, heartbeat=20.0, receive_timeout=_IDLE_S)
         await socket.prepare(request)
+        answering: asyncio.Task[None] | None = None
         try:
+            # It goes on listening while it answers: who leaves in the middle lets go of the model at once.
             async for message in socket:
                 if message.type != WSMsgType.TEXT:
                     break
-                async for piece in self._pieces(session, message.data.encode()):
-                    await socket.send_str(piece.decode())
+                if answering is not None and not answering.done():
+                    await socket.send_str(_error(_BUSY).decode())
+                    continue
+                answering = asyncio.create_task(self._answer(socket, session, message.data.encode()))
         except (TimeoutError, ConnectionError):
             pass
+        finally:
+            if answering is not None:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
         return socket
+
+    async def _answer(self, socket: web.WebSocketResponse, session: str, body: bytes) -> None:
+        async with aclosing(self._pieces(session, body)) as pieces:
+            async for piece in pieces:
+                await socket.send_str(piece.decode())
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         session, body = _cookie(request), await request.read()
         answer = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-store"})
         await answer.prepare(request)
-        async for piece in self._pieces(session, body):
-            await answer.write(b"data: " + piece + b"\n\n")
+        async with aclosing(self._pieces(session, body)) as pieces:
+            async for piece in pieces:
+                await answer.write(b"data: " + piece + b"\n\n")
         await answer.write_eof()
         return answer
 
-    async def _pieces(self, session: str, body: bytes) -> AsyncIterator[bytes]:
+    async def _pieces(self, session: str, body: bytes) -> AsyncGenerator[bytes, None]:
         """One message's answer, piece by piece, as JSON."""
         try:
             asks = msgspec.json.decode(body, type=Asks)
@@ -140,7 +159,7 @@ class FrontDoor:
             yield _error(f"a message has 1 to {_CHARACTERS} characters")
             return
         if session in self._busy:
-            yield _error("one message at a time, please")
+            yield _error(_BUSY)
             return
         self._busy.add(session)
         try:
@@ -149,14 +168,15 @@ class FrontDoor:
                 language=asks.language if asks.language in LANGUAGES else "",
             )  # fmt: skip
             told: list[Told] = []
-            async for piece in self._assistant.answer(turn):
-                if isinstance(piece, Told):
-                    told.append(piece)
-                if isinstance(piece, Reply):
-                    yield msgspec.json.encode(await self._cards(piece, told))
-                    yield msgspec.json.encode(self._totals(session, piece))
-                else:
-                    yield msgspec.json.encode(piece)
+            async with aclosing(self._assistant.answer(turn)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Told):
+                        told.append(piece)
+                    if isinstance(piece, Reply):
+                        yield msgspec.json.encode(await self._cards(piece, told))
+                        yield msgspec.json.encode(self._totals(session, piece))
+                    else:
+                        yield msgspec.json.encode(piece)
         finally:
             self._busy.discard(session)
 
@@ -188,7 +208,7 @@ class FrontDoor:
             self._paid.pop(next(iter(self._paid)))
         whole: dict[str, Any] = msgspec.to_builtins(reply)
         whole.pop("passages")
-        return {**whole, "session": {"actual": now[0], "saved": now[1], "turns": now[2]}}
+        return {**whole, "session": _spent(*now)}
 
 
 _SKU = re.compile(r"KB-\d+")
@@ -199,6 +219,11 @@ def _shares(passage: str, text: str) -> bool:
     """Whether an answer takes more than two long words or a figure from a page."""
     own = set(_LONG.findall(text))
     return len(own & set(_LONG.findall(passage))) > 2
+
+
+def _spent(actual: int, saved: int, turns: int) -> dict[str, int]:
+    """What a session paid and saved so far, nano-dollars, over its turns."""
+    return {"actual": actual, "saved": saved, "turns": turns}
 
 
 def _product(volume: Volume, language: str) -> dict[str, Any]:

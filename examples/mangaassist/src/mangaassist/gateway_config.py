@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from hapenny import Config, load
+from mangaassist.denied import DENIED, own_words
+from mangaassist.prompt import SYSTEM
 
 TEMPLATES = Path(__file__).with_name("templates")
 TECHNIQUES = ("tokens", "tiering", "batching", "caching")
@@ -24,10 +26,14 @@ _ONLY_SCRIPTED = ("templates",)
 _NEVER_SCRIPTED = ("prune", "window", "cascade")
 _NEVER = ("semantic",)
 """A question here carries its passages: questions that look alike rest on other prices and days."""
-_GUARDS: Mapping[str, Mapping[str, Any]] = {"guard_input": {}, "guard_output": {}}
-"""What keeps people safe is no saving: it is on whatever else is off."""
-_PRIVATE = {"email": "redact", "card": "redact", "iban": "redact", "secret": "redact"}
+_PRIVATE = dict.fromkeys(("email", "card", "iban", "secret", "phone", "national_id"), "redact")
 """Personal data that neither a model nor an answer needs. Order numbers, dates and prices look like none of it."""
+_GUARDS: Mapping[str, Mapping[str, Any]] = {
+    "guard_input": {"items": _PRIVATE, "deny": DENIED, "message": ""},
+    "guard_output": {"items": _PRIVATE, "deny": {"instructions": own_words(SYSTEM)}, "message": ""},
+}
+"""What keeps people safe is no saving: it is on whatever else is off. What is declined, the orchestrator puts into the
+customer's language."""
 
 
 def gateway_config(
@@ -67,11 +73,11 @@ def gateway_config(
         *_NEVER,
         *(stage for technique in TECHNIQUES if technique not in on for stage in _STAGES[technique]),
     ]
-    modes = dict.fromkeys(without, "off")
+    modes = {**dict.fromkeys(without, "off"), **dict.fromkeys(_GUARDS, "on")}
     chat = {**modes, **dict.fromkeys(_ONLY_SCRIPTED, "off")}
     scripted = {**modes, **dict.fromkeys(_NEVER_SCRIPTED, "off")}
     stages: dict[str, Any] = {
-        **{stage: {"items": _PRIVATE, **rules} for stage, rules in _GUARDS.items()},
+        **{stage: dict(rules) for stage, rules in _GUARDS.items()},
         "templates": {"shipped": False, "files": [str(path) for path in sorted(TEMPLATES.glob("*.yaml"))]},
     }
     if trained is not None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,7 @@ from hapenny import (
     ToolUse,
 )
 from mangaassist.context import sized
+from mangaassist.denied import DECLINED
 from mangaassist.prompt import HANDED_OVER, SYSTEM, TOOLS, UNAVAILABLE
 from mangaassist.recognise import Asked, Recogniser, language_of
 from mangaassist.shop import Desk, Looked, Shop, look_up, run, too_young
@@ -41,6 +43,8 @@ from mangaassist.shop import Desk, Looked, Shop, look_up, run, too_young
 _ROUNDS = 3
 """Tool calls that are answered before the orchestrator gives up."""
 _SESSIONS = 20_000
+_TICKET_S = 3_600.0
+"""For so long a conversation has one ticket."""
 _TURNS = 12
 """Turns of a session that go into the prompt."""
 MAX_TOKENS = 600
@@ -109,6 +113,8 @@ class Reply(Struct, frozen=True, kw_only=True, tag="done"):
     whole_s: float | None = None
     holdout: bool = False
     degraded: bool = False
+    declined: bool = False
+    """Whether a guardrail answered, because of what was asked or of what a model was about to say."""
 
 
 class _Session(Struct):
@@ -119,6 +125,8 @@ class _Session(Struct):
     """What the last message asked, if it was recognised."""
     titles: tuple[str, ...] = ()
     language: str = "en"
+    ticket: tuple[int, float] | None = None
+    """The last one, and when it was opened, epoch seconds."""
 
 
 class _Asking(NamedTuple):
@@ -148,7 +156,7 @@ class Orchestrator:
         self._recogniser = Recogniser(shop.titles)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    async def answer(self, turn: Turn, shop: Shop | None = None) -> AsyncIterator[Delta | Told | Reply]:
+    async def answer(self, turn: Turn, shop: Shop | None = None) -> AsyncGenerator[Delta | Told | Reply, None]:
         """The pieces of an answer as they come; the last one is the `Reply`. `shop`: as it stands at this moment, where
         that is another one."""
         shop = shop if shop is not None else self._shop
@@ -156,6 +164,9 @@ class Orchestrator:
         language = language_of(turn.text, turn.language or session.language)
         before = Asked(*session.asked) if session.asked is not None else None
         asked = self._recogniser.recognise(turn.text, language, before) if self._settings.scripted else None
+        if asked is None and self._settings.scripted and language == "en" and "vi" in (turn.language, session.language):
+            asked = self._recogniser.recognise(turn.text, "vi", before)  # Vietnamese, typed without its marks
+            language = "vi" if asked is not None else language
         asking = await self._asking(turn, session, language, asked, shop)
         self._remember(session, turn, language, asked if asking.route == SCRIPTED else None, shop)
         if asking.told is not None:
@@ -167,20 +178,20 @@ class Orchestrator:
         clock = self._gateway.clock
         began, first = clock.now(), None
         exchanges: list[Exchange] = []
-        request, failure, text, said = asking.request, "", "", ""
+        request, failure, text, said, declined = asking.request, "", "", "", False
         for _ in range(_ROUNDS):
             exchange: Exchange | None = None
             collector = Collector()
             try:
                 exchange = self._gateway.open(request, context, route=asking.route)
                 exchanges.append(exchange)
-                events = await self._gateway.answer(exchange)
-                async for event in events:
-                    collector.feed(event)
-                    if isinstance(event, TextDelta):
-                        first = clock.now() - began if first is None else first
-                        said += event.text
-                        yield Delta(event.text)
+                async with aclosing(await self._gateway.answer(exchange)) as events:
+                    async for event in events:
+                        collector.feed(event)
+                        if isinstance(event, TextDelta):
+                            first = clock.now() - began if first is None else first
+                            said += event.text
+                            yield Delta(event.text)
                 completion = collector.finish()
             except Failure as error:
                 failure = error.kind
@@ -188,25 +199,31 @@ class Orchestrator:
             finally:
                 if exchange is not None:
                     self._gateway.close(exchange)
+            if completion.reason == "guardrail":
+                declined, text = True, f"{said}\n{DECLINED[language]}".strip()
+                yield Delta(text.removeprefix(said))
+                break
             text, call = completion.text, completion.tool_use
             if call is None:
                 break
             arguments = call.decoded()
             if call.name == "hand_over":
-                result = await self._hand_over(turn, str(arguments.get("summary", "")))
+                result = await self._hand_over(turn, session, str(arguments.get("summary", "")))
             else:
                 result = await run(call.name, arguments, shop, turn.user, turn.age)
             yield Told(call.name, result)
             request = _answered(request, call, result)
         if failure and not said:
-            yield Told("hand_over", await self._hand_over(turn, turn.text))
+            yield Told("hand_over", await self._hand_over(turn, session, turn.text))
             yield Delta(UNAVAILABLE[language])
-        session.turns.append((turn.text, text or "(no answer)"))
-        del session.turns[:-_TURNS]
+        if not declined:  # it would stand in every prompt of the session, and be declined each time
+            session.turns.append((turn.text, text or "(no answer)"))
+            del session.turns[:-_TURNS]
         if self._desk is not None:
             await self._desk.save(turn.session, msgspec.msgpack.encode(session), clock.wall())
         recognised = asked if asking.route == SCRIPTED else None
-        yield self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
+        reply = self._reply(exchanges, recognised, asking, language, text, failure, first, clock.now() - began)
+        yield replace(reply, declined=True, passages=()) if declined else reply
 
     # -- the request ---------------------------------------------------------------------------------------------
 
@@ -215,7 +232,8 @@ class Orchestrator:
     ) -> _Asking:  # fmt: skip
         looked: Looked | None = None
         if asked is not None and asked.intent == "human":
-            ticket = await self._hand_over(turn, "\n".join(question for question, _ in session.turns[-3:]))
+            recent = "\n".join(question for question, _ in session.turns[-3:])
+            ticket = await self._hand_over(turn, session, recent)
             looked = Looked("shop_says", {"about": "colleague"}, {"sentence": HANDED_OVER[language], **ticket})
         elif asked is not None:
             looked = await look_up(asked, shop, turn.user, turn.age)
@@ -223,7 +241,9 @@ class Orchestrator:
             call = ToolUse("lookup", looked.tool, json.dumps(looked.arguments, ensure_ascii=False))
             request = self._request(turn, session, (), SCRIPTED)
             return _Asking(_answered(request, call, looked.result), SCRIPTED, (), Told(looked.tool, looked.result))
-        passages = turn.passages if turn.passages is not None else await shop.passages(turn.text, language)
+        passages = turn.passages
+        if passages is None:
+            passages = await shop.passages(turn.text, language, age=turn.age)
         if self._settings.sized:
             passages = sized(passages, turn.text, shop.titles, session.titles)
         if turn.age:
@@ -255,11 +275,15 @@ class Orchestrator:
         series = await shop.series(id) if id else None
         return series is None or not too_young(series, age)
 
-    async def _hand_over(self, turn: Turn, summary: str) -> dict[str, Any]:
-        """Hands the conversation to a colleague."""
+    async def _hand_over(self, turn: Turn, session: _Session, summary: str) -> dict[str, Any]:
+        """Hands the conversation to a colleague; who asks again soon has that ticket already."""
         if self._desk is None:
             return {"handed_over": False}
-        number = await self._desk.hand_over(turn.session, summary or turn.text, self._gateway.clock.wall())
+        now = self._gateway.clock.wall()
+        if session.ticket is None or now - session.ticket[1] > _TICKET_S:
+            number = await self._desk.hand_over(turn.session, summary or turn.text, now)
+            session.ticket = (number, now)
+        number = session.ticket[0]
         return {"handed_over": True, "ticket": number, "usual_wait": "10 minutes"}
 
     async def _session(self, id: str) -> _Session:
@@ -280,6 +304,10 @@ class Orchestrator:
             session.titles = named
         elif asked is not None and asked.series:
             session.titles = (asked.series,)
+
+    async def history(self, id: str) -> list[tuple[str, str]]:
+        """Questions and answers of a session so far, for a page that is loaded again."""
+        return list((await self._session(id)).turns)
 
     def forget(self, id: str) -> None:
         """Ends a session."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +71,12 @@ def language_of(text: str, before: str = "en") -> str:
     return "en" if before != "vi" or len(text.split()) > 3 else before
 
 
+def toneless(text: str) -> str:
+    """A folded text as Vietnamese is typed in haste: without marks."""
+    apart = unicodedata.normalize("NFD", text.replace("đ", "d"))
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))
+
+
 class Titles:
     """Finds titles in a message.
 
@@ -119,6 +125,7 @@ class Recogniser:
     def __init__(self, titles: Titles) -> None:
         self._titles = titles
         self._languages = {language: _Language(language, entry) for language, entry in lexicon().items()}
+        self._hasty = _Language("vi", lexicon()["vi"], toneless)
 
     def recognise(self, text: str, language: str, before: Asked | None = None) -> Asked | None:
         """What a message asks.
@@ -131,7 +138,7 @@ class Recogniser:
         if len(text) > LONGEST:
             return None
         named = self._titles.named(text)
-        known = self._languages[language]
+        known = self._hasty if language == "vi" and not _TONES.search(text) else self._languages[language]
         counts = {"title": len(named.series), "volume": len(named.volumes), "order": len(named.orders)}
         if max(counts.values()) > 1:
             return None
@@ -157,15 +164,18 @@ class _Intent(NamedTuple):
 class _Language:
     """One language's part of the lexicon."""
 
-    def __init__(self, language: str, entry: Mapping[str, Any]) -> None:
+    def __init__(
+        self, language: str, entry: Mapping[str, Any], typed: Callable[[str], str] = lambda word: word
+    ) -> None:
         self._pieces = language == "ja"
-        self._common = frozenset(_listed(entry["common"]))
+        self._typed = typed
+        self._common = frozenset(map(typed, _listed(entry["common"])))
         self._intents = {name: self._intent(each) for name, each in entry["intents"].items()}
         self._follow = self._intent(entry["follow"])
 
     def _intent(self, entry: Mapping[str, Any]) -> _Intent:
-        keys = [[str(key) for key in group] for group in entry["keys"]]
-        words = self._common | set(_listed(entry["words"]))
+        keys = [[self._typed(str(key)) for key in group] for group in entry["keys"]]
+        words = self._common | set(map(self._typed, _listed(entry["words"])))
         if not self._pieces:
             words |= {key for group in keys for key in group}
         wanted = entry.get("slots", [])

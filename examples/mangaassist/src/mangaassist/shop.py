@@ -44,8 +44,9 @@ class Shop(Protocol):
     async def rule(self, id: str, language: str) -> str | None:
         """The sentence of one of the shop's rules."""
 
-    async def passages(self, question: str, language: str, count: int = 8) -> Sequence[str]:
-        """What the shop's pages and records say about a question, the best first."""
+    async def passages(self, question: str, language: str, count: int = 8, age: int = 0) -> Sequence[str]:
+        """What the shop's pages and records say about a question, the best first; for a reader of that age (0: not
+        known), who is shown no title above it."""
 
 
 class Desk(Protocol):
@@ -90,6 +91,14 @@ _TOO_YOUNG = {
 }
 
 
+_NO_ORDER = {
+    "en": "I cannot find order {order} among yours. Please check its number; I can also pass you on to a colleague.",
+    "ja": "お客様のご注文の中に{order}は見当たりません。番号をご確認ください。担当者にお繋ぎすることもできます。",
+    "vi": "Tôi không thấy đơn {order} của bạn. Bạn kiểm tra lại mã nhé; tôi cũng có thể chuyển cho nhân viên.",
+}
+"""Of an order that does not exist, and of somebody else's: which of both it is, is nobody's business."""
+
+
 async def look_up(asked: Asked, shop: Shop, user: str = "", age: int = 0) -> Looked | None:
     """What the template of a recognised question is filled from; None: the shop knows no such thing, and the model
     has to say so kindly.
@@ -109,7 +118,8 @@ async def look_up(asked: Asked, shop: Shop, user: str = "", age: int = 0) -> Loo
     if asked.intent == "order_status":
         order = await shop.order(asked.order)
         if order is None or not _may_know(user, order):
-            return None
+            sentence = _NO_ORDER[language].format(order=asked.order)
+            return Looked("shop_says", {"about": "order"}, {"sentence": sentence})
         arguments = {"order_id": order.id}
         return Looked(
             "order_status", arguments, {**order_result(order), "expected_day": spoken(order.expected, language)}
@@ -144,7 +154,11 @@ async def run(tool: str, arguments: Mapping[str, Any], shop: Shop, user: str = "
         return order_result(order) if order is not None and _may_know(user, order) else {"error": "no such order"}
     if tool == "stock_check":
         volume = await _volume(arguments, shop)
-        return stock_result(volume, await shop.today()) if volume is not None else {"error": "no such volume"}
+        if volume is None:
+            return {"error": "no such volume"}
+        if too_young(volume.series, age):
+            return {"error": f"for readers from {volume.series.age} years, and this reader is {age}"}
+        return stock_result(volume, await shop.today())
     if tool == "search_products":
         ages = [each for each in (_whole(arguments.get("age")), age) if each]
         wish = Wish(

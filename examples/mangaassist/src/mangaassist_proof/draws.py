@@ -14,9 +14,10 @@ from hapenny.simulation.provider import Limit
 from hapenny.studies.virtual_run import apart
 from hapenny.workload.chance import Draws
 from hapenny.workload.mix import Mix
+from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import DAY, Message, Population
 from mangaassist.gateway_config import TECHNIQUES
-from mangaassist_proof.evaluate import evaluate
+from mangaassist_proof.evaluate import Evaluated, evaluate
 from mangaassist_proof.play import Played, paced, play_off, play_on
 
 A_DAY = 40_000
@@ -25,6 +26,9 @@ FIRST_S, STREAMING_S = 0.330, 0.650
 """The reference application's latency budget for the model: first token, and from there to the last."""
 STEPS = {"token_efficiency": "tokens", "tiering": "tiering", "batching": "batching", "caching": "caching"}
 """The steps in the seed's order, and what is switched on at each."""
+_MORE = 0.4
+"""Of the messages before: the part that is tested as well where the first look did not decide, and of those the part
+that is then not lived through, so that learning stays within its requests."""
 _STEP_LEARNING = 1_500
 """Messages before a step's run, for its caches and audits."""
 
@@ -47,6 +51,10 @@ class Draw(Struct, kw_only=True):
     beaten: dict[str, str] = {}
     learning_requests: int = 0
     learning_usd: float = 0.0
+
+
+QUICK = Size(messages=250, tested=2_800, lived=250)
+"""To see what is printed: few messages are measured, but the test is as long as it has to be to decide anything."""
 
 
 def world_of(number: int) -> str:
@@ -92,7 +100,7 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     population, tested, lived, measured = traffic(mix, seed, size)
     lineup, shop = deck_of(card, world, mix), population.shop
     off = play_off(measured, shop, lineup, seed)
-    test = evaluate(tested, shop, lineup, seed) if tested else None
+    test, lived = tested_first(tested, lived, shop, lineup, seed)
     on = play_on(measured, shop, lineup, seed, learn=lived, trained=test.trained if test is not None else None)
     say(f"{card}, {world}, draw {seed}: saved {1 - on.bill / off.bill:.3f}, {off.cpu_s + on.cpu_s:.0f} s")
     return Draw(
@@ -105,27 +113,52 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     )
 
 
-def steps(card: str, mix: Mix, seed: int, size: Size, order: Sequence[str] = tuple(STEPS)) -> dict[str, Played]:
-    """One draw of each step in an order, and of all but one: by name, `all`, `off`, STEP (that and those before it)
-    and `-STEP`."""
+def tested_first(
+    tested: Sequence[Message], lived: Sequence[Message], shop: Shop, lineup: Lineup, seed: int
+) -> tuple[Evaluated | None, list[Message]]:
+    """The operator's test, with a second look at more questions where a cheaper model is ahead and has not won yet; and
+    what is left to live through, the fewer the more was tested."""
+    lived = list(lived)
+    if not tested:
+        return None, lived
+    test = evaluate(tested, shop, lineup, seed)
+    more = round(len(lived) * _MORE)
+    if test.trained is None and test.ahead and more:
+        test = evaluate([*tested, *lived[:more]], shop, lineup, seed)
+        lived = lived[len(lived) - more // 4 :]
+    return test, lived
+
+
+def steps(
+    card: str, mix: Mix, seed: int, size: Size, orders: Sequence[Sequence[str]] = (tuple(STEPS),)
+) -> list[dict[str, Played]]:
+    """One draw of each step in each order, and of all but one: by name, `all`, `off`, STEP (that and those before it)
+    and `-STEP`. What two orders have in common is played once."""
     population, tested, lived, measured = traffic(mix, seed, size)
     lineup, shop = deck_of(card, "gantt", mix), population.shop
-    trained = evaluate(tested, shop, lineup, seed).trained if tested else None
-    names = list(order)
-    plans = {name: [STEPS[each] for each in names[: place + 1]] for place, name in enumerate(names)}
-    plans |= {f"-{name}": [STEPS[each] for each in names if each != name] for name in names}
-    played: dict[str, Played] = {"off": play_off(measured, shop, lineup, seed)}
+    test, lived = tested_first(tested, lived, shop, lineup, seed)
+    trained = test.trained if test is not None else None
+    off = play_off(measured, shop, lineup, seed)
     known: dict[tuple[str, ...], Played] = {}
-    for name, on in plans.items():
+
+    def played(on: Sequence[str]) -> Played:
         key = tuple(each for each in TECHNIQUES if each in on)
         if key not in known:
             known[key] = play_on(
                 measured, shop, lineup, seed, learn=lived[-_STEP_LEARNING:], on=key, trained=trained
             )  # fmt: skip
-        played[name] = known[key]
-        say(f"{card}, {name}: {1 - played[name].bill / played['off'].bill:.3f} saved")
-    played["all"] = known[TECHNIQUES]
-    return played
+            say(f"{card}, {' + '.join(key)}: {1 - known[key].bill / off.bill:.3f} saved")
+        return known[key]
+
+    return [
+        {
+            "off": off,
+            "all": played(TECHNIQUES),
+            **{name: played([STEPS[each] for each in order[: place + 1]]) for place, name in enumerate(order)},
+            **{f"-{name}": played([STEPS[each] for each in order if each != name]) for name in order},
+        }
+        for order in orders
+    ]
 
 
 def tiers(card: str, mix: Mix, seed: int, size: Size) -> dict[str, Played]:

@@ -2,7 +2,8 @@
 
 What `hapenny train router` does with such outcomes: a model that a no dearer one beats on the same prompts gets nothing
 (paired tests, Holm), so its traffic goes to the one that won; everything else stays where it is. Where nothing is
-beaten, nothing is adopted, and the gateway's own audits decide.
+beaten, nothing is adopted, and the gateway's own audits decide. A cheaper model that is ahead and has not won yet is
+asked more: two looks at most, which share the chance of a wrong verdict.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mangaassist_proof.play import Played, play_on
 _ASKED = ("fast", "balanced", "strong")
 _LEAST = 60
 """Questions under which a test shows nothing."""
+_LOOKS = 2
 
 
 class Evaluated(Struct, kw_only=True):
@@ -30,6 +32,8 @@ class Evaluated(Struct, kw_only=True):
     """The router; None: no model beat the strong one, nothing is adopted."""
     beaten: dict[str, str]
     """Model -> the model that beats it."""
+    ahead: bool
+    """Whether a cheaper model had more right answers than the strong one."""
     prompts: int
     requests: int
     bill: int
@@ -66,7 +70,24 @@ def evaluate(messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int)
         "bill": sum(run.bill for run in runs.values()),
     }
     if sum(len(row.models) == len(models) for row in rows) < _LEAST:
-        return Evaluated(trained=None, beaten={}, **asked)
-    trained = train_router(rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, wall=EPOCH)
+        return Evaluated(trained=None, beaten={}, ahead=False, **asked)
+    trained = train_router(
+        rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, confidence=1 - 0.05 / _LOOKS,
+        wall=EPOCH,
+    )  # fmt: skip
     beaten = {lost.model: lost.by for lost in trained.dominated}
-    return Evaluated(trained=save_router(trained) if models["strong"] in beaten else None, beaten=beaten, **asked)
+    return Evaluated(
+        trained=save_router(trained) if models["strong"] in beaten else None,
+        beaten=beaten,
+        ahead=any(_gap(rows, model, models["strong"]) > 0 for model in models.values() if model != models["strong"]),
+        **asked,
+    )
+
+
+def _gap(rows: Sequence[Logged], model: str, strong: str) -> float:
+    """How many more of the prompts that both answered a model got right."""
+    return sum(
+        (row.models[model].score or 0.0) - (row.models[strong].score or 0.0)
+        for row in rows
+        if model in row.models and strong in row.models
+    )

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from mangaassist_proof.drawings import gantt, pies
+from mangaassist_proof.report import SEED_PIE, SEED_USD
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1d2430;--soft:#5c6675;--line:#d9dee6;--page:#fff;--ours:#1a7f4b;--seed:#b9c2cf;
 --bad:#b3261e}
@@ -17,7 +20,8 @@ h1{font-size:22px}h2{font-size:17px;margin:28px 0 8px}p{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:4px 8px;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}svg .soft{fill:var(--soft)}
+.wide{overflow-x:auto}svg{width:100%;height:auto}.wide svg{min-width:620px}
+svg text{fill:var(--ink);font-size:12px}svg .soft{fill:var(--soft)}
 .ours{fill:var(--ours)}.seed{fill:var(--seed)}.bad{fill:var(--bad)}.line{stroke:var(--line)}
 b{color:var(--ours)}b.not{color:var(--bad)}
 """
@@ -32,6 +36,7 @@ def page(report: Mapping[str, Any]) -> str:
         f"<p>Mix {escape(str(report['mix']['name']))} ({report['mix']['digest']}); models and who is right are "
         f"simulated from published outcomes; {report['mix']['assumed']:.0%} of the mix's figures are assumed.</p>",
     ]
+    budget = report["latency_budget"]
     for card, found in report["cards"].items():
         parts += _card(card, found)
     parts += ["<h2>Changed mixes</h2>", _changes(report["sensitivity"])]
@@ -39,7 +44,11 @@ def page(report: Mapping[str, Any]) -> str:
     parts.append(
         "<p>The claim breaks at: " + escape("; ".join(breaks)) + "</p>" if breaks else "<p>It breaks at none.</p>"
     )
-    parts += ["<h2>Latency budget</h2>", _gantt(report["latency_budget"])]
+    parts += [
+        "<h2>Latency budget</h2>",
+        "<div class='wide'>" + gantt(budget) + "</div>",
+        f"<p>Whole answer p95 {budget['whole_p95_ms']:.0f} ms of {budget['limit_ms']:g}. {escape(budget['how'])}.</p>",
+    ]
     parts += [f"<p>{escape(report['disagreement'])}</p>", "</html>"]
     return "".join(parts)
 
@@ -64,6 +73,7 @@ def _card(card: str, found: Mapping[str, Any]) -> list[str]:
         f"{verdict}. Best policy in hindsight at 1 % loss: {found['hindsight']['saved']:.1%}.</p>",
         _waterfall(found),
         _table(heads, rows),
+        "<div class='wide'>" + pies(found["pie"], SEED_PIE) + "</div>",
         "<p>" + escape("; ".join(f"not reached: {line}" for line in found["not_reached"])) + "</p>",
         "<h2>Loss against saving</h2>",
         _frontier(found),
@@ -81,7 +91,7 @@ def _waterfall(found: Mapping[str, Any]) -> str:
     steps = found["by_step"]
     first = next(iter(steps.values()))["before"]
     rows = [
-        ("everything off", first, 315_000.0),
+        ("everything off", first, float(SEED_USD["off"])),
         *((name, row["after"], row["seed_after"]) for name, row in steps.items()),
     ]
     most = max(max(ours, seed) for _, ours, seed in rows)
@@ -144,27 +154,3 @@ def _changes(rows: Mapping[str, Mapping[str, Any]]) -> str:
             for name, row in rows.items()
         ],
     )  # fmt: skip
-
-
-def _gantt(budget: Mapping[str, Any]) -> str:
-    """Each step's limit one after the other, and inside it what was measured at the 95th percentile."""
-    steps = budget["steps"]
-    scale = 700 / sum(row["limit_ms"] for row in steps.values())
-    parts = [f"<svg viewBox='0 0 960 {26 * len(steps) + 10}' role='img' aria-label='Latency budget, measured'>"]
-    start = 0.0
-    for place, (name, row) in enumerate(steps.items()):
-        y, x = 26 * place + 6, 160 + start * scale
-        measured = min(row["p95_ms"], row["limit_ms"] * 2)
-        kind = "ours" if row["p95_ms"] <= row["limit_ms"] else "bad"
-        parts.append(f"<text x='0' y='{y + 13}'>{escape(name.replace('_', ' '))}</text>")
-        parts.append(
-            f"<rect class='seed' x='{x:.1f}' y='{y}' width='{row['limit_ms'] * scale:.1f}' height='16' rx='3'/>"
-        )
-        parts.append(f"<rect class='{kind}' x='{x:.1f}' y='{y + 4}' width='{measured * scale:.1f}' height='8' rx='2'/>")
-        right = x + row["limit_ms"] * scale + 6
-        parts.append(f"<text x='{right:.1f}' y='{y + 13}'>{row['p95_ms']:.1f} of {row['limit_ms']:g} ms</text>")
-        start += row["limit_ms"]
-    whole = (
-        f"<p>Whole answer p95 {budget['whole_p95_ms']:.0f} ms of {budget['limit_ms']:g}. {escape(budget['how'])}.</p>"
-    )
-    return "".join([*parts, "</svg>", whole])

@@ -15,13 +15,12 @@ from typing import Any
 
 import msgspec
 
-from hapenny.responsive.budget import RESERVE_MS
-from hapenny.responsive.budget import STEPS as BUDGET
 from hapenny.simulation.cards import LINEUPS
 from hapenny.workload.mix import Mix, load
 from mangaassist_proof.draws import (
     CHANGES,
     LIMITS,
+    QUICK,
     STEPS,
     Size,
     burst,
@@ -34,14 +33,13 @@ from mangaassist_proof.draws import (
 )
 from mangaassist_proof.frontier import by_tier, frontier
 from mangaassist_proof.page import page
-from mangaassist_proof.play import Played
 from mangaassist_proof.report import (
     SEED_PIE,
     SEED_TABLE,
     SEED_USD,
     figures,
+    latency,
     not_reached,
-    quantile,
     rush,
     short,
     stepped,
@@ -56,17 +54,20 @@ def prove(
 ) -> str:
     """What `hapenny proof` prints; `html`: where a page with plots goes. Raises `MixError`."""
     size, small = Size(messages=messages), Size(messages=1_000, tested=1_500, lived=500)
+    names = (*CHANGES, *LIMITS)
     if quick:
-        draws = min(draws, 2)
-        size, small = Size(messages=150, tested=150, lived=50), Size(messages=80, tested=80, lived=20)
-    report = study(load(mix), draws, size, small, workers)
+        draws, names = min(draws, 2), ("harder", "easier", "no_repeats")
+        size, small = QUICK, Size(messages=150, tested=1_500, lived=50)
+    report = study(load(mix), draws, size, small, workers, names)
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
     return msgspec.json.encode(report).decode() if json else text(report)
 
 
-def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[str, Any]:
-    """All figures."""
+def study(
+    mix: Mix, draws: int, size: Size, small: Size, workers: int, names: Sequence[str] = (*CHANGES, *LIMITS)
+) -> dict[str, Any]:
+    """All figures; `names`: of the changed mixes."""
     a_day = mix.traffic.messages_per_day
     backwards = tuple(reversed(STEPS))
 
@@ -77,21 +78,21 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
 
         runs: dict[str, dict[str, Any]] = {
             card: {
-                "forwards": go(steps, card, mix, 1, size),
-                "backwards": go(steps, card, mix, 1, size, backwards),
+                "orders": go(steps, card, mix, 1, size, (tuple(STEPS), backwards)),
                 "draws": [go(draw, card, world_of(number), mix, number, size) for number in range(1, draws + 1)],
                 "tiers": [go(tiers, card, mix, number, size) for number in range(1, min(draws, 5) + 1)],
                 "burst": go(burst, card, mix, 1),
             }
             for card in CARDS
         }  # fmt: skip
-        changed = {name: go(sensitivity, CARDS[0], mix, 1, small, name) for name in (*CHANGES, *LIMITS)}
+        changed = {name: go(sensitivity, CARDS[0], mix, 1, small, name) for name in names}
         report: dict[str, Any] = {"mix": {"name": mix.name, "digest": mix.digest(), "assumed": round(mix.assumed(), 3)}}
         cards: dict[str, Any] = {}
         for card, each in runs.items():
             found = figures([one.result() for one in each["draws"]], a_day)
-            found |= stepped(each["forwards"].result(), a_day)
-            found["backwards"] = stepped(each["backwards"].result(), a_day, backwards)["by_step"]
+            forth, back = each["orders"].result()
+            found |= stepped(forth, a_day)
+            found["backwards"] = stepped(back, a_day, backwards)["by_step"]
             by = [one.result() for one in each["tiers"]]
             found["frontier"], found["by_tier"] = frontier(by), by_tier(by)
             best = max((row["saved"] for row in found["frontier"] if row["loss"] <= 0.01), default=0.0)
@@ -113,24 +114,6 @@ def study(mix: Mix, draws: int, size: Size, small: Size, workers: int) -> dict[s
     report["seed"] = {"table": SEED_TABLE, "usd_month": SEED_USD, "pie": SEED_PIE}
     report["disagreement"] = disagreement()
     return report
-
-
-def latency(played: Played) -> dict[str, Any]:
-    """The latency budget beside what was measured by the wall clock, milliseconds at the 95th percentile. A share of
-    the requests need no model: the provider's steps are of those that did."""
-    rows = {}
-    for step in BUDGET:
-        seconds = played.steps.get(step.name, [])
-        rows[step.name] = {
-            "limit_ms": step.limit_ms, "p95_ms": quantile(seconds, 0.95), "requests": len(seconds),
-        }  # fmt: skip
-    whole = [record.whole_s for record in played.records if record.whole_s is not None]
-    return {
-        "steps": rows,
-        "whole_p95_ms": quantile(whole, 0.95),
-        "limit_ms": sum(step.limit_ms for step in BUDGET) + RESERVE_MS,
-        "how": "real time, one process; TLS, network and the page are not part of it",
-    }
 
 
 def quotas(card: str, mix: Mix, draws: Sequence[Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class WorkloadShop:
         rule = policies().get(id)
         return str(rule[language]["fact"]).format(v=values(rule, language)[0]) if rule is not None else None
 
-    async def passages(self, question: str, language: str, count: int = 8) -> Sequence[str]:
+    async def passages(self, question: str, language: str, count: int = 8, age: int = 0) -> Sequence[str]:
         return ()
 
 

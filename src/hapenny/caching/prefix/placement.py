@@ -13,8 +13,16 @@ MOST_POINTS = 4
 MINIMUM_TOKENS = 1_024
 LOOKBACK = 20
 """Segments before a point in which providers find an earlier one (Anthropic, Bedrock)."""
-_CREDIT = 0.001
-"""Share of all input by which dear writes may be ahead of what reads have brought."""
+_AHEAD = 0.01
+"""Share of all input by which writes may be ahead of what reads have brought."""
+_WRITES_AHEAD = 10
+"""Cheap writes that may be besides."""
+_MEMORY = 400.0
+"""Prompts over which a policy on paper is followed, older ones fading."""
+_WARM = 20.0
+"""Prompts before a policy on paper is believed."""
+_LEAD = 0.01
+"""Share of the input by which writing everything must have gained more than the learner before it is done."""
 
 
 class PrefixPlan(Struct, frozen=True):
@@ -32,6 +40,49 @@ class PrefixPlan(Struct, frozen=True):
     gain: float
 
 
+class _Everything:
+    """On paper: a point at the end of every prompt, as who does not plan would write it. A learner that knows nothing
+    yet of a kind of traffic, or nothing that helps, is no worse than this for long."""
+
+    def __init__(self, tariff: Tariff) -> None:
+        self._tariff = tariff
+        self._until: dict[Hashable, float] = {}
+        self._swept = 0.0
+        self._prompts = self._asked = self._gained = self._learnt = 0.0
+
+    def follow(self, chain: Sequence[Hashable], depths: Sequence[int], least: int, learnt: float, now: float) -> None:
+        """Plans one more prompt. `learnt`: what the learner gained on it, in input tokens."""
+        if not depths:
+            return
+        read = next((d for d in range(len(chain), 0, -1) if self._until.get(chain[d - 1], -1.0) >= now), 0)
+        below = depths[read - 1] if read else 0
+        gained = (1 - self._tariff.read) * below
+        if read:
+            self._until[chain[read - 1]] = now + self._tariff.ttl
+        if depths[-1] >= least and read < len(chain):
+            gained -= self._tariff.premium * (depths[-1] - below)
+            self._until[chain[-1]] = now + self._tariff.ttl
+        keep = 1 - 1 / _MEMORY
+        self._prompts = self._prompts * keep + 1
+        self._asked = self._asked * keep + depths[-1]
+        self._gained = self._gained * keep + gained
+        self._learnt = self._learnt * keep + learnt
+        if now - self._swept > self._tariff.ttl:
+            self._swept = now
+            self._until = {segment: until for segment, until in self._until.items() if until >= now}
+
+    @property
+    def learner_pays(self) -> bool:
+        """Whether what the learner would have written pays of late."""
+        return self._prompts >= _WARM and self._learnt > 0.0
+
+    @property
+    def leads(self) -> bool:
+        """Whether it pays of late, and better than what is learnt."""
+        ahead = self._gained - max(0.0, self._learnt)
+        return self._prompts >= _WARM and ahead > _LEAD * self._asked
+
+
 class _Account:
     """One lifetime on offer: its tariff, what is learnt about reuse within it, and whether it has paid so far."""
 
@@ -44,13 +95,22 @@ class _Account:
         """The same, had every write been made that was expected to pay."""
         self._papers: dict[Hashable, float] = {}
         self._swept = 0.0
+        self._every = _Everything(tariff)
+
+    @property
+    def everything(self) -> bool:
+        """Whether to write the whole prompt, whatever is learnt of its parts."""
+        return not self.tariff.dear and self._every.leads
 
     def affords(self, written: float, asked: float) -> bool:
-        """Whether a write may run ahead of what reads have brought. A dear one must be covered by what has been saved
-        or would have been, so that a long lifetime does not end up dearer than no caching."""
-        if not self.tariff.dear:
-            return True
-        return self._paper >= 0 and self.tariff.premium * written <= self._balance + self._paper + _CREDIT * asked
+        """Whether a write may run ahead of what reads have brought: by little, as traffic may be like none that was
+        seen before, until what is learnt pays on paper. A dear write must also be covered by what has been saved or
+        would have been, so that a long lifetime does not end up dearer than no caching."""
+        cost = self.tariff.premium * written
+        if self.tariff.dear:
+            covered = max(0.0, self._paper) if self._every.learner_pays else 0.0
+            return cost <= self._balance + covered + _AHEAD * asked
+        return self._every.learner_pays or cost <= self._balance + _AHEAD * asked + _WRITES_AHEAD * cost
 
     def book(self, saved: float, written: float) -> None:
         """Books what a read saved and a write cost."""
@@ -60,9 +120,16 @@ class _Account:
         self, chain: Sequence[Hashable], gains: Sequence[float], tokens: Sequence[int], depths: Sequence[int],
         least: int, now: float,
     ) -> None:  # fmt: skip
-        """Goes on with the account on paper: every write that looks worth it is made, and nothing is paid."""
-        if not self.tariff.dear:
-            return
+        """Goes on with the accounts on paper: every write that looks worth it is made, or every one, and nothing is
+        paid."""
+        before = self._paper
+        self._learn_on_paper(chain, gains, tokens, depths, least, now)
+        self._every.follow(chain, depths, least, self._paper - before, now)
+
+    def _learn_on_paper(
+        self, chain: Sequence[Hashable], gains: Sequence[float], tokens: Sequence[int], depths: Sequence[int],
+        least: int, now: float,
+    ) -> None:  # fmt: skip
         read = next((d for d in range(len(chain), 0, -1) if self._papers.get(chain[d - 1], -1.0) >= now), 0)
         best, _ = _deepest(gains, tokens, depths, read, least)
         below = depths[read - 1] if read else 0
@@ -125,6 +192,8 @@ class Planner:
             gains = self._gains(account.reuse, edges, depths)
             account.follow(chain, gains, tokens, depths, self._minimum, now)
             depth, gain = _deepest(gains, tokens, depths, read, self._minimum)
+            if account.everything and depths and depths[-1] >= self._minimum and read < len(chain):
+                depth, gain = len(chain), max(gain, 1e-9 * depths[-1])
             if gain > best_gain and account.affords(depths[depth - 1] - below, self._asked):
                 best, best_gain, chosen = depth, gain, account
         written = depths[best - 1] - below if best else 0

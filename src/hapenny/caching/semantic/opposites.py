@@ -19,6 +19,8 @@ _FILE = Path(__file__).with_name("opposites.yaml")
 _LONGEST_PHRASE = 4
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 _KANA = re.compile("[぀-ヿ]")
+_JAPANESE = re.compile("[぀-ヿ㐀-鿿]")
+"""Kana, or signs alone: headings and short questions have no kana."""
 _VOWELS = "aeiou"
 
 
@@ -27,8 +29,14 @@ class _Tables(Struct, frozen=True):
     """English words and Vietnamese phrases (joined by blanks) to poles."""
     particles: list[tuple[frozenset[str], dict[str, str]]]
     prefixes: tuple[str, ...]
-    stems: dict[str, list[tuple[str, str]]]
-    """Japanese stems by their first character, longest first, with their pole."""
+    stems: dict[str, list[tuple[str, frozenset[str]]]]
+    """Japanese stems by their first character, longest first, with their poles (none: it only holds another stem)."""
+    turners: frozenset[str]
+    """Vietnamese words that turn round what stands behind them."""
+    turned_by: tuple[str, ...]
+    """Japanese words that turn round what stands before them."""
+    turning_signs: str
+    """Japanese signs that turn round the next one."""
     negation: re.Pattern[str]
     no_negation: re.Pattern[str]
 
@@ -54,23 +62,50 @@ def poles(text: str, words: Sequence[str]) -> frozenset[str]:
                 side = sides.get(one) or sides.get(two)
                 if side is not None:
                     out.add(f"{side}p{number}")
-    if _KANA.search(text):
+    if _JAPANESE.search(text):
         out.update(_japanese(text, tables))
+        out.update("!" + word for word in tables.turned_by if word in text)
     return frozenset(out)
 
 
 def opposed(one: frozenset[str], two: frozenset[str]) -> frozenset[str]:
-    """Poles that only one of two texts names, while the other names their opposite."""
-    return frozenset(pole for pole in one ^ two if _other(pole) in (two if pole in one else one))
+    """Poles that only one of two texts names, while the other names their opposite; `!` and a word that turns round
+    what stands before it has the other's silence for its opposite."""
+    cancelled = {pole for pole in one ^ two if pole[0] == "!"}
+    if any(pole[0] == "!" for pole in one) and any(pole[0] == "!" for pole in two):
+        cancelled = set()  # 解除 and 取り消し: both turn it
+    return frozenset(pole for pole in one ^ two if _other(pole) in (two if pole in one else one)) | cancelled
 
 
 def turned(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether a stem of `words` is one of `others` with a prefix that turns it round (paid, unpaid)."""
-    prefixes = _tables().prefixes
+    """Whether a stem of `words` is one of `others` behind a prefix that turns it round (paid, unpaid; 可能, 不可能).
+
+    Args:
+        words: stems that only one text has.
+        others: stems of the other text.
+    """
+    tables = _tables()
     return any(
         word.startswith(prefix) and len(word) - len(prefix) >= 3 and word[len(prefix) :] in others
         for word in words
-        for prefix in prefixes
+        for prefix in tables.prefixes
+    ) or any(
+        len(word) == 2 and word[0] in tables.turning_signs and any(other[0] == word[1] for other in others)
+        for word in words
+    )
+
+
+def turned_round(sequence: Sequence[str], others: frozenset[str]) -> bool:
+    """Whether a word that turns the next one round (bỏ theo dõi) stands before a word of the other text, which does
+    without it.
+
+    Args:
+        sequence: stems of one text in order.
+        others: stems of the other text.
+    """
+    turners = _tables().turners
+    return any(
+        word in turners and word not in others and after in others for word, after in itertools.pairwise(sequence)
     )
 
 
@@ -107,9 +142,9 @@ def _other(pole: str) -> str:
 def _japanese(text: str, tables: _Tables) -> Iterator[str]:
     at = 0
     while at < len(text):
-        for stem, pole in tables.stems.get(text[at], ()):
+        for stem, named in tables.stems.get(text[at], ()):
             if text.startswith(stem, at):
-                yield pole
+                yield from named
                 if len(stem) > 1:
                     at += len(stem) - 1
                     break
@@ -120,7 +155,7 @@ def _japanese(text: str, tables: _Tables) -> Iterator[str]:
 def _tables() -> _Tables:
     data = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     words: dict[str, set[str]] = {}
-    stems: dict[str, list[tuple[str, str]]] = {}
+    stems: dict[str, set[str]] = {stem: set() for stem in data["ja_neutral"].split()}
     for number, (sign, entry) in _entries(data["en"], "e"):
         for form in inflected(entry):
             words.setdefault(form, set()).add(sign + number)
@@ -128,9 +163,10 @@ def _tables() -> _Tables:
         words.setdefault(entry, set()).add(sign + number)
     for number, (sign, entry) in _entries(data["ja"], "j"):
         for stem in _expanded(entry):
-            stems.setdefault(stem[0], []).append((stem, sign + number))
-    for options in stems.values():
-        options.sort(key=lambda option: -len(option[0]))
+            stems.setdefault(stem, set()).add(sign + number)
+    by_first: dict[str, list[tuple[str, frozenset[str]]]] = {}
+    for stem in sorted(stems, key=lambda stem: -len(stem)):
+        by_first.setdefault(stem[0], []).append((stem, frozenset(stems[stem])))
     particles = []
     for verbs, *sides in data["particles"]:
         by_part = {part: sign for sign, side in zip("+-", sides, strict=True) for part in side.split("/")}
@@ -139,7 +175,10 @@ def _tables() -> _Tables:
         {word: frozenset(named) for word, named in words.items()},
         particles,
         tuple(data["prefixes"].split()),
-        stems,
+        by_first,
+        frozenset(data["turners"].split()),
+        tuple(data["ja_turners"].split()),
+        data["ja_prefixes"],
         re.compile(data["ja_negation"]),
         re.compile(data["ja_no_negation"]),
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict, deque
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from hapenny.caching.semantic.terms import Terms
 from hapenny.caching.shared import NEWS_S, SharedAnswers
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.stores.space import Heard
 
 CHANNEL = "semantic"
 MOST_WAITING = 10_000
@@ -63,6 +65,19 @@ class _Told(Struct, array_like=True):
 _EMPTY = Terms((), frozenset(), frozenset(), False)
 
 
+class Channel(Protocol):
+    """Where messages go: the shared space's own channels, or those of an OpenSearch index. Both raise
+    `ConnectionError`."""
+
+    async def tell(self, data: bytes, channel: str) -> float:
+        """Sends a message to everybody who follows the channel; when that was."""
+        ...
+
+    async def heard(self, after: str, channel: str) -> Heard:
+        """Messages of a channel behind the one whose id is `after`, oldest first."""
+        ...
+
+
 class SharedSemantic:
     """See the module.
 
@@ -70,10 +85,14 @@ class SharedSemantic:
         elsewhere: the space, its seal and its withdrawals.
         cache: this gateway's.
         clock: the deployment's clock.
+        where: the channel, where it is not the space's.
     """
 
-    def __init__(self, elsewhere: SharedAnswers, cache: SemanticCache, clock: Clock) -> None:
+    def __init__(
+        self, elsewhere: SharedAnswers, cache: SemanticCache, clock: Clock, where: Channel | None = None
+    ) -> None:
         self._elsewhere = elsewhere
+        self._channel: Channel = where if where is not None else elsewhere.space
         self._cache = cache
         self._clock = clock
         self._me = clock.new_id()
@@ -135,12 +154,12 @@ class SharedSemantic:
 
     async def exchange(self) -> None:
         """Tells what waits, and takes in what is new. Raises `ConnectionError`."""
-        space = self._elsewhere.space
+        channel = self._channel
         while self._out:
             data = msgspec.msgpack.encode(self._out[0])
-            await space.tell(self._elsewhere.seal(CHANNEL.encode(), data), CHANNEL)
+            await channel.tell(self._elsewhere.seal(CHANNEL.encode(), data), CHANNEL)
             self._out.popleft()
-        while (heard := await space.heard(self._after, CHANNEL)).messages:
+        while (heard := await channel.heard(self._after, CHANNEL)).messages:
             for message in heard.messages:
                 self._after = message.id
                 data_ = self._elsewhere.unseal(CHANNEL.encode(), message.data)

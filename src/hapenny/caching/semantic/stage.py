@@ -86,14 +86,15 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
         question = asked(exchange.request)
         if question is None or self._stopped(exchange.route):
             return None
-        decider = self._cache.decider(exchange.route, self._promise, fixed=self._fixed)
-        self._cache.policy(exchange.route, exchange.policy, exchange.original.model)
+        part = part_of(exchange)
+        decider = self._cache.decider(part, self._promise, fixed=self._fixed)
+        self._cache.policy(part, exchange.policy, exchange.original.model)
         try:
             vector = (await ask.embed(exchange, [question], technique=self.name))[0]
         except Failure:  # a paid embedder that is down takes no request with it; its call stands in the books
             return None
         lookup = self._cache.look(
-            namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
+            namespace(self._keys, exchange), part, question, read(question), vector, decider,
             tenant=None if self._keys.shared else exchange.context.tenant, max_error=caution(exchange),
         )  # fmt: skip
         if lookup.entry is not None and exchange.context.cache_control:
@@ -173,6 +174,17 @@ def asked(request: Request) -> str | None:
         return None
     text = last.content[0].text
     return text if len(text.strip()) > 0 and len(text) <= MAX_QUESTION else None
+
+
+def part_of(exchange: Exchange) -> str:
+    """The part of a route's traffic whose evidence counts: first questions, or later turns of conversations.
+
+    Later turns are few, and more of their hits are wrong (what "and the other one?" means hangs on more than words):
+    among first questions their errors would not be seen. Each part opens by its own labels and keeps the promise by
+    itself.
+    """
+    later = any(message.role == "assistant" for message in exchange.request.messages)
+    return f"{exchange.route} (later turns)" if later else exchange.route
 
 
 def namespace(keys: Keys, exchange: Exchange) -> bytes:

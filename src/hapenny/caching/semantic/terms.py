@@ -13,7 +13,7 @@ from collections import Counter
 
 from msgspec import Struct
 
-from hapenny.caching.semantic.opposites import negates, opposed, poles, turned
+from hapenny.caching.semantic.opposites import negates, opposed, poles, turned, turned_round
 
 _TOKEN = re.compile(r"[぀-ヿ㐀-鿿가-힯]+|[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _WIDE = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
@@ -100,7 +100,13 @@ def contradiction(asked: Terms, stored: Terms, seen: Variety) -> str:
     if not opposed(asked.poles, stored.poles) <= seen.poles:
         return "opposite"
     mine, others = asked.stems - stored.stems, stored.stems - asked.stems
-    if (turned(mine, others) or turned(others, mine)) and not mine <= seen.stems:
+    verified = bool(mine) and mine <= seen.stems
+    if not verified and (
+        turned(mine, stored.stems)
+        or turned(others, asked.stems)
+        or turned_round(asked.sequence, stored.stems)
+        or turned_round(stored.sequence, asked.stems)
+    ):
         return "opposite"
     return ""
 

@@ -16,7 +16,7 @@ from hapenny.caching.keys import Keys, uncacheable
 from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.caching.semantic.cache import Lookup, SemanticCache
 from hapenny.caching.semantic.decider import Promise
-from hapenny.caching.semantic.stage import SemanticDecision, asked, caution, namespace
+from hapenny.caching.semantic.stage import SemanticDecision, asked, caution, namespace, part_of
 from hapenny.caching.semantic.terms import read
 from hapenny.caching.stored import Stored
 from hapenny.core.events import TextDelta, Tokens
@@ -57,12 +57,13 @@ class SemanticWatch(Stage, spec=SEMANTIC_STAGE):
         weight = self._sampler.weight(question) if question is not None else 0
         if question is None or not weight:
             return None
-        decider = self._cache.decider(exchange.route, self._promise)
-        self._cache.policy(exchange.route, exchange.policy, exchange.original.model)
+        part = part_of(exchange)
+        decider = self._cache.decider(part, self._promise)
+        self._cache.policy(part, exchange.policy, exchange.original.model)
         vector = (await self._embedder.embed([question]))[0]
         tenant = None if self._keys.shared else exchange.context.tenant
         lookup = self._cache.look(
-            namespace(self._keys, exchange), exchange.route, question, read(question), vector, decider,
+            namespace(self._keys, exchange), part, question, read(question), vector, decider,
             tenant=tenant, max_error=caution(exchange),
         )  # fmt: skip
         exchange.on_end(partial(self._ended, exchange, lookup))  # also of would-be hits: here their truth costs nothing

@@ -138,7 +138,10 @@ def encode(completion: Completion, request: Request) -> bytes:
         for block in choice.content:
             if (written := _written(block)) is not None:
                 out["content"].append(written)
-        if choice.reason is not None:
+        if choice.reason is None:  # a server that gave none: the answer is whole all the same
+            called = any(isinstance(block, ToolUse) for block in choice.content)
+            out["stop_reason"] = "tool_use" if called else "end_turn"
+        else:
             out["stop_reason"] = word_for(choice.reason, ANTHROPIC, choice.extras.get(WORD))
             if choice.reason == "stop_sequence":
                 out["stop_sequence"] = choice.sequence

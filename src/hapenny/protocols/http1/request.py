@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import overload
+from typing import NamedTuple, overload
 
 from hapenny.protocols.http1 import framing
 from hapenny.protocols.http1 import target as targets
@@ -17,6 +17,8 @@ _LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.
 
 _SHORT = 256
 """The longest target and host that are remembered."""
+_USUAL = 4_096
+"""The longest head that a connection remembers."""
 _read = lru_cache(1024)(targets.read)
 _sound_host = lru_cache(256)(targets.sound_host)
 
@@ -43,6 +45,46 @@ class Headers(dict[str, str]):
         return isinstance(name, str) and dict.__contains__(self, name.lower())
 
 
+class Head(NamedTuple):
+    """What the text of a head says, before any of it is acted upon."""
+
+    method: str
+    target: Target
+    headers: Headers
+    modern: bool
+    keep: bool
+    expects: bool
+
+
+def read_head(text: str) -> Head:
+    """Reads a request's head (without its last blank line).
+
+    Raises:
+        Malformed: it is none.
+    """
+    lines = text.split("\r\n")
+    first = _LINE.fullmatch(lines[0])
+    if first is None:
+        raise Malformed("no request line")
+    del lines[0]
+    headers = Headers(fields(lines))
+    method, modern = first[1], first[3] == "1"
+    host = dict.get(headers, "host")
+    if host is None:
+        if modern:
+            raise Malformed("no host")
+        host = ""
+    elif not (_sound_host if len(host) <= _SHORT else targets.sound_host)(host):
+        raise Malformed("no sound host")
+    target = (_read if len(first[2]) <= _SHORT else targets.read)(method, first[2], host)
+    connection, keep = dict.get(headers, "connection"), modern
+    if connection is not None:
+        said = tokens(connection)
+        keep = "close" not in said and (modern or "keep-alive" in said)
+    expects = modern and dict.get(headers, "expect", "").lower() == "100-continue"
+    return Head(method, target, headers, modern, keep, expects)
+
+
 class RequestParser(Parser):
     """Reads one request after the other. When a head is there, `begun` is called; the body follows.
 
@@ -50,11 +92,13 @@ class RequestParser(Parser):
     Host in HTTP/1.1 and a sound one, `chunked` alone as coding and never with a length or in HTTP/1.0, one length.
     """
 
-    __slots__ = ("announced", "bodiless", "expects", "headers", "keep", "method", "modern", "target")
+    __slots__ = ("_known", "announced", "bodiless", "expects", "headers", "keep", "method", "modern", "target")
 
     def __init__(self) -> None:
         super().__init__()
         self.state = framing.HEAD
+        self._known: tuple[str, Head] | None = None
+        """The last head, as text and as it was read."""
         self.method = ""
         self.target = Target("/", "/", "", False)
         self.headers = Headers()
@@ -73,34 +117,20 @@ class RequestParser(Parser):
         """A head was read; the request's fields stand in this object."""
 
     def head(self, text: str) -> None:
-        """Reads a request's head."""
+        """Reads a request's head. One that comes again on a connection, as most do, is read once."""
         while text.startswith("\r\n"):
             text = text[2:]  # RFC 9112 §2.2: blank lines before a request
         if not text:
             return
-        lines = text.split("\r\n")
-        first = _LINE.fullmatch(lines[0])
-        if first is None:
-            raise Malformed("no request line")
-        del lines[0]
-        headers = self.headers = Headers(fields(lines))
-        method = self.method = first[1]
-        modern = self.modern = first[3] == "1"
-        host = dict.get(headers, "host")
-        if host is None:
-            if modern:
-                raise Malformed("no host")
-            host = ""
-        elif not (_sound_host if len(host) <= _SHORT else targets.sound_host)(host):
-            raise Malformed("no sound host")
-        self.target = (_read if len(first[2]) <= _SHORT else targets.read)(method, first[2], host)
-        connection = dict.get(headers, "connection")
-        if connection is None:
-            self.keep = modern
+        known = self._known
+        if known is not None and known[0] == text:
+            read = known[1]
         else:
-            said = tokens(connection)
-            self.keep = "close" not in said and (modern or "keep-alive" in said)
-        self.bodiless = method == "HEAD"
+            read = read_head(text)
+            self._known = (text, read) if len(text) <= _USUAL else None
+        headers = self.headers = Headers(read.headers)
+        self.method, self.target, modern = read.method, read.target, read.modern
+        self.modern, self.keep, self.bodiless = modern, read.keep, read.method == "HEAD"
         coding, length = dict.get(headers, "transfer-encoding"), dict.get(headers, "content-length")
         if coding is not None:
             if length is not None:
@@ -114,7 +144,5 @@ class RequestParser(Parser):
         else:
             self.no_body()
             self.announced = 0
-        self.expects = (
-            modern and self.state != framing.DONE and dict.get(headers, "expect", "").lower() == "100-continue"
-        )
+        self.expects = read.expects and self.state != framing.DONE
         self.begun()

@@ -34,7 +34,7 @@ from hapenny.protocols.openai.pieces import (
     stem_of,
     text_of,
 )
-from hapenny.protocols.openai.written import message_of
+from hapenny.protocols.openai.written import asked_by_functions, message_of
 from hapenny.protocols.stops import OPENAI, openai_stop, openai_word
 
 _TOP = {"id", "object", "created", "model", "choices", "usage"}
@@ -47,7 +47,7 @@ def decode(body: bytes, model: str, id_: str, created: float) -> list[Event]:
     if data.get("error") or data.get("object") == "error":
         raise errors.decode(200, {}, body)
     choices = data.get("choices")
-    if type(choices) is not list:
+    if type(choices) is not list or not choices:
         raise Failure("upstream", "The provider's answer has no choices.")
     extras = {key: value for key, value in data.items() if key not in _TOP and value is not None}
     given = data.get("created")
@@ -153,14 +153,18 @@ def encode(completion: Completion, request: Request) -> bytes:
 
 
 def _written(choice: Choice, index: int, request: Request) -> dict[str, Any]:
-    message = message_of(choice.content)
+    functions = asked_by_functions(request)
+    message = message_of(choice.content, functions=functions)
+    word = None
+    if choice.reason is not None:
+        word = openai_word(choice.reason, choice.extras.get(WORD), request.tool_choice)
+        if functions and word == "tool_calls":
+            word = "function_call"
     entry = {
         "index": index,
         "message": message,
         "logprobs": None,
-        "finish_reason": None
-        if choice.reason is None
-        else openai_word(choice.reason, choice.extras.get(WORD), request.tool_choice),
+        "finish_reason": word,
     }
     if own := choice.extras.get("openai"):
         own = dict(own)

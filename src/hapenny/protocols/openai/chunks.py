@@ -28,7 +28,7 @@ from hapenny.protocols import fields as f
 from hapenny.protocols.codec import StreamEncoder
 from hapenny.protocols.openai import errors, usage
 from hapenny.protocols.openai.pieces import FORM, WORD
-from hapenny.protocols.openai.written import call_of, thinking_part
+from hapenny.protocols.openai.written import asked_by_functions, call_of, thinking_part
 from hapenny.protocols.stops import openai_word
 
 _TEXT_END = b'},"logprobs":null,"finish_reason":null}]'
@@ -47,6 +47,7 @@ class Encoder(StreamEncoder):
         self._model = request.model
         self._usage = request.stream_usage
         self._tail = b',"usage":null}\n\n' if request.stream_usage else b"}\n\n"
+        self._functions = asked_by_functions(request)
         self._forwarded = False
         """Whether any chunk of the provider went out as it came."""
         self._greeted: set[int] = set()
@@ -254,7 +255,9 @@ class Encoder(StreamEncoder):
         if event.kind == "tool_use":
             own = payload.get("openai", {}) if type(payload) is dict else {}
             call = call_of(event.id, event.name, "", own)
-            if type(payload) is dict and payload.get(FORM) == "function_call":
+            if (type(payload) is dict and payload.get(FORM) == "function_call") or (
+                self._functions and not self._calls[place]
+            ):
                 self._forms[place] = ("function_call", {})
                 out.append(self._delta(event.choice, f.encode({"function_call": call["function"]})))
                 return
@@ -276,6 +279,8 @@ class Encoder(StreamEncoder):
         if message:
             out.append(self._delta(event.choice, f.encode(message)))
         word = openai_word(event.reason, event.extras.get(WORD), self._request.tool_choice)
+        if self._functions and word == "tool_calls":
+            word = "function_call"
         out.append(self._delta(event.choice, b"{}", f.encode(word), extras))
 
     def _total(self, event: Usage) -> bytes:

@@ -142,8 +142,8 @@ def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
         else:
             parts.append(_part_out(block, own, path))
     out: dict[str, Any] = {"role": "assistant", "content": _plain(parts) if parts else None}
-    if not parts and not calls:
-        out["content"] = ""
+    if not parts and not calls and not (own and ("function_call" in message.extras or message.extras.get("refusal"))):
+        out["content"] = ""  # OpenAI takes none where something else is said
     if calls:
         out["tool_calls"] = calls
     if message.name:
@@ -152,6 +152,8 @@ def _assistant_out(message: Message, own: bool, path: str) -> dict[str, Any]:
         if thoughts:
             out.update(_thoughts_out(thoughts))
         out.update(message.extras)
+    elif thoughts:  # those that the server wants back: the rules left out all others
+        out["reasoning_content"] = "".join(block.text for block in thoughts)
     return out
 
 

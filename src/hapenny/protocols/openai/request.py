@@ -2,7 +2,8 @@
 
 Leading system and developer messages become `Request.system`; later ones stay where they are. Two habits of
 compatible servers are understood besides OpenAI's own words: `cache_control` on parts and tools, and reasoning in
-assistant turns as `reasoning_content` or, with signatures, as `thinking_blocks`.
+assistant turns as `reasoning_content` or, with signatures, as `thinking_blocks`. So are tools, calls and results as
+editors send them that think of Claude: in Anthropic's form, or without the level of `function`.
 """
 
 from __future__ import annotations
@@ -192,7 +193,8 @@ def _tool_message(role: str, content: Any, item: dict[str, Any], path: str) -> M
         blocks = () if content is None else _content(content, f"{path}.content")
         return Message("tool", (ToolResult(name, blocks),), None, item | {"role": "function"})
     id_ = f.needed(item, "tool_call_id", f"{path}.")
-    return Message("tool", (ToolResult(id_, _content(content, f"{path}.content")),), None, f.without_nulls(item))
+    blocks = () if content is None else _content(content, f"{path}.content")  # a tool without a word to say
+    return Message("tool", (ToolResult(id_, blocks),), None, f.without_nulls(item))
 
 
 def _content(content: Any, path: str) -> tuple[Block, ...]:
@@ -214,6 +216,13 @@ def _part(part: Any, path: str) -> Block:
         return _image(part, path)
     if kind == "file" and type(file := part.get("file")) is dict and "file_data" in file:
         return _file(part, file, path)
+    if kind == "tool_use" and type(part.get("input")) is dict:
+        id_, name = f.needed(part, "id", f"{path}."), f.needed(part, "name", f"{path}.")
+        return ToolUse(id_, name, f.encode(part["input"]).decode())
+    if kind == "tool_result" and "tool_use_id" in part:
+        said = part.get("content")
+        id_ = f.needed(part, "tool_use_id", f"{path}.")
+        return ToolResult(id_, () if said is None else _content(said, f"{path}.content"), part.get("is_error") is True)
     part["type"] = f.string(kind, f"{path}.type")
     return Opaque("openai", part)
 
@@ -247,6 +256,8 @@ def _file(part: dict[str, Any], file: dict[str, Any], path: str) -> Document:
 
 def _tool(tool: Any, path: str) -> Tool:
     kind = f.mapping(tool, path).get("type", "function")
+    if kind == "function" and "function" not in tool and "name" in tool:
+        tool = _nested(tool)
     if kind != "function":
         name = tool.get("name", kind)
         return Tool(f.string(name, f"{path}.name"), kind=f.string(kind, f"{path}.type"), extras=tool)
@@ -262,6 +273,14 @@ def _tool(tool: Any, path: str) -> Tool:
     if function:
         tool["function"] = function
     return Tool(name, description, schema, strict, checkpoint=checkpoint, extras=tool)
+
+
+def _nested(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function as Responses and Anthropic's clients write it, which some editors send here (su-kaka/gcli2api#218)."""
+    renamed = {"input_schema": "parameters"}
+    inner = {renamed.get(key, key): value for key, value in tool.items() if key not in ("type", "cache_control")}
+    point = {"cache_control": tool["cache_control"]} if "cache_control" in tool else {}
+    return {"type": "function", "function": inner, **point}
 
 
 def _named(choice: dict[str, Any]) -> tuple[str, dict[str, Any]]:

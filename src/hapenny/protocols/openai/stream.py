@@ -84,6 +84,8 @@ class Decoder(StreamDecoder):
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
+        if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
+            return events
         for name, payload in self._sse.feed(data):
             if not (self._started and not name and b"\n" not in payload and self._plain(payload, events)):
                 self._frame(name, payload, events)
@@ -145,8 +147,8 @@ class Decoder(StreamDecoder):
                 payload = payload.replace(b"\n", b" ")  # between tokens: JSON text holds no bare line ends
             frame.close(b"data: %b\n\n" % payload, events)
 
-    def _plain(self, payload: bytes, events: list[Event]) -> bool:
-        """The common chunk: one more piece of the text that is open. False if it is any other."""
+    def _plain(self, payload: bytes, events: list[Event], raw: bytes = b"") -> bool:
+        """The common chunk: one more piece of the text that is open. False if it is any other. `raw`: its frame."""
         try:
             item = _decode_plain(payload).choices[0]
         except (ValueError, RecursionError):
@@ -159,7 +161,7 @@ class Decoder(StreamDecoder):
             return False
         if item.logprobs is not None:
             choice.logprobs.append(item.logprobs)
-        events.append(TextDelta(delta.content, choice.open, item.index, b"data: %b\n\n" % payload))
+        events.append(TextDelta(delta.content, choice.open, item.index, raw or b"data: %b\n\n" % payload))
         return True
 
     def _start(self, data: dict[str, Any], events: list[Event]) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from hapenny.core.messages import Block, Opaque, Text, Thinking, ToolUse
+from hapenny.core.messages import Block, Opaque, Request, Text, Thinking, ToolUse
 from hapenny.protocols import citations
 from hapenny.protocols.openai.compose import signed_out
 from hapenny.protocols.openai.pieces import FORM
 
 
-def message_of(content: list[Block]) -> dict[str, Any]:
-    """The assistant's message."""
+def asked_by_functions(request: Request) -> bool:
+    """Whether the client asked with the older `functions`, and reads a call as `function_call`."""
+    return "functions" in request.extras and not request.tools
+
+
+def message_of(content: list[Block], *, functions: bool = False) -> dict[str, Any]:
+    """The assistant's message. `functions`: the first call is told as `function_call`."""
     text: list[str] = []
     refusal: list[str] = []
     parts: list[Any] = []
@@ -31,7 +36,7 @@ def message_of(content: list[Block]) -> dict[str, Any]:
             parts.append({"type": "text", "text": block.text, **own} if form == "part" else block.text)
         elif isinstance(block, ToolUse):
             call = call_of(block.id, block.name, block.arguments if block.arguments.strip() else "{}", own)
-            if form == "function_call":
+            if form == "function_call" or (functions and "function_call" not in message):
                 message["function_call"] = call["function"]
             else:
                 calls.append(call)

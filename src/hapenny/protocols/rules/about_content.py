@@ -66,6 +66,7 @@ CONTENT: tuple[Rule, ...] = (
     rule(
         "failed_result_empty", "repair",
         converse="The content field at {path}.toolResult cannot be empty when status value is error.",
+        messages="{path}.tool_result: content cannot be empty if `is_error` is true",
         source="github.com/aws-samples/sample-multi-agent-orchestration-chat-on-agentcore/issues/15",
         date="2026-06-01", always=True,
     ),
@@ -83,6 +84,14 @@ CONTENT: tuple[Rule, ...] = (
                "with length {length} instead.",
         source="platform.openai.com/docs/api-reference/chat/create; Amazon Nova's request schema",
         date="2026-11-20", field="stop", always=True,
+    ),
+    rule(
+        "stop_unsupported", "repair",
+        converse="This model doesn't support the stopSequences field. Remove stopSequences and try again.",
+        openai="Unsupported parameter: 'stop' is not supported with this model.",
+        source="github.com/crewAIInc/crewAI/issues/3317; langgenius/dify-official-plugins/issues/1767; "
+               "huggingface/smolagents/issues/1893",
+        date="2026-03-27", field="stop", always=True,
     ),
     rule(
         "user_id", "repair",

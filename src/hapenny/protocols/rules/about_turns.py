@@ -56,6 +56,18 @@ TURNS: tuple[Rule, ...] = (
         date="2025-07-29", field="system", always=True,
     ),
     rule(
+        "reserved_words", "repair",
+        claude="x-anthropic-billing-header is a reserved keyword and may not be used in the system prompt.",
+        source="github.com/anthropics/claude-code/issues/24168, 25017; anthropics/claude-code-action/issues/928",
+        date="2026-02-11", field="system", always=True,
+    ),
+    rule(
+        "mixed_turn", "repair",
+        converse="{path}.content: Conversation blocks and {value} blocks cannot be provided in the same turn.",
+        source="github.com/browser-use/browser-use/issues/710; quarkiverse/quarkus-langchain4j/issues/1983",
+        date="2025-11-28", always=True,
+    ),
+    rule(
         "tool_history", "repair",
         converse="The toolConfig field must be defined when using toolUse and toolResult content blocks.",
         source="github.com/langgenius/dify/issues/17545; aws-samples/bedrock-access-gateway/pull/239",
@@ -134,8 +146,24 @@ TURNS: tuple[Rule, ...] = (
     rule(
         "tool_schema_top", "repair",
         claude="{path}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+        openai="Invalid schema for function '{value}': schema must have type 'object' and not have "
+               "'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level.",
         source="github.com/anthropics/claude-code/issues/40075; marianfoo/mcp-sap-docs/pull/51",
         date="2026-05-21", field="tools",
+    ),
+    rule(
+        "property_keys", "repair",
+        claude="{path}.custom.input_schema.properties: Property keys should match pattern "
+               "'^[a-zA-Z0-9_.-]{{1,64}}$'",
+        source="github.com/anthropics/claude-code/issues/79418; decocms/studio/pull/6874; twilio-labs/mcp/issues/58",
+        date="2026-09-02", field="tools",
+    ),
+    rule(
+        "array_items", "repair",
+        openai="Invalid schema for function '{value}': array schema missing items.",
+        source="github.com/digitalocean-labs/mcp-digitalocean/issues/265; mark3labs/mcphost/issues/35; "
+               "NousResearch/hermes-agent/pull/54290",
+        date="2026-06-28", field="tools",
     ),
     rule(
         "tool_choice", "repair",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hapenny.protocols.rules.common import breach
+from hapenny.protocols.rules.schemas import lacks_items, with_composition
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import OPENAI, Breach
 
@@ -25,7 +26,9 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         yield breach("user_id", OPENAI, length=len(user))
     stop = body.get("stop")
     most = subject.card.stop_max if subject.card is not None else None
-    if isinstance(stop, list) and most is not None and len(stop) > most:
+    if stop and most == 0:
+        yield breach("stop_unsupported", OPENAI)
+    elif isinstance(stop, list) and most is not None and len(stop) > most:
         yield breach("stop_count", OPENAI, limit=most, length=len(stop))
     for n, tool in enumerate(body.get("tools") or ()):
         function = tool.get("function") if tool.get("type") == "function" else None
@@ -36,6 +39,11 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         schema = function.get("parameters")
         if isinstance(schema, dict) and schema and schema.get("type") != "object":
             yield breach("tool_schema", OPENAI, value=function.get("name"))
+        elif isinstance(schema, dict) and subject.is_openais:
+            if with_composition(schema):
+                yield breach("tool_schema_top", OPENAI, value=function.get("name"))
+            if lacks_items(schema):
+                yield breach("array_items", OPENAI, value=function.get("name"))
     yield from _history(body.get("messages") or [], subject)
 
 

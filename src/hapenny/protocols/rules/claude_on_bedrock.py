@@ -17,6 +17,7 @@ from hapenny.core.messages import Block, Message, Request, Thinking, Tool, ToolR
 from hapenny.protocols.rules.common import breach
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import INVOKE, Breach
+from hapenny.protocols.rules.turns import IN_PLACE, in_place
 
 DATE = "2026-09-20"
 BETAS = {
@@ -78,8 +79,9 @@ def check(body: dict[str, Any]) -> Iterator[Breach]:
             yield breach("server_tool", INVOKE, path=f"tools.{n}", value=kind)
 
 
-def fit(request: Request, subject: Subject) -> tuple[Request, list[str]]:
-    """A request in Anthropic's dialect as Bedrock takes it, and notes on what was left out or moved.
+def fit(request: Request, subject: Subject, *, cached: bool) -> tuple[Request, list[str]]:
+    """A request in Anthropic's dialect as Bedrock takes it, and notes on what was left out or moved. `cached`: the
+    prompt holds cache points.
 
     Raises:
         Failure: it asks for a tool that Bedrock does not run.
@@ -105,7 +107,7 @@ def fit(request: Request, subject: Subject) -> tuple[Request, list[str]]:
     if betas:
         extras["anthropic_beta"] = betas
     tools = _tools(request.tools, betas, dropped)
-    messages, system = _messages(request, dropped, notes)
+    messages, system = _messages(request, cached, dropped, notes)
     parameters = request.parameters
     thinks = parameters.thinking
     if thinks is not None and thinks.extras:
@@ -157,11 +159,18 @@ def _tools(tools: tuple[Tool, ...], betas: list[str], dropped: list[str]) -> tup
     return tuple(out)
 
 
-def _messages(request: Request, dropped: list[str], notes: list[str]) -> tuple[tuple[Message, ...], tuple[Block, ...]]:
-    """Turns without fields that Bedrock does not know; instructions in mid-conversation join those at the top."""
+def _messages(
+    request: Request, cached: bool, dropped: list[str], notes: list[str]
+) -> tuple[tuple[Message, ...], tuple[Block, ...]]:
+    """Turns without fields that Bedrock does not know; instructions in mid-conversation join those at the top, or stay
+    in their place where the prompt is cached."""
     out: list[Message] = []
     system = [_plain(block, dropped) for block in request.system]
-    for message in request.messages:
+    turns = request.messages
+    if cached and any(message.role == "system" for message in turns):
+        turns = in_place(turns)
+        notes.append(IN_PLACE)
+    for message in turns:
         content = tuple([_plain(block, dropped) for block in message.content])
         dropped += [f"messages.{key}" for key in message.extras]
         if message.role == "system":

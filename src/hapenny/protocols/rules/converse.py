@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.protocols.rules import attribution, property_keys
 from hapenny.protocols.rules.common import breach, cache_points, calls_and_results, ends_in_space, is_blank
 from hapenny.protocols.rules.images import looks_like
 from hapenny.protocols.rules.schemas import refused_keyword, with_composition
@@ -66,6 +67,10 @@ def check(body: dict[str, Any], subject: Subject, stream: bool = False) -> Itera
             yield breach("cache_behind", CONVERSE, value=at)
     if subject.has("system") is False and any("text" in block for block in system):
         yield breach("system_prompt", CONVERSE)
+    if subject.maker == "claude" and any(attribution.reserved(block.get("text")) for block in system):
+        yield breach("reserved_words", CONVERSE)
+    if not subject.mixes_turns:
+        yield from _mixed(messages)
 
 
 def _point(block: dict[str, Any]) -> str:
@@ -93,6 +98,14 @@ def _turns(messages: list[Any], subject: Subject) -> Iterator[Breach]:
             yield breach("prefill", CONVERSE)
         elif subject.maker == "claude" and isinstance(text, str) and ends_in_space(text):
             yield breach("trailing_space", CONVERSE)
+
+
+def _mixed(messages: list[Any]) -> Iterator[Breach]:
+    for i, turn in enumerate(messages):
+        content = turn.get("content") or ()
+        for key, name in (("toolUse", "tool use"), ("toolResult", "tool result")):
+            if any(key in block for block in content) and not all(key in block for block in content):
+                yield breach("mixed_turn", CONVERSE, path=f"messages.{i}", value=name)
 
 
 def _blocks(messages: list[Any], system: list[Any], subject: Subject) -> Iterator[Breach]:
@@ -172,6 +185,8 @@ def _tools(
             yield breach("tool_schema", CONVERSE, path=path)
         elif subject.maker == "claude" and with_composition(schema):
             yield breach("tool_schema_top", CONVERSE, path=f"tools.{n}")
+        elif subject.maker == "claude" and property_keys.refused(schema):
+            yield breach("property_keys", CONVERSE, path=f"tools.{n}")
     if any("toolSpec" in tool for tool in tools) and subject.has("tools") is False:
         yield breach("tools_unsupported", CONVERSE)
     choice = config.get("toolChoice") or {}
@@ -225,7 +240,9 @@ def _parameters(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
     if subject.maker == "claude" and any(is_blank(stop) for stop in stops):
         yield breach("stop_blank", CONVERSE)
     most = subject.card.stop_max if subject.card is not None else None
-    if most is not None and len(stops) > most:
+    if most == 0 and stops:
+        yield breach("stop_unsupported", CONVERSE)
+    elif most is not None and len(stops) > most:
         yield breach("stop_count", CONVERSE, limit=most, length=len(stops))
     form = (body.get("outputConfig") or {}).get("textFormat")
     if form is None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from hapenny.catalog import Card
 from hapenny.core.messages import Request
 from hapenny.protocols.rules import (
+    attribution,
     chat,
     claude_on_bedrock,
     converse,
@@ -28,8 +29,14 @@ from hapenny.protocols.rules import (
     legacy,
     media,
     messages,
+    mixed,
+    namespaces,
+    older_chat,
     parameters,
+    plain_servers,
     points,
+    property_keys,
+    told,
     toolkit,
     turns,
 )
@@ -72,19 +79,30 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         return Fitted(request)
     if request.protocol == "completions":
         legacy.prompted(draft)
-    told = free_form.functions(draft) if request.tools else None
+    spaced = namespaces.flattened(draft)
+    freed = free_form.functions(draft) if draft.request.tools else None
+    if draft.foreign:
+        older_chat.translated(draft)
     seen = Census(draft.request)
+    if seen.media and draft.foreign:
+        told.in_words(draft)
     parameters.fitted(draft)
+    if service == "openai" and draft.foreign:
+        plain_servers.unknown_fields(draft)
+    if request.system:
+        attribution.left_out(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
         leftovers.told(draft)
     if service == "invoke" and request.protocol == "anthropic":
-        fields, notes = claude_on_bedrock.fit(draft.request, draft.subject)
+        fields, notes = claude_on_bedrock.fit(draft.request, draft.subject, cached=seen.points)
         draft.request = fields
         draft.notes += notes
     if draft.request.parameters.format is not None:
         formats.formatted(draft)
+    keyed = None
     if draft.request.tools:
         toolkit.defined(draft)
+        keyed = property_keys.renamed(draft)
         toolkit.chosen(draft)
     _conversation(draft, seen)
     if draft.request.tools:
@@ -93,8 +111,7 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         points.placed(draft)
     if draft.request is request and not draft.notes:
         return Fitted(request)
-    if told is not None:  # once names are the client's again
-        draft.undo.append(told)
+    draft.undo += [one for one in (keyed, freed, spaced) if one is not None]  # once names are the client's again
     return Fitted(draft.request, tuple(draft.notes), Undo(draft.undo) if draft.undo else None)
 
 
@@ -105,7 +122,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
         turns.without_strange_thoughts(draft)
     if draft.foreign:
         if (seen.instructs or (seen.media and draft.request.system)) and service != "openai":
-            turns.raised(draft)
+            turns.raised(draft, cached=seen.points)
         if not seen.paired:
             history.paired(draft)
         if service == "openai" and (seen.failed or seen.media):
@@ -120,8 +137,15 @@ def _conversation(draft: Draft, seen: Census) -> None:
         turns.opened(draft)
         turns.instructed(draft)
         turns.closed(draft)
+    elif draft.foreign:
+        if not draft.subject.prefills:
+            turns.closed(draft)
+        if not draft.subject.is_openais:
+            plain_servers.joined(draft)
     if seen.media:  # once what instructions held has its place
         media.attached(draft)
+    if seen.calls:
+        mixed.apart(draft)
     if seen.calls or draft.request.tools:
         identity.rewritten(draft)
 

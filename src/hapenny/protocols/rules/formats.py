@@ -7,6 +7,7 @@ where it continues an assistant turn) and checked on its way back.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec.structs import replace
@@ -35,7 +36,11 @@ def formatted(draft: Draft) -> None:
         Failure: the format is none we know a way for.
     """
     form = draft.request.parameters.format
-    if not isinstance(form, dict) or form.get("type") == "text" or draft.subject.service == "openai":
+    if not isinstance(form, dict) or form.get("type") == "text":
+        return
+    if draft.subject.service == "openai":
+        if draft.foreign and form.get("type") == "json_schema":
+            _named(draft, form)
         return
     if form["type"] == "json_object":
         _in_words(draft, None)
@@ -66,6 +71,15 @@ def formatted(draft: Draft) -> None:
                 draft.note("response_format=closed; said in descriptions alone: " + ",".join(moved))
             return
     _otherwise(draft, schema)
+
+
+def _named(draft: Draft, form: dict[str, Any]) -> None:
+    """A name that OpenAI takes for the schema: letters, digits, `_` and `-`, at most 64."""
+    given = form["json_schema"]
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", str(given.get("name") or ANSWER))[:64]
+    if name != given.get("name"):
+        changed = {**form, "json_schema": {**given, "name": name}}
+        draft.change(parameters=replace(draft.request.parameters, format=changed))
 
 
 def _otherwise(draft: Draft, schema: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hapenny.core.errors import invalid
 from hapenny.core.messages import Block, Document, Image, Message, Opaque, Text, ToolResult
 from hapenny.protocols.bedrock.media import DOCUMENT_FORMATS, document_name
 from hapenny.protocols.rules.common import breach, is_blank
@@ -68,6 +69,8 @@ def _image(image: Image, draft: Draft) -> Image:
         if draft.subject.service == "invoke" and not draft.native:
             raise breach("image_by_url", "invoke", path="messages").failure()
         return image
+    if not image.data and draft.foreign:
+        raise invalid("An image holds no bytes.", "messages", "send the image's bytes, or leave it out")
     media = media_of(image.media_type, image.data)
     if media == image.media_type or (draft.native and draft.subject.service == "openai"):
         return image

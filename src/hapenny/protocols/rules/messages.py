@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hapenny.protocols.rules import claude_on_bedrock
+from hapenny.protocols.rules import attribution, claude_on_bedrock, property_keys
 from hapenny.protocols.rules.common import breach, cache_points, calls_and_results, ends_in_space, is_blank
 from hapenny.protocols.rules.schemas import refused_keyword, with_composition
 from hapenny.protocols.rules.subject import Subject
@@ -29,6 +29,9 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         for n, block in enumerate(system):
             if block.get("type") == "text" and is_blank(block.get("text")):
                 yield breach("blank_text", service, part=f"system.{n}")
+    texts = [system] if isinstance(system, str) else [block.get("text") for block in system or ()]
+    if service == INVOKE and any(attribution.reserved(text) for text in texts):
+        yield breach("reserved_words", service)
     yield from _turns(messages, subject)
     yield from _history(messages, body, subject)
     yield from _tools(tools, body, subject)
@@ -99,6 +102,8 @@ def _block(block: dict[str, Any], path: str, subject: Subject) -> Iterator[Breac
         if not _ID.fullmatch(str(block.get("tool_use_id"))):
             yield breach("tool_ids", service, path=f"{path}.tool_result.tool_use_id")
         said = block.get("content")
+        if not said and block.get("is_error"):
+            yield breach("failed_result_empty", service, path=path)
         if isinstance(said, str) and said.isspace():
             yield breach("blank_text", service, part="messages")
         for k, inner in enumerate(_content(block)):
@@ -156,6 +161,8 @@ def _tools(tools: list[Any], body: dict[str, Any], subject: Subject) -> Iterator
             yield breach("tool_schema", service, path=f"tools.{n}")
         elif with_composition(schema):
             yield breach("tool_schema_top", service, path=f"tools.{n}")
+        elif property_keys.refused(schema):
+            yield breach("property_keys", service, path=f"tools.{n}")
     if (body.get("tool_choice") or {}).get("type") in ("any", "tool") and not subject.forces_tools:
         yield breach("tool_choice", service)
 

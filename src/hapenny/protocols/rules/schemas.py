@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from hapenny.protocols.fields import encode
+from hapenny.protocols.rules.drafts_of_json_schema import each
 
 _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
@@ -30,6 +31,7 @@ _KEPT = frozenset(("description", "title", "enum", "const", "default", "type", "
 _LOOKS_AROUND = re.compile(r"\(\?|\\[0-9bB]")
 _COMPOSED = ("anyOf", "oneOf", "allOf")
 _DEFS = ("$defs", "definitions")
+_DEEPEST = 100
 _NODES = 4_000
 """Values a schema may have once its references are written out."""
 
@@ -172,6 +174,22 @@ def refused_keyword(schema: Any) -> tuple[str, dict[str, Any]] | None:
                 todo += one[key]
         todo.append(one.get("items"))
     return None
+
+
+def lacks_items(schema: Any) -> bool:
+    """Whether an array anywhere in a schema does not say what it holds."""
+    return with_items(schema) is not schema
+
+
+def with_items(schema: Any, depth: int = 0) -> Any:
+    """A schema whose arrays all say what they hold (anything, where they said nothing); `schema` itself if they do."""
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return schema
+    out = each(schema, lambda inner: with_items(inner, depth + 1))
+    kind = schema.get("type")
+    if (kind == "array" or (isinstance(kind, list) and "array" in kind)) and "items" not in schema:
+        out = {**out, "items": {}}
+    return out
 
 
 def with_composition(schema: dict[str, Any]) -> bool:

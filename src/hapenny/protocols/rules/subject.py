@@ -23,6 +23,9 @@ _CONTINUES = frozenset(("claude", "nova", ""))
 _WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
 """Makers whose models call tools in whole answers alone on Converse."""
 
+_TURNS_APART = frozenset(("llama", "mistral"))
+"""Makers whose models on Converse want tool calls, and their results, in turns of their own."""
+
 
 class Subject(NamedTuple):
     """The target of a request."""
@@ -43,12 +46,17 @@ class Subject(NamedTuple):
     def prefills(self) -> bool:
         """Whether a last assistant turn is continued."""
         if self.service == "openai":
-            return True
+            return self.maker != "mistral"
         if self.card is not None and self.maker in ("claude", "nova"):
             return self.card.has("prefill")
         if self.maker == "claude":
             return self.version < (4, 6)
         return self.service != "converse" or self.maker in _CONTINUES
+
+    @property
+    def is_openais(self) -> bool:
+        """Whether OpenAI itself serves the model by chat completions."""
+        return self.service == "openai" and self.card is not None and self.card.provider == "openai"
 
     @property
     def structured(self) -> bool:
@@ -70,6 +78,11 @@ class Subject(NamedTuple):
     def streams_tools(self) -> bool:
         """Whether the model may call tools in a streamed answer."""
         return self.service != "converse" or self.maker not in _WHOLE_CALLS
+
+    @property
+    def mixes_turns(self) -> bool:
+        """Whether words may stand beside tool calls, or beside their results, in one turn."""
+        return self.service != "converse" or self.maker not in _TURNS_APART
 
     @property
     def caches(self) -> bool:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from hapenny.core.messages import Tool, ToolChoice
 from hapenny.protocols.rules.common import breach
 from hapenny.protocols.rules.draft import Draft
-from hapenny.protocols.rules.schemas import Unsayable, adapted, refused_keyword, tool_input
+from hapenny.protocols.rules.drafts_of_json_schema import modern
+from hapenny.protocols.rules.schemas import (
+    Unsayable,
+    adapted,
+    refused_keyword,
+    tool_input,
+    with_composition,
+    with_items,
+)
 
+_REASONS_ALONE = re.compile(r"o\d")
+"""OpenAI's o-series: "Unsupported parameter: 'parallel_tool_calls' is not supported with this model"
+(github.com/langchain-ai/langchain/issues/29704; tensorzero/tensorzero/issues/2805)."""
 MUST_CALL = "(Answer by calling {what}.)"
 
 
@@ -43,10 +56,14 @@ def _one(tool: Tool, draft: Draft) -> Tool:
     subject = draft.subject
     if subject.service == "openai":
         given = tool.schema
-        if isinstance(given, dict) and given and given.get("type") != "object":
-            return replace(tool, schema=tool_input(given))
-        return tool
-    schema = tool_input(tool.schema, plain=subject.maker == "nova")
+        if not isinstance(given, dict) or not given:
+            return tool
+        if given.get("type") != "object" or (subject.is_openais and with_composition(given)):
+            given = tool_input(given)
+        given = with_items(given)
+        return tool if given is tool.schema else replace(tool, schema=given)
+    given = modern(tool.schema) if subject.maker == "claude" and isinstance(tool.schema, dict) else tool.schema
+    schema = tool_input(given, plain=subject.maker == "nova")
     strict = tool.strict
     if strict and not subject.structured:
         strict = None
@@ -76,6 +93,11 @@ def chosen(draft: Draft) -> None:
     """A tool that must be called, on models that cannot be made to."""
     request = draft.request
     choice = request.tool_choice
+    alone = draft.subject.service == "openai" and _REASONS_ALONE.match(draft.subject.model.rpartition("/")[2])
+    if alone and choice is not None and choice.parallel is not None:
+        choice = replace(choice, parallel=None)
+        draft.change(tool_choice=choice)
+        draft.note("parallel_tool_calls=not sent: the model has no such parameter")
     if choice is None or choice.kind not in ("any", "tool") or not request.tools:
         return
     if draft.subject.forces_tools or draft.subject.service == "openai":

@@ -5,17 +5,23 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hapenny.core.errors import invalid
-from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult
+from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult, ToolUse
 from hapenny.protocols.rules.common import ends_in_space, is_blank
 from hapenny.protocols.rules.draft import Draft
 
+_WANT_THOUGHTS = frozenset(("deepseek", "kimi", "glm", "minimax"))
+"""Makers whose own servers want the reasoning behind a call back, unsigned as it came: "reasoning_content is missing in
+assistant tool call message" (github.com/tbphp/gpt-load/issues/666, api-docs.deepseek.com, platform.moonshot.ai)."""
 EMPTY = "(empty)"
 OPENING = "(The assistant speaks first.)"
+IN_PLACE = "messages.system=sent as the user's turns, where they stand: the prompt is cached"
 CONTINUE = "Continue exactly where your last turn ends, without repeating any of it."
 
 
-def raised(draft: Draft) -> None:
-    """Instructions in mid-conversation join those at the top: few models take them where they stand.
+def raised(draft: Draft, *, cached: bool) -> None:
+    """Instructions in mid-conversation join those at the top: few models take them where they stand. Where the prompt
+    is `cached` they stay in their place, as the user's: a system prompt that grows with each turn would be a new prefix
+    (github.com/BerriAI/litellm/issues/32730).
 
     Raises:
         Failure: instructions hold something that is not text.
@@ -30,12 +36,37 @@ def raised(draft: Draft) -> None:
         )
     if not any(message.role == "system" for message in request.messages):
         return
+    if cached:
+        draft.change(messages=in_place(request.messages))
+        draft.note(IN_PLACE)
+        return
     late = [block for message in request.messages if message.role == "system" for block in message.content]
     draft.change(
         system=(*request.system, *late),
         messages=tuple([message for message in request.messages if message.role != "system"]),
     )
     draft.note("messages.system=moved to the system prompt")
+
+
+def in_place(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Instructions as turns of the user, where they stand, or behind the results of the calls before them."""
+    out: list[Message] = []
+    waiting: list[Message] = []
+    for message in messages:
+        if message.role != "system":
+            if waiting and not any(isinstance(block, ToolResult) for block in message.content):
+                out += waiting
+                waiting = []
+            out.append(message)
+            continue
+        blocks = [
+            replace(block, text=f"<system>\n{block.text}\n</system>") if isinstance(block, Text) else block
+            for block in message.content
+            if not (isinstance(block, Text) and is_blank(block.text))
+        ]
+        if blocks:
+            waiting.append(Message("user", tuple(blocks)))
+    return (*out, *waiting)
 
 
 def without_blanks(draft: Draft) -> None:
@@ -84,14 +115,18 @@ def without_strange_thoughts(draft: Draft) -> None:
     if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
+    wanted = subject.service == "openai" and subject.maker in _WANT_THOUGHTS
     dropped = 0
     out: list[Message] = []
     for message in request.messages:
+        calls = wanted and any(isinstance(block, ToolUse) for block in message.content)
         content = tuple(
             [
                 block
                 for block in message.content
-                if not isinstance(block, Thinking) or (keeps and (block.signature or block.redacted is not None))
+                if not isinstance(block, Thinking)
+                or (keeps and (block.signature or block.redacted is not None))
+                or (calls and not block.signature and block.text)
             ]
         )
         dropped += len(message.content) - len(content)
@@ -113,7 +148,7 @@ def _filled(blocks: tuple[Block, ...], draft: Draft) -> tuple[tuple[Block, ...],
         elif isinstance(block, ToolResult) and _blank(block):
             content, inside = _filled(block.content, draft)
             dropped += inside
-            needs = draft.subject.service == "converse" and (inside or block.error or not draft.native)
+            needs = block.error or (draft.subject.service == "converse" and (inside or not draft.native))
             if not content and needs:
                 content = (Text(EMPTY),)
             out.append(replace(block, content=content))

@@ -49,6 +49,12 @@ _TRAIT_OF_TWO = re.compile(
     rf"^(?:what(?:'s| is| are)|tell me|explain|describe)\s(?:the )?(?P<side>{_UP_TO_THREE}) of (?P<rest>.+)$",
     re.IGNORECASE,
 )
+_OWN_SIDE = re.compile(rf"^the (?P<side>{_UP_TO_THREE}) of (?P<of>.+)$", re.IGNORECASE)
+_WHICH_HAS = re.compile(
+    r"^which (?:one )?(?:has|have|offers|got) (?:the |a )?(?:better|best|more|most|less|fewer|\w{2,}er|\w{2,}est)\s"
+    rf"(?P<side>{_UP_TO_THREE})[,:]\s(?P<rest>.+)$",
+    re.IGNORECASE,
+)
 _HAVE_BETTER = re.compile(
     r"\s(?:have|has|with)\s(?:the |a )?(?:better|best|longer|shorter|higher|lower|more|most)\s(?P<side>.+)$",
     re.IGNORECASE,
@@ -95,7 +101,12 @@ def _english(text: str, limit: int) -> list[str]:
     match = _TRAIT_OF_TWO.match(bare)
     if match:
         two = _two(match["rest"], only=("and",))
-        return [f"{match['side']} of {each}" for each in two] if two else [text]
+        return [_side(match["side"], each) for each in two] if two else [text]
+    match = _WHICH_HAS.match(bare)
+    if match:
+        two = _two(match["rest"], only=("or", "and"))
+        if two:
+            return [f"{match['side']} of {each}" for each in two]
     if _CHOICE.match(bare) and (" or " in bare or " over " in bare):
         return _choice(bare) or [text]
     first = bare.split(" ", 1)[0].lower()
@@ -104,6 +115,12 @@ def _english(text: str, limit: int) -> list[str]:
         if len(things) > 1:
             return [f"What is {thing}?" for thing in things[:limit]]
     return [text]
+
+
+def _side(side: str, thing: str) -> str:
+    """A side of a thing; where the thing brings a side of its own ("and the toll of B"), that one."""
+    own = _OWN_SIDE.match(thing)
+    return f"{own['side']} of {own['of']}" if own else f"{side} of {thing}"
 
 
 def _traits(bare: str) -> list[str]:
@@ -116,7 +133,7 @@ def _choice(bare: str) -> list[str]:
     mark = " or " if " or " in bare else " over "
     at = bare.find(mark)
     one, two = bare[:at], bare[at + len(mark) :]
-    one = one.rpartition(",")[2] if "," in one else _CHOICE.sub("", one, count=1)
+    one = re.split("[,:]", one)[-1] if "," in one or ": " in one else _CHOICE.sub("", one, count=1)
     trait = _HAVE_BETTER.search(two)
     if trait:
         return [f"{trait['side']} of {one.strip()}", f"{trait['side']} of {two[: trait.start()].strip()}"]

@@ -10,11 +10,16 @@ from hapenny.retrieval.query.word_lists import alternatives
 _SIDE = alternatives("ja", "sides")
 _AND = re.compile("と|および|及び|、|それとも|か(?=[^、。？?らもつい])|に比べて")
 _ASKED = re.compile(
-    "(?:の違い|の差|の共通点|の比較|を比較|を比べ|を探|を検索|ではどちら|はどちら|のどちら|どっち|はどう|について|を見せ|を教え).*$"
+    "(?:の違い|の差|の共通点|の関係|の類似点|の比較表|の優劣|の比較|を比較|を比べ|を探|を検索|ではどちら|はどちら|のどちら|[かの]?、?どちら|どっち|はどう|について|を見せ|を教え).*$"
 )
 _TRAITS = re.compile(f"の(?P<one>{_SIDE})(?:と|や|、|および|及び)(?P<two>{_SIDE})")
 _TWO = re.compile("と|および|及び|、")
 _ONE_TRAIT = re.compile(f"(?P<side>{_SIDE})(?=[はがを、？?]|$)")
+_EACH = re.compile(f"^(?P<one>[^と、]+の{_SIDE})(?:と|や|、|および|及び)(?P<two>[^と、]+の{_SIDE})(?=[はがを、？?]|$)")
+_AGAINST = re.compile(
+    "^(?P<one>[^はがをにでのと、対]{2,})対(?P<two>[^はがをにでのと、対策応象処話面抗戦立称価岸][^はがをにでのと、対]+)$"
+)
+_BOTH = re.compile("^(?P<one>[^はがをにでのと、やか]{2,})(?:(?<!それ)と|や|&|＆)(?P<two>[^はがをにでのと、やか]{2,})$")
 _CLAUSE = re.compile("(?<=[何誰ついくら年月日])(?:で|で、|、)(?=[^、。]{1,40}は)")
 _JOINS = re.compile("それとも|および|及び")
 _LEADS = re.compile("^(?:また|そして|それから|あと)、?")
@@ -29,6 +34,10 @@ def split(text: str) -> list[str]:
     clause = _CLAUSE.search(bare)
     if clause:
         return [bare[: clause.start()], bare[clause.end() :].lstrip("、")]
+    for pattern in (_EACH, _AGAINST, _BOTH):
+        two = pattern.match(bare)
+        if two:
+            return [two["one"], two["two"]]
     traits = _TRAITS.search(bare)
     if traits and traits.start():
         of = bare[: traits.start()]

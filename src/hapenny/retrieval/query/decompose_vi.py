@@ -14,14 +14,18 @@ _CLAUSE = re.compile(rf",?\s(?:và|rồi)\s(?=.{{1,60}}?\s{_ASKS}\b)", re.IGNORE
 _ASKED = re.compile(rf"\s{_ASKS}$", re.IGNORECASE)
 _OPENS = re.compile(
     r"^(?:hãy |xin )?(?:so sánh|phân biệt|tìm kiếm|tìm|liệt kê|cho (?:tôi|mình|em) xem|nên (?:chọn|mua|dùng)"
-    r"|(?:sự|điểm) (?:khác nhau|khác biệt|giống nhau) giữa)\s",
+    r"|cho (?:tôi |mình |em )?biết|nêu|trình bày|giữa"
+    r"|(?:những |các )?(?:sự|điểm) (?:khác nhau|khác biệt|giống nhau|tương đồng) giữa)\s",
     re.IGNORECASE,
 )
 _CLOSES = (
     *(" là gì", " khác nhau thế nào", " khác nhau ra sao", " khác nhau như thế nào", " khác nhau", " cái nào tốt hơn"),
+    *(" nên chọn cái nào", " nên mua cái nào", " nên dùng cái nào", " chọn cái nào", " ở điểm nào", " ở chỗ nào"),
     *(" tốt hơn", " nào tốt hơn", " là bao nhiêu", " bao nhiêu", " không"),
 )
-_DIFFERS = re.compile(r"\s(?:khác gì(?: so với)?|có (?:\S+ ){1,3}hơn|(?:\S+ ){1,2}hơn)\s", re.IGNORECASE)
+_APART = re.compile(r"\skhác(?: với| biệt với| so với)?\s", re.IGNORECASE)
+_DIFFERS = re.compile(r"\s(?:so với|khác gì(?: so với)?|có (?:\S+ ){1,3}hơn|(?:\S+ ){1,2}hơn)\s", re.IGNORECASE)
+_HOW = re.compile(r"\s(?:như )?thế nào$|\sra sao$", re.IGNORECASE)
 _TRAITS = re.compile(rf"^(?P<one>{_SIDE})\s(?:và|cùng|với)\s(?P<two>{_SIDE})\scủa\s(?P<of>.+)$", re.IGNORECASE)
 _TRAIT = re.compile(rf"^(?P<side>{_SIDE})\scủa\s(?P<rest>.+)$", re.IGNORECASE)
 
@@ -53,6 +57,9 @@ def split(text: str) -> list[str]:
     differs = _DIFFERS.search(asked)
     if differs and not opened:
         return [asked[: differs.start()], asked[differs.end() :]]
+    apart = _APART.search(asked) if asked != bare or bare.endswith((" thế nào", " ra sao")) else None
+    if apart:
+        return [asked[: apart.start()], _HOW.sub("", asked[apart.end() :])]
     two = _AND.search(asked)
     if two and (opened or asked != bare or " hay " in asked):
         return [asked[: two.start()], asked[two.end() :]]

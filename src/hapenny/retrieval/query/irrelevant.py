@@ -28,8 +28,10 @@ def relevant(text: str, language: str, lists: WordLists, knows: Knows | None = N
     """`text` without what surrounds the question; as it came if nothing would be left."""
     sentences = [part.strip() for part in _SENTENCE.split(text, _MOST_SENTENCES) if part.strip()]
     stripped = [_stripped(part, language, lists) for part in sentences]
-    kept = [part for part in stripped if _content(part)]
-    asking = [part for part in kept if _asks(part, language, lists)]
+    pairs = [(whole, part) for whole, part in zip(sentences, stripped, strict=True) if _content(part)]
+    kept = [part for _, part in pairs]
+    # What it was asked with may be gone ("please tell me …", …を教えてください): the whole sentence still asks.
+    asking = [part for whole, part in pairs if _asks(part, language, lists) or _asks(whole, language, lists)]
     if asking and len(asking) < len(kept):
         kept = [part for part in kept if part in asking or not _aside(part, language, lists, knows)]
     whole = (" " if language != "ja" else "").join(kept)
@@ -99,7 +101,7 @@ def _asks(sentence: str, language: str, lists: WordLists) -> bool:
         first = bare.split(" ", 1)[0].lower()
         return first in words("en", "question_words") | words("en", "auxiliaries") | words("en", "commands") | {"the"}
     if language == "ja":
-        return any(word in bare for word in lists.question_words)
+        return bare.endswith("か") or any(word in bare for word in lists.question_words if word != "か")
     spaced = f" {bare.lower()} "
     return any(f" {word} " in spaced for word in lists.question_words)
 

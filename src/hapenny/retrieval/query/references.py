@@ -50,6 +50,10 @@ _SOCIAL = re.compile(
 )
 """Turns that are about nothing."""
 _REFERS = re.compile(rf"\b(?:{'|'.join(sorted(SUBJECTS | POSSESSIVES))})\b", re.IGNORECASE)
+_STILL = frozenset(
+    {"still", "true", "safe", "legal", "common", "correct", "available", "normal", "new", "free", "real"}
+)
+"""What "is this …" asks of the thing spoken of; before other words "this" opens a name."""
 _Rules: TypeAlias = "tuple[Callable[[str, State], Standalone], Callable[[str], str]]"
 
 
@@ -158,7 +162,7 @@ def _pronouns(query: str, focus: str) -> str:
         elif (low in POSSESSIVES or (low == "her" and following and following not in CLOSED)) and not done:
             out.append(_possessive(focus) + tail)
             done = True
-        elif not done and _stands_for(low, before, following, i):
+        elif not done and word != "One" and _stands_for(low, before, following, i):
             out.append(focus + tail)
             done = True
         else:
@@ -169,8 +173,15 @@ def _pronouns(query: str, focus: str) -> str:
 def _stands_for(word: str, before: str, following: str, position: int) -> bool:
     """Whether `word` is a "one" or a closing "this" that stands for the focus."""
     if word in ("one", "ones"):
-        return position > 0 and before not in ("which", "what", "no", "any")
+        return position > 0 and before not in ("which", "what", "no", "any") and not _compared(before)
+    if word in ("this", "that") and before in ("is", "was", "does", "did", "has"):
+        return following in _STILL
     return word in ("this", "that") and not following and before != "like"
+
+
+def _compared(before: str) -> bool:
+    """Whether "one" is another thing of the kind ("a cheaper one than that")."""
+    return len(before) > 4 and before.endswith("er") and before not in ("other", "former", "latter")
 
 
 def _pleonastic(before: str, following: str) -> bool:

@@ -19,7 +19,7 @@ _THING = (
     "(?:それら|これら|それ(?!ぞれ|から|で|では|でも|に(?!似|関|つい|対|比)|とも|なら|ほど)"
     "|これ(?!から|まで|ほど)|あれ(?!ば|から))"
 )
-_THIS = re.compile(f"(?:この|その|あの|同)(?P<kind>{_KIND})(?P<of>の)?")
+_THIS = re.compile(f"(?:この|その|あの|同)(?P<kind>{_KIND})(?![\u3400-\u9fff])(?P<of>の)?")
 _OF_IT = re.compile(f"(?:{_PERSON}|{_THING})の|その(?=[\u3400-\u9fff\u30a0-\u30ff])(?!他|後|間|時|上|中)")
 _IT = re.compile(f"{_PERSON}|{_THING}|そこ(?=[でにはがへのをも])")
 _BARE = re.compile(f"^(?P<side>{_SIDE})(?=[はがをも、？?]|って|$)")

@@ -68,7 +68,8 @@ def pointing_back(language: str) -> re.Pattern[str]:
     when = "|".join(re.escape(word) for word in sorted(lists.refers_when, key=lambda word: -len(word)))
     edge = "" if language == "ja" else r"\b"
     behind = f"(?: (?:{when}){edge})?" if when and language != "ja" else ""
-    return re.compile(f"{edge}{alternatives(language, 'refers')}{edge}{behind}", re.IGNORECASE)
+    also = str(raw(language).get("refers_also", "(?!)")).replace("| ", "|")
+    return re.compile(f"{edge}(?:{alternatives(language, 'refers')}|{also}){edge}{behind}", re.IGNORECASE)
 
 
 @cache

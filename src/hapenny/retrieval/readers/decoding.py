@@ -23,11 +23,24 @@ def decoded(data: bytes) -> tuple[str, str]:
     return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n"), note
 
 
+def _without_mark(data: bytes) -> str:
+    """UTF-16 without its mark: plain text in it is valid UTF-8, with a zero byte in every other place."""
+    sample = data[:_SAMPLE]
+    half = max(1, len(sample) // 2)
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if sample[start::2].count(0) > 0.7 * half and sample[1 - start :: 2].count(0) < 0.1 * half:
+            return encoding
+    return ""
+
+
 def _decoded(data: bytes) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             text = data[len(mark) :].decode(encoding, "replace")
             return text, "some characters could not be read" if "\ufffd" in text else ""
+    wide = _without_mark(data)
+    if wide:
+        return data.decode(wide, "replace"), f"has no byte-order mark; read as {wide}"
     try:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Files as documents: Markdown, plain text, HTML, PDF text, JSON lines, CSV. Structure is kept as Markdown.
+"""Files as documents: Markdown, plain text, HTML, PDF text, JSON, JSON lines, CSV. Structure is kept as Markdown.
 
 Every reader takes who may see a document from the file (columns `tenant` and `groups`, front matter, `meta` tags), and
 says what it leaves out.
@@ -23,7 +23,7 @@ from hapenny.retrieval.readers.page import read_page
 from hapenny.retrieval.readers.row_documents import fields, from_rows
 from hapenny.retrieval.readers.tables import table_rows
 
-SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".jsonl", ".ndjson", ".csv", ".tsv")
+SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _LARGEST = 2_000_000_000
 """Bytes of a file, unpacked."""
 
@@ -133,6 +133,8 @@ def _texts(suffix: str, name: str, text: str, access: Access, notices: list[str]
     if suffix in (".jsonl", ".ndjson"):
         rows = _objects(text, name, notices)
         return _named(from_rows(rows, name, access=access, left_out=notices), name)
+    if suffix == ".json":
+        return _named(from_rows(_array(text, name, notices), name, access=access, left_out=notices), name)
     if suffix in (".csv", ".tsv"):
         rows = table_rows(text, "\t" if suffix == ".tsv" else "")
         return _named(from_rows(rows, name, access=access, labels=True, left_out=notices), name)
@@ -169,6 +171,23 @@ def _document(name: str, title: str, text: str, access: Access, head: Mapping[st
         groups=list(access.groups),
         source=name,
     )
+
+
+def _array(text: str, name: str, notices: list[str]) -> list[dict[str, Any]]:
+    """The objects of a JSON file: those of its list, of the one list that its object holds, or the object itself."""
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return _objects(text, name, notices)  # JSON lines under another name
+    if isinstance(value, dict):
+        lists = [each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict)]
+        value = lists[0] if len(lists) == 1 else [value]
+    if not isinstance(value, list):
+        raise UnreadableFile(f"{name}: holds neither an object nor a list of objects")
+    rows = [each for each in value if isinstance(each, dict)]
+    if len(rows) < len(value):
+        notices.append(f"{name}: {len(value) - len(rows)} items left out, they are no objects")
+    return rows
 
 
 def _objects(text: str, name: str, notices: list[str]) -> list[dict[str, Any]]:

@@ -14,6 +14,14 @@ _NEVER = ("script", "style", "template", "svg", "iframe", "object", "input", "se
 _AROUND = ("nav", "footer", "noscript")
 _INSIDE = ("article", "main", "section", "blockquote")
 _PARTS = ("tr", "td", "th", "tbody", "thead", "tfoot")
+_BLOCKS = ("summary", "legend", "figcaption", "address", "dialog")
+_ANCHORS = ("#", "¶", "§", "🔗")
+"""Links to a heading itself, which say nothing."""
+_MOST_REPEATED = 10_000
+"""Cells of a page that are repeated in the rows they reach into."""
+_WIDEST = 1_000
+"""Rows or columns of a cell."""
+_APART = ("button", "label", "option")
 _NOT_IN_CELLS = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "ul", "ol", "form", "article")
 
 
@@ -41,11 +49,23 @@ def read_page(markup: str) -> tuple[str, str, dict[str, str]]:
         tag.decompose()
     for tag in soup.find_all("img"):
         tag.replace_with(str(tag.get("alt") or ""))
+    for tag in soup.find_all(("rt", "rp")):  # how signs are read aloud: inside a word they would hide it
+        tag.decompose()
+    for tag in soup.find_all(_BLOCKS):
+        tag.name = "p"
+    for tag in soup.find_all(_APART):
+        tag.insert_after(" ")
     around = [tag for tag in soup.find_all(_AROUND) if tag.find_parent(_INSIDE) is None]
     if any(text.strip() for text in _outside(soup, around)):
         for tag in around:
             tag.decompose()
+    for tag in soup.find_all("a"):
+        if tag.get_text().strip() in _ANCHORS:
+            tag.decompose()
     _unfold_layout(soup)
+    left = _MOST_REPEATED
+    for table in soup.find_all("table"):
+        left = _fill_spans(soup, table, left)
     for text in soup.find_all(string=_BLANKS):
         if text.find_parent("pre") is None:  # runs of blanks mean one, and are dear to the converter
             text.replace_with(_BLANKS.sub(" ", text))
@@ -66,6 +86,50 @@ def _unfold_layout(soup: Any) -> None:
     parts = [tag for tag in soup.find_all(_PARTS) if id(tag.find_parent("table")) in layout]
     for tag in [*parts, *[table for table in soup.find_all("table") if id(table) in layout]]:
         tag.name = "div"
+
+
+def _fill_spans(soup: Any, table: Any, left: int) -> int:
+    """Cells that reach over several rows stand in each of them: a row is read by itself.
+
+    Args:
+        soup: the page.
+        table: of it.
+        left: how many cells may be repeated; what is left of them is returned.
+    """
+    below: dict[int, tuple[int, Any]] = {}
+    for row in (tag for tag in table.find_all("tr") if tag.find_parent("table") is table):
+        column = 0
+        for cell in row.find_all(("td", "th"), recursive=False):
+            while column in below and left:
+                column, left = _repeated(soup, below, column, cell.insert_before), left - 1
+            wide, high = _span(cell, "colspan"), _span(cell, "rowspan")
+            if high > 1:
+                below[column] = (high, cell)
+                for more in range(column + 1, column + wide):
+                    below[more] = (high, None)
+                del cell["rowspan"]
+            column += wide
+        while column in below and left:
+            column, left = _repeated(soup, below, column, row.append), left - 1
+        below = {place: (rows - 1, cell) for place, (rows, cell) in below.items() if rows > 1}
+    return left
+
+
+def _repeated(soup: Any, below: dict[int, tuple[int, Any]], column: int, put: Any) -> int:
+    """Puts a cell of a row above into this one, if it does not begin here; the next column."""
+    _, cell = below[column]
+    if cell is not None:
+        again = soup.new_tag("td")
+        again.string = " ".join(cell.get_text(" ").split())
+        again["colspan"] = str(_span(cell, "colspan"))
+        put(again)
+        return column + _span(cell, "colspan")
+    return column + 1
+
+
+def _span(cell: Any, name: str) -> int:
+    text = str(cell.get(name) or "1").strip()
+    return min(_WIDEST, max(1, int(text))) if text.isascii() and text.isdigit() else 1
 
 
 def _markdown(soup: Any) -> str:

@@ -10,18 +10,23 @@ from typing import Any
 
 _DELIMITERS = ",;\t|"
 _SAMPLE = 50
+_ONE_COLUMN = "\x1f"
+"""A delimiter that no text holds."""
 _LARGEST_CELL = 1 << 27
+_LOOKED_AT = 20_000
+"""Characters in which quotes are looked for."""
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?")
 
 
 def table_rows(text: str, delimiter: str = "") -> list[dict[str, Any]]:
     """Rows of a table whose first line names the columns; empty cells are left out.
 
-    A cell beyond the named columns, or under an empty name, is `column_N`; a repeated name gets a counter. A column
-    holds numbers if every cell of it is one as it is usually written: `00017` stays a text, and so does its column.
+    Lines before the head that begin with `#` are comments, unless they are as wide as what follows. A cell beyond the
+    named columns, or under an empty name, is `column_N`; a repeated name gets a counter. A column holds numbers if all
+    its cells are numbers as they are usually written: `00017` stays a text, and so does its column.
     """
     csv.field_size_limit(_LARGEST_CELL)
-    text, named = _separator_line(text.lstrip("\n"))
+    text, named = _separator_line(_without_comments(text))
     delimiter = delimiter or named or _delimiter(text)
     lines = [row for row in _reader(text, delimiter) if any(cell.strip() for cell in row)]
     if len(lines) < 2:
@@ -47,6 +52,7 @@ def _reader(text: str, delimiter: str) -> Any:
     return csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
+        quotechar="'" if '"' not in text and _quoted_by_apostrophes(text, delimiter) else '"',
         doublequote=not escaped,
         escapechar="\\" if escaped else None,
         skipinitialspace=True,
@@ -54,7 +60,8 @@ def _reader(text: str, delimiter: str) -> Any:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter under which most of the first rows are as wide as the head, and that wider than one."""
+    """The delimiter under which most of the first rows are as wide as the head, and that wider than one. One that no
+    text holds where the head is a single column: commas are then those of its sentences."""
 
     def fits(delimiter: str) -> tuple[int, int]:
         widths = [len(row) for row in itertools.islice(_reader(text, delimiter), _SAMPLE) if row]
@@ -62,7 +69,28 @@ def _delimiter(text: str) -> str:
             return 0, 0
         return sum(width == widths[0] for width in widths), widths[0]
 
-    return max(_DELIMITERS, key=fits)
+    best = max(_DELIMITERS, key=fits)
+    return best if fits(best)[0] else _ONE_COLUMN
+
+
+def _quoted_by_apostrophes(text: str, delimiter: str) -> bool:
+    """Whether a cell begins and another ends with an apostrophe: they quote, and are not those of words."""
+    return any(f"{before}'" in f"\n{text[:_LOOKED_AT]}" for before in ("\n", delimiter)) and any(
+        f"'{after}" in f"{text[:_LOOKED_AT]}\n" for after in ("\n", delimiter)
+    )
+
+
+def _without_comments(text: str) -> str:
+    """The text from its head on: without blank lines, and lines of `#` that are no head, before it."""
+    text = text.lstrip("\n")
+    while text.startswith("#"):
+        first, _, rest = text.partition("\n")
+        following = rest.lstrip("\n").partition("\n")[0]
+        widths = [(first.count(each), following.count(each)) for each in _DELIMITERS]
+        if any(own and own == other for own, other in widths) or not any(other for _, other in widths):
+            break
+        text = rest.lstrip("\n")
+    return text
 
 
 def _separator_line(text: str) -> tuple[str, str]:

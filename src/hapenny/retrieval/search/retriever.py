@@ -27,6 +27,8 @@ LOOKED_AT = 20
 """Rows of which it is known how much speaks for them; what stands behind never leaves."""
 _LOOKED_UP = 64
 """Terms of a sentence that are looked up."""
+_SAMPLED, _READ = 200, 2_000
+"""Documents whose length is measured, and characters of each that are read."""
 LEARNED_DEPTH = 60
 """How many of the fused list the learned ranker orders again."""
 
@@ -72,12 +74,33 @@ class Retriever:
         self._embedder = embedder
         self._noise = frozenset(self.settings.noise)
         self._profiles = Profiles(store)
+        self._length = (0, float("inf"))
+        """Documents when their length was measured, and their median length in words."""
 
     def fusion(self, settings: Settings) -> Fusion:
         """How the legs are joined here: with less of the vectors where their embedder does not know the language."""
+        return self._fitted(settings).fusion
+
+    def _fitted(self, settings: Settings) -> Settings:
+        """The settings as they suit this collection: its language, and how long its documents are."""
         if knows(self._embedder, self.store.analyser.language):
-            return settings.fusion
-        return settings.weighted(self.store.alike())
+            return settings.of_length(self._words()) if settings.fusion.alpha > 0.0 else settings
+        return msgspec.structs.replace(settings, fusion=settings.weighted(self.store.alike()))
+
+    def _words(self) -> float:
+        """Median length of the documents, words; of a sample, taken anew when the collection grew by a tenth."""
+        count = self.store.count()
+        measured, words = self._length
+        if not measured or abs(count - measured) > 0.1 * measured:
+            documents = self.store.fetch(self.store.sample(_SAMPLED))
+            # What bears a title is asked for by its name, and there each word tells.
+            lengths = [
+                float("inf") if document.title else len(self.store.analyser.words(document.text[:_READ]))
+                for document in documents
+            ]
+            words = float(sorted(lengths)[len(lengths) // 2]) if lengths else float("inf")
+            self._length = count, words
+        return words
 
     def years(self) -> tuple[str, ...]:
         """The numeric fields that hold years."""
@@ -86,6 +109,7 @@ class Retriever:
     def changed(self) -> None:
         """Rows were compacted or replaced: forgets what was analysed."""
         self._profiles.clear()
+        self._length = (0, float("inf"))
 
     def terms(self, text: str) -> Terms:
         """The lexical query of a text: without noise words, in the collection's vocabulary."""
@@ -124,10 +148,10 @@ class Retriever:
         settings: Settings | None = None,
     ) -> Ranked:
         """All candidates of both legs, best first."""
-        settings = settings or self.settings
+        settings = self._fitted(settings or self.settings)
         terms = self.terms(text)
         candidates, ideal = self._candidates(terms, vector, where, settings)
-        how = self.fusion(settings)
+        how = settings.fusion
         fused = fuse(candidates, how, ideal)
         store = self.store
         added = bonuses(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from hapenny.admission.gate import LIMITS
@@ -46,17 +47,25 @@ _TIMED = ("bedrock", "invoke")
 """Protocols that tell the time an answer took beside its counts."""
 _MEMO_BYTES = 8_000_000
 """Bodies a surface remembers, by their size."""
+_ONCE = 8_192
+"""Bodies of which is known that they came, so that those that come again are remembered."""
 _MEMO_BODY = 65_536
 """The largest body that is remembered."""
 _READ_BY_CODECS = ("anthropic-", "x-amzn-bedrock-")
 """How the headers begin that codecs read into a request."""
 
 
+@lru_cache(64)
+def _read(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those headers of a request that codecs read."""
+    return tuple(name for name in names if name.startswith(_READ_BY_CODECS))
+
+
 class Surface:
     """A codec, and what its path says about streaming (None: the body says it).
 
     The same bytes decode to the same request, which is frozen: bodies that come again, as those of cache hits do, are
-    decoded once.
+    remembered.
     """
 
     def __init__(self, protocol: Spoken, stream: bool | None = None) -> None:
@@ -64,17 +73,26 @@ class Surface:
         self.stream = stream
         self._known: OrderedDict[tuple[object, ...], tuple[Request, int]] = OrderedDict()
         self._held = 0
+        self._once: set[int] = set()
+        """Hashes of bodies that came once."""
 
     def decode(self, body: bytes, model: str | None, headers: Mapping[str, str]) -> Request:
         """The request in `body`. Raises `Failure`."""
         if len(body) > _MEMO_BODY:
             return self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
-        key = (body, model, *[pair for pair in headers.items() if pair[0].startswith(_READ_BY_CODECS)])
+        read = _read(tuple(headers))
+        key: tuple[object, ...] = (body, model, read, *[headers[name] for name in read]) if read else (body, model)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known[0]
         request = self.codec.decode_request(body, model=model, stream=self.stream, headers=headers)
+        mark = hash(key)
+        if mark not in self._once:  # most bodies never come again
+            if len(self._once) >= _ONCE:
+                self._once.clear()
+            self._once.add(mark)
+            return request
         self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
         self._held += 2 * len(body)
         while self._held > _MEMO_BYTES:

@@ -104,22 +104,26 @@ function done(piece) {
   const line = make("p", "cost");
   const baseline = piece.actual === null ? null : piece.actual + piece.saved;
   const share = baseline ? Math.round(100 * piece.saved / baseline) + " %" : "";
-  const how = piece.intent ? "answered from the shop's books, without a model"
+  const how = piece.declined ? "declined by a guardrail" : piece.intent ? "answered from the shop's books, without a model"
     : piece.models.filter(Boolean).pop() || "answered from memory";
   const seconds = ((performance.now() - open.began) / 1000).toFixed(2);
   line.append("paid " + money(piece.actual) + ", ");
   line.append(make("b", "", "saved " + money(piece.saved) + (share ? " (" + share + ")" : "")));
   line.append(" · " + how + " · " + seconds + " s");
   open.turn.append(line);
-  const session = piece.session, whole = session.actual + session.saved;
+  totals(piece.session);
+  open.turn.scrollIntoView({ block: "nearest" });
+  open = null;
+  by("text").focus();
+}
+
+function totals(session) {
+  const whole = session.actual + session.saved;
   by("paid").textContent = money(session.actual);
   by("without").textContent = money(whole);
   by("saved").textContent = whole ? money(session.saved) + " (" + Math.round(100 * session.saved / whole) + " %)" : "–";
   by("count").textContent = session.turns;
   by("part").style.width = whole ? (100 * session.actual / whole) + "%" : "100%";
-  open.turn.scrollIntoView({ block: "nearest" });
-  open = null;
-  by("text").focus();
 }
 
 function suggest() {
@@ -149,6 +153,15 @@ document.onkeydown = (event) => {
 by("language").onchange = suggest;
 fetch("/api/shop").then((answer) => answer.json()).then((about) => {
   suggestions = about.suggestions;
+  if (!by("turns").children.length) {
+    for (const [question, answer] of about.history) {
+      const turn = make("li", "theirs");
+      turn.append(make("p", "said", answer));
+      by("turns").append(make("li", "mine", question), turn);
+    }
+    by("turns").lastChild?.scrollIntoView({ block: "nearest" });
+    totals(about.session);
+  }
   by("simulated").hidden = !about.simulated;
   suggest();
 }).catch(() => { by("state").textContent = "The shop cannot be reached. Reload the page."; });

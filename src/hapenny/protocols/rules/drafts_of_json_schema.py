@@ -1,0 +1,78 @@
+"""Tool schemas of older drafts and habits in the words of JSON Schema 2020-12, which Claude's services ask for.
+
+Only what makes a schema invalid there is rewritten: lists of item schemas, limits that are true or false, `required` as
+a flag of one property, names of types as programming languages have them. Everything else stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+_TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
+_MEANT = {
+    "str": "string", "text": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean",
+    "dict": "object", "map": "object", "list": "array", "tuple": "array", "none": "null",
+}  # fmt: skip
+_DEEPEST = 100
+
+
+def each(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """`schema` with `change` done to every schema right inside it; itself where nothing changed."""
+    out = dict(schema)
+    for key in _NAMED:
+        if isinstance(given := schema.get(key), dict):
+            out[key] = {name: change(inner) for name, inner in given.items()}
+            if all(out[key][name] is given[name] for name in given):
+                out[key] = given
+    for key in _SINGLE:
+        if key in schema:
+            out[key] = change(schema[key])
+    for key in _LISTED:
+        if isinstance(listed := schema.get(key), list):
+            out[key] = [change(inner) for inner in listed]
+            if all(a is b for a, b in zip(out[key], listed, strict=True)):
+                out[key] = listed
+    same = all(out[key] is schema[key] for key in schema)
+    return schema if same else out
+
+
+def modern(schema: Any, depth: int = 0) -> Any:
+    """`schema` as a schema of draft 2020-12; itself where it is one already, as far as this looks."""
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return schema if isinstance(schema, dict | bool) else {}
+    out = dict(schema)
+    if isinstance(items := schema.get("items"), list):
+        del out["items"]
+        out["prefixItems"] = items
+        if "additionalItems" in schema:
+            out["items"] = out.pop("additionalItems")
+    for limit, strict in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(schema.get(strict), bool):
+            flag = out.pop(strict)
+            if flag and limit in out:
+                out[strict] = out.pop(limit)
+    if "required" in schema and not isinstance(schema["required"], list):
+        del out["required"]
+    if "properties" in schema and not isinstance(schema["properties"], dict):
+        del out["properties"]
+    if "type" in schema and (kind := _type(schema["type"])) != schema["type"]:
+        del out["type"]
+        if kind is not None:
+            out["type"] = kind
+    changed = out != schema
+    inner = each(out, lambda one: modern(one, depth + 1))
+    return inner if changed or inner is not out else schema
+
+
+def _type(given: Any) -> Any:
+    """A type, or a list of them, by the names of JSON Schema; None where it says nothing."""
+    if isinstance(given, list):
+        listed = [kind for one in given if (kind := _type(one)) is not None]
+        return listed or None
+    if not isinstance(given, str):
+        return None
+    return given if given in _TYPES else _MEANT.get(given.lower())

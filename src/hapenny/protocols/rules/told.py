@@ -1,0 +1,98 @@
+"""Blocks that one dialect alone has, told to a model of another one in words: search results that the application
+found, tools that a search loaded, and what a provider's own tools were asked and answered.
+
+Such blocks stay in a conversation when it goes on with another model (a fallback, a cheaper tier). A block whose words
+cannot be read is left as it is, and refused by the composer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from hapenny.core.messages import Block, Message, Opaque, Text, ToolResult
+from hapenny.protocols.fields import encode
+from hapenny.protocols.rules.draft import Draft
+
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
+
+
+def in_words(draft: Draft) -> None:
+    """Turns blocks of another dialect into text."""
+    told = 0
+    out: list[Message] = []
+    system = tuple([_block(block) for block in draft.request.system])
+    if any(a is not b for a, b in zip(system, draft.request.system, strict=True)):
+        told += sum(a is not b for a, b in zip(system, draft.request.system, strict=True))
+        draft.change(system=system)
+    for message in draft.request.messages:
+        content = tuple([_block(block) for block in message.content])
+        changed = sum(a is not b for a, b in zip(content, message.content, strict=True))
+        told += changed
+        out.append(replace(message, content=content) if changed else message)
+    if told:
+        draft.change(messages=tuple(out))
+        draft.note(f"content={told} blocks of the client's dialect told in words")
+
+
+def _block(block: Block) -> Block:
+    if isinstance(block, ToolResult):
+        content = tuple([_block(inner) for inner in block.content])
+        if any(a is not b for a, b in zip(content, block.content, strict=True)):
+            return replace(block, content=content)
+    elif isinstance(block, Opaque) and isinstance(block.payload, dict):
+        words = _words(block.payload)
+        if words:
+            return Text(words, block.checkpoint)
+    return block
+
+
+def _words(payload: Mapping[str, Any]) -> str:
+    kind = payload.get("type")
+    if kind == "search_result":
+        return _found(payload)
+    if kind is None:
+        return _of_converse(payload)
+    if kind == "tool_reference":
+        return f"(The tool {payload.get('tool_name')} can be called now.)"
+    if kind == "server_tool_use":
+        return f"(Called {payload.get('name')} with {encode(payload.get('input') or {}).decode()})"
+    if isinstance(kind, str) and kind.endswith("_tool_result") and "tool_use_id" in payload:
+        return f"(It answered: {encode(_opened(payload.get('content'))).decode()})"
+    return ""
+
+
+def _of_converse(payload: Mapping[str, Any]) -> str:
+    """Converse's own blocks: what an application found, text that is marked for a guardrail, text with its sources."""
+    if isinstance(inner := payload.get("searchResult"), dict):
+        return _found(inner)
+    if isinstance(inner := payload.get("guardContent"), dict):
+        text = inner.get("text")
+        return str(text.get("text") or "") if isinstance(text, dict) else ""
+    if isinstance(inner := payload.get("citationsContent"), dict):
+        parts = inner.get("content") or ()
+        return "".join([str(part["text"]) for part in parts if isinstance(part, dict) and "text" in part])
+    return ""
+
+
+def _found(result: Mapping[str, Any]) -> str:
+    texts = [
+        part["text"]
+        for part in result.get("content") or ()
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+    ]
+    if not texts:
+        return ""
+    head = [f"Title: {result['title']}"] if result.get("title") else []
+    if result.get("source"):
+        head.append(f"Source: {result['source']}")
+    return "\n".join([*head, *texts])
+
+
+def _opened(value: Any) -> Any:
+    """Without what only the provider itself can read."""
+    if isinstance(value, dict):
+        return {key: _opened(inner) for key, inner in value.items() if key not in _SEALED}
+    return [_opened(inner) for inner in value] if isinstance(value, list) else value
