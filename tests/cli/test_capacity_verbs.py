@@ -93,3 +93,17 @@ def test_whatif_refuses_a_database_that_is_no_ledger(tmp_path):
     shown = CliRunner().invoke(main, ["whatif", "--log", str(path), "-c", str(config)])
     assert isinstance(shown.exception, SystemExit)
     assert "no ledger" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("model", "asks"),
+    [
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", '"ServiceCode": "bedrock"'),
+        ("claude-sonnet-4-5", "Ask anthropic for:"),
+    ],
+)
+def test_an_increase_is_asked_of_who_serves_the_model(tmp_path, model, asks):
+    arguments = ["plan", "--trace", trace(tmp_path), "--model", model, "--tpm", "1000"]
+    assert asks in CliRunner().invoke(main, arguments).output
+    sent = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)["requests_to_send"]
+    assert bool(sent) == model.startswith("anthropic.")

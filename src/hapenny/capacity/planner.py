@@ -69,6 +69,7 @@ class CapacityPlan(Struct, frozen=True, kw_only=True):
     """The ways, cheapest first among those that hold, and what they stand on."""
 
     model: str
+    provider: str
     requests: int
     hours: float
     need: Need
@@ -104,6 +105,7 @@ def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) 
     options.sort(key=lambda option: (not option.holds, option.usd_per_h))
     return CapacityPlan(
         model=card.id,
+        provider=card.provider,
         requests=len(arrivals),
         hours=demand.hours,
         need=needed,

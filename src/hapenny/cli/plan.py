@@ -109,7 +109,10 @@ def plan(
 
 
 def _requests(made: CapacityPlan) -> list[dict[str, object]]:
-    """`RequestServiceQuotaIncrease` calls, but for the code, which `hapenny setup quotas` reads from the account."""
+    """`RequestServiceQuotaIncrease` calls of a Bedrock model, but for the quota's code: `hapenny doctor --quotas` shows
+    what the account has."""
+    if made.provider != "bedrock":
+        return []
     return [
         {"ServiceCode": "bedrock", "QuotaName": f"{name} for {made.model}", "DesiredValue": value}
         for name, value in made.increase.items()
@@ -153,6 +156,9 @@ def _show(made: CapacityPlan) -> Console:
     console.print(table)
     for request in _requests(made):
         console.print(f"Ask for: {json.dumps(request)}", highlight=False, soft_wrap=True)
+    if made.provider != "bedrock":
+        for name, value in made.increase.items():
+            console.print(f"Ask {made.provider} for: {value:,.0f} {name}", highlight=False, soft_wrap=True)
     for line in made.assumed:
         console.print(f"Note: {line}", highlight=False, soft_wrap=True)
     return console
