@@ -31,3 +31,10 @@ def test_after_a_plain_one_a_blank_or_a_prefill_is_still_mended():
     assert fitting.take(prefilled, target, wire).notes
     odd = msgspec.structs.replace(plain, parameters=Parameters(max_tokens=10**7))
     assert fitting.take(odd, target, wire).notes
+
+
+def test_parameters_of_megabytes_are_not_kept():
+    fitting, wire, target = Fitting(), codec("bedrock"), Target(MODEL)
+    assert fitting.take(ask(parameters=Parameters(stop=("END",))), target, wire).plain
+    assert not fitting.take(ask(parameters=Parameters(stop=("x" * 5_000,))), target, wire).plain
+    assert not fitting.take(ask(parameters=Parameters(service_tier="x" * 5_000)), target, wire).plain

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 import hapenny
+from hapenny.catalog.naming import public_name
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
+from hapenny.routing.names import LONGEST
 from tests.server.house import Scripted
 
 CONFIG = """
@@ -140,3 +142,16 @@ async def test_a_tier_asked_for_by_name_is_compared_with_itself(tmp_path):
     assert fast.baseline < strong.baseline
     assert not fast.savings
     assert not strong.savings
+
+
+async def test_a_name_of_megabytes_is_no_name_and_is_not_kept():
+    async with hapenny.Gateway(config()) as gateway:
+        with pytest.raises(hapenny.Failure):
+            await gateway.chat("hi", model="no such model")
+        before = public_name.cache_info().currsize
+        for prefix in ("", "main/", "arn:aws:bedrock:us-east-1:123456789012:inference-profile/"):
+            with pytest.raises(hapenny.Failure, match="not known here") as told:
+                await gateway.chat("hi", model=prefix + "x" * (LONGEST + 1))
+            assert told.value.kind == "not_found"
+            assert len(told.value.message) < 400
+        assert public_name.cache_info().currsize == before

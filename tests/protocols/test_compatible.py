@@ -214,6 +214,10 @@ def kind_of(body, protocol="openai"):
     return "complete"
 
 
+NETWORK = {"finish_reason": "stop", "native_finish_reason": "network_error"}
+TOO_MANY = {"finish_reason": "error", "error": {"code": 429, "message": "Provider returned error"}}
+
+
 @pytest.mark.parametrize(
     ("frame", "kind"),
     [
@@ -226,10 +230,28 @@ def kind_of(body, protocol="openai"):
         ({**STOP, "choices": [{"index": 0, "delta": {}, "finish_reason": "abort"}]}, "truncated"),
         ({**STOP, "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}, "model_error"),
         (piece({}, "insufficient_system_resource"), "overloaded"),
+        ({**STOP, "choices": [{"index": 0, "delta": {}, **NETWORK}]}, "upstream"),
+        ({**STOP, "choices": [{"index": 0, "delta": {}, **TOO_MANY}]}, "rate_limited"),
     ],
 )
 def test_errors_within_a_stream(frame, kind):
     assert kind_of(sse(ROLE, HALF, frame, last())) == kind
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ({"message": {"content": "Half"}, **NETWORK}, "upstream"),
+        ({"message": {"content": "Half"}, **TOO_MANY}, "rate_limited"),
+        ({"message": {"content": None}, "finish_reason": None}, "upstream"),
+    ],
+)
+def test_errors_within_a_whole_answer(choice, kind):
+    """OpenRouter's, which answers 200; and a choice that is none: `choices: []` would be told of it."""
+    body = json.dumps({"id": "c", "object": "chat.completion", "choices": [{"index": 0, **choice}]}).encode()
+    with pytest.raises(Failure) as told:
+        codec("openai").decode_answer(body, {}, model="m", id="i", created=1)
+    assert told.value.kind == kind
 
 
 def test_streams_that_end_too_soon():
@@ -339,3 +361,46 @@ def test_a_whole_answer_without_a_reason_is_over_all_the_same(message, reason):
 def test_further_words_for_an_answer_that_was_cut(word):
     assert written("openai", answer({"content": "Hi"}, word))["choices"][0]["finish_reason"] == "length"
     assert written("anthropic", answer({"content": "Hi"}, word))["stop_reason"] == "max_tokens"
+
+
+# -- names that come late ---------------------------------------------------------------------------------------------
+
+
+def tool(**entry):
+    return piece({"tool_calls": [{"index": 0, **entry}]})
+
+
+LATE = {
+    "an empty name first": [
+        tool(id="a", type="function", function={"name": "", "arguments": ""}),
+        tool(id="", function={"name": "f", "arguments": "{}"}),
+    ],
+    "no function first": [
+        tool(id="a", type="function"), tool(function={"name": "f"}), tool(function={"arguments": "{}"}),
+    ],
+    "null first": [
+        tool(id="a", type="function", function={"name": None, "arguments": ""}),
+        tool(function={"name": "f", "arguments": "{"}), tool(function={"arguments": "}"}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces", LATE.values(), ids=LATE)
+def test_a_call_begins_when_its_name_is_known(pieces):
+    def stream(client):
+        request = samples.ask(client, stream=True)
+        decoder, encoder = codec("openai").decoder(model="m", id="i", created=1), codec(client).encoder(request)
+        chunks = sse(*pieces, piece({}, "tool_calls"), {"choices": [], "usage": counts()})
+        return encoder.encode(decoder.feed(chunks) + decoder.close()).decode()
+
+    frames = [json.loads(line[6:]) for line in stream("anthropic").splitlines() if line.startswith("data: ")]
+    (begun,) = [frame["content_block"] for frame in frames if frame["type"] == "content_block_start"]
+    assert (begun["type"], begun["id"], begun["name"]) == ("tool_use", "a", "f")
+    assert "".join(frame["delta"]["partial_json"] for frame in frames if frame["type"] == "content_block_delta") == "{}"
+    chunks = [json.loads(line[6:]) for line in stream("openai").splitlines() if line.startswith("data: {")]
+    calls = [one for chunk in chunks for choice in chunk["choices"] for one in choice["delta"].get("tool_calls") or ()]
+    functions = [one.get("function") or {} for one in calls]
+    assert {one["index"] for one in calls} == {0}
+    assert [one["id"] for one in calls if one.get("id")] == ["a"]
+    assert "".join(one.get("name") or "" for one in functions) == "f"
+    assert "".join(one.get("arguments") or "" for one in functions) == "{}"

@@ -21,6 +21,8 @@ from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 Find: TypeAlias = Callable[[str], Card | None]
 """The card of a model's name."""
 _REMEMBERED = 1_024
+_SHORT = 1_024
+"""Letters of the words among parameters that are remembered."""
 
 
 def is_plain(request: Request) -> bool:
@@ -58,6 +60,12 @@ def _in_parts(request: Request) -> bool:
     return len(request.system) > 1 or any(len(message.content) > 1 for message in request.messages)
 
 
+def _is_short(parameters: Parameters) -> bool:
+    """Whether the parameters may be remembered: what a client sends of them may be megabytes."""
+    words = (*parameters.stop, parameters.effort or "", parameters.verbosity or "", parameters.service_tier or "")
+    return sum(map(len, words)) <= _SHORT
+
+
 class Fitting:
     """`fit` for one backend. Remembers the request it saw last: its notes are asked for just before it is sent."""
 
@@ -92,6 +100,8 @@ class Fitting:
         if known is None or known[0] is not card:
             fitted = fit(request, HOME[codec.name], target.model, card)
             if fitted.request is not request or fitted.notes or (card is not None and card.has("system") is False):
+                return fitted
+            if not _is_short(parameters):
                 return fitted
             lost = () if request.protocol in codec.dialects else tuple(codec.lost(request))
             if len(self._unchanged) >= _REMEMBERED:

@@ -221,6 +221,7 @@ def build(
         answers=shared.answers,
         elsewhere=shared.elsewhere,
         edge=shared.edge,
+        edge_questions=config.edge.questions,
         dedup=shared.dedup,
         profit=shared.profit,
         sizes=shared.sizes,

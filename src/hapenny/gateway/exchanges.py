@@ -82,14 +82,14 @@ class Exchanges:
         resolver, clock = self._resolver, self._clock
         asked = resolver.names.resolve(request.model)
         if not identity.may_ask(request.model):
-            raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
+            raise Failure("permission", f"this key may not ask for the model {request.model[:200]!r}", field="model")
         if asked.kind == "model" and asked.target is None:
             tier = request.model in TIERS
             raise Failure(
                 "not_found",
-                f"no model is configured for the tier {request.model!r}"
+                f"no model is configured for the tier {request.model[:200]!r}"
                 if tier
-                else f"the model {request.model!r} is not known here",
+                else f"the model {request.model[:200]!r} is not known here",
                 field="model",
                 fix=f"one of {', '.join(resolver.names.names())}, or a provider's model id",
             )

@@ -27,7 +27,9 @@ async def embed(gateway: Gateway, record: Record) -> dict[str, Any]:
     model = record.model
     target = target_of(gateway, model)
     if target is None:
-        raise Failure("not_found", f"the model {model!r} is not known here", field="model", fix="an embedding model")
+        raise Failure(
+            "not_found", f"the model {model[:200]!r} is not known here", field="model", fix="an embedding model"
+        )
     embeds = KINDS[gateway.config.backends[target.backend].kind].embeds
     if embeds is None:
         raise Failure("invalid_request", f"{target.backend!r} has no embeddings", field="model", fix="another one")

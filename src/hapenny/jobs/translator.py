@@ -260,7 +260,7 @@ class ClientAnswerer:
         path = record.model if self._by_path else None
         request = self._near.decode_request(body, model=path, stream=False, headers={})
         if not record.who.may_ask(request.model):
-            raise Failure("permission", f"this key may not ask for the model {request.model!r}", field="model")
+            raise Failure("permission", f"this key may not ask for the model {request.model[:200]!r}", field="model")
         return msgspec.structs.replace(request, stream=False)
 
     def context(self, record: Record, request: Request) -> Context:

@@ -106,6 +106,15 @@ _GAVE_UP: dict[str, Kind] = {
 """Ends that are none: vLLM and SGLang (abort), OpenRouter and Mistral (error), Zhipu (network_error), DeepSeek."""
 
 
+_NATIVE_ENDS = frozenset(("error", "network_error"))
+
+
+def told(word: str, native: Any) -> str:
+    """A finish reason, or what became of the answer where the server has a word of its own beside (OpenRouter's
+    `native_finish_reason`): "stop" may stand over an answer that its provider gave up."""
+    return native if word == "stop" and type(native) is str and native in _NATIVE_ENDS else word
+
+
 def openai_stop(word: str, *, called: bool, refused: bool, matched: bool) -> tuple[StopReason, bool]:
     """Our reason for a finish reason, and whether the word is one that OpenAI's clients take for what happened.
 

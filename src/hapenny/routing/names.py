@@ -9,6 +9,10 @@ from hapenny.core.exchange import Asked, Target
 AUTO = "auto"
 TIERS = ("fast", "balanced", "strong", "max")
 
+LONGEST = 2048
+"""Letters of a name, as Bedrock bounds its ids of models."""
+_REMEMBERED = 4096
+
 
 class Names:
     """Resolves names.
@@ -48,11 +52,14 @@ class Names:
                 self._behind.setdefault(target, others)
 
     def resolve(self, name: str) -> Asked:
-        """What `name` means; unknown names come back as a model without a target."""
+        """What `name` means; unknown names come back as a model without a target, and so does what is too long for a
+        name: clients may send megabytes of it, and what is kept by name would hold them."""
         known = self._known.get(name)
         if known is None:
+            if len(name) > LONGEST:
+                return Asked(name=name[:LONGEST], kind="model", target=None, fallbacks=())
             known = self._resolve(name)
-            if len(self._known) < 4096:
+            if len(self._known) < _REMEMBERED:
                 self._known[name] = known
         return known
 

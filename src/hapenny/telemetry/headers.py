@@ -151,9 +151,14 @@ def server_timing(exchange: Exchange) -> str:
     return ", ".join(parts)
 
 
-@lru_cache(4_096)
 def safe(text: str) -> str:
     """`text` as a header value: printable ASCII, bounded."""
+    return _safe(text if len(text) <= MAX_VALUE else text[: 2 * MAX_VALUE])
+
+
+@lru_cache(4_096)
+def _safe(text: str) -> str:
+    """Of a text that is bounded already: what is remembered by it would hold what a client sent, however long."""
     if text.isascii() and text.isprintable() and len(text) <= MAX_VALUE:  # nearly always
         return text
     return _UNSAFE.sub("?", text)[:MAX_VALUE]

@@ -36,7 +36,7 @@ _LESSONS = 16
 _LESSON_CHARACTERS = 1 << 18
 """The same in characters of their texts."""
 _EVERY = 8
-"""Of how many reports one is a lesson once counts are good enough; so it is of long requests, which cost more to read."""
+"""Of how many reports one is a lesson once counts are good; so it is of long requests, which cost more to read."""
 _COSTLY = 1 << 16
 """Characters of a long request."""
 _USUAL = 0.9

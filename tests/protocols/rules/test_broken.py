@@ -143,6 +143,8 @@ BROKEN = [
     ("property_keys", "anthropic", put(("tools", 0, "input_schema"), ODD), "claude-sonnet-4-5", "Property keys should"),
     ("array_items", "openai", put(("tools", 0, "function", "parameters", "properties", "l"), {"type": "array"}),
      "gpt-4.1", "array schema missing items"),
+    ("effort_with_tools", "openai", put(("reasoning_effort",), "low"), "gpt-5.4", "Function tools with reasoning"),
+    ("effort_with_tools", "openai", put(("n",), 1), "gpt-5.6-terra", "use /v1/responses or set"),
     ("tool_schema_top", "openai", put(("tools", 0, "function", "parameters", "oneOf"), [{}]), "gpt-4.1", "top level"),
     ("turns_alternate", "converse", put((M, ...), {"role": "user", C: [{"text": "x"}]}), SONNET, "must alternate"),
     ("empty_turn", "converse", put((M, 0, C), []), SONNET, "The content field in the Message object at messages.0"),

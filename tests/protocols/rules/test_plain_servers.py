@@ -69,6 +69,18 @@ def test_models_that_reason_alone_have_no_parallel_calls_to_forbid(protocol):
     assert sent("openai", "gpt-4.1", protocol, tools=(LOOK_UP,), tool_choice=choice)[0]["parallel_tool_calls"] is False
 
 
+@pytest.mark.parametrize("protocol", ["anthropic", "openai", "responses"])
+def test_newer_models_call_functions_without_reasoning(protocol):
+    asked = {"tools": (LOOK_UP,), "parameters": Parameters(effort="high")}
+    body, notes = sent("openai", "gpt-5.4-2026-03-05", protocol, **asked)
+    assert body["reasoning_effort"] == "none"
+    assert "effort=none: chat completions" in notes
+    assert sent("openai", "gpt-5.2", protocol, **asked)[0]["reasoning_effort"] == "high"
+    assert sent("openai", "gpt-5.4", protocol, parameters=Parameters(effort="high"))[0]["reasoning_effort"] == "high"
+    assert "reasoning_effort" not in sent("openai", "gpt-5.4", protocol, tools=(LOOK_UP,))[0]
+    assert sent("openai", "gpt-5.6-sol", protocol, tools=(LOOK_UP,))[0]["reasoning_effort"] == "none"  # its own
+
+
 def test_the_reasoning_behind_a_call_goes_back_to_who_wants_it():
     talk = (
         user("stock?"),
@@ -127,3 +139,16 @@ def test_a_schema_of_the_new_draft_is_left_alone():
         "$defs": {"x": {"anyOf": [{"type": "null"}, True]}},
     }
     assert modern(schema) is schema
+
+
+@pytest.mark.parametrize(("service", "model"), [("converse", SONNET), ("anthropic", "claude-sonnet-4-5")])
+def test_a_call_that_was_cut_does_not_end_the_conversation(service, model):
+    """An answer that ends at `max_tokens` leaves half a JSON object behind; the client sends it back."""
+    uses = [ToolUse(f"c{n}", "look_up", arguments) for n, arguments in enumerate(('{"item": "b', "[1]", "", "null"))]
+    results = [ToolResult(use.id, (Text("4"),)) for use in uses]
+    talk = (user("stock?"), said(*uses), Message("user", tuple(results)))
+    body, notes = sent(service, model, "openai", messages=talk, tools=(LOOK_UP,))
+    inputs = [(part.get("toolUse") or part)["input"] for part in body["messages"][1]["content"]]
+    assert inputs == [{"invalid_arguments": '{"item": "b'}, {"invalid_arguments": "[1]"}, {}, {}]
+    assert "arguments of 2 calls" in notes
+    assert sent("openai", "gpt-4.1", "openai", messages=talk, tools=(LOOK_UP,))[1] == ""

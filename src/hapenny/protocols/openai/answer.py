@@ -35,7 +35,7 @@ from hapenny.protocols.openai.pieces import (
     text_of,
 )
 from hapenny.protocols.openai.written import asked_by_functions, message_of
-from hapenny.protocols.stops import OPENAI, openai_stop, openai_word
+from hapenny.protocols.stops import OPENAI, openai_stop, openai_word, told
 
 _TOP = {"id", "object", "created", "model", "choices", "usage"}
 _CHOICE = {"index", "message", "finish_reason"}
@@ -98,13 +98,17 @@ def _choice(choice: dict[str, Any], message: dict[str, Any], index: int, stem: s
     own = {key: value for key, value in choice.items() if key not in _CHOICE and value is not None}
     if rest := left_over(message):
         own["message"] = rest
+    if type(choice.get("error")) is dict:
+        raise errors.within(choice["error"])
     if (given := choice.get("finish_reason")) is not None:
-        word, sequence = text_of(given) or "stop", matched(own)
+        word, sequence = told(text_of(given) or "stop", choice.get("native_finish_reason")), matched(own)
         reason, usual = openai_stop(word, called=calls.count > 0, refused=refused, matched=sequence is not None)
         extras: dict[str, Any] = {"openai": own} if own else {}
         if OPENAI[reason] != word and (usual or word in OPENAI.values()):
             extras[WORD] = (reason, word)
         events.append(Stopped(reason, index, sequence, extras))
+    elif not block:
+        raise Failure("upstream", "The provider's answer says nothing, and has no finish reason.")
 
 
 def _block(piece: Piece, calls: Calls, block: int, index: int, events: list[Event]) -> None:

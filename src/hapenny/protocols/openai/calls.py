@@ -14,7 +14,8 @@ _MARKS = re.compile(r'\\.|\\\Z|["{}\[\]]', re.DOTALL)
 
 
 class Call:
-    """A tool call. `block` is -1 as long as it waits for another one to be complete; its pieces are kept until then."""
+    """A tool call. `block` is -1 as long as it waits for another one to be complete, or for its name; its pieces are
+    kept until then."""
 
     __slots__ = ("_depth", "_escaped", "_opened", "_quoted", "_read", "block", "form", "held", "id", "name", "number",
                  "payload", "pieces")  # fmt: skip
@@ -83,6 +84,9 @@ class Calls:
         """
         mended = False
         function = entry.get("function")
+        if function is None and entry.get("type") == "function" and not whole:
+            function = entry["function"] = {"arguments": ""}  # its name comes with a later piece
+            mended = True
         inner = function if type(function) is dict else entry.get("custom")
         arguments, name = "", ""
         if type(inner) is dict:
@@ -105,7 +109,9 @@ class Calls:
                 mended = True
         elif form != "function_call" and (id_ or name):
             entry.pop("id", None)
-            if type(inner) is dict:
+            if name and not call.name:
+                call.name = name
+            elif type(inner) is dict:
                 inner.pop("name", None)
             mended = True
         if form != "function_call" and entry.get("index") != call.number:

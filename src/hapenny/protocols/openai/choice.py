@@ -28,9 +28,10 @@ from hapenny.core.events import (
     shared,
 )
 from hapenny.protocols.fields import bound_upstream
+from hapenny.protocols.openai import errors
 from hapenny.protocols.openai.calls import Call, Calls, call_extras, entry_of
 from hapenny.protocols.openai.pieces import WORD, Piece, flattened, folded, kept, left_over, matched, pieces_of
-from hapenny.protocols.stops import OPENAI, openai_stop
+from hapenny.protocols.stops import OPENAI, openai_stop, told
 
 _KNOWN = {"index", "delta", "message", "finish_reason", "logprobs", "usage"}
 """`message` repeats all that was said so far (Perplexity), or stands for the delta where a server streams in one go."""
@@ -62,8 +63,8 @@ class Frame:
 class Choice:
     """Turns the deltas of one choice into events."""
 
-    __slots__ = ("_calls", "_closing", "_rest", "_thought", "_top", "_under", "_waiting", "_word", "blocks",
-                 "form", "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
+    __slots__ = ("_calls", "_closing", "_nameless", "_rest", "_thought", "_top", "_under", "_waiting", "_word",
+                 "blocks", "form", "index", "kind", "logprobs", "open", "refused", "stopped")  # fmt: skip
 
     def __init__(self, index: int, stem: str) -> None:
         self.index = index
@@ -80,6 +81,8 @@ class Choice:
         self._under: Call | None = None
         """The call whose block is open."""
         self._waiting: deque[tuple[Piece | Call, Frame]] = deque()
+        self._nameless: list[tuple[Call, Frame]] = []
+        """Calls whose name has not come yet."""
         self._thought: list[str] = []
         """The reasoning of the open block."""
         self._rest: list[dict[str, Any]] = []
@@ -133,7 +136,9 @@ class Choice:
             data["finish_reason"] = None  # Ollama, SGLang: "" in every chunk but the last
             frame.mended = True
             return
-        self._word = word
+        if type(data.get("error")) is dict:
+            raise errors.within(data["error"])
+        self._word = word if word != "stop" else told(word, data.get("native_finish_reason"))
         self._closing = None
         if spoken:
             # The text goes on at once, its end is told when it is sure.
@@ -148,8 +153,10 @@ class Choice:
         if self.stopped or not self._word:
             return
         self.stopped = True
-        while self._waiting:
-            self._perform(*self._waiting.popleft(), events)
+        for waits in (*self._waiting, *self._nameless):
+            self._perform(*waits, events)
+        self._waiting.clear()
+        self._nameless = []
         self._close(events)
         extras = self._extras()
         word, frame = self._word, self._closing
@@ -193,7 +200,19 @@ class Choice:
             call.pieces.append(arguments)
             pieces.append(("piece", arguments, frame))
         frame.count += len(pieces)
-        if fresh:
+        bare = False
+        """Whether the entry says the name alone, which the call's begin has told already."""
+        if fresh and not call.name and call.payload is None:
+            call.held = pieces
+            self._nameless.append((call, frame))
+        elif call.name and self._named(call):
+            bare = not pieces
+            call.held += pieces
+            if self._blocked(events):
+                self._waiting.append((call, frame))
+            else:
+                self._perform(call, frame, events)
+        elif fresh:
             call.held = pieces
             if self._blocked(events):
                 self._waiting.append((call, frame))
@@ -204,7 +223,14 @@ class Choice:
         else:
             self._written(call, pieces, events)
         self._drain(events)
-        return not fresh and "openai" in extras
+        return bare or (not fresh and "openai" in extras)
+
+    def _named(self, call: Call) -> bool:
+        """Whether a call had to wait for its name, and has it now."""
+        kept = [each for each in self._nameless if each[0] is not call]
+        waited = len(kept) < len(self._nameless)
+        self._nameless = kept
+        return waited
 
     def _blocked(self, events: list[Event]) -> bool:
         """Whether a tool call is open that may go on; lets what waits go first."""

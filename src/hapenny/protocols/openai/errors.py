@@ -49,6 +49,11 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     return faults.failure("openai", status, headers, error_bodies.read(body))
 
 
+def within(error: dict[str, Any]) -> Failure:
+    """The failure behind an error that one choice of an answer holds, as OpenRouter tells what its provider said."""
+    return decode(200, {}, msgspec.json.encode({"error": error}))
+
+
 def not_streamed() -> Failure:
     """What a server that answers a request for a stream with a whole answer gets: it may have been cut anywhere."""
     return Failure(

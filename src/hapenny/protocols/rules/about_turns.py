@@ -166,6 +166,14 @@ TURNS: tuple[Rule, ...] = (
         date="2026-06-28", field="tools",
     ),
     rule(
+        "effort_with_tools", "repair",
+        openai="Function tools with reasoning_effort are not supported for {value} in /v1/chat/completions. To use "
+               "function tools, use /v1/responses or set reasoning_effort to 'none'.",
+        source="github.com/openai/openai-openapi/issues/541; BerriAI/litellm/pull/34569; "
+               "danny-avila/LibreChat/issues/14355",
+        date="2026-09-03", field="reasoning_effort", always=True,
+    ),
+    rule(
         "tool_choice", "repair",
         messages="tool_choice: this model does not support forced tool use",
         converse="This model doesn't support the toolConfig.toolChoice.{value} field. Remove "

@@ -30,7 +30,11 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
         yield breach("stop_unsupported", OPENAI)
     elif isinstance(stop, list) and most is not None and len(stop) > most:
         yield breach("stop_count", OPENAI, limit=most, length=len(stop))
-    for n, tool in enumerate(body.get("tools") or ()):
+    tools = body.get("tools") or ()
+    functions = any(tool.get("type") == "function" for tool in tools)
+    if functions and subject.calls_thoughtless(body.get("reasoning_effort")):
+        yield breach("effort_with_tools", OPENAI, value=subject.model)
+    for n, tool in enumerate(tools):
         function = tool.get("function") if tool.get("type") == "function" else None
         if not isinstance(function, dict):
             continue

@@ -18,6 +18,7 @@ _MEANT = {
     "dict": "object", "map": "object", "list": "array", "tuple": "array", "none": "null",
 }  # fmt: skip
 _DEEPEST = 100
+_OF_NAMES, _OF_ONE, _OF_MANY = frozenset(_NAMED), frozenset(_SINGLE), frozenset(_LISTED)
 
 
 def each(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
@@ -40,8 +41,45 @@ def each(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]
     return schema if same else out
 
 
-def modern(schema: Any, depth: int = 0) -> Any:
+def modern(schema: Any) -> Any:
     """`schema` as a schema of draft 2020-12; itself where it is one already, as far as this looks."""
+    return schema if isinstance(schema, dict) and _is_modern(schema) else _rewritten(schema)
+
+
+def _is_modern(schema: dict[str, Any], depth: int = 0) -> bool:
+    """Whether nothing is to be rewritten, which is so of nearly every schema, and found without making anything."""
+    if depth > _DEEPEST:
+        return True
+    depth += 1
+    for key, value in schema.items():
+        if key == "type":
+            if not (isinstance(value, str) and value in _TYPES) and _type(value) != value:
+                return False
+        elif key in _OF_NAMES:
+            if isinstance(value, dict):
+                if not all(_fits(inner, depth) for inner in value.values()):
+                    return False
+            elif key == "properties":
+                return False
+        elif key in _OF_ONE:
+            if not _fits(value, depth):
+                return False
+        elif key in _OF_MANY:
+            if isinstance(value, list) and not all(_fits(inner, depth) for inner in value):
+                return False
+        elif key == "required":
+            if not isinstance(value, list):
+                return False
+        elif isinstance(value, bool) and key in ("exclusiveMinimum", "exclusiveMaximum"):
+            return False
+    return True
+
+
+def _fits(schema: Any, depth: int) -> bool:
+    return _is_modern(schema, depth) if isinstance(schema, dict) else isinstance(schema, bool)
+
+
+def _rewritten(schema: Any, depth: int = 0) -> Any:
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return schema if isinstance(schema, dict | bool) else {}
     out = dict(schema)
@@ -64,7 +102,7 @@ def modern(schema: Any, depth: int = 0) -> Any:
         if kind is not None:
             out["type"] = kind
     changed = out != schema
-    inner = each(out, lambda one: modern(one, depth + 1))
+    inner = each(out, lambda one: _rewritten(one, depth + 1))
     return inner if changed or inner is not out else schema
 
 

@@ -101,6 +101,8 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         formats.formatted(draft)
     keyed = None
     if draft.request.tools:
+        if service == "openai":
+            parameters.beside_functions(draft)
         toolkit.defined(draft)
         keyed = property_keys.renamed(draft)
         toolkit.chosen(draft)
@@ -132,6 +134,7 @@ def _conversation(draft: Draft, seen: Census) -> None:
             turns.without_blanks(draft)
         history.without_broken_thinking(draft)
         if draft.foreign and seen.calls:
+            history.readable(draft)
             history.with_tools(draft)
     if service != "openai":
         turns.opened(draft)

@@ -19,13 +19,14 @@ from hapenny.core.messages import (
     ToolResult,
     ToolUse,
 )
-from hapenny.protocols.fields import encode
+from hapenny.protocols.fields import encode, is_object
 from hapenny.protocols.rules.draft import Draft
 
 MISSING = "(no result was given)"
 NO_CALLS = "(Answer in words; do not call a tool now.)"
 STUB = "A tool that was used earlier in this conversation. It cannot be called now."
 FAILED = "Tool error: "
+_NO_ARGUMENTS = frozenset(("", "{}", "null"))
 
 
 def paired(draft: Draft) -> None:
@@ -156,6 +157,25 @@ def with_tools(draft: Draft) -> None:
     draft.change(tool_choice=None)
     draft.say(NO_CALLS)
     draft.note("tool_choice=none asked for in words: Bedrock has no field for it")
+
+
+def readable(draft: Draft) -> None:
+    """Arguments of former calls that are no JSON object (an answer that was cut, a small model) stand under
+    `invalid_arguments`, as answers tell them: the services take objects alone, and the conversation must go on."""
+    broken = 0
+    messages: list[Message] = []
+    for message in draft.request.messages:
+        content = message.content
+        for i, block in enumerate(content):
+            if type(block) is not ToolUse or block.arguments.strip() in _NO_ARGUMENTS or is_object(block.arguments):
+                continue
+            broken += 1
+            kept = replace(block, arguments=encode({"invalid_arguments": block.arguments}).decode())
+            content = (*content[:i], kept, *content[i + 1 :])
+        messages.append(message if content is message.content else replace(message, content=content))
+    if broken:
+        draft.change(messages=tuple(messages))
+        draft.note(f"messages=arguments of {broken} calls are no JSON object and sent as invalid_arguments")
 
 
 def _told(message: Message) -> Message:

@@ -40,6 +40,14 @@ def fitted(draft: Draft) -> None:
         _user(draft)
 
 
+def beside_functions(draft: Draft) -> None:
+    """A model that cannot both reason and call functions by chat completions calls functions."""
+    p = draft.request.parameters
+    if draft.subject.calls_thoughtless(p.effort) and not all(tool.kind for tool in draft.request.tools):
+        draft.change(parameters=replace(p, effort="none"))
+        draft.note("effort=none: chat completions of this model take functions without reasoning alone")
+
+
 def _reasons(draft: Draft) -> None:
     """A wish to reason, or not to, that no parameter of the target refuses but none would say either."""
     card, p = draft.subject.card, draft.request.parameters

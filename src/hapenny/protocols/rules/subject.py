@@ -22,6 +22,7 @@ _CONTINUES = frozenset(("claude", "nova", ""))
 """Makers whose models may continue an assistant turn on Bedrock; "" is a model we know nothing of."""
 _WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
 """Makers whose models call tools in whole answers alone on Converse."""
+_GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
 
 _TURNS_APART = frozenset(("llama", "mistral"))
 """Makers whose models on Converse want tool calls, and their results, in turns of their own."""
@@ -57,6 +58,15 @@ class Subject(NamedTuple):
     def is_openais(self) -> bool:
         """Whether OpenAI itself serves the model by chat completions."""
         return self.service == "openai" and self.card is not None and self.card.provider == "openai"
+
+    def calls_thoughtless(self, effort: str | None) -> bool:
+        """Whether OpenAI's chat completions refuse functions beside this effort (None: the model's own): its newer
+        models reason and call functions by Responses alone."""
+        if not self.is_openais or self.card is None or "none" not in self.card.efforts or effort == "none":
+            return False
+        made = _GPT.match(base_id(self.model).lower())
+        version = (int(made[1]), int(made[2] or 0)) if made is not None else (0, 0)
+        return version >= (5, 4) and (effort is not None or version >= (5, 5))  # 5.4 does not reason unless told to
 
     @property
     def structured(self) -> bool:
